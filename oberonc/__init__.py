@@ -1,0 +1,27 @@
+"""oberonc: a push moves the work that hangs on it.
+
+`BaseBroker`, `Reject`, `Retry`, `Secret` and `Check` are the whole interface for plugins.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oberonc.broker import BaseBroker, Check, Secret
+    from oberonc.errors import Reject, Retry
+
+__all__ = ["BaseBroker", "Check", "Reject", "Retry", "Secret"]
+
+_HOMES = {"BaseBroker": "broker", "Check": "broker", "Secret": "broker", "Reject": "errors", "Retry": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the name when it is asked for: the hook imports `oberonc.hook` and should pay for that alone."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("oberonc")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'oberonc' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"oberonc.{_HOMES[name]}"), name)

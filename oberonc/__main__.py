@@ -1,0 +1,5 @@
+"""`python -m oberonc`: the same as the `oberonc` command."""
+
+from oberonc.cli import main
+
+main()

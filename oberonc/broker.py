@@ -1,0 +1,131 @@
+"""The contract between oberonc and a broker, and nothing else.
+
+A broker is a class that subclasses `BaseBroker` and has `handle(self, payload)`. It is constructed without
+arguments, then `bind` gives it its service: one instance per worker, one delivery at a time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from oberonc.text import nearest
+
+T = TypeVar("T")
+
+
+class Secret(str):
+    """A setting that must not be shown: `repr` hides it, using it as a string does not."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+class Check(NamedTuple):
+    """One finding of `BaseBroker.check`: what was tried, whether it holds, and what mends it."""
+
+    ok: bool
+    what: str
+    mend: str = ""
+
+
+class BaseBroker:
+    """Subclass this and write `handle`.
+
+    Class attributes: `timeout`, seconds one `handle` may take (enforced from outside the process); `Settings`,
+    an optional class whose annotated attributes are the broker's settings with their types and defaults.
+    """
+
+    timeout: ClassVar[float] = 60
+    Settings: ClassVar[type | None] = None
+
+    #: The settings of the service, checked against `Settings` where the class has one.
+    settings: Any = SimpleNamespace()
+    #: The name of the service this instance works for.
+    service: str = ""
+    #: A folder that outlives runs, shared by all workers; for what a broker must remember.
+    state: Path = Path()
+    _deadline: float = float("inf")
+
+    def handle(self, payload: dict[str, Any]) -> str | None:
+        """Do the work for one push. Return = done (a str is kept as the note of the attempt).
+
+        Raise `Retry` for "again later", `Reject` for "never"; any other exception is a failed attempt,
+        retried by the policy. *payload* is this call's own copy and may be changed.
+        """
+        raise NotImplementedError
+
+    def verify(self) -> None:
+        """Raise ValueError when the settings make no sense together. Called at reload; no network."""
+
+    def check(self) -> list[Check]:
+        """Prove that the outside world is ready for this service, without changing it (`brokers test`)."""
+        return []
+
+    def remaining(self) -> float:
+        """Seconds until this delivery's time limit; end a long turn with `Retry(progress=True)` before it."""
+        return self._deadline - time.monotonic()
+
+    def get_local(self, name: str, factory: Callable[[], T]) -> T:
+        """The object called *name*, made by *factory* once per worker thread."""
+        local = self.__dict__.setdefault("_local", threading.local())
+        if name not in local.__dict__:
+            local.__dict__[name] = factory()
+        made: T = local.__dict__[name]
+        return made
+
+    def bind(self, service: str, settings: dict[str, Any], state: Path) -> None:
+        """Give a new instance its service; raises ValueError with one line when *settings* do not fit."""
+        self.service, self.state = service, state
+        self.settings = checked_settings(type(self).Settings, settings)
+        self.verify()
+
+
+def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
+    """{name: (type, default or `...` where there is none)} of a `Settings` class."""
+    if declared is None:
+        return {}
+    hints = get_type_hints(declared)
+    return {name: (hint, getattr(declared, name, ...)) for name, hint in hints.items() if name[0] != "_"}
+
+
+def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleNamespace:
+    """*given* with defaults filled in; raises ValueError naming the first setting that does not fit."""
+    if declared is None:
+        return SimpleNamespace(**given)
+    fields = settings_fields(declared)
+    for name in given:
+        if name not in fields:
+            raise ValueError(f"unknown setting '{name}'{nearest(name, list(fields))}")
+    values = {}
+    for name, (hint, default) in fields.items():
+        if name not in given and default is ...:
+            raise ValueError(f"setting '{name}' is missing")
+        values[name] = _fit(name, hint, given[name]) if name in given else default
+    return SimpleNamespace(**values)
+
+
+def _fit(name: str, hint: Any, value: Any) -> Any:
+    """*value* as the declared type; a whole number serves as a float, a reference's text as a Secret."""
+    choices = get_args(hint) if get_origin(hint) not in (list, dict, tuple) and get_args(hint) else (hint,)
+    for choice in choices:
+        kind = get_origin(choice) or choice
+        if kind is Secret:
+            if isinstance(value, Secret):
+                return value
+            if isinstance(value, str):
+                raise ValueError(f"setting '{name}' is a secret: give env:NAME, file:PATH, cred:NAME or cmd:...")
+        elif kind is Any or (isinstance(kind, type) and isinstance(value, kind) and not _bool_as_number(kind, value)):
+            return value
+        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+    wanted = " or ".join(getattr(c, "__name__", str(c)) for c in choices if c is not type(None))
+    raise ValueError(f"setting '{name}' must be {wanted}, not {type(value).__name__}")
+
+
+def _bool_as_number(kind: Any, value: Any) -> bool:
+    return kind is not bool and isinstance(value, bool)

@@ -1,0 +1,40 @@
+"""Text that is not ours: commit messages, names, answers of servers. Pure functions.
+
+`visible` is the one door from such text to a terminal or a log line: what would steer the terminal is
+shown as an escape instead. `one_line` is for places that have room for one.
+"""
+
+import re
+
+#: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and other
+#: format characters, line and paragraph separators, lone surrogates, tag characters.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible(text: str) -> str:
+    """*text* with everything that would steer a terminal written as an escape; newline and tab stay."""
+    return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """*text* as one visible line of at most *limit* characters."""
+    line = visible(" ".join(text[: limit * 4].split()))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
+    """`; did you mean 'X'?` for a mistyped *word*, or an empty string."""
+    import difflib  # only on the way to an error message
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
