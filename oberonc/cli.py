@@ -1,0 +1,131 @@
+"""The command: loads a subcommand only when it is asked for, and turns exceptions into exit codes."""
+
+import os
+import sys
+import tempfile
+from importlib import import_module
+from typing import Any
+
+import click
+
+from oberonc.errors import OberoncError
+from oberonc.text import one_line, visible
+
+#: Name and help line of every command, so that `oberonc --help` loads none of them.
+COMMANDS = {
+    "send": "Give a commit message, commits or a payload to the services.",
+    "brokers": "Brokers and services: where from, state, settings; run or test one.",
+    "stats": "What the daemon did and has to do.",
+    "reload": "New broker code and configuration, without disrupting service.",
+    "daemon": "Run the daemon in the foreground.",
+    "queue": "List, show, retry and drop deliveries; pause and resume services.",
+    "log": "What happened to a push, per service, and why.",
+    "hook": "Install, show and remove the hooks of a repository.",
+    "parse": "What the grammar sees in a commit message, and why.",
+    "issues": "The embedded issue tracker.",
+    "demo": "A real repository, hook, issue and push, step by step.",
+    "init": "Write a configuration.",
+    "config": "The effective configuration, and where each value came from.",
+    "doctor": "What is wrong with this installation, and what mends it.",
+    "backup": "A copy of the queue while the daemon runs.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports `oberonc.commands.NAME` when NAME is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"oberonc.commands.{cmd_name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"oberonc {version('oberonc')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_path", metavar="FILE", help="Read this configuration as the last layer.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.pass_context
+def group(ctx: click.Context, config_path: str | None) -> None:
+    """A push moves the work that hangs on it: commit messages in, brokers out."""
+    from oberonc.commands import Session
+
+    ctx.obj = Session(config_path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command and exit with its documented code."""
+    _reopen_closed_streams()
+    sys.exit(_run(argv))
+
+
+def _reopen_closed_streams() -> None:
+    # A caller that closed 0, 1 or 2 must not have the next file we open take its place.
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: PTH123, SIM115
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        code: Any = group.main(argv, prog_name="oberonc", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except OberoncError as error:
+        _complain(str(error))
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        _complain(_with_hint(error))
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`oberonc log | head`): nothing is wrong. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:  # noqa: BLE001  the one place that turns a bug into exit 3
+        return _unexpected(error)
+
+
+def _with_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (see '{context.command_path} --help')" if context else ""
+    return error.format_message() + hint
+
+
+def _complain(message: str) -> None:
+    try:
+        click.echo(f"oberonc: {visible(message)}", err=True)
+    except OSError:
+        return  # stderr is gone: the exit code still speaks
+
+
+def _unexpected(error: Exception) -> int:
+    import traceback
+
+    handle, path = tempfile.mkstemp(prefix="oberonc-", suffix=".log")
+    with os.fdopen(handle, "w") as log:
+        log.write(visible("".join(traceback.format_exception(error))))
+    _complain(f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; the details are in {path}, please report them")
+    return 3

@@ -1,0 +1,267 @@
+"""The configuration: TOML layers, checked, as one immutable value.
+
+Layers, later ones win key by key: /etc/oberonc/config.toml, ~/.config/oberonc/config.toml, then the file of
+`--config` or OBERONC_CONFIG. A `[services.NAME]` table belongs to the last file that has it, whole, so that
+nobody's token is ever sent to a url from another file. Secrets stay references here; `oberonc.secrets` turns
+them into values when a delivery needs them.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oberonc import paths
+from oberonc.errors import ConfigError, NotAllowed
+from oberonc.text import nearest, one_line
+
+DAY = 86400.0
+
+
+class Service(NamedTuple):
+    """One configured use of a broker. *settings* still hold references; times are in seconds."""
+
+    name: str
+    broker: str
+    settings: dict[str, Any]
+    repositories: tuple[str, ...] = ()
+    refs: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    timeout: float | None = None
+    order: str = "bounded"
+    hold: float = 900.0
+    origin: str = "the default configuration"
+
+
+class DaemonSettings(NamedTuple):
+    """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in days)."""
+
+    socket: Path
+    control: Path
+    workers: int = 8
+    stop_timeout: float = 60.0
+    keep: float = 30 * DAY
+
+
+class Limits(NamedTuple):
+    """Caps of one payload; what they cut is always flagged."""
+
+    commits: int = 2048
+    message: int = 64 * 1024
+    files: int = 3000
+    updates: int = 1000
+    bytes: int = 8 * 1024 * 1024
+
+
+class Config(NamedTuple):
+    """Everything the administrator said. *sources* tells for each key which file said it."""
+
+    delivery: str
+    publish: tuple[str, ...]
+    state: Path
+    spool: Path
+    services: dict[str, Service]
+    directories: tuple[Path, ...]
+    daemon: DaemonSettings
+    limits: Limits
+    files: tuple[Path, ...]
+    sources: dict[str, str]
+
+
+#: What is there without any configuration: the issue broker on the embedded tracker.
+DEFAULT_SERVICES = {"issues": {"broker": "issues"}}
+
+_TOP = {
+    "delivery": str,
+    "publish": list,
+    "state": str,
+    "spool": str,
+    "services": dict,
+    "brokers": dict,
+    "daemon": dict,
+    "limits": dict,
+}
+_DAEMON = {"socket": str, "control": str, "workers": int, "stop_timeout": float, "keep": float}
+_SERVICE = {
+    "broker": str,
+    "repositories": list,
+    "refs": list,
+    "paths": list,
+    "authors": list,
+    "timeout": float,
+    "order": str,
+    "hold": float,
+}
+ORDERS = ("bounded", "strict", "none")
+DELIVERIES = ("here", "daemon")
+
+
+def layers(explicit: str | None = None) -> list[Path]:
+    """The files that count, in reading order; only *explicit* (or OBERONC_CONFIG) has to exist."""
+    found = [paths.config_home() / "config.toml"]
+    system = paths.system()
+    if system is not None:
+        found.insert(0, system / "config.toml")
+    named = explicit or os.environ.get("OBERONC_CONFIG")
+    present = [file for file in found if _is_file(file)]
+    return [*present, Path(named).absolute()] if named else present
+
+
+def load(explicit: str | None = None) -> Config:
+    """Read and check every layer. Raises ConfigError or NotAllowed with file, key and mend."""
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    files = layers(explicit)
+    for file in files:
+        _merge(merged, sources, _read(file), str(file))
+    return _build(merged, sources, tuple(files))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        # A pusher whose home the hook may not look into has no configuration there.
+        return False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import tomllib  # a hook without configuration does not pay for the parser
+
+    try:
+        with file.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_mode & 0o002:
+                raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
+            return tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {one_line(str(error))}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
+
+
+def _merge(merged: dict[str, Any], sources: dict[str, str], layer: dict[str, Any], file: str) -> None:
+    _check_table(layer, _TOP, file, "")
+    for key, value in layer.items():
+        if key in ("daemon", "limits", "services", "brokers"):
+            table = merged.setdefault(key, {})
+            for name, item in value.items():
+                table[name] = item
+                sources[f"{key}.{name}"] = file
+        else:
+            merged[key] = value
+            sources[key] = file
+
+
+def _check_table(table: dict[str, Any], known: dict[str, type], file: str, prefix: str) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{file}: unknown key '{prefix}{key}'{nearest(key, list(known))}")
+        _check_type(value, known[key], f"{file}: '{prefix}{key}'")
+
+
+def _check_type(value: Any, kind: type, where: str) -> None:
+    good = isinstance(value, (int, float) if kind is float else kind)
+    if not good or (kind in (int, float) and isinstance(value, bool)):
+        names = {str: "text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
+        raise ConfigError(f"{where} must be {names[kind]}")
+    if kind is list and not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{where} must be a list of texts")
+
+
+def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, ...]) -> Config:
+    state = _folder(merged.get("state"), paths.state_home(), sources.get("state", ""), "state")
+    services = {
+        name: _service(name, table, sources.get(f"services.{name}", "the default configuration"))
+        for name, table in merged.get("services", DEFAULT_SERVICES).items()
+    }
+    brokers = merged.get("brokers", {})
+    _check_table(brokers, {"directories": list}, sources.get("brokers.directories", _any(sources, "brokers.")), "brokers.")
+    return Config(
+        delivery=_one_of(merged.get("delivery", "here"), DELIVERIES, sources.get("delivery", ""), "delivery"),
+        publish=tuple(merged.get("publish", ["HEAD"])),
+        state=state,
+        spool=_folder(merged.get("spool"), state / "spool", sources.get("spool", ""), "spool"),
+        services=services,
+        directories=tuple(
+            _folder(item, state, sources["brokers.directories"], "brokers.directories")
+            for item in brokers.get("directories", [])
+        ),
+        daemon=_daemon(merged.get("daemon", {}), sources, state),
+        limits=_limits(merged.get("limits", {}), sources),
+        files=files,
+        sources=sources,
+    )
+
+
+def _any(sources: dict[str, str], prefix: str) -> str:
+    return next((file for key, file in sources.items() if key.startswith(prefix)), "")
+
+
+def _folder(given: str | None, default: Path, file: str, key: str) -> Path:
+    if given is None:
+        return default
+    path = Path(given)
+    if given.startswith("~/"):
+        path = paths.home() / given[2:]
+    if not path.is_absolute():
+        raise ConfigError(f"{file}: '{key}' must be an absolute path or begin with ~/, not '{given}'")
+    return path
+
+
+def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
+    if value not in choices:
+        raise ConfigError(f"{file}: '{key}' is '{value}'; it must be one of {', '.join(choices)}")
+    return value
+
+
+def _daemon(table: dict[str, Any], sources: dict[str, str], state: Path) -> DaemonSettings:
+    file = _any(sources, "daemon.")
+    _check_table(table, _DAEMON, file, "daemon.")
+    workers = table.get("workers", 8)
+    if not 1 <= workers <= 1000:
+        raise ConfigError(f"{file}: 'daemon.workers' must be between 1 and 1000, not {workers}")
+    for key in ("stop_timeout", "keep"):
+        if table.get(key, 1) < 0:
+            raise ConfigError(f"{file}: 'daemon.{key}' must not be negative")
+    socket = _folder(table.get("socket"), paths.socket_home(state) / "submit.sock", file, "daemon.socket")
+    return DaemonSettings(
+        socket=socket,
+        control=_folder(table.get("control"), socket.parent / "control.sock", file, "daemon.control"),
+        workers=workers,
+        stop_timeout=float(table.get("stop_timeout", 60)),
+        keep=table.get("keep", 30) * DAY,
+    )
+
+
+def _limits(table: dict[str, Any], sources: dict[str, str]) -> Limits:
+    file = _any(sources, "limits.")
+    _check_table(table, dict.fromkeys(Limits._fields, int), file, "limits.")
+    limits = Limits(**table)
+    for key, value in limits._asdict().items():
+        if not 1 <= value <= Limits._field_defaults[key] * 4:
+            ceiling = Limits._field_defaults[key] * 4
+            raise ConfigError(f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}")
+    if limits.bytes > Limits().bytes:
+        raise ConfigError(f"{file}: 'limits.bytes' must be at most {Limits().bytes}: a frame to the daemon holds no more")
+    return limits
+
+
+def _service(name: str, table: Any, file: str) -> Service:
+    where = f"services.{name}."
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: 'services.{name}' must be a table")
+    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name) or not name.isascii():
+        raise ConfigError(f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'")
+    general = {key: value for key, value in table.items() if key in _SERVICE}
+    _check_table(general, _SERVICE, file, where)
+    if "broker" not in general:
+        raise ConfigError(f"{file}: 'services.{name}' names no broker: add broker = \"issues\" or another of `oberonc brokers`")
+    for key in ("timeout", "hold"):
+        if key in general and not 0 < general[key] <= 7 * DAY:
+            raise ConfigError(f"{file}: '{where}{key}' must be a number of seconds above 0 and at most a week")
+    for key in ("repositories", "refs", "paths", "authors"):
+        if key in general:
+            general[key] = tuple(general[key])
+    _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
+    settings = {key: value for key, value in table.items() if key not in _SERVICE}
+    return Service(name=name, settings=settings, origin=file, **general)

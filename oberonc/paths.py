@@ -1,0 +1,46 @@
+"""Where things are: the user's folders, the system's, and what is shipped with the package.
+
+Everything is a function of the environment, so that a hook without HOME still finds its way.
+"""
+
+import os
+import pwd
+from pathlib import Path
+
+#: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves it out.
+SYSTEM = Path("/etc/oberonc")
+
+
+def home() -> Path:
+    """The home folder, also where HOME is not set, as in some servers' hooks."""
+    return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def config_home() -> Path:
+    """Where the user's `config.toml` and `brokers/` are."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "oberonc"
+
+
+def state_home() -> Path:
+    """What oberonc keeps when the configuration names no `state`."""
+    return Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc"
+
+
+def socket_home(state: Path) -> Path:
+    """The folder of the daemon's sockets when the configuration names none."""
+    if os.getuid() == 0 or Path("/run/oberonc").is_dir():
+        return Path("/run/oberonc")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "oberonc" if runtime else state
+
+
+def system() -> Path | None:
+    """The administrator's folder, or None where it is switched off."""
+    return None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM
+
+
+def bundled(kind: str) -> Path:
+    """The shipped *kind* ("brokers" or "hooks"): inside the package once installed, beside it in a checkout."""
+    here = Path(__file__).parent
+    shipped = here / "_bundled" / kind
+    return shipped if shipped.is_dir() else here.parent / kind

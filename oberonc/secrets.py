@@ -1,0 +1,140 @@
+"""References to secrets, and their values when a delivery needs them.
+
+A setting never holds a secret, it says where one is: `env:NAME`, `file:PATH`, `cred:NAME` (systemd's
+LoadCredential) or `cmd:PROGRAM ARG...`. Values are `Secret`s; `redact` takes them out of every text that leaves.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from oberonc.broker import Secret
+from oberonc.config import Service
+from oberonc.errors import ConfigError, NotAllowed
+
+KINDS = ("env:", "file:", "cred:", "cmd:")
+#: Seconds a `cmd:` may take, and characters any secret may have.
+COMMAND_SECONDS = 10
+LONGEST = 64 * 1024
+
+
+def is_reference(value: object) -> bool:
+    """Whether *value* says where a secret is."""
+    return isinstance(value, str) and value.startswith(KINDS)
+
+
+def resolve(service: Service) -> dict[str, Any]:
+    """The settings of *service* with each reference replaced by its `Secret`.
+
+    Raises ConfigError (nothing there) or NotAllowed (a file others may read), naming service and setting.
+    """
+    return {
+        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}") for key, value in service.settings.items()
+    }
+
+
+def _resolve(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolve(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, where) for item in value]
+    if not is_reference(value):
+        return value
+    kind, _, rest = value.partition(":")
+    secret = {"env": _env, "file": _file, "cred": _credential, "cmd": _command}[kind](rest, where)
+    if not secret or len(secret) > LONGEST or any(c in secret for c in "\0\r\n"):
+        raise ConfigError(f"{where}: {kind}:{rest} is empty or not one line of text")
+    return Secret(secret)
+
+
+def _env(name: str, where: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(f"{where}: the environment has no {name}")
+    return os.environ[name]
+
+
+def _file(name: str, where: str) -> str:
+    path = Path(name).expanduser()
+    try:
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & 0o027:
+                raise NotAllowed(f"{where}: others may read or change {path}: chmod 600 {path}")
+            return stream.read(LONGEST + 1).decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot read {path}: {error.strerror}") from None
+
+
+def _credential(name: str, where: str) -> str:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder or "/" in name:
+        raise ConfigError(f"{where}: cred:{name} needs systemd's LoadCredential={name}:... in the unit")
+    try:
+        return (Path(folder) / name).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{where}: systemd gave no credential called {name}") from None
+
+
+def _command(line: str, where: str) -> str:
+    import shlex
+    import subprocess
+
+    try:
+        argv = shlex.split(line)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        raise ConfigError(f"{where}: cmd:{line} did not run, or took over {COMMAND_SECONDS} s") from None
+    if done.returncode != 0:
+        # What the command printed may be half a secret: it is not repeated.
+        raise ConfigError(f"{where}: cmd:{line} ended with {done.returncode}")
+    return done.stdout.strip()
+
+
+def values(settings: Any) -> list[str]:
+    """Every secret value inside *settings*."""
+    if isinstance(settings, Secret):
+        return [str(settings)]
+    if isinstance(settings, dict):
+        return [secret for item in settings.values() for secret in values(item)]
+    if isinstance(settings, list):
+        return [secret for item in settings for secret in values(item)]
+    return []
+
+
+def redact(text: str, secrets: list[str]) -> str:
+    """*text* without any of *secrets*."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def to_wire(value: Any) -> Any:
+    """*value* for a private JSON channel: each Secret as {"$secret": text}."""
+    if isinstance(value, Secret):
+        return {"$secret": str(value)}
+    if isinstance(value, dict):
+        return {key: to_wire(item) for key, item in value.items()}
+    return [to_wire(item) for item in value] if isinstance(value, list) else value
+
+
+def from_wire(value: Any) -> Any:
+    """The inverse of `to_wire`."""
+    if isinstance(value, dict):
+        if list(value) == ["$secret"]:
+            return Secret(value["$secret"])
+        return {key: from_wire(item) for key, item in value.items()}
+    return [from_wire(item) for item in value] if isinstance(value, list) else value
+
+
+def masked(value: Any) -> Any:
+    """Unresolved settings for showing: a reference is shown, a resolved Secret is not."""
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list) else value
