@@ -1,0 +1,103 @@
+"""Frames: how client, daemon, host and worker speak. Pure functions, no sockets.
+
+    +------+---------+-------+----------------------+---------------------------+
+    | "OB" | version | flags | length, big-endian   | one JSON object, UTF-8    |
+    | 2 B  | 1 B = 1 | 1 B=0 | 4 B                  | length B                  |
+    +------+---------+-------+----------------------+---------------------------+
+
+The length is checked before anything is read or allocated. The JSON is read strictly: what Python's parser
+would let pass (NaN, a key given twice, other encodings, thousands of brackets) is refused here.
+"""
+
+import json
+import struct
+from typing import Any, Final
+
+from oberonc.errors import BadInput
+
+VERSION: Final = 1
+HEADER: Final = struct.Struct(">2sBBI")
+#: Bytes of the largest frame a daemon takes: the largest payload, and room for what wraps it.
+LARGEST: Final = 9 * 1024 * 1024
+#: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
+LARGEST_RESULT: Final = 1024 * 1024
+#: How deep objects and lists may nest. A payload needs six levels.
+DEEPEST: Final = 32
+
+
+class BadFrame(BadInput):
+    """Bytes that are not a frame of ours; *kind* is `version`, `too_large` or `invalid`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def encode(value: dict[str, Any], limit: int = LARGEST) -> bytes:
+    """*value* as one frame; raises BadFrame where the other side would refuse it for its length."""
+    body = canonical(value)
+    if len(body) > limit:
+        raise BadFrame("too_large", f"the frame would have {len(body)} bytes; at most {limit} are taken")
+    return HEADER.pack(b"OB", VERSION, 0, len(body)) + body
+
+
+def canonical(value: Any) -> bytes:
+    """*value* as JSON in ASCII: equal values give equal bytes, whatever order their keys came in."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def body_length(header: bytes, limit: int = LARGEST) -> int:
+    """How many bytes follow *header*; raises BadFrame before any of them is read."""
+    magic, version, _flags, length = HEADER.unpack(header)
+    if magic != b"OB":
+        raise BadFrame("invalid", "this is not a frame: it does not begin with 'OB'")
+    if version != VERSION:
+        raise BadFrame("version", f"version {version} is not spoken here, only {VERSION}")
+    if length > limit:
+        raise BadFrame("too_large", f"a frame of {length} bytes; at most {limit} are taken")
+    return int(length)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The object in *body*; raises BadFrame("invalid") for everything else, and nothing else."""
+    try:
+        value = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_twice)
+    except RecursionError:
+        raise _invalid(f"nested deeper than {DEEPEST} levels") from None
+    except ValueError as error:  # of json, of UTF-8, of integers with thousands of digits
+        raise _invalid(str(error)) from None
+    if not isinstance(value, dict):
+        raise _invalid("the frame holds no JSON object")
+    # Counting brackets is cheap and clears nearly every small frame; strings with brackets only cost a walk.
+    if body.count(b"[") + body.count(b"{") > DEEPEST and _too_deep(value):
+        raise _invalid(f"nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _invalid(why: str) -> BadFrame:
+    return BadFrame("invalid", f"not valid JSON for a frame: {why[:200]}")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is given twice in one object")
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
