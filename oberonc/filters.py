@@ -1,0 +1,131 @@
+"""Which services a payload is for, and why not. Pure functions.
+
+Patterns: `*` and `?` stay within one part of a path, `**` crosses parts, `!` in front excludes. A value passes
+when no excluding pattern matches it and, where there are including ones, one of them does. A service sees the
+payload cut down to the updates and commits that passed.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from oberonc.config import Service
+
+Payload = dict[str, Any]
+
+
+class Choice(NamedTuple):
+    """What a service gets (None: nothing) and the filter's reason, for the log."""
+
+    payload: Payload | None
+    reason: str
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/?|\*|\?)", pattern)
+    wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL)
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether the glob *pattern* matches all of *value*."""
+    return _compiled(pattern).fullmatch(value) is not None
+
+
+def passes(patterns: tuple[str, ...], values: list[str]) -> bool:
+    """Whether one of *values* (spellings of one thing) passes *patterns*; no patterns let everything pass."""
+    out = [p[1:] for p in patterns if p.startswith("!")]
+    into = [p for p in patterns if not p.startswith("!")]
+    if any(matches(pattern, value) for pattern in out for value in values):
+        return False
+    return not into or any(matches(pattern, value) for pattern in into for value in values)
+
+
+def ref_values(ref: str) -> list[str]:
+    """The spellings a pattern may use for *ref*: in full, and the short name of a branch."""
+    short = ref.removeprefix("refs/heads/")
+    return [ref] if short == ref else [ref, short]
+
+
+def choose(service: Service, payload: Payload) -> Choice:
+    """What *service* gets of *payload*. Never changes *payload*; entries are shared, not copied."""
+    name = payload["repository"]["full_name"]
+    if _skipped(service.name, payload["push_options"]):
+        return Choice(None, "skipped by a push option")
+    if not passes(service.repositories, [name]):
+        return Choice(None, f"repository {name} is not in `repositories`")
+    updates = [u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))]
+    if payload["updates"] and not updates:
+        return Choice(None, "no ref of the push is in `refs`")
+    kept = _Kept(service, payload, updates)
+    if not kept.commits and not kept.merged and (service.paths or service.authors or not updates):
+        return Choice(None, kept.reason())
+    return Choice(payload | kept.changes(), "matches")
+
+
+def possible(service: Service, full_name: str, refs: list[str], push_options: list[str]) -> bool:
+    """False when *service* cannot match, whatever the commits say: then they need not be read."""
+    if _skipped(service.name, push_options) or not passes(service.repositories, [full_name]):
+        return False
+    return not refs or any(passes(service.refs, ref_values(ref)) for ref in refs)
+
+
+def _skipped(service: str, push_options: list[str]) -> bool:
+    return any(option in ("oberonc.skip", f"oberonc.skip={service}") for option in push_options)
+
+
+class _Kept:
+    """The commits of a payload that pass the filters of a service."""
+
+    def __init__(self, service: Service, payload: Payload, updates: list[Payload]) -> None:
+        self._service, self._payload, self._updates = service, payload, updates
+        self._branches = {u["name"] for u in updates if u["kind"] == "branch"}
+        self._loose = any(u["kind"] != "branch" for u in updates) or not payload["updates"]
+        on_ref = self._pass(self._on_ref, [*payload["commits"], *payload["merged"]])
+        on_path = self._pass(self._on_path, on_ref) if service.paths else on_ref
+        passed = self._pass(self._by_author, on_path) if service.authors else on_path
+        self._stages = (on_ref, on_path, passed)
+        oids = {commit["raw_node"] for commit in passed}
+        self.commits = [c for c in payload["commits"] if c["raw_node"] in oids]
+        self.merged = [c for c in payload["merged"] if c["raw_node"] in oids]
+        self._oids = oids
+
+    @staticmethod
+    def _pass(test: Callable[[Payload], bool], commits: list[Payload]) -> list[Payload]:
+        return [commit for commit in commits if test(commit)]
+
+    def _on_ref(self, commit: Payload) -> bool:
+        if not self._service.refs:
+            return True
+        if not self._payload["updates"]:
+            return commit["branch"] is None or passes(self._service.refs, ref_values(f"refs/heads/{commit['branch']}"))
+        return commit["branch"] in self._branches or (commit["branch"] is None and self._loose)
+
+    def _on_path(self, commit: Payload) -> bool:
+        return any(passes(self._service.paths, [entry["file"]]) for entry in commit["files"])
+
+    def _by_author(self, commit: Payload) -> bool:
+        raw = commit["raw_author"]
+        mail = raw.rpartition("<")[2].removesuffix(">")
+        return passes(self._service.authors, [raw, mail, commit["author"]])
+
+    def reason(self) -> str:
+        """Which filter left nothing."""
+        on_ref, on_path, _ = self._stages
+        if not on_ref:
+            return "there is no commit on a ref in `refs`" if self._service.refs else "there is no commit"
+        if not on_path:
+            return "no commit touches a file in `paths`"
+        return "no commit is by an author in `authors`"
+
+    def changes(self) -> Payload:
+        """The keys of the payload that differ for this service."""
+        oids = self._oids
+        return {
+            "updates": self._updates,
+            "commits": self.commits,
+            "merged": self.merged,
+            "published": [oid for oid in self._payload["published"] if oid in oids],
+        }

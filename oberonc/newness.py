@@ -1,0 +1,139 @@
+"""What a push brought: commits new to the repository, and commits that newly reached a publish ref.
+
+They are different sets. A chat wants the first; an issue must act on the second, or a merged branch closes
+nothing and a feature branch closes too early. Only branches and tags count as "the repository": notes, pull
+request refs and a server's own namespaces neither bring commits nor hide them.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from oberonc.git import null_oid
+from oberonc.repository import Repository
+
+Update = dict[str, Any]
+Graph = dict[str, list[str]]
+
+
+class News(NamedTuple):
+    """Oids oldest first; *branch* names the branch each belongs to (None: a tag's); *total* counts the new ones."""
+
+    commits: list[str]
+    merged: list[str]
+    published: list[str]
+    branch: dict[str, str | None]
+    total: int
+    truncated: bool
+
+
+def update(repo: Repository, old: str, new: str, ref: str) -> Update:
+    """One ref update as the payload has it; `forced` is found by `news`."""
+    kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get("/".join(ref.split("/")[:2]) + "/", "other")
+    return {
+        "ref": ref,
+        "kind": kind,
+        "name": ref.split("/", 2)[-1] if kind != "other" else ref,
+        "old": old,
+        "new": new,
+        "created": null_oid(old),
+        "deleted": null_oid(new),
+        "forced": False,
+        "publish": kind == "branch" and repo.publishes(ref),
+    }
+
+
+def news(repo: Repository, updates: list[Update], cap: int) -> News:
+    """Compute both sets for all *updates* of a push together, and set their `forced`.
+
+    One `git rev-list`; a second only when what reached a publish ref was in the repository before.
+    """
+    pushed = {u["ref"] for u in updates}
+    tips = _tips(repo, updates)
+    olds = {u["old"] for u in updates if not u["created"] and u["kind"] != "other"}
+    known = olds | {ref.commit for ref in repo.refs.values() if ref.name not in pushed and ref.commit}
+    graph, total = repo.git.rev_list(tips.values(), sorted(known), cap) if tips else ({}, 0)
+    published, cut = _published(repo, updates, tips, graph, cap)
+    merged = [oid for oid in published if oid not in graph]
+    branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
+    _set_forced(repo, updates, graph)
+    return News(
+        commits=list(graph)[::-1],
+        merged=merged[::-1],
+        published=list(published)[::-1],
+        branch=branch,
+        total=total,
+        truncated=total > len(graph) or cut,
+    )
+
+
+def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
+    """{ref: the commit it now stands for}; refs that stand for no commit are left out."""
+    found = {}
+    for u in updates:
+        if u["deleted"] or u["kind"] == "other":
+            continue
+        ref = repo.refs.get(u["ref"])
+        # The ref may have moved again since; what was pushed is what counts.
+        commit = ref.commit if ref is not None and ref.oid == u["new"] else repo.git.peel(u["new"])
+        if commit:
+            found[u["ref"]] = commit
+    return found
+
+
+def _published(
+    repo: Repository, updates: list[Update], tips: dict[str, str], graph: Graph, cap: int
+) -> tuple[Graph, bool]:
+    """What newly reached a publish ref, and whether it was cut."""
+    moved = [u for u in updates if u["publish"]]
+    new = [tips[u["ref"]] for u in moved if u["ref"] in tips]
+    if not new:
+        return {}, False
+    pushed = {u["ref"] for u in moved}
+    old = {u["old"] for u in moved if not u["created"]}
+    old |= {r.commit for r in repo.refs.values() if r.commit and r.name not in pushed and repo.publishes(r.name)}
+    seen, edge = _walk(new, graph)
+    if edge <= old:
+        return {oid: graph[oid] for oid in graph if oid in seen}, False
+    found, total = repo.git.rev_list(new, sorted(old), cap)
+    return found, total > len(found)
+
+
+def _walk(tips: Iterable[str], graph: Graph) -> tuple[set[str], set[str]]:
+    """The commits of *graph* reachable from *tips*, and the commits just outside it."""
+    seen: set[str] = set()
+    edge: set[str] = set()
+    todo = list(tips)
+    while todo:
+        oid = todo.pop()
+        if oid in seen:
+            continue
+        if oid not in graph:
+            edge.add(oid)
+            continue
+        seen.add(oid)
+        todo.extend(graph[oid])
+    return seen, edge
+
+
+def _attribute(updates: list[Update], tips: dict[str, str], graph: Graph) -> dict[str, str | None]:
+    """Give each commit one ref: publish branches first, then branches, tags last."""
+    ranked = sorted(updates, key=lambda u: (u["kind"] != "branch", not u["publish"]))
+    owner: dict[str, str | None] = {}
+    for u in ranked:
+        todo = [tips[u["ref"]]] if u["ref"] in tips else []
+        while todo:
+            oid = todo.pop()
+            if oid in graph and oid not in owner:
+                owner[oid] = u["name"] if u["kind"] == "branch" else None
+                todo.extend(graph[oid])
+    return owner
+
+
+def _set_forced(repo: Repository, updates: list[Update], graph: Graph) -> None:
+    parents = {parent for oids in graph.values() for parent in oids}
+    for u in updates:
+        if u["created"] or u["deleted"] or u["old"] == u["new"]:
+            continue
+        if u["kind"] == "branch" and u["old"] in parents and u["old"] in _walk([u["new"]], graph)[1]:
+            continue
+        u["forced"] = u["kind"] != "branch" or not repo.git.is_ancestor(u["old"], u["new"])

@@ -1,0 +1,217 @@
+"""The payload, schema 1: one JSON value per push. Pure functions; `docs/payload.md` lists the keys.
+
+It is a superset of what Bitbucket sent its services from 2009 to 2015, so that brokers of that time find what
+they expect.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from typing import Any
+
+from oberonc.config import Limits
+from oberonc.errors import BadInput
+from oberonc.git import Commit
+from oberonc.text import one_line
+
+Payload = dict[str, Any]
+
+SCHEMA = 1
+TYPES = {"A": "added", "D": "removed"}
+#: Lines that rebase, cherry-pick, review and sign-off add; the change stays the same without them.
+_ADDED_LINES = re.compile(
+    r"^(\(cherry picked from commit .*\)|(signed-off-by|reviewed-by|tested-by|acked-by|change-id):.*)$", re.IGNORECASE
+)
+
+
+def new_id() -> str:
+    """An event's id: 128 random bits. Never derived from commits: A to B, B to A, A to B are three events."""
+    return os.urandom(16).hex()
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def change(raw_author: str, date: tuple[int, str], message: str) -> str:
+    """The name of a change, the same after rebase and cherry-pick: 40 hex digits."""
+    kept = (line.rstrip() for line in message.splitlines())
+    body = "\n".join(line for line in kept if line and not _ADDED_LINES.match(line))
+    text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:40]
+
+
+def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
+    """One element of `commits` or `merged`; *link* has `{oid}` where the id goes, or is empty."""
+    raw_author = f"{commit.author} <{commit.author_email}>"
+    entry = {
+        "node": commit.oid[:12],
+        "raw_node": commit.oid,
+        "author": commit.author,
+        "raw_author": raw_author,
+        "committer": f"{commit.committer} <{commit.committer_email}>",
+        "message": commit.message,
+        "branch": branch,
+        "parents": [parent[:12] for parent in commit.parents],
+        "files": [{"file": file, "type": TYPES.get(kind, "modified")} for kind, file in commit.files],
+        "timestamp": _stamp(commit.author_date[0], time.localtime),
+        "utctimestamp": _stamp(commit.author_date[0], time.gmtime) + "+00:00",
+        "revision": None,
+        "size": -1,
+        "url": link.replace("{oid}", commit.oid),
+        "change": change(raw_author, commit.author_date, commit.message),
+    }
+    if commit.cut:
+        entry["truncated"] = True
+    return entry
+
+
+def _stamp(seconds: int, zone: Any) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", zone(seconds))
+    except (OverflowError, ValueError, OSError):
+        # A commit may carry any number as its date.
+        return "1970-01-01 00:00:00"
+
+
+def message_entry(message: str, raw_author: str, branch: str | None, limits: Limits) -> Payload:
+    """The entry of a commit message that came without a commit: its ids are the null oid."""
+    name, _, mail = raw_author.removesuffix(">").partition(" <")
+    raw = message.encode("utf-8", "replace")
+    text = raw[: limits.message].decode("utf-8", "ignore")
+    date = (int(time.time()), "+0000")
+    commit = Commit("0" * 40, [], name, mail, date, name, mail, date, text, [], len(raw) > limits.message)
+    return commit_entry(commit, branch, "") | {"change": hashlib.sha256(os.urandom(32)).hexdigest()[:40]}
+
+
+def fit(payload: Payload, limits: Limits) -> Payload:
+    """*payload* cut to `limits.bytes` of JSON: file lists go first, oldest commits next; flagged, never silent."""
+    size = len(dumps(payload))
+    entries = [*payload["merged"], *payload["commits"]]
+    for entry in entries:
+        if size <= limits.bytes:
+            return payload
+        size -= len(dumps(entry["files"])) - 2
+        if entry["files"]:
+            entry["files"], entry["truncated"], payload["truncated"] = [], True, True
+            size += len(', "truncated": true')
+    for name in ("merged", "commits"):
+        while payload[name] and size > limits.bytes:
+            size -= len(dumps(payload[name].pop(0))) + 2
+            payload["truncated"] = True
+    kept = {entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]}
+    payload["published"] = [oid for oid in payload["published"] if oid in kept]
+    return payload
+
+
+def dumps(payload: Any) -> bytes:
+    """The bytes that are sent, kept and hashed: ASCII JSON, so that no lone surrogate can break a reader."""
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def loads(raw: bytes, where: str) -> Payload:
+    """A payload from outside, checked. Raises BadInput naming *where* and the first thing that is wrong."""
+    try:
+        value = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except RecursionError:
+        raise BadInput(f"{where} is nested too deep to be a payload") from None
+    except ValueError as error:
+        raise BadInput(f"{where} is not JSON: {one_line(str(error))}") from None
+    fault = check(value)
+    if fault:
+        raise BadInput(f"{where} is not a payload of schema 1: {fault}")
+    checked: Payload = value
+    return checked
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+_TOP: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "event": (str,),
+    "time": (str,),
+    "user": (str, type(None)),
+    "canon_url": (str,),
+    "repository": (dict,),
+    "updates": (list,),
+    "commits": (list,),
+    "merged": (list,),
+    "published": (list,),
+    "truncated": (bool,),
+    "commits_total": (int,),
+    "push_options": (list,),
+}
+_COMMIT: dict[str, tuple[type, ...]] = {
+    "node": (str,),
+    "raw_node": (str,),
+    "author": (str,),
+    "raw_author": (str,),
+    "message": (str,),
+    "branch": (str, type(None)),
+    "parents": (list,),
+    "files": (list,),
+    "change": (str,),
+}
+_UPDATE: dict[str, tuple[type, ...]] = {
+    "ref": (str,),
+    "kind": (str,),
+    "name": (str,),
+    "old": (str,),
+    "new": (str,),
+    "created": (bool,),
+    "deleted": (bool,),
+    "forced": (bool,),
+    "publish": (bool,),
+}
+
+
+def check(value: Any) -> str:
+    """What is wrong with *value* as a payload of schema 1, or an empty string. Unknown keys are kept."""
+    if not isinstance(value, dict):
+        return "it is not an object"
+    if value.get("schema") != SCHEMA or isinstance(value.get("schema"), bool):
+        return f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
+    fault = _keys(value, _TOP, "")
+    if fault:
+        return fault
+    if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
+        return "'id' is not 32 hex digits"
+    if value["event"] not in ("push", "commit"):
+        return "'event' is neither push nor commit"
+    full_name = value["repository"].get("full_name")
+    if not isinstance(full_name, str) or not full_name:
+        return "'repository.full_name' is missing"
+    return _lists(value)
+
+
+def _lists(value: Payload) -> str:
+    for name, keys in (("commits", _COMMIT), ("merged", _COMMIT), ("updates", _UPDATE)):
+        for index, entry in enumerate(value[name]):
+            fault = _keys(entry, keys, f"{name}[{index}].") if isinstance(entry, dict) else "an entry is not an object"
+            if fault:
+                return fault
+    for name in ("published", "push_options"):
+        if not all(isinstance(item, str) for item in value[name]):
+            return f"'{name}' holds something that is not text"
+    return ""
+
+
+def _keys(value: Payload, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
+    for key, kinds in keys.items():
+        if key not in value:
+            return f"'{prefix}{key}' is missing"
+        if not isinstance(value[key], kinds) or (isinstance(value[key], bool) and bool not in kinds):
+            return f"'{prefix}{key}' has the wrong type"
+    return ""

@@ -1,0 +1,181 @@
+"""A repository as the payload describes it: its name, default branch and links, and who pushed.
+
+Names come from what the server in front of git says (gitolite, Gitea, GitLab), so one set of filters serves
+them all; every such variable is optional.
+"""
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oberonc import git
+from oberonc.errors import BadInput, ConfigError
+from oberonc.filters import matches
+
+#: A name is data, and a lane's key: no control characters, at most this long.
+LONGEST_NAME = 512
+
+
+class Repository(NamedTuple):
+    """One repository. *default_ref* and *publish* are full refs and ref patterns."""
+
+    git: git.Git
+    full_name: str
+    owner: str
+    bare: bool
+    default_ref: str
+    default_exists: bool
+    publish: tuple[str, ...]
+    services: tuple[str, ...] | None
+    enabled: bool
+    canon_url: str
+    link: str
+    refs: dict[str, git.Ref]
+
+    def publishes(self, ref: str) -> bool:
+        """Whether commits that reach *ref* count as published."""
+        return any(matches(pattern, ref) for pattern in self.publish)
+
+    def describe(self) -> dict[str, Any]:
+        """The payload's `repository`."""
+        name = self.full_name.rpartition("/")[2]
+        return {
+            "name": name,
+            "slug": name.lower(),
+            "owner": self.owner,
+            "absolute_url": f"/{self.full_name}/",
+            "website": f"{self.canon_url}/{self.full_name}" if self.canon_url else "",
+            "scm": "git",
+            "fork": False,
+            "is_private": False,
+            "full_name": self.full_name,
+            "default_branch": self.default_ref.removeprefix("refs/heads/"),
+        }
+
+
+def find_git_dir(folder: str | Path = ".") -> str:
+    """The absolute git folder of *folder*; raises BadInput where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=git.environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ConfigError("cannot find git: it is not on PATH") from None
+    if done.returncode != 0:
+        if b"dubious ownership" in done.stderr:
+            raise BadInput(
+                f"{Path(folder).resolve()} belongs to another user: run this as its owner, or"
+                f" git config --global --add safe.directory {Path(folder).resolve()}"
+            )
+        raise BadInput(f"{Path(folder).absolute()} is not in a git repository")
+    return os.fsdecode(done.stdout).rstrip("\n")
+
+
+def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
+    """Read what the payload needs of the repository at *git_dir*; *publish* is the configuration's."""
+    door = git.Git(git_dir)
+    settings = door.config()
+    refs = door.refs()
+    common = _common_dir(door.git_dir)
+    bare = settings.get("core.bare", ["false"])[-1] == "true"
+    full_name = _full_name(settings, common, bare)
+    default = _default_ref(settings, refs, git.Git(common), bare)
+    url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
+    base = url.rstrip("/").removesuffix("/" + full_name)
+    slash = "/-/commit/" if os.environ.get("GL_PROJECT_PATH") or _last(settings, "gitlab.fullpath") else "/commit/"
+    wanted = settings.get("oberonc.service")
+    return Repository(
+        git=door,
+        full_name=full_name,
+        owner=_last(settings, "oberonc.owner") or full_name.rpartition("/")[0],
+        bare=bare,
+        default_ref=default,
+        default_exists=default in refs,
+        publish=_publish(settings.get("oberonc.publish") or list(publish), default),
+        services=tuple(wanted) if wanted is not None else None,
+        enabled=_last(settings, "oberonc.enabled").lower() not in ("false", "no", "off", "0"),
+        canon_url=base,
+        link=f"{base}/{full_name}{slash}{{oid}}" if base else "",
+        refs=refs,
+    )
+
+
+def _last(settings: dict[str, list[str]], key: str) -> str:
+    return settings.get(key, [""])[-1].strip()
+
+
+def _common_dir(git_dir: str) -> str:
+    """The folder a linked work tree shares with its repository; else *git_dir* itself."""
+    try:
+        said = (Path(git_dir) / "commondir").read_text().strip()
+    except OSError:
+        return git_dir
+    return os.path.normpath(Path(git_dir) / said)
+
+
+def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
+    env = os.environ
+    gitea = "/".join(filter(None, (env.get("GITEA_REPO_USER_NAME"), env.get("GITEA_REPO_NAME"))))
+    said = (
+        _last(settings, "oberonc.name"),
+        env.get("GL_PROJECT_PATH", ""),
+        gitea if env.get("GITEA_REPO_NAME") else "",
+        env.get("GL_REPO", ""),
+        _last(settings, "gitlab.fullpath"),
+        _folder_name(settings, common, bare),
+    )
+    for name in said:
+        name = name.strip().strip("/").removesuffix(".git")
+        if name and len(name) <= LONGEST_NAME and name.isprintable():
+            return name
+    return "repository"
+
+
+def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
+    if bare or Path(common).name != ".git":
+        worktree = _last(settings, "core.worktree")
+        return Path(os.path.normpath(Path(common) / worktree)).name if worktree and not bare else Path(common).name
+    return Path(common).parent.name
+
+
+def _default_ref(settings: dict[str, list[str]], refs: dict[str, git.Ref], common: git.Git, bare: bool) -> str:
+    said = _last(settings, "oberonc.defaultbranch")
+    if said:
+        return f"refs/heads/{said.removeprefix('refs/heads/')}"
+    if bare:
+        return next((ref.name for ref in refs.values() if ref.head), "") or common.head_ref() or "refs/heads/main"
+    remote = _symref(common, "refs/remotes/origin/HEAD").removeprefix("refs/remotes/origin/")
+    names = [name for name in (remote, _last(settings, "init.defaultbranch"), "main", "master") if name]
+    candidates = [f"refs/heads/{name}" for name in names]
+    # Never merely what is checked out: a branch that exists, in the order people mean them.
+    return next((ref for ref in candidates if ref in refs), candidates[0])
+
+
+def _symref(door: git.Git, ref: str) -> str:
+    try:
+        said = (Path(door.git_dir) / ref).read_text()
+    except OSError:
+        return ""
+    return said.removeprefix("ref: ").strip() if said.startswith("ref: ") else ""
+
+
+def _publish(patterns: list[str], default: str) -> tuple[str, ...]:
+    named = (default if pattern == "HEAD" else pattern for pattern in patterns)
+    return tuple(name if name.startswith("refs/") else f"refs/heads/{name}" for name in named)
+
+
+def pusher() -> str | None:
+    """Who pushed, as the server in front of git knows them; else the system's user."""
+    for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "REMOTE_USER"):
+        if os.environ.get(name):
+            return os.environ[name]
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return os.environ.get("USER") or None
