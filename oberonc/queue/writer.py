@@ -1,0 +1,181 @@
+"""The one thread that calls the queue, so that requests share commits.
+
+Natural group commit, no timer: take one request, then all that already wait, run them in one batch, answer
+them all. While the disk syncs the next batch gathers.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple, TypeVar
+
+from oberonc.errors import DiskFailed, NotAccepted
+from oberonc.queue.base import Answer, Queue, StorageFull, Submission
+
+T = TypeVar("T")
+
+#: One commit takes at most this many requests and this many bytes.
+BATCH_REQUESTS: Final = 128
+BATCH_BYTES: Final = 4 << 20
+#: Beyond this many waiting events, or bytes of them, `accept` answers busy.
+WAITING_EVENTS: Final = 256
+WAITING_BYTES: Final = 32 << 20
+
+
+class _Request(NamedTuple):
+    call: Callable[[Queue], Any]
+    future: "Future[Any]"
+    #: Bytes of the submission; None for what is not an accept.
+    size: int | None
+    alone: bool
+
+
+class Writer:
+    """Runs requests on the queue, in the order they came, each batch one commit.
+
+    A future is answered only after its commit is durable. When the disk fails no waiting future is answered
+    with a result: all raise DiskFailed, `on_failure` is called from the writer thread, and the thread ends.
+    """
+
+    def __init__(self, queue: Queue, on_failure: Callable[[DiskFailed], None] = lambda error: None) -> None:
+        self._queue = queue
+        self._on_failure = on_failure
+        self._waiting: deque[_Request] = deque()
+        self._events = self._bytes = 0
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._failure: DiskFailed | None = None
+        #: Grows with each batch; a watchdog compares two readings while `backlog` is not 0.
+        self.batches = 0
+        self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; from now on nobody else may call the queue."""
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    def accept(self, now: int, submission: Submission) -> "Future[Answer]":
+        """Accept an event; `busy` at once when too much waits, `storage_low` when the disk is full."""
+        with self._wake:
+            if self._events >= WAITING_EVENTS or self._bytes >= WAITING_BYTES:
+                return _answered(Answer("busy"))
+            self._events += 1
+            self._bytes += len(submission.body)
+            return self._put(lambda queue: queue.accept(now, submission), size=len(submission.body))
+
+    def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "Future[T]":
+        """Run *function* on the queue in a batch, or *alone* outside any (`backup`, `checkpoint`).
+
+        Never refused: leases and endings are bounded by the workers there are.
+        """
+        with self._wake:
+            return self._put(function, size=None, alone=alone)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Run what waits, then end the thread. The queue stays open."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout)
+
+    def _put(self, call: Callable[[Queue], Any], *, size: int | None, alone: bool = False) -> "Future[Any]":
+        future: Future[Any] = Future()
+        if self._failure or self._stopping:
+            future.set_exception(self._failure or NotAccepted("the queue is closing"))
+            return future
+        self._waiting.append(_Request(call, future, size, alone))
+        self._wake.notify()
+        return future
+
+    def _run(self) -> None:
+        while batch := self._take():
+            try:
+                self._perform(batch)
+                self._queue.checkpoint()
+            except DiskFailed as error:
+                self._fail(error, batch)
+                return
+            self.batches += 1
+
+    def _take(self) -> list[_Request]:
+        """The next batch; empty when the thread shall end."""
+        with self._wake:
+            while not self._waiting and not self._stopping:
+                self._wake.wait()
+            batch: list[_Request] = []
+            size = 0
+            while self._waiting and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+                if batch and (self._waiting[0].alone or batch[0].alone):
+                    break
+                batch.append(self._waiting.popleft())
+                size += batch[-1].size or 0
+            events = [request.size for request in batch if request.size is not None]
+            self._events -= len(events)
+            self._bytes -= sum(events)
+            return batch
+
+    def _perform(self, batch: list[_Request]) -> None:
+        if batch[0].alone:
+            _settle(batch[0].future, lambda: batch[0].call(self._queue))
+            return
+        try:
+            with self._queue.batch():
+                results = [request.call(self._queue) for request in batch]
+        except DiskFailed:
+            raise
+        except StorageFull:
+            self._queue.release_reserve()
+            self._one_by_one(batch, full=True)
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each runs alone
+            self._one_by_one(batch, full=False)
+        else:
+            for request, result in zip(batch, results, strict=True):
+                request.future.set_result(result)
+
+    def _one_by_one(self, batch: list[_Request], *, full: bool) -> None:
+        """A whole batch fails together; here each request gets its own commit and its own fault.
+
+        On a full disk events are refused unheard, so that the room there is serves the endings.
+        """
+        for request in batch:
+            if full and request.size is not None:
+                request.future.set_result(Answer("storage_low"))
+            else:
+                _settle(request.future, lambda request=request: self._alone(request))  # type: ignore[misc]
+
+    def _alone(self, request: _Request) -> Any:
+        with self._queue.batch():
+            return request.call(self._queue)
+
+    def _fail(self, error: DiskFailed, batch: list[_Request]) -> None:
+        with self._wake:
+            self._failure = error
+            lost = [*batch, *self._waiting]
+            self._waiting.clear()
+        for request in lost:
+            if not request.future.done():
+                request.future.set_exception(error)
+        self._on_failure(error)
+
+
+def _answered(answer: Answer) -> "Future[Answer]":
+    future: Future[Answer] = Future()
+    future.set_result(answer)
+    return future
+
+
+def _settle(future: "Future[Any]", call: Callable[[], Any]) -> None:
+    """Give *future* what *call* returns or raises; only a failed disk goes on to the caller."""
+    try:
+        result = call()
+    except DiskFailed:
+        raise
+    except Exception as error:  # noqa: BLE001 - the caller of the future gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
