@@ -1,0 +1,74 @@
+"""Close, reopen, reference and log time on issues that commit messages name."""
+
+from typing import Any
+
+from oberonc import BaseBroker, Check, Secret
+from oberonc.issues import service
+from oberonc.issues.act import Actor
+from oberonc.issues.comment import TEMPLATE
+from oberonc.issues.ledger import Ledger
+from oberonc.issues.policy import describe, make_plan
+from oberonc.issues.trackers import load
+from oberonc.issues.trackers.base import Setup, Tracker
+
+
+class Issues(BaseBroker):
+    """"fixes #42" closes issue 42 with a comment that names the commit; "references #37" comments on 37."""
+
+    timeout = 120
+
+    class Settings:
+        tracker: str = "local"  # local, github, gitlab, gitea, forgejo, jira, redmine, trac, bugzilla, ...
+        url: str = ""  # where it is
+        token: Secret | None = None
+        user: str = ""
+        password: Secret | None = None
+        project: str = ""  # where `#42` is looked for; default: the project called like the repository
+        projects: list[str] = []  # further projects that `owner/name#42` or `KEY-42` may name
+        aliases: dict[str, str] = {}  # short names of projects
+        authors: dict[str, str] = {}  # e-mail of a commit's author -> the tracker's user to act for
+        other_refs: str = ""  # "reference": comment on what commits outside the publish refs name
+        mentions: str = ""  # "comment": a bare `#42` comments
+        import_above: int = 20
+        max_actions: int = 1000
+        template: str = TEMPLATE
+        words: dict[str, Any] = {}  # the grammar's tables
+        close: str = ""  # the status or transition that closes, where the tracker's first is not the one
+        reopen: str = ""  # and the one that opens again
+        resolutions: dict[str, str] = {}  # what the tracker calls fixed, wontfix, invalid, duplicate
+        activity: str = ""  # Redmine: of time entries
+        pull_requests: bool = False  # GitHub, Gitea: `#42` may be a pull request
+        notify: bool = True  # Trac, Jira, YouTrack: mail people about it
+        markup: str = ""  # markdown, textile, trac, jira, plain: where the tracker was told to use another one
+        proxy: str = ""
+
+    def verify(self) -> None:
+        service.check_settings(self.settings)
+        self._tracker()
+
+    def plan(self, payload: dict[str, Any]) -> list[str]:
+        """What `handle` would do, and why; touches nothing."""
+        return describe(make_plan(payload, service.make_rules(self.settings, payload)))
+
+    def handle(self, payload: dict[str, Any]) -> str:
+        plan = make_plan(payload, service.make_rules(self.settings, payload))
+        if not plan.tasks:
+            return "; ".join(plan.notes) or "no issue is named"
+        ledger = Ledger(self.state)
+        try:
+            actor = Actor(
+                tracker=self._tracker(),
+                ledger=ledger,
+                payload=payload,
+                template=self.settings.template,
+                remaining=self.remaining,
+            )
+            return actor.run(plan)
+        finally:
+            ledger.close()
+
+    def check(self) -> list[Check]:
+        return self._tracker().check()
+
+    def _tracker(self) -> Tracker:
+        return load(self.settings.tracker)(Setup(self.settings, self.state, self.remaining))

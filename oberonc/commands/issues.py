@@ -1,0 +1,145 @@
+"""`oberonc issues`: the embedded tracker by hand."""
+
+import os
+import pwd
+from typing import Any
+
+import click
+
+from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.errors import BadInput
+from oberonc.issues.local import Tracker
+from oberonc.text import one_line
+
+_repository = click.option("--repository", metavar="NAME", help="The repository; default: the one you stand in.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _name(given: str | None) -> str:
+    if given:
+        return given
+    from oberonc import sources  # only needed without --repository
+
+    return sources.here_name()
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return str(os.getuid())
+
+
+class Number(click.ParamType):
+    """`42` or `#42`."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        digits = str(value).removeprefix("#")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+            raise BadInput(f"'{value}' is no issue number; give one such as 42")
+        return int(digits)
+
+
+@click.group(epilog=example("oberonc issues new 'crash on start'", "oberonc issues show 1 --json"))
+def command() -> None:
+    """The embedded issue tracker."""
+
+
+@command.command(epilog=example("oberonc issues new 'crash on start'"))
+@click.argument("title")
+@_repository
+@_json
+@pass_session
+def new(session: Session, title: str, repository: str | None, as_json: bool) -> None:
+    """Open an issue and print its number."""
+    name = _name(repository)
+    number = Tracker(session.config.state).new(name, title)
+    if as_json:
+        show_json({"repository": name, "number": number})
+    else:
+        show(f"#{number}")
+
+
+@command.command("list", epilog=example("oberonc issues list --repository web/shop"))
+@_repository
+@_json
+@pass_session
+def list_issues(session: Session, repository: str | None, as_json: bool) -> None:
+    """The issues of a repository, oldest first."""
+    rows = Tracker(session.config.state).issues(_name(repository))
+    if as_json:
+        show_json([row._asdict() for row in rows])
+        return
+    for row in rows:
+        show(f"#{row.number:<5} {row.state:<6}  {one_line(row.title)}")
+
+
+@command.command("show", epilog=example("oberonc issues show 1", "oberonc issues show 1 --json"))
+@click.argument("number", type=Number())
+@_repository
+@_json
+@pass_session
+def show_issue(session: Session, number: int, repository: str | None, as_json: bool) -> None:
+    """An issue with its comments."""
+    issue = Tracker(session.config.state).show(_name(repository), number)
+    if as_json:
+        show_json(issue)
+        return
+    show(f"#{number} {one_line(issue['title'])} ({issue['state']})")
+    for comment in issue["comments"]:
+        show(f"\n{comment['author']}, {comment['time']}:\n{comment['text']}")
+
+
+@command.command(epilog=example("oberonc issues comment 1 'seen on Debian too'"))
+@click.argument("number", type=Number())
+@click.argument("text")
+@_repository
+@_json
+@pass_session
+def comment(session: Session, number: int, text: str, repository: str | None, as_json: bool) -> None:
+    """Comment on an issue."""
+    if not text.strip():
+        raise BadInput("a comment needs a text")
+    name = _name(repository)
+    tracker = Tracker(session.config.state)
+    tracker.comment(name, number, _user(), text)
+    _tell(tracker, name, number, as_json, "commented on")
+
+
+@command.command(epilog=example("oberonc issues close 1"))
+@click.argument("number", type=Number())
+@_repository
+@_json
+@pass_session
+def close(session: Session, number: int, repository: str | None, as_json: bool) -> None:
+    """Close an issue."""
+    _set_state(session, number, repository, as_json, "closed", "closed")
+
+
+@command.command(epilog=example("oberonc issues reopen 1"))
+@click.argument("number", type=Number())
+@_repository
+@_json
+@pass_session
+def reopen(session: Session, number: int, repository: str | None, as_json: bool) -> None:
+    """Open an issue again."""
+    _set_state(session, number, repository, as_json, "open", "reopened")
+
+
+def _set_state(
+    session: Session, number: int, repository: str | None, as_json: bool, state: str, told: str
+) -> None:
+    name = _name(repository)
+    tracker = Tracker(session.config.state)
+    tracker.set_state(name, number, state)
+    _tell(tracker, name, number, as_json, told)
+
+
+def _tell(tracker: Tracker, repository: str, number: int, as_json: bool, told: str) -> None:
+    """What was done; as JSON the issue as it is now."""
+    if as_json:
+        show_json(tracker.show(repository, number))
+    else:
+        show(f"{told} #{number}")

@@ -1,0 +1,238 @@
+"""Carries a plan out: every step through the ledger, then through the tracker, within the time there is.
+
+A turn ends early, with `Retry(progress=True)`, when its time or the tracker's rate is used up; the ledger knows where
+to go on.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from oberonc.errors import Reject, Retry
+from oberonc.issues.comment import FLAVOURS, Comment, Part, duration, make_comment, make_parts, time_parts
+from oberonc.issues.ledger import Claim, Ledger, Step
+from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task
+from oberonc.issues.trackers.base import NoSuchIssue, NotDone, Refused, Tracker
+from oberonc.text import one_line
+
+#: Seconds of the delivery's limit that stay unused: one request may last that long.
+RESERVE = 30.0
+#: Tracker failures in one turn after which the rest waits for the next.
+FAILURES = 3
+#: Seconds to wait for another worker that has the same step in hand.
+PATIENCE = 5.0
+#: Issues one kind of outcome names in the note.
+_NAMED = 20
+
+
+class Deed(NamedTuple):
+    """One step of a task: what to say, how to do it, how to see that it was done."""
+
+    step: Step
+    comment: Comment
+    do: Callable[[], None]
+    was_done: Callable[[float, str], bool]
+
+
+@dataclass
+class Report:
+    """What became of the tasks, by outcome: the issues as people write them."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refused: bool = False
+
+    def add(self, outcome: str, shown: str) -> None:
+        names = self.found.setdefault(outcome, [])
+        if shown not in names:
+            names.append(shown)
+
+    def note(self) -> str:
+        """`closed #42, commented on #37; #99 does not exist`"""
+        commented = self.found.get("commented on", [])
+        changed = {shown for outcome in ("closed", "reopened") for shown in self.found.get(outcome, [])}
+        listed = {**self.found, "commented on": [shown for shown in commented if shown not in changed]}
+        told = ", ".join(f"{outcome} {_names(names)}" for outcome, names in listed.items() if names)
+        return "; ".join(dict.fromkeys(text for text in (told, *self.notes) if text)) or "no issue is named"
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return " ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(kw_only=True)
+class Actor:
+    """One turn of one delivery."""
+
+    tracker: Tracker
+    ledger: Ledger
+    payload: Payload
+    template: str
+    remaining: Callable[[], float]
+    pause: Callable[[float], None] = time.sleep
+    report: Report = field(default_factory=Report)
+
+    def __post_init__(self) -> None:
+        self.closed: dict[Issue, bool] = {}
+        self.missing: set[Issue] = set()
+        self.done = 0
+        self.failures: list[Retry] = []
+        self.reserve = min(RESERVE, self.remaining() / 3)
+
+    def run(self, plan: Plan) -> str:
+        """Do what *plan* says; the note of the outcome. Raises Retry or Reject with that note."""
+        self.report.notes += plan.notes
+        busy = plan.tasks
+        deadline = time.monotonic() + PATIENCE
+        while busy := [task for task in busy if not self._try(task)]:
+            if time.monotonic() > deadline or self.failures:
+                self.failures.append(Retry("another worker has the rest in hand", after=PATIENCE, progress=True))
+                break
+            self.pause(0.2)
+        if self.failures:
+            raise self._again(self.failures)
+        if self.report.refused:
+            raise Reject(self.report.note())
+        return self.report.note()
+
+    def _again(self, failures: list[Retry]) -> Retry:
+        """The end of a turn that has to go on later."""
+        told = [one_line(str(failure)) for failure in failures]
+        waits = [failure.after for failure in failures if failure.after is not None]
+        progress = bool(self.done) or all(failure.progress for failure in failures)
+        reason = "; ".join(dict.fromkeys([self.report.note(), *told]))
+        return Retry(reason, after=max(waits, default=None), progress=progress)
+
+    def _try(self, task: Task) -> bool:
+        """Whether nothing of *task* is left to this turn; False when another worker has a step of it."""
+        if task.issue in self.missing:
+            return True
+        try:
+            return self._task(task)
+        except NoSuchIssue:
+            self.missing.add(task.issue)
+            self.report.notes.append(f"{task.issue.shown} does not exist")
+        except Refused as error:
+            self.report.refused = True
+            self.report.notes.append(f"{task.issue.shown}: {one_line(str(error))}")
+        except Retry as error:
+            self.failures.append(error)
+            if isinstance(error, NotDone) or len(self.failures) >= FAILURES:
+                raise self._again(self.failures) from None
+        return True
+
+    def _task(self, task: Task) -> bool:
+        deeds = [deed for deed in self._deeds(task) if not self.ledger.is_done(deed.step)]
+        if not deeds:
+            self.report.add("did before", task.issue.shown)
+            return True
+        if task.seconds and not self.tracker.keeps_time:
+            self.report.notes.append(f"{task.issue.shown}: {self.tracker.kind} records no time")
+        if task.issue not in self.closed:
+            self._take_time()
+            self.closed[task.issue] = self.tracker.is_closed(task.issue)
+        return all(self._deed(deed) for deed in deeds)
+
+    def _take_time(self) -> None:
+        """End the turn when one more request may not fit into it."""
+        if self.remaining() < self.reserve:
+            raise _End("the time of this turn is over", after=0.0)
+
+    def _deed(self, deed: Deed) -> bool:
+        """Do *deed* once; False when another worker is at it."""
+        self._take_time()
+        self._keep_pace()
+        claim = self.ledger.claim(deed.step, deed.comment.mark)
+        if claim.verdict in ("done", "busy"):
+            return claim.verdict == "done"
+        try:
+            self._once(deed, claim)
+        except (NoSuchIssue, Refused, NotDone):
+            self.ledger.release(deed.step)
+            raise
+        except BaseException:
+            self.ledger.doubt(deed.step)
+            raise
+        self.ledger.done(deed.step)
+        self.done += 1
+        return True
+
+    def _once(self, deed: Deed, claim: Claim) -> None:
+        if claim.verdict == "fresh" or not deed.was_done(claim.begun, claim.mark):
+            deed.do()
+
+    def _keep_pace(self) -> None:
+        """End the turn when the tracker's published limit on writing is reached."""
+        waits = [self.ledger.wait_for(self.tracker.name, writes, seconds) for writes, seconds in self.tracker.pace]
+        wait = max(waits, default=0.0)
+        if wait > 0:
+            raise _End(f"{self.tracker.kind} takes no more writes for {wait:.0f} s", after=wait)
+
+    def _deeds(self, task: Task) -> Iterator[Deed]:
+        """The steps of *task*: the comment first, so that a state never changes without its reason."""
+        tracker, issue = self.tracker, task.issue
+        comment = self._comment(task, "comment", make_parts(task, self.payload, self.template, remark=self._remark(task)))
+        yield Deed(
+            self._step(task, "comment"),
+            comment,
+            lambda: self._do(task, "commented on", lambda: tracker.comment(issue, comment)),
+            lambda since, mark: tracker.has_comment(issue, mark, since),
+        )
+        if task.seconds and tracker.keeps_time:
+            entry = self._comment(task, "time", time_parts(task))
+            yield Deed(
+                self._step(task, "time"),
+                entry,
+                lambda: self._do(task, "logged time on", lambda: tracker.log_time(issue, task.seconds, entry)),
+                lambda since, mark: tracker.has_time(issue, task.seconds, mark, since),
+            )
+        if task.action != "reference":
+            step = "reopen" if task.action == "reopen" else "close"
+            text = self._comment(task, step, time_parts(task)[1:])
+            yield Deed(self._step(task, step), text, lambda: self._change(task, text), lambda *_: False)
+
+    def _do(self, task: Task, outcome: str, action: Callable[[], None]) -> None:
+        action()
+        self.report.add(outcome, task.issue.shown)
+
+    def _change(self, task: Task, comment: Comment) -> None:
+        """Close or reopen, unless the issue is in that state already: it is left alone then."""
+        close = task.action != "reopen"
+        outcome = "closed" if close else "reopened"
+        if self.closed[task.issue] == close:
+            if task.issue.shown not in self.report.found.get(outcome, []):
+                self.report.notes.append(f"{task.issue.shown} was {'closed' if close else 'open'} already")
+            return
+        if close:
+            wanted = RESOLUTIONS[task.action]
+            self.tracker.close(task.issue, wanted if wanted in self.tracker.resolutions else "fixed", comment)
+        else:
+            self.tracker.reopen(task.issue, comment)
+        self.closed[task.issue] = close
+        self.report.add(outcome, task.issue.shown)
+
+    def _remark(self, task: Task) -> str:
+        """What the tracker cannot do, said in the comment and in the note."""
+        said = []
+        if task.action in RESOLUTIONS and RESOLUTIONS[task.action] not in {"fixed", *self.tracker.resolutions}:
+            said.append(f"there is no resolution {task.action} here")
+        if task.seconds and not self.tracker.keeps_time:
+            said.append(f"{duration(task.seconds)} of work, which this tracker does not record")
+        return "; ".join(said)
+
+    def _step(self, task: Task, step: str) -> Step:
+        return Step(self.tracker.name, task.issue.project, task.issue.number, step, task.change)
+
+    def _comment(self, task: Task, step: str, parts: list[Part]) -> Comment:
+        key = hashlib.sha256("\0".join(self._step(task, step)).encode()).hexdigest()[:32]
+        return make_comment(parts, task, FLAVOURS[self.tracker.flavour], key)
+
+
+class _End(NotDone):
+    """This turn is over, and nothing went wrong."""
+
+    def __init__(self, reason: str, *, after: float) -> None:
+        super().__init__(reason, after=after, progress=True)

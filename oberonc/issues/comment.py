@@ -1,0 +1,218 @@
+"""What a comment says, in the markup of its tracker, with nothing of the commit's text alive in it.
+
+A comment is a list of parts: text that is ours or the administrator's, names, links and quotes. A *flavour* turns
+the parts into one text; names lose everything but letters, quotes go where the markup has no meaning, and what could
+end that place, mention a person or start a command is broken up.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from string import Template
+from typing import Any, NamedTuple
+
+from oberonc.issues.policy import Payload, Task
+from oberonc.text import visible
+
+#: What a comment says unless the setting `template` says otherwise.
+TEMPLATE = "${action} by ${commit} of ${repository}, written by ${author}${remark}:\n${message}"
+FIELDS = ("action", "commit", "repository", "branch", "author", "remark", "message")
+#: Characters of a commit message that a comment quotes; every tracker takes this much.
+QUOTE_LIMIT = 8000
+#: Invisible, without meaning to any markup, and no part of a name.
+_BREAK = "\u200b"
+
+_HEADINGS = {
+    "close": "Closed",
+    "wontfix": "Closed as wontfix",
+    "invalid": "Closed as invalid",
+    "duplicate": "Closed as duplicate",
+    "reopen": "Reopened",
+    "reference": "Referenced",
+}
+
+
+class Part(NamedTuple):
+    """A piece of a comment. `kind` is `text` (as it is), `name`, `link` (to `url`) or `quote`."""
+
+    kind: str
+    text: str
+    url: str = ""
+
+
+class Comment(NamedTuple):
+    """What a tracker is given to say.
+
+    `key` names the step in the ledger; `mark` is what the comment is found by again: hidden where the markup can hide
+    it, else the commit's short id. `name` and `email` are the commit author's, `commit` its id or None.
+    """
+
+    parts: list[Part]
+    text: str
+    key: str
+    mark: str
+    name: str
+    email: str
+    commit: str | None
+
+
+class Flavour(NamedTuple):
+    """A markup: how it links, quotes and hides."""
+
+    link: Callable[[str, str], str]
+    quote: Callable[[str], str]
+    hidden: str = ""
+
+
+def make_parts(task: Task, payload: Payload, template: str, *, remark: str = "") -> list[Part]:
+    """The comment on *task*; ValueError where *template* has a field there is not."""
+    commit = task.commit
+    remarks = [text for text in (_held(task), remark) if text]
+    fields = {
+        "action": [Part("text", _HEADINGS[task.action])],
+        "commit": commit_parts(commit),
+        "repository": [Part("name", payload["repository"]["full_name"])],
+        "branch": [Part("name", commit.get("branch") or "")],
+        "author": [Part("name", commit["author"])],
+        "remark": [Part("text", " (")] + [Part("name", "; ".join(remarks))] + [Part("text", ")")] if remarks else [],
+        "message": [Part("quote", commit["message"])],
+    }
+    return [part for piece in _pieces(template) for part in (fields[piece[1]] if piece[1] else [Part("text", piece[0])])]
+
+
+def check_template(template: str) -> None:
+    """Raise ValueError for a field that is not one of `FIELDS`."""
+    for _, name in _pieces(template):
+        if name and name not in FIELDS:
+            raise ValueError(f"template: there is no ${{{name}}}; there are {', '.join(FIELDS)}")
+
+
+def _pieces(template: str) -> Iterator[tuple[str, str]]:
+    """(literal text, "") and ("", field name) in turn."""
+    last = 0
+    for match in Template.pattern.finditer(template):
+        yield template[last : match.start()], ""
+        last = match.end()
+        name = match["named"] or match["braced"]
+        yield ("", name) if name else ("$", "")
+    yield template[last:], ""
+
+
+def _held(task: Task) -> str:
+    return f"state left as it is: {task.why}" if task.why else ""
+
+
+def time_parts(task: Task) -> list[Part]:
+    """What a time entry says."""
+    return [Part("text", f"{duration(task.seconds)} of work, told by "), *commit_parts(task.commit)]
+
+
+def duration(seconds: int) -> str:
+    """*seconds* as `1h 30m`."""
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return " ".join(part for part in (f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes)) if part)
+
+
+def commit_parts(commit: dict[str, Any]) -> list[Part]:
+    """The commit, linked where its address is known."""
+    if is_nowhere(commit):
+        return [Part("text", "a commit message")]
+    return [Part("text", "commit "), Part("link", commit["node"], commit.get("url") or "")]
+
+
+def is_nowhere(commit: dict[str, Any]) -> bool:
+    """Whether there is no commit to name: the message came from stdin."""
+    return set(commit["raw_node"]) == {"0"}
+
+
+def render(parts: list[Part], flavour: Flavour) -> str:
+    """The parts as one text of *flavour*."""
+    return "".join(_write(part, flavour) for part in parts).strip("\n")
+
+
+def _write(part: Part, flavour: Flavour) -> str:
+    if part.kind == "name":
+        return plain_name(part.text)
+    if part.kind == "link":
+        return flavour.link(part.text, safe_url(part.url))
+    if part.kind == "quote":
+        return f"\n\n{flavour.quote(plain_text(part.text))}\n"  # on lines of its own wherever the template puts it
+    return part.text
+
+
+def plain_name(text: str) -> str:
+    """*text* without whatever any markup, tracker or terminal could act on."""
+    words = re.sub(r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)", " ", visible(text[:200]))
+    return " ".join(words.split()) or "someone"
+
+
+def plain_text(text: str) -> str:
+    """A commit message in visible characters, its lines ended by newlines, and no longer than a comment can hold."""
+    lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
+    return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
+
+
+def safe_url(url: str) -> str:
+    """*url* when it can stand in any markup, else nothing."""
+    return url if re.fullmatch(r"https?://[\w.~:/?#@!&+,;=%-]{1,1000}", url, re.ASCII) else ""
+
+
+def _quiet(text: str, *openers: str) -> str:
+    """*text* with mentions, and each of *openers*, broken up."""
+    for opener in ("@", *openers):
+        text = text.replace(opener, opener[0] + _BREAK + opener[1:])
+    return text
+
+
+def _markdown(text: str) -> str:
+    """A fence no line of *text* can close, in a block quote, so that no line starts with a command either."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join(f"> {line}" for line in (fence, *_quiet(text).split("\n"), fence))
+
+
+def _textile(text: str) -> str:
+    return f"<pre>\n{_quiet(text, '</', '<!', '{{', '!{')}\n</pre>"
+
+
+def _trac(text: str) -> str:
+    # Without a processor of ours the text could name its own in its first line: #!html
+    return f"{{{{{{\n#!text\n{_quiet(text, '}}}', '{{{')}\n}}}}}}"
+
+
+def _jira(text: str) -> str:
+    return f"{{noformat}}\n{_quiet(text, '{', '[~')}\n{{noformat}}"
+
+
+def _plain(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
+
+
+def _after(text: str, url: str) -> str:
+    return f"{text} <{url}>" if url else text
+
+
+FLAVOURS = {
+    "markdown": Flavour(lambda text, url: f"[{text}]({url})" if url else text, _markdown, "\n\n<!-- %s -->"),
+    "textile": Flavour(lambda text, url: f'"{text}":{url}' if url else text, _textile, "\n\n<!-- %s -->"),
+    "trac": Flavour(lambda text, url: f"[{url} {text}]" if url else text, _trac, "\n\n{{{#!comment\n%s\n}}}"),
+    "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira),
+    "plain": Flavour(_after, _plain),
+}
+
+
+def make_comment(parts: list[Part], task: Task, flavour: Flavour, key: str) -> Comment:
+    """The comment in *flavour*, with the mark it is found by again."""
+    commit = task.commit
+    text = render(parts, flavour)
+    nowhere = is_nowhere(commit)
+    mark = f"oberonc:{key}" if flavour.hidden or nowhere else str(commit["node"])
+    if flavour.hidden:
+        text += flavour.hidden % mark
+    elif mark not in text:
+        text += f"\n\n({mark})"
+    return Comment(parts, text, key, mark, commit["author"], _email(commit), None if nowhere else commit["raw_node"])
+
+
+def _email(commit: dict[str, Any]) -> str:
+    found = re.search(r"<([^<>]*)>\s*$", commit["raw_author"])
+    return found[1].strip().lower() if found else ""
