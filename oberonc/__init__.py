@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseBroker", "Check", "Reject", "Retry", "Secret"]
 
-_HOMES = {"BaseBroker": "broker", "Check": "broker", "Secret": "broker", "Reject": "errors", "Retry": "errors"}
+_HOMES = {
+    "BaseBroker": "broker",
+    "Check": "broker",
+    "Secret": "broker",
+    "Reject": "errors",
+    "Retry": "errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -82,7 +82,7 @@ def _reopen_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115
 
 
 def _run(argv: list[str] | None) -> int:
@@ -127,5 +127,7 @@ def _unexpected(error: Exception) -> int:
     handle, path = tempfile.mkstemp(prefix="oberonc-", suffix=".log")
     with os.fdopen(handle, "w") as log:
         log.write(visible("".join(traceback.format_exception(error))))
-    _complain(f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; the details are in {path}, please report them")
+    _complain(
+        f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; the details are in {path}, please report them"
+    )
     return 3

@@ -7,6 +7,7 @@ them into values when a delivery needs them.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,7 +153,7 @@ def _merge(merged: dict[str, Any], sources: dict[str, str], layer: dict[str, Any
             sources[key] = file
 
 
-def _check_table(table: dict[str, Any], known: dict[str, type], file: str, prefix: str) -> None:
+def _check_table(table: dict[str, Any], known: Mapping[str, type], file: str, prefix: str) -> None:
     for key, value in table.items():
         if key not in known:
             raise ConfigError(f"{file}: unknown key '{prefix}{key}'{nearest(key, list(known))}")
@@ -162,7 +163,13 @@ def _check_table(table: dict[str, Any], known: dict[str, type], file: str, prefi
 def _check_type(value: Any, kind: type, where: str) -> None:
     good = isinstance(value, (int, float) if kind is float else kind)
     if not good or (kind in (int, float) and isinstance(value, bool)):
-        names = {str: "text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
+        names = {
+            str: "text",
+            list: "a list of texts",
+            dict: "a table",
+            int: "a whole number",
+            float: "a number",
+        }
         raise ConfigError(f"{where} must be {names[kind]}")
     if kind is list and not all(isinstance(item, str) for item in value):
         raise ConfigError(f"{where} must be a list of texts")
@@ -175,7 +182,12 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
-    _check_table(brokers, {"directories": list}, sources.get("brokers.directories", _any(sources, "brokers.")), "brokers.")
+    _check_table(
+        brokers,
+        {"directories": list},
+        sources.get("brokers.directories", _any(sources, "brokers.")),
+        "brokers.",
+    )
     return Config(
         delivery=_one_of(merged.get("delivery", "here"), DELIVERIES, sources.get("delivery", ""), "delivery"),
         publish=tuple(merged.get("publish", ["HEAD"])),
@@ -242,7 +254,9 @@ def _limits(table: dict[str, Any], sources: dict[str, str]) -> Limits:
             ceiling = Limits._field_defaults[key] * 4
             raise ConfigError(f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}")
     if limits.bytes > Limits().bytes:
-        raise ConfigError(f"{file}: 'limits.bytes' must be at most {Limits().bytes}: a frame to the daemon holds no more")
+        raise ConfigError(
+            f"{file}: 'limits.bytes' must be at most {Limits().bytes}: a frame to the daemon holds no more"
+        )
     return limits
 
 
@@ -251,11 +265,15 @@ def _service(name: str, table: Any, file: str) -> Service:
     if not isinstance(table, dict):
         raise ConfigError(f"{file}: 'services.{name}' must be a table")
     if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name) or not name.isascii():
-        raise ConfigError(f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'")
+        raise ConfigError(
+            f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
+        )
     general = {key: value for key, value in table.items() if key in _SERVICE}
     _check_table(general, _SERVICE, file, where)
     if "broker" not in general:
-        raise ConfigError(f"{file}: 'services.{name}' names no broker: add broker = \"issues\" or another of `oberonc brokers`")
+        raise ConfigError(
+            f"{file}: 'services.{name}' names no broker: add broker = \"issues\" or another of `oberonc brokers`"
+        )
     for key in ("timeout", "hold"):
         if key in general and not 0 < general[key] <= 7 * DAY:
             raise ConfigError(f"{file}: '{where}{key}' must be a number of seconds above 0 and at most a week")

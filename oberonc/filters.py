@@ -52,6 +52,8 @@ def ref_values(ref: str) -> list[str]:
 def choose(service: Service, payload: Payload) -> Choice:
     """What *service* gets of *payload*. Never changes *payload*; entries are shared, not copied."""
     name = payload["repository"]["full_name"]
+    if not _is_wanted(service.name, payload["repository"].get("services")):
+        return Choice(None, "git config oberonc.service of the repository names others")
     if _skipped(service.name, payload["push_options"]):
         return Choice(None, "skipped by a push option")
     if not passes(service.repositories, [name]):
@@ -60,16 +62,24 @@ def choose(service: Service, payload: Payload) -> Choice:
     if payload["updates"] and not updates:
         return Choice(None, "no ref of the push is in `refs`")
     kept = _Kept(service, payload, updates)
-    if not kept.commits and not kept.merged and (service.paths or service.authors or not updates):
+    if not (kept.commits or kept.merged) and (service.paths or service.authors or not updates):
         return Choice(None, kept.reason())
     return Choice(payload | kept.changes(), "matches")
 
 
-def possible(service: Service, full_name: str, refs: list[str], push_options: list[str]) -> bool:
+def possible(service: Service, payload: Payload) -> bool:
     """False when *service* cannot match, whatever the commits say: then they need not be read."""
-    if _skipped(service.name, push_options) or not passes(service.repositories, [full_name]):
+    repository = payload["repository"]
+    if not _is_wanted(service.name, repository.get("services")) or _skipped(service.name, payload["push_options"]):
         return False
-    return not refs or any(passes(service.refs, ref_values(ref)) for ref in refs)
+    if not passes(service.repositories, [repository["full_name"]]):
+        return False
+    return any(passes(service.refs, ref_values(update["ref"])) for update in payload["updates"])
+
+
+def _is_wanted(service: str, names: list[str] | None) -> bool:
+    # A repository may ask for some of the configured services; it cannot bring its own.
+    return names is None or service in names
 
 
 def _skipped(service: str, push_options: list[str]) -> bool:

@@ -66,7 +66,7 @@ class Git:
     """The repository at *git_dir*, an absolute path."""
 
     def __init__(self, git_dir: str | Path) -> None:
-        self.git_dir = os.path.abspath(git_dir)
+        self.git_dir = str(Path(git_dir).absolute())
         self._head = ["git", f"--git-dir={self.git_dir}", "-c", "core.fsmonitor=false"]
 
     def open(self, *args: str, lines: Iterable[str] = ()) -> subprocess.Popen[bytes]:
@@ -134,7 +134,9 @@ class Git:
 
     def peel(self, rev: str) -> str:
         """The commit *rev* stands for, or an empty string."""
-        return self.read("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128)).strip()
+        return self.read(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128)
+        ).strip()
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether *old* is *new* or one of its ancestors; a missing object is not."""

@@ -27,7 +27,7 @@ class News(NamedTuple):
 
 
 def update(repo: Repository, old: str, new: str, ref: str) -> Update:
-    """One ref update as the payload has it; `forced` is found by `news`."""
+    """One ref update as the payload has it; `forced` and `first` (it made the first publish ref) are found by `news`."""
     kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get("/".join(ref.split("/")[:2]) + "/", "other")
     return {
         "ref": ref,
@@ -39,6 +39,7 @@ def update(repo: Repository, old: str, new: str, ref: str) -> Update:
         "deleted": null_oid(new),
         "forced": False,
         "publish": kind == "branch" and repo.publishes(ref),
+        "first": False,
     }
 
 
@@ -56,6 +57,7 @@ def news(repo: Repository, updates: list[Update], cap: int) -> News:
     merged = [oid for oid in published if oid not in graph]
     branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
     _set_forced(repo, updates, graph)
+    _set_first(repo, updates)
     return News(
         commits=list(graph)[::-1],
         merged=merged[::-1],
@@ -137,3 +139,11 @@ def _set_forced(repo: Repository, updates: list[Update], graph: Graph) -> None:
         if u["kind"] == "branch" and u["old"] in parents and u["old"] in _walk([u["new"]], graph)[1]:
             continue
         u["forced"] = u["kind"] != "branch" or not repo.git.is_ancestor(u["old"], u["new"])
+
+
+def _set_first(repo: Repository, updates: list[Update]) -> None:
+    moved = [u for u in updates if u["publish"] and not u["deleted"]]
+    others = {ref for ref in repo.refs if repo.publishes(ref)} - {u["ref"] for u in moved}
+    if not others and all(u["created"] for u in moved):
+        for u in moved:
+            u["first"] = True

@@ -22,7 +22,8 @@ SCHEMA = 1
 TYPES = {"A": "added", "D": "removed"}
 #: Lines that rebase, cherry-pick, review and sign-off add; the change stays the same without them.
 _ADDED_LINES = re.compile(
-    r"^(\(cherry picked from commit .*\)|(signed-off-by|reviewed-by|tested-by|acked-by|change-id):.*)$", re.IGNORECASE
+    r"^(\(cherry picked from commit .*\)|(signed-off-by|reviewed-by|tested-by|acked-by|change-id):.*)$",
+    re.IGNORECASE,
 )
 
 

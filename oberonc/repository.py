@@ -41,7 +41,8 @@ class Repository(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """The payload's `repository`."""
         name = self.full_name.rpartition("/")[2]
-        return {
+        asked = {} if self.services is None else {"services": list(self.services)}
+        return asked | {
             "name": name,
             "slug": name.lower(),
             "owner": self.owner,

@@ -30,7 +30,8 @@ def resolve(service: Service) -> dict[str, Any]:
     Raises ConfigError (nothing there) or NotAllowed (a file others may read), naming service and setting.
     """
     return {
-        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}") for key, value in service.settings.items()
+        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}")
+        for key, value in service.settings.items()
     }
 
 
@@ -85,7 +86,12 @@ def _command(line: str, where: str) -> str:
     try:
         argv = shlex.split(line)
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
         )
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
         raise ConfigError(f"{where}: cmd:{line} did not run, or took over {COMMAND_SECONDS} s") from None

@@ -1,0 +1,78 @@
+"""A payload on its way: which services get it, and whether the brokers run here or the daemon takes it.
+
+Every decision and outcome goes to the log of runs. The one line that a hook prints is made here.
+"""
+
+from typing import Any, NamedTuple
+
+from oberonc import filters, log
+from oberonc.config import Config
+from oberonc.payload import Payload
+
+Results = dict[str, dict[str, Any]]
+
+
+class Report(NamedTuple):
+    """What became of a payload: its id, per service the record of the log, and the line for people."""
+
+    id: str
+    services: Results
+    line: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether a broker failed or a delivery is dead."""
+        return any(result.get("outcome") in ("dead", "crash", "retry") for result in self.services.values())
+
+
+def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
+    """Per configured service what it gets, or why it gets nothing."""
+    return {name: filters.choose(service, payload) for name, service in config.services.items()}
+
+
+def here(config: Config, payload: Payload) -> Report:
+    """Run the services that match in child processes of this one, and wait for them."""
+    choices = decide(config, payload)
+    results: Results = {name: {"why": choice.reason} for name, choice in choices.items()}
+    matching = {name: choice.payload for name, choice in choices.items() if choice.payload is not None}
+    if matching:
+        from oberonc import local_run  # brokers run: now the cost of loading what runs them is due
+
+        results |= local_run.deliver(config, payload, matching)
+    log.write(config, log.record(payload, "here", results))
+    return Report(payload["id"], results, _line(payload, results))
+
+
+def nowhere(config: Config, payload: Payload) -> None:
+    """Log why no service gets *payload*, whose commits were not read."""
+    results = {name: {"why": choice.reason} for name, choice in decide(config, payload).items()}
+    log.write(config, log.record(payload, "nowhere", results))
+
+
+def daemon(config: Config, payload: Payload, budget: float) -> Report:
+    """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in seconds."""
+    from oberonc import client
+
+    answer = client.submit(config, payload, budget)
+    if answer == "spooled":
+        log.write(config, log.record(payload, "spool", {}))
+    count = payload["commits_total"]
+    what = f"{count} commit{'' if count == 1 else 's'}" if count else "the push"
+    line = f"{'spooled' if answer == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
+    return Report(payload["id"], {}, line)
+
+
+def _line(payload: Payload, results: Results) -> str:
+    parts = [f"{name}: {_said(result)}" for name, result in results.items() if result.get("outcome") and _said(result)]
+    if payload["truncated"]:
+        parts.append("the push was larger than the limits and was cut; `oberonc send --rev A..B` sends the rest")
+    return f"{'; '.join(parts)} ({payload['id'][:8]})" if parts else ""
+
+
+def _said(result: dict[str, Any]) -> str:
+    outcome, note = result["outcome"], result.get("note", "")
+    if outcome == "done":
+        return str(note)
+    if outcome == "dead":
+        return f"failed for good: {note}"
+    return f"not done yet, will be tried again: {note}"

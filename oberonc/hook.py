@@ -1,0 +1,91 @@
+"""What the installed hooks run: `python -I -m oberonc.hook NAME [ARG...]`, the fast way into oberonc.
+
+A hook never fails a push and prints at most one line. It loads no GitPython, requests, asyncio, click or
+sqlite3; what runs brokers is loaded when there are brokers to run.
+"""
+
+import os
+import sys
+
+from oberonc import config as configuration
+from oberonc import deliver, filters, sources
+from oberonc.config import Config
+from oberonc.errors import OberoncError
+from oberonc.text import one_line
+
+#: Seconds the whole hand-off to the daemon may take in a hook.
+HAND_OFF = 1.0
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run hook *argv[0]*; always ends with exit code 0."""
+    name, *args = argv if argv is not None else sys.argv[1:] or [""]
+    say(_guarded(name, args))
+
+
+def _guarded(name: str, args: list[str]) -> str:
+    """The one line to print, whatever happens."""
+    try:
+        return run(name, args, _stdin(name))
+    except OberoncError as error:
+        return f"{one_line(str(error), 400)} (nothing was delivered; `oberonc doctor` may help)"
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where} (nothing was delivered; `oberonc doctor` may help)"
+    except Exception as error:  # noqa: BLE001  a bug of ours is no reason to trouble a push
+        return f"unexpected {type(error).__name__}: {one_line(str(error), 200)}; please report it"
+
+
+def _stdin(name: str) -> str:
+    # Read to the end before anything else: git would see SIGPIPE.
+    if name not in ("post-receive", "post-rewrite"):
+        return ""
+    try:
+        with open(0, "rb", closefd=False) as stream:
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def run(name: str, args: list[str], stdin: str) -> str:
+    """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
+    config = configuration.load()
+    source = sources.hook(name, args, stdin, config)
+    if source is None or not source.repo.enabled:
+        return ""
+    return "; ".join(filter(None, (_deliver(source, config), _head_warning(source))))
+
+
+def _deliver(source: sources.Source, config: Config) -> str:
+    outlined = sources.outline(source)
+    if not any(filters.possible(service, outlined) for service in config.services.values()):
+        deliver.nowhere(config, sources.with_ids(outlined, source, config))
+        return ""
+    payload = sources.payload(outlined, source, config)
+    if config.delivery == "daemon":
+        return deliver.daemon(config, payload, HAND_OFF).line
+    return deliver.here(config, payload).line
+
+
+def _head_warning(source: sources.Source) -> str:
+    repo = source.repo
+    branch = next((u["name"] for u in source.updates if u["kind"] == "branch" and not u["deleted"]), None)
+    if not repo.bare or repo.default_exists or branch is None:
+        return ""
+    return (
+        f"HEAD names {repo.default_ref}, which does not exist, so nothing counts as published;"
+        f" on the server: git symbolic-ref HEAD refs/heads/{branch}"
+    )
+
+
+def say(line: str) -> None:
+    """Print the one line, if there is one and somebody to read it."""
+    if line:
+        try:
+            os.write(2, f"oberonc: {one_line(line, 1000)}\n".encode("utf-8", "replace"))
+        except OSError:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Runs deliveries in this process's children, and keeps in the spool what did not end.
+
+An entry is on disk before a broker starts and is removed when all its services ended, so a push that is
+killed loses nothing. Per repository one process works at a time; per service oldest first; services side by
+side. The whole costs a push at most the longest of its brokers' limits.
+"""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from oberonc import filters, log, registry, retry, runner, secrets, spool
+from oberonc.config import Config, Service
+from oberonc.errors import OberoncError
+from oberonc.payload import Payload
+
+Results = dict[str, dict[str, Any]]
+
+#: Seconds a broker gets when neither its class nor its service says (the class is not loaded to find out).
+DEFAULT_TIMEOUT = 60.0
+
+
+def deliver(config: Config, payload: Payload, matching: dict[str, Payload]) -> Results:
+    """Run *payload* for the services in *matching*, after what older pushes of the repository left undone."""
+    now = time.time()
+    spool.put(config.spool, {"payload": payload, "services": {name: _fresh(now) for name in matching}})
+    limit = max(_limit(config.services[name]) for name in matching)
+    done = work_off(config, payload["repository"]["full_name"], time.monotonic() + limit)
+    held = {"outcome": "retry", "note": "an earlier push of this repository is still being worked on"}
+    return {name: done.get((payload["id"], name), dict(held)) for name in matching}
+
+
+def _fresh(now: float) -> dict[str, Any]:
+    return {"attempts": 0, "crashes": 0, "first": now, "error": ""}
+
+
+def _limit(service: Service) -> float:
+    return service.timeout or DEFAULT_TIMEOUT
+
+
+def work_off(config: Config, repository: str, deadline: float) -> dict[tuple[str, str], dict[str, Any]]:
+    """Try every kept delivery of *repository* once, oldest first per service; {(event id, service): result}."""
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    with spool.lane(config.spool, repository, deadline) as mine:
+        if not mine:
+            return results
+        entries = _entries(config, repository)
+        names = {name for entry in entries.values() for name in entry["services"]}
+        catalogue = registry.find(config)
+        lanes = [_Lane(config, catalogue, name, entries, deadline, results) for name in names]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+        for path, entry in entries.items():
+            _settle(config, path, entry)
+    return results
+
+
+def _entries(config: Config, repository: str) -> dict[Path, spool.Entry]:
+    """The readable kept entries of *repository*; what is damaged goes to bad/ with its reason."""
+    found = {}
+    for path in spool.listing(config.spool):
+        try:
+            entry = spool.read(path)
+        except FileNotFoundError:
+            continue
+        except spool.Damaged as error:
+            spool.reject(path, str(error))
+            continue
+        if entry["payload"].get("repository", {}).get("full_name") == repository:
+            if entry.get("services") is None:
+                # Kept for a daemon that is no longer wanted: it goes to all that match.
+                entry["services"] = {name: _fresh(time.time()) for name in config.services}
+            found[path] = entry
+    return found
+
+
+def _settle(config: Config, path: Path, entry: spool.Entry) -> None:
+    if entry["services"]:
+        spool.put(config.spool, entry, path.name)
+    else:
+        spool.remove(path)
+
+
+def repositories(config: Config) -> list[str]:
+    """The repositories that have something in the spool."""
+    names = []
+    for path in spool.listing(config.spool):
+        try:
+            names.append(spool.read(path)["payload"]["repository"]["full_name"])
+        except (FileNotFoundError, KeyError, TypeError):
+            continue
+        except spool.Damaged as error:
+            spool.reject(path, str(error))
+    return list(dict.fromkeys(names))
+
+
+class _Lane(threading.Thread):
+    """One service's deliveries of one repository, in order, until one does not end or time is up."""
+
+    def __init__(
+        self,
+        config: Config,
+        catalogue: registry.Catalogue,
+        name: str,
+        entries: dict[Path, spool.Entry],
+        deadline: float,
+        results: dict[tuple[str, str], dict[str, Any]],
+    ) -> None:
+        super().__init__(name=f"service {name}", daemon=True)
+        self._config, self._catalogue, self._service = config, catalogue, name
+        self._entries = [entry for entry in entries.values() if name in entry["services"]]
+        self._deadline, self._results = deadline, results
+
+    def run(self) -> None:
+        gap = False
+        for entry in self._entries:
+            state = entry["services"][self._service]
+            result = self._attempt(entry["payload"], state, gap)
+            self._results[(entry["payload"]["id"], self._service)] = result
+            if result["outcome"] in ("done", "dead", "gone"):
+                del entry["services"][self._service]
+                gap = gap or result["outcome"] == "dead"
+                continue
+            gap = True
+            if not self._may_pass(state):
+                self._wait_behind(entry)
+                return
+
+    def _may_pass(self, state: dict[str, Any]) -> bool:
+        """Whether later deliveries may overtake this one: it had its lane for `hold` seconds, or order is none."""
+        service = self._config.services.get(self._service)
+        if service is None or service.order == "none":
+            return True
+        return service.order == "bounded" and time.time() - state["first"] >= service.hold
+
+    def _wait_behind(self, stuck: spool.Entry) -> None:
+        behind = self._entries[self._entries.index(stuck) + 1 :]
+        for entry in behind:
+            note = f"waits behind an earlier delivery: {entry['services'][self._service].get('error') or stuck['services'][self._service]['error']}"
+            self._results[(entry["payload"]["id"], self._service)] = {"outcome": "retry", "note": note}
+
+    def _attempt(self, payload: Payload, state: dict[str, Any], gap: bool) -> dict[str, Any]:
+        try:
+            outcome, took = self._run(payload, state, gap)
+        except OberoncError as error:
+            # The configuration may be mended: the delivery waits for that.
+            outcome, took = runner.Outcome("retry", str(error)), 0
+        result = {
+            "why": "matches",
+            "outcome": outcome.kind,
+            "note": outcome.note,
+            "attempt": state["attempts"],
+            "took_ms": took,
+        }
+        if outcome.output:
+            result["output"] = outcome.output[:2000]
+        if outcome.kind in ("retry", "crash"):
+            state["error"] = outcome.note
+            self._give_up(payload, state, result)
+        elif outcome.kind == "dead":
+            self._bury(payload, result)
+        return result
+
+    def _run(self, payload: Payload, state: dict[str, Any], gap: bool) -> tuple[runner.Outcome, int]:
+        service = self._config.services.get(self._service)
+        if service is None:
+            return runner.Outcome("dead", f"service '{self._service}' is no longer configured"), 0
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return runner.Outcome("retry", "the time of this push was used up by earlier deliveries"), 0
+        chosen = filters.choose(service, payload)
+        if chosen.payload is None:
+            return runner.Outcome("done", chosen.reason), 0
+        place = self._place(service.broker)
+        request = self._request(service, chosen.payload, state, gap, min(_limit(service), left))
+        # Counted before the code runs: a broker that kills everything must still use up its budget.
+        state["attempts"] += 1
+        began = time.monotonic()
+        outcome = runner.run(place, request, request["timeout"])
+        if outcome.kind == "crash" and request["timeout"] >= _limit(service) * 0.9:
+            state["crashes"] += 1
+        return outcome, round((time.monotonic() - began) * 1000)
+
+    def _place(self, broker: str) -> registry.Place:
+        place = self._catalogue.places.get(broker)
+        if place is None:
+            raise registry.BrokenBroker(missing(self._catalogue, broker, self._service))
+        return place
+
+    def _request(
+        self, service: Service, payload: Payload, state: dict[str, Any], gap: bool, limit: float
+    ) -> runner.Request:
+        return {
+            "service": service.name,
+            "broker": service.broker,
+            "settings": secrets.resolve(service),
+            "payload": payload,
+            "state": str(self._config.state),
+            "timeout": limit,
+            "delivery_id": f"{payload['id']}-{service.name}",
+            "attempt": state["attempts"] + 1,
+            "order": {"gap": gap},
+        }
+
+    def _give_up(self, payload: Payload, state: dict[str, Any], result: dict[str, Any]) -> None:
+        """Make a dead letter of a delivery that used up its budget."""
+        old = time.time() - state["first"] >= retry.GIVE_UP_MS / retry.SECOND
+        if old or state["crashes"] >= retry.CRASHES:
+            result["outcome"] = "dead"
+            self._bury(payload, result)
+
+    def _bury(self, payload: Payload, result: dict[str, Any]) -> None:
+        kept = spool.bury(self._config.spool, payload, self._service)
+        result["kept"] = str(kept)
+
+
+def missing(catalogue: registry.Catalogue, broker: str, service: str) -> str:
+    """Why *broker* cannot be used by *service*, with what to do."""
+    from oberonc.text import nearest
+
+    if broker in catalogue.problems:
+        return catalogue.problems[broker]
+    near = nearest(broker, list(catalogue.places))
+    return f"service '{service}' names broker '{broker}', which is not there{near}; see `oberonc brokers`"
+
+
+def retry_all(config: Config) -> dict[tuple[str, str], dict[str, Any]]:
+    """Try every kept delivery of every repository once (`oberonc send --spooled`), and log what came of it."""
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    for repository in repositories(config):
+        before = {entry["payload"]["id"]: entry["payload"] for entry in _entries(config, repository).values()}
+        limit = max((_limit(service) for service in config.services.values()), default=DEFAULT_TIMEOUT)
+        done = work_off(config, repository, time.monotonic() + limit * max(1, len(before)))
+        results |= done
+        _log(config, before, done)
+    return results
+
+
+def _log(config: Config, payloads: dict[str, Payload], done: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for event, payload in payloads.items():
+        services = {name: result for (known, name), result in done.items() if known == event}
+        if services:
+            log.write(config, log.record(payload, "spool", services))

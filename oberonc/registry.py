@@ -1,0 +1,248 @@
+"""Finds brokers, and loads one: by path, under a private module name, always from source.
+
+`find` runs no broker code. `load` does, so it is called in worker processes only. Python's bytecode cache is
+not used: it is matched by whole seconds and size, and "edit, reload" within one second would run old code.
+"""
+
+import ast
+import hashlib
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import re
+import stat
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oberonc import legacy, paths
+from oberonc.broker import BaseBroker
+from oberonc.config import Config
+from oberonc.errors import ConfigError
+from oberonc.text import one_line
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+ENTRY_POINTS = "oberonc.brokers"
+
+
+class Place(NamedTuple):
+    """Where a broker is: a file, or an installed distribution's entry point."""
+
+    name: str
+    file: str | None
+    entry_point: str | None
+    origin: str
+
+
+class Catalogue(NamedTuple):
+    """The brokers that can be loaded, and why the others cannot."""
+
+    places: dict[str, Place]
+    problems: dict[str, str]
+
+
+class BrokenBroker(ConfigError):
+    """A broker's code cannot be used; the text names file and line."""
+
+
+def directories(config: Config) -> list[Path]:
+    """The folders brokers are found in, in order; the shipped ones last. Never the repository pushed to."""
+    system = paths.system()
+    places = [*config.directories, paths.config_home() / "brokers"]
+    return [*places, *([system / "brokers"] if system else []), paths.bundled("brokers")]
+
+
+def find(config: Config, entry_points: bool = True) -> Catalogue:
+    """Every broker there is. A name found twice is unusable: both places are named in `problems`."""
+    found: dict[str, list[Place]] = {}
+    problems: dict[str, str] = {}
+    for folder in directories(config):
+        for place in _in_folder(folder, trusted=folder == paths.bundled("brokers"), problems=problems):
+            found.setdefault(place.name, []).append(place)
+    for place in _installed() if entry_points else ():
+        found.setdefault(place.name, []).append(place)
+    for folder in config.directories:
+        if not folder.is_dir():
+            problems[str(folder)] = f"brokers.directories names {folder}, which is not a folder"
+    for name, places in found.items():
+        if len(places) > 1:
+            both = " and ".join(place.file or place.origin for place in places)
+            problems[name] = f"broker '{name}' is there twice: {both}; rename or remove one"
+    usable = {name: places[0] for name, places in found.items() if name not in problems}
+    return Catalogue(usable, problems)
+
+
+def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Place]:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_.")
+    except OSError:
+        return []
+    if not files:
+        return []
+    fault = "" if trusted else unsafe(folder)
+    if fault:
+        problems[str(folder)] = f"{folder} is refused: {fault}"
+        return []
+    places = []
+    for path in files:
+        fault = _misnamed(path) or ("" if trusted else unsafe(path, parents=False))
+        if fault:
+            problems[str(path)] = f"{path} is refused: {fault}"
+        else:
+            places.append(Place(path.stem, str(path), None, str(folder)))
+    return places
+
+
+def _misnamed(path: Path) -> str:
+    return "" if NAME.fullmatch(path.stem) else "a broker's file is called by small letters, digits and '_'"
+
+
+def unsafe(path: Path, parents: bool = True) -> str:
+    """Why *path* cannot be trusted with code, or an empty string: writing it must be the administrator's right.
+
+    A sticky folder of root's, such as /tmp, counts as safe: others cannot replace what we own in it.
+    """
+    chain = [path, *(path.absolute().parents if parents else ())]
+    for place in chain:
+        try:
+            facts = place.stat()
+        except OSError as error:
+            return f"{place}: {error.strerror}"
+        if facts.st_uid not in (0, os.geteuid()):
+            return f"{place} belongs to another user"
+        sticky = facts.st_mode & stat.S_ISVTX and facts.st_uid == 0
+        if facts.st_mode & 0o022 and not sticky:
+            return f"others may write {place}: chmod go-w {place}"
+    return ""
+
+
+def _installed() -> list[Place]:
+    from importlib.metadata import entry_points
+
+    return [
+        Place(
+            point.name,
+            None,
+            point.value,
+            f"entry point of {point.dist.name if point.dist else 'a distribution'}",
+        )
+        for point in entry_points(group=ENTRY_POINTS)
+        if NAME.fullmatch(point.name)
+    ]
+
+
+def load(place: Place) -> type[BaseBroker]:
+    """The broker class at *place*. Raises BrokenBroker, whatever the broker's code does at import."""
+    where = place.file or place.origin
+    try:
+        module = _import(place)
+    except ConfigError:
+        raise
+    except BaseException as error:  # noqa: BLE001  a broker may call sys.exit at import
+        raise BrokenBroker(_fault(where, error)) from None
+    return _broker_class(module, where)
+
+
+def _import(place: Place) -> types.ModuleType:
+    if place.file is None:
+        name, _, _attribute = (place.entry_point or "").partition(":")
+        return importlib.import_module(name.strip())
+    with legacy.names_of_2009(legacy.needs(place.file)):
+        return _mount(Path(place.file).parent, Path(place.file).stem)
+
+
+class _FreshSource(importlib.machinery.SourceFileLoader):
+    def path_stats(self, path: Any) -> Any:
+        raise OSError  # no bytecode: it is compiled each time, and nothing is written beside it
+
+
+class _Finder:
+    """Finds the modules of mounted folders, so that `from ._helper import x` works between a folder's files."""
+
+    roots: dict[str, Path] = {}  # noqa: RUF012  one table for the process, as sys.modules is
+
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, stem = fullname.rpartition(".")
+        root = cls.roots.get(package)
+        if root is None or not (file := root / f"{stem}.py").is_file():
+            return None
+        return importlib.util.spec_from_file_location(fullname, file, loader=_FreshSource(fullname, str(file)))
+
+
+def _mount(folder: Path, stem: str) -> types.ModuleType:
+    name = "oberonc_brokers_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    if name not in _Finder.roots:
+        package = types.ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+        _Finder.roots[name] = folder
+        if _Finder not in sys.meta_path:
+            sys.meta_path.insert(0, _Finder)
+    return importlib.import_module(f"{name}.{stem}")
+
+
+def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
+    classes = [
+        thing
+        for thing in vars(module).values()
+        if inspect.isclass(thing) and issubclass(thing, BaseBroker) and thing.__module__ == module.__name__
+    ]
+    # A helper base class in the same file is no second broker: only classes nobody here derives from count.
+    leaves = [c for c in classes if not any(c in other.__mro__[1:] for other in classes)]
+    if len(leaves) != 1:
+        names = ", ".join(c.__name__ for c in leaves) or "none"
+        raise BrokenBroker(f"{where}: a broker file has one subclass of BaseBroker; this one has {names}")
+    _check_handle(leaves[0], where)
+    return leaves[0]
+
+
+def _check_handle(found: type[BaseBroker], where: str) -> None:
+    line = inspect.getsourcelines(found)[1]
+    if found.handle is BaseBroker.handle:
+        raise BrokenBroker(f"{where}:{line}: {found.__name__} has no handle(self, payload)")
+    try:
+        inspect.signature(found.handle).bind(None, {})
+    except TypeError:
+        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle takes one argument, payload") from None
+    if inspect.iscoroutinefunction(found.handle):
+        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle is async; brokers are plain functions")
+
+
+def _fault(where: str, error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        hint = legacy.python2_hint(where, error)
+        return f"{where}:{error.lineno or 1}: {error.msg}{hint}"
+    line = _line_of(where, error)
+    if isinstance(error, ModuleNotFoundError):
+        return f"{where}:{line}: needs the library '{error.name}', which is not installed{legacy.gone_hint(error.name)}"
+    return f"{where}:{line}: {type(error).__name__}: {one_line(str(error), 200)}"
+
+
+def _line_of(where: str, error: BaseException) -> int:
+    trace = error.__traceback__
+    line = 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == where:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def docline(place: Place) -> str:
+    """The first line of a broker file's or class's docstring, read without running it."""
+    if place.file is None:
+        return ""
+    try:
+        tree = ast.parse(Path(place.file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    for node in (n for n in tree.body if isinstance(n, ast.ClassDef)):
+        if ast.get_docstring(node):
+            return (ast.get_docstring(node) or "").splitlines()[0]
+    return (ast.get_docstring(tree) or "").partition("\n")[0]

@@ -1,0 +1,215 @@
+"""One payload through one broker: `perform` in this process, `run` in a child with a time limit.
+
+The child (`oberonc.worker`) gets its request on stdin and answers on its stdout, which it hides from the
+broker; what the broker prints is captured and capped. Nothing a broker does (hang, crash, exit, fork) costs
+its neighbours anything, or the caller more than the limit.
+"""
+
+import copy
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from oberonc import git, legacy, secrets
+from oberonc.broker import BaseBroker
+from oberonc.errors import Reject, Retry
+from oberonc.registry import Place
+from oberonc.text import one_line, visible
+
+#: Bytes of what a broker printed, and characters of a note or an error, that are kept.
+OUTPUT = 64 * 1024
+NOTE = 4096
+#: Bytes of an answer; a worker that sends more has lost its way.
+_ANSWER = 1 << 20
+#: Seconds between SIGTERM to a broker's processes and SIGKILL.
+GRACE = 1.0
+
+Request = dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or was killed at its limit)."""
+
+    kind: str
+    note: str = ""
+    after: float | None = None
+    progress: bool = False
+    output: str = ""
+
+
+def perform(broker_class: type[BaseBroker], request: Request) -> Outcome:
+    """Run `handle` once in this process. Never raises for what the broker's code does.
+
+    *request* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
+    """
+    hidden = secrets.values(request["settings"])
+    module = sys.modules.get(broker_class.__module__)
+    file = getattr(module, "__file__", None) or ""
+    try:
+        with legacy.names_of_2009(legacy.needs(file)):
+            outcome = _handle(broker_class, request)
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        outcome = _failed(error, file)
+    return outcome._replace(note=secrets.redact(outcome.note, hidden)[:NOTE])
+
+
+def _handle(broker_class: type[BaseBroker], request: Request) -> Outcome:
+    broker = broker_class()
+    try:
+        broker.bind(request["service"], request["settings"], Path(request["state"]))
+    except ValueError as error:
+        return Outcome("dead", f"settings of service '{request['service']}': {one_line(str(error))}")
+    broker._deadline = time.monotonic() + request["timeout"]
+    said = broker.handle(delivered(request))
+    return Outcome("done", visible(said) if isinstance(said, str) else "")
+
+
+def delivered(request: Request) -> dict[str, Any]:
+    """The payload as `handle` gets it: a deep copy with the keys that exist only at delivery."""
+    payload: dict[str, Any] = copy.deepcopy(request["payload"])
+    return payload | {
+        "broker": request["broker"],
+        "service": copy.deepcopy(request["settings"]),
+        "delivery_id": request["delivery_id"],
+        "attempt": request["attempt"],
+        "order": request.get("order") or {"gap": False},
+    }
+
+
+def _failed(error: BaseException, file: str) -> Outcome:
+    if isinstance(error, Retry):
+        after = error.after
+        good = isinstance(after, (int, float)) and 0 <= after < 10**9
+        return Outcome(
+            "retry", visible(str(error)), float(after) if good and after is not None else None, error.progress
+        )
+    if isinstance(error, Reject):
+        return Outcome("dead", visible(str(error)) or "rejected without a reason")
+    text = str(error) if not isinstance(error, SystemExit) else f"the broker called exit({error.code})"
+    return Outcome("retry", f"{type(error).__name__}: {one_line(text, NOTE // 2)}{_place(error, file)}")
+
+
+def _place(error: BaseException, file: str) -> str:
+    # A broker's author needs their own line, not the runner's.
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if file and trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" ({Path(file).name}:{line})" if line else ""
+
+
+def child_environment() -> dict[str, str]:
+    """What a broker's process inherits: no GIT_*, no OBERONC_*, and nothing that could be somebody's secret."""
+    kept = (
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "XDG_RUNTIME_DIR",
+    )
+    return {k: v for k, v in git.environment().items() if k in kept or k.startswith("LC_")}
+
+
+def run(place: Place, request: Request, limit: float) -> Outcome:
+    """Run the broker at *place* in a child of its own that gets *limit* seconds."""
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-m", "oberonc.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=child_environment(),
+        start_new_session=True,
+    )
+    ask = {"place": place._asdict(), "request": secrets.to_wire(request)}
+    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit)
+    hidden = secrets.values(request["settings"])
+    outcome = _judge(child, answer, in_time, limit)
+    text = secrets.redact(output.decode("utf-8", "replace"), hidden)
+    return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
+
+
+def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple[bytes, bytes, bool]:
+    """Send *ask*, gather answer and output until the child ends or the limit is reached, then end its group."""
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    threading.Thread(target=_feed, args=(child.stdin, ask), daemon=True).start()
+    answer, output = bytearray(), bytearray()
+    deadline = time.monotonic() + limit
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
+        selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
+        while child.poll() is None and time.monotonic() < deadline and selector.get_map():
+            _gather(selector, min(0.05, deadline - time.monotonic()))
+            if child.stdout.fileno() not in selector.get_map():
+                break  # the answer is whole: a grandchild that keeps stderr open is not waited for
+        in_time = _await_end(child, answer, deadline)
+        _gather(selector, 0)
+    _end_group(child)
+    for stream in (child.stdout, child.stderr):
+        stream.close()
+    return bytes(answer), bytes(output), in_time
+
+
+def _feed(stdin: IO[bytes], ask: bytes) -> None:
+    with suppress(OSError), stdin:
+        stdin.write(ask)
+
+
+def _gather(selector: selectors.BaseSelector, wait: float) -> None:
+    for key, _ in selector.select(max(wait, 0)):
+        kept, cap = key.data
+        part = os.read(key.fd, 1 << 16)
+        if not part:
+            selector.unregister(key.fileobj)
+        kept.extend(part[: max(cap - len(kept), 0)])
+
+
+def _await_end(child: subprocess.Popen[bytes], answer: bytearray, deadline: float) -> bool:
+    """Whether the child ended, or at least answered, before *deadline*."""
+    if answer.endswith(b"}"):
+        return True
+    try:
+        child.wait(max(deadline - time.monotonic(), 0))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    # The group outlives its leader when the broker left processes behind; they go too. A leader that was
+    # not reaped yet keeps the group's number ours.
+    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 10.0)):
+        if child.returncode is not None:
+            break
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(wait)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _judge(child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float) -> Outcome:
+    if not in_time:
+        return Outcome("crash", f"took more than its limit of {limit:g} s and was ended")
+    try:
+        value = json.loads(answer)
+        return Outcome(**value)
+    except (ValueError, TypeError):
+        code = child.returncode
+        manner = f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
+        return Outcome("crash", f"the broker's process {manner} without an outcome")

@@ -1,0 +1,250 @@
+"""Where payloads come from: a hook's arguments and stdin, commits that are named, a message.
+
+Each function returns one payload of schema 1, or None where there is nothing to tell (with the reason logged
+by nobody: git ran a hook for something that is no change of a branch or tag).
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oberonc import newness, repository
+from oberonc.config import Config
+from oberonc.errors import BadInput, UsageError
+from oberonc.git import null_oid
+from oberonc.newness import Update
+from oberonc.payload import SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
+from oberonc.repository import Repository
+from oberonc.text import one_line
+
+
+class Source(NamedTuple):
+    """The ref updates a hook tells of, before any commit is read."""
+
+    repo: Repository
+    event: str
+    updates: list[Update]
+    push_options: list[str]
+
+
+def hook(name: str, args: list[str], stdin: str, config: Config) -> Source | None:
+    """What git's hook *name* was run for; None where it was for no update of its own.
+
+    Raises UsageError for a hook oberonc has no business in, and in quarantine, where the push may still be refused.
+    """
+    if os.environ.get("GIT_QUARANTINE_PATH"):
+        raise UsageError(
+            f"run from {name} before the push is accepted; install it as post-receive: oberonc hook install"
+        )
+    if name not in _HOOKS:
+        raise UsageError(f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}")
+    repo = repository.describe(_hook_git_dir(), config.publish)
+    updates = _HOOKS[name](repo, args, stdin)
+    return Source(repo, "push" if name == "post-receive" else "commit", updates, _push_options()) if updates else None
+
+
+def _hook_git_dir() -> str:
+    # GIT_DIR is relative in post-receive ("."), and unset in post-commit.
+    said = os.environ.get("GIT_DIR")
+    return str(Path(said).absolute()) if said else repository.find_git_dir()
+
+
+def _push_options() -> list[str]:
+    count = os.environ.get("GIT_PUSH_OPTION_COUNT", "0")
+    if not count.isdigit() or len(count) > 4:
+        return []
+    return [os.environ.get(f"GIT_PUSH_OPTION_{index}", "") for index in range(int(count))]
+
+
+def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
+    updates = []
+    for line in filter(None, stdin.split("\n")):
+        fields = line.split(" ", 2)
+        if len(fields) != 3 or not all(_is_oid(oid) for oid in fields[:2]):
+            raise BadInput(f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'")
+        updates.append(newness.update(repo, *fields))
+    return updates
+
+
+def _is_oid(text: str) -> bool:
+    return len(text) in (40, 64) and all(c in "0123456789abcdef" for c in text)
+
+
+def _post_commit(repo: Repository, _args: list[str], _stdin: str) -> list[Update]:
+    # git runs post-commit for every commit a rebase writes; post-rewrite tells of them once, at its end.
+    if any((Path(repo.git.git_dir) / name).is_dir() for name in ("rebase-merge", "rebase-apply")):
+        return []
+    return _moved(repo, repo.git.peel("HEAD^1"))
+
+
+def _post_merge(repo: Repository, args: list[str], _stdin: str) -> list[Update]:
+    squashed = args[:1] == ["1"]
+    return [] if squashed else _moved(repo, repo.git.peel("ORIG_HEAD"))
+
+
+def _post_rewrite(repo: Repository, args: list[str], _stdin: str) -> list[Update]:
+    # For `amend` git has already run post-commit.
+    return _moved(repo, repo.git.peel("ORIG_HEAD")) if args[:1] == ["rebase"] else []
+
+
+def _moved(repo: Repository, old: str) -> list[Update]:
+    ref, new = repo.git.head_ref(), repo.git.peel("HEAD")
+    if not ref or not new or new == old:
+        return []
+    return [newness.update(repo, old or "0" * len(new), new, ref)]
+
+
+_HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
+    "post-receive": _post_receive,
+    "post-commit": _post_commit,
+    "post-merge": _post_merge,
+    "post-rewrite": _post_rewrite,
+}
+HOOKS = tuple(_HOOKS)
+
+
+def outline(source: Source) -> Payload:
+    """The payload of a hook's updates without a commit: enough to see whether any service can want it."""
+    return _frame(source.repo, source.event) | {
+        "updates": source.updates,
+        "commits": [],
+        "merged": [],
+        "published": [],
+        "truncated": False,
+        "commits_total": 0,
+        "push_options": source.push_options,
+    }
+
+
+def with_ids(outlined: Payload, source: Source, config: Config) -> Payload:
+    """*outlined* with the ids of its commits and nothing else of them, for the log."""
+    news = newness.news(source.repo, source.updates, config.limits.commits)
+    return outlined | {
+        "commits": [{"raw_node": oid} for oid in news.commits],
+        "merged": [{"raw_node": oid} for oid in news.merged],
+        "truncated": news.truncated,
+        "commits_total": news.total,
+    }
+
+
+def payload(outlined: Payload, source: Source, config: Config) -> Payload:
+    """*outlined* with what is new and what is published, commits read once."""
+    limits = config.limits
+    news = newness.news(source.repo, source.updates, limits.commits)
+    entries = _entries(source.repo, [*news.commits, *news.merged], news.branch, config)
+    # A flood of refs must not push out the ones that act on issues.
+    updates = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
+    cut = len(updates) < len(source.updates) or any("truncated" in entry for entry in entries.values())
+    made = outlined | {
+        "updates": updates,
+        "commits": [entries[oid] for oid in news.commits if oid in entries],
+        "merged": [entries[oid] for oid in news.merged if oid in entries],
+        "published": news.published,
+        "truncated": news.truncated or cut,
+        "commits_total": news.total,
+    }
+    return fit(made, limits)
+
+
+def _entries(repo: Repository, oids: list[str], branch: dict[str, str | None], config: Config) -> dict[str, Payload]:
+    if not oids:
+        return {}
+    limits = config.limits
+    read = repo.git.log(oids, limits.message, limits.files)
+    return {commit.oid: commit_entry(commit, branch.get(commit.oid), repo.link) for commit in read}
+
+
+def _frame(repo: Repository, event: str) -> Payload:
+    return {
+        "schema": SCHEMA,
+        "id": new_id(),
+        "event": event,
+        "time": now(),
+        "user": repository.pusher(),
+        "canon_url": repo.canon_url,
+        "repository": repo.describe(),
+    }
+
+
+def revisions(repo: Repository, rev: str, config: Config) -> Payload:
+    """The payload of one commit or of a range, asked for by hand. What publish refs reach counts as published.
+
+    Raises BadInput for a *rev* git does not know.
+    """
+    limits = config.limits
+    if ".." in rev:
+        wanted, known = _range(repo, rev)
+        graph, total = repo.git.rev_list(wanted, known, limits.commits)
+    else:
+        graph, total = {_commit(repo, rev): []}, 1
+    oids = list(graph)[::-1]
+    entries = _entries(repo, oids, {}, config)
+    published = _reached(repo, oids)
+    for oid in published:
+        entries[oid]["branch"] = repo.default_ref.removeprefix("refs/heads/")
+    made = _frame(repo, "commit") | {
+        "updates": [],
+        "commits": [entries[oid] for oid in oids],
+        "merged": [],
+        "published": published,
+        "truncated": total > len(oids) or any("truncated" in entry for entry in entries.values()),
+        "commits_total": total,
+        "push_options": [],
+    }
+    return fit(made, limits)
+
+
+def _range(repo: Repository, rev: str) -> tuple[list[str], list[str]]:
+    if "..." in rev:
+        raise UsageError(f"'{one_line(rev, 80)}' has three dots; a range is A..B")
+    old, _, new = rev.partition("..")
+    return [_commit(repo, new or "HEAD")], [_commit(repo, old or "HEAD")]
+
+
+def _commit(repo: Repository, rev: str) -> str:
+    oid = repo.git.peel(rev)
+    if not oid or null_oid(oid):
+        raise BadInput(f"{repo.git.git_dir}: '{one_line(rev, 80)}' is not a commit")
+    return oid
+
+
+def _reached(repo: Repository, oids: list[str]) -> list[str]:
+    """Those of *oids* that a publish ref reaches."""
+    tips = [ref.commit for ref in repo.refs.values() if ref.commit and repo.publishes(ref.name)]
+    if not tips or not oids:
+        return []
+    outside, _ = repo.git.rev_list(oids, tips, len(oids) * 2 + 1024)
+    return [oid for oid in oids if oid not in outside]
+
+
+def message(repo: Repository, text: str, config: Config) -> Payload:
+    """The payload of a commit message that came without a commit; it counts as published.
+
+    Raises BadInput for an empty message.
+    """
+    if not text.strip():
+        raise BadInput("the commit message is empty")
+    author = _identity(repo)
+    branch = repo.default_ref.removeprefix("refs/heads/")
+    entry = message_entry(text, author, branch, config.limits)
+    return _frame(repo, "commit") | {
+        "updates": [],
+        "commits": [entry],
+        "merged": [],
+        "published": [entry["raw_node"]],
+        "truncated": "truncated" in entry,
+        "commits_total": 1,
+        "push_options": [],
+    }
+
+
+def _identity(repo: Repository) -> str:
+    settings: dict[str, Any] = repo.git.config()
+    name = settings.get("user.name", [""])[-1] or repository.pusher() or "somebody"
+    return f"{name} <{settings.get('user.email', [''])[-1]}>"
+
+
+def here_name(folder: str | Path = ".") -> str:
+    """The full name of the repository one stands in; raises BadInput where there is none."""
+    return repository.describe(repository.find_git_dir(folder), ()).full_name

@@ -1,0 +1,190 @@
+"""Payloads kept on disk: what no daemon took, and what did not end when brokers ran here.
+
+An entry is {"payload": {...}, "services": null | {NAME: {"attempts", "first", "error"}}}: null means every
+service that matches, a table means only those. A file is written in tmp/, synced, renamed into new/, and the
+folders are synced: without the file's sync a power cut leaves an empty file, without the folder's none.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oberonc.errors import NotAccepted
+
+Entry = dict[str, Any]
+
+_MAGIC = b"oberonc-spool 1"
+_END = b"\nEND\n"
+#: Bytes of one file: the largest payload and room for what stands around it.
+LARGEST = 16 * 1024 * 1024
+FOLDERS = ("tmp", "new", "bad", "dead", "lock")
+
+
+class Damaged(Exception):
+    """A spool file that is not what was written; the text says how."""
+
+
+def make(folder: Path) -> None:
+    """Create the spool."""
+    for path in (folder, *(folder / name for name in FOLDERS)):
+        if not path.is_dir():
+            make_private(path)
+
+
+def make_private(folder: Path) -> None:
+    """Create *folder* for its owner alone; where the folder above is shared with a group, for that group."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if stat.S_IMODE(folder.parent.stat().st_mode) & 0o020:
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o2770)
+
+
+def file_mode(folder: Path) -> int:
+    """The mode of a file in *folder*: as private as the folder is."""
+    return 0o660 if stat.S_IMODE(folder.stat().st_mode) & 0o020 else 0o600
+
+
+def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
+    """Keep *entry* durably: once this returns it survives a power cut. *name* replaces an older file.
+
+    Raises NotAccepted when the disk does not take it.
+    """
+    name = name or f"{time.time_ns():020d}-{entry['payload']['id']}.ob"
+    try:
+        make(folder)
+        return _put(folder, _encode(entry), name)
+    except OSError as error:
+        raise NotAccepted(f"cannot keep the push in {folder}: {error.strerror or error}") from None
+
+
+def _put(folder: Path, raw: bytes, name: str) -> Path:
+    temporary = folder / "tmp" / f"{name}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, file_mode(folder / "tmp"))
+            stream.write(raw)
+            stream.flush()
+            os.fsync(handle)
+        kept = folder / "new" / name
+        temporary.rename(kept)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(folder / "new")
+    return kept
+
+
+def _encode(entry: Entry) -> bytes:
+    body = json.dumps(entry, separators=(",", ":")).encode()
+    digest = hashlib.sha256(body).hexdigest().encode()
+    return b"%s %d %s\n%s%s" % (_MAGIC, len(body), digest, body, _END)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def listing(folder: Path) -> list[Path]:
+    """The kept files, oldest first; empty where there is no spool or it cannot be listed."""
+    try:
+        return sorted(path for path in (folder / "new").iterdir() if path.suffix == ".ob")
+    except OSError:
+        return []
+
+
+def read(path: Path) -> Entry:
+    """The entry in *path*. Raises Damaged with the reason, FileNotFoundError when it is gone."""
+    # A FIFO or link planted here must neither block us nor lead us elsewhere.
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Damaged(f"cannot be opened: {error.strerror}") from None
+    with os.fdopen(handle, "rb") as stream:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise Damaged("it is not a plain file of its own")
+        if facts.st_size > LARGEST:
+            raise Damaged(f"it is larger than {LARGEST} bytes")
+        return _decode(stream.read())
+
+
+def _decode(raw: bytes) -> Entry:
+    head, _, rest = raw.partition(b"\n")
+    fields = head.split(b" ")
+    if b" ".join(fields[:2]) != _MAGIC or len(fields) != 4 or not fields[2].isdigit() or len(fields[2]) > 9:
+        raise Damaged("it does not begin as a spool file does")
+    size = int(fields[2])
+    body = rest[:size]
+    if rest[size:] != _END or hashlib.sha256(body).hexdigest().encode() != fields[3]:
+        raise Damaged("it was not written to its end")
+    try:
+        entry: Entry = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Damaged("it does not hold JSON") from None
+    if not isinstance(entry, dict) or not isinstance(entry.get("payload"), dict):
+        raise Damaged("it holds no payload")
+    return entry
+
+
+def remove(path: Path) -> None:
+    """Forget a kept file; it was taken over. No sync: a copy that comes back is recognised by its id."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def reject(path: Path, why: str) -> Path:
+    """Put a file that cannot be used into bad/, with the reason beside it."""
+    folder = path.parent.parent / "bad"
+    kept = folder / path.name
+    path.rename(kept)
+    kept.with_suffix(".why").write_text(why + "\n")
+    return kept
+
+
+def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
+    """Keep the payload of a dead delivery as a file that `oberonc send --payload` takes."""
+    make(folder)
+    kept = folder / "dead" / f"{payload['id']}-{service}.json"
+    kept.write_text(json.dumps(payload, indent=1))
+    kept.chmod(file_mode(folder / "dead"))
+    return kept
+
+
+@contextlib.contextmanager
+def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
+    """Exclusive work on one repository's entries; yields False when another process held it until *deadline*."""
+    make(folder)
+    name = hashlib.sha256(repository.encode("utf-8", "replace")).hexdigest()[:16]
+    path = folder / "lock" / name
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode(folder / "lock"))
+    try:
+        yield _lock(handle, deadline)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)

@@ -1,0 +1,110 @@
+"""The child process in which one broker runs once: `python -I -m oberonc.worker`.
+
+It reads {"place", "request"} from stdin and writes one outcome to the stdout it was given, which the broker
+never sees: before any broker code is loaded, stdin is empty and stdout is joined to stderr. With
+{"describe": true} it loads the broker and tells what it is instead; with {"call": "check"|"plan"}, what that
+method of the bound broker says.
+"""
+
+import ctypes
+import inspect
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from oberonc import legacy, runner, secrets
+from oberonc.broker import BaseBroker, settings_fields
+from oberonc.errors import OberoncError
+from oberonc.registry import Place, load
+from oberonc.text import one_line
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Read one request, answer it."""
+    _die_with_parent()
+    ask = json.load(sys.stdin)
+    channel = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    answer = _answer(ask)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with os.fdopen(channel, "w") as out:
+        json.dump(answer, out)
+    # A broker may leave threads that never end; the answer is given, so nothing is waited for.
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    # A push that is killed takes its brokers with it; their delivery stays in the spool.
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except AttributeError:
+        return  # not Linux
+
+
+def _answer(ask: dict[str, Any]) -> dict[str, Any]:
+    place = Place(**ask["place"])
+    try:
+        broker_class = load(place)
+    except OberoncError as error:
+        if "request" in ask and "call" not in ask:
+            return runner.Outcome("retry", str(error))._asdict()
+        return {"error": str(error)}
+    if ask.get("describe"):
+        return describe(broker_class)
+    request = secrets.from_wire(ask["request"])
+    if "call" in ask:
+        return _call(broker_class, ask["call"], request)
+    return runner.perform(broker_class, request)._asdict()
+
+
+def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
+    """What `oberonc brokers` shows of a broker."""
+    fields = settings_fields(broker_class.Settings)
+    return {
+        "class": broker_class.__name__,
+        "doc": inspect.getdoc(broker_class) or "",
+        "timeout": broker_class.timeout,
+        "settings": {
+            name: {
+                "type": _type_name(hint),
+                "required": default is ...,
+                "default": None if default is ... else default,
+            }
+            for name, (hint, default) in fields.items()
+        },
+    }
+
+
+def _type_name(hint: Any) -> str:
+    return (
+        hint.__name__
+        if isinstance(hint, type) and not hasattr(hint, "__args__")
+        else str(hint).replace("oberonc.broker.", "")
+    )
+
+
+def _call(broker_class: type[BaseBroker], name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of `check()`, or of `plan(payload)` where the broker has one."""
+    hidden = secrets.values(request["settings"])
+    try:
+        with legacy.names_of_2009():
+            broker = broker_class()
+            broker.bind(request["service"], request["settings"], Path(request["state"]))
+            method = getattr(broker, name, None)
+            if method is None:
+                return {"said": None}
+            said = method() if name == "check" else method(runner.delivered(request))
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        return {"error": secrets.redact(f"{type(error).__name__}: {one_line(str(error))}", hidden)}
+    return {"said": json.loads(secrets.redact(json.dumps(said), hidden))}
+
+
+if __name__ == "__main__":
+    main()
