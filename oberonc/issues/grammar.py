@@ -1,0 +1,119 @@
+"""What a commit message says about issues: `find_references`, and `scan` for what lies beside it.
+
+Pure, without I/O, in time linear in the text. Dead text is masked in place, then each paragraph that could
+hold a reference becomes tokens and is read once from left to right. The rules and the reasons for them are in
+`docs/grammar.md`.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from oberonc.issues.masks import Span, mask
+from oberonc.issues.paragraph import Note, Paragraph, Reference
+from oberonc.issues.quotes import reverted_titles
+from oberonc.issues.smart import smart_commands
+from oberonc.issues.words import CHANGES, DEFAULT, Tables, Words, tables
+
+__all__ = ["DEFAULT", "Note", "Reference", "Scan", "Words", "find_references", "scan"]
+
+_PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
+#: What a near miss in dead text looks like.
+_HASH: Final = re.compile(r"(?:\w+[^\S\n]{1,3})?#[1-9][0-9]{0,9}(?!\w)")
+
+
+class Scan(NamedTuple):
+    """All that was found in a message."""
+
+    references: list[Reference]
+    warnings: list[Note]
+    near_misses: list[Note]
+    #: The message was longer than `Words.max_scan`, or held more than `Words.max_references`.
+    cut: bool
+    #: Tokens, look-backs and masked characters: the work it took.
+    steps: int
+
+
+def find_references(text: str, words: Words = DEFAULT) -> list[Reference]:
+    """The issues that *text* speaks of, in order, each with the action it asks for."""
+    return scan(text, words).references
+
+
+def scan(text: str, words: Words = DEFAULT) -> Scan:
+    """*text* read with *words*: references, warnings, near misses."""
+    known = tables(words)
+    whole = len(text)
+    text = _limited(text, words.max_scan)
+    cut = len(text) < whole
+    warnings = [Note(len(text), whole, f"only the first {len(text)} characters were read")] if cut else []
+    if not known.trigger.search(text):
+        return Scan([], warnings, [], cut, 1)
+    if "\r" in text:
+        text = text.replace("\r\n", " \n").replace("\r", "\n")
+    found = _read(text, known, cut)
+    references, opposed = _without_contradictions(found.references)
+    return Scan(references, warnings + found.warnings + opposed, found.near_misses, cut or found.cut, found.steps)
+
+
+def _limited(text: str, limit: int) -> str:
+    """*text* up to *limit*, without the word that the limit would cut in two."""
+    if len(text) <= limit:
+        return text
+    place = max(text.rfind(" ", 0, limit + 1), text.rfind("\n", 0, limit + 1))
+    return text[: max(place, 0)]
+
+
+def _read(text: str, known: Tables, cut: bool) -> Scan:
+    words = known.words
+    masked = mask(text, words.comment_char, cut)
+    titles = reverted_titles(masked.live)
+    result = Scan([], [], _dead_references(text, masked.spans), False, 0)
+    steps = masked.steps
+    for begin, end in _paragraphs(masked.live):
+        room = words.max_references - len(result.references)
+        if room <= 0 or not known.trigger.search(masked.live, begin, end):
+            continue
+        paragraph = Paragraph(text, masked.live, begin, end, known, titles)
+        paragraph.read(room)
+        smart, remarks = smart_commands(masked.live, paragraph.references, known)
+        result.references.extend(smart)
+        result.warnings.extend(paragraph.warnings + remarks)
+        result.near_misses.extend(paragraph.near_misses)
+        steps += paragraph.tokens.steps
+    full = len(result.references) >= words.max_references
+    if full:
+        last = result.references[-1]
+        result.warnings.append(Note(last.start, last.end, f"only the first {words.max_references} references count"))
+    return result._replace(near_misses=sorted(result.near_misses), cut=full, steps=steps)
+
+
+def _paragraphs(live: str) -> list[tuple[int, int]]:
+    """Where the paragraphs of *live* begin and end; no rule reaches from one into another."""
+    breaks = [match.start() for match in _PARAGRAPH_END.finditer(live)]
+    return list(zip([0, *breaks], [*breaks, len(live)], strict=True))
+
+
+def _dead_references(text: str, spans: list[Span]) -> list[Note]:
+    """What would have been a reference if it were not dead."""
+    return [
+        Note(match.start(), match.end(), f"'{' '.join(match[0].split())}' is dead: {span.why}")
+        for span in spans
+        for match in _HASH.finditer(text, span.start, span.end)
+    ]
+
+
+def _without_contradictions(references: list[Reference]) -> tuple[list[Reference], list[Note]]:
+    """*references* where an issue that is asked to change in two ways does not change; and warnings."""
+    wanted: dict[tuple[str | None, str | None, str], set[str]] = {}
+    for reference in references:
+        if reference.action in CHANGES:
+            wanted.setdefault(reference[1:4], set()).add(f"{reference.action} {reference.argument or ''}")
+    opposed = {issue for issue, changes in wanted.items() if len(changes) > 1}
+    if not opposed:
+        return references, []
+    kept, warnings = [], []
+    for reference in references:
+        if reference.action in CHANGES and reference[1:4] in opposed:
+            warnings.append(Note(reference.start, reference.end, f"{reference.action}, and the opposite elsewhere"))
+            reference = reference._replace(action="reference", why=f"{reference.why}: opposite changes in one message")
+        kept.append(reference)
+    return kept, warnings

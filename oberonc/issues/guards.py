@@ -1,0 +1,87 @@
+"""What takes the force out of a verb: negation, "partially", gerunds, participles, nouns.
+
+A guard looks at no more than seven words before the verb, in its own clause. What it turns away still
+refers to the issue.
+"""
+
+from typing import Final
+
+from oberonc.issues.words import Tables
+
+#: Words that may stand between a negator and its verb.
+_FILLERS: Final = frozenset(
+    "really yet even to be been being quite always itself attempt attempts try tries tried trying meant going able"
+    " also longer still do does did it will would have has had".split()
+)
+#: Words that may stand between a negator and `to fix`, besides.
+_INFINITIVE: Final = _FILLERS | frozenset(
+    "a an the any in way enough sufficient time how intended intend intends intention supposed expected designed"
+    " aim aims aimed sure clear possible ready want wants wanted need needs".split()
+)
+_BEFORE_GERUND: Final = frozenset(
+    "in before until at for toward towards after without of on while when start starts started starting"
+    " continue continues continued continuing step wip".split()
+)
+_BEFORE_PARTICIPLE: Final = frozenset("after the a an already previously recently newly been".split())
+_BEFORE_NOUN: Final = frozenset(
+    "the a an previous original proper earlier prior former old existing initial first last upstream real correct"
+    " for before until after since from".split()
+)
+_NOUNS: Final = frozenset({"fix", "close", "resolve"})
+
+
+def guard(verb: str, clause: list[str], tables: Tables) -> str | None:
+    """Why *verb* does not act after the words of *clause*, nearest first; None when it does."""
+    if not clause:
+        return None
+    negator = _negator(clause, tables)
+    if negator:
+        return f"negated by '{negator}'"
+    partial = _partial(verb, clause, tables)
+    if partial:
+        return f"only '{partial}'"
+    word = _past_adverbs(clause)
+    if _is_noun_like(verb, word):
+        return f"'{word} {verb}' tells of it"
+    return None
+
+
+def _negator(clause: list[str], tables: Tables) -> str | None:
+    """The negation the verb is bound to, through a few words that add nothing."""
+    infinitive = clause[0] == "to"
+    fillers, reach = (_INFINITIVE, 6) if infinitive else (_FILLERS, 3)
+    for word in clause[: reach + 1]:
+        if word in tables.negators or word.endswith("n't"):
+            return word
+        if word not in fillers and not _is_adverb(word):
+            return None
+    return None
+
+
+def _partial(verb: str, clause: list[str], tables: Tables) -> str | None:
+    for word in clause[:4]:
+        if word in tables.partials or (word == "partial" and verb in _NOUNS):
+            return word
+        if word not in _FILLERS and not _is_adverb(word):
+            return None
+    return None
+
+
+def _is_adverb(word: str) -> bool:
+    return word.endswith("ly") and word != "only"
+
+
+def _past_adverbs(clause: list[str]) -> str:
+    """The nearest word that is no adverb."""
+    for word in clause[:3]:
+        if not _is_adverb(word) or word in _BEFORE_PARTICIPLE:
+            return word
+    return ""
+
+
+def _is_noun_like(verb: str, word: str) -> bool:
+    if verb.endswith("ing"):
+        return word in _BEFORE_GERUND
+    if verb.endswith("ed"):
+        return word in _BEFORE_PARTICIPLE
+    return verb in _NOUNS and word in _BEFORE_NOUN

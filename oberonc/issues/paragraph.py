@@ -1,0 +1,419 @@
+"""One paragraph, read from left to right: which verb each reference belongs to, and whether it acts.
+
+A reference looks back for its verb over a gap and a noun, or joins the list of the reference before it. The
+rules that may take a verb's force away come after that, in `_judge`.
+"""
+
+from bisect import bisect_left, bisect_right
+from typing import Final, NamedTuple
+
+from oberonc.issues.duration import time_at
+from oberonc.issues.guards import guard
+from oberonc.issues.items import Forms, Item
+from oberonc.issues.quotes import Title, quotations
+from oberonc.issues.tokens import BLANK, BULLETS, HASH, NEWLINE, OTHER, URL, WORD, Gap, Tokens
+from oberonc.issues.words import CHANGES, Tables, fold
+
+
+class Reference(NamedTuple):
+    """An issue a message speaks of, and what it asks for."""
+
+    action: str
+    repository: str | None
+    key: str | None
+    issue: str
+    start: int
+    end: int
+    time: int | None = None
+    why: str = ""
+    #: What a state word or a smart command says besides: the status, the comment, the assignee.
+    argument: str | None = None
+
+
+class Note(NamedTuple):
+    """A remark on a place of the message: a warning or a near miss."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Verb(NamedTuple):
+    """A verb or trailer head, found before a reference."""
+
+    action: str
+    phrase: str
+    first: int
+    start: int
+    gap: Gap
+    trailer: bool = False
+
+
+class Statement:
+    """A verb with the references that follow it as a list."""
+
+    __slots__ = ("action", "argument", "bare", "bullet", "places", "size", "why")
+
+    def __init__(self, action: str, why: str, *, bullet: bool = False, bare: bool = False) -> None:
+        self.action = action
+        self.why = why
+        self.argument: str | None = None
+        self.bullet = bullet
+        self.bare = bare
+        self.places: list[int] = []
+        self.size = 0
+
+
+_LEFT: Final = frozenset("([{,;:!?.*_~|–—…")
+_QUOTES: Final = frozenset("\"'“”‘’`«»")
+_TAIL: Final = frozenset(
+    "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay stays will would"
+    " should must may might can cannot could has have had does do did doesn don didn pending".split()
+)
+_PLURAL: Final = frozenset("are were remain need stay have".split())
+_SPENT: Final = frozenset({"spent", "took"})
+_RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
+_COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
+_SPACE: Final = (BLANK, NEWLINE)
+
+
+class Paragraph:
+    """Reads the references of `text[begin:end]`, `live` being the same text without its dead parts."""
+
+    def __init__(self, text: str, live: str, begin: int, end: int, tables: Tables, titles: list[Title]) -> None:
+        self.text = text
+        self.tables = tables
+        self.words = tables.words
+        self.tokens = Tokens(live, begin, end)
+        self.forms = Forms(text, self.tokens, tables)
+        self.titles = titles
+        self.quoted = quotations(live, begin, end)
+        self.envelopes = _envelopes(live, begin, end, self.words.envelope)
+        self.references: list[Reference] = []
+        self.warnings: list[Note] = []
+        self.near_misses: list[Note] = []
+        self.statement: Statement | None = None
+        self.last: Item | None = None
+
+    def read(self, limit: int) -> None:
+        """Find the references, at most *limit* of them."""
+        tokens, forms = self.tokens, self.forms
+        kinds, starts, text = tokens.kinds, tokens.starts, self.text
+        index = 0
+        while index < tokens.count and len(self.references) < limit:
+            kind = kinds[index]
+            index += 1
+            if kind == WORD:
+                if not text[starts[index] - 1].isdigit():
+                    continue
+            elif kind not in (HASH, URL) and index - 1 not in forms.links:
+                continue
+            item = forms.item(index - 1)
+            if item:
+                index = max(index, self._take(item))
+        self.near_misses += [Note(*refused) for refused in forms.refused]
+
+    def _take(self, item: Item) -> int:
+        """Find out what *item* is for; the token to go on at."""
+        if self._is_range_end(item):
+            self._emit(item)
+        elif not self._joins(item) and not self._begin(item):
+            return item.after
+        elif self._leaves(item):
+            self._leave(item)
+        else:
+            self._emit(item)
+        self.last = item
+        return self._after(item)
+
+    # Lists
+
+    def _joins(self, item: Item) -> bool:
+        """Whether *item* goes on with the list of the reference before it."""
+        if self.statement is None or self.last is None:
+            return False
+        if self.statement.action == "mention" and not item.bare:
+            return False
+        first = self._noun_before(item)
+        separator = self._separator(self.last.after, first)
+        if item.bare:
+            return bool(separator) and self.statement.bare and not self._goes_on(item)
+        return separator is not None
+
+    def _noun_before(self, item: Item) -> int:
+        tokens, place = self.tokens, self.tokens.over_blanks(item.first - 1)
+        has_noun = not item.noun and place < item.first - 1 and tokens.is_word(place, self.tables.nouns)
+        return place if has_noun else item.first
+
+    def _separator(self, place: int, end: int) -> str | None:
+        """What separates two items of a list; empty when only blanks do, None when it is no separator."""
+        tokens = self.tokens
+        mark = tokens.over_blanks(place, 1)
+        if end - mark > 8 or end < mark:
+            return None
+        if mark == end:
+            return "" if mark > place else None
+        after = self._over_mark(mark, mark > place)
+        tokens.steps += after - place
+        return tokens.text(mark) if after == end and after > mark else None
+
+    def _over_mark(self, mark: int, spaced: bool) -> int:
+        """The token after the separator at *mark*; *mark* when there is none."""
+        tokens = self.tokens
+        if tokens.kind(mark) == NEWLINE:
+            bullet = self._over_space(mark)
+            listed = self.statement and self.statement.bullet and tokens.text(bullet) in BULLETS
+            return self._over_space(bullet + 1) if listed else mark
+        if tokens.kind(mark) == OTHER or tokens.text(mark) == "+":
+            if tokens.text(mark) not in ",;&+/":
+                return mark
+            after = self._over_space(mark + 1)
+            joined = tokens.text(mark) in ",;" and self._is_joiner(after)
+            return self._over_space(after + 1) if joined else after
+        return self._over_space(mark + 1) if spaced and self._is_joiner(mark) else mark
+
+    def _is_joiner(self, index: int) -> bool:
+        return self.tokens.is_word(index, self.tables.joiners) or self.tokens.text(index) == "&"
+
+    def _over_space(self, index: int) -> int:
+        while self.tokens.kind(index) in _SPACE:
+            index += 1
+        return index
+
+    def _goes_on(self, item: Item) -> bool:
+        """Whether a sentence goes on after *item*: `bug 12, 3 more`."""
+        after = self.tokens.over_blanks(item.after, 1)
+        word = fold(self.tokens.text(after)) if self.tokens.kind(after) == WORD else ""
+        return word.isalpha() and word not in self.tables.joiners and word != "as"
+
+    def _leaves(self, item: Item) -> bool:
+        """Whether *item*, not the first of its list, is the subject of a sentence: `#2 is still open`."""
+        if self.statement is None or self.statement.size < 1 or self.statement.action not in CHANGES:
+            return False
+        after = self._over_space(item.after)
+        return after > item.after and self.tokens.is_word(after, _TAIL)
+
+    def _leave(self, item: Item) -> None:
+        statement, self.statement = self.statement, Statement("mention", "it has left the list: what follows is said of it")
+        self._emit(item)
+        plural = self.tokens.is_word(self._over_space(item.after), _PLURAL)
+        if plural and statement and len(statement.places) > 1:
+            place = statement.places[-1]
+            self.references[place] = self.references[place]._replace(action="mention", why=self.statement.why)
+        self.statement = None
+
+    # Verbs
+
+    def _begin(self, item: Item) -> bool:
+        """Look back from *item* for its verb; False when it is no reference at all."""
+        self.statement = None
+        verb = self._verb_before(item)
+        if verb and (not item.bare or self._takes_numbers(verb)):
+            action, why = self._judge(verb)
+            self.statement = Statement(action, why, bullet=verb.gap.bullet, bare=item.bare or item.noun)
+            self.statement.argument = self.tables.states.get(verb.phrase) if action == "state" else None
+            return True
+        return self._mention(item)
+
+    def _verb_before(self, item: Item) -> Verb | None:
+        """The verb before *item*, over a gap and perhaps a noun."""
+        gap = self.tokens.gap(item.first)
+        if gap is None:
+            return None
+        if self.tokens.is_word(gap.place, self.tables.nouns) and not item.noun:
+            further = self.tokens.gap(gap.place)
+            verb = self._verb(further, further.colon) if further and not further.bullet else None
+            if verb:
+                return verb._replace(gap=gap) if gap.bullet else verb
+        return self._verb(gap, gap.colon)
+
+    def _verb(self, gap: Gap, colon: bool) -> Verb | None:
+        tokens = self.tokens
+        found = tokens.phrase(gap.place, self.tables.verbs)
+        if found and (colon or found[0] not in self.tables.colon_verbs):
+            phrase, first = found
+            start = tokens.starts[first] + tokens.lead(first)
+            return Verb(self.tables.verbs.known[phrase], phrase, first, start, gap) if self._left(first) else None
+        token = fold(tokens.text(gap.place))
+        if colon and token in self.tables.trailers and tokens.begins_line(gap.place):
+            return Verb(self.tables.trailers[token], token, gap.place, tokens.starts[gap.place], gap, trailer=True)
+        return None
+
+    def _left(self, first: int) -> bool:
+        """Whether a verb may stand after what is before it; a quotation mark is judged later."""
+        before = self.text[self.tokens.starts[first] - 1 : self.tokens.starts[first]] if first else ""
+        return not before or before.isspace() or before in _LEFT or before in _QUOTES
+
+    def _takes_numbers(self, verb: Verb) -> bool:
+        return verb.trailer and verb.phrase.rpartition("-")[2] in self.tables.nouns
+
+    # Whether a verb acts
+
+    def _judge(self, verb: Verb) -> tuple[str, str]:
+        """What *verb* asks for, after everything that may take its force away, and the rule that decided."""
+        written = f"'{verb.phrase}{':' if verb.gap.colon else ''}'"
+        title = self._title(verb.start)
+        if title and verb.action in CHANGES:
+            if title.undone and verb.action == "close" and self.words.on_revert == "reopen":
+                return "reopen", f"{written} in a reverted title"
+            return "reference", f"{written} in a reverted title"
+        if self._is_quoted(verb):
+            return "mention", f"{written} is quoted"
+        if self.words.envelope and not _inside(self.envelopes, verb.start):
+            return "mention", f"{written} stands outside of {self.words.envelope}"
+        if verb.action not in CHANGES:
+            return verb.action, written
+        lost = self._lost_force(verb)
+        return ("reference", f"{written}: {lost}") if lost else (verb.action, written)
+
+    def _lost_force(self, verb: Verb) -> str | None:
+        tokens = self.tokens
+        if self.words.trailers_only and not (verb.gap.colon and tokens.begins_line(verb.first)):
+            return "not at the head of a line, with a colon"
+        if self.words.strict and tokens.clause(verb.first, crossing=False):
+            return "not at the start of a clause"
+        crossing = not verb.gap.colon and self.text[verb.start].islower()
+        return guard(verb.phrase, tokens.clause(verb.first, crossing), self.tables)
+
+    def _title(self, place: int) -> Title | None:
+        index = bisect_right(self.titles, place, key=_start_of) - 1
+        return self.titles[index] if index >= 0 and place < self.titles[index].end else None
+
+    def _is_quoted(self, verb: Verb) -> bool:
+        token = self.tokens.starts[verb.first]
+        return self.text[max(0, token - 1) : token] in _QUOTES and token > 0 or _inside(self.quoted, verb.start)
+
+    # References without a verb
+
+    def _mention(self, item: Item) -> bool:
+        """A reference on its own; False when it is something else."""
+        if item.issue is None:
+            return False
+        plain = not (item.noun or item.key or item.repository)
+        why = self._refusal(item) if plain else ""
+        if item.bare or why or not self.forms.strict_left(item):
+            if why:
+                self.near_misses.append(Note(item.start, item.end, why))
+            return False
+        self.statement = Statement("mention", "no verb before it", bare=item.noun)
+        return True
+
+    def _refusal(self, item: Item) -> str:
+        """Why a bare `#12` is no issue: the word before it makes it something else, or a colour."""
+        gap = self.tokens.gap(item.first)
+        other = self.tokens.phrase(gap.place, self.tables.others) if gap and not gap.bullet else None
+        if other:
+            return f"'{other[0]}' makes it something else than an issue"
+        return "a colour" if self._is_colour(item) else ""
+
+    def _is_colour(self, item: Item) -> bool:
+        if len(item.issue or "") not in _COLOUR_DIGITS or item.end - item.start != len(item.issue or "") + 1:
+            return False
+        gap = self.tokens.gap(item.first)
+        if gap and self.tokens.is_word(gap.place, self.tables.colours):
+            return True
+        words = self.tokens.clause(item.first, crossing=False)[:4]
+        return len(item.issue or "") >= 6 and not self.tables.colours.isdisjoint(words)
+
+    # Writing down
+
+    def _emit(self, item: Item) -> None:
+        """Write *item* down under the current statement."""
+        statement = self.statement
+        if statement is None:
+            return
+        statement.size += 1
+        statement.bare = statement.bare or item.noun
+        if item.issue is None:
+            return
+        action, why = self._own_force(item, statement)
+        if action == "mention":
+            action = self.words.mentions
+        if action == "none":
+            return
+        statement.places.append(len(self.references))
+        self.references.append(
+            Reference(
+                action, item.repository, item.key, item.issue, item.start, item.end, None, why, statement.argument
+            )
+        )
+
+    def _own_force(self, item: Item, statement: Statement) -> tuple[str, str]:
+        """The statement's action and rule, unless *item* is a range's end or a possessive."""
+        why = statement.why if statement.size == 1 else f"{statement.why}, item {statement.size} of its list"
+        in_range = self.forms.is_range(item) or self._is_range_end(item)
+        if in_range and self.forms.is_range(item):
+            self.warnings.append(Note(item.start, item.end, "a range is not expanded: only the ends are referenced"))
+        if statement.action not in CHANGES:
+            return statement.action, why
+        if in_range:
+            return "reference", f"{why}: a range"
+        if self.forms.is_possessive(item):
+            return "reference", f"{why}: a possessive"
+        return statement.action, why
+
+    def _is_range_end(self, item: Item) -> bool:
+        last = self.last
+        if last is None or self.statement is None or item.start - last.end > 3:
+            return False
+        return self.text[last.end : item.start] in _RANGE_MARKS and self.forms.is_range(last)
+
+    def _after(self, item: Item) -> int:
+        """Read the time and the suffix after *item*; the token to go on at."""
+        after = self._time(item.after)
+        if after > item.after:
+            self.last = item._replace(after=after)
+        self._suffix(after)
+        return after
+
+    def _time(self, after: int) -> int:
+        tokens = self.tokens
+        place = tokens.over_blanks(after, 1)
+        if place > after and tokens.is_word(place, _SPENT):
+            place = tokens.over_blanks(place + 1, 1)
+        if place == after or tokens.text(place) != "@" or not self.references:
+            return after
+        found = time_at(self.text, tokens.starts[place] + 1, self.words.decimal_time)
+        if not found:
+            return after
+        seconds, end = found
+        self.references[-1] = self.references[-1]._replace(time=seconds)
+        return bisect_left(tokens.starts, end, place)
+
+    def _suffix(self, after: int) -> None:
+        """`as wontfix` after the last item says how all of its list are closed."""
+        tokens = self.tokens
+        if not self.statement or self.statement.action not in CHANGES or fold(tokens.text(after + 1)) != "as":
+            return
+        if tokens.kind(after) != BLANK or tokens.kind(after + 2) != BLANK:
+            return
+        word = fold(tokens.text(after + 3))
+        for place in self.statement.places if word in self.tables.suffixes else ():
+            reference = self.references[place]
+            if reference.action in CHANGES:
+                why = f"{reference.why}, as {word}"
+                self.references[place] = reference._replace(action=self.tables.suffixes[word], why=why)
+
+
+def _start_of(title: Title) -> int:
+    return title.start
+
+
+def _inside(spans: list[tuple[int, int]], place: int) -> bool:
+    """Whether *place* is inside one of *spans*, which are in order and do not meet."""
+    index = bisect_right(spans, (place, 1 << 62)) - 1
+    return index >= 0 and place < spans[index][1]
+
+
+def _envelopes(live: str, begin: int, end: int, marks: str) -> list[tuple[int, int]]:
+    """What stands between the two *marks*, without marks of its own."""
+    if not marks:
+        return []
+    spans, opened = [], -1
+    for place in range(begin, end):
+        if live[place] == marks[0]:
+            opened = place
+        elif live[place] == marks[-1] and opened >= 0:
+            spans.append((opened, place))
+            opened = -1
+    return spans

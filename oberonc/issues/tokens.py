@@ -1,0 +1,168 @@
+"""A paragraph as tokens: runs of one character class each, so that no input makes the tokenizer try again.
+
+Tokens are kept as two parallel lists, kinds and starts; token `i` ends where token `i + 1` starts. All
+look-back of the parser goes through here, and is counted.
+"""
+
+import re
+from typing import Final
+
+from oberonc.issues.words import WORD as WORD_CLASS
+from oberonc.issues.words import Phrases, fold
+
+WORD: Final = 1
+HASH: Final = 2
+BLANK: Final = 3
+NEWLINE: Final = 4
+URL: Final = 5
+DEAD: Final = 6
+OTHER: Final = 7
+
+#: What dead text is replaced by: it joins nothing, and no commit message can hold it.
+FILLER: Final = "\0"
+
+_TOKEN: Final = re.compile(
+    rf"([{WORD_CLASS}]+)"
+    r"|(#\w*)"
+    r"|([^\S\n]+)"
+    r"|(\n)"
+    r"|(://[^\s<>()\[\]{}\"`,;|\0]*)"
+    r"|(\0+)"
+    r"|(.)",
+    re.DOTALL,
+)
+
+BULLETS: Final = frozenset("-*+•")
+_EMPHASIS: Final = frozenset("*_~")
+
+
+class Tokens:
+    """The tokens of `live[begin:end]`, with the ways to look back and ahead."""
+
+    __slots__ = ("count", "kinds", "live", "starts", "steps")
+
+    def __init__(self, live: str, begin: int, end: int) -> None:
+        kinds: list[int] = []
+        starts: list[int] = []
+        for match in _TOKEN.finditer(live, begin, end):
+            kinds.append(match.lastindex or OTHER)
+            starts.append(match.start())
+        self.live = live
+        self.kinds = kinds
+        self.starts = starts
+        self.count = len(kinds)
+        self.steps = len(kinds)
+        starts.append(end)
+
+    def kind(self, index: int) -> int:
+        """The kind of token *index*; 0 outside the paragraph."""
+        return self.kinds[index] if 0 <= index < self.count else 0
+
+    def text(self, index: int) -> str:
+        """The text of token *index*; empty outside the paragraph."""
+        return self.live[self.starts[index] : self.starts[index + 1]] if 0 <= index < self.count else ""
+
+    def is_word(self, index: int, known: "frozenset[str] | dict[str, str]") -> bool:
+        """Whether token *index* is one of the *known* words."""
+        return self.kind(index) == WORD and fold(self.text(index)) in known
+
+    def over_blanks(self, index: int, step: int = -1) -> int:
+        """*index*, or the one past a blank there."""
+        return index + step if self.kind(index) == BLANK else index
+
+    def begins_line(self, index: int) -> bool:
+        """Whether only blanks and at most one bullet stand before token *index* on its line."""
+        before = self.over_blanks(index - 1)
+        if before < index - 1 and self.text(before) in BULLETS:
+            before = self.over_blanks(before - 1)
+        return self.kind(before) in (0, NEWLINE)
+
+    def phrase(self, index: int, phrases: Phrases) -> "tuple[str, int] | None":
+        """The longest known phrase that ends at token *index*, and its first token."""
+        if self.kind(index) != WORD:
+            return None
+        last = self.bare_word(index)
+        longest = phrases.longest.get(last, 0)
+        firsts = [index]
+        words = [last]
+        while len(words) < longest and self.kind(firsts[-1] - 1) == BLANK and self.kind(firsts[-1] - 2) == WORD:
+            firsts.append(firsts[-1] - 2)
+            words.append(self.bare_word(firsts[-1]))
+        self.steps += len(words)
+        for size in range(len(words), 0, -1):
+            phrase = " ".join(reversed(words[:size]))
+            if phrase in phrases.known:
+                return phrase, firsts[size - 1]
+        return None
+
+    def bare_word(self, index: int) -> str:
+        """The folded word at *index* without the underscores or the bullet before it."""
+        return fold(self.text(index)[self.lead(index) :])
+
+    def lead(self, index: int) -> int:
+        """How many characters of the word at *index* are Markdown: `_fixes`, or `-fixes` as a bullet."""
+        word = self.text(index)
+        bare = word.lstrip("_")
+        if bare == word and word.startswith("-") and self.kind(self.over_blanks(index - 1)) in (0, NEWLINE):
+            bare = word[1:]
+        return len(word) - len(bare)
+
+    def gap(self, index: int) -> "Gap | None":
+        """What separates token *index* from the word before it, where that may be a verb's gap."""
+        place = self.over_blanks(index - 1)
+        bullet = place < index - 1 and self.text(place) in BULLETS
+        if bullet:
+            place = self.over_blanks(place - 1)
+        wrapped = self.kind(place) == NEWLINE
+        if wrapped:
+            place = self.over_blanks(place - 1)
+        colon = self.text(place) == ":"
+        if colon:
+            place = self.over_blanks(place - 1)
+        self.steps += index - place
+        if place == index - 1 or (bullet and not (wrapped and colon)):
+            return None
+        return Gap(place, colon, bullet)
+
+    def clause(self, index: int, crossing: bool) -> list[str]:
+        """At most seven words before token *index* in its clause, nearest first."""
+        words: list[str] = []
+        place = index - 1
+        while place >= 0 and len(words) < 7:
+            kind = self.kinds[place]
+            if kind == WORD:
+                first = self._contraction(place)
+                word = fold(self.live[self.starts[first] : self.starts[place + 1]]).replace("’", "'")
+                if word.strip("-_")[:1].isdigit() or not word.strip("-"):
+                    break
+                words.append(word.strip("_"))
+                place = first
+            elif not self._passes(place, kind, crossing):
+                break
+            place -= 1
+        self.steps += index - place
+        return words
+
+    def _contraction(self, place: int) -> int:
+        """The first token of the word that ends at *place*: `doesn't` is three tokens."""
+        if self.text(place - 1) in ("'", "’") and self.kind(place - 2) == WORD:
+            return place - 2
+        return place
+
+    def _passes(self, place: int, kind: int, crossing: bool) -> bool:
+        if kind == BLANK:
+            return True
+        if kind == NEWLINE:
+            return crossing
+        return self.text(place) in _EMPHASIS and not self.begins_line(place)
+
+
+class Gap:
+    """The place of the word before a gap, and what the gap holds."""
+
+    __slots__ = ("bullet", "colon", "place")
+
+    def __init__(self, place: int, colon: bool, bullet: bool) -> None:
+        self.place = place
+        self.colon = colon
+        self.bullet = bullet
