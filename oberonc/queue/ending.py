@@ -1,0 +1,202 @@
+"""Attempts end: what becomes of the delivery, of its lane, and of the breaker of its service."""
+
+from typing import Any, Final, NamedTuple
+
+from oberonc import retry
+from oberonc.queue.base import MINUTE, OUTPUT_LIMIT, SECOND, Ended, Ending, Recovered, Token
+from oberonc.queue.leasing import Leasing, Service
+from oberonc.queue.store import DEAD, DONE, LEASED, READY, STATES, durable
+
+#: This many transient failures in a row, over two lanes or more, open the breaker.
+STREAK: Final = 5
+PROBE_FIRST_MS: Final = 30 * SECOND
+PROBE_LAST_MS: Final = 10 * MINUTE
+_NOTE_LIMIT: Final = 4000
+
+HELD = """
+SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.tries, d.crashes, d.orphans, d.waited_ms, d.blocked_ms,
+  l.service, l.hold_ms
+FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.id = ? AND d.state = 1 AND d.attempt = ?"""
+#: The fence: the same condition again, in the statement that changes something.
+END = """
+UPDATE delivery SET state = :state, parked = :parked, suspect = 0, due_ms = :due, since_ms = :now, turns = :turns,
+  tries = :tries, crashes = :crashes, waited_ms = :waited, blocked_ms = :blocked, ended_ms = :ended, note = :note
+WHERE id = :id AND state = 1 AND attempt = :attempt"""
+END_ATTEMPT = """
+UPDATE attempt SET took_ms = ?, outcome = ?, note = ?, output = ? WHERE delivery = ? AND number = ?"""
+ONE_LESS = """
+UPDATE event SET live = live - 1, ended_age = CASE WHEN live = 1 THEN :age END WHERE seq = :seq"""
+FAILED = """
+INSERT INTO service(name, failures, streak_lane, last_error, last_error_ms) VALUES(:name, 1, :lane, :note, :now)
+ON CONFLICT DO UPDATE SET failures = failures + 1, last_error = :note, last_error_ms = :now,
+  streak_lane = CASE WHEN failures = 0 THEN :lane ELSE streak_lane END,
+  spread = CASE WHEN failures = 0 THEN 0 ELSE spread OR streak_lane <> :lane END
+RETURNING failures, spread"""
+ERROR = """
+INSERT INTO service(name, last_error, last_error_ms) VALUES(:name, :note, :now)
+ON CONFLICT DO UPDATE SET last_error = :note, last_error_ms = :now"""
+ALIVE = "UPDATE service SET failures = 0, spread = 0 WHERE name = ? AND failures > 0"
+OPEN = "UPDATE service SET turns = turns + 1, probe = NULL, probe_due_ms = ?, probe_wait_ms = ? WHERE name = ?"
+CLOSE = """
+UPDATE service SET turns = turns + 1, failures = 0, spread = 0, probe = NULL, probe_due_ms = NULL,
+  probe_wait_ms = NULL WHERE name = ? AND turns % 2 = 1"""
+NEXT_PROBE = "UPDATE service SET probe = NULL, probe_due_ms = ?, probe_wait_ms = ? WHERE name = ?"
+ORPHANS = """
+SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.orphans, l.service
+FROM delivery d INDEXED BY delivery_one_leased JOIN lane l ON l.id = d.lane WHERE d.state = 1"""
+ORPHANED = """
+UPDATE delivery SET state = :state, suspect = :suspect, orphans = :orphans, due_ms = :now, since_ms = :now,
+  ended_ms = :ended, note = CASE WHEN :ended IS NULL THEN note ELSE :note END WHERE id = :id"""
+
+
+class Held(NamedTuple):
+    """A leased delivery, as `end` needs it."""
+
+    id: int
+    seq: int
+    lane: int
+    attempt: int
+    parked: int
+    tries: int
+    crashes: int
+    orphans: int
+    waited_ms: int
+    blocked_ms: int
+    service: str
+    hold_ms: int | None
+
+
+class Fate(NamedTuple):
+    """What an ending makes of a delivery: its state, when it is due again, why it was given up."""
+
+    state: int
+    delay_ms: int = 0
+    parked: bool = False
+    reason: str = ""
+
+
+class Finishing(Leasing):
+    """`end` and `recover`."""
+
+    @durable
+    def end(self, now: int, token: Token, ending: Ending) -> Ended:
+        row = self.con.execute(HELD, token).fetchone()
+        if row is None:
+            self.tallies.add("", "late_results")
+            return Ended("late")
+        held = Held(*row)
+        service = self._service(held.service)
+        spent = _spent(held, ending, service)
+        fate = self._fate(held, ending, spent)
+        self._write_end(now, held, ending, spent, fate, service)
+        self._breaker(now, held, ending, service)
+        self.tallies.add(held.service, "dead" if fate.state == DEAD else ending.kind)
+        if fate.state == READY:
+            return Ended("ready", now + fate.delay_ms, fate.parked)
+        return Ended("dead" if fate.state == DEAD else "done", None, bool(held.parked), fate.reason)
+
+    def _fate(self, held: Held, ending: Ending, spent: retry.Spent) -> Fate:
+        if ending.kind == "done":
+            return Fate(DONE)
+        if ending.kind == "dead":
+            return Fate(DEAD)
+        if ending.kind == "interrupted":
+            return Fate(READY, 0, bool(held.parked))
+        if ending.kind == "progress":
+            return Fate(READY, retry.after_progress(ending.after_ms).delay_ms or 0, bool(held.parked))
+        if ending.kind == "crash":
+            verdict = retry.after_crash(spent)
+        else:
+            verdict = retry.after_failure(spent, ending.after_ms, self.rng)
+        if verdict.delay_ms is None:
+            return Fate(DEAD, reason=verdict.reason)
+        parked = bool(held.parked) or retry.parks(spent, verdict.delay_ms, held.hold_ms)
+        return Fate(READY, verdict.delay_ms, parked)
+
+    def _write_end(
+        self, now: int, held: Held, ending: Ending, spent: retry.Spent, fate: Fate, service: Service
+    ) -> None:
+        note = "; ".join(filter(None, (fate.reason, ending.note)))[:_NOTE_LIMIT]
+        ended = None if fate.state == READY else now
+        parked = fate.parked if ended is None else held.parked
+        values: dict[str, Any] = {
+            "id": held.id,
+            "attempt": held.attempt,
+            "now": now,
+            "due": now + fate.delay_ms,
+            "ended": ended,
+        }
+        values |= {"state": fate.state, "parked": parked, "turns": service.turns, "note": note}
+        values |= {"tries": spent.tries, "crashes": spent.crashes}
+        values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
+        self.con.execute(END, values)
+        output = ending.output[:OUTPUT_LIMIT]
+        attempt = (ending.took_ms, ending.kind, ending.note[:_NOTE_LIMIT], output, held.id, held.attempt)
+        self.con.execute(END_ATTEMPT, attempt)
+        self.left(held.seq, held.lane, held.service, fate.state, bool(parked))
+
+    def left(self, seq: int, lane: int, service: str, state: int, parked: bool) -> None:
+        """A leased delivery went to *state*: its lane is free, its event may be over."""
+        self.refresh(lane)
+        self.tallies.place(service, LEASED, parked, -1)
+        self.tallies.place(service, state, parked)
+        if state != READY:
+            self.con.execute(ONE_LESS, {"age": self.age, "seq": seq})
+
+    def _breaker(self, now: int, held: Held, ending: Ending, service: Service) -> None:
+        """Only a transient failure speaks against the destination; done, rejected or half-way, it answered."""
+        if ending.kind in ("done", "dead", "progress"):
+            self.con.execute(CLOSE if service.open else ALIVE, (held.service,))
+        note = {"name": held.service, "note": ending.note[:_NOTE_LIMIT], "now": now}
+        if ending.kind in ("dead", "crash"):
+            self.con.execute(ERROR, note)
+        if ending.kind == "retry":
+            failures, spread = self._row(FAILED, **note, lane=held.lane)
+            if failures >= STREAK and spread and not service.open:
+                self.con.execute(OPEN, (now + PROBE_FIRST_MS, PROBE_FIRST_MS, held.service))
+        if service.probe == held.id and ending.kind in ("retry", "crash", "interrupted"):
+            self._next_probe(now, held.service, ending, service)
+
+    def _next_probe(self, now: int, name: str, ending: Ending, service: Service) -> None:
+        wait = service.probe_wait_ms or PROBE_FIRST_MS
+        if ending.kind == "retry":
+            wait = min(2 * wait, PROBE_LAST_MS)
+        due = now if ending.kind == "interrupted" else now + wait
+        self.con.execute(NEXT_PROBE, (due, wait, name))
+
+    @durable
+    def recover(self, now: int) -> Recovered:
+        dead = 0
+        orphans = self._rows(ORPHANS)
+        for row in orphans:
+            dead += self._orphan(now, *row)
+        # A probe in flight died with its lease; the next may go at once.
+        self.con.execute("UPDATE service SET probe = NULL, probe_due_ms = ? WHERE probe IS NOT NULL", (now,))
+        self.con.execute("UPDATE generation SET state = 'rejected' WHERE state = 'probing'")
+        self.con.execute("UPDATE generation SET state = 'retired' WHERE state = 'draining'")
+        return Recovered(len(orphans), dead)
+
+    def _orphan(self, now: int, id: int, seq: int, lane: int, attempt: int, *rest: Any) -> bool:
+        """Give one delivery back; True when it was running at too many daemon deaths."""
+        parked, orphans, service = rest
+        orphans += 1
+        state = DEAD if orphans >= retry.ORPHANS else READY
+        values = {"id": id, "state": state, "now": now, "ended": now if state == DEAD else None}
+        values |= {"orphans": orphans, "suspect": state == READY and orphans >= retry.SUSPECT}
+        self.con.execute(ORPHANED, {**values, "note": f"the daemon died {orphans} times while it ran"})
+        self.con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
+        self.left(seq, lane, service, state, bool(parked))
+        self.tallies.add(service, "orphaned" if state == READY else STATES[DEAD])
+        return state == DEAD
+
+
+def _spent(held: Held, ending: Ending, service: Service) -> retry.Spent:
+    """The budgets after this ending. Running counts as waiting, by the worker's own clock."""
+    failed = ending.kind == "retry"
+    took = max(0, min(ending.took_ms, retry.CAP_MS)) if ending.kind in ("retry", "crash") else 0
+    return retry.Spent(
+        held.tries + failed,
+        held.crashes + (ending.kind == "crash"),
+        held.waited_ms + (0 if service.open else took),
+        held.blocked_ms + took,
+    )

@@ -1,0 +1,162 @@
+"""What people ask of the queue: events, deliveries, attempts, counts. Nothing here changes anything."""
+
+import json
+from typing import Any, Final
+
+from oberonc.errors import BadInput
+from oberonc.queue.base import Attempt, Decision, Delivery, Event, Generation, ServiceStats, State, Stats
+from oberonc.queue.leasing import NEXT_WAKE, Service, delivery_name
+from oberonc.queue.store import NOW, STATES, Store, durable
+
+_COLUMNS: Final = """
+d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
+l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
+e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note"""
+_JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
+#: Few among many: found by the index that holds nothing else.
+_RARE: Final = {"leased": "INDEXED BY delivery_one_leased", "dead": "INDEXED BY delivery_dead"}
+ATTEMPTS = """
+SELECT number, generation, worker, began_ms, took_ms, outcome, note, output
+FROM attempt WHERE delivery = ? ORDER BY number"""
+EVENT = "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
+OF_COMMIT = """
+SELECT DISTINCT seq FROM event_commit WHERE oid >= :low AND oid <= :high ORDER BY seq DESC LIMIT :limit"""
+SERVICES = """
+SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error, last_error_ms FROM service"""
+_COUNTERS: Final = (
+    "accepted",
+    "done",
+    "retry",
+    "crash",
+    "dead",
+    "interrupted",
+    "progress",
+    "orphaned",
+    "cancelled",
+    "redriven",
+    "pruned",
+)
+_TOTALS: Final = (
+    "accepted",
+    "duplicates",
+    "conflicts",
+    "storage_low",
+    "late_results",
+    "pruned_events",
+    "pruned_dead",
+)
+
+
+class Reading(Store):
+    """The questions."""
+
+    @durable
+    def event(self, id: bytes) -> Event | None:
+        row = self._row(f"{EVENT} WHERE id = :id", id=id)
+        return self._event(row, full=True) if row else None
+
+    @durable
+    def events_of_commit(self, prefix: str, limit: int = 50) -> list[Event]:
+        low, high = _range(prefix)
+        found = self._rows(OF_COMMIT, low=low, high=high, limit=limit)
+        rows = [self._row(f"{EVENT} WHERE seq = :seq", seq=seq) for (seq,) in found]
+        return [self._event(row, full=True) for row in rows]
+
+    @durable
+    def recent_events(self, limit: int = 20, before: int | None = None) -> list[Event]:
+        sql = f"{EVENT} WHERE seq < :before ORDER BY seq DESC LIMIT :limit"
+        rows = self._rows(sql, before=1 << 62 if before is None else before, limit=limit)
+        return [self._event(row, full=False) for row in rows]
+
+    def _event(self, row: Any, *, full: bool) -> Event:
+        *head, decisions = row
+        seq = head[0]
+        found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.seq = :seq ORDER BY d.id", seq=seq)  # noqa: S608 - constants
+        deliveries = tuple(self._delivery(row, attempts=full) for row in found)
+        body = self._row("SELECT bytes FROM body WHERE seq = :seq", seq=seq) if full else None
+        said = tuple(Decision(name, bool(matched), reason) for name, matched, reason in json.loads(decisions))
+        return Event._make((*head, body[0] if body else None, said, deliveries))
+
+    @durable
+    def delivery(self, id: int) -> Delivery | None:
+        row = self._row(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id", id=id)  # noqa: S608 - constants
+        return self._delivery(row, attempts=True) if row else None
+
+    @durable
+    def deliveries(
+        self,
+        state: State | None = None,
+        service: str | None = None,
+        repo: str | None = None,
+        limit: int = 100,
+        after: int = 0,
+    ) -> list[Delivery]:
+        wanted = {"service": service, "repo": repo}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = "".join(f" AND l.{column} = :{column}" for column in given)
+        if state:
+            # A literal: with a parameter SQLite cannot use the partial indexes.
+            where += f" AND d.state = {STATES.index(state)}"
+        tables = _JOINED.format(_RARE.get(state or "", ""))
+        sql = f"SELECT {_COLUMNS} FROM {tables} WHERE d.id > :after{where} ORDER BY d.id LIMIT :limit"  # noqa: S608 - constants
+        return [self._delivery(row) for row in self._rows(sql, after=after, limit=limit, **given)]
+
+    def _delivery(self, row: Any, *, attempts: bool = False) -> Delivery:
+        id, event, seq, service, repo, state, parked, paused, *rest = row
+        tried = tuple(Attempt(*row) for row in self.con.execute(ATTEMPTS, (id,))) if attempts else ()
+        name = delivery_name(event, service)
+        flags = (STATES[state], bool(parked), bool(paused))
+        return Delivery._make((id, name, event, seq, service, repo, *flags, *rest, tried))
+
+    @durable
+    def stats(self, now: int) -> Stats:
+        counts = self.tallies.by_service()
+        rows = {row[0]: row[1:] for row in self._rows(SERVICES)}
+        names = sorted((counts.keys() | rows.keys()) - {""})
+        services = {name: self._service_stats(name, counts.get(name, {}), rows.get(name)) for name in names}
+        (paused,) = self._row("SELECT count(*) FROM lane WHERE paused = 1")
+        totals = {name: self.tallies.get("", name) for name in _TOTALS}
+        return Stats(services, totals, paused, self.storage_low)
+
+    def _service_stats(self, name: str, counts: dict[str, int], row: Any) -> ServiceStats:
+        service = Service(*row[:5]) if row else Service()
+        failures, error, error_ms = row[5:] if row else (0, "", None)
+        (oldest,) = self.con.execute(NEXT_WAKE, (name,)).fetchone()
+        return ServiceStats(
+            ready=counts.get(NOW + "ready", 0),
+            leased=counts.get(NOW + "leased", 0),
+            done=counts.get(NOW + "done", 0),
+            dead=counts.get(NOW + "dead", 0),
+            cancelled=counts.get(NOW + "cancelled", 0),
+            parked=counts.get(NOW + "parked", 0),
+            paused=bool(service.paused),
+            breaker=service.breaker,
+            failures=failures,
+            probe_due_ms=service.probe_due_ms,
+            oldest_due_ms=oldest,
+            last_error=error,
+            last_error_ms=error_ms,
+            counters={counter: counts.get(counter, 0) for counter in _COUNTERS},
+        )
+
+    @durable
+    def paused_lanes(self) -> list[tuple[str, str]]:
+        return self._rows("SELECT DISTINCT service, repo FROM lane WHERE paused = 1 ORDER BY 1, 2")
+
+    @durable
+    def generations(self, limit: int = 20) -> list[Generation]:
+        rows = self._rows(
+            "SELECT number, digest, created_ms, state, report FROM generation "
+            "WHERE state = 'active' OR number > (SELECT max(number) FROM generation) - :limit "
+            "ORDER BY number DESC",
+            limit=limit,
+        )
+        return [Generation(*row) for row in rows]
+
+
+def _range(prefix: str) -> tuple[bytes, bytes]:
+    """The first and the last oid that begin with these hex digits."""
+    digits = prefix.lower()
+    if not 4 <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
+        raise BadInput(f"'{prefix[:80]}' is no commit id: give 4 to 64 hex digits")
+    return bytes.fromhex(digits.ljust(64, "0"))[: (len(digits) + 1) // 2], bytes.fromhex(digits.ljust(64, "f"))

@@ -1,0 +1,120 @@
+"""What people tell the queue: pause, resume, again, no more; and the generations of a reload."""
+
+from typing import Final
+
+from oberonc.errors import BadInput
+from oberonc.queue.base import Delivery
+from oberonc.queue.ending import CLOSE, ONE_LESS, Finishing
+from oberonc.queue.reading import Reading
+from oberonc.queue.store import CANCELLED, READY, STATES, durable
+
+LANE_OF_REPO = """
+INSERT INTO lane(service, repo) VALUES(?, ?) ON CONFLICT DO NOTHING"""
+PAUSE_LANE = "UPDATE lane SET paused = :paused WHERE service = :service AND repo = :repo"
+PAUSE_SERVICE = """
+INSERT INTO service(name, paused) VALUES(:service, :paused) ON CONFLICT DO UPDATE SET paused = :paused"""
+REDRIVE = """
+UPDATE delivery SET state = 0, parked = 1, suspect = 0, due_ms = ?, since_ms = NULL, tries = 0, crashes = 0,
+  orphans = 0, waited_ms = 0, blocked_ms = 0, ended_ms = NULL, note = ? WHERE id = ?"""
+HURRY = "UPDATE delivery SET due_ms = ?, since_ms = NULL WHERE id = ?"
+CANCEL = "UPDATE delivery SET state = 4, suspect = 0, ended_ms = ?, note = ? WHERE id = ?"
+ONE_MORE = "UPDATE event SET live = live + 1, ended_age = NULL WHERE seq = ?"
+LANE = "SELECT lane, state, parked FROM delivery WHERE id = ?"
+_STATE_OF: Final = {name: number for number, name in enumerate(STATES)}
+
+
+class Steering(Finishing, Reading):
+    """The orders."""
+
+    @durable
+    def pause(self, service: str, repo: str | None = None) -> None:
+        self._set_paused(service, repo, 1)
+
+    @durable
+    def resume(self, service: str, repo: str | None = None) -> None:
+        self._set_paused(service, repo, 0)
+        if repo is None:
+            # Whoever resumes a service has mended something: try it now, not at the next probe.
+            self.con.execute(CLOSE, (service,))
+
+    def _set_paused(self, service: str, repo: str | None, paused: int) -> None:
+        values = {"service": service, "repo": repo, "paused": paused}
+        if repo is None:
+            self.con.execute(PAUSE_SERVICE, values)
+            return
+        # This row also stands for the lanes of deliveries without order, those to come included.
+        self.con.execute(LANE_OF_REPO, (service, repo))
+        self.con.execute(PAUSE_LANE, values)
+
+    @durable
+    def retry(self, now: int, delivery: int, by: str) -> Delivery:
+        found = self._found(delivery)
+        if found.state == "leased":
+            raise BadInput(f"delivery {delivery} is running now")
+        if found.state == "ready":
+            self.con.execute(HURRY, (now, delivery))
+        else:
+            self._redrive(now, found, by)
+        self._refresh_of(delivery)
+        return self._found(delivery)
+
+    def _redrive(self, now: int, found: Delivery, by: str) -> None:
+        self.con.execute(REDRIVE, (now, f"again, asked for by {by}", found.id))
+        self.con.execute(ONE_MORE, (found.seq,))
+        self.tallies.place(found.service, _STATE_OF[found.state], 0, -1)
+        self.tallies.place(found.service, READY, 1)
+        self.tallies.add(found.service, "redriven")
+
+    @durable
+    def drop(self, now: int, delivery: int, by: str) -> Delivery:
+        found = self._found(delivery)
+        if found.state not in ("ready", "dead"):
+            raise BadInput(f"delivery {delivery} is {found.state}: only ready and dead ones can be dropped")
+        self.con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
+        if found.state == "ready":
+            self.con.execute(ONE_LESS, {"age": self.age, "seq": found.seq})
+        self.tallies.place(found.service, _STATE_OF[found.state], found.parked, -1)
+        self.tallies.place(found.service, CANCELLED, 0)
+        self.tallies.add(found.service, "cancelled")
+        self._refresh_of(delivery)
+        return self._found(delivery)
+
+    def _found(self, delivery: int) -> Delivery:
+        found = self.delivery(delivery)
+        if not found:
+            raise BadInput(f"there is no delivery {delivery}")
+        return found
+
+    def _refresh_of(self, delivery: int) -> None:
+        """Bring its lane up to date, which may be running another delivery meanwhile."""
+        lane, running = self._row(
+            "SELECT l.id, l.running FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.id = :id", id=delivery
+        )
+        self.refresh(lane, running)
+
+    @durable
+    def new_generation(self, now: int, digest: str) -> int:
+        sql = "INSERT INTO generation(digest, created_ms, state) VALUES(?, ?, 'probing')"
+        return self.con.execute(sql, (digest, now)).lastrowid or 0
+
+    @durable
+    def reject_generation(self, number: int, report: str) -> None:
+        self._turn_generation(number, "rejected", ("probing",), report)
+
+    @durable
+    def commit_generation(self, number: int, report: str = "") -> None:
+        self._turn_generation(number, "active", ("probing", "retired"), report)
+
+    @durable
+    def retire_generation(self, number: int) -> None:
+        self._turn_generation(number, "retired", ("draining", "active"))
+
+    def _turn_generation(self, number: int, state: str, old: tuple[str, ...], report: str = "") -> None:
+        row = self._row("SELECT state FROM generation WHERE number = :number", number=number)
+        if not row or row[0] not in old:
+            raise BadInput(f"generation {number} is {row[0] if row else 'unknown'}: it cannot become {state}")
+        if state == "active":
+            # The old one first: there is never a second active one, not even between two statements.
+            self.con.execute("UPDATE generation SET state = 'draining' WHERE state = 'active'")
+        sql = "UPDATE generation SET state = ?, report = coalesce(nullif(?, ''), report) WHERE number = ?"
+        self.con.execute(sql, (state, report, number))

@@ -1,0 +1,88 @@
+"""When a failed delivery is tried again, and when it is given up.
+
+Pure functions of what the delivery has used up so far: tested without a queue, changed without a migration.
+Budgets are of three kinds: transient failures have an age (an outage of a day costs the same whether we
+looked ten times or a thousand), worker deaths and daemon deaths have a number.
+"""
+
+import random
+from typing import Final, NamedTuple
+
+SECOND: Final = 1000
+#: Milliseconds of observed waiting after which a transient failure is final.
+GIVE_UP_MS: Final = 72 * 3600 * SECOND
+#: The longest back-off before jitter; a server's Retry-After counts up to here.
+CAP_MS: Final = 3600 * SECOND
+FIRST_MS: Final = 5 * SECOND
+JITTER: Final = 0.2
+#: No due time ever lies further ahead than this.
+LONGEST_MS: Final = round(CAP_MS * (1 + JITTER))
+#: A broker that says "at once" again and again does not get a tight loop.
+SHORTEST_MS: Final = 1 * SECOND
+CRASHES: Final = 5
+CRASH_MS: Final = 30 * SECOND
+ORPHANS: Final = 10
+#: Running at this many daemon deaths makes a delivery suspect of having caused them.
+SUSPECT: Final = 2
+#: A head that failed this often gives up its place in the lane.
+PARK_TRIES: Final = 6
+#: How much longer than planned a wait may count: more is a leap of the clock, or time we were not there.
+SLACK_MS: Final = 60 * SECOND
+
+
+class Spent(NamedTuple):
+    """What a delivery has used up, the attempt that just ended included."""
+
+    tries: int = 0
+    crashes: int = 0
+    #: Waiting charged to the 72 hours.
+    waited_ms: int = 0
+    #: Waiting that held up the lane, breaker or not.
+    blocked_ms: int = 0
+
+
+class Verdict(NamedTuple):
+    """`delay_ms` None: give up, for this reason."""
+
+    delay_ms: int | None
+    reason: str = ""
+
+
+def after_failure(spent: Spent, after_ms: int | None, rng: random.Random) -> Verdict:
+    """What follows a transient failure; *after_ms* is the server's Retry-After."""
+    if spent.waited_ms >= GIVE_UP_MS:
+        return Verdict(None, f"still failing after {GIVE_UP_MS // 3600 // SECOND} hours")
+    if after_ms is not None:
+        # Never before the server's time, and not all at it.
+        return Verdict(round(_bounded(after_ms) * rng.uniform(1, 1 + JITTER)))
+    # The exponent is bounded because 2**10000 is no float.
+    delay = min(CAP_MS, FIRST_MS * 2 ** min(max(spent.tries, 1) - 1, 32))
+    return Verdict(round(delay * rng.uniform(1 - JITTER, 1 + JITTER)))
+
+
+def after_crash(spent: Spent) -> Verdict:
+    """What follows the death of a worker."""
+    if spent.crashes >= CRASHES:
+        return Verdict(None, f"its worker died {spent.crashes} times")
+    return Verdict(CRASH_MS * 2**spent.crashes)
+
+
+def after_progress(after_ms: int | None) -> Verdict:
+    """When a turn that did part of the work goes on."""
+    return Verdict(_bounded(after_ms or 0))
+
+
+def parks(spent: Spent, delay_ms: int, hold_ms: int | None) -> bool:
+    """Whether waiting *delay_ms* more would hold up a lane longer than it may be (None: no limit)."""
+    if hold_ms is None:
+        return False
+    return spent.tries + spent.crashes >= PARK_TRIES or spent.blocked_ms + delay_ms >= hold_ms
+
+
+def observed(now: int, since: int, due: int) -> int:
+    """How much of the wait from *since* to *now*, planned to last until *due*, really counts."""
+    return max(0, min(now - since, max(0, due - since) + SLACK_MS))
+
+
+def _bounded(after_ms: int) -> int:
+    return max(SHORTEST_MS, min(after_ms, CAP_MS))
