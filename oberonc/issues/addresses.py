@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from oberonc.issues.words import Tables
+from oberonc.issues.vocabulary import Tables
 
 
 class Address(NamedTuple):

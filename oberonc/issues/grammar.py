@@ -12,9 +12,10 @@ from oberonc.issues.masks import Span, mask
 from oberonc.issues.paragraph import Note, Paragraph, Reference
 from oberonc.issues.quotes import reverted_titles
 from oberonc.issues.smart import smart_commands
-from oberonc.issues.words import CHANGES, DEFAULT, Tables, Words, tables
+from oberonc.issues.vocabulary import CHANGES, Tables, tables
+from oberonc.issues.words import DEFAULT, Words, words_for
 
-__all__ = ["DEFAULT", "Note", "Reference", "Scan", "Words", "find_references", "scan"]
+__all__ = ["DEFAULT", "Note", "Reference", "Scan", "Words", "find_references", "scan", "words_for"]
 
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
 #: What a near miss in dead text looks like.

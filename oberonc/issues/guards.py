@@ -6,26 +6,26 @@ refers to the issue.
 
 from typing import Final
 
-from oberonc.issues.words import Tables
+from oberonc.issues.vocabulary import Tables, word_set
 
 #: Words that may stand between a negator and its verb.
-_FILLERS: Final = frozenset(
-    "really yet even to be been being quite always itself attempt attempts try tries tried trying meant going able"
-    " also longer still do does did it will would have has had".split()
+_FILLERS: Final = word_set(
+    "really yet even to be been being quite always itself attempt attempts try tries tried trying"
+    " meant going able also longer still do does did it will would have has had"
 )
 #: Words that may stand between a negator and `to fix`, besides.
-_INFINITIVE: Final = _FILLERS | frozenset(
-    "a an the any in way enough sufficient time how intended intend intends intention supposed expected designed"
-    " aim aims aimed sure clear possible ready want wants wanted need needs".split()
+_INFINITIVE: Final = _FILLERS | word_set(
+    "a an the any in way enough sufficient time how intended intend intends intention supposed"
+    " expected designed aim aims aimed sure clear possible ready want wants wanted need needs"
 )
-_BEFORE_GERUND: Final = frozenset(
-    "in before until at for toward towards after without of on while when start starts started starting"
-    " continue continues continued continuing step wip".split()
+_BEFORE_GERUND: Final = word_set(
+    "in before until at for toward towards after without of on while when start starts started"
+    " starting continue continues continued continuing step wip"
 )
-_BEFORE_PARTICIPLE: Final = frozenset("after the a an already previously recently newly been".split())
-_BEFORE_NOUN: Final = frozenset(
-    "the a an previous original proper earlier prior former old existing initial first last upstream real correct"
-    " for before until after since from".split()
+_BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been")
+_BEFORE_NOUN: Final = word_set(
+    "the a an previous original proper earlier prior former old existing initial first last upstream"
+    " real correct for before until after since from"
 )
 _NOUNS: Final = frozenset({"fix", "close", "resolve"})
 

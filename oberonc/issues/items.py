@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from oberonc.issues.addresses import Address, read_address
 from oberonc.issues.tokens import BLANK, DEAD, HASH, URL, WORD, Tokens
-from oberonc.issues.words import Tables, fold
+from oberonc.issues.vocabulary import Tables, fold
 
 #: The most digits a number may have: everything longer is no issue's, and never handed to `int`.
 DIGITS: Final = 10
@@ -133,7 +133,7 @@ class Forms:
             tokens.steps += 1
             if tokens.starts[first] < limit:
                 break
-        while first < index and not tokens.text(first).strip(".-"):  # a dash or the end of a sentence
+        while first < index and not tokens.text(first).strip("./-"):  # a dash, a slash or the end of a sentence
             first += 1
         return first
 
@@ -155,7 +155,7 @@ class Forms:
         if not word[0].isalpha():
             return self._bare(index, word) if self.tables.words.numbers else None
         item = self._keyed(word, Item(index, index + 1, start, end, None))
-        if item is None or self.text[max(0, start - 1) : start] in _KEY_LEFT and start > 0:
+        if item is None or (self.text[max(0, start - 1) : start] in _KEY_LEFT and start > 0):
             return None
         follows = self.text[end : end + 2]
         glued = follows[:1] in (".", "\\") and follows[1:].isdigit()
@@ -224,7 +224,7 @@ class Forms:
     def _url_end(self, index: int) -> int:
         """The token after the address whose `://...` is at *index*: brackets inside it belong to it."""
         tokens, place, depth = self.tokens, index + 1, 0
-        while tokens.kind(place) not in (0, BLANK, DEAD) and tokens.text(place) not in "\n<>\"`|":
+        while tokens.kind(place) not in (0, BLANK, DEAD) and tokens.text(place) not in '\n<>"`|':
             char = tokens.text(place)
             if char in "([{":
                 depth += 1

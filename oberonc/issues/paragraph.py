@@ -12,7 +12,7 @@ from oberonc.issues.guards import guard
 from oberonc.issues.items import Forms, Item
 from oberonc.issues.quotes import Title, quotations
 from oberonc.issues.tokens import BLANK, BULLETS, HASH, NEWLINE, OTHER, URL, WORD, Gap, Tokens
-from oberonc.issues.words import CHANGES, Tables, fold
+from oberonc.issues.vocabulary import CHANGES, Tables, fold, word_set
 
 
 class Reference(NamedTuple):
@@ -66,11 +66,12 @@ class Statement:
 
 _LEFT: Final = frozenset("([{,;:!?.*_~|–—…")
 _QUOTES: Final = frozenset("\"'“”‘’`«»")
-_TAIL: Final = frozenset(
-    "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay stays will would"
-    " should must may might can cannot could has have had does do did doesn don didn pending".split()
+_TAIL: Final = word_set(
+    "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay"
+    " stays will would should must may might can cannot could has have had does do did doesn don didn"
+    " pending"
 )
-_PLURAL: Final = frozenset("are were remain need stay have".split())
+_PLURAL: Final = word_set("are were remain need stay have")
 _SPENT: Final = frozenset({"spent", "took"})
 _RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
@@ -194,12 +195,13 @@ class Paragraph:
         return after > item.after and self.tokens.is_word(after, _TAIL)
 
     def _leave(self, item: Item) -> None:
-        statement, self.statement = self.statement, Statement("mention", "it has left the list: what follows is said of it")
+        why = "it has left the list: what follows is said of it"
+        statement, self.statement = self.statement, Statement("mention", why)
         self._emit(item)
         plural = self.tokens.is_word(self._over_space(item.after), _PLURAL)
         if plural and statement and len(statement.places) > 1:
             place = statement.places[-1]
-            self.references[place] = self.references[place]._replace(action="mention", why=self.statement.why)
+            self.references[place] = self.references[place]._replace(action="mention", why=why)
         self.statement = None
 
     # Verbs
@@ -222,7 +224,7 @@ class Paragraph:
             return None
         if self.tokens.is_word(gap.place, self.tables.nouns) and not item.noun:
             further = self.tokens.gap(gap.place)
-            verb = self._verb(further, further.colon) if further and not further.bullet else None
+            verb = self._verb(further, further.colon) if further else None
             if verb:
                 return verb._replace(gap=gap) if gap.bullet else verb
         return self._verb(gap, gap.colon)
@@ -281,7 +283,7 @@ class Paragraph:
 
     def _is_quoted(self, verb: Verb) -> bool:
         token = self.tokens.starts[verb.first]
-        return self.text[max(0, token - 1) : token] in _QUOTES and token > 0 or _inside(self.quoted, verb.start)
+        return (self.text[max(0, token - 1) : token] in _QUOTES and token > 0) or _inside(self.quoted, verb.start)
 
     # References without a verb
 

@@ -56,7 +56,7 @@ def _closing(text: str, start: int, mark: str) -> int:
 
 def _opens(text: str, place: int, start: int) -> bool:
     """Whether the quotation mark at *place* opens: nothing, a blank or a bracket stands before it."""
-    return place == start or text[place] == "“" or (text[place] != "”" and text[place - 1] in " \t([{\"“")
+    return place == start or text[place] == "“" or (text[place] != "”" and text[place - 1] in ' \t([{"“')
 
 
 def quotations(text: str, begin: int, end: int) -> list[tuple[int, int]]:

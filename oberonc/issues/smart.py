@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from oberonc.issues.duration import UNITS, seconds_of
 from oberonc.issues.paragraph import Note, Reference
-from oberonc.issues.words import Tables, fold
+from oberonc.issues.vocabulary import Tables, fold
 
 _COMMAND: Final = re.compile(r"(?<!\S)#([^\W\d_][\w-]*)")
 _BETWEEN: Final = re.compile(r"[\s,;&]*")

@@ -7,8 +7,8 @@ look-back of the parser goes through here, and is counted.
 import re
 from typing import Final
 
-from oberonc.issues.words import WORD as WORD_CLASS
-from oberonc.issues.words import Phrases, fold
+from oberonc.issues.vocabulary import WORD as WORD_CLASS
+from oberonc.issues.vocabulary import Phrases, fold
 
 WORD: Final = 1
 HASH: Final = 2

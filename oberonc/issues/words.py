@@ -1,213 +1,145 @@
-"""The words the grammar knows: verbs, nouns, keys, addresses and options, all of them configurable.
-
-`Words` holds nothing but strings, numbers and tuples of them, so that it can be compared, hashed and kept.
-`tables` turns it, once, into what the parser looks things up in.
-"""
+"""The words of each kind of tracker, and how a configuration changes them."""
 
 import re
-from functools import lru_cache
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
-#: Actions that change an issue's state; the guards turn them into `reference`.
-CHANGES: Final = frozenset({"close", "reopen", "wontfix", "invalid", "duplicate", "hold", "state"})
+from oberonc.issues.vocabulary import DEFAULT, WORD, Words, tables
 
-_TRAILERS: Final = (
-    *((f"{verb}-{noun}", "close") for verb in ("closes", "fixes", "resolves") for noun in ("bug", "issue", "ticket")),
-    *((word, "reference") for word in ("related-bug", "partial-bug", "related-issue", "bug", "issue", "ticket")),
-    *((word, "reference") for word in ("task", "see-also", "part-of", "relates-to", "jira", "link")),
+__all__ = ["DEFAULT", "PRESETS", "Words", "words_for"]
+
+_HOLD: Final = ("hold", "holds", "holding")
+_GITEA: Final = DEFAULT._replace(prefixes=())
+_NUMBERED: Final = DEFAULT._replace(prefixes=(), numbers=True)
+
+PRESETS: Final[dict[str, Words]] = {
+    "github": DEFAULT._replace(urls=("https://github.com",), owner_limit=39),
+    "gitlab": DEFAULT._replace(urls=("https://gitlab.com",), prefixes=()),
+    "gitea": _GITEA,
+    "forgejo": _GITEA,
+    "gogs": _GITEA,
+    "bitbucket": DEFAULT._replace(urls=("https://bitbucket.org",), prefixes=(), hold=_HOLD),
+    "jira": DEFAULT._replace(prefixes=()),
+    "azure": DEFAULT._replace(prefixes=("AB#",), urls=("https://dev.azure.com",)),
+    "redmine": DEFAULT._replace(
+        prefixes=(), decimal_time=True, reference=(*DEFAULT.reference, "issueid", "link", "links")
+    ),
+    "trac": _NUMBERED,
+    "bugzilla": _NUMBERED._replace(urls=()),
+    "phabricator": DEFAULT._replace(prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")),
+    "debian": _NUMBERED._replace(
+        urls=("https://bugs.debian.org",), url_paths=(*DEFAULT.url_paths, ""), others=(*DEFAULT.others, "lp")
+    ),
+    "launchpad": _NUMBERED._replace(
+        urls=("https://bugs.launchpad.net", "https://launchpad.net"),
+        close=(*DEFAULT.close, "lp:"),
+        nouns=(*DEFAULT.nouns, "lp"),
+    ),
+    "linear": DEFAULT._replace(prefixes=(), urls=("https://linear.app",)),
+    "youtrack": DEFAULT._replace(prefixes=()),
+    "roundup": _NUMBERED._replace(prefixes=("bpo-",), mono=("issue", "bug")),
+    "rt": _NUMBERED._replace(prefixes=("RT#", "RT-")),
+    "local": DEFAULT,
+}
+
+#: In a list of words, this stands for those of the preset.
+KEEP: Final = "..."
+
+_CHOICES: Final = {"mentions": ("mention", "reference", "none"), "on_revert": ("reference", "reopen")}
+_TABLES: Final = {
+    "states": None,
+    "trailers": ("close", "reopen", "wontfix", "invalid", "duplicate", "hold", "reference"),
+    "suffixes": ("close", "wontfix", "invalid", "duplicate"),
+}
+_PHRASES: Final = (
+    *("close", "reopen", "wontfix", "invalid", "duplicate", "hold", "reference", "nouns", "joiners", "others"),
+    *("colours", "negators", "partials"),
 )
 
 
-class Words(NamedTuple):
-    """The tables and options of one tracker. Words are matched without regard to case, in any script."""
+def words_for(kind: str, options: "Mapping[str, Any] | None" = None) -> Words:
+    """The words of a tracker of *kind*, changed by *options*, whose keys are the fields of `Words`.
 
-    close: tuple[str, ...] = (
-        *("close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing"),
-        *("resolve", "resolves", "resolved", "resolving", "implement", "implements", "implemented", "implementing"),
-        *("complete", "completes", "completed", "completing"),
-    )
-    reopen: tuple[str, ...] = ("reopen", "reopens", "reopened", "reopening", "re-open", "re-opens", "re-opened")
-    wontfix: tuple[str, ...] = ("wontfix", "wontfixes", "wontfixed")
-    invalid: tuple[str, ...] = ("invalidate", "invalidates", "invalidated", "invalidating")
-    duplicate: tuple[str, ...] = ()
-    hold: tuple[str, ...] = ()
-    reference: tuple[str, ...] = (
-        *("ref", "refs", "reference", "references", "referenced", "referencing", "re", "see", "see also"),
-        *("address", "addresses", "addressed", "addressing", "relate to", "relates to", "related to", "relating to"),
-        *("part of", "contributes to", "toward", "towards", "updates", "mentions", "duplicate of"),
-    )
-    #: Opt-in: word and the status it asks for (Redmine's keyword to status).
-    states: tuple[tuple[str, str], ...] = ()
-    #: Line heads, with a colon: word and action. Those that name a noun take bare numbers where `numbers` is on.
-    trailers: tuple[tuple[str, str], ...] = _TRAILERS
-    nouns: tuple[str, ...] = ("issue", "issues", "bug", "bugs", "ticket", "tickets", "task", "tasks")
-    joiners: tuple[str, ...] = ("and",)
-    #: What `as ...` after the last reference means.
-    suffixes: tuple[tuple[str, str], ...] = (
-        *(("wontfix", "wontfix"), ("invalid", "invalid"), ("duplicate", "duplicate")),
-        *(("fixed", "close"), ("resolved", "close")),
-    )
-    #: Project keys: `PROJ` of `PROJ-12`, upper case.
-    keys: tuple[str, ...] = ()
-    #: Names that may stand before `#12` without an owner.
-    aliases: tuple[str, ...] = ()
-    #: What may stand right before a number and names no project: `GH-`, `bpo-`, `AB#`.
-    prefixes: tuple[str, ...] = ("GH-",)
-    #: Letters glued to the number: `T` of `T123`.
-    mono: tuple[str, ...] = ()
-    #: Addresses of the tracker; every other URL means nothing.
-    urls: tuple[str, ...] = ()
-    #: Path segments that stand before an issue's number in such an address.
-    url_paths: tuple[str, ...] = ("issues", "issue", "work_items", "ticket", "tickets", "browse", "bugs", "+bug", "edit")
-    #: Query keys that hold the number (`show_bug.cgi?id=12`).
-    url_keys: tuple[str, ...] = ("id", "bug", "issue")
-    #: `bug 12` and `ticket:12` are references, and `Closes-Bug: 12`.
-    numbers: bool = False
-    #: `@1.5` is a time, in hours.
-    decimal_time: bool = False
-    #: Words that make the `#12` after them something else than an issue.
-    others: tuple[str, ...] = (
-        *("build", "builds", "pr", "prs", "pull request", "pull requests", "mr", "mrs", "merge request"),
-        *("merge requests", "step", "steps", "line", "lines", "page", "pages", "job", "jobs", "pipeline"),
-    )
-    colours: tuple[str, ...] = (
-        *("color", "colors", "colour", "colours", "background", "foreground", "bg", "fg", "rgb", "hex", "fill", "stroke"),
-    )
-    negators: tuple[str, ...] = (
-        *("not", "never", "no", "without", "cannot", "neither", "nor", "than", "instead", "unable", "fail", "fails"),
-        *("failed", "dont", "doesnt", "didnt", "wont", "cant", "isnt", "revert", "reverts", "reverted", "reverting"),
-    )
-    partials: tuple[str, ...] = ("partially", "partly")
-    #: Smart commands that may act (`comment`, `time`, `assign`); empty: none is looked for.
-    smart: tuple[str, ...] = ()
-    #: Names of the workflow's transitions that smart commands may ask for.
-    transitions: tuple[str, ...] = ()
-    #: What a bare `#12` is: `mention`, `reference`, or `none` (left out).
-    mentions: str = "mention"
-    #: Verbs act only at the start of a line or clause.
-    strict: bool = False
-    #: Verbs act only between these two characters, such as `[]`.
-    envelope: str = ""
-    #: Verbs act only as `Verb: reference` at the start of a line.
-    trailers_only: bool = False
-    #: What a close in a reverted title becomes: `reference` or `reopen`.
-    on_revert: str = "reference"
-    #: In a `commit-msg` hook: lines that start so are dead, and all under the scissors line.
-    comment_char: str = ""
-    #: The longest owner in `owner/name`.
-    owner_limit: int = 100
-    #: Characters looked at; the rest is cut off, and flagged.
-    max_scan: int = 65_536
-    max_references: int = 100
+    A list replaces the preset's, unless it holds `"..."`. Raises ValueError with one line that names the key.
+    """
+    if kind not in PRESETS:
+        raise ValueError(f"unknown tracker kind '{kind}'{_nearest(kind, list(PRESETS))}")
+    words = PRESETS[kind]
+    for key, value in (options or {}).items():
+        if key not in Words._fields:
+            raise ValueError(f"unknown key '{key}' in the words{_nearest(key, list(Words._fields))}")
+        words = words._replace(**{key: _checked(key, value, getattr(words, key))})
+    tables(words)
+    return words
 
 
-DEFAULT: Final = Words()
+def _nearest(word: str, known: list[str]) -> str:
+    from oberonc.text import nearest  # only on the way to an error message
 
-#: A word as the tokenizer sees it: letters, digits, `_`, hyphens, and the marks scripts combine them with.
-WORD: Final = "\\w\\-\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u109f"
-
-
-class Phrases(NamedTuple):
-    """Phrases of one or more words, each with what it means."""
-
-    known: dict[str, str]
-    #: For the last word of each phrase, how many words the longest such phrase has.
-    longest: dict[str, int]
+    return nearest(word, known)
 
 
-class Tables(NamedTuple):
-    """What the parser looks words up in; made from `Words` once."""
-
-    words: Words
-    verbs: Phrases
-    states: dict[str, str]
-    colon_verbs: frozenset[str]
-    trailers: dict[str, str]
-    nouns: frozenset[str]
-    joiners: frozenset[str]
-    suffixes: dict[str, str]
-    keys: frozenset[str]
-    aliases: dict[str, str]
-    prefixes: frozenset[str]
-    mono: frozenset[str]
-    bases: tuple[str, ...]
-    others: Phrases
-    colours: frozenset[str]
-    negators: frozenset[str]
-    partials: frozenset[str]
-    transitions: dict[str, str]
-    trigger: re.Pattern[str]
+def _checked(key: str, value: Any, default: Any) -> Any:
+    """*value* for the field *key*, of the type of its *default*."""
+    if key in _TABLES:
+        return _pairs(key, value, _TABLES[key])
+    if isinstance(default, tuple):
+        return _list(key, value, default)
+    if isinstance(default, bool):
+        return _plain(key, value, bool, "true or false")
+    if isinstance(default, int):
+        number: int = _plain(key, value, int, "a number above 0")
+        if number < 1:
+            raise ValueError(f"'{key}' must be a number above 0, not {number}")
+        return number
+    return _string(key, _plain(key, value, str, "a string"))
 
 
-def fold(word: str) -> str:
-    """*word* without regard to case, and to how its accents are written."""
-    if word.isascii():
-        return word.lower()
-    from unicodedata import normalize  # rarely needed
-
-    return normalize("NFC", normalize("NFC", word).casefold())
+def _plain(key: str, value: Any, kind: type, wanted: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"'{key}' must be {wanted}, not {type(value).__name__}")
+    return value
 
 
-def _phrase(words: str) -> str:
-    return fold(" ".join(words.split()))
+def _string(key: str, value: str) -> str:
+    choices = _CHOICES.get(key)
+    if choices and value not in choices:
+        raise ValueError(f"'{key}' must be one of {', '.join(choices)}, not '{value}'{_nearest(value, list(choices))}")
+    if key == "envelope" and len(value) not in (0, 2):
+        raise ValueError(f"'envelope' must be two characters, such as '[]', not '{value}'")
+    return value
 
 
-def _folded(words: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(_phrase(word) for word in words)
+def _list(key: str, value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"'{key}' must be a list of strings, not {type(value).__name__}")
+    items: list[str] = []
+    for item in value:
+        items += default if item == KEEP else (_item(key, item),)
+    return tuple(dict.fromkeys(items))
 
 
-def _phrases(known: dict[str, str]) -> Phrases:
-    longest: dict[str, int] = {}
-    for phrase in known:
-        parts = phrase.split(" ")
-        longest[parts[-1]] = max(longest.get(parts[-1], 0), len(parts))
-    return Phrases(known, longest)
+def _item(key: str, item: str) -> str:
+    if key == "keys" and not (item.isascii() and item.isupper() and item.replace("_", "").isalnum()):
+        raise ValueError(f"'keys' holds '{item}': a project key has upper-case letters and digits, as PROJ of PROJ-12")
+    if key in _PHRASES:
+        _check_phrase(key, item)
+    if not item and key != "url_paths":
+        raise ValueError(f"'{key}' holds an empty string")
+    return item
 
 
-def _verbs(words: Words) -> dict[str, str]:
-    """Every verb with its action; a verb that needs its colon is written with one (`LP:`)."""
-    verbs = {_phrase(word): "state" for word, _ in words.states}
-    for action in ("reference", "hold", "duplicate", "invalid", "wontfix", "reopen", "close"):
-        verbs.update((_phrase(word), action) for word in getattr(words, action))
-    return verbs
+def _check_phrase(key: str, phrase: str) -> None:
+    words = phrase.removesuffix(":").split()
+    if not words or len(words) > 5 or not all(re.fullmatch(f"[{WORD}]+", word) for word in words):
+        raise ValueError(f"'{key}' holds '{phrase}': a word has letters, digits and hyphens only, at most five of them")
 
 
-def base(url: str) -> str:
-    """*url* without its scheme and its last slash, folded: what addresses are compared by."""
-    return url.partition("://")[2].rstrip("/").lower() or url.rstrip("/").lower()
-
-
-def _trigger(words: Words) -> re.Pattern[str]:
-    """What a text must hold to be worth reading: a reference of some form."""
-    if words.numbers:
-        return re.compile(r"[1-9]")
-    heads = [*(f"{key}-" for key in words.keys), *words.prefixes, *words.mono]
-    forms = [r"#[1-9]", "://", *(re.escape(head) + "[1-9]" for head in heads)]
-    return re.compile("|".join(forms), re.IGNORECASE)
-
-
-@lru_cache(maxsize=64)
-def tables(words: Words) -> Tables:
-    """The tables of *words*."""
-    spoken = _verbs(words)
-    return Tables(
-        words=words,
-        verbs=_phrases({verb.rstrip(":"): action for verb, action in spoken.items()}),
-        states={_phrase(word): status for word, status in words.states},
-        colon_verbs=frozenset(verb[:-1] for verb in spoken if verb.endswith(":")),
-        trailers={_phrase(word): action for word, action in words.trailers},
-        nouns=_folded(words.nouns),
-        joiners=_folded(words.joiners),
-        suffixes={_phrase(word): action for word, action in words.suffixes},
-        keys=frozenset(words.keys),
-        aliases={fold(alias): alias for alias in words.aliases},
-        prefixes=_folded(words.prefixes),
-        mono=frozenset(words.mono),
-        bases=tuple(base(url) for url in words.urls),
-        others=_phrases(dict.fromkeys(_folded(words.others), "")),
-        colours=_folded(words.colours),
-        negators=_folded(words.negators),
-        partials=_folded(words.partials),
-        transitions={_phrase(name): name for name in words.transitions},
-        trigger=_trigger(words),
-    )
+def _pairs(key: str, value: Any, actions: "tuple[str, ...] | None") -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping) or not all(isinstance(v, str) for pair in value.items() for v in pair):
+        raise ValueError(f"'{key}' must be a table of word = string, not {type(value).__name__}")
+    for word, action in value.items():
+        _check_phrase(key, word)
+        if actions and action not in actions:
+            raise ValueError(f"'{key}.{word}' must be one of {', '.join(actions)}, not '{action}'")
+    return tuple(value.items())
