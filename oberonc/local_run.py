@@ -137,10 +137,10 @@ class _Lane(threading.Thread):
         return service.order == "bounded" and time.time() - state["first"] >= service.hold
 
     def _wait_behind(self, stuck: spool.Entry) -> None:
-        behind = self._entries[self._entries.index(stuck) + 1 :]
-        for entry in behind:
-            note = f"waits behind an earlier delivery: {entry['services'][self._service].get('error') or stuck['services'][self._service]['error']}"
-            self._results[(entry["payload"]["id"], self._service)] = {"outcome": "retry", "note": note}
+        blocked = f"waits behind an earlier delivery: {stuck['services'][self._service]['error']}"
+        for entry in self._entries[self._entries.index(stuck) + 1 :]:
+            result = {"why": "matches", "outcome": "retry", "note": blocked}
+            self._results[(entry["payload"]["id"], self._service)] = result
 
     def _attempt(self, payload: Payload, state: dict[str, Any], gap: bool) -> dict[str, Any]:
         try:

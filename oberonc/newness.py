@@ -27,7 +27,7 @@ class News(NamedTuple):
 
 
 def update(repo: Repository, old: str, new: str, ref: str) -> Update:
-    """One ref update as the payload has it; `forced` and `first` (it made the first publish ref) are found by `news`."""
+    """One ref update as the payload has it; `news` finds `forced`, and `first`: it made the first publish ref."""
     kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get("/".join(ref.split("/")[:2]) + "/", "other")
     return {
         "ref": ref,

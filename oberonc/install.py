@@ -1,0 +1,233 @@
+"""Puts the hooks in place, finds them again, takes them away.
+
+Only inside the repository that was named: where git looks for hooks elsewhere (core.hooksPath, gitolite's
+common folder), nothing is written and the way that works there is said.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import git as gitpython
+
+from oberonc import paths, repository
+from oberonc.config import Config
+from oberonc.errors import BadInput, Failed, NotAllowed
+from oberonc.git import environment
+from oberonc.spool import make_private
+from oberonc.text import one_line
+
+#: Stands in every file we write, and in no other.
+SIGNATURE = "# oberonc hook 1."
+CHAINED = ".before-oberonc"
+SERVER_HOOKS = ("post-receive",)
+LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite")
+
+
+class Target(NamedTuple):
+    """One hook file: git's name for it, where it goes, and what is there now."""
+
+    hook: str
+    file: Path
+    there: str  # "nothing", "ours" or "another hook"
+
+
+class Layout(NamedTuple):
+    """Where the hooks of one repository go. *kind*: git, gitea, gitlab, gitolite."""
+
+    path: Path
+    kind: str
+    targets: list[Target]
+
+
+def layout(path: Path) -> Layout:
+    """Where the hooks of the repository (or gitolite hook folder) at *path* belong; raises BadInput, NotAllowed."""
+    if path.parent.name == "hooks" and path.name in ("common", "repo-specific") and path.is_dir():
+        name = "post-receive" if path.name == "common" else "oberonc"
+        return Layout(path, "gitolite", [_target("post-receive", path / name)])
+    with _open(path) as repo:
+        git_dir = Path(repo.common_dir).resolve()
+        if repo.bare:
+            return _server_layout(repo, git_dir)
+        folder = _hooks_folder(repo, git_dir)
+        return Layout(git_dir, "git", [_target(name, folder / name) for name in LOCAL_HOOKS])
+
+
+def _open(path: Path) -> gitpython.Repo:
+    try:
+        return gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file())
+    except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError):
+        raise BadInput(f"{path.absolute()} is not a git repository") from None
+
+
+def _server_layout(repo: gitpython.Repo, git_dir: Path) -> Layout:
+    drop_in = git_dir / "hooks" / "post-receive.d"
+    if drop_in.is_dir():
+        return Layout(git_dir, "gitea", [_target("post-receive", drop_in / "oberonc")])
+    if _config_value(repo, "gitlab", "fullpath") or (git_dir / "custom_hooks").is_dir():
+        return Layout(git_dir, "gitlab", [_target("post-receive", git_dir / "custom_hooks/post-receive.d/oberonc")])
+    folder = _hooks_folder(repo, git_dir)
+    kind = "gitolite" if "gitolite" in _link(folder / "update") else "git"
+    for name in SERVER_HOOKS:
+        if kind == "gitolite" and (_link(folder / name) or list(folder.glob(f"{name}.h[0-9]*"))):
+            common = Path(_link(folder / "update")).parent
+            raise NotAllowed(
+                f"gitolite owns {folder / name}: run `oberonc hook install {common}` for all repositories, or install"
+                " into $LOCAL_CODE/hooks/repo-specific and set `option hook.post-receive = oberonc`"
+            )
+    return Layout(git_dir, kind, [_target(name, folder / name) for name in SERVER_HOOKS])
+
+
+def _link(path: Path) -> str:
+    return str(path.readlink()) if path.is_symlink() else ""
+
+
+def _config_value(repo: gitpython.Repo, section: str, key: str) -> str:
+    with repo.config_reader("repository") as reader:
+        return str(reader.get_value(section, key, ""))
+
+
+def _hooks_folder(repo: gitpython.Repo, git_dir: Path) -> Path:
+    """Where git looks for hooks; raises NotAllowed when that is outside the repository."""
+    said = repo.git(c="core.fsmonitor=false").rev_parse("--git-path", "hooks")
+    folder = Path(os.path.normpath(Path(repo.working_dir) / said))
+    inside = [git_dir, *([Path(repo.working_dir).resolve()] if not repo.bare else [])]
+    if not any(folder.resolve().is_relative_to(place) for place in inside):
+        raise NotAllowed(
+            f"git runs the hooks of {git_dir} from {folder}, outside the repository (core.hooksPath or a link):"
+            f" nothing was written; call `oberonc hook run post-receive` from a hook there,"
+            f" or give the repository its own: git --git-dir={git_dir} config core.hooksPath {git_dir}/hooks"
+        )
+    return folder
+
+
+def _target(hook: str, file: Path) -> Target:
+    if not file.exists() and not file.is_symlink():
+        return Target(hook, file, "nothing")
+    return Target(hook, file, "ours" if is_ours(file) else "another hook")
+
+
+def is_ours(file: Path) -> bool:
+    """Whether we wrote *file*."""
+    try:
+        return not file.is_symlink() and SIGNATURE in file.read_text(errors="replace")[:400]
+    except OSError:
+        return False
+
+
+def script(hook: str) -> str:
+    """The hook file's text for this interpreter."""
+    text = (paths.bundled("hooks") / "hook").read_text()
+    filled = {"@NAME@": hook, "@PYTHON@": sys.executable, "@FLAGS@": flags()}
+    for mark, value in filled.items():
+        text = text.replace(f"'{mark}'", shlex.quote(value))
+    return text
+
+
+def flags() -> str:
+    """Isolated mode; where oberonc lives in the user's own site folder, as much of it as still finds it."""
+    return next((flag for flag in ("-I", "-E -P") if _runs(flag) is None), "-I")
+
+
+def _runs(flag: str) -> str | None:
+    """Run the installed line once, with the environment git gives a hook; the fault, or None."""
+    kept = ("PATH", "HOME", "USER", "LOGNAME", "LANG")
+    env = {name: value for name, value in environment().items() if name in kept}
+    line = [sys.executable, *flag.split(), "-m", "oberonc.hook", "check"]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, env=env, cwd="/", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return one_line(str(error))
+    return None if done.returncode == 0 and done.stdout == "ok\n" else one_line(done.stderr or "it said nothing")
+
+
+def prove() -> None:
+    """Raise Failed when the line that the hooks would run does not work."""
+    fault = _runs(flags())
+    if fault is not None:
+        raise Failed(f"{sys.executable} -I -m oberonc.hook does not run, so no hook was written: {fault}")
+
+
+def install(target: Target) -> str:
+    """Write one hook; a hook that was there is kept and run first. Returns what was done."""
+    before = target.file.with_name(target.hook + CHAINED)
+    if target.there == "another hook" and (before.exists() or before.is_symlink()):
+        raise NotAllowed(f"{before} is in the way: it holds the hook of an earlier install; look at it and remove it")
+    target.file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.file.with_name(f".oberonc-{os.getpid()}")
+    try:
+        temporary.write_text(script(target.hook))
+        temporary.chmod(0o755)
+        if target.there == "another hook":
+            target.file.rename(before)
+        temporary.replace(target.file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise NotAllowed(f"cannot write {target.file}: {error.strerror}") from None
+    return f"{target.file} (runs {before.name} first)" if before.exists() else str(target.file)
+
+
+def uninstall(target: Target) -> str:
+    """Take our hook away and put back the one before it; returns what was done, empty for nothing."""
+    if target.there != "ours":
+        return ""
+    before = target.file.with_name(target.hook + CHAINED)
+    if before.exists():
+        before.replace(target.file)
+        return f"{target.file} (put back what was there before)"
+    target.file.unlink()
+    return str(target.file)
+
+
+def state(target: Target) -> str:
+    """`installed`, or what stands in the way of it."""
+    if target.there != "ours":
+        return "not installed" + (f" ({target.there} is there)" if target.there == "another hook" else "")
+    if not os.access(target.file, os.X_OK):
+        return f"not run by git: chmod +x {target.file}"
+    text = target.file.read_text()
+    python = next((shlex.split(line)[0] for line in text.splitlines() if line.startswith("python=")), "python=")
+    python = python.removeprefix("python=")
+    return "installed" if os.access(python, os.X_OK) else f"broken: {python} is gone; run `oberonc hook install` again"
+
+
+def warnings(found: Layout, config: Config) -> Iterator[str]:
+    """What the administrator should know about a repository whose hooks were installed."""
+    if found.path.name in ("common", "repo-specific"):
+        return
+    repo = repository.describe(found.path, config.publish)
+    if repo.bare and not repo.default_exists and repo.refs:
+        yield f"HEAD names {repo.default_ref}, which does not exist: nothing counts as published; git symbolic-ref HEAD mends it"
+    shared = repo.git.config().get("core.sharedrepository", ["umask"])[-1]
+    if repo.bare and shared not in ("umask", "false", "0") and "state" not in config.sources:
+        yield (
+            "several users push here (core.sharedRepository), each with a state folder of their own: set `state` in"
+            " /etc/oberonc/config.toml to one folder that their group may write"
+        )
+    same = _same_name(config, repo.full_name, found.path)
+    if same:
+        yield f"{same} is called {repo.full_name} too, so they share issues: git config oberonc.name gives it another name"
+
+
+def _same_name(config: Config, full_name: str, path: Path) -> str:
+    """Another repository known by *full_name*, or an empty string; remembers this one."""
+    file = config.state / "repositories.json"
+    try:
+        known = dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    others = [
+        place for place, name in known.items() if name == full_name and place != str(path) and Path(place).is_dir()
+    ]
+    known[str(path)] = full_name
+    try:
+        make_private(config.state)
+        file.write_text(json.dumps(known, indent=1))
+    except OSError:
+        return others[0] if others else ""  # it is only a memory; the next install tries again
+    return others[0] if others else ""
