@@ -1,4 +1,5 @@
 """Close, reopen, reference and log time on issues that commit messages name."""
+# ruff: noqa: RUF012  defaults of settings are never changed
 
 from typing import Any
 

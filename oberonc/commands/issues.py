@@ -30,7 +30,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-class Number(click.ParamType):
+class Number(click.ParamType[int]):
     """`42` or `#42`."""
 
     name = "number"

@@ -25,6 +25,8 @@ FAILURES = 3
 PATIENCE = 5.0
 #: Issues one kind of outcome names in the note.
 _NAMED = 20
+#: In the order of the note.
+_OUTCOMES = ("closed", "reopened", "commented on", "logged time on", "already did")
 
 
 class Deed(NamedTuple):
@@ -51,16 +53,17 @@ class Report:
 
     def note(self) -> str:
         """`closed #42, commented on #37; #99 does not exist`"""
-        commented = self.found.get("commented on", [])
-        changed = {shown for outcome in ("closed", "reopened") for shown in self.found.get(outcome, [])}
-        listed = {**self.found, "commented on": [shown for shown in commented if shown not in changed]}
+        listed = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
+        changed = {*listed["closed"], *listed["reopened"]}
+        listed["commented on"] = [shown for shown in listed["commented on"] if shown not in changed]
         told = ", ".join(f"{outcome} {_names(names)}" for outcome, names in listed.items() if names)
         return "; ".join(dict.fromkeys(text for text in (told, *self.notes) if text)) or "no issue is named"
 
 
 def _names(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return " ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    if len(names) > _NAMED:
+        names = [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 @dataclass(kw_only=True)
@@ -127,7 +130,7 @@ class Actor:
     def _task(self, task: Task) -> bool:
         deeds = [deed for deed in self._deeds(task) if not self.ledger.is_done(deed.step)]
         if not deeds:
-            self.report.add("did before", task.issue.shown)
+            self.report.add("already did", task.issue.shown)
             return True
         if task.seconds and not self.tracker.keeps_time:
             self.report.notes.append(f"{task.issue.shown}: {self.tracker.kind} records no time")
@@ -174,7 +177,8 @@ class Actor:
     def _deeds(self, task: Task) -> Iterator[Deed]:
         """The steps of *task*: the comment first, so that a state never changes without its reason."""
         tracker, issue = self.tracker, task.issue
-        comment = self._comment(task, "comment", make_parts(task, self.payload, self.template, remark=self._remark(task)))
+        parts = make_parts(task, self.payload, self.template, remark=self._remark(task))
+        comment = self._comment(task, "comment", parts)
         yield Deed(
             self._step(task, "comment"),
             comment,

@@ -73,10 +73,10 @@ def make_parts(task: Task, payload: Payload, template: str, *, remark: str = "")
         "repository": [Part("name", payload["repository"]["full_name"])],
         "branch": [Part("name", commit.get("branch") or "")],
         "author": [Part("name", commit["author"])],
-        "remark": [Part("text", " (")] + [Part("name", "; ".join(remarks))] + [Part("text", ")")] if remarks else [],
+        "remark": [Part("text", " ("), Part("name", "; ".join(remarks)), Part("text", ")")] if remarks else [],
         "message": [Part("quote", commit["message"])],
     }
-    return [part for piece in _pieces(template) for part in (fields[piece[1]] if piece[1] else [Part("text", piece[0])])]
+    return [part for text, name in _pieces(template) for part in (fields[name] if name else [Part("text", text)])]
 
 
 def check_template(template: str) -> None:
@@ -135,7 +135,7 @@ def _write(part: Part, flavour: Flavour) -> str:
     if part.kind == "link":
         return flavour.link(part.text, safe_url(part.url))
     if part.kind == "quote":
-        return f"\n\n{flavour.quote(plain_text(part.text))}\n"  # on lines of its own wherever the template puts it
+        return f"\n{flavour.quote(plain_text(part.text))}\n"  # on lines of its own wherever the template puts it
     return part.text
 
 
@@ -184,7 +184,7 @@ def _jira(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.split("\n"))
+    return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
 
 
 def _after(text: str, url: str) -> str:

@@ -23,8 +23,11 @@ CREATE INDEX IF NOT EXISTS step_time ON step (tracker, time)
 """
 #: Seconds after which a claim is doubtful even though its worker seems to live.
 CLAIM_LIMIT = 900.0
-_THIS = " WHERE tracker = ? AND project = ? AND issue = ? AND step = ? AND change = ?"
-_MINE = _THIS + " AND who = ?"
+_FIND = """SELECT state, who, begun, mark, time FROM step
+    WHERE (tracker, project, issue, step, change) = (?, ?, ?, ?, ?)"""
+_MARK = """UPDATE step SET state = ?, time = ?
+    WHERE (tracker, project, issue, step, change, who) = (?, ?, ?, ?, ?, ?)"""
+_RELEASE = "DELETE FROM step WHERE (tracker, project, issue, step, change, who) = (?, ?, ?, ?, ?, ?)"
 
 Verdict = Literal["fresh", "done", "busy", "doubtful"]
 
@@ -92,14 +95,14 @@ class Ledger:
     def release(self, step: Step) -> None:
         """The tracker certainly does not have it: as if never claimed."""
         with writing(self._db):
-            self._db.execute("DELETE FROM step" + _MINE, (*step, self.who))
+            self._db.execute(_RELEASE, (*step, self.who))
 
     def _mark(self, step: Step, state: str) -> None:
         with writing(self._db):
-            self._db.execute("UPDATE step SET state = ?, time = ?" + _MINE, (state, self.now(), *step, self.who))
+            self._db.execute(_MARK, (state, self.now(), *step, self.who))
 
     def _find(self, step: Step) -> tuple[str, str, float, str, float]:
-        row = self._db.execute("SELECT state, who, begun, mark, time FROM step" + _THIS, step).fetchone()
+        row = self._db.execute(_FIND, step).fetchone()
         return row or ("", "", 0.0, "", 0.0)
 
     def wait_for(self, tracker: str, writes: int, seconds: float) -> float:

@@ -5,6 +5,7 @@ state or a time entry. What is decided here needs no tracker; what the tracker k
 is decided in `act.py`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,8 +16,11 @@ from oberonc.issues.grammar import Reference, Words, find_references
 MESSAGE_LIMIT = 100
 #: A cut message shorter than this was not cut in its text (its list of files was).
 _CUT_ABOVE = 1024
-#: The actions that change an issue's state, and the resolution each closes with.
+#: The actions that change an issue's state, and the resolution with which some of them close it.
+_CHANGING = ("close", "wontfix", "invalid", "duplicate", "reopen")
 RESOLUTIONS = {"close": "fixed", "wontfix": "wontfix", "invalid": "invalid", "duplicate": "duplicate"}
+#: How the grammar's rules begin: with the verb.
+_VERB = re.compile("'([^']+?):?'")
 
 Payload = dict[str, Any]
 Commit = dict[str, Any]
@@ -78,9 +82,11 @@ def make_plan(payload: Payload, rules: Rules) -> Plan:
     if held:
         return Plan([], [held])
     notes: list[str] = []
-    tasks = _merged(task for commit, published in _commits(payload) for task in _tasks(commit, published, rules, notes))
+    commits = _commits(payload)
+    tasks = _merged(task for commit, published in commits for task in _tasks(commit, published, rules, notes))
     if payload["updates"] and len(tasks) > rules.max_actions:
-        return Plan([], [f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done; {_RUN}"])
+        why = f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done"
+        return Plan([], [f"{why}; {_RUN}"])
     return Plan(tasks, notes)
 
 
@@ -126,19 +132,22 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
     if not published:
         return task._replace(action="reference", seconds=0, why="not on a publish ref")
     if task.action == "reference":
-        return task._replace(why=reference.why if is_held(reference) else "")
-    if task.action == "mention":
+        return task._replace(why=_held(reference, rules.words))
+    if task.action in ("mention", "comment", "time"):
         return task._replace(action="reference")
-    if task.action == "hold":
-        return task._replace(action="reference", why="hold is not a state oberonc sets")
+    if task.action not in _CHANGING:
+        return task._replace(action="reference", why=f"{task.action} is nothing oberonc does")
     if not rules.may_change_state:
         return task._replace(action="reference", why="a fork does not change the issues of its original")
     return task
 
 
-def is_held(reference: Reference) -> bool:
-    """Whether the grammar kept a change of state back: its rule is then worth telling."""
-    raise NotImplementedError
+def _held(reference: Reference, words: Words) -> str:
+    """The rule by which the grammar kept a change of state back, or an empty string."""
+    verb = _VERB.match(reference.why)
+    changing = {word.casefold() for action in _CHANGING for word in getattr(words, action)}
+    changing |= {word.casefold() for word, action in words.trailers if action in _CHANGING}
+    return reference.why if verb and verb[1].casefold() in changing else ""
 
 
 def describe(plan: Plan) -> list[str]:

@@ -26,7 +26,8 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
                 for statement in schema.split(";"):
                     db.execute(statement)
     except PermissionError as error:
-        raise NotAllowed(f"{path} may not be written ({error.strerror}); who pushes must share the state folder") from None
+        who = "everyone who pushes must be allowed to write the state folder"
+        raise NotAllowed(f"{path} may not be written ({error.strerror}); {who}") from None
     except (OSError, sqlite3.Error) as error:
         raise OberoncError(f"{path} cannot be used: {error}") from None
     return db

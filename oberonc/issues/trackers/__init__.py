@@ -29,7 +29,8 @@ CLASSES = {
 def load(kind: str) -> "type[Tracker]":
     """The class for the setting `tracker`; ValueError for one there is not."""
     if kind not in CLASSES:
-        raise ValueError(f"tracker = '{kind}' is not known{nearest(kind, list(CLASSES))} there are {', '.join(CLASSES)}")
+        known = ", ".join(CLASSES)
+        raise ValueError(f"tracker = '{kind}' is not one of {known}{nearest(kind, list(CLASSES))}")
     module, name = CLASSES[kind].split(":")
     found: type[Tracker] = getattr(import_module(f"oberonc.issues.trackers.{module}"), name)
     return found

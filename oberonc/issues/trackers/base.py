@@ -90,7 +90,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def check(self) -> list[Check]:
-        """Prove, changing nothing, that it answers, that the credentials hold, that commenting and closing will work."""
+        """Prove, changing nothing, that it answers and that commenting and closing will work."""
 
 
 _NUMBER = re.compile("[1-9][0-9]{0,9}")

@@ -1,0 +1,128 @@
+"""What an HTTP answer means for a delivery: done, again later, never. Pure functions, without a network."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from oberonc.errors import Reject, Retry
+from oberonc.text import one_line
+
+#: Seconds until the next try when the credentials were refused: a person has to mend them.
+CREDENTIALS_AFTER = 600.0
+#: The longest wait believed, in seconds.
+LONGEST_WAIT = 86_400.0
+
+_RESETS = (
+    ("x-ratelimit-remaining", "x-ratelimit-reset"),
+    ("ratelimit-remaining", "ratelimit-reset"),
+    ("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset"),
+    ("x-ratelimit-complexity-remaining", "x-ratelimit-complexity-reset"),
+)
+
+
+class NotDone(Retry):
+    """Again later, and the server certainly did nothing this time."""
+
+
+class Refused(Reject):
+    """The server will never do this; `status` is its HTTP status, or 0 where it said so in a 200."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Answer(NamedTuple):
+    """A server's answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """The body as JSON; Retry when it is none: a proxy's page, or an answer cut short."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise Retry(f"the server answered {self.status} with something that is not JSON") from None
+
+
+def check(answer: Answer, what: str, now: float) -> Answer:
+    """*answer* when it is a success; else raises what it means. *what* names the request in the message."""
+    status = answer.status
+    if 200 <= status < 300:
+        return answer
+    told = f"{what}: {status} {_excerpt(answer)}".rstrip()
+    wait = wait_hint(answer, now)
+    if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
+        raise NotDone(f"rate limit: {told}", after=wait, progress=wait is not None)
+    if status in (401, 403, 407):
+        raise NotDone(f"CREDENTIALS refused: {told}; check the token and its permissions", after=CREDENTIALS_AFTER)
+    if status in (408, 425) or status >= 500:
+        raise Retry(told, after=wait)
+    if 300 <= status < 400:
+        raise Refused(f"{told}; moved to {one_line(answer.headers.get('location', 'nowhere'))}", status)
+    raise Refused(told, status)
+
+
+def _is_rate_limit(answer: Answer, wait: float | None) -> bool:
+    return wait is not None or "rate limit" in answer.text[:2000].lower()
+
+
+def _excerpt(answer: Answer) -> str:
+    """What the server says, without the markup of an error page."""
+    return one_line(re.sub(r"<[^<>]*>", " ", answer.text[:2000]), 200)
+
+
+def wait_hint(answer: Answer, now: float) -> float | None:
+    """The seconds the server asks to wait, by `Retry-After`, a used-up limit's reset time, or its JSON."""
+    after = _moment(answer.headers.get("retry-after", ""), now)
+    if after is None:
+        after = reset_wait(answer.headers, now)
+    if after is None and answer.status == 429:
+        after = _body_wait(answer.text)
+    return None if after is None else min(max(after, 1.0), LONGEST_WAIT)
+
+
+def reset_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds until a limit of which nothing remains is renewed."""
+    for remaining, reset in _RESETS:
+        if headers.get(remaining, "").strip() in ("0", "0.0"):
+            wait = _moment(headers.get(reset, ""), now)
+            if wait is not None:
+                return min(max(wait, 1.0), LONGEST_WAIT)
+    return None
+
+
+def _moment(text: str, now: float) -> float | None:
+    """Seconds from *now* to a moment: given as seconds, epoch seconds, epoch milliseconds, an HTTP or an ISO date."""
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        number = float(text)
+        if number > 1e11:
+            number /= 1000
+        return number - now if number > 1e8 else number
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            when = parse(text)
+        except ValueError:
+            continue
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
+    return None
+
+
+def _body_wait(text: str) -> float | None:
+    """Matrix and Discord say it in the body."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    for key, unit in (("retry_after_ms", 0.001), ("retry_after", 1.0)):
+        if isinstance(body.get(key), int | float):
+            return float(body[key]) * unit
+    return None

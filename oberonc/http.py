@@ -1,0 +1,283 @@
+"""The only door to requests: time limits, a cap on the answer, no surprises from the environment, an address guard.
+
+A request ends within its total limit whatever the server does: a watchdog shuts the connection down. Nothing is read
+from proxy variables or `~/.netrc`, nothing is redirected unless asked for, and no secret reaches a message.
+"""
+
+import base64
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+from weakref import WeakSet
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from oberonc.answers import Answer, NotDone, Refused, check, reset_wait
+from oberonc.errors import Retry
+from oberonc.text import one_line
+
+CONNECT_LIMIT = 10.0
+READ_LIMIT = 20.0
+TOTAL_LIMIT = 25.0
+#: Bytes of an answer that are read; a longer one is refused.
+SIZE_LIMIT = 4 * 1024 * 1024
+#: Redirects followed where they are followed at all.
+REDIRECTS = 3
+USER_AGENT = "oberonc (https://pypi.org/project/oberonc/)"
+
+
+def part(text: str) -> str:
+    """*text* as one part of a URL's path, whatever is in it."""
+    return quote(text, safe="")
+
+
+class Http:
+    """Requests to one server, with its credentials; for one thread.
+
+    `guarded=True` is for URLs that do not come from the administrator's configuration: https only, and no address
+    but public ones is connected to.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: dict[str, str] | None = None,
+        auth: "tuple[str, str] | requests.auth.AuthBase | None" = None,
+        secrets: Iterable[str] = (),
+        proxy: str = "",
+        ca: str = "",
+        guarded: bool = False,
+        remaining: Callable[[], float] = lambda: float("inf"),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.remaining, self.now, self.guarded = remaining, now, guarded
+        self.secrets = sorted(_forms(secrets, auth), key=len, reverse=True)
+        self._rest_until = 0.0
+        self._watchdog = _Watchdog()
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies, no netrc, no CA bundle that an environment happens to name
+        self._session.auth = auth
+        self._session.proxies = {"http": proxy, "https": proxy} if proxy and not guarded else {}
+        self._session.verify = ca or True
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})})
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(self._watchdog, guarded))
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: Any = None,
+        data: bytes | str | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        redirects: bool = False,
+        errors: tuple[int, ...] = (),
+    ) -> Answer:
+        """The answer to a request. One that is no success raises what it means, but for the statuses in *errors*.
+
+        With *redirects* a GET is followed to where it is sent within the same host.
+        """
+        what = f"{method} {self._redacted(urlsplit(url)._replace(query='', fragment='').geturl())}"
+        self._keep_rest(what)
+        request = {"json": json, "data": data, "params": params, "headers": headers}
+        for _ in range(REDIRECTS + 1):
+            answer = self._send(method, url, what, request)
+            target = urljoin(url, answer.headers.get("location", ""))
+            if not (redirects and method == "GET" and 300 <= answer.status < 400 and _same_host(url, target)):
+                break
+            url, request["params"] = target, None
+        self._rest_until = self.now() + (reset_wait(answer.headers, self.now()) or 0.0)
+        if answer.status in errors:
+            return answer
+        return check(answer._replace(text=self._redacted(answer.text)), what, self.now())
+
+    def _keep_rest(self, what: str) -> None:
+        """Do not even ask while the server's limit is used up."""
+        wait = self._rest_until - self.now()
+        if wait > 0:
+            raise NotDone(f"rate limit: {what} would be refused", after=wait, progress=True)
+
+    def _send(self, method: str, url: str, what: str, request: dict[str, Any]) -> Answer:
+        if self.guarded and urlsplit(url).scheme != "https":
+            raise Refused(f"{what}: only https is allowed here")
+        total = min(TOTAL_LIMIT, self.remaining())
+        if total <= 0:
+            raise NotDone(f"{what}: no time is left", after=0.0)
+        with self._watchdog.limit(total) as expired:
+            try:
+                return self._exchange(method, url, request, total)
+            except Refused:
+                raise
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                raise self._failure(error, what, total if expired() else 0.0) from None
+
+    def _exchange(self, method: str, url: str, request: dict[str, Any], total: float) -> Answer:
+        limits = (min(CONNECT_LIMIT, total), min(READ_LIMIT, total))
+        with self._session.request(
+            method, url, timeout=limits, stream=True, allow_redirects=False, **request
+        ) as response:
+            body = response.raw.read(SIZE_LIMIT + 1, decode_content=False)
+        if len(body) > SIZE_LIMIT:
+            raise Refused(f"{method} {self._redacted(url)}: the answer is longer than {SIZE_LIMIT} bytes")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if len(body) < int(headers.get("content-length", 0)) and method != "HEAD":
+            raise OSError("the answer was cut short")
+        return Answer(response.status_code, headers, body.decode(response.encoding or "utf-8", "replace"))
+
+    def _failure(self, error: Exception, what: str, limit: float) -> Retry:
+        """What a failure without an answer means: certainly nothing was done when there was no connection."""
+        if limit:
+            return Retry(f"{what}: no whole answer within {limit:.0f} s")
+        reason = one_line(self._redacted(_cause(error)), 200)
+        kind = NotDone if _never_connected(error) else Retry
+        return kind(f"{what}: {reason}")
+
+    def _redacted(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _forms(secrets: Iterable[str], auth: Any) -> set[str]:
+    """Every form in which a secret may come back in a message."""
+    plain = {secret for secret in secrets if secret}
+    if isinstance(auth, tuple):
+        plain |= {auth[1], base64.b64encode(":".join(auth).encode()).decode()}
+    return {form for secret in plain for form in (secret, quote(secret, safe="")) if len(form) > 3}
+
+
+def _same_host(url: str, target: str) -> bool:
+    old, new = urlsplit(url), urlsplit(target)
+    return (old.scheme, old.netloc) == (new.scheme, new.netloc)
+
+
+def _cause(error: Exception) -> str:
+    """The innermost reason: what the layers above it repeat is noise."""
+    inner: BaseException = error
+    while True:
+        wrapped = inner.args[0] if inner.args and isinstance(inner.args[0], Exception) else None
+        deeper = getattr(inner, "reason", None) or wrapped or inner.__cause__
+        if not isinstance(deeper, Exception) or deeper is inner:
+            break
+        inner = deeper
+    return f"{inner}" or type(inner).__name__
+
+
+def _never_connected(error: Exception) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(reason, kinds)
+
+
+class _Watchdog:
+    """Shuts the sockets of a request down when its total time is over: limits on each read do not add up."""
+
+    def __init__(self) -> None:
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def watch(self, sock: socket.socket) -> None:
+        self._sockets.add(sock)
+
+    @contextmanager
+    def limit(self, seconds: float) -> Iterator[Callable[[], bool]]:
+        """Yields a function that tells whether the time was over."""
+        expired = threading.Event()
+        timer = threading.Timer(seconds, self._expire, [expired])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield expired.is_set
+        finally:
+            timer.cancel()
+
+    def _expire(self, expired: threading.Event) -> None:
+        expired.set()
+        for sock in list(self._sockets):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that the watchdog knows, and that a guard may refuse."""
+
+    def __init__(self, watchdog: _Watchdog, guarded: bool) -> None:
+        self._pools = {"http": _pool(HTTPConnectionPool, HTTPConnection, watchdog, guarded)}
+        self._pools["https"] = _pool(HTTPSConnectionPool, HTTPSConnection, watchdog, guarded)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _pool(pool: Any, connection: Any, watchdog: _Watchdog, guarded: bool) -> Any:
+    """The *pool* class, whose connections are watched and, where *guarded*, go to checked addresses only."""
+
+    class Watched(connection):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            watchdog.watch(self.sock)
+
+        def _new_conn(self) -> socket.socket:
+            if not guarded:
+                made: socket.socket = super()._new_conn()
+                return made
+            try:
+                return connect_public(self.host, self.port, CONNECT_LIMIT)
+            except OSError as error:
+                raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Watched})
+
+
+def connect_public(host: str, port: int, limit: float) -> socket.socket:
+    """A connection to *host* by one of its addresses, all of which are public; resolved once, so no second answer of
+    a name server can lead elsewhere than where the check looked."""
+    addresses = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for address in addresses:
+        if not is_public(address):
+            raise Refused(f"{one_line(host)} has the address {address}, which is not a public one")
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), limit)
+    return socket.create_connection((addresses[-1], port), limit)
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: What `is_global` lets through and should not: protocol assignments, old 6to4 relays, NAT64 of a site's own.
+_NOT_PUBLIC = [ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")]
+
+
+def is_public(address: str) -> bool:
+    """Whether *address* leads to the public network, also where it holds another address inside."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    inner: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = [found for found in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if found]
+        if ip in _NAT64 or int(ip) >> 32 == 0:
+            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        if ip.is_multicast or ip.is_site_local or (not ip.is_global and not ip.ipv4_mapped):
+            return False
+    if _listed(ip):
+        return False
+    return all(found.is_global and not found.is_multicast and not _listed(found) for found in inner or [ip])
+
+
+def _listed(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(ip in net for net in _NOT_PUBLIC)
