@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ def _prune(folder: Path, keep: float) -> None:
 def find(config: Config, key: str) -> list[Record]:
     """Records of the event or commit whose id begins with *key*, oldest first."""
     return [entry for entry in _records(config) if _is_about(entry, key)]
+
+
+def recent(config: Config, count: int) -> list[Record]:
+    """The latest *count* records, oldest first."""
+    return list(deque(_records(config), maxlen=count))
 
 
 def _is_about(entry: Record, key: str) -> bool:

@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from oberonc import git, legacy, secrets
 from oberonc.broker import BaseBroker
+from oberonc.config import Service
 from oberonc.errors import Reject, Retry
 from oberonc.registry import Place
 from oberonc.text import one_line, visible
@@ -45,42 +46,42 @@ class Outcome(NamedTuple):
     output: str = ""
 
 
-def perform(broker_class: type[BaseBroker], request: Request) -> Outcome:
+def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     """Run `handle` once in this process. Never raises for what the broker's code does.
 
-    *request* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
+    *asked* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
     """
-    hidden = secrets.values(request["settings"])
+    hidden = secrets.values(asked["settings"])
     module = sys.modules.get(broker_class.__module__)
     file = getattr(module, "__file__", None) or ""
     try:
         with legacy.names_of_2009(legacy.needs(file)):
-            outcome = _handle(broker_class, request)
+            outcome = _handle(broker_class, asked)
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         outcome = _failed(error, file)
     return outcome._replace(note=secrets.redact(outcome.note, hidden)[:NOTE])
 
 
-def _handle(broker_class: type[BaseBroker], request: Request) -> Outcome:
+def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     broker = broker_class()
     try:
-        broker.bind(request["service"], request["settings"], Path(request["state"]))
+        broker.bind(asked["service"], asked["settings"], Path(asked["state"]))
     except ValueError as error:
-        return Outcome("dead", f"settings of service '{request['service']}': {one_line(str(error))}")
-    broker._deadline = time.monotonic() + request["timeout"]
-    said = broker.handle(delivered(request))
+        return Outcome("dead", f"settings of service '{asked['service']}': {one_line(str(error))}")
+    broker._deadline = time.monotonic() + asked["timeout"]
+    said = broker.handle(delivered(asked))
     return Outcome("done", visible(said) if isinstance(said, str) else "")
 
 
-def delivered(request: Request) -> dict[str, Any]:
+def delivered(asked: Request) -> dict[str, Any]:
     """The payload as `handle` gets it: a deep copy with the keys that exist only at delivery."""
-    payload: dict[str, Any] = copy.deepcopy(request["payload"])
+    payload: dict[str, Any] = copy.deepcopy(asked["payload"])
     return payload | {
-        "broker": request["broker"],
-        "service": copy.deepcopy(request["settings"]),
-        "delivery_id": request["delivery_id"],
-        "attempt": request["attempt"],
-        "order": request.get("order") or {"gap": False},
+        "broker": asked["broker"],
+        "service": copy.deepcopy(asked["settings"]),
+        "delivery_id": asked["delivery_id"],
+        "attempt": asked["attempt"],
+        "order": asked.get("order") or {"gap": False},
     }
 
 
@@ -125,9 +126,49 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in git.environment().items() if k in kept or k.startswith("LC_")}
 
 
-def run(place: Place, request: Request, limit: float) -> Outcome:
-    """Run the broker at *place* in a child of its own that gets *limit* seconds."""
-    child = subprocess.Popen(
+def request(
+    service: Service, settings: dict[str, Any], payload: dict[str, Any], state: str, limit: float, attempt: int = 1
+) -> Request:
+    """What one attempt needs to know; *settings* are resolved, *limit* is in seconds."""
+    return {
+        "service": service.name,
+        "broker": service.broker,
+        "settings": settings,
+        "payload": payload,
+        "state": state,
+        "timeout": limit,
+        "delivery_id": f"{payload['id']}-{service.name}",
+        "attempt": attempt,
+        "order": {"gap": False},
+    }
+
+
+def run(place: Place, asked: Request, limit: float) -> Outcome:
+    """Run the broker at *place* once in a child of its own that gets *limit* seconds."""
+    child = _spawn()
+    ask = {"place": place._asdict(), "request": secrets.to_wire(asked)}
+    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit)
+    hidden = secrets.values(asked["settings"])
+    outcome = _judge(child, answer, in_time, limit)
+    text = secrets.redact(output.decode("utf-8", "replace"), hidden)
+    return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
+
+
+def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
+    """What the broker at *place* says to `describe` or `call` (see `oberonc.worker`); {"error": why} when it fails."""
+    child = _spawn()
+    answer, _, in_time = _converse(child, json.dumps({"place": place._asdict(), **question}).encode(), limit)
+    if not in_time:
+        return {"error": f"loading it or asking it took more than {limit:g} s"}
+    try:
+        said: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        return {"error": f"its process ended with {child.returncode} when it was loaded"}
+    return said
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         [sys.executable, "-I", "-m", "oberonc.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -135,12 +176,6 @@ def run(place: Place, request: Request, limit: float) -> Outcome:
         env=child_environment(),
         start_new_session=True,
     )
-    ask = {"place": place._asdict(), "request": secrets.to_wire(request)}
-    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit)
-    hidden = secrets.values(request["settings"])
-    outcome = _judge(child, answer, in_time, limit)
-    text = secrets.redact(output.decode("utf-8", "replace"), hidden)
-    return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
 
 
 def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple[bytes, bytes, bool]:

@@ -1,0 +1,228 @@
+"""`oberonc brokers`: brokers and services: where from, state, settings; run one once, test a service."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oberonc import client, local_run, registry, runner, secrets
+from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands.send import _file
+from oberonc.config import Config, Service
+from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
+from oberonc.payload import Payload, loads
+from oberonc.text import nearest
+
+#: Seconds a broker may take to be loaded and looked at.
+LIMIT = 30.0
+
+
+@click.group("brokers", invoke_without_command=True, epilog=example("oberonc brokers", "oberonc brokers test tracker"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+@click.pass_context
+def command(context: click.Context, session: Session, as_json: bool) -> None:
+    """List brokers and services; with a subcommand, show, run or test one."""
+    if context.invoked_subcommand is None:
+        overview = _overview(session.config)
+        if as_json:
+            show_json(overview)
+        else:
+            _print(overview)
+
+
+def _overview(config: Config) -> dict[str, Any]:
+    catalogue = registry.find(config)
+    brokers = {name: _row(place) for name, place in sorted(catalogue.places.items())}
+    services = {name: _service_row(service, catalogue) for name, service in config.services.items()}
+    overview = {"brokers": brokers, "services": services, "problems": catalogue.problems}
+    if config.delivery == "daemon":
+        overview["daemon"] = _running(config)
+    return overview
+
+
+def _row(place: registry.Place) -> dict[str, Any]:
+    described = runner.ask(place, {"describe": True}, LIMIT)
+    row = {"from": place.file or place.origin, "does": registry.docline(place)}
+    return row | ({"state": "broken", "error": described["error"]} if "error" in described else {"state": "ok"})
+
+
+def _service_row(service: Service, catalogue: registry.Catalogue) -> dict[str, Any]:
+    there = service.broker in catalogue.places
+    given = {key: list(value) for key, value in service._asdict().items() if isinstance(value, tuple) and value}
+    return {
+        "broker": service.broker,
+        "from": service.origin,
+        "filters": given,
+        "settings": secrets.masked(service.settings),
+        "state": "ok" if there else local_run.missing(catalogue, service.broker, service.name),
+    }
+
+
+def _running(config: Config) -> dict[str, Any]:
+    """What the daemon says of its brokers; without one, why."""
+    try:
+        return client.call(config, "brokers")
+    except OberoncError as error:
+        return {"error": str(error)}
+
+
+def _print(overview: dict[str, Any]) -> None:
+    for name, row in overview["brokers"].items():
+        show(f"{name:<16} {row['state']:<7} {row['does']}\n{'':<24} {row['from']}")
+        if "error" in row:
+            show(f"{'':<24} {row['error']}")
+    for where, problem in overview["problems"].items():
+        show(f"{where}: {problem}")
+    show("")
+    for name, row in overview["services"].items():
+        state = "" if row["state"] == "ok" else f"  {row['state']}"
+        show(f"service {name}: broker {row['broker']} ({row['from']}){state}")
+    running = overview.get("daemon", {})
+    for name, row in running.get("services", {}).items():
+        show(f"service {name}: {', '.join(f'{key} {value}' for key, value in row.items())}")
+    if "error" in running:
+        show(f"daemon: {running['error']}")
+
+
+@command.command("show", epilog=example("oberonc brokers show issues"))
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def show_one(session: Session, name: str, as_json: bool) -> None:
+    """Show a broker's or a service's documentation and settings."""
+    config = session.config
+    service = config.services.get(name)
+    catalogue = registry.find(config)
+    place = _place(catalogue, service.broker if service else name, list(config.services))
+    described = runner.ask(place, {"describe": True}, LIMIT)
+    if "error" in described:
+        raise ConfigError(described["error"])
+    row = {"broker": place.name, "from": place.file or place.origin, **described}
+    if service:
+        row |= {"service": name, **_service_row(service, catalogue)} | {"settings": _effective(described, service)}
+    if as_json:
+        show_json(row)
+    else:
+        _print_one(row)
+
+
+def _effective(described: dict[str, Any], service: Service) -> dict[str, Any]:
+    shown = secrets.masked(service.settings)
+    return {
+        key: {**facts, **({"value": shown[key]} if key in shown else {})}
+        for key, facts in described["settings"].items()
+    }
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    show(f"{row['broker']} ({row['from']}), time limit {row['timeout']:g} s\n\n{row['doc']}\n")
+    for key, facts in row["settings"].items():
+        default = "required" if facts["required"] else f"default {facts['default']!r}"
+        value = f" = {facts['value']!r}" if "value" in facts else ""
+        show(f"  {key}{value}  ({facts['type']}, {default})")
+
+
+def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registry.Place:
+    if name in catalogue.problems:
+        raise ConfigError(catalogue.problems[name])
+    if name not in catalogue.places:
+        near = nearest(name, [*catalogue.places, *more])
+        raise UsageError(f"there is no broker or service called '{name}'{near}; `oberonc brokers` lists them")
+    return catalogue.places[name]
+
+
+@command.command(epilog=example("oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000"))
+@click.argument("name")
+@click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Find it in DIR.")
+@click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="A setting, or a reference to a secret.")
+@click.option("--payload", "file", metavar="FILE", help="The payload; - for stdin (default: a sample).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def run(
+    session: Session, name: str, directory: Path | None, given: tuple[str, ...], file: str | None, as_json: bool
+) -> None:
+    """Run broker NAME once, with a sample payload unless one is given; exit 1 when it does not end well."""
+    config = session.config
+    if directory is not None:
+        if not directory.is_dir():
+            raise BadInput(f"{directory} is not a folder")
+        config = config._replace(directories=(directory.absolute(),))
+    place = _place(registry.find(config), name, [])
+    service = Service(name=name, broker=name, settings=dict(_setting(item) for item in given), origin="--set")
+    payload = sample() if file is None else loads(*_file(file))
+    asked = runner.request(service, secrets.resolve(service), payload, str(config.state), _timeout(place))
+    outcome = runner.run(place, asked, asked["timeout"])
+    if as_json:
+        show_json(outcome._asdict())
+    else:
+        show(outcome.output, nl=False)
+        show(f"{name}: {outcome.kind}{': ' if outcome.note else ''}{outcome.note}")
+    if outcome.kind != "done":
+        raise Failed(f"broker '{name}' did not end well: {outcome.kind}")
+
+
+def _timeout(place: registry.Place) -> float:
+    described = runner.ask(place, {"describe": True}, LIMIT)
+    if "error" in described:
+        raise ConfigError(described["error"])
+    return float(described["timeout"])
+
+
+def _setting(item: str) -> tuple[str, Any]:
+    import tomllib
+
+    key, sign, value = item.partition("=")
+    if not sign or not key:
+        raise UsageError(f"--set wants KEY=VALUE, not '{item}'")
+    try:
+        # As in the configuration: numbers, true, lists; what is none of these is text.
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def sample() -> Payload:
+    """The sample payload that is shipped."""
+    from oberonc import paths
+
+    file = Path(paths.__file__).parent / "sample.json"
+    return loads(file.read_bytes(), str(file))
+
+
+@command.command(epilog=example("oberonc brokers test tracker"))
+@click.argument("service_name", metavar="SERVICE")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def test(session: Session, service_name: str, as_json: bool) -> None:
+    """Prove that SERVICE could do its work, without changing anything; exit 1 when it could not."""
+    config = session.config
+    if service_name not in config.services:
+        near = nearest(service_name, list(config.services))
+        raise UsageError(f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them")
+    findings = check(config, config.services[service_name])
+    if as_json:
+        show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
+    else:
+        for ok, what, mend in findings:
+            show(f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}")
+    if not all(ok for ok, _, _ in findings):
+        raise Failed(f"service '{service_name}' is not ready")
+
+
+def check(config: Config, service: Service) -> list[tuple[bool, str, str]]:
+    """(holds, what, what mends it) for *service*: its broker, settings and whatever the broker itself checks."""
+    catalogue = registry.find(config)
+    place = catalogue.places.get(service.broker)
+    if place is None:
+        return [(False, local_run.missing(catalogue, service.broker, service.name), "")]
+    try:
+        settings = secrets.resolve(service)
+    except OberoncError as error:
+        return [(False, str(error), "")]
+    asked = runner.request(service, settings, sample(), str(config.state), LIMIT * 2)
+    answer = runner.ask(place, {"call": "check", "request": secrets.to_wire(asked)}, LIMIT * 2)
+    if "error" in answer:
+        return [(False, str(answer["error"]), "")]
+    ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
+    return [ready, *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"])]

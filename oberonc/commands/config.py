@@ -1,0 +1,52 @@
+"""`oberonc config`: the effective configuration, and where each value came from."""
+
+from typing import Any
+
+import click
+
+from oberonc import secrets
+from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.config import Config
+
+
+@click.command("config", epilog=example("oberonc config", "oberonc --config ./oberonc.toml config --json"))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def command(session: Session, as_json: bool) -> None:
+    """Show the effective configuration and where each value came from. Secrets are shown as references only."""
+    rows = effective(session.config)
+    if as_json:
+        show_json({key: {"value": value, "from": source} for key, (value, source) in rows.items()})
+        return
+    for key, (value, source) in rows.items():
+        show(f"{key} = {value!r}  ({source})")
+    files = [str(file) for file in session.config.files]
+    show(f"read: {', '.join(files) if files else 'no file; these are the defaults'}", err=True)
+
+
+def effective(config: Config) -> dict[str, tuple[Any, str]]:
+    """{key: (value, file it came from)} in the order of the documentation."""
+    rows: dict[str, Any] = {
+        "delivery": config.delivery,
+        "publish": list(config.publish),
+        "state": str(config.state),
+        "spool": str(config.spool),
+        "brokers.directories": [str(path) for path in config.directories],
+        "daemon.socket": str(config.daemon.socket),
+        "daemon.control": str(config.daemon.control),
+        "daemon.workers": config.daemon.workers,
+        "daemon.stop_timeout": config.daemon.stop_timeout,
+        "daemon.keep": config.daemon.keep / 86400,
+    }
+    rows |= {f"limits.{key}": value for key, value in config.limits._asdict().items()}
+    shown = {key: (value, config.sources.get(key, "default")) for key, value in rows.items()}
+    for name, service in config.services.items():
+        given = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in service._asdict().items() if k not in _HIDDEN and v
+        }
+        for key, value in {**given, **secrets.masked(service.settings)}.items():
+            shown[f"services.{name}.{key}"] = (value, service.origin)
+    return shown
+
+
+_HIDDEN = ("name", "settings", "origin")

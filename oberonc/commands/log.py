@@ -1,0 +1,73 @@
+"""`oberonc log`: what happened to a push, per service, and why nothing happened where nothing did."""
+
+from typing import Any
+
+import click
+
+from oberonc import client, log
+from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.config import Config
+from oberonc.errors import BadInput, OberoncError
+
+#: Runs shown when no id is given, and characters an id must have at least.
+RECENT = 20
+SHORTEST = 4
+
+
+@click.command("log", epilog=example("oberonc log", "oberonc log 1f2e3d4c", "oberonc log --json 5f0c1a52"))
+@click.argument("key", metavar="[ID|COMMIT]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@pass_session
+def command(session: Session, key: str | None, as_json: bool) -> None:
+    """Show what happened to the push or commit whose id begins with ID or COMMIT; without one, the latest runs."""
+    config = session.config
+    found = (
+        log.recent(config, RECENT) if key is None else [*log.find(config, _checked(key)), *_from_daemon(config, key)]
+    )
+    if key is not None and not found:
+        raise BadInput(
+            f"no push or commit beginning with '{key}' is in the log of {config.state / 'log'}{_daemon_hint(config)}"
+        )
+    if as_json:
+        show_json(found)
+    for entry in [] if as_json else found:
+        _print(entry)
+
+
+def _checked(key: str) -> str:
+    if len(key) < SHORTEST or not all(c in "0123456789abcdef" for c in key.lower()):
+        raise BadInput(f"'{key}' is not an id: give at least {SHORTEST} hex digits of a push or commit")
+    return key.lower()
+
+
+def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
+    if config.delivery != "daemon" and not config.daemon.control.exists():
+        return []
+    try:
+        events: list[dict[str, Any]] = client.call(config, "log", key=key.lower())["events"]
+    except OberoncError as error:
+        show(f"oberonc: the daemon's part is missing: {error}", err=True)
+        return []
+    return events
+
+
+def _daemon_hint(config: Config) -> str:
+    return " or known to the daemon" if config.delivery == "daemon" else ""
+
+
+def _print(entry: dict[str, Any]) -> None:
+    refs = ", ".join(update["ref"] for update in entry.get("updates", []))
+    count = len(entry.get("commits", []))
+    show(
+        f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} {refs} ({count} commits, {entry['via']})"
+    )
+    for name, row in entry["services"].items():
+        show(f"  {name}: {_row(row)}")
+
+
+def _row(row: dict[str, Any]) -> str:
+    if not row.get("outcome"):
+        return f"nothing: {row.get('why', '')}"
+    attempt = f", attempt {row['attempt']}" if row.get("attempt") else ""
+    took = f", {row['took_ms']} ms" if row.get("took_ms") is not None else ""
+    return f"{row['outcome']}{attempt}{took}{': ' if row.get('note') else ''}{row.get('note') or ''}"
