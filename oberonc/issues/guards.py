@@ -6,7 +6,7 @@ refers to the issue.
 
 from typing import Final
 
-from oberonc.issues.vocabulary import Tables, word_set
+from oberonc.issues.vocabulary import Tables, is_commit, word_set
 
 #: Words that may stand between a negator and its verb.
 _FILLERS: Final = word_set(
@@ -20,9 +20,9 @@ _INFINITIVE: Final = _FILLERS | word_set(
 )
 _BEFORE_GERUND: Final = word_set(
     "in before until at for toward towards after without of on while when start starts started"
-    " starting continue continues continued continuing step wip"
+    " starting continue continues continued continuing step wip from as about"
 )
-_BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been")
+_BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been which that")
 _BEFORE_NOUN: Final = word_set(
     "the a an previous original proper earlier prior former old existing initial first last upstream"
     " real correct for before until after since from"
@@ -80,6 +80,8 @@ def _past_adverbs(clause: list[str]) -> str:
 
 
 def _is_noun_like(verb: str, word: str) -> bool:
+    if is_commit(word):
+        return True
     if verb.endswith("ing"):
         return word in _BEFORE_GERUND
     if verb.endswith("ed"):

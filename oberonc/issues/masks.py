@@ -30,8 +30,8 @@ _COMMIT: Final = re.compile(r"^[^\S\n]*fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]
 _MERGE: Final = re.compile(
     r"(?:Auto(?:matic)? )?(?:merge|merged|merging) "
     r"(?:(?:pull request|pull|pr|branch|branches|tag|tags|commit|remote|remote-tracking|merge request|in|of)\b|[#\"'“]"
-    r"|\S{1,100} into )"
-    r"|See merge request ",
+    r")"
+    r"|Merge \S{1,100} into |See merge request ",
     re.IGNORECASE,
 )
 _SUBJECT: Final = re.compile(r"\s*([^\n]*)")

@@ -255,7 +255,7 @@ class Paragraph:
         """What *verb* asks for, after everything that may take its force away, and the rule that decided."""
         written = f"'{verb.phrase}{':' if verb.gap.colon else ''}'"
         title = self._title(verb.start)
-        if title and verb.action in CHANGES:
+        if title:
             if title.undone and verb.action == "close" and self.words.on_revert == "reopen":
                 return "reopen", f"{written} in a reverted title"
             return "reference", f"{written} in a reverted title"
@@ -291,7 +291,7 @@ class Paragraph:
         """A reference on its own; False when it is something else."""
         if item.issue is None:
             return False
-        plain = not (item.noun or item.key or item.repository)
+        plain = not (item.bare or item.noun or item.key or item.repository)
         why = self._refusal(item) if plain else ""
         if item.bare or why or not self.forms.strict_left(item):
             if why:

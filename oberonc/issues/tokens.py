@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from oberonc.issues.vocabulary import WORD as WORD_CLASS
-from oberonc.issues.vocabulary import Phrases, fold
+from oberonc.issues.vocabulary import Phrases, fold, is_commit
 
 WORD: Final = 1
 HASH: Final = 2
@@ -133,7 +133,7 @@ class Tokens:
             if kind == WORD:
                 first = self._contraction(place)
                 word = fold(self.live[self.starts[first] : self.starts[place + 1]]).replace("’", "'")
-                if word.strip("-_")[:1].isdigit() or not word.strip("-"):
+                if not word.strip("-") or (word.strip("-_")[0:1].isdigit() and not is_commit(word)):
                     break
                 words.append(word.strip("_"))
                 place = first

@@ -167,6 +167,11 @@ def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+def is_commit(word: str) -> bool:
+    """Whether *word* can be an abbreviated commit id: hexadecimal, with a digit."""
+    return 7 <= len(word) <= 64 and not word.strip("0123456789abcdef") and not word.isalpha()
+
+
 def fold(word: str) -> str:
     """*word* without regard to case, and to how its accents are written."""
     if word.isascii():
@@ -194,10 +199,10 @@ def _phrases(known: dict[str, str]) -> Phrases:
 
 def _verbs(words: Words) -> dict[str, str]:
     """Every verb with its action; a verb that needs its colon is written with one (`LP:`)."""
-    verbs = {_phrase(word): "state" for word, _ in words.states}
+    verbs: dict[str, str] = {}
     for action in ("reference", "hold", "duplicate", "invalid", "wontfix", "reopen", "close"):
         verbs.update((_phrase(word), action) for word in getattr(words, action))
-    return verbs
+    return verbs | {_phrase(word): "state" for word, _ in words.states}
 
 
 def base(url: str) -> str:
