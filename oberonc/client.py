@@ -66,11 +66,7 @@ def submit(config: Config, payload: dict[str, Any], budget: float) -> str:
 def _spool(config: Config, payload: dict[str, Any]) -> str:
     from oberonc import spool  # the daemon's usual answer does not need it
 
-    try:
-        spool.put(config.spool, {"payload": payload, "services": None})
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise NotAccepted(f"no daemon answers and the spool {config.spool} takes nothing ({why}): send it again") from None
+    spool.put(config.spool, {"payload": payload, "services": None})
     return "spooled"
 
 

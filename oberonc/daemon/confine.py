@@ -1,0 +1,68 @@
+"""What a host and its workers may do to the machine: Linux calls Python has no names for, and limits."""
+
+import ctypes
+import os
+import resource
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+#: Bytes of memory a broker may fill before its own allocation fails, instead of the machine.
+MOST_MEMORY: Final = 1 << 30
+#: Files a worker may hold open.
+MOST_FILES: Final = 256
+#: Where the kernel looks first when memory runs out: a worker, not the daemon that holds the queue.
+OOM_SCORE: Final = 500
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when *parent*, which started it, ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the call above
+        os._exit(0)
+
+
+def outlive_parent() -> None:
+    """Take `die_with_parent` back: from here on the end of the parent is seen on the channel."""
+    _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none escapes."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """The processes this (single-threaded) one is the parent of."""
+    try:
+        listing = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    except OSError:
+        return []
+    return [int(pid) for pid in listing.split()]
+
+
+def limit_memory() -> None:
+    """Let an allocation beyond `MOST_MEMORY` fail in this process and its children."""
+    _lower(resource.RLIMIT_DATA, MOST_MEMORY)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def confine_worker() -> None:
+    """Limits and rights of a process that runs broker code; none can be taken back."""
+    _lower(resource.RLIMIT_NOFILE, MOST_FILES)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+def _lower(what: int, limit: int) -> None:
+    _soft, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(what, (limit, limit))

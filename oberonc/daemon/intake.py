@@ -1,0 +1,208 @@
+"""Intake: payloads become events, whether they come by the socket or lie in the spool.
+
+The order barrier: what a client spooled came before what is submitted now. So whenever the spool changed, its
+files are taken in first, and a submission for a repository waits until that repository's files are events.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from oberonc import filters, spool, wire
+from oberonc.config import Config
+from oberonc.daemon.faults import crash_point
+from oberonc.daemon.queue_link import QueueLink
+from oberonc.errors import BadInput, NotAccepted
+from oberonc.payload import check
+from oberonc.queue.base import Answer, Decision, Route, Submission
+from oberonc.text import one_line
+
+#: Spool files committed together.
+SLICE: Final = 64
+#: Seconds between looks at the spool, and before a refused slice is tried again.
+LOOK: Final = 1.0
+#: Nanoseconds in which two changes of a folder may carry the same time.
+TICK: Final = 50_000_000
+#: No folder's time: the next look reads the folder.
+UNSURE: Final = -2
+#: Characters of a repository's name.
+LONGEST_NAME: Final = 512
+
+
+def submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any] | None = None) -> Submission:
+    """*payload* with what every configured service's filters say of it. Raises BadInput.
+
+    *only* names the services that have not had it yet, when others were served before.
+    """
+    fault = check(payload) or _bad_names(payload)
+    if fault:
+        raise BadInput(f"not a payload of schema 1: {fault}")
+    try:
+        decisions = tuple(_decide(config, payload, name, only) for name in [*config.services, *_left(config, only)])
+    except (TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}") from None
+    wanted = [config.services[decision.service] for decision in decisions if decision.matched]
+    return Submission(
+        id=bytes.fromhex(payload["id"]),
+        body=wire.canonical(payload),
+        repo=payload["repository"]["full_name"],
+        kind=payload["event"],
+        origin="socket" if peer_uid >= 0 else "spool",
+        peer_uid=peer_uid,
+        routes=tuple(Route(s.name, s.order, int(s.hold * 1000)) for s in wanted),  # type: ignore[arg-type]
+        decisions=decisions,
+        commits=_commits(payload),
+    )
+
+
+def _decide(config: Config, payload: dict[str, Any], name: str, only: dict[str, Any] | None) -> Decision:
+    if only is not None and name not in only:
+        return Decision(name, matched=False, reason="it was served before the daemon took the push over")
+    if name not in config.services:
+        return Decision(name, matched=False, reason="the service is no longer configured")
+    choice = filters.choose(config.services[name], payload)
+    return Decision(name, choice.payload is not None, choice.reason)
+
+
+def _left(config: Config, only: dict[str, Any] | None) -> list[str]:
+    return [name for name in only or () if name not in config.services]
+
+
+def _commits(payload: dict[str, Any]) -> tuple[str, ...]:
+    found = {commit["raw_node"] for commit in [*payload["commits"], *payload["merged"]]}
+    found |= {update["new"] for update in payload["updates"]}
+    return tuple(sorted(oid for oid in found if oid.strip("0")))
+
+
+def _bad_names(payload: dict[str, Any]) -> str:
+    name = payload["repository"]["full_name"]
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        return f"'repository.full_name' must be at most {LONGEST_NAME} printable characters"
+    return ""
+
+
+class Intake:
+    """Turns payloads into events in the right order. Owned by the event loop."""
+
+    def __init__(self, config: Config, queue: QueueLink, say: Callable[[str], None]) -> None:
+        self.config = config
+        self._queue = queue
+        self._say = say
+        self._seen = UNSURE
+        self._unreadable: set[str] = set()
+        self._taking: asyncio.Task[None] | None = None
+        #: Called when an event was asked for, so that its lease can share its commit.
+        self.on_accept: Callable[[], None] = lambda: None
+        self.waiting = 0
+
+    async def submit(self, payload: Any, peer_uid: int) -> Answer:
+        """Accept one payload, after everything its repository has in the spool. Raises BadInput."""
+        wanted = submission(self.config, payload, peer_uid)
+        if self._changed():
+            self.look()
+        if self._taking:
+            await asyncio.shield(self._taking)
+        answer = self._queue.accept(wanted)
+        if wanted.routes:
+            self.on_accept()
+        return await answer
+
+    def look(self) -> None:
+        """Take in what the spool holds, unless that is under way."""
+        if self._taking is None:
+            self._taking = asyncio.get_running_loop().create_task(self._take())
+            self._taking.add_done_callback(self._taken)
+
+    async def watch(self) -> None:
+        """Look whenever the spool changed; for ever."""
+        while True:
+            if self._changed():
+                self.look()
+            await asyncio.sleep(LOOK)
+
+    async def settled(self) -> None:
+        """Returns when no files are being taken in."""
+        if self._taking:
+            await asyncio.shield(self._taking)
+
+    def _taken(self, task: "asyncio.Task[None]") -> None:
+        self._taking = None
+        if not task.cancelled() and (error := task.exception()):
+            self._say(f"the spool could not be taken in: {type(error).__name__}: {error}")
+
+    def _changed(self) -> bool:
+        """Whether the spool's folder is not as it was when it was last found empty."""
+        return self._stamp() != self._seen
+
+    def _stamp(self) -> int:
+        try:
+            return os.stat(self.config.spool / "new").st_mtime_ns  # noqa: PTH116  once per submission
+        except OSError:
+            return -1
+
+    async def _take(self) -> None:
+        """Everything in the spool, oldest first, a slice at a time; a full disk ends the turn."""
+        while True:
+            stamp = self._stamp()
+            files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
+            self.waiting = len(files)
+            for start in range(0, len(files), SLICE):
+                if not await self._take_slice(files[start : start + SLICE]):
+                    self._seen = UNSURE
+                    return
+            if not files:
+                self._seen = stamp if time.time_ns() - stamp > TICK else UNSURE
+                return
+
+    async def _take_slice(self, files: list[Path]) -> bool:
+        """False when the queue has no room now."""
+        asked = [(path, request) for path in files if (request := self._read(path)) is not None]
+        answers = [(path, self._queue.accept(request)) for path, request in asked]
+        self.on_accept()
+        full = False
+        for path, answer in answers:
+            full |= not await self._settle(path, answer)
+        return not full
+
+    def _read(self, path: Path) -> Submission | None:
+        try:
+            entry = spool.read(path)
+            return submission(self.config, entry["payload"], -1, entry.get("services"))
+        except FileNotFoundError:
+            return None
+        except (spool.Damaged, BadInput) as error:
+            self._reject(path, str(error))
+        except OSError as error:
+            self._unreadable.add(path.name)
+            self._say(f"the spool file {path} cannot be read: {error.strerror}")
+        return None
+
+    async def _settle(self, path: Path, answer: "asyncio.Future[Answer]") -> bool:
+        try:
+            status = (await answer).status
+        except BadInput as error:
+            self._reject(path, str(error))
+            return True
+        except NotAccepted:
+            return False
+        if status in ("busy", "storage_low"):
+            return False
+        if status == "conflict":
+            self._reject(path, "another payload has the same id")
+            return True
+        crash_point("spooled")
+        # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
+        spool.remove(path)
+        self.waiting = max(self.waiting - 1, 0)
+        return True
+
+    def _reject(self, path: Path, why: str) -> None:
+        self._say(f"the spool file {path.name} is put aside in bad/: {one_line(why)}")
+        with suppress(OSError):
+            spool.reject(path, why)
+            return
+        self._unreadable.add(path.name)

@@ -1,0 +1,267 @@
+"""The server: connections, frames, deadlines, quotas. What a request means is `operations`' business.
+
+One request at a time per connection: reading stops while one is answered, so that no client makes us hold
+more than its current frame. A fault in what a client sends is answered and costs that client alone.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from oberonc import wire
+from oberonc.daemon import sockets
+from oberonc.daemon.sockets import Peer
+from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError
+
+#: Connections in all, and of one user.
+MOST_CONNECTIONS: Final = 256
+MOST_PER_USER: Final = 128
+#: Bytes of frames that may be on their way or waiting, in all.
+MOST_BYTES: Final = 32 << 20
+#: Seconds: without a request; from a header's first byte to its last; for the body; to fetch a last answer.
+IDLE: Final = 30.0
+HEADER: Final = 5.0
+BODY: Final = 10.0
+LINGER: Final = 2.0
+#: Milliseconds after which a refused client may try again.
+RETRY_MS: Final = 500
+
+Answer = dict[str, Any]
+#: Answers a request: (request, peer, whether it came by the control socket).
+Perform = Callable[[dict[str, Any], Peer, bool], Awaitable[Answer]]
+
+
+def refusal(error: str, message: str, **more: Any) -> Answer:
+    """An answer that says what is wrong; *error* is for programs."""
+    return {"ok": False, "error": error, "message": message, **more}
+
+
+def busy(message: str) -> Answer:
+    """Not now."""
+    return refusal("busy", message, retry_ms=RETRY_MS)
+
+
+class Server:
+    """Accepts connections on both sockets and keeps their books."""
+
+    def __init__(self, perform: Perform, say: Callable[[str], None]) -> None:
+        self.perform = perform
+        self.say = say
+        self.connections: set[Connection] = set()
+        self.per_user: Counter[int] = Counter()
+        self.bytes = 0
+        self.refused = 0
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, listener: socket.socket, *, control: bool) -> None:
+        """Answer on *listener* from now on."""
+        loop = asyncio.get_running_loop()
+        made = await loop.create_unix_server(
+            lambda: Connection(self, listener, control), sock=listener, backlog=sockets.BACKLOG
+        )
+        self._servers.append(made)
+
+    async def sweep(self) -> None:
+        """End what overstayed its deadline; for ever."""
+        while True:
+            await asyncio.sleep(0.5)
+            now = asyncio.get_running_loop().time()
+            for connection in [c for c in self.connections if c.deadline < now]:
+                connection.expire()
+
+    def make_room(self, uid: int) -> bool:
+        """Keep the quotas when *uid* has just connected: who has said nothing for longest makes way.
+
+        So a flood costs the user it comes from, and costs even that user only what it has open.
+        """
+        heaviest, count = self.per_user.most_common(1)[0]
+        if self.per_user[uid] > MOST_PER_USER:
+            heaviest = uid
+        elif len(self.connections) <= MOST_CONNECTIONS and count <= MOST_PER_USER:
+            return True
+        waiting = [c for c in self.connections if c.uid == heaviest and c.waiting]
+        if not waiting:
+            return False
+        min(waiting, key=lambda c: c.since).make_way()
+        return True
+
+    def stop_listening(self) -> None:
+        """New clients find nobody, and spool."""
+        for server in self._servers:
+            server.close()
+
+    async def finish(self, patience: float) -> None:
+        """Let the requests under way be answered, then close every connection."""
+        deadline = asyncio.get_running_loop().time() + patience
+        while any(c.answering for c in self.connections) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.close()
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server, listener: socket.socket, control: bool) -> None:
+        self._server = server
+        self._listener = listener
+        self._control = control
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._length: int | None = None
+        self._doomed = self._ended = False
+        self.since = self._loop.time()
+        self.uid = -1
+        self._task: asyncio.Task[None] | None = None
+        self.deadline = self._loop.time() + IDLE
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request of this client is under way."""
+        return self._task is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is we who wait for this client."""
+        return self._task is None and not self._doomed
+
+    def make_way(self) -> None:
+        """Give this place to another client."""
+        self._doom(busy("too many connections: this one waited longest"))
+        self.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._peer = sockets.peer(transport.get_extra_info("socket"))
+        self.uid = self._peer.uid
+        server = self._server
+        server.connections.add(self)
+        server.per_user[self.uid] += 1
+        if not sockets.allowed(self._peer, self._listener):
+            self._doom(refusal("forbidden", f"uid {self._peer.uid} may not use this socket"))
+        elif not server.make_room(self.uid):
+            self._doom(busy("too many connections"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._release()
+        self._server.connections.discard(self)
+        self._server.per_user[self.uid] -= 1
+        if not self._server.per_user[self.uid]:
+            del self._server.per_user[self.uid]
+
+    def data_received(self, data: bytes) -> None:
+        if self._doomed:
+            return  # read and dropped, so that our last answer is not lost to a reset
+        self._buffer += data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        # A client that shut its sending side still wants the answer that is under way.
+        self._ended = True
+        return self.answering
+
+    def expire(self) -> None:
+        """The deadline of this phase has passed."""
+        if self._doomed or self.transport.is_closing() or (not self._buffer and self._length is None):
+            self.close()
+        else:
+            self._doom(refusal("timeout", "the frame did not come in time"))
+
+    def close(self) -> None:
+        """Send what is left to send, and go; who does not fetch it in time is cut off."""
+        if self.transport.is_closing():
+            self.transport.abort()
+        self.transport.close()
+        self.deadline = self._loop.time() + LINGER
+
+    def _advance(self) -> None:
+        """Take the next whole frame out of the buffer, if there is one and none is being answered."""
+        if self._task:
+            return
+        try:
+            if self._length is None and not self._begin_frame():
+                return
+        except wire.BadFrame as fault:
+            # Where the next frame would begin is unknown, so this connection cannot go on.
+            self._doom(refusal(fault.kind, str(fault), v=[wire.VERSION, wire.VERSION]))
+            return
+        if self._length is None or len(self._buffer) < self._length:
+            return
+        body = bytes(self._buffer[: self._length])
+        del self._buffer[: self._length]
+        self._start(body)
+
+    def _begin_frame(self) -> bool:
+        if len(self._buffer) < wire.HEADER.size:
+            if self._buffer and self.deadline > self._loop.time() + HEADER:
+                self.deadline = self._loop.time() + HEADER
+            return False
+        length = wire.body_length(bytes(self._buffer[: wire.HEADER.size]))
+        if self._server.bytes + length > MOST_BYTES:
+            self._doom(busy("too many bytes are waiting"))
+            return False
+        del self._buffer[: wire.HEADER.size]
+        self._length = length
+        self._server.bytes += length
+        self.deadline = self._loop.time() + BODY
+        return True
+
+    def _start(self, body: bytes) -> None:
+        self.deadline = float("inf")
+        self.transport.pause_reading()
+        self._task = self._loop.create_task(self._answer(body))
+
+    async def _answer(self, body: bytes) -> None:
+        answer = await self._perform(body)
+        self._release()
+        self._task = None
+        if self.transport.is_closing():
+            return
+        self._write(answer)
+        self.since = self._loop.time()
+        self.deadline = self.since + IDLE
+        if self._ended:
+            self.close()
+            return
+        self.transport.resume_reading()
+        self._advance()
+
+    async def _perform(self, body: bytes) -> Answer:
+        try:
+            return await self._server.perform(wire.decode(body), self._peer, self._control)
+        except wire.BadFrame as fault:
+            return refusal(fault.kind, str(fault))
+        except BadInput as error:
+            return refusal("invalid", str(error))
+        except NotAllowed as error:
+            return refusal("forbidden", str(error))
+        except NotAccepted as error:
+            return busy(str(error))
+        except OberoncError as error:
+            return refusal("failed", str(error))
+        except Exception as error:  # noqa: BLE001  a bug of ours must not cost the other clients the daemon
+            self._server.say(f"a request failed: {type(error).__name__}: {error}")
+            return refusal("failed", "the daemon could not answer; its log says more")
+
+    def _doom(self, answer: Answer) -> None:
+        """Say why, then drop what still comes until the client has had time to read it."""
+        self._server.refused += 1
+        self._release()
+        self._buffer.clear()
+        self._write(answer)
+        self._doomed = True
+        self.deadline = self._loop.time() + LINGER
+
+    def _write(self, answer: Answer) -> None:
+        self.transport.write(wire.encode(answer, 1 << 30))
+
+    def _release(self) -> None:
+        """The frame no longer counts."""
+        if self._length is not None:
+            self._server.bytes -= self._length
+            self._length = None

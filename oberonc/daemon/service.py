@@ -1,0 +1,257 @@
+"""The daemon as a whole: starts its parts in the order that loses nothing, and stops them in reverse.
+
+One event loop and the queue's writer thread; hosts and workers are processes. Signals only set things going:
+what they ask for is done in the loop.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from oberonc import config as configuration
+from oberonc import spool
+from oberonc.config import Config
+from oberonc.daemon.dispatch import Dispatcher
+from oberonc.daemon.generation import Generation
+from oberonc.daemon.intake import Intake
+from oberonc.daemon.notify import Notifier
+from oberonc.daemon.operations import Operations
+from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.reload import Reloader
+from oberonc.daemon.server import Server
+from oberonc.daemon.sockets import Listeners, Lock, listen
+from oberonc.errors import DiskFailed, NotAccepted, OberoncError
+from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.writer import Writer
+from oberonc.text import one_line
+
+#: Seconds between looks at clock and retention.
+UPKEEP: Final = 15.0
+#: Seconds workers get to end once the stop's own time is over.
+GRACE: Final = 5.0
+
+
+def say(text: str) -> None:
+    """One record of the log: a line on stderr, in which nothing steers a terminal."""
+    with suppress(OSError):
+        os.write(2, f"oberonc: {one_line(text, 1000)}\n".encode())
+
+
+def run(config_path: str | None) -> None:
+    """Be the daemon until told to stop. Raises OberoncError when it cannot start; the code is the exit code."""
+    os.umask(0o077)
+    notifier = Notifier()
+    config = configuration.load(config_path)
+    config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = Lock(config.state)
+    spool.make(config.spool)
+    queue = SqliteQueue(config.state / "queue.sqlite")
+    recovered = queue.recover(now_ms())
+    if recovered.orphaned or recovered.dead:
+        say(f"the last daemon died: {recovered.orphaned} deliveries run again, {recovered.dead} are dead letters")
+    listeners = listen(config)
+    writer = Writer(queue, _disk_failed)
+    writer.start()
+    try:
+        asyncio.run(Daemon(config_path, config, QueueLink(writer, config.state), notifier).main(listeners))
+    finally:
+        listeners.remove()
+        writer.stop()
+        queue.close()
+        lock.release()
+
+
+def _disk_failed(error: DiskFailed) -> None:
+    # Nothing may be promised any more, and nothing synced again: the next start reads what the disk has.
+    say(f"the disk failed: {error}; exiting, nothing unanswered was promised")
+    os._exit(error.exit_code)
+
+
+class Daemon:
+    """The running daemon; what operations ask of it."""
+
+    def __init__(self, config_path: str | None, config: Config, queue: QueueLink, notifier: Notifier) -> None:
+        self.pid = os.getpid()
+        self.began = time.monotonic()
+        self.config = config
+        self.queue = queue
+        self.stopping = False
+        self.intake = Intake(config, queue, say)
+        self.reloader = Reloader(config_path, queue, say)
+        self.dispatcher = Dispatcher(queue, config.daemon.workers, say)
+        self._notifier = notifier
+        self._server = Server(Operations(self).perform, say)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def main(self, listeners: Listeners) -> None:
+        """Start, serve, stop."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_unhandled)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        self.intake.on_accept = self.dispatcher.kick
+        self.reloader.on_swap = self._swapped
+        self.intake.look()
+        await self.intake.settled()
+        await self.reload(first=True)
+        await self._server.listen(listeners.submit, control=False)
+        await self._server.listen(listeners.control, control=True)
+        for work in (self._server.sweep, self.intake.watch, self._upkeep, self._watchdog):
+            self._start(work())
+        self._notifier.ready(self._line())
+        say(f"ready: {self._line()}, on {self.config.daemon.socket}")
+        await self._stop.wait()
+        await self._shut_down()
+
+    def stop(self) -> None:
+        """SIGTERM: finish and go; asked again: go."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self.stopping = True
+        self._stop.set()
+
+    async def reload(self, *, partial: bool = False, check: bool = False, first: bool = False) -> dict[str, Any]:
+        """Snapshot, verify, swap; the verdict goes to the log too."""
+        if self.stopping and not first:
+            raise NotAccepted("the daemon is stopping")
+        if not first:
+            self._notifier.reloading()
+        try:
+            report = await (self.reloader.first() if first else self.reloader.reload(partial=partial, check=check))
+        finally:
+            if not first:
+                self._notifier.ready(self._line())
+        verdict = "found good" if check and report["accepted"] else "taken" if report["accepted"] else "rejected"
+        say(f"reload {verdict}, generation {report['generation']} serves: {report['message']}")
+        self._notifier.status(f"{self._line()}; {report['message']}")
+        return report
+
+    def say(self, text: str) -> None:
+        """One record of the log."""
+        say(text)
+
+    @property
+    def generation(self) -> Generation:
+        """The one in service."""
+        assert self.reloader.current is not None
+        return self.reloader.current
+
+    @property
+    def number(self) -> int:
+        """The number of the generation in service."""
+        return self.generation.number
+
+    def kick(self) -> None:
+        """Something became due by hand."""
+        self.dispatcher.kick()
+
+    def problem(self, service: str) -> str:
+        """Why *service* cannot run now, or nothing."""
+        return self.generation.unavailable.get(service, "")
+
+    def own_stats(self) -> dict[str, Any]:
+        """What the queue does not know."""
+        draining = self.reloader.draining
+        return {
+            "generation": self.number,
+            "draining": draining.number if draining else None,
+            "workers": {
+                "running": self.dispatcher.running,
+                "idle": self.generation.idle,
+                "limit": self.intake.config.daemon.workers,
+            },
+            "connections": len(self._server.connections),
+            "refused": self._server.refused,
+            "spool": len(spool.listing(self.config.spool)),
+        }
+
+    def _swapped(self) -> None:
+        self.intake.config = self.generation.config
+        self.dispatcher.serve(self.generation)
+
+    def _line(self) -> str:
+        return f"generation {self.number}, {len(self.generation.runtimes)} services"
+
+    def _hangup(self) -> None:
+        """SIGHUP: reload, and look at the spool."""
+        self.intake.look()
+        self._start(self._reload_by_signal())
+
+    async def _reload_by_signal(self) -> None:
+        try:
+            await self.reload()
+        except OberoncError as error:
+            say(f"no reload: {error}")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _upkeep(self) -> None:
+        """Clock, retention, the size of the log written ahead."""
+        while True:
+            await asyncio.sleep(UPKEEP)
+            pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
+            if pulled:
+                say(f"the clock was set back: {pulled} retries come earlier")
+                self.kick()
+            await self._sweep()
+            await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+
+    async def _sweep(self) -> None:
+        config = self.intake.config
+        names, keep_ms = list(config.services), int(config.daemon.keep * 1000)
+        more = True
+        while more and not self.dispatcher.running:
+            swept = await self.queue.call(lambda queue: queue.sweep(now_ms(), names, keep_ms))
+            more = swept.more
+            if swept.events or swept.dead or swept.buried:
+                say(f"retention: {swept.events} events and {swept.dead} dead letters forgotten, {swept.buried} buried")
+
+    async def _watchdog(self) -> None:
+        """Say that we live, while the loop and the writer thread both move."""
+        while self._notifier.watchdog:
+            await asyncio.sleep(self._notifier.watchdog)
+            await self.queue.call(lambda queue: None)
+            self._notifier.alive()
+
+    async def _shut_down(self) -> None:
+        """No new work; what runs may end; what does not goes back to the queue uncharged."""
+        patience = self.intake.config.daemon.stop_timeout
+        say(f"stopping: {self.dispatcher.running} in flight")
+        self._notifier.stopping(patience + 2 * GRACE)
+        self.dispatcher.stop()
+        self._server.stop_listening()
+        for task in self._background:
+            task.cancel()
+        await _first(patience, self.dispatcher.emptied(), self._hurry.wait())
+        for generation in (self.reloader.draining, self.reloader.current):
+            if generation:
+                await generation.interrupt()
+        await self.dispatcher.emptied()
+        await self._server.finish(GRACE)
+        await self.reloader.stop()
+        await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+        say("stopped")
+
+
+async def _first(patience: float, *waits: Awaitable[Any]) -> None:
+    """Return when one of *waits* is over, or after *patience* seconds."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # asyncio says here what it could not tell anybody, such as a table of files that is full.
+    error = context.get("exception")
+    say(f"{context.get('message', 'asyncio')}: {type(error).__name__ if error else ''}: {error or ''}")

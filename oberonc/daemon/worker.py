@@ -1,0 +1,65 @@
+"""A worker: one process, one broker, one service, one delivery at a time.
+
+It speaks frames on its channel. The settings, secrets among them, come with each request and only those of
+its own service; what it prints goes to a pipe. Its end is the daemon's to judge: it never exits by itself
+except when the channel closes.
+"""
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from oberonc import runner, secrets, wire
+from oberonc.broker import BaseBroker
+from oberonc.text import one_line
+
+
+def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
+    """Answer requests until the daemon closes the channel."""
+    broker: type[BaseBroker] | None = None
+    while (request := read_frame(channel)) is not None:
+        if broker is None:
+            # Loaded with the first request and not before, so that what a load prints or breaks has a witness.
+            broker = load()
+        answer = _verify(broker, request) if request["op"] == "verify" else _handle(broker, request)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        channel.sendall(wire.encode(answer, wire.LARGEST_RESULT))
+
+
+def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
+    outcome = runner.perform(broker, secrets.from_wire(request["request"]))
+    return {"lease": request["lease"], "outcome": outcome._asdict()}
+
+
+def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
+    settings = secrets.from_wire(request["settings"])
+    try:
+        broker().bind(request["service"], settings, Path(request["state"]))
+        why = None
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        text = one_line(str(error)) or type(error).__name__
+        why = text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+        why = secrets.redact(why, secrets.values(settings))
+    return {"verified": why}
+
+
+def read_frame(channel: socket.socket, limit: int = wire.LARGEST) -> dict[str, Any] | None:
+    """The next frame, or None when the other side closed."""
+    header = _read(channel, wire.HEADER.size)
+    if header is None:
+        return None
+    body = _read(channel, wire.body_length(header, limit))
+    return None if body is None else wire.decode(body)
+
+
+def _read(channel: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        part = channel.recv(min(count - len(parts), 1 << 20))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
