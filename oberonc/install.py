@@ -202,7 +202,8 @@ def warnings(found: Layout, config: Config) -> Iterator[str]:
         return
     repo = repository.describe(found.path, config.publish)
     if repo.bare and not repo.default_exists and repo.refs:
-        yield f"HEAD names {repo.default_ref}, which does not exist: nothing counts as published; git symbolic-ref HEAD mends it"
+        mend = f"git --git-dir={found.path} symbolic-ref HEAD refs/heads/NAME"
+        yield f"HEAD names {repo.default_ref}, which does not exist: nothing counts as published; {mend}"
     shared = repo.git.config().get("core.sharedrepository", ["umask"])[-1]
     if repo.bare and shared not in ("umask", "false", "0") and "state" not in config.sources:
         yield (
@@ -211,7 +212,8 @@ def warnings(found: Layout, config: Config) -> Iterator[str]:
         )
     same = _same_name(config, repo.full_name, found.path)
     if same:
-        yield f"{same} is called {repo.full_name} too, so they share issues: git config oberonc.name gives it another name"
+        mend = "git config oberonc.name NAME tells them apart"
+        yield f"{same} is called {repo.full_name} too, so they share issues: {mend}"
 
 
 def _same_name(config: Config, full_name: str, path: Path) -> str:
@@ -221,9 +223,8 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
         known = dict(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         known = {}
-    others = [
-        place for place, name in known.items() if name == full_name and place != str(path) and Path(place).is_dir()
-    ]
+    others = [place for place, name in known.items() if name == full_name and place != str(path)]
+    others = [place for place in others if Path(place).is_dir()]
     known[str(path)] = full_name
     try:
         make_private(config.state)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from oberonc import filters, log, registry, retry, runner, secrets, spool
-from oberonc.config import Config, Service
+from oberonc.config import Config
 from oberonc.errors import OberoncError
 from oberonc.payload import Payload
 
 Results = dict[str, dict[str, Any]]
 
-#: Seconds a broker gets when neither its class nor its service says (the class is not loaded to find out).
+#: Seconds a broker gets when neither its service nor its class says.
 DEFAULT_TIMEOUT = 60.0
 
 
@@ -25,8 +25,7 @@ def deliver(config: Config, payload: Payload, matching: dict[str, Payload]) -> R
     """Run *payload* for the services in *matching*, after what older pushes of the repository left undone."""
     now = time.time()
     spool.put(config.spool, {"payload": payload, "services": {name: _fresh(now) for name in matching}})
-    limit = max(_limit(config.services[name]) for name in matching)
-    done = work_off(config, payload["repository"]["full_name"], time.monotonic() + limit)
+    done = work_off(config, payload["repository"]["full_name"])
     held = {"outcome": "retry", "note": "an earlier push of this repository is still being worked on"}
     return {name: done.get((payload["id"], name), dict(held)) for name in matching}
 
@@ -35,20 +34,32 @@ def _fresh(now: float) -> dict[str, Any]:
     return {"attempts": 0, "crashes": 0, "first": now, "error": ""}
 
 
-def _limit(service: Service) -> float:
-    return service.timeout or DEFAULT_TIMEOUT
+def limits(config: Config, catalogue: registry.Catalogue) -> dict[str, float]:
+    """Seconds one delivery of each service may take: what the service says, else what its broker's class says."""
+    found = {}
+    for name, service in config.services.items():
+        place = catalogue.places.get(service.broker)
+        declared = registry.declared_timeout(place) if place is not None else None
+        found[name] = service.timeout or declared or DEFAULT_TIMEOUT
+    return found
 
 
-def work_off(config: Config, repository: str, deadline: float) -> dict[tuple[str, str], dict[str, Any]]:
-    """Try every kept delivery of *repository* once, oldest first per service; {(event id, service): result}."""
+def work_off(config: Config, repository: str, turns: int = 1) -> dict[tuple[str, str], dict[str, Any]]:
+    """Try every kept delivery of *repository* once, oldest first per service; {(event id, service): result}.
+
+    A service gets its limit *turns* times; what it does not reach in that time stays kept.
+    """
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    with spool.lane(config.spool, repository, deadline) as mine:
+    catalogue = registry.find(config)
+    limit = limits(config, catalogue)
+    with spool.lane(config.spool, repository, time.monotonic() + max(limit.values(), default=0)) as mine:
         if not mine:
             return results
         entries = _entries(config, repository)
         names = {name for entry in entries.values() for name in entry["services"]}
-        catalogue = registry.find(config)
-        lanes = [_Lane(config, catalogue, name, entries, deadline, results) for name in names]
+        lanes = [
+            _Lane(config, catalogue, name, entries, limit.get(name, DEFAULT_TIMEOUT), turns, results) for name in names
+        ]
         for lane in lanes:
             lane.start()
         for lane in lanes:
@@ -106,13 +117,15 @@ class _Lane(threading.Thread):
         catalogue: registry.Catalogue,
         name: str,
         entries: dict[Path, spool.Entry],
-        deadline: float,
+        limit: float,
+        turns: int,
         results: dict[tuple[str, str], dict[str, Any]],
     ) -> None:
         super().__init__(name=f"service {name}", daemon=True)
         self._config, self._catalogue, self._service = config, catalogue, name
         self._entries = [entry for entry in entries.values() if name in entry["services"]]
-        self._deadline, self._results = deadline, results
+        self._limit, self._results = limit, results
+        self._deadline = time.monotonic() + limit * turns
 
     def run(self) -> None:
         gap = False
@@ -175,7 +188,7 @@ class _Lane(threading.Thread):
         if chosen.payload is None:
             return runner.Outcome("done", chosen.reason), 0
         place = self._place(service.broker)
-        limit = min(_limit(service), left)
+        limit = min(self._limit, left)
         settings, attempt = secrets.resolve(service), state["attempts"] + 1
         asked = runner.request(service, settings, chosen.payload, str(self._config.state), limit, attempt)
         asked["order"] = {"gap": gap}
@@ -184,7 +197,7 @@ class _Lane(threading.Thread):
         began = time.monotonic()
         outcome = runner.run(place, asked, limit)
         # Ended early because older deliveries had used up the push's time: nobody's fault.
-        if outcome.kind == "crash" and limit >= _limit(service) * 0.9:
+        if outcome.kind == "crash" and limit >= self._limit * 0.9:
             state["crashes"] += 1
         return outcome, round((time.monotonic() - began) * 1000)
 
@@ -221,8 +234,7 @@ def retry_all(config: Config) -> dict[tuple[str, str], dict[str, Any]]:
     results: dict[tuple[str, str], dict[str, Any]] = {}
     for repository in repositories(config):
         before = {entry["payload"]["id"]: entry["payload"] for entry in _entries(config, repository).values()}
-        limit = max((_limit(service) for service in config.services.values()), default=DEFAULT_TIMEOUT)
-        done = work_off(config, repository, time.monotonic() + limit * max(1, len(before)))
+        done = work_off(config, repository, turns=max(1, len(before)))
         results |= done
         _log(config, before, done)
     return results

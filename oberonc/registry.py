@@ -236,13 +236,33 @@ def _line_of(where: str, error: BaseException) -> int:
 
 def docline(place: Place) -> str:
     """The first line of a broker file's or class's docstring, read without running it."""
-    if place.file is None:
-        return ""
+    tree = _tree(place)
+    nodes: list[ast.ClassDef | ast.Module] = [*_classes(tree), tree]
+    for node in nodes:
+        text = ast.get_docstring(node)
+        if text:
+            return text.partition("\n")[0]
+    return ""
+
+
+def declared_timeout(place: Place) -> float | None:
+    """The `timeout` a broker class gives as a plain number, read without running the file."""
+    for node in (item for found in _classes(_tree(place)) for item in found.body):
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        names = node.targets if isinstance(node, ast.Assign) else [target]
+        value = getattr(getattr(node, "value", None), "value", None)
+        named = any(isinstance(name, ast.Name) and name.id == "timeout" for name in names)
+        if named and isinstance(value, (int, float)) and value > 0:
+            return float(value)
+    return None
+
+
+def _tree(place: Place) -> ast.Module:
     try:
-        tree = ast.parse(Path(place.file).read_text(encoding="utf-8"))
+        return ast.parse(Path(place.file or "").read_bytes())
     except (OSError, ValueError, SyntaxError):
-        return ""
-    for node in (n for n in tree.body if isinstance(n, ast.ClassDef)):
-        if ast.get_docstring(node):
-            return (ast.get_docstring(node) or "").splitlines()[0]
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _classes(tree: ast.Module) -> list[ast.ClassDef]:
+    return [node for node in tree.body if isinstance(node, ast.ClassDef)]

@@ -21,13 +21,10 @@ SHORTEST = 4
 def command(session: Session, key: str | None, as_json: bool) -> None:
     """Show what happened to the push or commit whose id begins with ID or COMMIT; without one, the latest runs."""
     config = session.config
-    found = (
-        log.recent(config, RECENT) if key is None else [*log.find(config, _checked(key)), *_from_daemon(config, key)]
-    )
+    found = _find(config, _checked(key)) if key is not None else log.recent(config, RECENT)
     if key is not None and not found:
-        raise BadInput(
-            f"no push or commit beginning with '{key}' is in the log of {config.state / 'log'}{_daemon_hint(config)}"
-        )
+        where = f"the log of {config.state / 'log'}{' or known to the daemon' if config.delivery == 'daemon' else ''}"
+        raise BadInput(f"no push or commit beginning with '{key}' is in {where}")
     if as_json:
         show_json(found)
     for entry in [] if as_json else found:
@@ -40,19 +37,19 @@ def _checked(key: str) -> str:
     return key.lower()
 
 
+def _find(config: Config, key: str) -> list[dict[str, Any]]:
+    return sorted([*log.find(config, key), *_from_daemon(config, key)], key=lambda entry: str(entry["time"]))
+
+
 def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
     if config.delivery != "daemon" and not config.daemon.control.exists():
         return []
     try:
-        events: list[dict[str, Any]] = client.call(config, "log", key=key.lower())["events"]
+        events: list[dict[str, Any]] = client.call(config, "log", key=key)["events"]
     except OberoncError as error:
         show(f"oberonc: the daemon's part is missing: {error}", err=True)
         return []
     return events
-
-
-def _daemon_hint(config: Config) -> str:
-    return " or known to the daemon" if config.delivery == "daemon" else ""
 
 
 def _print(entry: dict[str, Any]) -> None:

@@ -1,0 +1,88 @@
+"""The seal around every test, and the few fixtures all tests share."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.repo import Repo
+
+#: Same moment in every test: commits have the same ids each time.
+MOMENT = "1767261600 +0200"
+
+
+@pytest.fixture(autouse=True)
+def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A home of the test's own: nothing of the machine's configuration, identity or state is read or written."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "OBERONC_", "XDG_", "GL_", "GITEA_")) and name not in _OURS:
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = {
+        "HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "OBERONC_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_DATE": MOMENT,
+        "GIT_COMMITTER_DATE": MOMENT,
+        "GIT_EDITOR": "false",
+        "GIT_TERMINAL_PROMPT": "0",
+        "NO_COLOR": "1",
+        "TZ": "UTC",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Ann Example\n\temail = ann@example.org\n[init]\n\tdefaultBranch = main\n"
+        '[protocol "file"]\n\tallow = always\n[gc]\n\tauto = 0\n'
+    )
+    old = os.umask(0o022)
+    monkeypatch.chdir(tmp_path)
+    yield home
+    os.umask(old)
+
+
+#: Settings of the test run itself.
+_OURS = ("OBERONC_TEST_ROUNDS", "OBERONC_TEST_SERVERS")
+
+
+@pytest.fixture
+def home(sealed: Path) -> Path:
+    """The test's home folder."""
+    return sealed
+
+
+@pytest.fixture
+def state(home: Path) -> Path:
+    """Where oberonc keeps its state when no configuration says otherwise."""
+    return home / ".local" / "state" / "oberonc"
+
+
+@pytest.fixture
+def oberonc() -> Command:
+    """The installed command, run as a user runs it: `oberonc("issues", "list")`; expects exit 0 unless told."""
+    return Command()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """A repository with a work tree."""
+    return Repo.init(tmp_path / "app")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Repo:
+    """A bare repository, as on a server."""
+    return Repo.init(tmp_path / "shop.git", bare=True)
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A folder with a path short enough for a socket (107 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
