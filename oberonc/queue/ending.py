@@ -19,7 +19,7 @@ SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.tries, d.crashes, d.orphans, 
 FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.id = ? AND d.state = 1 AND d.attempt = ?"""
 #: The fence: the same condition again, in the statement that changes something.
 END = """
-UPDATE delivery SET state = :state, parked = :parked, suspect = 0, due_ms = :due, since_ms = :now, turns = :turns,
+UPDATE delivery SET state = :state, parked = :parked, suspect = 0, due_ms = :due, since_ms = :since, turns = :turns,
   tries = :tries, crashes = :crashes, waited_ms = :waited, blocked_ms = :blocked, ended_ms = :ended, note = :note
 WHERE id = :id AND state = 1 AND attempt = :attempt"""
 END_ATTEMPT = """
@@ -45,7 +45,7 @@ ORPHANS = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.orphans, l.service
 FROM delivery d INDEXED BY delivery_one_leased JOIN lane l ON l.id = d.lane WHERE d.state = 1"""
 ORPHANED = """
-UPDATE delivery SET state = :state, suspect = :suspect, orphans = :orphans, due_ms = :now, since_ms = :now,
+UPDATE delivery SET state = :state, suspect = :suspect, orphans = :orphans, due_ms = :now, since_ms = NULL,
   ended_ms = :ended, note = CASE WHEN :ended IS NULL THEN note ELSE :note END WHERE id = :id"""
 
 
@@ -127,6 +127,8 @@ class Finishing(Leasing):
             "ended": ended,
         }
         values |= {"state": fate.state, "parked": parked, "turns": service.turns, "note": note}
+        # Only a wait that follows a failure is charged to anything.
+        values |= {"since": now if ending.kind in ("retry", "crash") else None}
         values |= {"tries": spent.tries, "crashes": spent.crashes}
         values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
         self.con.execute(END, values)

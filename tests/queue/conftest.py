@@ -1,0 +1,5 @@
+"""Fixtures of the queue's tests."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.queue.contract")

@@ -1,0 +1,327 @@
+"""The queue against a plain model, through any sequence of operations, reopening it in between (P3, P4, P6, P13, P15)."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from oberonc.errors import BadInput
+from oberonc.queue.base import DEDUPE_MS, Ending, Lease, Order, Slot, Token
+from oberonc.queue.sqlite import SqliteQueue
+from oberonc.retry import LONGEST_MS, ORPHANS, SUSPECT
+from tests.support.store_rounds import rounds
+from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
+
+SERVICES = ("chat", "tracker")
+ORDERS: dict[str, Order] = {"a": "bounded", "b": "strict", "c": "none"}
+Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
+
+
+@dataclass
+class Modelled:
+    """A delivery as the model sees it."""
+
+    id: int
+    seq: int
+    event: bytes
+    service: str
+    repo: str
+    due: int
+    state: str = "ready"
+    parked: bool = False
+    attempt: int = 0
+    orphans: int = 0
+    suspect: bool = False
+
+    @property
+    def lane(self) -> tuple[str, str, int]:
+        return self.service, self.repo, self.seq if ORDERS[self.repo] == "none" else 0
+
+
+@dataclass
+class Model:
+    """All that was ever accepted and not pruned, and what the queue may do with it."""
+
+    deliveries: dict[int, Modelled] = field(default_factory=dict)
+    #: Event id to the observed age at which it ended (None: it lives).
+    events: dict[bytes, int | None] = field(default_factory=dict)
+    paused: set[tuple[str, str]] = field(default_factory=set)
+    late: int = 0
+    age: int = 0
+
+    def in_state(self, *states: str) -> list[Modelled]:
+        return [found for found in self.deliveries.values() if found.state in states]
+
+    def may_run(self, wanted: Modelled, now: int) -> bool:
+        """Due, not paused, its lane idle, and at its lane's head or parked."""
+        if wanted.state != "ready" or wanted.due > now or (wanted.service, wanted.repo) in self.paused:
+            return False
+        lane = [found for found in self.in_state("ready", "leased") if found.lane == wanted.lane]
+        if any(found.state == "leased" for found in lane):
+            return False
+        waiting = [found.seq for found in lane if not found.parked]
+        return wanted.parked or wanted.seq == min(waiting)
+
+    def due_lanes(self, service: str, now: int) -> int:
+        runnable = (found for found in self.deliveries.values() if self.may_run(found, now))
+        return len({found.lane for found in runnable if found.service == service})
+
+    def ended(self, event: bytes) -> None:
+        """Note the age of an event when its last delivery has ended."""
+        if not any(found.event == event for found in self.in_state("ready", "leased")):
+            self.events[event] = self.age
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Operations in any order; after each the queue must equal the model."""
+
+    leases: Bundle[Lease] = Bundle("leases")
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "queue.sqlite"
+        self.model = Model()
+        self.now = self.ticked = NOW
+        self.queue = SqliteQueue(self.path)
+        self.queue.tick(NOW)
+
+    def teardown(self) -> None:
+        if hasattr(self, "queue"):
+            self.queue.close()
+            self.folder.cleanup()
+
+    @rule(number=st.integers(0, 30), services=st.sets(st.sampled_from(SERVICES)), other=st.booleans())
+    def accept(self, number: int, services: set[str], other: bool) -> None:
+        repo = "abc"[number % 3]
+        event = submission(number, repo, sorted(services), ORDERS[repo])
+        if other:
+            event = event._replace(body=b"other bytes")
+        known = self.queue.event(event.id)
+        answer = self.queue.accept(self.now, event)
+        if event.id in self.model.events:
+            assert answer.status in ("duplicate", "conflict")
+            assert known is not None
+            if known.body is not None:
+                assert (answer.status == "duplicate") == (known.body == event.body)
+            return
+        assert answer.status == "accepted"
+        assert answer.seq is not None
+        self.model.events[event.id] = None
+        kept = self.queue.event(event.id)
+        assert kept is not None
+        assert [found.service for found in kept.deliveries] == sorted(services)
+        for found in kept.deliveries:
+            made = Modelled(found.id, answer.seq, event.id, found.service, repo, self.now)
+            assert found.id not in self.model.deliveries
+            self.model.deliveries[found.id] = made
+        self.model.ended(event.id)
+
+    @rule(target=leases, service=st.sampled_from(SERVICES))
+    def lease_one(self, service: str) -> Lease | Token:
+        found = self._lease(service, 1)
+        # A bundle needs a value: a token nobody holds.
+        return found[0] if found else _nothing()
+
+    @rule(service=st.sampled_from(SERVICES), free=st.integers(2, 4))
+    def lease_some_and_release(self, service: str, free: int) -> None:
+        for lease in self._lease(service, free):
+            self._end(lease.token, "interrupted", None)
+
+    def _lease(self, service: str, free: int) -> list[Lease]:
+        breaker = self._breaker(service)
+        expected = min(free, self.model.due_lanes(service, self.now))
+        suspects = any(found.suspect for found in self.model.in_state("ready", "leased"))
+        granted = self.queue.lease(self.now, [Slot(service, free, 1)], "worker")
+        if breaker == "closed" and not suspects:
+            assert len(granted.leases) == expected, "nothing due may be left waiting"
+        assert len(granted.leases) <= expected
+        assert breaker == "closed" or len(granted.leases) <= 1
+        if granted.next_due_ms is not None:
+            assert granted.next_due_ms > self.now
+        for lease in granted.leases:
+            leased = self.model.deliveries[lease.token.delivery]
+            assert self.model.may_run(leased, self.now), "not leased twice, one per lane, the oldest first"
+            assert lease.token.attempt == leased.attempt + 1
+            assert lease.body == (self._body(leased.event))
+            assert not leased.suspect or not self.model.in_state("leased")
+            leased.state, leased.attempt = "leased", lease.token.attempt
+        return list(granted.leases)
+
+    def _breaker(self, service: str) -> str:
+        stats = self.queue.stats(self.now).services.get(service)
+        return stats.breaker if stats else "closed"
+
+    def _body(self, event: bytes) -> bytes | None:
+        found = self.queue.event(event)
+        return found.body if found else None
+
+    @rule(
+        lease=consumes(leases),
+        kind=st.sampled_from(["done", "done", "retry", "retry", "crash", "dead", "interrupted", "progress"]),
+        after=st.none() | st.integers(0, 2 * HOUR),
+    )
+    def end(self, lease: Lease, kind: Kind, after: int | None) -> None:
+        self._end(lease.token, kind, after)
+        self._end(lease.token, kind, after)  # the same answer again comes too late
+
+    @rule(delivery=st.integers(1, 40), attempt=st.integers(1, 5))
+    def end_without_lease(self, delivery: int, attempt: int) -> None:
+        found = self.model.deliveries.get(delivery)
+        if not found or (found.state, found.attempt) != ("leased", attempt):
+            self._end(Token(delivery, attempt), "done", None)
+
+    def _end(self, token: Token, kind: Kind, after: int | None) -> None:
+        found = self.model.deliveries.get(token.delivery)
+        held = found is not None and found.state == "leased" and found.attempt == token.attempt
+        ended = self.queue.end(self.now, token, Ending(kind, "note", after, took_ms=10))
+        if not held or found is None:
+            assert ended.state == "late"
+            self.model.late += 1
+            return
+        allowed = {"done": {"done"}, "dead": {"dead"}, "retry": {"ready", "dead"}, "crash": {"ready", "dead"}}
+        assert ended.state in allowed.get(kind, {"ready"})
+        assert ORDERS[found.repo] == "bounded" or found.parked or not ended.parked
+        assert kind in ("retry", "crash") or ended.parked == found.parked
+        found.state, found.suspect = ended.state, False
+        if ended.state == "ready":
+            assert ended.due_ms is not None
+            assert self.now <= ended.due_ms <= self.now + LONGEST_MS
+            found.due, found.parked = ended.due_ms, ended.parked
+        else:
+            self.model.ended(found.event)
+
+    @rule(delivery=st.integers(1, 40))
+    def redrive(self, delivery: int) -> None:
+        found = self.model.deliveries.get(delivery)
+        if not found or found.state == "leased":
+            _refused(lambda: self.queue.retry(self.now, delivery, "ann"))
+            return
+        again = self.queue.retry(self.now, delivery, "ann")
+        if found.state != "ready":
+            found.parked, found.orphans = True, 0
+            self.model.events[found.event] = None
+        found.state, found.due = "ready", self.now
+        assert (again.state, again.parked) == ("ready", found.parked)
+
+    @rule(delivery=st.integers(1, 40))
+    def drop(self, delivery: int) -> None:
+        found = self.model.deliveries.get(delivery)
+        if not found or found.state not in ("ready", "dead"):
+            _refused(lambda: self.queue.drop(self.now, delivery, "ann"))
+            return
+        was_live = found.state == "ready"
+        self.queue.drop(self.now, delivery, "ann")
+        found.state, found.suspect = "cancelled", False
+        if was_live:
+            self.model.ended(found.event)
+
+    @rule(service=st.sampled_from(SERVICES), repo=st.sampled_from("abc"))
+    def pause(self, service: str, repo: str) -> None:
+        self.queue.pause(service, repo)
+        self.model.paused.add((service, repo))
+
+    @rule(service=st.sampled_from(SERVICES), repo=st.sampled_from("abc"))
+    def resume(self, service: str, repo: str) -> None:
+        self.queue.resume(service, repo)
+        self.model.paused.discard((service, repo))
+
+    @rule(step=st.sampled_from([1, 5 * MINUTE, HOUR, 2 * HOUR, YEARS, -YEARS, -HOUR]))
+    def advance(self, step: int) -> None:
+        self.now = max(HOUR, self.now + step)
+        self.queue.tick(self.now)
+        self._observe()
+
+    @rule()
+    def a_week_passes(self) -> None:
+        for _ in range(7 * 24):
+            self.now += HOUR
+            self.queue.tick(self.now)
+            self._observe()
+
+    def _observe(self) -> None:
+        self.model.age += max(0, min(self.now - self.ticked, HOUR))
+        self.ticked = self.now
+        for found in self.model.in_state("ready"):
+            found.due = min(found.due, self.now + LONGEST_MS)
+
+    @rule()
+    def reopen(self) -> None:
+        self.queue.close()
+        self.queue = SqliteQueue(self.path)
+
+    @rule()
+    def die_and_recover(self) -> None:
+        self.queue.con.close()  # no clean mark, no checkpoint of ours
+        self.queue = SqliteQueue(self.path)
+        self.queue.recover(self.now)
+        for found in self.model.in_state("leased"):
+            found.orphans += 1
+            found.due, found.suspect = self.now, found.orphans >= SUSPECT
+            found.state = "dead" if found.orphans >= ORPHANS else "ready"
+            if found.state == "dead":
+                found.suspect = False
+                self.model.ended(found.event)
+        self._observe()
+
+    @rule()
+    def prune(self) -> None:
+        swept = self.queue.sweep(self.now, SERVICES, 0)
+        gone = {event for event, age in self.model.events.items() if age is not None}
+        kept = [found for found in self.model.deliveries.values() if found.event not in gone]
+        assert swept.buried == 0
+        self.model.deliveries = {found.id: found for found in kept}
+        for event in gone:
+            if (self.model.events[event] or 0) <= self.model.age - DEDUPE_MS:
+                del self.model.events[event]
+
+    @invariant()
+    def nothing_lost_nothing_invented(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        real = {
+            found.id: (found.state, found.parked, found.event, found.service, found.repo, found.orphans)
+            for found in self.queue.deliveries(limit=1000)
+        }
+        assert real == {
+            found.id: (found.state, found.parked, found.event, found.service, found.repo, found.orphans)
+            for found in self.model.deliveries.values()
+        }
+
+    @invariant()
+    def counts_equal_the_model(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        stats = self.queue.stats(self.now)
+        assert stats.counters["late_results"] == self.model.late
+        for service, now in stats.services.items():
+            of_service = [found for found in self.model.deliveries.values() if found.service == service]
+            for state in ("ready", "leased", "done", "dead", "cancelled"):
+                assert getattr(now, state) == sum(found.state == state for found in of_service)
+            assert now.parked == sum(found.parked for found in of_service if found.state == "ready")
+
+    @invariant()
+    def the_rules_of_the_queue_hold(self) -> None:
+        if hasattr(self, "queue"):
+            assert self.queue.fsck() == []
+
+
+def _nothing() -> Lease:
+    return Lease(Token(10**6, 1), "", b"", 0, "", "", b"", 1, False, ())
+
+
+def _refused(call: object) -> None:
+    assert callable(call)
+    try:
+        call()
+    except BadInput:
+        return
+    raise AssertionError("should have been refused")
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(max_examples=rounds(25), stateful_step_count=40, deadline=None, database=None)

@@ -1,0 +1,48 @@
+"""Small events and the calls tests make most."""
+
+from collections.abc import Iterable
+
+from oberonc.queue.base import Decision, Ending, Lease, Order, Queue, Route, Slot, Submission
+
+NOW = 1_700_000_000_000
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+YEARS = 3653 * DAY
+
+
+def submission(
+    number: int,
+    repo: str = "web/shop",
+    services: Iterable[str] = ("tracker",),
+    order: Order = "bounded",
+    hold_ms: int = 15 * MINUTE,
+) -> Submission:
+    """The event *number*: the same number is the same event, byte for byte."""
+    routes = tuple(Route(service, order, hold_ms) for service in services)
+    said = tuple(Decision(route.service, True, "matches") for route in routes)
+    commits = (f"{number:040x}",)
+    body = b'{"number": %d}\xff' % number
+    return Submission(number.to_bytes(16, "big"), body, repo, routes=routes, decisions=said, commits=commits)
+
+
+def take(queue: Queue, now: int = NOW, free: int = 1, services: Iterable[str] = ("tracker",)) -> list[Lease]:
+    """Lease what is due."""
+    slots = [Slot(service, free, 1) for service in services]
+    return list(queue.lease(now, slots, "worker").leases)
+
+
+def take_one(queue: Queue, now: int = NOW, service: str = "tracker") -> Lease:
+    """Lease the one delivery that is due."""
+    (lease,) = take(queue, now, 1, (service,))
+    return lease
+
+
+def fail(queue: Queue, now: int = NOW, times: int = 1, service: str = "tracker") -> int:
+    """Lease and fail *times* in a row, each as soon as it is due; returns when the next one is."""
+    due = now
+    for _ in range(times):
+        lease = take_one(queue, due, service)
+        due = queue.end(due, lease.token, Ending("retry", "connection refused")).due_ms or due
+    return due
