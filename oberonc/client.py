@@ -6,6 +6,7 @@ Loaded by hooks: standard library only, and only its light modules.
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,10 +84,9 @@ def _exchange(path: Path, request: dict[str, Any], connect_by: float, answer_by:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         _connect(channel, path, connect_by)
         _arm(channel, answer_by)
-        try:
+        # Refused in the middle of the frame: the answer that says why may be there already.
+        with suppress(BrokenPipeError):
             channel.sendall(frame)
-        except BrokenPipeError:
-            pass  # refused in the middle of the frame: the answer that says why may be there already
         length = wire.body_length(_receive(channel, wire.HEADER.size, answer_by), 1 << 30)
         return wire.decode(_receive(channel, length, answer_by))
 

@@ -14,6 +14,7 @@ from oberonc.daemon.threads import in_a_thread
 from oberonc.daemon.worker_link import WorkerLost
 from oberonc.registry import Place
 from oberonc.secrets import to_wire
+from oberonc.text import one_line
 
 #: Seconds all files together may take to be examined.
 EXAMINATION: Final = 30.0
@@ -129,7 +130,7 @@ async def _try_service(
     try:
         fault = (await worker.ask(request, PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
-        fault = str(lost)
+        fault = f"{lost}: {one_line(worker.printed()[-300:])}"
     if fault is None:
         limit = service.timeout or generation.timeouts.get(service.broker, 60.0)
         generation.runtimes[service.name] = Runtime(service, settings, limit)

@@ -65,4 +65,6 @@ def _lower(what: int, limit: int) -> None:
     _soft, hard = resource.getrlimit(what)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
-    resource.setrlimit(what, (limit, limit))
+    # Where a service manager's filter forbids the call, its own limits hold.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(what, (limit, limit))

@@ -67,7 +67,8 @@ class Host:
         if not packet:
             return False
         request = json.loads(packet)
-        {"probe": self.probe, "load": self.load, "spawn": self.spawn, "signal": self.signal}[request["op"]](request, fds)
+        obey = {"probe": self.probe, "load": self.load, "spawn": self.spawn, "signal": self.signal}
+        obey[request["op"]](request, fds)
         return True
 
     def say(self, **fields: Any) -> None:
@@ -124,6 +125,8 @@ class Host:
             os.close(output)
             self.workers.clear()
             serve(name, self.places[name], self.classes.get(name), channel, parent)
+        except BaseException:  # noqa: BLE001  it goes where all goes that this process prints
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
 
@@ -159,9 +162,7 @@ class Host:
                 os.waitpid(-1, 0)
 
 
-def serve(
-    name: str, place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int
-) -> None:
+def serve(name: str, place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int) -> None:
     """The worker's life: with the class the host loaded, or in a new interpreter when a fork would not be safe."""
     if loaded is None:
         os.set_inheritable(channel, True)
@@ -169,8 +170,9 @@ def serve(
         os.execv(sys.executable, [*argv, json.dumps(place)])  # noqa: S606  an argv list, no shell
     confine.die_with_parent(parent)
     confine.confine_worker()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
     with socket.socket(fileno=channel) as connection:
         worker.serve(connection, lambda: loaded or registry.load(place))
     os._exit(0)

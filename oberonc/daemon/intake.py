@@ -75,7 +75,8 @@ def _left(config: Config, only: dict[str, Any] | None) -> list[str]:
 def _commits(payload: dict[str, Any]) -> tuple[str, ...]:
     found = {commit["raw_node"] for commit in [*payload["commits"], *payload["merged"]]}
     found |= {update["new"] for update in payload["updates"]}
-    return tuple(sorted(oid for oid in found if oid.strip("0")))
+    # The event's own id, as long as a commit's, is found by its beginning in the same way.
+    return (payload["id"] + "0" * 8, *sorted(oid for oid in found if oid.strip("0")))
 
 
 def _bad_names(payload: dict[str, Any]) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from oberonc import registry, wire
-from oberonc.daemon import stats
+from oberonc.daemon import rows, stats
 from oberonc.daemon.queue_link import now_ms
 from oberonc.daemon.server import RETRY_MS, Answer, refusal
 from oberonc.daemon.sockets import Peer
 from oberonc.errors import BadInput
-from oberonc.queue.base import Delivery, Event, Queue
+from oberonc.queue.base import Event, Queue
 
 if TYPE_CHECKING:
     from oberonc.daemon.service import Daemon
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Request = dict[str, Any]
 #: Rows one answer holds at most.
 MOST_ROWS: Final = 1000
+#: Hex digits an id must be given with.
+SHORTEST_KEY: Final = 4
 
 
 class Operations:
@@ -103,7 +105,7 @@ class Operations:
         """Every broker of the generation in service, and every configured service."""
         generation = self._daemon.generation
         services = (await self._stats())["services"]
-        rows = [
+        found = [
             {
                 "broker": name,
                 "origin": place.origin,
@@ -113,7 +115,7 @@ class Operations:
             }
             for name, place in sorted(generation.snapshot.places.items())
         ]
-        return {"ok": True, "generation": generation.number, "brokers": rows, "services": services}
+        return {"ok": True, "generation": generation.number, "brokers": found, "services": services}
 
     async def reload(self, request: Request, _peer: Peer) -> Answer:
         """The verdict on new code and configuration, and the swap when it is good."""
@@ -165,7 +167,7 @@ class Operations:
         found = await self._queue.call(
             lambda queue: queue.deliveries(state, service, repo, limit, after)  # type: ignore[arg-type]
         )
-        return {"ok": True, "deliveries": [delivery_row(delivery) for delivery in found]}
+        return {"ok": True, "deliveries": [rows.delivery(delivery) for delivery in found]}
 
     async def dead_list(self, request: Request, peer: Peer) -> Answer:
         """The dead letters."""
@@ -177,7 +179,7 @@ class Operations:
         found = await self._queue.call(lambda queue: queue.delivery(number))
         if found is None:
             raise BadInput(f"there is no delivery {number}")
-        return {"ok": True, "delivery": delivery_row(found)}
+        return {"ok": True, "delivery": rows.delivery(found)}
 
     async def delivery_retry(self, request: Request, peer: Peer) -> Answer:
         """Again, now; also for what is done."""
@@ -185,7 +187,7 @@ class Operations:
         found = await self._queue.call(lambda queue: queue.retry(now_ms(), number, person(peer)))
         self._daemon.say(f"{person(peer)} retries delivery {number} of {found.service}")
         self._daemon.kick()
-        return {"ok": True, "delivery": delivery_row(found)}
+        return {"ok": True, "delivery": rows.delivery(found)}
 
     async def delivery_drop(self, request: Request, peer: Peer) -> Answer:
         """Never, in the name of the caller."""
@@ -193,13 +195,13 @@ class Operations:
         found = await self._queue.call(lambda queue: queue.drop(now_ms(), number, person(peer)))
         self._daemon.say(f"{person(peer)} dropped delivery {number} of {found.service}")
         self._daemon.kick()
-        return {"ok": True, "delivery": delivery_row(found)}
+        return {"ok": True, "delivery": rows.delivery(found)}
 
     async def event_show(self, request: Request, _peer: Peer) -> Answer:
         """One event, its payload, its deliveries and their attempts."""
         event = await self._event(request)
         body = wire.decode(event.body) if event.body else None
-        return {"ok": True, "event": event_row(event) | {"payload": body}}
+        return {"ok": True, "event": rows.event(event) | {"payload": body}}
 
     async def event_replay(self, request: Request, peer: Peer) -> Answer:
         """Every ended delivery of an event again, or that of one service."""
@@ -209,19 +211,18 @@ class Operations:
         return {"ok": True, "deliveries": [answer["delivery"] for answer in again]}
 
     async def log(self, request: Request, _peer: Peer) -> Answer:
-        """The events an id or the beginning of a commit id stands for, oldest first; the newest without."""
+        """The events an id's or a commit id's beginning stands for, oldest first; without one, the newest."""
         key = (_text(request, "key") or "").lower()
-        if key and (set(key) - set("0123456789abcdef") or len(key) < 4):
-            raise BadInput("give an event's id, or at least 4 hex digits of a commit's")
+        if key and (set(key) - set("0123456789abcdef") or len(key) < SHORTEST_KEY):
+            raise BadInput(f"give at least {SHORTEST_KEY} hex digits of an event's or a commit's id")
 
         def find(queue: Queue) -> list[Event]:
-            if not key:
-                return queue.recent_events(_number(request, "limit", 20))
-            event = queue.event(bytes.fromhex(key)) if len(key) == 32 else None
-            return [event] if event else queue.events_of_commit(key)
+            if key:
+                return queue.events_of_commit(key)
+            return queue.recent_events(_number(request, "limit", 20))
 
         found = await self._queue.call(find)
-        return {"ok": True, "events": [event_row(event) for event in reversed(found)]}
+        return {"ok": True, "events": [rows.record(event) for event in reversed(found)]}
 
     async def drain(self, _request: Request, peer: Peer) -> Answer:
         """Finish what runs and stop, as after SIGTERM."""
@@ -254,28 +255,6 @@ class Operations:
         if service is None:
             raise BadInput("name a service")
         return service, _text(request, "repository")
-
-
-def delivery_row(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as JSON."""
-    row = delivery._asdict()
-    return row | {
-        "event": delivery.event.hex(),
-        "repository": row.pop("repo"),
-        "attempts": [attempt._asdict() for attempt in delivery.attempts],
-    }
-
-
-def event_row(event: Event) -> dict[str, Any]:
-    """An event as JSON, without its body."""
-    row = event._asdict()
-    del row["body"]
-    return row | {
-        "id": event.id.hex(),
-        "repository": row.pop("repo"),
-        "decisions": [decision._asdict() for decision in event.decisions],
-        "deliveries": [delivery_row(delivery) for delivery in event.deliveries],
-    }
 
 
 def person(peer: Peer) -> str:

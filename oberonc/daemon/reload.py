@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc.config import Config
 from oberonc.daemon import plan as planning
 from oberonc.daemon import snapshot
 from oberonc.daemon.candidate import Candidate, Predecessor, examine, fall_back
@@ -146,17 +145,18 @@ class Reloader:
         """The verdicts, one row per broker, and what else was found."""
         generation, faults = candidate.generation, dict(candidate.faults)
         serving = generation if accepted and generation.number else self.current
-        rows = []
-        for name in sorted(generation.timeouts.keys() | {k for k in faults if k in generation.snapshot.places}):
-            services = [s.name for s in generation.config.services.values() if s.broker == name]
-            why = [w for key in (name, *(f"service {s}" for s in services)) if (w := faults.pop(key, ""))]
-            verdict = "ok" if not why else "kept" if name in candidate.kept else "broken"
-            mode = "exec" if name in generation.threaded else "fork"
-            rows.append({"broker": name, "verdict": verdict, "why": "; ".join(why), "services": services, "mode": mode})
-        rows += [{"broker": key, "verdict": "broken", "why": why, "services": [], "mode": ""} for key, why in faults.items()]
+        rows = [_row(candidate, faults, name) for name in sorted(generation.timeouts)]
+        rows += [
+            {"broker": key, "verdict": "broken", "why": why, "services": [], "mode": ""} for key, why in faults.items()
+        ]
         good = sum(row["verdict"] == "ok" for row in rows)
         message = f"{good} ok" + "".join(f"; {row['broker']}: {row['why']}" for row in rows if row["verdict"] != "ok")
-        return {"accepted": accepted, "message": message, "brokers": rows, "generation": serving.number if serving else 0}
+        return {
+            "accepted": accepted,
+            "message": message,
+            "brokers": rows,
+            "generation": serving.number if serving else 0,
+        }
 
     @property
     def _generations(self) -> Path:
@@ -164,3 +164,14 @@ class Reloader:
 
     def _folder(self, number: int, digest: str) -> Path:
         return self._generations / f"{number}-{digest[:16]}"
+
+
+def _row(candidate: Candidate, faults: dict[str, str], name: str) -> dict[str, Any]:
+    """The verdict on one broker and its services; what it tells is taken out of *faults*."""
+    generation = candidate.generation
+    services = [service.name for service in generation.config.services.values() if service.broker == name]
+    keys = (name, *(f"service {service}" for service in services))
+    why = "; ".join(faults.pop(key) for key in keys if key in faults)
+    verdict = "ok" if not why else "kept" if name in candidate.kept else "broken"
+    mode = "exec" if name in generation.threaded else "fork"
+    return {"broker": name, "verdict": verdict, "why": why, "services": services, "mode": mode}
