@@ -41,7 +41,8 @@ class Issues(BaseBroker):
         pull_requests: bool = False  # GitHub, Gitea: `#42` may be a pull request
         notify: bool = True  # Trac, Jira, YouTrack: mail people about it
         markup: str = ""  # markdown, textile, trac, jira, plain: where the tracker was told to use another one
-        proxy: str = ""
+        proxy: str = ""  # the environment's proxies are not looked at
+        ca: str = ""  # a file with the certificates to trust, where the tracker's is not a public one
 
     def verify(self) -> None:
         service.check_settings(self.settings)

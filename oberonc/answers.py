@@ -27,6 +27,10 @@ class NotDone(Retry):
     """Again later, and the server certainly did nothing this time."""
 
 
+class Forbidden(NotDone):
+    """These credentials may not do this; what else there is to do may still be allowed."""
+
+
 class Refused(Reject):
     """The server will never do this; `status` is its HTTP status, or 0 where it said so in a 200."""
 
@@ -60,7 +64,8 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
         raise NotDone(f"rate limit: {told}", after=wait, progress=wait is not None)
     if status in (401, 403, 407):
-        raise NotDone(f"CREDENTIALS refused: {told}; check the token and its permissions", after=CREDENTIALS_AFTER)
+        kind = Forbidden if status == 403 else NotDone
+        raise kind(f"CREDENTIALS refused: {told}; check the token and its permissions", after=CREDENTIALS_AFTER)
     if status in (408, 425) or status >= 500:
         raise Retry(told, after=wait)
     if 300 <= status < 400:

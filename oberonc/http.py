@@ -16,6 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from weakref import WeakSet
 
 import requests
+import requests.auth
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -178,6 +179,20 @@ def _never_connected(error: Exception) -> bool:
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return isinstance(error, requests.ConnectTimeout) or isinstance(reason, kinds)
+
+
+class AnyAuth(requests.auth.HTTPDigestAuth):
+    """User and password by whichever of Digest and Basic the server asks for, and only once it asks."""
+
+    def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
+        if "digest" in r.headers.get("www-authenticate", "").lower() or r.request.headers.get("Authorization"):
+            answer: requests.Response = super().handle_401(r, **kwargs)  # type: ignore[no-untyped-call]
+            return answer
+        r.raw.drain_conn()
+        again = r.request.copy()
+        requests.auth.HTTPBasicAuth(self.username, self.password)(again)
+        answer = r.connection.send(again, **kwargs)
+        return answer
 
 
 class _Watchdog:

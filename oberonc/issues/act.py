@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from oberonc.answers import Forbidden, NotDone, Refused
 from oberonc.errors import Reject, Retry
 from oberonc.issues.comment import FLAVOURS, Comment, Part, duration, make_comment, make_parts, time_parts
 from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task
-from oberonc.issues.trackers.base import NoSuchIssue, NotDone, Refused, Tracker
+from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.text import one_line
 
 #: Seconds of the delivery's limit that stay unused: one request may last that long.
@@ -115,15 +116,16 @@ class Actor:
             return True
         try:
             return self._task(task)
-        except NoSuchIssue:
+        except NoSuchIssue as error:
             self.missing.add(task.issue)
-            self.report.notes.append(f"{task.issue.shown} does not exist")
+            self.report.notes.append(f"{task.issue.shown} {error}")
         except Refused as error:
             self.report.refused = True
             self.report.notes.append(f"{task.issue.shown}: {one_line(str(error))}")
         except Retry as error:
             self.failures.append(error)
-            if isinstance(error, NotDone) or len(self.failures) >= FAILURES:
+            whole = isinstance(error, NotDone) and not isinstance(error, Forbidden)
+            if whole or len(self.failures) >= FAILURES:
                 raise self._again(self.failures) from None
         return True
 

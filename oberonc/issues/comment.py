@@ -193,6 +193,7 @@ def _after(text: str, url: str) -> str:
 
 FLAVOURS = {
     "markdown": Flavour(lambda text, url: f"[{text}]({url})" if url else text, _markdown, "\n\n<!-- %s -->"),
+    "markdown-visible": Flavour(lambda text, url: f"[{text}]({url})" if url else text, _markdown),
     "textile": Flavour(lambda text, url: f'"{text}":{url}' if url else text, _textile, "\n\n<!-- %s -->"),
     "trac": Flavour(lambda text, url: f"[{url} {text}]" if url else text, _trac, "\n\n{{{#!comment\n%s\n}}}"),
     "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira),

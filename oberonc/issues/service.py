@@ -37,11 +37,12 @@ def make_words(settings: SimpleNamespace) -> Words:
     """The grammar's words for the service: the tracker's preset, its keys and address, and `words` on top."""
     projects = [project for project in (settings.project, *settings.projects) if project]
     known: dict[str, Any] = {"aliases": list(settings.aliases)} if settings.aliases else {}
-    if load(settings.tracker).numbering == "key":
+    kind = load(settings.tracker)
+    if kind.numbering == "key":
         known["keys"] = projects
     if settings.url:
         known["urls"] = [settings.url]
-    return words_for(settings.tracker, known | settings.words)
+    return words_for(kind.kind, known | settings.words)
 
 
 def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:

@@ -18,6 +18,7 @@ CLASSES = {
     "jira": "jira:Jira",
     "redmine": "redmine:Redmine",
     "trac": "trac:Trac",
+    "trac-ticketrpc": "ticketrpc:TicketRpc",
     "bugzilla": "bugzilla:Bugzilla",
     "roundup": "roundup:Roundup",
     "rt": "rt:RequestTracker",

@@ -1,7 +1,7 @@
 """The contract between the issue broker and a tracker.
 
 Every method may raise `Retry` (not now; nobody knows whether it was done, unless it is a `NotDone`), `NoSuchIssue`,
-or `Refused` (never, and why). Issue numbers and projects are validated by `issue_id` before a URL is built.
+or `Refused` (never, and why). Numbers, keys and projects are validated here before a URL is built from them.
 """
 
 import re
@@ -10,22 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from oberonc.answers import Refused
 from oberonc.broker import Check
-from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 
 
 class NoSuchIssue(Exception):
-    """The tracker has no such issue, or will not show it."""
+    """There is nothing to act on: the tracker has no such issue, or will not show it."""
 
-
-class Refused(Exception):
-    """The tracker will never do this; the text says why."""
-
-
-class NotDone(Retry):
-    """Again later, and the tracker certainly did nothing this time."""
+    def __init__(self, why: str = "does not exist") -> None:
+        super().__init__(why)
 
 
 class Setup(NamedTuple):
@@ -42,15 +37,15 @@ class Tracker(ABC):
     #: The name of the setting `tracker` and of the grammar's preset.
     kind: ClassVar[str]
     #: The markup of its comments, a name of `comment.FLAVOURS`.
-    flavour: ClassVar[str] = "markdown"
+    flavour: str = "markdown"
     #: `project`: issues are numbered in each project; `key`: written PROJ-12; `all`: numbered over the whole tracker.
     numbering: ClassVar[str] = "project"
     #: The resolutions it can close with, besides `fixed`.
-    resolutions: ClassVar[frozenset[str]] = frozenset()
+    resolutions: frozenset[str] = frozenset()
     keeps_time: ClassVar[bool] = False
     #: The published limits on writing: (writes, seconds).
-    pace: ClassVar[tuple[tuple[int, float], ...]] = ()
-    #: Which settings it needs besides `tracker`, for `verify`.
+    pace: tuple[tuple[int, float], ...] = ()
+    #: Which settings it needs besides `tracker`; `a|b` for one of two.
     needs: ClassVar[tuple[str, ...]] = ("url", "token")
 
     #: Names this tracker in the ledger: two services on one tracker share what was done.
@@ -112,3 +107,21 @@ def issue_key(issue: Issue) -> str:
         raise NoSuchIssue
     return issue.number
 
+
+
+_PROJECT = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.-]{1,100}(?:/[\w.-]{1,100}){1,19}", re.ASCII)
+
+
+def project_path(issue: Issue) -> list[str]:
+    """The parts of the issue's project (`owner/name`), when it is one."""
+    if not _PROJECT.fullmatch(issue.project):
+        raise Refused(f"'{issue.project}' is no project of the form owner/name; set `project`")
+    return issue.project.split("/")
+
+
+def repository_path(issue: Issue) -> list[str]:
+    """Owner and name of the issue's repository, on forges whose projects have no groups."""
+    path = project_path(issue)
+    if len(path) != 2:
+        raise Refused(f"'{issue.project}' is no repository of the form owner/name; set `project`")
+    return path

@@ -17,7 +17,7 @@ class Local(Tracker):
 
     kind = "local"
     flavour = "plain"
-    resolutions: ClassVar[frozenset[str]] = frozenset({"wontfix", "invalid", "duplicate"})
+    resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     keeps_time = True
     needs: ClassVar[tuple[str, ...]] = ()
 

@@ -1,0 +1,123 @@
+"""Bugzilla, by its REST interface. Its error codes say more than its HTTP statuses."""
+
+from typing import Any
+
+from oberonc.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number
+from oberonc.issues.trackers.web import WebTracker, iso
+from oberonc.text import one_line
+
+_NO_BUG = (100, 101)
+_NOT_SEEN = 102
+_LOG_IN = 410
+_BAD_KEY = (300, 301, 305, 306, 400, 410)
+_RESOLUTIONS = {"fixed": "FIXED", "wontfix": "WONTFIX", "invalid": "INVALID"}
+
+
+class Bugzilla(WebTracker):
+    """`tracker = "bugzilla"`."""
+
+    kind = "bugzilla"
+    api = "/rest"
+    flavour = "plain"
+    numbering = "all"
+    keeps_time = True
+    #: Not `duplicate`: Bugzilla wants to know of what.
+    resolutions = frozenset({"wontfix", "invalid"})
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._key: dict[str, str] = {}
+
+    def headers(self) -> dict[str, str]:
+        return {"X-BUGZILLA-API-KEY": str(self.settings.token), "Accept": "application/json"}
+
+    def _call(self, method: str, *parts: str, json: Any = None, **params: str) -> Any:
+        """The answer's JSON; the key is a parameter too where the server does not know the header (before 5.1)."""
+        answer = self._ask(method, parts, json, params)
+        if _error(answer).get("code") == _LOG_IN and not self._key:
+            self._key = {"api_key": str(self.settings.token)}
+            answer = self._ask(method, parts, json, params)
+        error = _error(answer)
+        if error:
+            raise _meaning(error, answer, f"{method} {'/'.join(parts)}")
+        return check(answer, f"{method} {'/'.join(parts)}", self.http.now()).json()
+
+    def _ask(self, method: str, parts: tuple[str, ...], json: Any, params: dict[str, str]) -> Answer:
+        given = self._key | params
+        return self.http.call(method, self.url(*parts), json=json, params=given or None, errors=(400, 401, 404))
+
+    def is_closed(self, issue: Issue) -> bool:
+        return not self._bug(issue, "is_open")["is_open"]
+
+    def _bug(self, issue: Issue, *fields: str) -> dict[str, Any]:
+        bugs = self._call("GET", "bug", issue_number(issue), include_fields=",".join(fields))["bugs"]
+        found: dict[str, Any] = bugs[0]
+        return found
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        self._call("POST", "bug", issue_number(issue), "comment", json={"comment": comment.text})
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        number = issue_number(issue)
+        found = self._call("GET", "bug", number, "comment", new_since=iso(since))["bugs"][number]["comments"]
+        return any(mark in entry["text"] for entry in found)
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        own = self.settings.resolutions.get(resolution)
+        change = {"status": self.settings.close or "RESOLVED", "resolution": own or _RESOLUTIONS[resolution]}
+        self._set(issue, change, is_open=False)
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._set(issue, {"status": self.settings.reopen or "CONFIRMED"}, is_open=True)
+
+    def _set(self, issue: Issue, change: dict[str, str], *, is_open: bool) -> None:
+        self._call("PUT", "bug", issue_number(issue), json=change)
+        found = self._bug(issue, "is_open", "status")
+        if found["is_open"] != is_open:
+            raise Refused(f"Bugzilla answered, and left the status {found['status']}")
+
+    def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
+        if "actual_time" not in self._bug(issue, "actual_time"):  # the hours would be dropped without a word
+            raise Refused("the token's user is not in Bugzilla's time tracking group, so no time can be logged")
+        entry = {"comment": comment.text, "work_time": round(max(60, seconds) / 3600, 2)}
+        self._call("POST", "bug", issue_number(issue), "comment", json=entry)
+
+    def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
+        number = issue_number(issue)
+        found = self._call("GET", "bug", number, "comment", new_since=iso(since))["bugs"][number]["comments"]
+        return any(mark in entry["text"] and "of work" in entry["text"] for entry in found)
+
+    def check(self) -> list[Check]:
+        status = self.settings.close or "RESOLVED"
+        need = "set `close` to a closed status"
+        return self.looks(
+            ("Bugzilla answers, and takes the key", "set `url` and `token`", lambda: bool(self._call("GET", "whoami"))),
+            (f"there is a status {status} that closes", need, lambda: self._closes(status)),
+        )
+
+    def _closes(self, status: str) -> bool:
+        values = self._call("GET", "field", "bug", "bug_status")["fields"][0]["values"]
+        return any(value["name"] == status and not value["is_open"] for value in values)
+
+
+def _error(answer: Answer) -> dict[str, Any]:
+    """The error in the answer, also in one that is called a success."""
+    if answer.status >= 400 and not answer.text.lstrip().startswith("{"):
+        return {}
+    found = answer.json()
+    return found if isinstance(found, dict) and found.get("error") else {}
+
+
+def _meaning(error: dict[str, Any], answer: Answer, what: str) -> Exception:
+    code, told = error.get("code"), one_line(f"{what}: {error.get('message')}", 200)
+    if code in _NO_BUG:
+        return NoSuchIssue()
+    if code == _NOT_SEEN:
+        return NoSuchIssue("may not be seen with this key")
+    if code in _BAD_KEY:
+        return NotDone(f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER)
+    return Refused(told, answer.status)

@@ -1,0 +1,85 @@
+"""Gitea and Forgejo."""
+
+from typing import Any, ClassVar
+
+from oberonc.answers import Refused
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number, repository_path
+from oberonc.issues.trackers.web import WebTracker, iso, known
+
+
+class Gitea(WebTracker):
+    """`tracker = "gitea"` or `"forgejo"`."""
+
+    kind = "gitea"
+    api = "/api/v1"
+    keeps_time = True
+    needs: ClassVar[tuple[str, ...]] = ("url", "token")
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.settings.token}"}
+
+    def on_behalf(self, comment: Comment) -> dict[str, str]:
+        user = self.user_of(comment)
+        return {"Sudo": user} if user else {}
+
+    def is_closed(self, issue: Issue) -> bool:
+        with known():
+            found = self.get(*_path(issue))
+        if found.get("pull_request") and not self.settings.pull_requests:
+            raise NoSuchIssue("is a pull request; `pull_requests = true` acts on those too")
+        return bool(found["state"] == "closed")
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        with known():
+            self.send("POST", *_path(issue), "comments", json={"body": comment.text}, comment=comment)
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        found = self.get(*_path(issue), "comments", since=iso(since))
+        return any(mark in entry["body"] for entry in found)
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        self._set(issue, "closed", comment)
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._set(issue, "open", comment)
+
+    def _set(self, issue: Issue, state: str, comment: Comment) -> None:
+        """Only ever `open` or `closed`: older servers take every other word for `open`, and so reopen."""
+        try:
+            with known():
+                answer: Any = self.send("PATCH", *_path(issue), json={"state": state}, comment=comment).json()
+        except Refused as error:
+            if error.status == 412:
+                raise Refused(f"it depends on open issues, or is a merged pull request ({error})", 412) from None
+            raise
+        if answer.get("state") != state:
+            raise Refused(f"the server answered, and left the issue {answer.get('state')}")
+
+    def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
+        with known():
+            self.send("POST", *_path(issue), "times", json={"time": seconds}, comment=comment)
+
+    def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
+        # Time entries have no text: one of the same length since the first attempt is taken for ours.
+        return any(entry["time"] == seconds for entry in self.get(*_path(issue), "times", since=iso(since)))
+
+    def check(self) -> list[Check]:
+        project = self.settings.project
+        proofs = [("the server answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("user")))]
+        if project:
+            path = ["repos", *repository_path(Issue(project, "1", "#1"))]
+            need = "make the token's user a collaborator with write access to issues, token scope write:issue"
+            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
+        return self.looks(*proofs)
+
+    def _may(self, path: list[str]) -> bool:
+        found = self.get(*path)
+        rights = found.get("permissions") or {}
+        return bool(found.get("has_issues", True) and (rights.get("admin") or rights.get("push")))
+
+
+def _path(issue: Issue) -> list[str]:
+    return ["repos", *repository_path(issue), "issues", issue_number(issue)]

@@ -1,0 +1,92 @@
+"""GitHub, and GitHub Enterprise Server by its address."""
+
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from oberonc.answers import Refused
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number, repository_path
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, iso, known
+
+_REASONS = {"fixed": "completed", "wontfix": "not_planned", "invalid": "not_planned", "duplicate": "duplicate"}
+
+
+class GitHub(WebTracker):
+    """`tracker = "github"`."""
+
+    kind = "github"
+    default_url = "https://api.github.com"
+    resolutions = frozenset({"wontfix", "invalid", "duplicate"})
+    needs: ClassVar[tuple[str, ...]] = ("token",)
+    #: What GitHub allows to create: 80 a minute, 500 an hour.
+    pace: tuple[tuple[int, float], ...] = ((80, 60.0), (500, 3600.0))
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        if self.base != self.default_url:  # Enterprise Server has no such limits unless its administrator sets some
+            self.pace = ()
+
+    def address(self, site: str) -> str:
+        host = urlsplit(site).hostname or ""
+        if host in ("github.com", "www.github.com"):
+            return self.default_url
+        return site if host.startswith("api.") or site.endswith("/api/v3") else f"{site}/api/v3"
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self.settings.token}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def is_closed(self, issue: Issue) -> bool:
+        with known():
+            found = self.get(*_path(issue))
+        if "pull_request" in found and not self.settings.pull_requests:
+            raise NoSuchIssue("is a pull request; `pull_requests = true` acts on those too")
+        return bool(found["state"] == "closed")
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        with known():
+            self.send("POST", *_path(issue), "comments", json={"body": comment.text})
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        for page in range(1, PAGES + 1):
+            found = self.get(*_path(issue), "comments", since=iso(since), per_page=PAGE, page=page)
+            if any(mark in (entry.get("body") or "") for entry in found):
+                return True
+            if len(found) < PAGE:
+                return False
+        return False
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        self._set(issue, {"state": "closed", "state_reason": _REASONS[resolution]})
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._set(issue, {"state": "open", "state_reason": "reopened"})
+
+    def _set(self, issue: Issue, change: dict[str, str]) -> None:
+        with known():
+            answer: Any = self.send("PATCH", *_path(issue), json=change).json()
+        if answer.get("state") != change["state"]:
+            raise Refused(f"GitHub answered, and left the issue {answer.get('state')}")
+
+    def check(self) -> list[Check]:
+        project = self.settings.project
+        proofs = [("GitHub answers and takes the token", "set `url`, `token`", lambda: bool(self.get("rate_limit")))]
+        if project:
+            path = ["repos", *repository_path(Issue(project, "1", "#1"))]
+            need = "give the token Issues: read and write on this repository"
+            proofs.append((f"{project} has issues", "turn Issues on", lambda: bool(self.get(*path).get("has_issues"))))
+            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
+        return self.looks(*proofs)
+
+    def _may(self, path: list[str]) -> bool:
+        rights = self.get(*path).get("permissions") or {}
+        return any(rights.get(right) for right in ("admin", "maintain", "push", "triage"))
+
+
+def _path(issue: Issue) -> list[str]:
+    return ["repos", *repository_path(issue), "issues", issue_number(issue)]

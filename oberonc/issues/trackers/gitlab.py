@@ -1,0 +1,90 @@
+"""GitLab, gitlab.com or one's own."""
+
+from typing import ClassVar
+
+from oberonc.answers import Refused
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import issue_number, project_path
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known
+
+#: The lowest access level that may close other people's issues: Planner.
+_PLANNER = 15
+
+
+class GitLab(WebTracker):
+    """`tracker = "gitlab"`."""
+
+    kind = "gitlab"
+    default_url = "https://gitlab.com"
+    api = "/api/v4"
+    keeps_time = True
+    needs: ClassVar[tuple[str, ...]] = ("token",)
+    #: Notes a user may write, as gitlab.com has it.
+    pace = ((60, 60.0),)
+
+    def headers(self) -> dict[str, str]:
+        return {"PRIVATE-TOKEN": str(self.settings.token)}
+
+    def on_behalf(self, comment: Comment) -> dict[str, str]:
+        user = self.user_of(comment)
+        return {"Sudo": user} if user else {}
+
+    def is_closed(self, issue: Issue) -> bool:
+        with known():
+            return bool(self.get(*_path(issue))["state"] == "closed")
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        self._note(issue, comment.text, comment)
+
+    def _note(self, issue: Issue, text: str, comment: Comment) -> None:
+        with known():
+            answer = self.send("POST", *_path(issue), "notes", json={"body": text}, comment=comment)
+        if answer.status != 201:  # 202: all of it was taken for quick actions, and no note was made
+            raise Refused(f"GitLab answered {answer.status} and made no note of the comment")
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        for page in range(1, PAGES + 1):
+            newest = {"order_by": "created_at", "sort": "desc", "per_page": PAGE, "page": page}
+            notes = self.get(*_path(issue), "notes", **newest)
+            if any(mark in note["body"] for note in notes):
+                return True
+            if len(notes) < PAGE or is_before(notes[-1].get("created_at"), since):
+                return False
+        return False
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        self._set(issue, "close", "closed", comment)
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._set(issue, "reopen", "opened", comment)
+
+    def _set(self, issue: Issue, event: str, state: str, comment: Comment) -> None:
+        with known():
+            answer = self.send("PUT", *_path(issue), json={"state_event": event}, comment=comment).json()
+        if answer.get("state") != state:
+            left = answer.get("state")
+            raise Refused(f"GitLab answered, and left the issue {left}; may the token's user {event} it?")
+
+    def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
+        # A note with the quick action, so that the time is found again by the note's mark.
+        self._note(issue, f"{comment.text}\n\n/spend {max(1, round(seconds / 60))}m", comment)
+
+    def check(self) -> list[Check]:
+        project = self.settings.project
+        proofs = [("GitLab answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("user")))]
+        if project:
+            need = "make the token's user at least Planner or Reporter of the project, scope api"
+            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(project)))
+        return self.looks(*proofs)
+
+    def _may(self, project: str) -> bool:
+        project_path(Issue(project, "1", "#1"))
+        rights = self.get("projects", project).get("permissions") or {}
+        levels: list[int] = [(rights.get(name) or {}).get("access_level", 0) for name in ("project_access", "group_access")]
+        return max(levels) >= _PLANNER
+
+
+def _path(issue: Issue) -> list[str]:
+    return ["projects", "/".join(project_path(issue)), "issues", issue_number(issue)]

@@ -1,0 +1,207 @@
+"""Jira: Cloud (REST 3, documents for texts) and Data Center (REST 2, wiki markup)."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from oberonc.answers import Refused
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment, Part, plain_name, plain_text, safe_url
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_key
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, one_of
+
+#: Under which key Cloud keeps our mark beside a comment or a worklog.
+PROPERTY = "oberonc"
+#: What Jira installations call the resolutions.
+_RESOLUTIONS = {
+    "fixed": ("Fixed", "Done", "Resolved"),
+    "wontfix": ("Won't Fix", "Won't Do"),
+    "invalid": ("Invalid", "Not a Bug"),
+    "duplicate": ("Duplicate",),
+}
+Json = dict[str, Any]
+
+
+class Jira(WebTracker):
+    """`tracker = "jira"`: Cloud with `user` and `token`, Data Center with `token` alone or `user` and `password`."""
+
+    kind = "jira"
+    flavour = "jira"
+    numbering = "key"
+    keeps_time = True
+    resolutions = frozenset({"wontfix", "invalid", "duplicate"})
+    needs: ClassVar[tuple[str, ...]] = ("url", "project", "token|password")
+
+    def __init__(self, setup: Setup) -> None:
+        settings = setup.settings
+        host = urlsplit(settings.url).hostname or ""
+        self.cloud = bool(settings.user and settings.token) or host.endswith(".atlassian.net")
+        super().__init__(setup)
+
+    def address(self, site: str) -> str:
+        return f"{site}/rest/api/{3 if self.cloud else 2}"
+
+    def headers(self) -> dict[str, str]:
+        settings = self.settings
+        return {"Authorization": f"Bearer {settings.token}"} if settings.token and not settings.user else {}
+
+    def auth(self) -> tuple[str, str] | None:
+        settings = self.settings
+        return (settings.user, str(settings.token or settings.password)) if settings.user else None
+
+    def is_closed(self, issue: Issue) -> bool:
+        with known():
+            status = self.get("issue", issue_key(issue), fields="status")["fields"]["status"]
+        return bool(status["statusCategory"]["key"] == "done")  # the names are translated, the keys are not
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        with known():
+            self.send("POST", "issue", issue_key(issue), "comment", json=self._text("body", comment))
+
+    def _text(self, name: str, comment: Comment) -> Json:
+        if not self.cloud:
+            return {name: comment.text}
+        value = {"key": comment.mark}
+        return {name: document(comment.parts), "properties": [{"key": PROPERTY, "value": value}]}
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        path = ("issue", issue_key(issue), "comment")
+        for page in range(PAGES):
+            newest = {"orderBy": "-created", "startAt": page * PAGE, "maxResults": PAGE, "expand": "properties"}
+            found = self.get(*path, **newest)["comments"]
+            if any(self._is_marked(entry, entry.get("body"), mark) for entry in found):
+                return True
+            if len(found) < PAGE or is_before(found[-1].get("created"), since):
+                return False
+        return False
+
+    def _is_marked(self, entry: Json, text: Any, mark: str) -> bool:
+        if not self.cloud:
+            return mark in str(text)
+        return any(kept.get("value") == {"key": mark} for kept in entry.get("properties", []))
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        self._move(issue, self.settings.close, ("done",), "close", resolution)
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._move(issue, self.settings.reopen, ("new", "indeterminate"), "reopen", "")
+
+    def _move(self, issue: Issue, wanted: str, categories: tuple[str, ...], setting: str, resolution: str) -> None:
+        path = ("issue", issue_key(issue), "transitions")
+        with known():
+            offered = self.get(*path, expand="transitions.fields")["transitions"]
+            transition = choose(offered, wanted, categories, setting)
+            request: Json = {"transition": {"id": str(transition["id"])}}
+            fields = self._fields(transition.get("fields") or {}, resolution)
+            self.send("POST", *path, json=request | ({"fields": fields} if fields else {}))
+
+    def _fields(self, fields: Json, resolution: str) -> Json:
+        """What the transition's screen wants to be told: the resolution, and nothing we could not know."""
+        given: Json = {}
+        for name, field in fields.items():
+            if name == "resolution" and resolution:
+                found = self._resolution(field, resolution)
+                given |= {"resolution": {"name": found}} if found else {}
+            if field.get("required") and not field.get("hasDefaultValue") and name not in given:
+                values = ", ".join(str(value.get("name")) for value in field.get("allowedValues") or [])
+                mend = "set `resolutions`" if name == "resolution" else "name another transition in `close`"
+                raise Refused(f"the transition demands the field {name} ({values}): {mend}")
+        return given
+
+    def _resolution(self, field: Json, wanted: str) -> str:
+        own = self.settings.resolutions.get(wanted)
+        allowed = {str(value["name"]).casefold(): str(value["name"]) for value in field.get("allowedValues") or []}
+        names = [allowed.get(name.casefold(), "") for name in ([own] if own else _RESOLUTIONS[wanted])]
+        return next(filter(None, names), "")
+
+    def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
+        started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        entry = {"timeSpentSeconds": max(60, seconds), "started": started, **self._text("comment", comment)}
+        notify = "true" if self.settings.notify else "false"
+        with known():
+            path = ("issue", issue_key(issue), "worklog")
+            self.send("POST", *path, json=entry, adjustEstimate="auto", notifyUsers=notify)
+
+    def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
+        after = {"startedAfter": int(max(0.0, since - 300) * 1000), "expand": "properties"}
+        found = self.get("issue", issue_key(issue), "worklog", **after)["worklogs"]
+        return any(self._is_marked(entry, entry.get("comment"), mark) for entry in found)
+
+    def check(self) -> list[Check]:
+        project = self.settings.project
+        need = f"give the user's role in {project} Browse Projects, Add Comments, Transition Issues, Work On Issues"
+        mend = "set `close` to a transition"
+        return self.looks(
+            ("Jira answers, and takes the credentials", "set `url`, `user`, `token`", lambda: bool(self.get("myself"))),
+            (f"comments, transitions and worklogs are allowed in {project}", need, lambda: self._may(project)),
+            (f"an open issue of {project} can be closed", mend, lambda: self._can_close(project)),
+        )
+
+    def _may(self, project: str) -> bool:
+        wanted = "BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES,WORK_ON_ISSUES"
+        found = self.get("mypermissions", projectKey=project, permissions=wanted)["permissions"]
+        return all(found.get(name, {}).get("havePermission") for name in wanted.split(","))
+
+    def _can_close(self, project: str) -> bool:
+        search = ("search", "jql") if self.cloud else ("search",)
+        query = {"jql": f'project = "{project}" AND statusCategory != Done', "maxResults": 1, "fields": "status"}
+        found = self.get(*search, **query)["issues"]
+        if not found:
+            return True
+        try:
+            issue = issue_key(Issue(project, found[0]["key"], ""))
+        except NoSuchIssue:
+            return False
+        offered = self.get("issue", issue, "transitions", expand="transitions.fields")["transitions"]
+        self._fields(choose(offered, self.settings.close, ("done",), "close").get("fields") or {}, "fixed")
+        return True
+
+
+def choose(offered: list[Json], wanted: str, categories: tuple[str, ...], setting: str) -> Json:
+    """The transition called *wanted*, or leading to the status of that name, or, where nothing is named, the one that
+    leads to a category; never a guess."""
+    if wanted:
+        targets = {str(entry["to"]["name"]): entry for entry in reversed(offered)}
+        names = {str(entry["name"]): entry for entry in reversed(offered)}
+        found: Json = one_of(wanted, targets | names, "transition", setting)
+        return found
+    for category in categories:
+        fitting = [entry for entry in offered if entry["to"]["statusCategory"]["key"] == category]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise Refused(f"{_names(fitting)} all lead there: set `{setting}` to the one that is meant")
+    raise Refused(f"no transition leads there now; there is {_names(offered) or 'none'}: set `{setting}`")
+
+
+def _names(transitions: list[Json]) -> str:
+    return ", ".join(f"'{entry['name']}'" for entry in transitions)
+
+
+def document(parts: list[Part]) -> Json:
+    """The comment in Atlassian's document format, where text is text and nothing in it can be markup."""
+    blocks: list[Json] = []
+    line: list[Json] = []
+    for part in parts:
+        if part.kind == "quote":
+            code = {"type": "codeBlock", "content": [{"type": "text", "text": plain_text(part.text) or " "}]}
+            blocks += [*_paragraph(line), code]
+            line = []
+        else:
+            line += _inline(part)
+    return {"type": "doc", "version": 1, "content": [*blocks, *_paragraph(line)]}
+
+
+def _inline(part: Part) -> list[Json]:
+    text = plain_name(part.text) if part.kind == "name" else part.text
+    if not text.strip("\n"):
+        return []
+    node: Json = {"type": "text", "text": text}
+    if safe_url(part.url):
+        node["marks"] = [{"type": "link", "attrs": {"href": part.url}}]
+    return [node]
+
+
+def _paragraph(line: list[Json]) -> list[Json]:
+    return [{"type": "paragraph", "content": line}] if line else []

@@ -1,0 +1,105 @@
+"""Trac with the XmlRpcPlugin, spoken to in JSON. Refusals come as 200 with an `error`."""
+
+from typing import Any, ClassVar
+
+from oberonc.answers import CREDENTIALS_AFTER, NotDone, Refused
+from oberonc.broker import Check
+from oberonc.http import AnyAuth
+from oberonc.issues.comment import Comment
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number
+from oberonc.issues.trackers.web import WebTracker, known, one_of
+from oberonc.text import one_line
+
+_TRIES = 4
+#: What Trac says when somebody else changed the ticket in between.
+_COLLISION = "modified by someone else"
+
+
+class Trac(WebTracker):
+    """`tracker = "trac"`."""
+
+    kind = "trac"
+    flavour = "trac"
+    numbering = "all"
+    resolutions = frozenset({"wontfix", "invalid", "duplicate"})
+    needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
+
+    def auth(self) -> AnyAuth:
+        return AnyAuth(self.settings.user, str(self.settings.password))
+
+    def _call(self, method: str, *params: Any) -> Any:
+        with known():
+            body = {"id": 1, "method": method, "params": list(params)}
+            answer = self.http.call("POST", self.url("login", "rpc"), json=body).json()
+        error = answer.get("error")
+        if error:
+            raise _meaning(method, error)
+        return answer.get("result")
+
+    def _ticket(self, issue: Issue) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("ticket.get", int(issue_number(issue)))[3]
+        return found
+
+    def is_closed(self, issue: Issue) -> bool:
+        return bool(self._ticket(issue)["status"] == "closed")
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        self._call("ticket.update", int(issue_number(issue)), comment.text, {}, self.settings.notify)
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        changes = self._call("ticket.changeLog", int(issue_number(issue)))
+        return any(change[2] == "comment" and mark in str(change[4]) for change in changes)
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        wanted = self.settings.resolutions.get(resolution, resolution)
+        self._act(issue, self.settings.close or "resolve", wanted, "closed")
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._act(issue, self.settings.reopen or "reopen", "", "reopened")
+
+    def _act(self, issue: Issue, action: str, resolution: str, status: str) -> None:
+        """Take the workflow's *action*; again when somebody else changed the ticket in between."""
+        number = int(issue_number(issue))
+        for attempt in range(_TRIES):
+            offered = {str(entry[0]): entry for entry in self._call("ticket.getActions", number)}
+            found = one_of(action, offered, "action", "close" if resolution else "reopen")
+            change = {"action": action, "_ts": str(self._ticket(issue)["_ts"])}
+            change |= _fields(found[3], resolution) if resolution else {}
+            try:
+                self._call("ticket.update", number, "", change, self.settings.notify)
+                break
+            except Refused as error:
+                if _COLLISION not in str(error) or attempt == _TRIES - 1:
+                    raise
+        left = self._ticket(issue)["status"]
+        if (left == "closed") != (status == "closed"):
+            raise Refused(f"Trac answered, and left the status {left}")
+
+    def check(self) -> list[Check]:
+        need = "enable the XmlRpcPlugin, and give the user XML_RPC, TICKET_APPEND and TICKET_MODIFY"
+        return self.looks(
+            ("Trac answers, and takes the password", "set `url`, `user`, `password`", lambda: bool(self._version())),
+            ("the user may change tickets", need, lambda: "ticket.update" in self._call("system.listMethods")),
+        )
+
+    def _version(self) -> Any:
+        return self._call("system.getAPIVersion")
+
+
+def _fields(inputs: list[Any], resolution: str) -> dict[str, str]:
+    """The action's input for the resolution, whatever the workflow calls it."""
+    for name, _, *options in inputs:
+        if str(name).endswith("resolution"):
+            offered = {str(option): str(option) for option in (options[0] if options else [resolution])}
+            return {str(name): str(one_of(resolution, offered, "resolution", "resolutions"))}
+    return {}
+
+
+def _meaning(method: str, error: dict[str, Any]) -> Exception:
+    code, told = error.get("code"), one_line(f"{method}: {error.get('message')}", 200)
+    if code == 404:
+        return NoSuchIssue()
+    if code in (401, 403):
+        return NotDone(f"CREDENTIALS refused: {told}; check the user's permissions", after=CREDENTIALS_AFTER)
+    return Refused(told)

@@ -1,0 +1,126 @@
+"""What the trackers behind HTTP share: address, credentials, and answers in the words of the contract."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from oberonc.answers import Answer, NotDone, Refused
+from oberonc.broker import Check
+from oberonc.errors import Retry
+from oberonc.http import Http, part
+from oberonc.issues.comment import Comment
+from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker
+
+#: Pages of comments that are looked through for a mark.
+PAGES = 50
+PAGE = 100
+
+
+class WebTracker(Tracker):
+    """A tracker with a REST interface below `base`."""
+
+    #: Where it is when the setting `url` does not say.
+    default_url: ClassVar[str] = ""
+    #: What follows the address people use.
+    api: ClassVar[str] = ""
+
+    def __init__(self, setup: Setup) -> None:
+        self.settings = setup.settings
+        site = (self.settings.url or self.default_url).rstrip("/")
+        if urlsplit(site).scheme not in ("http", "https") or not urlsplit(site).hostname:
+            raise ValueError(f"url must be an address such as https://{self.kind}.example.org, not '{site}'")
+        self.base = self.address(site)
+        self.name = f"{self.kind} {self.base}"
+        self.flavour = self.settings.markup or type(self).flavour
+        self.http = Http(
+            headers=self.headers(),
+            auth=self.auth(),
+            secrets=[secret for secret in (self.settings.token, self.settings.password) if secret],
+            proxy=self.settings.proxy,
+            ca=self.settings.ca,
+            remaining=setup.remaining,
+        )
+
+    def address(self, site: str) -> str:
+        """The API's address of the *site* people use."""
+        return site if site.endswith(self.api) else site + self.api
+
+    def headers(self) -> dict[str, str]:
+        """What every request carries, the credentials among it."""
+        return {}
+
+    def auth(self) -> Any:
+        """Credentials that are no plain header: (user, password), or an object of requests."""
+        return None
+
+    def url(self, *parts: str) -> str:
+        """The address of *parts* below the API, each of them encoded."""
+        return "/".join([self.base, *map(part, parts)])
+
+    def get(self, *parts: str, **params: Any) -> Any:
+        """The JSON found at *parts*."""
+        given = {name: str(value) for name, value in params.items()}
+        return self.http.call("GET", self.url(*parts), params=given or None).json()
+
+    def send(self, method: str, *parts: str, json: Any, comment: Comment | None = None, **params: str) -> Answer:
+        """Change something; for the author of *comment* where the settings name the tracker's user for them."""
+        headers = self.on_behalf(comment) if comment else None
+        return self.http.call(method, self.url(*parts), json=json, headers=headers, params=params or None)
+
+    def on_behalf(self, comment: Comment) -> dict[str, str]:
+        """The header that makes the request count as that of the commit's author."""
+        return {}
+
+    def user_of(self, comment: Comment) -> str:
+        """The tracker's user for the author of the commit, or an empty string."""
+        authors = {name.casefold(): user for name, user in self.settings.authors.items()}
+        return authors.get(comment.email.casefold()) or authors.get(comment.name.casefold()) or ""
+
+    def looks(self, *proofs: tuple[str, str, Callable[[], bool]]) -> list[Check]:
+        """Run *proofs* of (what holds, what mends it, look) until one shows that the rest makes no sense."""
+        checks = []
+        for what, mend, look in proofs:
+            try:
+                checks.append(Check(look(), what, mend))
+            except (Refused, NoSuchIssue) as error:
+                checks.append(Check(False, f"{what}: {error}", mend))
+            except Retry as error:
+                return [*checks, Check(False, str(error), "check url, token and the network")]
+        return checks
+
+
+@contextmanager
+def known() -> Iterator[None]:
+    """Not found, or gone: the issue is not there for us."""
+    try:
+        yield
+    except Refused as error:
+        if error.status in (404, 410):
+            raise NoSuchIssue from None
+        raise
+
+
+def iso(when: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC, a little earlier: clocks differ."""
+    return datetime.fromtimestamp(max(0.0, when - 300), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def is_before(text: Any, since: float) -> bool:
+    """Whether the tracker's time *text* lies clearly before *since*; an unreadable one does not."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp() < since - 300
+    except ValueError:
+        return False
+
+
+def one_of(wanted: str, offered: dict[str, Any], what: str, setting: str) -> Any:
+    """The one *offered* under the name *wanted*, whatever the case; Refused with what there is."""
+    found = {name.casefold(): value for name, value in offered.items()}
+    if wanted.casefold() not in found:
+        raise Refused(f"there is no {what} '{wanted}' now; there is {', '.join(offered) or 'none'}: set `{setting}`")
+    return found[wanted.casefold()]
+
+
+__all__ = ["PAGE", "PAGES", "NotDone", "WebTracker", "is_before", "iso", "known", "one_of"]

@@ -1,0 +1,83 @@
+"""YouTrack. States change, and work is logged, by commands; they hold nothing of a commit's text."""
+
+from typing import Any, ClassVar
+
+from oberonc.answers import Refused
+from oberonc.broker import Check
+from oberonc.issues.comment import Comment, duration
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import issue_key
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, known
+
+_STATES = {"fixed": "Fixed", "wontfix": "Won't fix", "duplicate": "Duplicate"}
+
+
+class YouTrack(WebTracker):
+    """`tracker = "youtrack"`."""
+
+    kind = "youtrack"
+    api = "/api"
+    flavour = "markdown-visible"
+    numbering = "key"
+    keeps_time = True
+    resolutions = frozenset({"wontfix", "duplicate"})
+    needs: ClassVar[tuple[str, ...]] = ("url", "token", "project")
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.settings.token}", "Accept": "application/json"}
+
+    def is_closed(self, issue: Issue) -> bool:
+        return self._issue(issue).get("resolved") is not None
+
+    def _issue(self, issue: Issue) -> Any:
+        with known():
+            return self.get("issues", issue_key(issue), fields="idReadable,resolved")
+
+    def comment(self, issue: Issue, comment: Comment) -> None:
+        with known():
+            self.send("POST", "issues", issue_key(issue), "comments", json={"text": comment.text}, fields="id")
+
+    def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
+        return self._has(issue, lambda text: mark in text)
+
+    def _has(self, issue: Issue, wanted: Any) -> bool:
+        for page in range(PAGES):
+            window = {"fields": "text", "$skip": page * PAGE, "$top": PAGE}
+            found = self.get("issues", issue_key(issue), "comments", **window)
+            if any(wanted(str(entry.get("text"))) for entry in found):
+                return True
+            if len(found) < PAGE:
+                return False
+        return False
+
+    def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
+        own = self.settings.resolutions.get(resolution) or (self.settings.close if resolution == "fixed" else "")
+        self._set(issue, own or _STATES[resolution], resolved=True)
+
+    def reopen(self, issue: Issue, comment: Comment) -> None:
+        self._set(issue, self.settings.reopen or "Open", resolved=False)
+
+    def _set(self, issue: Issue, state: str, *, resolved: bool) -> None:
+        self._command(issue, state, "")
+        if (self._issue(issue).get("resolved") is not None) != resolved:
+            setting = "close" if resolved else "reopen"
+            raise Refused(f"YouTrack took the command '{state}' and did not {setting} the issue: set `{setting}`")
+
+    def _command(self, issue: Issue, query: str, comment: str) -> None:
+        body = {"query": query, "issues": [{"idReadable": issue_key(issue)}], "silent": not self.settings.notify}
+        with known():
+            self.send("POST", "commands", json=body | ({"comment": comment} if comment else {}))
+
+    def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
+        self._command(issue, f"work {duration(seconds)}", comment.text)
+
+    def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
+        return self._has(issue, lambda text: mark in text and "of work" in text)
+
+    def check(self) -> list[Check]:
+        project = self.settings.project
+        need = f"give the token's user Read Issue, Update Issue and Create Comment in {project}"
+        return self.looks(
+            ("YouTrack answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("users", "me"))),
+            (f"there is a project {project} one may see", need, lambda: bool(self.get("admin", "projects", project))),
+        )
