@@ -65,7 +65,10 @@ def _create(path: Path) -> None:
             raise ConfigError(f"{path}: not a regular file")
     finally:
         os.close(descriptor)
-    sync_folder(path.parent)
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        raise DiskFailed(f"{path.parent}: {error.strerror}") from error
 
 
 def _prepare(con: sqlite3.Connection, path: Path, synchronous: str) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -93,4 +94,6 @@ class Space:
                 os.close(descriptor)
             self._held = True
         except OSError:
-            self._path.unlink(missing_ok=True)  # no room after all, or no fallocate: go without it
+            # No room after all, or a file system without fallocate: go without it.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)

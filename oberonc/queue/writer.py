@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
-from oberonc.errors import DiskFailed, NotAccepted
+from oberonc.errors import BadInput, DiskFailed, NotAccepted
 from oberonc.queue.base import Answer, Queue, StorageFull, Submission
 
 T = TypeVar("T")
@@ -94,11 +94,14 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
+            # From here on nobody can cancel; who did before is not served.
+            wanted = [request for request in batch if request.future.set_running_or_notify_cancel()]
             try:
-                self._perform(batch)
+                if wanted:
+                    self._perform(wanted)
                 self._queue.checkpoint()
             except DiskFailed as error:
-                self._fail(error, batch)
+                self._fail(error, wanted)
                 return
             self.batches += 1
 
@@ -113,10 +116,10 @@ class Writer:
                 if batch and (self._waiting[0].alone or batch[0].alone):
                     break
                 batch.append(self._waiting.popleft())
-                size += batch[-1].size or 0
-            events = [request.size for request in batch if request.size is not None]
-            self._events -= len(events)
-            self._bytes -= sum(events)
+                if batch[-1].size is not None:
+                    size += batch[-1].size
+                    self._events -= 1
+            self._bytes -= size
             return batch
 
     def _perform(self, batch: list[_Request]) -> None:
@@ -125,7 +128,7 @@ class Writer:
             return
         try:
             with self._queue.batch():
-                results = [request.call(self._queue) for request in batch]
+                results = [self._outcome(request) for request in batch]
         except DiskFailed:
             raise
         except StorageFull:
@@ -135,7 +138,17 @@ class Writer:
             self._one_by_one(batch, full=False)
         else:
             for request, result in zip(batch, results, strict=True):
-                request.future.set_result(result)
+                if isinstance(result, BadInput):
+                    request.future.set_exception(result)
+                else:
+                    request.future.set_result(result)
+
+    def _outcome(self, request: _Request) -> Any:
+        """What the request returns, or that it was refused: BadInput has changed nothing, the others go on."""
+        try:
+            return request.call(self._queue)
+        except BadInput as refused:
+            return refused
 
     def _one_by_one(self, batch: list[_Request], *, full: bool) -> None:
         """A whole batch fails together; here each request gets its own commit and its own fault.
