@@ -1,0 +1,89 @@
+"""The documentation tells the truth: commands, settings, exit codes, brokers, transcripts."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from oberonc import config
+from oberonc.cli import COMMANDS
+from tests.project import write_commands
+from tests.support.repo import Repo
+
+TOP = Path(__file__).parents[2]
+DOCS = TOP / "docs"
+
+
+def test_the_page_of_commands_is_the_help_of_the_commands() -> None:
+    assert write_commands.FILE.read_text() == write_commands.text(), "run python -m tests.project.write_commands"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (TOP / "README.md").read_text()
+    for name in COMMANDS:
+        assert f"`{name}`" in readme or f"oberonc {name}" in readme, name
+
+
+@pytest.mark.parametrize("name", [name for name, _ in write_commands.commands() if name != "oberonc"])
+def test_every_command_shows_an_example_in_its_help(name: str) -> None:
+    said = dict(write_commands.commands())[name]
+    assert "Example" in said, f"{name} --help has no example"
+
+
+def test_every_setting_of_the_configuration_is_documented() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    tables = (config._TOP, config._DAEMON, config._SERVICE, dict.fromkeys(config.Limits._fields))
+    for key in (key for table in tables for key in table if key not in ("services", "brokers", "daemon", "limits")):
+        assert f"`{key}`" in page, key
+
+
+def test_every_key_a_repository_may_set_is_documented() -> None:
+    page = (DOCS / "configuration.md").read_text().lower()
+    source = (TOP / "oberonc" / "repository.py").read_text()
+    for key in set(re.findall(r'"(oberonc\.[a-z]+)"', source)):
+        assert f"`{key}`" in page, key
+
+
+def test_every_exit_code_is_in_the_design() -> None:
+    page = (DOCS / "commands.md").read_text()
+    for code in (0, 1, 2, 3, 65, 69, 74, 75, 77, 78, 130):
+        assert f"| {code} |" in page, code
+
+
+def test_every_shipped_broker_is_documented() -> None:
+    page = (DOCS / "brokers.md").read_text()
+    for file in (TOP / "brokers").glob("[a-z]*.py"):
+        assert f"### {file.stem}" in page, file.stem
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [*DOCS.glob("*.md"), *TOP.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    readme, run = (TOP / "README.md").read_text(), (TOP / ".ci" / "run").read_text()
+    for word in ("oberonc demo", "pytest"):
+        assert re.search(rf"(?m)^python3 -m venv .*{word}", readme)
+        assert f"readme_command '{word}'" in run
+
+
+def _console_blocks() -> list[str]:
+    return re.findall(r"```console\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", _console_blocks(), ids=lambda block: str(block).splitlines()[0][2:40])
+def test_the_transcripts_of_the_readme_are_what_happens(block: str, tmp_path: Path, command_on_path: None) -> None:
+    """Lines after `$` are run in one folder; `...` in what they print stands for anything."""
+    folder = tmp_path
+    for step in re.split(r"(?m)^\$ ", block)[1:]:
+        line, _, expected = step.partition("\n")
+        if line.startswith("cd "):
+            folder = folder / shlex.split(line)[1]
+            continue
+        said = Repo(folder).sh(line)
+        if expected:
+            pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*")
+            assert re.fullmatch(pattern, said.strip(), re.DOTALL), f"$ {line}\n{said}"

@@ -1,0 +1,60 @@
+"""What is installed: only `oberonc` is importable, and brokers and hooks travel inside it."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment with the wheel in it; what it depends on is borrowed from this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(TOP)]
+    made = subprocess.run(build, capture_output=True, text=True, check=False)
+    if made.returncode != 0 and "Could not find" in made.stderr:
+        pytest.skip("the package index is not reachable")
+    assert made.returncode == 0, made.stderr
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / "bin" / "python"
+    wheel = next(folder.glob("*.whl"))
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True)
+    here = next(path for path in map(Path, sys.path) if path.name == "site-packages")
+    site = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
+    for name in ("click", "git", "gitdb", "smmap", "requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+        (Path(site.strip()) / name).symlink_to(here / name)
+    return python
+
+
+def _python(python: Path, *args: str) -> str:
+    done = subprocess.run([python, "-I", *args], capture_output=True, text=True, cwd=python.parent, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_only_oberonc_is_importable(installed: Path) -> None:
+    look = "import importlib.util as f; print([n for n in ('brokers', 'hooks', 'tests', 'oberonc') if f.find_spec(n)])"
+    assert _python(installed, "-c", look) == "['oberonc']\n"
+
+
+def test_the_shipped_brokers_and_hooks_are_inside(installed: Path) -> None:
+    assert "issues" in _python(installed, "-m", "oberonc", "brokers")
+    script = "from oberonc import install; print(install.script('post-receive'))"
+    assert "oberonc hook 1." in _python(installed, "-c", script)
+
+
+def test_the_queue_finds_its_schema_and_the_units_are_inside(installed: Path) -> None:
+    look = (
+        "import oberonc.queue, oberonc.daemon, pathlib;"
+        "print(sorted({p.suffix for m in (oberonc.queue, oberonc.daemon)"
+        " for p in pathlib.Path(m.__path__[0]).iterdir() if p.suffix in ('.sql', '.service', '.socket')}))"
+    )
+    assert _python(installed, "-c", look).strip() == "['.service', '.socket', '.sql']"
+
+
+def test_the_version_is_told(installed: Path) -> None:
+    assert _python(installed, "-m", "oberonc", "--version").startswith("oberonc 0.")

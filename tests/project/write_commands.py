@@ -1,0 +1,64 @@
+"""Writes docs/commands.md from the commands' own help: `python -m tests.project.write_commands`."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from oberonc import errors
+from oberonc.cli import group
+
+FILE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+HEAD = """\
+# Commands
+
+Written from the commands' own help by `python -m tests.project.write_commands`; a test holds it to that.
+
+## Exit codes
+
+| code | means |
+|---|---|
+"""
+
+CODES = {
+    0: "Done.",
+    130: "Interrupted.",
+}
+
+
+def exit_codes() -> dict[int, str]:
+    """{code: meaning}, from the classes of `oberonc.errors`."""
+    found = dict(CODES)
+    for thing in vars(errors).values():
+        if inspect.isclass(thing) and issubclass(thing, errors.OberoncError):
+            found[thing.exit_code] = (inspect.getdoc(thing) or "").splitlines()[0]
+    found[3] = "Unexpected: a fault of oberonc; the message names a file with the details."
+    return dict(sorted(found.items()))
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """(full name, help text) of every command and subcommand."""
+    yield from _walk(group, "oberonc", None)
+
+
+def _walk(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent, terminal_width=100)
+    yield name, command.get_help(context)
+    if isinstance(command, click.Group):
+        for sub in command.list_commands(context):
+            found = command.get_command(context, sub)
+            assert found is not None
+            yield from _walk(found, f"{name} {sub}", context)
+
+
+def text() -> str:
+    """The whole page."""
+    rows = "".join(f"| {code} | {meaning} |\n" for code, meaning in exit_codes().items())
+    sections = (f"\n## {name}\n\n```text\n{said}\n```\n" for name, said in commands())
+    return HEAD + rows + "\nIn a hook every one of these is one line on stderr and exit 0.\n" + "".join(sections)
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())
