@@ -31,7 +31,7 @@ class Demo:
     """One demonstration in *folder*; *say* prints a line."""
 
     def __init__(self, folder: Path, say: Say) -> None:
-        self.folder, self._say = folder, say
+        self.folder, self.say = folder, say
         self.home = folder / "home"
         self.home.mkdir()
         (self.home / ".gitconfig").write_text(GITCONFIG)
@@ -43,14 +43,27 @@ class Demo:
 
     def step(self, title: str) -> None:
         """Begin a step."""
-        self._say(f"\n# {title}")
+        self.say(f"\n# {title}")
 
-    def run(self, line: str, folder: str = ".", shown: str | None = None) -> str:
+    def run(self, line: str, folder: str = ".") -> str:
         """Show *line*, run it in *folder* and show what it said; raises Failed when it fails."""
-        self._say(f"$ {shown or line}")
+        self.say(f"$ {line}")
+        done = self._sh(line, folder)
+        for printed in done.stdout.splitlines():
+            self.say(printed.rstrip())
+        if done.returncode != 0:
+            raise Failed(f"the demonstration stopped: '{line}' ended with {done.returncode}")
+        return done.stdout
+
+    def quietly(self, line: str) -> str:
+        """What *line* says, without showing anything; empty when it fails."""
+        done = self._sh(line, ".")
+        return done.stdout if done.returncode == 0 else ""
+
+    def _sh(self, line: str, folder: str) -> subprocess.CompletedProcess[str]:
         oberonc = f'"{sys.executable}" -I -m oberonc'
         script = line.replace("oberonc ", f"{oberonc} ", 1) if line.startswith("oberonc ") else line
-        done = subprocess.run(
+        return subprocess.run(
             ["/bin/sh", "-c", script],
             cwd=self.folder / folder,
             env=self.env,
@@ -61,11 +74,6 @@ class Demo:
             errors="replace",
             check=False,
         )
-        for printed in done.stdout.splitlines():
-            self._say(printed.rstrip())
-        if done.returncode != 0:
-            raise Failed(f"the demonstration stopped: '{line}' ended with {done.returncode}")
-        return done.stdout
 
     def repositories(self) -> None:
         """The server's repository with the hook, and a clone."""

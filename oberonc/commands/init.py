@@ -42,6 +42,7 @@ tracker = "local"
 UNITS = {
     "oberonc.service": "etc/systemd/system/oberonc.service",
     "oberonc.socket": "etc/systemd/system/oberonc.socket",
+    "oberonc-control.socket": "etc/systemd/system/oberonc-control.socket",
     "oberonc-tmpfiles.conf": "etc/tmpfiles.d/oberonc.conf",
     "oberonc-sysusers.conf": "etc/sysusers.d/oberonc.conf",
 }
