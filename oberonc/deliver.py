@@ -3,6 +3,7 @@
 Every decision and outcome goes to the log of runs. The one line that a hook prints is made here.
 """
 
+import contextlib
 from typing import Any, NamedTuple
 
 from oberonc import filters, log
@@ -39,8 +40,8 @@ def here(config: Config, payload: Payload) -> Report:
         from oberonc import local_run  # brokers run: now the cost of loading what runs them is due
 
         results |= local_run.deliver(config, payload, matching)
-    log.write(config, log.record(payload, "here", results))
-    return Report(payload["id"], results, _line(payload, results))
+    line = _line(payload, results)
+    return Report(payload["id"], results, "; ".join(filter(None, (line, _log(config, payload, "here", results)))))
 
 
 def nowhere(config: Config, payload: Payload) -> None:
@@ -49,17 +50,27 @@ def nowhere(config: Config, payload: Payload) -> None:
     log.write(config, log.record(payload, "nowhere", results))
 
 
+def _log(config: Config, payload: Payload, via: str, results: Results) -> str:
+    """Log what was done. Returns what to say where that fails: it was done all the same."""
+    try:
+        log.write(config, log.record(payload, via, results))
+    except OSError as error:
+        return f"cannot write the log in {config.state}: {error.strerror}"
+    return ""
+
+
 def daemon(config: Config, payload: Payload, budget: float) -> Report:
     """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in seconds."""
     from oberonc import client
 
     answer = client.submit(config, payload, budget)
     if answer == "spooled":
-        log.write(config, log.record(payload, "spool", {}))
+        with contextlib.suppress(OSError):  # the state folder may be the daemon's alone; it logs what it takes in
+            log.write(config, log.record(payload, "spool", {}))
     count = payload["commits_total"]
     what = f"{count} commit{'' if count == 1 else 's'}" if count else "the push"
     line = f"{'spooled' if answer == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
-    return Report(payload["id"], {}, line)
+    return Report(payload["id"], {}, "; ".join(filter(None, (line, logged))))
 
 
 def _line(payload: Payload, results: Results) -> str:

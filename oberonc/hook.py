@@ -62,23 +62,25 @@ def run(name: str, args: list[str], stdin: str) -> str:
 
 def _deliver(source: sources.Source, config: Config) -> str:
     outlined = sources.outline(source)
+    if config.delivery == "daemon":
+        # Also what no service wants: the daemon keeps the reasons, and its state folder is not ours to write.
+        return deliver.daemon(config, sources.payload(outlined, source, config), HAND_OFF).line
     if not any(filters.possible(service, outlined) for service in config.services.values()):
         deliver.nowhere(config, sources.with_ids(outlined, source, config))
         return ""
-    payload = sources.payload(outlined, source, config)
-    if config.delivery == "daemon":
-        return deliver.daemon(config, payload, HAND_OFF).line
-    return deliver.here(config, payload).line
+    return deliver.here(config, sources.payload(outlined, source, config)).line
 
 
 def _head_warning(source: sources.Source) -> str:
     repo = source.repo
     branch = next((u["name"] for u in source.updates if u["kind"] == "branch" and not u["deleted"]), None)
-    if not repo.bare or repo.default_exists or branch is None:
+    if branch is None or not repo.bare or repo.default_exists or not repo.publishes(repo.default_ref):
         return ""
+    from shlex import quote  # a branch's name is the pusher's, and somebody will paste this into a shell
+
     return (
-        f"HEAD names {repo.default_ref}, which does not exist, so nothing counts as published;"
-        f" on the server: git symbolic-ref HEAD refs/heads/{branch}"
+        f"HEAD names {repo.default_ref}, which does not exist, so no branch counts as the default;"
+        f" on the server: git symbolic-ref HEAD {quote(f'refs/heads/{branch}')}"
     )
 
 

@@ -1,6 +1,7 @@
 """`oberonc init`: write a configuration to start from; with --system, what a server needs."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -80,7 +81,9 @@ def _system_files(root: Path) -> dict[Path, str]:
     shipped = Path(paths.__file__).parent / "daemon"
     for name, place in UNITS.items():
         if (shipped / name).is_file():
-            files[root / place] = (shipped / name).read_text()
+            # The unit runs this installation, wherever it is.
+            text = (shipped / name).read_text()
+            files[root / place] = text.replace("/usr/bin/env oberonc", f"{sys.executable} -I -m oberonc")
     return files
 
 
