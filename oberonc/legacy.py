@@ -6,6 +6,7 @@ and `urllib.FancyURLopener`. The names exist only inside `names_of_2009`, only i
 
 import ast
 import contextlib
+import functools
 import json
 import sys
 import types
@@ -32,8 +33,12 @@ _GONE = {
 }
 
 
+@functools.cache
 def needs(file: str) -> bool:
-    """Whether the source in *file* uses names of that time; False where it cannot be read or parsed."""
+    """Whether the source in *file* uses names of that time; False where it cannot be read or parsed.
+
+    Asked before every delivery; a process loads a file once, so one answer holds for its life.
+    """
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, ValueError, SyntaxError):
