@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from oberonc import client, git, install, registry, repository, spool
+from oberonc import client, git, install, plan, registry, repository, spool
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.errors import OberoncError
@@ -65,12 +65,11 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 
 def _services(config: Config) -> Iterator[Finding]:
-    from oberonc.commands.brokers import check
-
-    for where, problem in registry.find(config).problems.items():
+    catalogue = registry.find(config)
+    for where, problem in catalogue.problems.items():
         yield Finding(False, problem, f"look at {where}")
     for service in config.services.values():
-        for ok, what, mend in check(config, service):
+        for ok, what, mend in plan.check(config, catalogue, service):
             yield Finding(ok, f"service {service.name}: {what}", mend)
 
 
@@ -84,7 +83,9 @@ def _repository(config: Config) -> Iterator[Finding]:
         return
     for target in layout.targets:
         state = install.state(target)
-        yield Finding(state == "installed", f"hook {target.hook} of {layout.path}: {state}", "oberonc hook install")
+        # Not installed is a choice: a clone of a repository whose server has the hook needs none.
+        broken = state.startswith(("broken", "not run"))
+        yield Finding(not broken, f"hook {target.hook} of {layout.path}: {state}", "oberonc hook install")
     repo = repository.describe(folder, config.publish)
     if repo.refs:
         mend = (

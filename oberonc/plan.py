@@ -1,14 +1,16 @@
-"""What a payload would set off, without setting it off: for `send --dry-run`."""
+"""What would happen, without letting it happen: `send --dry-run`, `brokers test` and `doctor` ask here."""
 
+from pathlib import Path
 from typing import Any
 
-from oberonc import deliver, local_run, registry, runner, secrets
+from oberonc import deliver, local_run, paths, registry, runner, secrets
 from oberonc.config import Config, Service
 from oberonc.errors import OberoncError
-from oberonc.payload import Payload
+from oberonc.payload import Payload, loads
 
-#: Seconds a broker may think about what it would do.
+#: Seconds a broker may think about what it would do, and look at the outside world.
 LIMIT = 30.0
+CHECK_LIMIT = 60.0
 
 
 def plan(config: Config, payload: Payload) -> dict[str, dict[str, Any]]:
@@ -36,3 +38,26 @@ def _ask(config: Config, catalogue: registry.Catalogue, service: Service, payloa
         return [str(answer["error"])]
     said = answer.get("said")
     return [str(line) for line in said] if isinstance(said, list) else []
+
+
+def sample() -> Payload:
+    """The sample payload that is shipped."""
+    file = Path(paths.__file__).parent / "sample.json"
+    return loads(file.read_bytes(), str(file))
+
+
+def check(config: Config, catalogue: registry.Catalogue, service: Service) -> list[tuple[bool, str, str]]:
+    """(holds, what, what mends it) for *service*: its broker, settings and whatever the broker itself checks."""
+    place = catalogue.places.get(service.broker)
+    if place is None:
+        return [(False, local_run.missing(catalogue, service.broker, service.name), "")]
+    try:
+        settings = secrets.resolve(service)
+    except OberoncError as error:
+        return [(False, str(error), "")]
+    asked = runner.request(service, settings, sample(), str(config.state), CHECK_LIMIT)
+    answer = runner.ask(place, {"call": "check", "request": secrets.to_wire(asked)}, CHECK_LIMIT)
+    if "error" in answer:
+        return [(False, str(answer["error"]), "")]
+    ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
+    return [ready, *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"])]

@@ -1,13 +1,20 @@
 """The commands, one file each, and what they share: the session and the one way to print."""
 
 import json
+import sys
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import click
 
 from oberonc import config as configuration
+from oberonc.errors import BadInput
+from oberonc.payload import Payload, loads
 from oberonc.text import visible
+
+#: Bytes that are read from stdin; what is longer is neither message nor payload.
+LONGEST = 64 * 1024 * 1024
 
 
 class Session:
@@ -33,6 +40,15 @@ def show(text: str, *, err: bool = False, nl: bool = True) -> None:
 def show_json(value: Any) -> None:
     """Print *value* for programs: JSON in ASCII, one document."""
     click.echo(json.dumps(value, indent=2))
+
+
+def read_payload(name: str) -> Payload:
+    """The payload in the file *name*, or on stdin for `-`; raises BadInput."""
+    try:
+        raw = sys.stdin.buffer.read(LONGEST) if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read the payload {name}: {error.strerror}") from None
+    return loads(raw, "the payload on stdin" if name == "-" else name)
 
 
 def example(*lines: str) -> str:

@@ -5,12 +5,10 @@ from typing import Any
 
 import click
 
-from oberonc import client, local_run, registry, runner, secrets
-from oberonc.commands import Session, example, pass_session, show, show_json
-from oberonc.commands.send import _file
+from oberonc import client, local_run, plan, registry, runner, secrets
+from oberonc.commands import Session, example, pass_session, read_payload, show, show_json
 from oberonc.config import Config, Service
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
-from oberonc.payload import Payload, loads
 from oberonc.text import nearest
 
 #: Seconds a broker may take to be loaded and looked at.
@@ -150,7 +148,7 @@ def run(
         config = config._replace(directories=(directory.absolute(),))
     place = _place(registry.find(config), name, [])
     service = Service(name=name, broker=name, settings=dict(_setting(item) for item in given), origin="--set")
-    payload = sample() if file is None else loads(*_file(file))
+    payload = plan.sample() if file is None else read_payload(file)
     asked = runner.request(service, secrets.resolve(service), payload, str(config.state), _timeout(place))
     outcome = runner.run(place, asked, asked["timeout"])
     if as_json:
@@ -182,14 +180,6 @@ def _setting(item: str) -> tuple[str, Any]:
         return key, value
 
 
-def sample() -> Payload:
-    """The sample payload that is shipped."""
-    from oberonc import paths
-
-    file = Path(paths.__file__).parent / "sample.json"
-    return loads(file.read_bytes(), str(file))
-
-
 @command.command(epilog=example("oberonc brokers test tracker"))
 @click.argument("service_name", metavar="SERVICE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -200,7 +190,7 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
     if service_name not in config.services:
         near = nearest(service_name, list(config.services))
         raise UsageError(f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them")
-    findings = check(config, config.services[service_name])
+    findings = plan.check(config, registry.find(config), config.services[service_name])
     if as_json:
         show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
     else:
@@ -208,21 +198,3 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
             show(f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}")
     if not all(ok for ok, _, _ in findings):
         raise Failed(f"service '{service_name}' is not ready")
-
-
-def check(config: Config, service: Service) -> list[tuple[bool, str, str]]:
-    """(holds, what, what mends it) for *service*: its broker, settings and whatever the broker itself checks."""
-    catalogue = registry.find(config)
-    place = catalogue.places.get(service.broker)
-    if place is None:
-        return [(False, local_run.missing(catalogue, service.broker, service.name), "")]
-    try:
-        settings = secrets.resolve(service)
-    except OberoncError as error:
-        return [(False, str(error), "")]
-    asked = runner.request(service, settings, sample(), str(config.state), LIMIT * 2)
-    answer = runner.ask(place, {"call": "check", "request": secrets.to_wire(asked)}, LIMIT * 2)
-    if "error" in answer:
-        return [(False, str(answer["error"]), "")]
-    ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
-    return [ready, *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"])]

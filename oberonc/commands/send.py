@@ -1,21 +1,18 @@
 """`oberonc send`: a message, commits or a payload, to the services."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from oberonc import deliver, repository, sources
 from oberonc import payload as payloads
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json
 from oberonc.config import Config
-from oberonc.errors import BadInput, Failed, UsageError
+from oberonc.errors import Failed, UsageError
 
 #: Seconds `send` waits for the daemon; a hook waits less.
 BUDGET = 10.0
-#: Characters of a message that are read; what is longer is no commit message.
-LONGEST = 64 * 1024 * 1024
 
 
 @click.command(
@@ -69,19 +66,11 @@ def command(
 
 def _payload(config: Config, rev: str | None, message: str | None, file: str | None) -> payloads.Payload:
     if file is not None:
-        return payloads.loads(*_file(file))
+        return read_payload(file)
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
         return sources.revisions(repo, rev, config)
     return sources.message(repo, _stdin() if message is None else message, config)
-
-
-def _file(name: str) -> tuple[bytes, str]:
-    try:
-        raw = sys.stdin.buffer.read(LONGEST) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read the payload {name}: {error.strerror}") from None
-    return raw, "the payload on stdin" if name == "-" else name
 
 
 def _stdin() -> str:
