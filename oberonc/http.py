@@ -191,8 +191,7 @@ class AnyAuth(requests.auth.HTTPDigestAuth):
         r.raw.drain_conn()
         again = r.request.copy()
         requests.auth.HTTPBasicAuth(self.username, self.password)(again)
-        answer = r.connection.send(again, **kwargs)
-        return answer
+        return r.connection.send(again, **kwargs)  # type: ignore[no-any-return]
 
 
 class _Watchdog:

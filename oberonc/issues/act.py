@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from oberonc.answers import Forbidden, NotDone, Refused
 from oberonc.errors import Reject, Retry
-from oberonc.issues.comment import FLAVOURS, Comment, Part, duration, make_comment, make_parts, time_parts
+from oberonc.issues.comment import FLAVOURS, Comment, Part, commit_parts, duration, make_comment, make_parts, time_parts
 from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
@@ -31,11 +31,15 @@ _OUTCOMES = ("closed", "reopened", "commented on", "logged time on", "already di
 
 
 class Deed(NamedTuple):
-    """One step of a task: what to say, how to do it, how to see that it was done."""
+    """One step of a task: what to say, what to call it in the note, how to do it, how to see that it was done.
+
+    `do` tells whether there was anything to do.
+    """
 
     step: Step
     comment: Comment
-    do: Callable[[], None]
+    outcome: str
+    do: Callable[[], bool]
     was_done: Callable[[float, str], bool]
 
 
@@ -139,14 +143,14 @@ class Actor:
         if task.issue not in self.closed:
             self._take_time()
             self.closed[task.issue] = self.tracker.is_closed(task.issue)
-        return all(self._deed(deed) for deed in deeds)
+        return all(self._deed(deed, task.issue.shown) for deed in deeds)
 
     def _take_time(self) -> None:
         """End the turn when one more request may not fit into it."""
         if self.remaining() < self.reserve:
             raise _End("the time of this turn is over", after=0.0)
 
-    def _deed(self, deed: Deed) -> bool:
+    def _deed(self, deed: Deed, shown: str) -> bool:
         """Do *deed* once; False when another worker is at it."""
         self._take_time()
         self._keep_pace()
@@ -154,7 +158,7 @@ class Actor:
         if claim.verdict in ("done", "busy"):
             return claim.verdict == "done"
         try:
-            self._once(deed, claim)
+            self._once(deed, shown, claim)
         except (NoSuchIssue, Refused, NotDone):
             self.ledger.release(deed.step)
             raise
@@ -165,9 +169,9 @@ class Actor:
         self.done += 1
         return True
 
-    def _once(self, deed: Deed, claim: Claim) -> None:
-        if claim.verdict == "fresh" or not deed.was_done(claim.begun, claim.mark):
-            deed.do()
+    def _once(self, deed: Deed, shown: str, claim: Claim) -> None:
+        if (claim.verdict == "doubtful" and deed.was_done(claim.begun, claim.mark)) or deed.do():
+            self.report.add(deed.outcome, shown)
 
     def _keep_pace(self) -> None:
         """End the turn when the tracker's published limit on writing is reached."""
@@ -184,7 +188,8 @@ class Actor:
         yield Deed(
             self._step(task, "comment"),
             comment,
-            lambda: self._do(task, "commented on", lambda: tracker.comment(issue, comment)),
+            "commented on",
+            lambda: self._say(task, comment),
             lambda since, mark: tracker.has_comment(issue, mark, since),
         )
         if task.seconds and tracker.keeps_time:
@@ -192,33 +197,48 @@ class Actor:
             yield Deed(
                 self._step(task, "time"),
                 entry,
-                lambda: self._do(task, "logged time on", lambda: tracker.log_time(issue, task.seconds, entry)),
+                "logged time on",
+                lambda: self._log_time(task, entry),
                 lambda since, mark: tracker.has_time(issue, task.seconds, mark, since),
             )
         if task.action != "reference":
-            step = "reopen" if task.action == "reopen" else "close"
-            text = self._comment(task, step, time_parts(task)[1:])
-            yield Deed(self._step(task, step), text, lambda: self._change(task, text), lambda *_: False)
+            yield self._change_of(task)
 
-    def _do(self, task: Task, outcome: str, action: Callable[[], None]) -> None:
-        action()
-        self.report.add(outcome, task.issue.shown)
+    def _say(self, task: Task, comment: Comment) -> bool:
+        self.tracker.comment(task.issue, comment)
+        return True
 
-    def _change(self, task: Task, comment: Comment) -> None:
-        """Close or reopen, unless the issue is in that state already: it is left alone then."""
+    def _log_time(self, task: Task, entry: Comment) -> bool:
+        self.tracker.log_time(task.issue, task.seconds, entry)
+        return True
+
+    def _change_of(self, task: Task) -> Deed:
+        """The step that closes or reopens."""
         close = task.action != "reopen"
-        outcome = "closed" if close else "reopened"
+        name, outcome = ("close", "closed") if close else ("reopen", "reopened")
+        text = self._comment(task, name, commit_parts(task.commit))
+        return Deed(
+            self._step(task, name),
+            text,
+            outcome,
+            lambda: self._change(task, text, close=close),
+            lambda since, mark: self.closed[task.issue] == close,
+        )
+
+    def _change(self, task: Task, comment: Comment, *, close: bool) -> bool:
+        """Close or reopen, unless the issue is in that state already: it is left alone then."""
+        shown = task.issue.shown
         if self.closed[task.issue] == close:
-            if task.issue.shown not in self.report.found.get(outcome, []):
-                self.report.notes.append(f"{task.issue.shown} was {'closed' if close else 'open'} already")
-            return
+            if shown not in self.report.found.get("closed" if close else "reopened", []):
+                self.report.notes.append(f"{shown} was {'closed' if close else 'open'} already")
+            return False
         if close:
             wanted = RESOLUTIONS[task.action]
             self.tracker.close(task.issue, wanted if wanted in self.tracker.resolutions else "fixed", comment)
         else:
             self.tracker.reopen(task.issue, comment)
         self.closed[task.issue] = close
-        self.report.add(outcome, task.issue.shown)
+        return True
 
     def _remark(self, task: Task) -> str:
         """What the tracker cannot do, said in the comment and in the note."""

@@ -82,7 +82,8 @@ class GitLab(WebTracker):
     def _may(self, project: str) -> bool:
         project_path(Issue(project, "1", "#1"))
         rights = self.get("projects", project).get("permissions") or {}
-        levels: list[int] = [(rights.get(name) or {}).get("access_level", 0) for name in ("project_access", "group_access")]
+        names = ("project_access", "group_access")
+        levels = [int((rights.get(name) or {}).get("access_level", 0)) for name in names]
         return max(levels) >= _PLANNER
 
 

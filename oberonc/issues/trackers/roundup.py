@@ -82,7 +82,8 @@ class Roundup(WebTracker):
         return any(mark in self._message(number) for number in newest)
 
     def _message(self, number: int) -> str:
-        content = self.get("data", "msg", str(number))["data"]["attributes"].get("content")
+        # Less verbose, the text is only a link.
+        content = self.get("data", "msg", str(number), **{"@verbose": 3})["data"]["attributes"].get("content")
         return str(content)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:

@@ -1,0 +1,139 @@
+"""What every tracker must make of one push, whatever it is: the worlds the tests share, and the push."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from brokers.issues import Issues
+from oberonc import Retry, Secret
+from tests.support.tracker_relay import Relay
+
+REPOSITORY = "octo/hello"
+
+
+def commit(message: str, number: int = 1, **more: Any) -> dict[str, Any]:
+    """A commit of a payload; its ids and its change come from *number*."""
+    oid = hashlib.sha1(str(number).encode()).hexdigest()
+    return {
+        "node": oid[:12],
+        "raw_node": oid,
+        "author": "Ann Example",
+        "raw_author": "Ann Example <ann@example.org>",
+        "committer": "Ann Example <ann@example.org>",
+        "message": message,
+        "branch": "main",
+        "parents": [],
+        "files": [],
+        "timestamp": "2026-01-01 12:00:00",
+        "utctimestamp": "2026-01-01 10:00:00+00:00",
+        "url": f"https://git.example.org/octo/hello/commit/{oid}",
+        "change": hashlib.sha1(f"change {number}".encode()).hexdigest(),
+    } | more
+
+
+def payload(*commits: dict[str, Any], full_name: str = REPOSITORY, **more: Any) -> dict[str, Any]:
+    """A push of *commits* to the default branch."""
+    update = {"ref": "refs/heads/main", "kind": "branch", "name": "main", "old": "1" * 40, "new": "2" * 40}
+    return {
+        "schema": 1,
+        "id": "0" * 32,
+        "event": "push",
+        "time": "2026-01-01T10:00:00Z",
+        "user": "ann",
+        "canon_url": "https://git.example.org",
+        "repository": {"full_name": full_name, "fork": False, "default_branch": "main"},
+        "updates": [update | {"created": False, "deleted": False, "forced": False, "publish": True}],
+        "commits": list(commits),
+        "merged": [],
+        "published": [entry["raw_node"] for entry in commits],
+        "truncated": False,
+        "commits_total": len(commits),
+        "push_options": [],
+    } | more
+
+
+def broker(settings: dict[str, Any], state: Path) -> Issues:
+    """The issue broker with *settings*, as the runner makes it."""
+    made = Issues()
+    secret = {name: Secret(value) for name, value in settings.items() if name in ("token", "password")}
+    made.bind("tracker", settings | secret, state)
+    return made
+
+
+def work_off(settings: dict[str, Any], state: Path, pushed: dict[str, Any], turns: int = 30) -> tuple[str, list[Retry]]:
+    """Run the delivery until it ends, as the queue does: its note, and the retries on the way."""
+    retries: list[Retry] = []
+    while True:
+        try:
+            return broker(settings, state).handle(pushed), retries
+        except Retry as retry:
+            retries.append(retry)
+            if len(retries) >= turns:
+                raise
+
+
+class World(ABC):
+    """A running tracker with a project in it, behind a relay."""
+
+    #: What it can do, so that the tests ask for no more.
+    reopens = True
+    keeps_time = True
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The settings of a service on it."""
+
+    @abstractmethod
+    def new(self, *, closed: bool = False) -> str:
+        """Open an issue (and close it again); how a commit message writes it."""
+
+    @abstractmethod
+    def comments(self, written: str) -> list[str]:
+        """The comments on the issue, oldest first; state changes without a text are none."""
+
+    @abstractmethod
+    def is_closed(self, written: str) -> bool:
+        """Whether the issue is closed, asked of the tracker itself."""
+
+    def seconds(self, written: str) -> int:
+        """The time logged on the issue."""
+        return 0
+
+    def reopen_by_hand(self, written: str) -> None:
+        """What a person does."""
+        raise NotImplementedError
+
+
+class Push:
+    """One push that asks for everything, and what it must have done."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.fixed, self.named, self.first, self.second = (world.new() for _ in range(4))
+        self.reopened = world.new(closed=True) if world.reopens else ""
+        reopens = f"Reopens {self.reopened}." if world.reopens else ""
+        message = (
+            f"great, all done, fixes {self.fixed}\n\n{reopens}\nneeds more work, references {self.named} @1h30\n"
+            f"Closes {self.first} and {self.second}"
+        )
+        self.payload = payload(commit(message, number))
+        self.node = self.payload["commits"][0]["node"]
+
+    def everything(self) -> list[str]:
+        return [issue for issue in (self.fixed, self.named, self.first, self.second, self.reopened) if issue]
+
+    def assert_done(self) -> None:
+        """Exactly what the push asked for, each once."""
+        world = self.world
+        closed = {issue: world.is_closed(issue) for issue in self.everything()}
+        assert closed == {issue: issue in (self.fixed, self.first, self.second) for issue in self.everything()}
+        for issue in self.everything():
+            said = [text for text in world.comments(issue) if self.node in text and "of work, told by" not in text]
+            assert len(said) == 1, (issue, said)
+        if world.keeps_time:
+            assert world.seconds(self.named) == 5400
