@@ -44,10 +44,10 @@ def here(config: Config, payload: Payload) -> Report:
     return Report(payload["id"], results, "; ".join(filter(None, (line, _log(config, payload, "here", results)))))
 
 
-def nowhere(config: Config, payload: Payload) -> None:
-    """Log why no service gets *payload*, whose commits were not read."""
+def nowhere(config: Config, payload: Payload) -> str:
+    """Log why no service gets *payload*, whose commits were not read; returns what to say of it."""
     results = {name: {"why": choice.reason} for name, choice in decide(config, payload).items()}
-    log.write(config, log.record(payload, "nowhere", results))
+    return _log(config, payload, "nowhere", results)
 
 
 def _log(config: Config, payload: Payload, via: str, results: Results) -> str:
@@ -70,7 +70,7 @@ def daemon(config: Config, payload: Payload, budget: float) -> Report:
     count = payload["commits_total"]
     what = f"{count} commit{'' if count == 1 else 's'}" if count else "the push"
     line = f"{'spooled' if answer == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
-    return Report(payload["id"], {}, "; ".join(filter(None, (line, logged))))
+    return Report(payload["id"], {}, line)
 
 
 def _line(payload: Payload, results: Results) -> str:

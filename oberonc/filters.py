@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/?|\*|\?)", pattern)
+    parts = re.split(r"((?:^|(?<=/))\*\*/|\*\*|\*|\?)", pattern)
     wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL)
 

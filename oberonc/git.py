@@ -4,10 +4,13 @@ Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores
 (3.2.1 compares ten bytes with nine). Nothing here imports more than a hook can afford.
 """
 
+import codecs
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import IO, NamedTuple
 
 from oberonc.errors import BadInput, ConfigError
@@ -36,7 +39,7 @@ class Commit(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """A ref as it stands; *commit* is what it peels to, empty where that is no commit."""
+    """A ref as it stands; *commit* is empty where git would have to peel more than once, or finds none."""
 
     name: str
     oid: str
@@ -47,8 +50,8 @@ class Ref(NamedTuple):
 def environment() -> dict[str, str]:
     """The environment of every git child, and of every broker."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    kept.setdefault("PATH", os.defpath)
     return kept | {
+        "PATH": kept.get("PATH") or os.defpath,
         "LC_ALL": "C.UTF-8",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
@@ -69,10 +72,9 @@ class Git:
         self.git_dir = str(Path(git_dir).absolute())
         self._head = ["git", f"--git-dir={self.git_dir}", "-c", "core.fsmonitor=false"]
 
-    def open(self, *args: str, lines: Iterable[str] = ()) -> subprocess.Popen[bytes]:
-        """Start git; *lines* are written to its stdin, which every command used here reads to the end first."""
+    def _start(self, args: tuple[str, ...]) -> subprocess.Popen[bytes]:
         try:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 [*self._head, *args],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -83,46 +85,55 @@ class Git:
         except FileNotFoundError as error:
             missing = self.git_dir if error.filename == self.git_dir else "git (it is not on PATH)"
             raise ConfigError(f"cannot find {missing}") from None
-        assert child.stdin is not None
-        try:
-            with child.stdin as stdin:
-                stdin.write("".join(f"{line}\n" for line in lines).encode())
-        except BrokenPipeError:
-            pass  # git ended early; `close` says why
-        return child
 
-    def close(self, child: subprocess.Popen[bytes], ok: tuple[int, ...] = (0,)) -> int:
-        """Wait for *child*; raises BadInput with git's own first line unless it ended with a code in *ok*."""
-        assert child.stdout is not None and child.stderr is not None
-        with child.stdout, child.stderr:
-            said = child.stderr.read(4096).decode("utf-8", "replace")
-        code = child.wait()
+    def _check(self, code: int, said: bytes, ok: tuple[int, ...]) -> None:
+        """Raise BadInput with git's own first line unless it ended with a code in *ok*."""
         if code not in ok:
-            raise BadInput(f"git in {self.git_dir}: {one_line(said.removeprefix('fatal: ') or f'ended with {code}')}")
-        return code
+            why = said.decode("utf-8", "replace").removeprefix("fatal: ") or f"ended with {code}"
+            raise BadInput(f"git in {self.git_dir}: {one_line(why)}")
 
     def read(self, *args: str, lines: Iterable[str] = (), ok: tuple[int, ...] = (0,)) -> str:
         """Everything git prints, as text."""
-        child = self.open(*args, lines=lines)
-        assert child.stdout is not None
-        said = child.stdout.read()
-        self.close(child, ok)
-        return said.decode("utf-8", "replace")
+        child = self._start(args)
+        out, said = child.communicate(_lines(lines))
+        self._check(child.returncode, said, ok)
+        return out.decode("utf-8", "replace")
+
+    @contextmanager
+    def _stream(self, *args: str, lines: Iterable[str]) -> Iterator[IO[bytes]]:
+        """What git prints, while it prints. *args* name a command that reads all of *lines* first."""
+        child = self._start(args)
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        # Drained beside: a git that warns about each of a thousand broken refs must not wait for us.
+        said: list[bytes] = []
+        drain = Thread(target=_drain, args=(child.stderr, said), daemon=True)
+        drain.start()
+        try:
+            with suppress(BrokenPipeError), child.stdin as stdin:  # git ended early; `_check` says why
+                stdin.write(_lines(lines))
+            with child.stdout as stdout:
+                yield stdout
+        finally:
+            code = child.wait()
+            drain.join()
+        self._check(code, said[0], (0,))
 
     def config(self) -> dict[str, list[str]]:
         """The effective git config: {key: values in order}; section and variable in lower case."""
         found: dict[str, list[str]] = {}
         for entry in self.read("config", "--list", "-z").split("\0"):
-            key, _, value = entry.partition("\n")
+            key, given, value = entry.partition("\n")
             if key:
-                found.setdefault(key, []).append(value)
+                # A variable without "=" is git's short way to say true.
+                found.setdefault(key, []).append(value if given else "true")
         return found
 
     def refs(self) -> dict[str, Ref]:
         """Branches and tags by full name."""
+        # split("\n"): a ref's name may hold what else ends a line for str.splitlines, U+2028 among it.
         fmt = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(HEAD)"
         found = {}
-        for line in self.read("for-each-ref", f"--format={fmt}", "refs/heads", "refs/tags").splitlines():
+        for line in self.read("for-each-ref", f"--format={fmt}", "refs/heads", "refs/tags").split("\n")[:-1]:
             name, oid, kind, peeled, peeled_kind, head = line.split("\0")
             commit = oid if kind == "commit" else peeled if peeled_kind == "commit" else ""
             found[name] = Ref(name, oid, commit, head == "*")
@@ -134,40 +145,55 @@ class Git:
 
     def peel(self, rev: str) -> str:
         """The commit *rev* stands for, or an empty string."""
-        return self.read(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128)
-        ).strip()
+        said = self.read("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128))
+        oid = said.strip()
+        return oid if oid.isalnum() else ""  # "^main" is no commit, it excludes one
+
+    def peel_all(self, oids: Iterable[str]) -> dict[str, str]:
+        """{oid: the commit it stands for}, by one child; what stands for no commit is left out."""
+        asked = list(oids)
+        lines = [f"{oid}^{{commit}}" for oid in asked]
+        said = self.read("cat-file", "--batch-check=%(objectname)", lines=lines).splitlines() if asked else []
+        return {oid: commit for oid, commit in zip(asked, said, strict=True) if commit.isalnum()}
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether *old* is *new* or one of its ancestors; a missing object is not."""
-        child = self.open("merge-base", "--is-ancestor", old, new)
-        return self.close(child, ok=(0, 1, 128)) == 0
+        child = self._start(("merge-base", "--is-ancestor", old, new))
+        child.communicate()
+        return child.returncode == 0
 
     def rev_list(self, wanted: Iterable[str], known: Iterable[str], cap: int) -> tuple[dict[str, list[str]], int]:
         """Commits reachable from *wanted* and not from *known*: the newest *cap* with their parents, and how many
         there are in all. Children come before their parents."""
         lines = [*wanted, *(f"^{oid}" for oid in known)]
-        child = self.open("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin", lines=lines)
-        assert child.stdout is not None
         graph = {}
-        for raw in child.stdout:
-            oid, *parents = raw.decode().split()
-            graph[oid] = parents
-            if len(graph) >= cap:
-                break
-        total = len(graph) + _count_lines(child.stdout)
-        self.close(child)
+        with self._stream("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin", lines=lines) as out:
+            for raw in out:
+                oid, *parents = raw.decode().split()
+                graph[oid] = parents
+                if len(graph) >= cap:
+                    break
+            total = len(graph) + _count_lines(out)
         return graph, total
 
     def log(self, oids: Iterable[str], message_cap: int, files_cap: int) -> Iterator[Commit]:
         """The commits *oids*, in that order, from one `git log`; memory holds one at a time."""
-        child = self.open(*_LOG, lines=oids)
-        assert child.stdout is not None
-        yield from _commits(_Tokens(child.stdout, message_cap + 1), message_cap, files_cap)
-        self.close(child)
+        with self._stream(*_LOG, lines=oids) as out:
+            yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
 
 
-#: Options that undo what a user's own git configuration could add to the output.
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _drain(stream: IO[bytes], said: list[bytes]) -> None:
+    with stream:
+        said.append(stream.read(4096))
+        while stream.read(_CHUNK):
+            pass
+
+
+#: Options that undo what git configuration could add to the output, take from it, or run.
 _LOG = (
     "log",
     "-z",
@@ -178,9 +204,15 @@ _LOG = (
     "--no-show-signature",
     "--no-color",
     "--no-notes",
+    "--no-decorate",
+    "--no-mailmap",
+    "--root",
     "--name-status",
+    "--no-ext-diff",
     "--no-renames",
     "--no-relative",
+    "--ignore-submodules=none",
+    "-O/dev/null",
     "--diff-merges=off",
     "--format=tformat:%H%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B",
 )
@@ -242,17 +274,17 @@ def _commit(oid: bytes, fields: list[bytes], files: list[tuple[str, str]], cap: 
         committer=c_name,
         committer_email=c_mail,
         committer_date=_date(c_when),
-        message=_cut(raw, cap),
+        message=cut(raw, cap),
         files=files,
         cut=files_cut or len(raw) > cap,
     )
 
 
-def _cut(raw: bytes, cap: int) -> str:
+def cut(raw: bytes, cap: int) -> str:
+    """The first *cap* bytes as text; half a character at the cut is dropped, not shown as a fault of the commit."""
     if len(raw) <= cap:
         return raw.decode("utf-8", "replace")
-    # Cutting bytes may halve a character; the half is dropped, not shown as a fault of the commit.
-    return raw[:cap].decode("utf-8", "replace").rstrip("\ufffd")
+    return codecs.getincrementaldecoder("utf-8")("replace").decode(raw[:cap])
 
 
 def _date(raw: str) -> tuple[int, str]:

@@ -66,8 +66,7 @@ def _deliver(source: sources.Source, config: Config) -> str:
         # Also what no service wants: the daemon keeps the reasons, and its state folder is not ours to write.
         return deliver.daemon(config, sources.payload(outlined, source, config), HAND_OFF).line
     if not any(filters.possible(service, outlined) for service in config.services.values()):
-        deliver.nowhere(config, sources.with_ids(outlined, source, config))
-        return ""
+        return deliver.nowhere(config, sources.with_ids(outlined, source, config))
     return deliver.here(config, sources.payload(outlined, source, config)).line
 
 

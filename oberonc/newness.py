@@ -51,7 +51,7 @@ def news(repo: Repository, updates: list[Update], cap: int) -> News:
     pushed = {u["ref"] for u in updates}
     tips = _tips(repo, updates)
     olds = {u["old"] for u in updates if not u["created"] and u["kind"] != "other"}
-    known = olds | {ref.commit for ref in repo.refs.values() if ref.name not in pushed and ref.commit}
+    known = olds | {ref.commit or ref.oid for ref in repo.refs.values() if ref.name not in pushed}
     graph, total = repo.git.rev_list(tips.values(), sorted(known), cap) if tips else ({}, 0)
     published, cut = _published(repo, updates, tips, graph, cap)
     merged = [oid for oid in published if oid not in graph]
@@ -70,16 +70,11 @@ def news(repo: Repository, updates: list[Update], cap: int) -> News:
 
 def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
     """{ref: the commit it now stands for}; refs that stand for no commit are left out."""
-    found = {}
-    for u in updates:
-        if u["deleted"] or u["kind"] == "other":
-            continue
-        ref = repo.refs.get(u["ref"])
-        # The ref may have moved again since; what was pushed is what counts.
-        commit = ref.commit if ref is not None and ref.oid == u["new"] else repo.git.peel(u["new"])
-        if commit:
-            found[u["ref"]] = commit
-    return found
+    standing = {ref.oid: ref.commit for ref in repo.refs.values() if ref.commit}
+    asked = {u["ref"]: u["new"] for u in updates if not u["deleted"] and u["kind"] != "other"}
+    # A ref may have moved again since; what was pushed is what counts.
+    standing |= repo.git.peel_all({oid for oid in asked.values() if oid not in standing})
+    return {ref: standing[oid] for ref, oid in asked.items() if oid in standing}
 
 
 def _published(
@@ -92,7 +87,7 @@ def _published(
         return {}, False
     pushed = {u["ref"] for u in moved}
     old = {u["old"] for u in moved if not u["created"]}
-    old |= {r.commit for r in repo.refs.values() if r.commit and r.name not in pushed and repo.publishes(r.name)}
+    old |= {r.commit or r.oid for r in repo.refs.values() if r.name not in pushed and repo.publishes(r.name)}
     seen, edge = _walk(new, graph)
     if edge <= old:
         return {oid: graph[oid] for oid in graph if oid in seen}, False
@@ -138,7 +133,7 @@ def _set_forced(repo: Repository, updates: list[Update], graph: Graph) -> None:
             continue
         if u["kind"] == "branch" and u["old"] in parents and u["old"] in _walk([u["new"]], graph)[1]:
             continue
-        u["forced"] = u["kind"] != "branch" or not repo.git.is_ancestor(u["old"], u["new"])
+        u["forced"] = u["kind"] == "tag" or not repo.git.is_ancestor(u["old"], u["new"])
 
 
 def _set_first(repo: Repository, updates: list[Update]) -> None:

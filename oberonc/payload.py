@@ -13,7 +13,7 @@ from typing import Any
 
 from oberonc.config import Limits
 from oberonc.errors import BadInput
-from oberonc.git import Commit
+from oberonc.git import Commit, cut
 from oberonc.text import one_line
 
 Payload = dict[str, Any]
@@ -82,30 +82,39 @@ def message_entry(message: str, raw_author: str, branch: str | None, limits: Lim
     """The entry of a commit message that came without a commit: its ids are the null oid."""
     name, _, mail = raw_author.removesuffix(">").partition(" <")
     raw = message.encode("utf-8", "replace")
-    text = raw[: limits.message].decode("utf-8", "ignore")
+    text = cut(raw, limits.message)
     date = (int(time.time()), "+0000")
     commit = Commit("0" * 40, [], name, mail, date, name, mail, date, text, [], len(raw) > limits.message)
     return commit_entry(commit, branch, "") | {"change": hashlib.sha256(os.urandom(32)).hexdigest()[:40]}
 
 
 def fit(payload: Payload, limits: Limits) -> Payload:
-    """*payload* cut to `limits.bytes` of JSON: file lists go first, oldest commits next; flagged, never silent."""
+    """*payload* cut to `limits.bytes` of JSON; flagged, never silent.
+
+    File lists go first, oldest commits next, then updates that no publish ref needs, then push options.
+    """
     size = len(dumps(payload))
-    entries = [*payload["merged"], *payload["commits"]]
-    for entry in entries:
+    for entry in [*payload["merged"], *payload["commits"]]:
         if size <= limits.bytes:
             return payload
-        size -= len(dumps(entry["files"])) - 2
-        if entry["files"]:
-            entry["files"], entry["truncated"], payload["truncated"] = [], True, True
-            size += len(', "truncated": true')
-    for name in ("merged", "commits"):
+        size -= _drop_files(entry)
+    for name, index in (("merged", 0), ("commits", 0), ("updates", -1), ("push_options", -1)):
         while payload[name] and size > limits.bytes:
-            size -= len(dumps(payload[name].pop(0))) + 2
-            payload["truncated"] = True
+            size -= len(dumps(payload[name].pop(index)))
+            size -= bool(payload[name])  # the comma
+    payload["truncated"] = True
     kept = {entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]}
     payload["published"] = [oid for oid in payload["published"] if oid in kept]
     return payload
+
+
+def _drop_files(entry: Payload) -> int:
+    """Empty the file list of *entry*; returns the bytes that saves."""
+    if not entry["files"]:
+        return 0
+    before = len(dumps(entry))
+    entry["files"], entry["truncated"] = [], True
+    return before - len(dumps(entry))
 
 
 def dumps(payload: Any) -> bytes:
@@ -117,6 +126,7 @@ def loads(raw: bytes, where: str) -> Payload:
     """A payload from outside, checked. Raises BadInput naming *where* and the first thing that is wrong."""
     try:
         value = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be stored nowhere
     except RecursionError:
         raise BadInput(f"{where} is nested too deep to be a payload") from None
     except ValueError as error:
@@ -194,19 +204,38 @@ def check(value: Any) -> str:
     full_name = value["repository"].get("full_name")
     if not isinstance(full_name, str) or not full_name:
         return "'repository.full_name' is missing"
+    if not _are_texts(value["repository"].get("services", [])):
+        return "'repository.services' is not a list of texts"
     return _lists(value)
 
 
 def _lists(value: Payload) -> str:
     for name, keys in (("commits", _COMMIT), ("merged", _COMMIT), ("updates", _UPDATE)):
         for index, entry in enumerate(value[name]):
-            fault = _keys(entry, keys, f"{name}[{index}].") if isinstance(entry, dict) else "an entry is not an object"
+            fault = _entry(entry, keys, f"{name}[{index}].")
             if fault:
                 return fault
     for name in ("published", "push_options"):
-        if not all(isinstance(item, str) for item in value[name]):
+        if not _are_texts(value[name]):
             return f"'{name}' holds something that is not text"
     return ""
+
+
+def _entry(entry: Any, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
+    if not isinstance(entry, dict):
+        return f"'{prefix[:-1]}' is not an object"
+    fault = _keys(entry, keys, prefix)
+    if fault or keys is not _COMMIT:
+        return fault
+    if not _are_texts(entry["parents"]):
+        return f"'{prefix}parents' holds something that is not text"
+    if not all(isinstance(file, dict) and isinstance(file.get("file"), str) for file in entry["files"]):
+        return f"'{prefix}files' holds something that is no object with a 'file'"
+    return ""
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _keys(value: Payload, keys: dict[str, tuple[type, ...]], prefix: str) -> str:

@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 from oberonc import git
 from oberonc.errors import BadInput, ConfigError
 from oberonc.filters import matches
+from oberonc.text import clean
 
 #: A name is data, and a lane's key: no control characters, at most this long.
 LONGEST_NAME = 512
+#: What git takes for a boolean.
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
 
 
 class Repository(NamedTuple):
@@ -75,7 +79,7 @@ def find_git_dir(folder: str | Path = ".") -> str:
                 f" git config --global --add safe.directory {Path(folder).resolve()}"
             )
         raise BadInput(f"{Path(folder).absolute()} is not in a git repository")
-    return os.fsdecode(done.stdout).rstrip("\n")
+    return os.fsdecode(done.stdout).removesuffix("\n")
 
 
 def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
@@ -84,7 +88,7 @@ def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
     settings = door.config()
     refs = door.refs()
     common = _common_dir(door.git_dir)
-    bare = settings.get("core.bare", ["false"])[-1] == "true"
+    bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
     default = _default_ref(settings, refs, git.Git(common), bare)
     url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
@@ -100,7 +104,7 @@ def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
         default_exists=default in refs,
         publish=_publish(settings.get("oberonc.publish") or list(publish), default),
         services=tuple(wanted) if wanted is not None else None,
-        enabled=_last(settings, "oberonc.enabled").lower() not in ("false", "no", "off", "0"),
+        enabled=_last(settings, "oberonc.enabled").lower() not in _FALSE,
         canon_url=base,
         link=f"{base}/{full_name}{slash}{{oid}}" if base else "",
         refs=refs,
@@ -132,7 +136,7 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
         _folder_name(settings, common, bare),
     )
     for name in said:
-        name = name.strip().strip("/").removesuffix(".git")
+        name = clean(name).strip().strip("/").removesuffix(".git")
         if name and len(name) <= LONGEST_NAME and name.isprintable():
             return name
     return "repository"
@@ -175,7 +179,7 @@ def pusher() -> str | None:
     """Who pushed, as the server in front of git knows them; else the system's user."""
     for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "REMOTE_USER"):
         if os.environ.get(name):
-            return os.environ[name]
+            return clean(os.environ[name])
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -5,6 +5,7 @@ by nobody: git ran a hook for something that is no change of a branch or tag).
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from oberonc.git import null_oid
 from oberonc.newness import Update
 from oberonc.payload import SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
 from oberonc.repository import Repository
-from oberonc.text import one_line
+from oberonc.text import clean, one_line
 
 
 class Source(NamedTuple):
@@ -54,7 +55,7 @@ def _push_options() -> list[str]:
     count = os.environ.get("GIT_PUSH_OPTION_COUNT", "0")
     if not count.isdigit() or len(count) > 4:
         return []
-    return [os.environ.get(f"GIT_PUSH_OPTION_{index}", "") for index in range(int(count))]
+    return [clean(os.environ.get(f"GIT_PUSH_OPTION_{index}", "")) for index in range(int(count))]
 
 
 def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
@@ -214,7 +215,7 @@ def _reached(repo: Repository, oids: list[str]) -> list[str]:
     tips = [ref.commit for ref in repo.refs.values() if ref.commit and repo.publishes(ref.name)]
     if not tips or not oids:
         return []
-    outside, _ = repo.git.rev_list(oids, tips, len(oids) * 2 + 1024)
+    outside, _ = repo.git.rev_list(oids, tips, sys.maxsize)
     return [oid for oid in oids if oid not in outside]
 
 

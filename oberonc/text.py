@@ -26,6 +26,11 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
 
 
+def clean(text: str) -> str:
+    """*text* as the system gave it, with U+FFFD for bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """*text* as one visible line of at most *limit* characters."""
     line = visible(" ".join(text[: limit * 4].split()))
