@@ -19,7 +19,7 @@ __all__ = ["DEFAULT", "Note", "Reference", "Scan", "Words", "find_references", "
 
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
 #: What a near miss in dead text looks like.
-_HASH: Final = re.compile(r"(?:\w+[^\S\n]{1,3})?#[1-9][0-9]{0,9}(?!\w)")
+_HASH: Final = re.compile(r"#[1-9][0-9]{0,9}(?!\w)")
 
 
 class Scan(NamedTuple):
@@ -76,7 +76,7 @@ def _read(text: str, known: Tables, cut: bool) -> Scan:
         paragraph = Paragraph(text, masked.live, begin, end, known, titles)
         paragraph.read(room)
         smart, remarks = smart_commands(masked.live, paragraph.references, known)
-        result.references.extend(smart)
+        result.references.extend(smart[:room])
         result.warnings.extend(paragraph.warnings + remarks)
         result.near_misses.extend(paragraph.near_misses)
         steps += paragraph.tokens.steps
@@ -95,11 +95,21 @@ def _paragraphs(live: str) -> list[tuple[int, int]]:
 
 def _dead_references(text: str, spans: list[Span]) -> list[Note]:
     """What would have been a reference if it were not dead."""
-    return [
-        Note(match.start(), match.end(), f"'{' '.join(match[0].split())}' is dead: {span.why}")
-        for span in spans
-        for match in _HASH.finditer(text, span.start, span.end)
-    ]
+    notes = []
+    for span in spans:
+        for match in _HASH.finditer(text, span.start, span.end):
+            start = _word_before(text, max(span.start, match.start() - 20), match.start())
+            written = " ".join(text[start : match.end()].split())
+            notes.append(Note(start, match.end(), f"'{written}' is dead: {span.why}"))
+    return notes
+
+
+def _word_before(text: str, begin: int, place: int) -> int:
+    """The start of the word that stands, after one blank, before *place*; *place* when there is none."""
+    start = place - 1
+    while start > begin and text[start - 1].isalpha():
+        start -= 1
+    return start if start >= begin and text[place - 1] in " \n" and start < place - 1 else place
 
 
 def _without_contradictions(references: list[Reference]) -> tuple[list[Reference], list[Note]]:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from typing import Final, NamedTuple
 
 from oberonc.issues.addresses import Address, read_address
-from oberonc.issues.tokens import BLANK, DEAD, HASH, URL, WORD, Tokens
+from oberonc.issues.tokens import BLANK, DEAD, HASH, NEWLINE, OTHER, URL, WORD, Tokens
 from oberonc.issues.vocabulary import Tables, fold
 
 #: The most digits a number may have: everything longer is no issue's, and never handed to `int`.
@@ -255,26 +255,26 @@ def _addressed(item: Item, address: Address) -> Item:
 
 def _links(tokens: Tokens) -> dict[int, tuple[int, int]]:
     """For each `[` of a Markdown link to an address: the tokens of the address and of the last bracket."""
-    opened: list[int] = []
     links: dict[int, tuple[int, int]] = {}
+    closed = _pairs(tokens, "(", ")")
+    for start, end in _pairs(tokens, "[", "]").items():
+        url = end + 3 if tokens.kind(end + 3) == URL else end + 4
+        if tokens.text(end + 1) == "(" and tokens.kind(url) == URL and end + 1 in closed:
+            links[start] = (url, closed[end + 1])
+    return links
+
+
+def _pairs(tokens: Tokens, opening: str, closing: str) -> dict[int, int]:
+    """The token that closes each opening bracket, on the same line."""
+    opened: list[int] = []
+    pairs: dict[int, int] = {}
     for index, kind in enumerate(tokens.kinds):
-        char = tokens.text(index) if kind not in (WORD, BLANK) else ""
-        if char == "[":
+        char = tokens.text(index) if kind in (OTHER, NEWLINE) else ""
+        if char == opening:
             opened.append(index)
-        elif char == "]" and opened:
-            start = opened.pop()
-            url = index + 3 if tokens.kind(index + 3) == URL else index + 4
-            if tokens.text(index + 1) == "(" and tokens.kind(url) == URL:
-                links[start] = (url, 0)
-    return {start: (url, close) for start, (url, _) in links.items() if (close := _link_end(tokens, url))}
-
-
-def _link_end(tokens: Tokens, url: int) -> int:
-    """The `)` that closes the link whose address is at *url*; 0 when there is none on its line."""
-    place, depth = url + 1, 0
-    while place < tokens.count and tokens.text(place) != "\n" and depth >= 0:
-        char = tokens.text(place)
-        depth += (char == "(") - (char == ")")
-        place += 1
-        tokens.steps += 1
-    return place - 1 if depth < 0 else 0
+        elif char == closing and opened:
+            pairs[opened.pop()] = index
+        elif char == "\n":
+            opened.clear()
+    tokens.steps += tokens.count
+    return pairs

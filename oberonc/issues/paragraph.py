@@ -75,6 +75,7 @@ _PLURAL: Final = word_set("are were remain need stay have")
 _SPENT: Final = frozenset({"spent", "took"})
 _RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
+_COLOUR: Final = "a colour"
 _SPACE: Final = (BLANK, NEWLINE)
 
 
@@ -306,7 +307,7 @@ class Paragraph:
         other = self.tokens.phrase(gap.place, self.tables.others) if gap and not gap.bullet else None
         if other:
             return f"'{other[0]}' makes it something else than an issue"
-        return "a colour" if self._is_colour(item) else ""
+        return _COLOUR if self._is_colour(item) else ""
 
     def _is_colour(self, item: Item) -> bool:
         if len(item.issue or "") not in _COLOUR_DIGITS or item.end - item.start != len(item.issue or "") + 1:
@@ -314,8 +315,12 @@ class Paragraph:
         gap = self.tokens.gap(item.first)
         if gap and self.tokens.is_word(gap.place, self.tables.colours):
             return True
+        if len(item.issue or "") < 6:
+            return False
+        if self.near_misses and self.near_misses[-1].text == _COLOUR and item.start - self.near_misses[-1].end < 12:
+            return True  # from one colour to another
         words = self.tokens.clause(item.first, crossing=False)[:4]
-        return len(item.issue or "") >= 6 and not self.tables.colours.isdisjoint(words)
+        return not self.tables.colours.isdisjoint(words)
 
     # Writing down
 

@@ -13,6 +13,8 @@ from oberonc.issues.vocabulary import Tables, fold
 _COMMAND: Final = re.compile(r"(?<!\S)#([^\W\d_][\w-]*)")
 _BETWEEN: Final = re.compile(r"[\s,;&]*")
 _COMMANDS: Final = ("comment", "time", "assign")
+#: Commands that one line may have.
+_MOST: Final = 10
 
 
 class Command(NamedTuple):
@@ -31,7 +33,7 @@ def smart_commands(live: str, references: list[Reference], tables: Tables) -> tu
     found: list[Reference] = []
     warnings: list[Note] = []
     for line in _by_line(live, references):
-        if line[-1].key or any(reference.key for reference in line):
+        if any(reference.key for reference in line):
             line, remarks = _read_line(live, line, tables)
             warnings += remarks
         found += line
@@ -61,7 +63,7 @@ def _read_line(live: str, line: list[Reference], tables: Tables) -> tuple[list[R
     texts = [_text(live, command, commands[n + 1 :], end) for n, command in enumerate(commands)]
     found: list[Reference] = []
     for reference in line:
-        if reference in group:
+        if group and group[-1].start <= reference.start <= group[0].start and reference.key:
             found += _acts(reference, commands, texts)
         else:
             found.append(reference)
@@ -76,6 +78,8 @@ def _commands(live: str, begin: int, end: int, tables: Tables) -> tuple[list[Com
         known = _resolve(name, tables)
         if isinstance(known, str):
             warnings.append(Note(match.start(), match.end(), known))
+        elif len(commands) == _MOST:
+            warnings.append(Note(match.start(), match.end(), f"only the first {_MOST} commands of a line count"))
         else:
             commands.append(Command(*known, match.start(), match.end()))
     return commands, warnings
