@@ -1,4 +1,4 @@
-"""The queue against a plain model, through any sequence of operations, reopening it in between (P3, P4, P6, P13, P15)."""
+"""The queue against a plain model: any operations, the database reopened in between (P3, P4, P6, P13, P15)."""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -122,9 +122,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.ended(event.id)
 
     @rule(target=leases, service=st.sampled_from(SERVICES))
-    def lease_one(self, service: str) -> Lease | Token:
+    def lease_one(self, service: str) -> Lease:
         found = self._lease(service, 1)
-        # A bundle needs a value: a token nobody holds.
+        # A bundle needs a value: a lease nobody holds.
         return found[0] if found else _nothing()
 
     @rule(service=st.sampled_from(SERVICES), free=st.integers(2, 4))

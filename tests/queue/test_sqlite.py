@@ -18,7 +18,9 @@ from tests.support.store_values import NOW, submission, take_one
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite"
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder / "queue.sqlite"
 
 
 class TestSqlite(QueueContract):

@@ -1,0 +1,165 @@
+"""What the queue costs, as ratios to a yardstick measured in the same run.
+
+`pytest tests/benchmarks/test_queue.py -m benchmark -n 0 -s`
+"""
+
+import hashlib
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
+from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.writer import BATCH_REQUESTS, Writer
+
+pytestmark = pytest.mark.benchmark
+NOW = 1_700_000_000_000
+BODY = os.urandom(2048)
+CLIENTS = 64
+EACH = 100
+
+
+def _event(number: int, lanes: int = 50) -> Submission:
+    said = (Decision("tracker", True, "matches"),)
+    commit = hashlib.sha1(b"%d" % number).hexdigest()
+    repo = f"repo {number % lanes}"
+    return Submission(os.urandom(16), BODY, repo, routes=(Route("tracker"),), decisions=said, commits=(commit,))
+
+
+def _with_clients(call: Callable[[int], object]) -> float:
+    """Calls per second of 64 threads."""
+
+    def client(first: int) -> None:
+        for number in range(first, first + EACH):
+            call(number)
+
+    threads = [threading.Thread(target=client, args=(n * EACH,)) for n in range(CLIENTS)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return CLIENTS * EACH / (time.perf_counter() - began)
+
+
+def _durable_accepts(path: Path) -> float:
+    queue = SqliteQueue(path)
+    writer = Writer(queue)
+    writer.start()
+    speed = _with_clients(lambda number: writer.accept(NOW, _event(number)).result())
+    writer.stop()
+    queue.close()
+    return speed
+
+
+def _bare_loop(path: Path) -> float:
+    """The same rows in the same tables, by one thread that has them all at hand, 64 to a commit."""
+    queue = SqliteQueue(path)
+    con = queue.con
+    lanes = [
+        con.execute("INSERT INTO lane(service, repo) VALUES('tracker', ?)", (f"repo {n}",)).lastrowid for n in range(50)
+    ]
+    events = [_event(number) for number in range(CLIENTS * EACH)]
+    began = time.perf_counter()
+    for first in range(0, len(events), CLIENTS):
+        con.execute("BEGIN IMMEDIATE")
+        for seq, event in enumerate(events[first : first + CLIENTS], first + 1):
+            digest = hashlib.sha256(event.body).digest()
+            con.execute(
+                "INSERT INTO event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live) "
+                "VALUES(?, ?, ?, ?, 'push', 'socket', 0, ?, '[[\"tracker\", true, \"matches\"]]', 1)",
+                (seq, event.id, digest, event.repo, NOW),
+            )
+            con.execute("INSERT INTO body VALUES(?, ?)", (seq, event.body))
+            con.execute("INSERT INTO event_commit VALUES(?, ?)", (bytes.fromhex(event.commits[0]), seq))
+            con.execute("INSERT INTO delivery(seq, lane, due_ms) VALUES(?, ?, ?)", (seq, lanes[seq % 50], NOW))
+        con.execute("COMMIT")
+    speed = len(events) / (time.perf_counter() - began)
+    con.close()
+    return speed
+
+
+def _huey(path: Path) -> float:
+    from huey import SqliteHuey
+
+    huey = SqliteHuey(filename=str(path), fsync=True)
+    speed = _with_clients(lambda number: huey.storage.enqueue(BODY))
+    huey.storage.close()
+    return speed
+
+
+def _best(measure: Callable[[Path], float], folder: Path, times: int = 3) -> float:
+    return max(measure(folder / f"{measure.__name__}-{n}.sqlite") for n in range(times))
+
+
+def test_durable_accept_reaches_half_of_a_bare_loop(tmp_path: Path) -> None:
+    ours, bare = _best(_durable_accepts, tmp_path), _best(_bare_loop, tmp_path)
+    print(f"\ndurable accepts: {ours:.0f}/s, bare loop {bare:.0f}/s, ratio {ours / bare:.2f}")
+    assert ours >= bare / 2
+
+
+def test_durable_accept_is_five_times_huey(tmp_path: Path) -> None:
+    ours, huey = _best(_durable_accepts, tmp_path), _best(_huey, tmp_path, 1)
+    print(f"\ndurable accepts: {ours:.0f}/s, huey {huey:.0f}/s, ratio {ours / huey:.1f}")
+    assert ours >= 5 * huey
+
+
+def _fill(path: Path, depth: int) -> SqliteQueue:
+    """A queue of *depth* ready deliveries in 1,000 lanes; synced once, at the end."""
+    queue = SqliteQueue(path, synchronous="OFF")
+    for first in range(0, depth, 1000):
+        with queue.batch():
+            for number in range(first, min(first + 1000, depth)):
+                queue.accept(NOW, _event(number, lanes=1000)._replace(body=b"{}"))
+        queue.checkpoint()
+    queue.close()
+    return SqliteQueue(path)
+
+
+def _rounds(queue: Queue, depth: int) -> tuple[float, float]:
+    """Median seconds of a batch of 64 accepts, and of leasing and ending 64."""
+    accepts, leases = [], []
+    for number in range(100):
+        events = [_event(depth + number * CLIENTS + n, lanes=1000) for n in range(CLIENTS)]
+        began = time.perf_counter()
+        with queue.batch():
+            for event in events:
+                queue.accept(NOW, event)
+        accepts.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        with queue.batch():
+            granted = queue.lease(NOW, [Slot("tracker", CLIENTS, 1)], "worker").leases
+            for lease in granted:
+                queue.end(NOW, lease.token, Ending("done"))
+        leases.append(time.perf_counter() - began)
+        assert len(granted) == CLIENTS
+        queue.checkpoint()
+    return statistics.median(accepts), statistics.median(leases)
+
+
+@pytest.mark.timeout(1800)
+def test_a_million_ready_deliveries_cost_what_a_thousand_do(tmp_path: Path) -> None:
+    measured = {}
+    for depth in (1_000, 1_000_000):
+        queue = _fill(tmp_path / f"{depth}.sqlite", depth)
+        measured[depth] = _rounds(queue, depth)
+        queue.close()
+    few, many = measured[1_000], measured[1_000_000]
+    ratios = [many[0] / few[0], many[1] / few[1]]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"\naccept {few[0] * 1e3:.2f} -> {many[0] * 1e3:.2f} ms, lease and end {few[1] * 1e3:.2f} -> {many[1] * 1e3:.2f} ms"
+    )
+    print(f"ratios {ratios[0]:.2f} and {ratios[1]:.2f}; at most {memory:.0f} MB")
+    assert max(ratios) <= 1.5
+    assert memory < 150
+    assert BATCH_REQUESTS >= CLIENTS

@@ -1,0 +1,78 @@
+"""The retry policy, as a function (P5, P7, P8, P13)."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oberonc import retry
+from oberonc.retry import Spent
+
+numbers = st.integers(0, 10**6)
+times = st.integers(0, 10**15)
+seeds = st.integers(0, 2**32)
+
+
+def _delay(tries: int, after_ms: int | None = None, seed: int = 0) -> int:
+    delay = retry.after_failure(Spent(tries=tries), after_ms, random.Random(seed)).delay_ms
+    assert delay is not None
+    return delay
+
+
+@given(numbers, seeds)
+def test_backoff_stays_within_its_jitter_and_its_cap(tries: int, seed: int) -> None:
+    plain = min(3_600_000, 5000 * 2 ** min(max(tries, 1) - 1, 40))
+    assert 0.8 * plain - 1 <= _delay(tries, None, seed) <= min(1.2 * plain + 1, retry.LONGEST_MS)
+
+
+@given(st.integers(1, 10**4), seeds)
+def test_backoff_grows_until_the_cap(tries: int, seed: int) -> None:
+    """Doubling outruns jitter: two tries later is never sooner."""
+    if _delay(tries + 2, None, seed) < 0.8 * retry.CAP_MS:
+        assert _delay(tries, None, seed) <= _delay(tries + 2, None, seed)
+
+
+def test_jitter_spreads_what_failed_together() -> None:
+    assert len({_delay(5, None, seed) for seed in range(50)}) > 40
+    assert len({_delay(1, 60_000, seed) for seed in range(50)}) > 40
+
+
+@given(st.integers(-(10**15), 10**15), seeds)
+def test_retry_after_is_honoured_within_bounds(after_ms: int, seed: int) -> None:
+    delay = _delay(1, after_ms, seed)
+    assert delay >= max(retry.SHORTEST_MS, min(after_ms, retry.CAP_MS))
+    assert delay <= retry.LONGEST_MS
+
+
+@given(numbers, times, st.none() | st.integers(0, 10**9), seeds)
+def test_a_transient_failure_is_final_by_age_alone(tries: int, waited: int, after: int | None, seed: int) -> None:
+    verdict = retry.after_failure(Spent(tries=tries, waited_ms=waited), after, random.Random(seed))
+    assert (verdict.delay_ms is None) == (waited >= 72 * 3_600_000)
+    assert (verdict.delay_ms is None) == bool(verdict.reason)
+
+
+def test_crashes_have_a_budget_of_five() -> None:
+    delays = [retry.after_crash(Spent(crashes=crashes)).delay_ms for crashes in range(1, 6)]
+    assert delays == [60_000, 120_000, 240_000, 480_000, None]
+
+
+@given(st.none() | st.integers(-(10**12), 10**12))
+def test_progress_goes_on_soon_but_not_at_once(after_ms: int | None) -> None:
+    delay = retry.after_progress(after_ms).delay_ms
+    assert delay is not None
+    assert retry.SHORTEST_MS <= delay <= retry.CAP_MS
+
+
+@given(numbers, numbers, times, times)
+def test_a_lane_is_never_held_longer_than_allowed(tries: int, crashes: int, blocked: int, delay: int) -> None:
+    spent = Spent(tries=tries, crashes=crashes, blocked_ms=blocked)
+    hold = 15 * 60_000
+    assert retry.parks(spent, delay, hold) == (tries + crashes >= 6 or blocked + delay >= hold)
+    assert not retry.parks(spent, delay, None)
+
+
+@given(st.integers(-(10**15), 10**15), times, times)
+def test_no_leap_of_the_clock_counts_more_than_one_step(now: int, since: int, due: int) -> None:
+    counted = retry.observed(now, since, due)
+    assert 0 <= counted <= max(0, due - since) + retry.SLACK_MS
+    assert counted <= max(0, now - since)
