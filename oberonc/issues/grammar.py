@@ -9,8 +9,9 @@ import re
 from typing import Final, NamedTuple
 
 from oberonc.issues.masks import Span, mask
-from oberonc.issues.paragraph import Note, Paragraph, Reference
+from oberonc.issues.paragraph import Paragraph
 from oberonc.issues.quotes import reverted_titles
+from oberonc.issues.reference import Note, Reference
 from oberonc.issues.smart import smart_commands
 from oberonc.issues.vocabulary import CHANGES, Tables, tables
 from oberonc.issues.words import DEFAULT, Words, words_for

@@ -5,48 +5,17 @@ rules that may take a verb's force away come after that, in `_judge`.
 """
 
 from bisect import bisect_left, bisect_right
-from typing import Final, NamedTuple
+from typing import Final
 
 from oberonc.issues.duration import time_at
 from oberonc.issues.guards import guard
 from oberonc.issues.items import Forms, Item
+from oberonc.issues.lists import goes_on, is_plural, is_subject, separator_before
 from oberonc.issues.quotes import Title, quotations
-from oberonc.issues.tokens import BLANK, BULLETS, HASH, NEWLINE, OTHER, URL, WORD, Gap, Tokens
-from oberonc.issues.vocabulary import CHANGES, Tables, fold, word_set
-
-
-class Reference(NamedTuple):
-    """An issue a message speaks of, and what it asks for."""
-
-    action: str
-    repository: str | None
-    key: str | None
-    issue: str
-    start: int
-    end: int
-    time: int | None = None
-    why: str = ""
-    #: What a state word or a smart command says besides: the status, the comment, the assignee.
-    argument: str | None = None
-
-
-class Note(NamedTuple):
-    """A remark on a place of the message: a warning or a near miss."""
-
-    start: int
-    end: int
-    text: str
-
-
-class Verb(NamedTuple):
-    """A verb or trailer head, found before a reference."""
-
-    action: str
-    phrase: str
-    first: int
-    start: int
-    gap: Gap
-    trailer: bool = False
+from oberonc.issues.reference import Note, Reference
+from oberonc.issues.tokens import BLANK, HASH, URL, WORD, Tokens
+from oberonc.issues.verbs import QUOTES, Verb, verb_before
+from oberonc.issues.vocabulary import CHANGES, Tables, fold
 
 
 class Statement:
@@ -64,19 +33,10 @@ class Statement:
         self.size = 0
 
 
-_LEFT: Final = frozenset("([{,;:!?.*_~|–—…")
-_QUOTES: Final = frozenset("\"'“”‘’`«»")
-_TAIL: Final = word_set(
-    "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay"
-    " stays will would should must may might can cannot could has have had does do did doesn don didn"
-    " pending"
-)
-_PLURAL: Final = word_set("are were remain need stay have")
 _SPENT: Final = frozenset({"spent", "took"})
 _RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"
-_SPACE: Final = (BLANK, NEWLINE)
 
 
 class Paragraph:
@@ -136,71 +96,23 @@ class Paragraph:
             return False
         if self.statement.action == "mention" and not item.bare:
             return False
-        first = self._noun_before(item)
-        separator = self._separator(self.last.after, first)
+        statement = self.statement
+        separator = separator_before(self.tokens, self.tables, self.last.after, item, statement.bullet)
         if item.bare:
-            return bool(separator) and self.statement.bare and not self._goes_on(item)
+            return bool(separator) and statement.bare and not goes_on(self.tokens, self.tables, item)
         return separator is not None
-
-    def _noun_before(self, item: Item) -> int:
-        tokens, place = self.tokens, self.tokens.over_blanks(item.first - 1)
-        has_noun = not item.noun and place < item.first - 1 and tokens.is_word(place, self.tables.nouns)
-        return place if has_noun else item.first
-
-    def _separator(self, place: int, end: int) -> str | None:
-        """What separates two items of a list; empty when only blanks do, None when it is no separator."""
-        tokens = self.tokens
-        mark = tokens.over_blanks(place, 1)
-        if end - mark > 8 or end < mark:
-            return None
-        if mark == end:
-            return "" if mark > place else None
-        after = self._over_mark(mark, mark > place)
-        tokens.steps += after - place
-        return tokens.text(mark) if after == end and after > mark else None
-
-    def _over_mark(self, mark: int, spaced: bool) -> int:
-        """The token after the separator at *mark*; *mark* when there is none."""
-        tokens = self.tokens
-        if tokens.kind(mark) == NEWLINE:
-            bullet = self._over_space(mark)
-            listed = self.statement and self.statement.bullet and tokens.text(bullet) in BULLETS
-            return self._over_space(bullet + 1) if listed else mark
-        if tokens.kind(mark) == OTHER or tokens.text(mark) == "+":
-            if tokens.text(mark) not in ",;&+/":
-                return mark
-            after = self._over_space(mark + 1)
-            joined = tokens.text(mark) in ",;" and self._is_joiner(after)
-            return self._over_space(after + 1) if joined else after
-        return self._over_space(mark + 1) if spaced and self._is_joiner(mark) else mark
-
-    def _is_joiner(self, index: int) -> bool:
-        return self.tokens.is_word(index, self.tables.joiners) or self.tokens.text(index) == "&"
-
-    def _over_space(self, index: int) -> int:
-        while self.tokens.kind(index) in _SPACE:
-            index += 1
-        return index
-
-    def _goes_on(self, item: Item) -> bool:
-        """Whether a sentence goes on after *item*: `bug 12, 3 more`."""
-        after = self.tokens.over_blanks(item.after, 1)
-        word = fold(self.tokens.text(after)) if self.tokens.kind(after) == WORD else ""
-        return word.isalpha() and word not in self.tables.joiners and word != "as"
 
     def _leaves(self, item: Item) -> bool:
         """Whether *item*, not the first of its list, is the subject of a sentence: `#2 is still open`."""
         if self.statement is None or self.statement.size < 1 or self.statement.action not in CHANGES:
             return False
-        after = self._over_space(item.after)
-        return after > item.after and self.tokens.is_word(after, _TAIL)
+        return is_subject(self.tokens, item)
 
     def _leave(self, item: Item) -> None:
         why = "it has left the list: what follows is said of it"
         statement, self.statement = self.statement, Statement("mention", why)
         self._emit(item)
-        plural = self.tokens.is_word(self._over_space(item.after), _PLURAL)
-        if plural and statement and len(statement.places) > 1:
+        if is_plural(self.tokens, item) and statement and len(statement.places) > 1:
             place = statement.places[-1]
             self.references[place] = self.references[place]._replace(action="mention", why=why)
         self.statement = None
@@ -210,45 +122,13 @@ class Paragraph:
     def _begin(self, item: Item) -> bool:
         """Look back from *item* for its verb; False when it is no reference at all."""
         self.statement = None
-        verb = self._verb_before(item)
-        if verb and (not item.bare or self._takes_numbers(verb)):
+        verb = verb_before(self.tokens, self.tables, item)
+        if verb:
             action, why = self._judge(verb)
             self.statement = Statement(action, why, bullet=verb.gap.bullet, bare=item.bare or item.noun)
             self.statement.argument = self.tables.states.get(verb.phrase) if action == "state" else None
             return True
         return self._mention(item)
-
-    def _verb_before(self, item: Item) -> Verb | None:
-        """The verb before *item*, over a gap and perhaps a noun."""
-        gap = self.tokens.gap(item.first)
-        if gap is None:
-            return None
-        if self.tokens.is_word(gap.place, self.tables.nouns) and not item.noun:
-            further = self.tokens.gap(gap.place)
-            verb = self._verb(further, further.colon) if further else None
-            if verb:
-                return verb._replace(gap=gap) if gap.bullet else verb
-        return self._verb(gap, gap.colon)
-
-    def _verb(self, gap: Gap, colon: bool) -> Verb | None:
-        tokens = self.tokens
-        found = tokens.phrase(gap.place, self.tables.verbs)
-        if found and (colon or found[0] not in self.tables.colon_verbs):
-            phrase, first = found
-            start = tokens.starts[first] + tokens.lead(first)
-            return Verb(self.tables.verbs.known[phrase], phrase, first, start, gap) if self._left(first) else None
-        token = fold(tokens.text(gap.place))
-        if colon and token in self.tables.trailers and tokens.begins_line(gap.place):
-            return Verb(self.tables.trailers[token], token, gap.place, tokens.starts[gap.place], gap, trailer=True)
-        return None
-
-    def _left(self, first: int) -> bool:
-        """Whether a verb may stand after what is before it; a quotation mark is judged later."""
-        before = self.text[self.tokens.starts[first] - 1 : self.tokens.starts[first]] if first else ""
-        return not before or before.isspace() or before in _LEFT or before in _QUOTES
-
-    def _takes_numbers(self, verb: Verb) -> bool:
-        return verb.trailer and verb.phrase.rpartition("-")[2] in self.tables.nouns
 
     # Whether a verb acts
 
@@ -284,7 +164,7 @@ class Paragraph:
 
     def _is_quoted(self, verb: Verb) -> bool:
         token = self.tokens.starts[verb.first]
-        return (self.text[max(0, token - 1) : token] in _QUOTES and token > 0) or _inside(self.quoted, verb.start)
+        return (self.text[max(0, token - 1) : token] in QUOTES and token > 0) or _inside(self.quoted, verb.start)
 
     # References without a verb
 

@@ -7,7 +7,7 @@ import re
 from typing import Final, NamedTuple
 
 from oberonc.issues.duration import UNITS, seconds_of
-from oberonc.issues.paragraph import Note, Reference
+from oberonc.issues.reference import Note, Reference
 from oberonc.issues.vocabulary import Tables, fold
 
 _COMMAND: Final = re.compile(r"(?<!\S)#([^\W\d_][\w-]*)")

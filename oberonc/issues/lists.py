@@ -1,0 +1,82 @@
+"""Lists of references: what separates their items, and how to tell that an item has left."""
+
+from typing import Final
+
+from oberonc.issues.items import Item
+from oberonc.issues.tokens import BLANK, BULLETS, NEWLINE, OTHER, WORD, Tokens
+from oberonc.issues.vocabulary import Tables, fold, word_set
+
+_TAIL: Final = word_set(
+    "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay"
+    " stays will would should must may might can cannot could has have had does do did doesn don didn"
+    " pending"
+)
+_PLURAL: Final = word_set("are were remain need stay have")
+#: Tokens that the longest separator has: `,` newline `and` newline, with their blanks.
+_LONGEST: Final = 8
+
+
+def separator_before(tokens: Tokens, tables: Tables, after: int, item: Item, bullet: bool) -> str | None:
+    """What separates *item* from the list that ended at token *after*: a mark, or an empty string for blanks.
+
+    None when it is no separator. *bullet* says that the list is one of bullets.
+    """
+    end = _noun_before(tokens, tables, item)
+    mark = tokens.over_blanks(after, 1)
+    if end - mark > _LONGEST or end < mark:
+        return None
+    if mark == end:
+        return "" if mark > after else None
+    reached = _over_mark(tokens, tables, mark, mark > after, bullet)
+    tokens.steps += reached - after
+    return tokens.text(mark) if reached == end and reached > mark else None
+
+
+def _noun_before(tokens: Tokens, tables: Tables, item: Item) -> int:
+    """The first token of *item* with the noun before it."""
+    place = tokens.over_blanks(item.first - 1)
+    has_noun = not item.noun and place < item.first - 1 and tokens.is_word(place, tables.nouns)
+    return place if has_noun else item.first
+
+
+def _over_mark(tokens: Tokens, tables: Tables, mark: int, spaced: bool, bullet: bool) -> int:
+    """The token after the separator at *mark*; *mark* when there is none."""
+    if tokens.kind(mark) == NEWLINE:
+        place = over_space(tokens, mark)
+        return over_space(tokens, place + 1) if bullet and tokens.text(place) in BULLETS else mark
+    if tokens.kind(mark) == OTHER:
+        if tokens.text(mark) not in ",;&+/":
+            return mark
+        place = over_space(tokens, mark + 1)
+        joined = tokens.text(mark) in ",;" and _is_joiner(tokens, tables, place)
+        return over_space(tokens, place + 1) if joined else place
+    return over_space(tokens, mark + 1) if spaced and _is_joiner(tokens, tables, mark) else mark
+
+
+def _is_joiner(tokens: Tokens, tables: Tables, index: int) -> bool:
+    return tokens.is_word(index, tables.joiners) or tokens.text(index) == "&"
+
+
+def over_space(tokens: Tokens, index: int) -> int:
+    """The first token from *index* on that is neither blank nor line break."""
+    while tokens.kind(index) in (BLANK, NEWLINE):
+        index += 1
+    return index
+
+
+def goes_on(tokens: Tokens, tables: Tables, item: Item) -> bool:
+    """Whether a sentence goes on after *item*, a number alone: `bug 12, 3 more`."""
+    after = tokens.over_blanks(item.after, 1)
+    word = fold(tokens.text(after)) if tokens.kind(after) == WORD else ""
+    return word.isalpha() and word not in tables.joiners and word != "as"
+
+
+def is_subject(tokens: Tokens, item: Item) -> bool:
+    """Whether a sentence says something of *item*: `#2 is still open`."""
+    after = over_space(tokens, item.after)
+    return after > item.after and tokens.is_word(after, _TAIL)
+
+
+def is_plural(tokens: Tokens, item: Item) -> bool:
+    """Whether that sentence speaks of the item before, too: `#2 and #3 are still open`."""
+    return tokens.is_word(over_space(tokens, item.after), _PLURAL)
