@@ -15,6 +15,9 @@ from oberonc.text import nearest
 
 T = TypeVar("T")
 
+#: What a service's table holds besides its broker's settings.
+SERVICE_KEYS = ("broker", "repositories", "refs", "paths", "authors", "timeout", "order", "hold")
+
 
 class Secret(str):
     """A setting that must not be shown: `repr` hides it, using it as a string does not."""
@@ -100,7 +103,7 @@ def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleName
     fields = settings_fields(declared)
     for name in given:
         if name not in fields:
-            raise ValueError(f"unknown setting '{name}'{nearest(name, list(fields))}")
+            raise ValueError(f"unknown setting '{name}'{nearest(name, [*fields, *SERVICE_KEYS])}")
     values = {}
     for name, (hint, default) in fields.items():
         if name not in given and default is ...:

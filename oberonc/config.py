@@ -83,6 +83,11 @@ _TOP = {
     "limits": dict,
 }
 _DAEMON = {"socket": str, "control": str, "workers": int, "stop_timeout": float, "keep": float}
+_TABLES: dict[str, Mapping[str, type]] = {
+    "brokers": {"directories": list},
+    "daemon": _DAEMON,
+    "limits": dict.fromkeys(Limits._fields, int),
+}
 _SERVICE = {
     "broker": str,
     "repositories": list,
@@ -93,6 +98,8 @@ _SERVICE = {
     "order": str,
     "hold": float,
 }
+#: Least and most of the daemon's workers, seconds and days.
+_RANGES = {"workers": (1, 1000), "stop_timeout": (0, 86_400), "keep": (0, 36_500)}
 ORDERS = ("bounded", "strict", "none")
 DELIVERIES = ("here", "daemon")
 
@@ -134,7 +141,9 @@ def _read(file: Path) -> dict[str, Any]:
             if os.fstat(stream.fileno()).st_mode & 0o002:
                 raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
             return tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{file} is not valid TOML: it is nested too deep") from None
+    except ValueError as error:
         raise ConfigError(f"{file} is not valid TOML: {one_line(str(error))}") from None
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
@@ -143,7 +152,9 @@ def _read(file: Path) -> dict[str, Any]:
 def _merge(merged: dict[str, Any], sources: dict[str, str], layer: dict[str, Any], file: str) -> None:
     _check_table(layer, _TOP, file, "")
     for key, value in layer.items():
-        if key in ("daemon", "limits", "services", "brokers"):
+        if isinstance(value, dict):
+            if key in _TABLES:
+                _check_table(value, _TABLES[key], file, key + ".")
             table = merged.setdefault(key, {})
             for name, item in value.items():
                 table[name] = item
@@ -182,12 +193,6 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
-    _check_table(
-        brokers,
-        {"directories": list},
-        sources.get("brokers.directories", _any(sources, "brokers.")),
-        "brokers.",
-    )
     return Config(
         delivery=_one_of(merged.get("delivery", "here"), DELIVERIES, sources.get("delivery", ""), "delivery"),
         publish=tuple(merged.get("publish", ["HEAD"])),
@@ -205,18 +210,14 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
     )
 
 
-def _any(sources: dict[str, str], prefix: str) -> str:
-    return next((file for key, file in sources.items() if key.startswith(prefix)), "")
-
-
 def _folder(given: str | None, default: Path, file: str, key: str) -> Path:
     if given is None:
         return default
     path = Path(given)
     if given.startswith("~/"):
         path = paths.home() / given[2:]
-    if not path.is_absolute():
-        raise ConfigError(f"{file}: '{key}' must be an absolute path or begin with ~/, not '{given}'")
+    if not path.is_absolute() or not given.isprintable():
+        raise ConfigError(f"{file}: '{key}' must be an absolute path or begin with ~/, not '{one_line(given)}'")
     return path
 
 
@@ -227,37 +228,33 @@ def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
 
 
 def _daemon(table: dict[str, Any], sources: dict[str, str], state: Path) -> DaemonSettings:
-    file = _any(sources, "daemon.")
-    _check_table(table, _DAEMON, file, "daemon.")
-    workers = table.get("workers", 8)
-    if not 1 <= workers <= 1000:
-        raise ConfigError(f"{file}: 'daemon.workers' must be between 1 and 1000, not {workers}")
-    for key in ("stop_timeout", "keep"):
-        if table.get(key, 1) < 0:
-            raise ConfigError(f"{file}: 'daemon.{key}' must not be negative")
-    socket = _folder(table.get("socket"), paths.socket_home(state) / "submit.sock", file, "daemon.socket")
+    for key, (least, most) in _RANGES.items():
+        # Written so that nan, which compares with nothing, is outside too.
+        if key in table and not least <= table[key] <= most:
+            file = sources[f"daemon.{key}"]
+            raise ConfigError(f"{file}: 'daemon.{key}' must be between {least} and {most}, not {table[key]}")
+
+    def path(key: str, default: Path) -> Path:
+        return _folder(table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}")
+
+    socket = path("socket", paths.socket_home(state) / "submit.sock")
     return DaemonSettings(
         socket=socket,
-        control=_folder(table.get("control"), socket.parent / "control.sock", file, "daemon.control"),
-        workers=workers,
+        control=path("control", socket.parent / "control.sock"),
+        workers=table.get("workers", 8),
         stop_timeout=float(table.get("stop_timeout", 60)),
         keep=table.get("keep", 30) * DAY,
     )
 
 
 def _limits(table: dict[str, Any], sources: dict[str, str]) -> Limits:
-    file = _any(sources, "limits.")
-    _check_table(table, dict.fromkeys(Limits._fields, int), file, "limits.")
-    limits = Limits(**table)
-    for key, value in limits._asdict().items():
-        if not 1 <= value <= Limits._field_defaults[key] * 4:
-            ceiling = Limits._field_defaults[key] * 4
+    for key, value in table.items():
+        # A frame to the daemon holds no more bytes than the default.
+        ceiling = Limits._field_defaults[key] * (1 if key == "bytes" else 4)
+        if not 1 <= value <= ceiling:
+            file = sources[f"limits.{key}"]
             raise ConfigError(f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}")
-    if limits.bytes > Limits().bytes:
-        raise ConfigError(
-            f"{file}: 'limits.bytes' must be at most {Limits().bytes}: a frame to the daemon holds no more"
-        )
-    return limits
+    return Limits(**table)
 
 
 def _service(name: str, table: Any, file: str) -> Service:
@@ -282,4 +279,17 @@ def _service(name: str, table: Any, file: str) -> Service:
             general[key] = tuple(general[key])
     _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
     settings = {key: value for key, value in table.items() if key not in _SERVICE}
+    _check_settings(settings, file, where.removesuffix("."))
     return Service(name=name, settings=settings, origin=file, **general)
+
+
+def _check_settings(value: Any, file: str, where: str) -> None:
+    """Settings travel as JSON, which has no dates."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_settings(item, file, f"{where}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _check_settings(item, file, where)
+    elif not isinstance(value, (str, int, float)):
+        raise ConfigError(f"{file}: '{where}' is a date or time: write it in quotes")

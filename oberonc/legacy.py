@@ -21,6 +21,8 @@ from oberonc.broker import BaseBroker
 #: Seconds the lent FancyURLopener waits; the original waited for ever.
 URL_SECONDS = 30
 _URLLIB = ("urlencode", "quote", "quote_plus", "unquote", "urlopen", "FancyURLopener")
+#: Imports that only a file of that time has; a newer one that uses the real Django keeps it.
+_LENT = {"brokers", "django.utils.simplejson", *(f"urllib.{name}" for name in _URLLIB)}
 _GONE = {
     "urllib2": "it was part of Python 2; urllib.request replaces it",
     "httplib": "it was part of Python 2; http.client replaces it",
@@ -41,18 +43,17 @@ def needs(file: str) -> bool:
     """
     try:
         tree = ast.parse(Path(file).read_bytes())
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return False
     return any(_is_old(node) for node in ast.walk(tree))
 
 
 def _is_old(node: ast.AST) -> bool:
     if isinstance(node, ast.ImportFrom):
-        module = node.module or ""
-        from_urllib = module == "urllib" and any(alias.name in _URLLIB for alias in node.names)
-        return node.level == 0 and (module == "brokers" or module.split(".")[0] == "django" or from_urllib)
+        names = {f"{node.module}.{alias.name}" for alias in node.names}
+        return node.level == 0 and (node.module in _LENT or not names.isdisjoint(_LENT))
     if isinstance(node, ast.Import):
-        return any(alias.name == "brokers" or alias.name.startswith("django") for alias in node.names)
+        return any(alias.name in _LENT for alias in node.names)
     return isinstance(node, ast.Attribute) and _names_urllib(node)
 
 
@@ -167,7 +168,7 @@ def _basic(user: str, password: str) -> str:
 def python2_hint(file: str, error: SyntaxError) -> str:
     """What to say where a syntax error is Python 2's syntax."""
     message = error.msg or ""
-    if "print" in message or "exec" in message or "Missing parentheses" in message:
+    if any(sign in message for sign in ("print", "exec", "Missing parentheses", "leading zeros", "multiple exception")):
         return " (this is Python 2 syntax; write it for Python 3)"
     try:
         line = Path(file).read_text(errors="replace").splitlines()[(error.lineno or 1) - 1]

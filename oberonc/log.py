@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from oberonc.config import DAY, Config
+from oberonc.errors import NotAllowed
 from oberonc.payload import Payload
 from oberonc.spool import file_mode, make_private
 
 Record = dict[str, Any]
+_KEYS = {"time", "id", "via", "event", "repository", "updates", "commits", "services"}
 
 
 def record(payload: Payload, via: str, services: dict[str, Record]) -> Record:
@@ -42,15 +44,22 @@ def write(config: Config, entry: Record) -> None:
         make_private(folder)
     path = folder / f"{entry['time'][:10]}.jsonl"
     is_new = not path.exists()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         if is_new:
             os.fchmod(handle, file_mode(folder))
-        os.write(handle, json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        os.write(handle, line if _ends_well(handle) else b"\n" + line)
     finally:
         os.close(handle)
     if is_new:
         _prune(folder, config.daemon.keep)
+
+
+def _ends_well(handle: int) -> bool:
+    """False where a full disk cut the last line: the next must not become a part of it."""
+    size = os.fstat(handle).st_size
+    return size == 0 or os.pread(handle, 1, size - 1) == b"\n"
 
 
 def _prune(folder: Path, keep: float) -> None:
@@ -77,9 +86,22 @@ def _is_about(entry: Record, key: str) -> bool:
 
 
 def _records(config: Config) -> Iterator[Record]:
-    for path in sorted((config.state / "log").glob("*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                # A line cut by a full disk is no reason to hide the others.
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+    """Every readable record, oldest first; raises NotAllowed where the log is somebody else's."""
+    try:
+        files = sorted(path for path in (config.state / "log").iterdir() if path.suffix == ".jsonl")
+        for path in files:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                yield from filter(None, map(_record, lines))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise NotAllowed(f"cannot read the log {error.filename}: {error.strerror}") from None
+
+
+def _record(line: str) -> Record | None:
+    # A line cut by a full disk is no reason to hide the others.
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.keys() >= _KEYS else None

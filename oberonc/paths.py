@@ -13,7 +13,10 @@ SYSTEM = Path("/etc/oberonc")
 
 def home() -> Path:
     """The home folder, also where HOME is not set, as in some servers' hooks."""
-    return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    try:
+        return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path("/")  # a container may run as a user that has no name and no home
 
 
 def config_home() -> Path:
@@ -37,6 +40,16 @@ def socket_home(state: Path) -> Path:
 def system() -> Path | None:
     """The administrator's folder, or None where it is switched off."""
     return None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM
+
+
+def isolation() -> list[str]:
+    """The flags for a child of this interpreter: nothing of the caller's environment or folder is imported.
+
+    The user's own site folder is left in where it is in use, because oberonc may live there.
+    """
+    import site
+
+    return ["-E", "-P"] if site.ENABLE_USER_SITE else ["-I"]
 
 
 def bundled(kind: str) -> Path:

@@ -5,6 +5,7 @@ not used: it is matched by whole seconds and size, and "edit, reload" within one
 """
 
 import ast
+import functools
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -26,6 +27,8 @@ from oberonc.text import one_line
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 ENTRY_POINTS = "oberonc.brokers"
+#: Seconds a broker gets when neither its service nor its class says.
+DEFAULT_TIMEOUT = float(BaseBroker.timeout)
 
 
 class Place(NamedTuple):
@@ -52,7 +55,9 @@ def directories(config: Config) -> list[Path]:
     """The folders brokers are found in, in order; the shipped ones last. Never the repository pushed to."""
     system = paths.system()
     places = [*config.directories, paths.config_home() / "brokers"]
-    return [*places, *([system / "brokers"] if system else []), paths.bundled("brokers")]
+    places += [*([system / "brokers"] if system else []), paths.bundled("brokers")]
+    # One folder under two names is one folder.
+    return list({os.path.realpath(place): place for place in reversed(places)}.values())[::-1]
 
 
 def find(config: Config, entry_points: bool = True) -> Catalogue:
@@ -65,7 +70,7 @@ def find(config: Config, entry_points: bool = True) -> Catalogue:
     for place in _installed() if entry_points else ():
         found.setdefault(place.name, []).append(place)
     for folder in config.directories:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112  False, too, where we may not look
             problems[str(folder)] = f"brokers.directories names {folder}, which is not a folder"
     for name, places in found.items():
         if len(places) > 1:
@@ -82,7 +87,7 @@ def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Pl
         return []
     if not files:
         return []
-    fault = "" if trusted else unsafe(folder)
+    fault = "" if trusted else unsafe(folder) or _unsafe_helper(folder)
     if fault:
         problems[str(folder)] = f"{folder} is refused: {fault}"
         return []
@@ -96,7 +101,23 @@ def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Pl
     return places
 
 
+def find_in(folder: Path) -> Catalogue:
+    """The brokers in *folder* alone."""
+    problems: dict[str, str] = {}
+    places = _in_folder(folder, trusted=folder == paths.bundled("brokers"), problems=problems)
+    return Catalogue({place.name: place for place in places}, problems)
+
+
+def _unsafe_helper(folder: Path) -> str:
+    """Why a module that brokers of *folder* may import cannot be trusted, or an empty string."""
+    packages = [path.parent for path in folder.glob("*/__init__.py")]
+    helpers = [*folder.glob("_*.py"), *packages, *(path for package in packages for path in package.rglob("*"))]
+    return next((fault for path in helpers if (fault := unsafe(path, parents=False))), "")
+
+
 def _misnamed(path: Path) -> str:
+    if not path.is_file():
+        return "it is not a plain file"
     return "" if NAME.fullmatch(path.stem) else "a broker's file is called by small letters, digits and '_'"
 
 
@@ -106,6 +127,9 @@ def unsafe(path: Path, parents: bool = True) -> str:
     A sticky folder of root's, such as /tmp, counts as safe: others cannot replace what we own in it.
     """
     chain = [path, *(path.absolute().parents if parents else ())]
+    real = path.resolve()
+    if path.is_symlink() or (parents and real != path.absolute()):
+        chain += [real, *real.parents]  # who may change where a link leads may change what is read
     for place in chain:
         try:
             facts = place.stat()
@@ -138,18 +162,22 @@ def load(place: Place) -> type[BaseBroker]:
     """The broker class at *place*. Raises BrokenBroker, whatever the broker's code does at import."""
     where = place.file or place.origin
     try:
-        module = _import(place)
-    except ConfigError:
+        found = _import(place)
+        found = _broker_class(found, where) if isinstance(found, types.ModuleType) else found
+        _check_class(found, where)
+    except BrokenBroker:
         raise
     except BaseException as error:  # noqa: BLE001  a broker may call sys.exit at import
         raise BrokenBroker(_fault(where, error)) from None
-    return _broker_class(module, where)
+    return found
 
 
-def _import(place: Place) -> types.ModuleType:
+def _import(place: Place) -> Any:
+    """The module at *place*, or the object that an entry point names in one."""
     if place.file is None:
-        name, _, _attribute = (place.entry_point or "").partition(":")
-        return importlib.import_module(name.strip())
+        name, _, attribute = (place.entry_point or "").partition("[")[0].partition(":")
+        module = importlib.import_module(name.strip())
+        return functools.reduce(getattr, attribute.strip().split("."), module) if attribute.strip() else module
     with legacy.names_of_2009(legacy.needs(place.file)):
         return _mount(Path(place.file).parent, Path(place.file).stem)
 
@@ -168,18 +196,24 @@ class _Finder:
     def find_spec(
         cls, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        package, _, stem = fullname.rpartition(".")
-        root = cls.roots.get(package)
-        if root is None or not (file := root / f"{stem}.py").is_file():
+        mount, _, inner = fullname.partition(".")
+        if not inner or mount not in cls.roots:
             return None
-        return importlib.util.spec_from_file_location(fullname, file, loader=_FreshSource(fullname, str(file)))
+        place = cls.roots[mount].joinpath(*inner.split("."))
+        for file, inside in ((place.with_suffix(".py"), None), (place / "__init__.py", [str(place)])):
+            if file.is_file():
+                loader = _FreshSource(fullname, str(file))
+                return importlib.util.spec_from_file_location(
+                    fullname, file, loader=loader, submodule_search_locations=inside
+                )
+        raise ModuleNotFoundError(f"there is no {inner.replace('.', '/')}.py beside the broker", name=f".{inner}")
 
 
 def _mount(folder: Path, stem: str) -> types.ModuleType:
     name = "oberonc_brokers_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     if name not in _Finder.roots:
         package = types.ModuleType(name)
-        package.__path__ = [str(folder)]
+        package.__path__ = []  # nothing but `_Finder` looks into the folder
         sys.modules[name] = package
         _Finder.roots[name] = folder
         if _Finder not in sys.meta_path:
@@ -198,30 +232,49 @@ def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
     if len(leaves) != 1:
         names = ", ".join(c.__name__ for c in leaves) or "none"
         raise BrokenBroker(f"{where}: a broker file has one subclass of BaseBroker; this one has {names}")
-    _check_handle(leaves[0], where)
     return leaves[0]
 
 
-def _check_handle(found: type[BaseBroker], where: str) -> None:
-    line = inspect.getsourcelines(found)[1]
+def _check_class(found: Any, where: str) -> None:
+    if not (inspect.isclass(found) and issubclass(found, BaseBroker)):
+        raise BrokenBroker(f"{where}: {one_line(repr(found), 80)} is no subclass of BaseBroker")
+    line = _line_of_class(found)
+    if not isinstance(found.timeout, (int, float)) or not found.timeout > 0:
+        raise BrokenBroker(f"{where}:{line}: {found.__name__}.timeout must be a number of seconds above 0")
     if found.handle is BaseBroker.handle:
         raise BrokenBroker(f"{where}:{line}: {found.__name__} has no handle(self, payload)")
     try:
         inspect.signature(found.handle).bind(None, {})
-    except TypeError:
+    except (TypeError, ValueError):
         raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle takes one argument, payload") from None
-    if inspect.iscoroutinefunction(found.handle):
-        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle is async; brokers are plain functions")
+    odd = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_odd(found.handle) for is_odd in odd):
+        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle is async or a generator; write a plain method")
+
+
+def _line_of_class(found: type[BaseBroker]) -> int:
+    try:
+        return inspect.getsourcelines(found)[1]
+    except (OSError, TypeError):
+        return 1  # a class made at run time stands on no line
 
 
 def _fault(where: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        hint = legacy.python2_hint(where, error)
-        return f"{where}:{error.lineno or 1}: {error.msg}{hint}"
+        file = error.filename or where  # it may be a helper's
+        return f"{file}:{error.lineno or 1}: {error.msg}{legacy.python2_hint(file, error)}"
     line = _line_of(where, error)
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and not (error.name or ".").startswith("."):
         return f"{where}:{line}: needs the library '{error.name}', which is not installed{legacy.gone_hint(error.name)}"
-    return f"{where}:{line}: {type(error).__name__}: {one_line(str(error), 200)}"
+    return f"{where}:{line}: {type(error).__name__}: {one_line(error_text(error), 200)}"
+
+
+def error_text(error: BaseException) -> str:
+    """`str(error)`, also of an exception whose own code fails."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001  it is the broker's code: it may raise anything
+        return "its message cannot be shown"
 
 
 def _line_of(where: str, error: BaseException) -> int:
@@ -246,21 +299,36 @@ def docline(place: Place) -> str:
 
 
 def declared_timeout(place: Place) -> float | None:
-    """The `timeout` a broker class gives as a plain number, read without running the file."""
-    for node in (item for found in _classes(_tree(place)) for item in found.body):
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        names = node.targets if isinstance(node, ast.Assign) else [target]
-        value = getattr(getattr(node, "value", None), "value", None)
-        named = any(isinstance(name, ast.Name) and name.id == "timeout" for name in names)
-        if named and isinstance(value, (int, float)) and value > 0:
-            return float(value)
-    return None
+    """The `timeout` of the broker class, read without running the file; None where only running it would tell."""
+    classes = {node.name: node for node in _classes(_tree(place))}
+    handling = [name for name, node in classes.items() if any(_name(item) == "handle" for item in node.body)]
+    return _timeout_of(handling[0], classes) if len(handling) == 1 else None
+
+
+def _timeout_of(name: str, classes: dict[str, ast.ClassDef]) -> float | None:
+    if name == "BaseBroker" and name not in classes:
+        return DEFAULT_TIMEOUT
+    node = classes.pop(name, None)
+    if node is None or node.decorator_list or node.keywords or len(node.bases) != 1:
+        return None
+    for item in node.body:
+        if _name(item) == "timeout":
+            value = getattr(getattr(item, "value", None), "value", None)
+            return float(value) if isinstance(value, (int, float)) and value > 0 else None
+    base = node.bases[0]
+    return _timeout_of(base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", ""), classes)
+
+
+def _name(item: ast.stmt) -> str:
+    """What a plain statement of a class body defines."""
+    target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+    return getattr(item, "name", "") or getattr(target, "id", "")
 
 
 def _tree(place: Place) -> ast.Module:
     try:
         return ast.parse(Path(place.file or "").read_bytes())
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
 
 

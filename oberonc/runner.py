@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from oberonc import git, legacy, secrets
+from oberonc import git, legacy, paths, secrets
 from oberonc.broker import BaseBroker
 from oberonc.config import Service
 from oberonc.errors import Reject, Retry
-from oberonc.registry import Place
+from oberonc.registry import Place, error_text
 from oberonc.text import one_line, visible
 
 #: Bytes of what a broker printed, and characters of a note or an error, that are kept.
@@ -32,6 +32,7 @@ NOTE = 4096
 _ANSWER = 1 << 20
 #: Seconds between SIGTERM to a broker's processes and SIGKILL.
 GRACE = 1.0
+KINDS = ("done", "retry", "dead", "crash")
 
 Request = dict[str, Any]
 
@@ -52,14 +53,19 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     *asked* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
     """
     hidden = secrets.values(asked["settings"])
-    module = sys.modules.get(broker_class.__module__)
-    file = getattr(module, "__file__", None) or ""
+    file = source(broker_class)
     try:
         with legacy.names_of_2009(legacy.needs(file)):
             outcome = _handle(broker_class, asked)
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        outcome = _failed(error, file)
-    return outcome._replace(note=secrets.redact(outcome.note, hidden)[:NOTE])
+        outcome = _failed(error, file, hidden)
+    # Redacted before anything is cut or escaped: half a secret is not recognised.
+    return outcome._replace(note=visible(secrets.redact(outcome.note, hidden))[:NOTE])
+
+
+def source(broker_class: type[BaseBroker]) -> str:
+    """The file *broker_class* was loaded from, or an empty string."""
+    return getattr(sys.modules.get(broker_class.__module__), "__file__", None) or ""
 
 
 def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
@@ -67,10 +73,11 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     try:
         broker.bind(asked["service"], asked["settings"], Path(asked["state"]))
     except ValueError as error:
-        return Outcome("dead", f"settings of service '{asked['service']}': {one_line(str(error))}")
+        # Somebody will mend the configuration; until then the delivery waits.
+        return Outcome("retry", f"settings of service '{asked['service']}': {error}")
     broker._deadline = time.monotonic() + asked["timeout"]
     said = broker.handle(delivered(asked))
-    return Outcome("done", visible(said) if isinstance(said, str) else "")
+    return Outcome("done", said if isinstance(said, str) else "")
 
 
 def delivered(asked: Request) -> dict[str, Any]:
@@ -85,17 +92,16 @@ def delivered(asked: Request) -> dict[str, Any]:
     }
 
 
-def _failed(error: BaseException, file: str) -> Outcome:
+def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
+    said = secrets.redact(error_text(error), hidden)
     if isinstance(error, Retry):
-        after = error.after
-        good = isinstance(after, (int, float)) and 0 <= after < 10**9
-        return Outcome(
-            "retry", visible(str(error)), float(after) if good and after is not None else None, error.progress
-        )
+        after = error.after if isinstance(error.after, (int, float)) and 0 <= error.after < 10**9 else None
+        return Outcome("retry", said, after, bool(error.progress))
     if isinstance(error, Reject):
-        return Outcome("dead", visible(str(error)) or "rejected without a reason")
-    text = str(error) if not isinstance(error, SystemExit) else f"the broker called exit({error.code})"
-    return Outcome("retry", f"{type(error).__name__}: {one_line(text, NOTE // 2)}{_place(error, file)}")
+        return Outcome("dead", said or "rejected without a reason")
+    if isinstance(error, SystemExit):
+        said = f"the broker called exit({said})"
+    return Outcome("retry", f"{type(error).__name__}: {one_line(said, NOTE // 2)}{_place(error, file)}")
 
 
 def _place(error: BaseException, file: str) -> str:
@@ -150,7 +156,8 @@ def run(place: Place, asked: Request, limit: float) -> Outcome:
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit)
     hidden = secrets.values(asked["settings"])
     outcome = _judge(child, answer, in_time, limit)
-    text = secrets.redact(output.decode("utf-8", "replace"), hidden)
+    printed = output.decode("utf-8", "replace").rstrip("\ufffd")
+    text = secrets.redact(printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash")
     return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
 
 
@@ -161,15 +168,15 @@ def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
     if not in_time:
         return {"error": f"loading it or asking it took more than {limit:g} s"}
     try:
-        said: dict[str, Any] = json.loads(answer)
-    except ValueError:
-        return {"error": f"its process ended with {child.returncode} when it was loaded"}
+        said: dict[str, Any] = dict(json.loads(answer))
+    except (ValueError, TypeError, RecursionError):
+        return {"error": f"its process ended with {child.returncode} when it was loaded or asked"}
     return said
 
 
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-m", "oberonc.worker"],
+        [sys.executable, *paths.isolation(), "-m", "oberonc.worker", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -187,16 +194,16 @@ def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
         selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
-        while child.poll() is None and time.monotonic() < deadline and selector.get_map():
+        while not (ended := _ended(child)) and time.monotonic() < deadline:
             _gather(selector, min(0.05, deadline - time.monotonic()))
-            if child.stdout.fileno() not in selector.get_map():
-                break  # the answer is whole: a grandchild that keeps stderr open is not waited for
-        in_time = _await_end(child, answer, deadline)
+            if answer and child.stdout not in {key.fileobj for key in selector.get_map().values()}:
+                ended = True  # as good as: a grandchild that keeps stderr open is not waited for
+                break
         _gather(selector, 0)
     _end_group(child)
     for stream in (child.stdout, child.stderr):
         stream.close()
-    return bytes(answer), bytes(output), in_time
+    return bytes(answer), bytes(output), ended
 
 
 def _feed(stdin: IO[bytes], ask: bytes) -> None:
@@ -213,38 +220,49 @@ def _gather(selector: selectors.BaseSelector, wait: float) -> None:
         kept.extend(part[: max(cap - len(kept), 0)])
 
 
-def _await_end(child: subprocess.Popen[bytes], answer: bytearray, deadline: float) -> bool:
-    """Whether the child ended, or at least answered, before *deadline*."""
-    if answer.endswith(b"}"):
-        return True
-    try:
-        child.wait(max(deadline - time.monotonic(), 0))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child ended. It is not reaped here: as long as it is not, its number and its group's stay ours."""
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return child.poll() is not None
+    return child.returncode is not None or (
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    )
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    # The group outlives its leader when the broker left processes behind; they go too. A leader that was
-    # not reaped yet keeps the group's number ours.
-    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 10.0)):
-        if child.returncode is not None:
-            break
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(wait)
+    """End what is left of the child's group, processes that the broker left behind among it; reap the child last."""
+    if not _ended(child):
+        _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while not _ended(child) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    _signal(child, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nobody can wait for that
+        child.wait(10)
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
+        os.killpg(child.pid, number)
 
 
 def _judge(child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float) -> Outcome:
     if not in_time:
         return Outcome("crash", f"took more than its limit of {limit:g} s and was ended")
+    outcome = _parsed(answer)
+    if outcome is not None:
+        return outcome
+    code = child.returncode
+    manner = f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
+    return Outcome("crash", f"the broker's process {manner} without an outcome")
+
+
+def _parsed(answer: bytes) -> Outcome | None:
     try:
-        value = json.loads(answer)
-        return Outcome(**value)
-    except (ValueError, TypeError):
-        code = child.returncode
-        manner = f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
-        return Outcome("crash", f"the broker's process {manner} without an outcome")
+        outcome = Outcome(**json.loads(answer))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    good = (
+        outcome.kind in KINDS and isinstance(outcome.note, str) and isinstance(outcome.after, (int, float, type(None)))
+    )
+    return outcome if good else None

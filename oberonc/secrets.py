@@ -5,10 +5,12 @@ LoadCredential) or `cmd:PROGRAM ARG...`. Values are `Secret`s; `redact` takes th
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
+from oberonc import git, paths
 from oberonc.broker import Secret
 from oberonc.config import Service
 from oberonc.errors import ConfigError, NotAllowed
@@ -17,6 +19,9 @@ KINDS = ("env:", "file:", "cred:", "cmd:")
 #: Seconds a `cmd:` may take, and characters any secret may have.
 COMMAND_SECONDS = 10
 LONGEST = 64 * 1024
+#: Settings that are not shown even where somebody wrote the secret itself, and credentials inside addresses.
+_DELICATE = re.compile(r"(?i)token|passw|passphrase|secret|credential|^key$|(api|access|private|signing)_?key$")
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def is_reference(value: object) -> bool:
@@ -56,11 +61,16 @@ def _env(name: str, where: str) -> str:
 
 
 def _file(name: str, where: str) -> str:
-    path = Path(name).expanduser()
+    path = paths.home() / name[2:] if name.startswith("~/") else Path(name)
+    if not path.is_absolute() or "\0" in name:
+        raise ConfigError(f"{where}: file: wants an absolute path or one that begins with ~/, not '{name}'")
     try:
-        with path.open("rb") as stream:
+        # A FIFO must not hold a push for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
-            if stat.S_ISREG(mode) and mode & 0o027:
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{where}: {path} is not a plain file")
+            if mode & 0o027:
                 raise NotAllowed(f"{where}: others may read or change {path}: chmod 600 {path}")
             return stream.read(LONGEST + 1).decode().strip()
     except UnicodeDecodeError:
@@ -92,6 +102,8 @@ def _command(line: str, where: str) -> str:
             text=True,
             timeout=COMMAND_SECONDS,
             check=False,
+            # In a hook GIT_DIR and its like belong to the push: `cmd:pass ...` has a repository of its own.
+            env=git.environment(),
         )
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
         raise ConfigError(f"{where}: cmd:{line} did not run, or took over {COMMAND_SECONDS} s") from None
@@ -112,11 +124,21 @@ def values(settings: Any) -> list[str]:
     return []
 
 
-def redact(text: str, secrets: list[str]) -> str:
-    """*text* without any of *secrets*."""
+def redact(text: str, secrets: list[str], cut: bool = False) -> str:
+    """*text* without any of *secrets*; where it was *cut*, also without the beginning of one at its end."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return text
+    halves = [text[-n:] for secret in secrets if cut for n in range(1, len(secret)) if text.endswith(secret[:n])]
+    return text.removesuffix(max(halves, key=len, default=""))
+
+
+def redact_all(value: Any, secrets: list[str]) -> Any:
+    """A JSON *value* with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, dict):
+        return {redact(key, secrets): redact_all(item, secrets) for key, item in value.items()}
+    return [redact_all(item, secrets) for item in value] if isinstance(value, list) else value
 
 
 def to_wire(value: Any) -> Any:
@@ -137,10 +159,16 @@ def from_wire(value: Any) -> Any:
     return [from_wire(item) for item in value] if isinstance(value, list) else value
 
 
-def masked(value: Any) -> Any:
-    """Unresolved settings for showing: a reference is shown, a resolved Secret is not."""
-    if isinstance(value, Secret):
-        return "***"
+def masked(value: Any, key: str = "") -> Any:
+    """Settings for showing: a reference is shown; a secret, or what a careless hand wrote in place of one, is not."""
     if isinstance(value, dict):
-        return {key: masked(item) for key, item in value.items()}
-    return [masked(item) for item in value] if isinstance(value, list) else value
+        return {name: masked(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item, key) for item in value]
+    if isinstance(value, Secret) or (isinstance(value, str) and value and _is_careless(key, value)):
+        return "***"
+    return _USERINFO.sub("***@", value) if isinstance(value, str) else value
+
+
+def _is_careless(key: str, value: str) -> bool:
+    return _DELICATE.search(key) is not None and not is_reference(value)

@@ -6,6 +6,7 @@ folders are synced: without the file's sync a power cut leaves an empty file, wi
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -39,16 +40,31 @@ def make(folder: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Create *folder* for its owner alone; where the folder above is shared with a group, for that group."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if stat.S_IMODE(folder.parent.stat().st_mode) & 0o020:
+    """Create *folder*, and what is missing above it, for its owner alone.
+
+    Where the folder above is shared with a group, it is for that group.
+    """
+    if not folder.parent.is_dir():
+        make_private(folder.parent)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    above = folder.parent.stat()
+    if _shared(above):
         with contextlib.suppress(PermissionError):
+            os.chown(folder, -1, above.st_gid)
             folder.chmod(0o2770)
 
 
 def file_mode(folder: Path) -> int:
     """The mode of a file in *folder*: as private as the folder is."""
-    return 0o660 if stat.S_IMODE(folder.stat().st_mode) & 0o020 else 0o600
+    return 0o660 if _shared(folder.stat()) else 0o600
+
+
+def _shared(facts: os.stat_result) -> bool:
+    """Whether the group, and not everybody as in /tmp, may write the folder."""
+    return facts.st_mode & 0o022 == 0o020
 
 
 def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
@@ -59,28 +75,28 @@ def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
     name = name or f"{time.time_ns():020d}-{entry['payload']['id']}.ob"
     try:
         make(folder)
-        return _put(folder, _encode(entry), name)
+        return _put(folder, _encode(entry), f"new/{name}")
     except OSError as error:
         raise NotAccepted(f"cannot keep the push in {folder}: {error.strerror or error}") from None
 
 
-def _put(folder: Path, raw: bytes, name: str) -> Path:
-    temporary = folder / "tmp" / f"{name}.{os.getpid()}"
+def _put(folder: Path, raw: bytes, place: str) -> Path:
+    kept = folder / place
+    temporary = folder / "tmp" / f"{kept.name}.{os.getpid()}-{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o600)
     try:
         with os.fdopen(handle, "wb") as stream:
-            os.fchmod(handle, file_mode(folder / "tmp"))
+            os.fchmod(handle, file_mode(kept.parent))
             stream.write(raw)
             stream.flush()
             os.fsync(handle)
-        kept = folder / "new" / name
         temporary.rename(kept)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(folder / "new")
+    _sync(kept.parent)
     return kept
 
 
@@ -107,14 +123,17 @@ def listing(folder: Path) -> list[Path]:
 
 
 def read(path: Path) -> Entry:
-    """The entry in *path*. Raises Damaged with the reason, FileNotFoundError when it is gone."""
+    """The entry in *path*. Raises Damaged with the reason, FileNotFoundError when it is gone.
+
+    Any other OSError (somebody else's file, a disk in trouble) says nothing about the file: it may be good.
+    """
     # A FIFO or link planted here must neither block us nor lead us elsewhere.
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise Damaged(f"cannot be opened: {error.strerror}") from None
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Damaged("it is not a plain file of its own") from None
+        raise
     with os.fdopen(handle, "rb") as stream:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
@@ -150,20 +169,24 @@ def remove(path: Path) -> None:
 
 def reject(path: Path, why: str) -> Path:
     """Put a file that cannot be used into bad/, with the reason beside it."""
-    folder = path.parent.parent / "bad"
-    kept = folder / path.name
+    kept = path.parent.parent / "bad" / path.name
     path.rename(kept)
-    kept.with_suffix(".why").write_text(why + "\n")
+    _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why")
     return kept
 
 
 def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
     """Keep the payload of a dead delivery as a file that `oberonc send --payload` takes."""
     make(folder)
-    kept = folder / "dead" / f"{payload['id']}-{service}.json"
-    kept.write_text(json.dumps(payload, indent=1))
-    kept.chmod(file_mode(folder / "dead"))
-    return kept
+    return _put(folder, json.dumps(payload, indent=1).encode(), f"dead/{payload['id']}-{service}.json")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half written a day ago."""
+    with contextlib.suppress(OSError):
+        for path in (folder / "tmp").iterdir():
+            if path.lstat().st_mtime < time.time() - 86_400:
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -172,8 +195,10 @@ def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
     make(folder)
     name = hashlib.sha256(repository.encode("utf-8", "replace")).hexdigest()[:16]
     path = folder / "lock" / name
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode(folder / "lock"))
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        with contextlib.suppress(PermissionError):  # another user's, who did this
+            os.fchmod(handle, file_mode(folder / "lock"))
         yield _lock(handle, deadline)
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""The child process in which one broker runs once: `python -I -m oberonc.worker`.
+"""The child process in which one broker runs once: `python -I -m oberonc.worker PARENT`.
 
 It reads {"place", "request"} from stdin and writes one outcome to the stdout it was given, which the broker
 never sees: before any broker code is loaded, stdin is empty and stdout is joined to stderr. With
@@ -10,42 +10,61 @@ import ctypes
 import inspect
 import json
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from oberonc import legacy, runner, secrets
-from oberonc.broker import BaseBroker, settings_fields
+from oberonc.broker import BaseBroker, Check, settings_fields
 from oberonc.errors import OberoncError
-from oberonc.registry import Place, load
+from oberonc.registry import Place, error_text, load
 from oberonc.text import one_line
 
 _PR_SET_PDEATHSIG = 1
+#: Bytes of memory a broker may fill before its own allocation fails, instead of the machine.
+MOST_MEMORY = 1 << 30
 
 
 def main() -> None:
     """Read one request, answer it."""
-    _die_with_parent()
+    _die_with_parent(int(sys.argv[1]))
+    _confine()
     ask = json.load(sys.stdin)
+    itself = os.getpid()
     channel = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     answer = _answer(ask)
+    if os.getpid() != itself:
+        os._exit(0)  # the broker forked and let the copy come back; one answer is enough
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(Exception):  # the broker may have closed or replaced it
+            stream.flush()
     with os.fdopen(channel, "w") as out:
-        json.dump(answer, out)
+        out.write(json.dumps(answer, default=repr))
     # A broker may leave threads that never end; the answer is given, so nothing is waited for.
     os._exit(0)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     # A push that is killed takes its brokers with it; their delivery stays in the spool.
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except AttributeError:
-        return  # not Linux
+    with suppress(AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)  # it ended before the call above
+
+
+def _confine() -> None:
+    """Secrets stay out of core files, and where memory runs out this process goes first."""
+    for limit, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, MOST_MEMORY)):
+        hard = resource.getrlimit(limit)[1]
+        with suppress(OSError, ValueError):
+            resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _answer(ask: dict[str, Any]) -> dict[str, Any]:
@@ -57,11 +76,18 @@ def _answer(ask: dict[str, Any]) -> dict[str, Any]:
             return runner.Outcome("retry", str(error))._asdict()
         return {"error": str(error)}
     if ask.get("describe"):
-        return describe(broker_class)
+        return _described(broker_class)
     request = secrets.from_wire(ask["request"])
     if "call" in ask:
         return _call(broker_class, ask["call"], request)
     return runner.perform(broker_class, request)._asdict()
+
+
+def _described(broker_class: type[BaseBroker]) -> dict[str, Any]:
+    try:
+        return describe(broker_class)
+    except Exception as error:  # noqa: BLE001  annotations are the broker's code too
+        return {"error": f"its Settings cannot be read: {type(error).__name__}: {one_line(error_text(error))}"}
 
 
 def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
@@ -75,7 +101,7 @@ def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
             name: {
                 "type": _type_name(hint),
                 "required": default is ...,
-                "default": None if default is ... else default,
+                "default": None if default is ... else secrets.masked(default),
             }
             for name, (hint, default) in fields.items()
         },
@@ -94,16 +120,20 @@ def _call(broker_class: type[BaseBroker], name: str, request: dict[str, Any]) ->
     """The answer of `check()`, or of `plan(payload)` where the broker has one."""
     hidden = secrets.values(request["settings"])
     try:
-        with legacy.names_of_2009():
+        with legacy.names_of_2009(legacy.needs(runner.source(broker_class))):
             broker = broker_class()
             broker.bind(request["service"], request["settings"], Path(request["state"]))
             method = getattr(broker, name, None)
             if method is None:
                 return {"said": None}
-            said = method() if name == "check" else method(runner.delivered(request))
+            said = _checks(method()) if name == "check" else [str(line) for line in method(runner.delivered(request))]
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        return {"error": secrets.redact(f"{type(error).__name__}: {one_line(str(error))}", hidden)}
-    return {"said": json.loads(secrets.redact(json.dumps(said), hidden))}
+        return {"error": f"{type(error).__name__}: {one_line(secrets.redact(error_text(error), hidden))}"}
+    return {"said": secrets.redact_all(said, hidden)}
+
+
+def _checks(found: Any) -> list[Any]:
+    return [[bool(ok), str(what), str(mend)] for ok, what, mend in (Check(*each) for each in found)]
 
 
 if __name__ == "__main__":
