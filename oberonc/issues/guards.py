@@ -21,6 +21,7 @@ _INFINITIVE: Final = _FILLERS | word_set(
 _BEFORE_GERUND: Final = word_set(
     "in before until at for toward towards after without of on while when start starts started"
     " starting continue continues continued continuing step wip from as about"
+    " avoid avoids avoided prevent prevents prevented stop stops stopped"
 )
 _BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been which that")
 _BEFORE_NOUN: Final = word_set(

@@ -233,7 +233,7 @@ class Paragraph:
             self.warnings.append(Note(item.start, item.end, "a range is not expanded: only the ends are referenced"))
         if statement.action not in CHANGES:
             return statement.action, why
-        if in_range:
+        if in_range and self.words.ranges != "ends":
             return "reference", f"{why}: a range"
         if self.forms.is_possessive(item):
             return "reference", f"{why}: a possessive"

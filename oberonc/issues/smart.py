@@ -6,7 +6,7 @@ Only commands on the allow-list of `Words` act; what is unknown or ambiguous is 
 import re
 from typing import Final, NamedTuple
 
-from oberonc.issues.duration import UNITS, seconds_of
+from oberonc.issues.duration import seconds_of
 from oberonc.issues.reference import Note, Reference
 from oberonc.issues.vocabulary import Tables, fold
 
@@ -133,7 +133,7 @@ def _leading_time(text: str) -> "tuple[int | None, str]":
     words = text.split(" ")
     total, count = 0, 0
     for word in words[:5]:
-        seconds = seconds_of(word.lower()) if word.lower().strip("0123456789.,") in UNITS else None
+        seconds = seconds_of(word.lower()) if word[-1:].isalpha() else None
         if seconds is None:
             break
         total += seconds

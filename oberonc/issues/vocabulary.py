@@ -115,6 +115,8 @@ class Words(NamedTuple):
     trailers_only: bool = False
     #: What a close in a reverted title becomes: `reference` or `reopen`.
     on_revert: str = "reference"
+    #: What the written ends of a range (`#1-#3`) are: `reference`, or `ends`, which act like any other.
+    ranges: str = "reference"
     #: In a `commit-msg` hook: lines that start so are dead, and all under the scissors line.
     comment_char: str = ""
     #: The longest owner in `owner/name`.

@@ -45,7 +45,11 @@ PRESETS: Final[dict[str, Words]] = {
 #: In a list of words, this stands for those of the preset.
 KEEP: Final = "..."
 
-_CHOICES: Final = {"mentions": ("mention", "reference", "none"), "on_revert": ("reference", "reopen")}
+_CHOICES: Final = {
+    "mentions": ("mention", "reference", "none"),
+    "on_revert": ("reference", "reopen"),
+    "ranges": ("reference", "ends"),
+}
 _TABLES: Final = {
     "states": None,
     "trailers": ("close", "reopen", "wontfix", "invalid", "duplicate", "hold", "reference"),

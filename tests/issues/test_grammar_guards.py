@@ -119,6 +119,7 @@ GERUNDS = [
     "on closing #1",
     "wip fixing #1",
     "prevents users from fixing #1",
+    "avoid closing #1",
 ]
 PARTICIPLES = [
     "has been fixed #1",
@@ -195,6 +196,10 @@ def test_a_range_without_a_verb_or_a_second_hash() -> None:
     assert brief("#1-#3") == "mention #1; mention #3"
     assert brief("fixes #1..3") == "reference #1"
     assert brief("fixes #1–3 now") == "reference #1"
+
+
+def test_the_ends_of_a_range_may_act_where_that_is_asked_for() -> None:
+    assert brief("fixes #1-#3", words_for("local", {"ranges": "ends"})) == "close #1; close #3"
 
 
 @pytest.mark.parametrize("text", ["fixes #1's cause", "fixes #1’s cause", "closes the bug, fix #1's"])

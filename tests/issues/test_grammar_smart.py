@@ -24,6 +24,7 @@ def acts(text: str) -> list[Act]:
 COMMANDS: dict[str, list[Act]] = {
     "PROJ-1 #comment done at last": [("comment", "1", None, "done at last")],
     "PROJ-1 #time 1w 2d 4h 30m work": [("time", "1", 217_800, "work")],
+    "PROJ-1 #time 1d5h work": [("time", "1", 46_800, "work")],
     "PROJ-1 #time soon": [("time", "1", None, "soon")],
     "PROJ-1 #assign jane": [("assign", "1", None, "jane")],
     "PROJ-1 #start-progress": [("transition", "1", None, "Start Progress")],
