@@ -38,6 +38,11 @@ def encode(value: dict[str, Any], limit: int = LARGEST) -> bytes:
     body = canonical(value)
     if len(body) > limit:
         raise BadFrame("too_large", f"the frame would have {len(body)} bytes; at most {limit} are taken")
+    return frame(body)
+
+
+def frame(body: bytes) -> bytes:
+    """*body*, which is JSON already, as one frame."""
     return HEADER.pack(b"OB", VERSION, 0, len(body)) + body
 
 

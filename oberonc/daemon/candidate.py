@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from oberonc import wire
 from oberonc.config import Service
 from oberonc.daemon import snapshot
 from oberonc.daemon.faults import crash_point
@@ -128,7 +129,7 @@ async def _try_service(
         "state": str(generation.config.state),
     }
     try:
-        fault = (await worker.ask(request, PROBE_LIMIT))["verified"]
+        fault = (await worker.ask(wire.encode(request), PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
         fault = f"{lost}: {one_line(worker.printed()[-300:])}"
     if fault is None:

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from oberonc import filters, secrets
+from oberonc import filters, secrets, wire
+from oberonc.config import Service
 from oberonc.daemon.generation import Generation, Runtime
 from oberonc.daemon.hosts import HostFailed
 from oberonc.daemon.queue_link import QueueLink, now_ms
@@ -38,6 +39,9 @@ class Dispatcher:
         self._workers = workers
         self._say = say
         self._generation: Generation | None = None
+        #: The broker of each service, and the workers one broker may have.
+        self._brokers: dict[str, str] = {}
+        self._limit = PER_BROKER
         #: Slots taken per service: by deliveries that run, and by rounds under way.
         self._taken: Counter[str] = Counter()
         self._flights: set[asyncio.Task[None]] = set()
@@ -54,6 +58,8 @@ class Dispatcher:
         """Lease for *generation* from now on."""
         self._generation = generation
         self._workers = generation.config.daemon.workers
+        self._brokers = {name: runtime.service.broker for name, runtime in generation.runtimes.items()}
+        self._limit = max(PER_BROKER, self._workers // max(1, len(set(self._brokers.values()))))
         generation.on_ready = self.kick
         self.kick()
 
@@ -87,15 +93,12 @@ class Dispatcher:
 
     def _slots(self, generation: Generation) -> list[Slot]:
         """The free slots, dealt out one by one: first to the services whose brokers have the fewest."""
-        brokers = {name: runtime.service.broker for name, runtime in generation.runtimes.items()}
-        used = Counter[str]()
+        free = self._workers - self._taken.total()
+        brokers, used, dealt = self._brokers, Counter[str](), Counter[str]()
         for service, taken in self._taken.items():
             used[brokers.get(service, "")] += taken
-        free = self._workers - self._taken.total()
-        limit = max(PER_BROKER, self._workers // max(1, len(set(brokers.values()))))
-        dealt = Counter[str]()
         while free > 0:
-            open_to = [name for name, broker in brokers.items() if used[broker] < limit]
+            open_to = [name for name, broker in brokers.items() if used[broker] < self._limit]
             idle = {broker for broker in brokers.values() if not used[broker]}
             if free == 1 and idle:
                 # The last slot is for a broker that runs nothing, so that slow ones cannot take them all.
@@ -177,10 +180,7 @@ class Dispatcher:
 
     async def _attempt(self, generation: Generation, lease: Lease) -> Ending:
         runtime = generation.runtimes[lease.service]
-        payload = json.loads(lease.body)
-        chosen = filters.choose(runtime.service, payload).payload
-        # The filters may have changed since the event was accepted; what was promised then is kept.
-        request = _request(runtime, lease, payload if chosen is None else chosen, str(generation.config.state))
+        request = _request(runtime, lease, str(generation.config.state))
         worker = await generation.worker(lease.service)
         try:
             return await self._handled(worker, request, lease, runtime)
@@ -192,7 +192,7 @@ class Dispatcher:
         finally:
             generation.give_back(worker)
 
-    async def _handled(self, worker: Worker, request: dict[str, Any], lease: Lease, runtime: Runtime) -> Ending:
+    async def _handled(self, worker: Worker, request: bytes, lease: Lease, runtime: Runtime) -> Ending:
         answer = await worker.ask(request, runtime.timeout)
         if answer.get("lease") != lease.token.attempt or not isinstance(answer.get("outcome"), dict):
             # Broker code wrote to the channel itself. If it named an older lease, the queue counts it as late.
@@ -203,15 +203,15 @@ class Dispatcher:
         return _ending(answer["outcome"], _output(worker, runtime))
 
 
-def _request(runtime: Runtime, lease: Lease, payload: dict[str, Any], state: str) -> dict[str, Any]:
-    return {
+def _request(runtime: Runtime, lease: Lease, state: str) -> bytes:
+    """The frame that has the lease's delivery handled."""
+    request = {
         "op": "handle",
         "lease": lease.token.attempt,
         "request": {
             "service": lease.service,
             "broker": runtime.service.broker,
             "settings": secrets.to_wire(runtime.settings),
-            "payload": payload,
             "state": state,
             "timeout": runtime.timeout,
             "delivery_id": lease.delivery_id,
@@ -219,6 +219,17 @@ def _request(runtime: Runtime, lease: Lease, payload: dict[str, Any], state: str
             "order": {"gap": lease.gap, "behind": list(lease.behind)},
         },
     }
+    # The payload is JSON already: it is not read and written again on its way through.
+    return wire.frame(wire.canonical(request)[:-1] + b',"payload":' + _trimmed(runtime.service, lease.body) + b"}")
+
+
+def _trimmed(service: Service, body: bytes) -> bytes:
+    """The payload cut down to what passes the filters of *service*."""
+    if not (service.refs or service.paths or service.authors):
+        return body
+    chosen = filters.choose(service, json.loads(body)).payload
+    # The filters may have changed since the event was accepted; what was promised then is kept.
+    return body if chosen is None else wire.canonical(chosen)
 
 
 def _output(worker: Worker, runtime: Runtime) -> str:

@@ -63,7 +63,10 @@ class Host:
 
     def obey(self) -> bool:
         """One packet of the daemon; False when it closed the channel."""
-        packet, fds, _flags, _address = socket.recv_fds(self.control, PACKET, 2)
+        try:
+            packet, fds, _flags, _address = socket.recv_fds(self.control, PACKET, 2)
+        except ConnectionResetError:  # it closed without having read all we said
+            packet = b""
         if not packet:
             return False
         request = json.loads(packet)

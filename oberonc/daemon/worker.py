@@ -5,6 +5,7 @@ its own service; what it prints goes to a pipe. Its end is the daemon's to judge
 except when the channel closes.
 """
 
+import json
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +15,13 @@ from typing import Any
 from oberonc import runner, secrets, wire
 from oberonc.broker import BaseBroker
 from oberonc.text import one_line
+
+
+class _Private(dict[str, Any]):
+    """A payload that was read for this one call, so that nobody else sees what the broker does to it."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "_Private":
+        return self
 
 
 def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
@@ -30,7 +38,8 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
 
 
 def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
-    outcome = runner.perform(broker, secrets.from_wire(request["request"]))
+    asked = request["request"] | {"payload": _Private(request["payload"])}
+    outcome = runner.perform(broker, asked | {"settings": secrets.from_wire(asked["settings"])})
     return {"lease": request["lease"], "outcome": outcome._asdict()}
 
 
@@ -46,13 +55,17 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
     return {"verified": why}
 
 
-def read_frame(channel: socket.socket, limit: int = wire.LARGEST) -> dict[str, Any] | None:
+def read_frame(channel: socket.socket, limit: int = 2 * wire.LARGEST) -> dict[str, Any] | None:
     """The next frame, or None when the other side closed."""
     header = _read(channel, wire.HEADER.size)
     if header is None:
         return None
     body = _read(channel, wire.body_length(header, limit))
-    return None if body is None else wire.decode(body)
+    if body is None:
+        return None
+    # The daemon wrote it: what a stranger's frame is searched for cannot be in it.
+    request: dict[str, Any] = json.loads(body)
+    return request
 
 
 def _read(channel: socket.socket, count: int) -> bytes | None:

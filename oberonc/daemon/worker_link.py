@@ -41,14 +41,14 @@ class Worker:
         os.set_blocking(output, False)
         self._loop.add_reader(output, self._read_output)
 
-    async def ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
-        """The answer to *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
+    async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
+        """The answer to the frame *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
         self._printed.clear()
         self.uses += 1
         self._asking = True
         try:
             async with asyncio.timeout(limit):
-                await self._loop.sock_sendall(self._channel, wire.encode(request, wire.LARGEST * 2))
+                await self._loop.sock_sendall(self._channel, request)
                 header = await self._receive(wire.HEADER.size)
                 length = wire.body_length(header, wire.LARGEST_RESULT)
                 return wire.decode(await self._receive(length))

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from oberonc import client
+from oberonc.errors import BadInput
 from tests.support.command import Command
 from tests.support.daemon_site import Site, descendants, push, recorder
 from tests.support.eventually import eventually
@@ -31,7 +32,7 @@ def test_same_id_is_a_duplicate_and_other_bytes_are_refused(site: Site) -> None:
     try:
         client.submit(site.config, other | {"user": "eve"}, 20)
         raise AssertionError("the conflict was taken")
-    except client.BadInput as error:
+    except BadInput as error:
         assert "used before" in str(error)
     assert site.settled(done=1)["events"]["duplicates"] == 1
 
