@@ -4,7 +4,6 @@ It is a superset of what Bitbucket sent its services from 2009 to 2015, so that 
 they expect.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -42,7 +41,13 @@ def change(raw_author: str, date: tuple[int, str], message: str) -> str:
     kept = (line.rstrip() for line in message.splitlines())
     body = "\n".join(line for line in kept if line and not _ADDED_LINES.match(line))
     text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:40]
+    return _name(text.encode("utf-8", "replace"))
+
+
+def _name(raw: bytes) -> str:
+    import hashlib  # costs a hook more than all of this module; a push that no service wants does not pay it
+
+    return hashlib.sha256(raw).hexdigest()[:40]
 
 
 def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
@@ -85,7 +90,7 @@ def message_entry(message: str, raw_author: str, branch: str | None, limits: Lim
     text = cut(raw, limits.message)
     date = (int(time.time()), "+0000")
     commit = Commit("0" * 40, [], name, mail, date, name, mail, date, text, [], len(raw) > limits.message)
-    return commit_entry(commit, branch, "") | {"change": hashlib.sha256(os.urandom(32)).hexdigest()[:40]}
+    return commit_entry(commit, branch, "") | {"change": _name(os.urandom(32))}
 
 
 def fit(payload: Payload, limits: Limits) -> Payload:

@@ -8,7 +8,6 @@ folders are synced: without the file's sync a power cut leaves an empty file, wi
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import stat
@@ -100,9 +99,15 @@ def _put(folder: Path, raw: bytes, place: str) -> Path:
     return kept
 
 
+def _digest(raw: bytes) -> bytes:
+    import hashlib  # the hook's log needs this module's file modes, and a spool only where no daemon answers
+
+    return hashlib.sha256(raw).hexdigest().encode()
+
+
 def _encode(entry: Entry) -> bytes:
     body = json.dumps(entry, separators=(",", ":")).encode()
-    digest = hashlib.sha256(body).hexdigest().encode()
+    digest = _digest(body)
     return b"%s %d %s\n%s%s" % (_MAGIC, len(body), digest, body, _END)
 
 
@@ -150,7 +155,7 @@ def _decode(raw: bytes) -> Entry:
         raise Damaged("it does not begin as a spool file does")
     size = int(fields[2])
     body = rest[:size]
-    if rest[size:] != _END or hashlib.sha256(body).hexdigest().encode() != fields[3]:
+    if rest[size:] != _END or _digest(body) != fields[3]:
         raise Damaged("it was not written to its end")
     try:
         entry: Entry = json.loads(body)
@@ -193,7 +198,7 @@ def sweep(folder: Path) -> None:
 def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
     """Exclusive work on one repository's entries; yields False when another process held it until *deadline*."""
     make(folder)
-    name = hashlib.sha256(repository.encode("utf-8", "replace")).hexdigest()[:16]
+    name = _digest(repository.encode("utf-8", "replace")).decode()[:16]
     path = folder / "lock" / name
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
