@@ -171,7 +171,7 @@ def _markdown(text: str) -> str:
 
 
 def _textile(text: str) -> str:
-    return f"<pre>\n{_quiet(text, '</', '<!', '{{', '!{')}\n</pre>"
+    return f"<pre>\n{_quiet(text, '<', '{{', '!{')}\n</pre>"
 
 
 def _trac(text: str) -> str:

@@ -35,7 +35,7 @@ _MERGE: Final = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT: Final = re.compile(r"\s*([^\n]*)")
-_NOT_NEWLINE: Final = re.compile(r"[^\n]+")
+_INK: Final = re.compile(r"\S+")
 
 
 class Masked(NamedTuple):
@@ -77,7 +77,7 @@ def _finders(text: str, comment_char: str, cut: bool) -> list[_Finder]:
 
 
 def _overwrite(text: str, spans: list[Span]) -> str:
-    """*text* with every character of *spans* but newlines replaced; spans may lie inside each other."""
+    """*text* with every character of *spans* but white space replaced; spans may lie inside each other."""
     if not spans:
         return text
     parts, done = [], 0
@@ -86,7 +86,7 @@ def _overwrite(text: str, spans: list[Span]) -> str:
             continue
         parts.append(text[done:start])
         start = max(start, done)
-        parts.append(_NOT_NEWLINE.sub(_fill, text[start:end]))
+        parts.append(_INK.sub(_fill, text[start:end]))
         done = end
     return "".join([*parts, text[done:]])
 

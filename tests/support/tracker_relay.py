@@ -21,7 +21,7 @@ class Seen(NamedTuple):
 class Spoil(NamedTuple):
     """What to do to one exchange.
 
-    `drop`: act, then hang up. `truncate`: act, then answer half. `hang`: say nothing. `answer`: do not act, answer this.
+    `drop`: act, then hang up. `truncate`: act, then answer half. `hang`: say nothing. `answer`: answer this instead.
     """
 
     how: str

@@ -73,13 +73,12 @@ def run(command: list[str], folder: Path, **more: Any) -> str:
 
 
 @contextlib.contextmanager
-def serving(command: list[str], folder: Path, url: str, **more: Any) -> Iterator[None]:
+def serving(command: list[str], folder: Path, url: str, home: Path | None = None, **more: Any) -> Iterator[None]:
     """A server that answers at *url*; stopped at the end with every process it started."""
     log = folder / "server.log"
     with log.open("ab") as output:
-        child = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, **more
-        )
+        more |= {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, "start_new_session": True}
+        child = subprocess.Popen(command, cwd=home or folder, **more)
     try:
         eventually(lambda: _answers(url, child, log), within=PATIENCE)
         yield

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from oberonc import Reject, Retry
+from oberonc import Reject
 from tests.support import tracker_servers as servers
-from tests.support.tracker_relay import Relay, Spoil
-from tests.support.tracker_world import Push, World, broker, commit, payload, work_off
+from tests.support.tracker_relay import Relay
+from tests.support.tracker_suite import NUMBERS, Suite
+from tests.support.tracker_world import World, broker, commit, payload
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("roundup")]
 
@@ -63,7 +64,8 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RoundupWorld]:
     admin, server = servers.tool("roundup-admin"), servers.tool("roundup-server")
     home = folder / "tracker"
     home.mkdir()
-    site = f"tracker_web={relay.url}/demo/,mail_domain=example.invalid,mailhost=localhost,rdbms_backend=sqlite,password_pbkdf2_default_rounds=10000"
+    site = f"tracker_web={relay.url}/demo/,mail_domain=example.invalid,mailhost=localhost,rdbms_backend=sqlite"
+    site += ",password_pbkdf2_default_rounds=10000"  # every request of the test proves its password
     servers.run([admin, "-i", str(home), "install", "classic", "sqlite", site], folder)
     servers.run([admin, "-i", str(home), "initialise", "admin"], folder)
     bot = ["username=bot", "password=secret", "roles=User", "address=bot@example.invalid"]
@@ -82,26 +84,38 @@ def world() -> Iterator[RoundupWorld]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def unspoiled(world: World) -> Iterator[None]:
-    yield
-    world.relay.spoil_nothing()
+class TestRoundup(Suite):
+    """All that every tracker is held to."""
 
 
-def test_a_push_does_all_it_asks_for_once(world: World, tmp_path: Path) -> None:
-    push = Push(world, 1)
-    note, retries = work_off(world.settings, tmp_path, push.payload)
-    push.assert_done()
-    assert not retries
-    writes = world.relay.writes()
-    assert "already did" in work_off(world.settings, tmp_path, push.payload)[0]
-    assert world.relay.writes() == writes
-    assert f"closed {push.fixed}" in note
+def test_somebody_elses_change_in_between_is_not_lost(world: RoundupWorld, tmp_path: Path) -> None:
+    """A stale tag is answered 412; the change is read and made again."""
+    issue = world.new()
+    left = [1]
+
+    def rule(method: str, path: str) -> None:
+        if method == "PATCH" and left[0]:
+            left[0] = 0
+            tag = {"If-Match": world.read(issue)["@etag"]}
+            url = f"{world.rest}/issue/{issue[1:]}"
+            world.session.patch(url, json={"title": "renamed"}, headers=tag).raise_for_status()
+
+    world.relay.rule = rule
+    broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    assert world.is_closed(issue)
+    assert world.read(issue)["attributes"]["title"] == "renamed"
+    assert 412 in [seen.status for seen in world.relay.seen]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3, 7])
-def test_a_dropped_answer_repeats_nothing(world: World, tmp_path: Path, number: int) -> None:
-    push = Push(world, 100 + number)
-    world.relay.spoil_write(number, Spoil("drop"))
-    work_off(world.settings, tmp_path, push.payload)
-    push.assert_done()
+def test_the_author_can_be_a_user_of_the_tracker(world: RoundupWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    settings = world.settings | {"authors": {"ann@example.org": "admin"}}
+    broker(settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
+    number = world.read(issue)["attributes"]["messages"][0]["id"]
+    assert world.session.get(f"{world.rest}/msg/{number}").json()["data"]["attributes"]["author"]["id"] == "1"
+
+
+def test_a_status_that_is_not_there_is_refused_with_those_that_are(world: RoundupWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    with pytest.raises(Reject, match=r"there is no status 'Done' now; there is .*resolved"):
+        broker(world.settings | {"close": "Done"}, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))

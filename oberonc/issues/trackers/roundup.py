@@ -52,15 +52,20 @@ class Roundup(WebTracker):
         return {name: one_of(name, self._statuses(), "status", "close") for name in names}
 
     def is_closed(self, issue: Issue) -> bool:
-        status = self._issue(issue)["attributes"].get("status") or {}
-        return str(status.get("id")) in self._closing().values()
+        return self._status(issue) in self._closing().values()
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         # Without an author the message could not be linked later.
         content = {"content": comment.text, "author": self.user_of(comment) or self.settings.user}
         once = self.send("POST", "data", "msg", "@poe", json={}).json()["data"]["link"]
         made = self.http.call("POST", self._own(once), json=content).json()["data"]["id"]
+        before = self._status(issue)
         self._patch(issue, {"@op": "add", "messages": str(made)})
+        if before in self._closing().values() and self._status(issue) != before:
+            self._patch(issue, {"status": before})  # many trackers open an issue again when somebody speaks
+
+    def _status(self, issue: Issue) -> str:
+        return str((self._issue(issue)["attributes"].get("status") or {}).get("id"))
 
     def _own(self, link: str) -> str:
         """*link* below our own address: the server may know itself by another name."""
@@ -95,7 +100,7 @@ class Roundup(WebTracker):
     def _set(self, issue: Issue, status: str, setting: str) -> None:
         wanted = one_of(status, self._statuses(), "status", setting)
         self._patch(issue, {"status": wanted})
-        if str((self._issue(issue)["attributes"].get("status") or {}).get("id")) != wanted:
+        if self._status(issue) != wanted:
             raise Refused(f"Roundup answered, and did not set the status {status}")
 
     def check(self) -> list[Check]:

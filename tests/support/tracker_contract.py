@@ -1,0 +1,174 @@
+"""Loopback trackers written from their contracts: they keep issues in memory and judge every request.
+
+Where the official OpenAPI documents lie beside the checkout, each request is validated against them as well.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+
+CONTRACTS = Path(__file__).resolve().parents[3] / "shared" / "contracts"
+
+
+class Request(NamedTuple):
+    """A request as a route sees it; header names are lower case."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str]
+    json: Any
+
+
+class Answer(NamedTuple):
+    status: int
+    json: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Route = Callable[..., Answer]
+
+
+class Kept:
+    """An issue."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = "open"
+        self.comments: list[dict[str, Any]] = []
+        self.times: list[dict[str, Any]] = []
+        self.history: list[Any] = []
+
+
+class Contract:
+    """A tracker on a port of its own. Subclasses give `routes`: (method, pattern, function of request and groups)."""
+
+    #: The official document, and the address its paths are below.
+    document = ""
+    origin = ""
+    #: What stands before the document's paths here.
+    prefix = ""
+    #: Requests of the official interface that the cut document leaves out.
+    beside: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.issues: dict[int, Kept] = {}
+        self.problems: list[str] = []
+        self.lock = threading.RLock()
+        self.validator = _validator(self.document) if self.document else None
+        contract = self
+
+        class Handler(_Handler):
+            owner = contract
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = int(self.server.server_address[1])
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(10)
+
+    def new(self) -> Kept:
+        with self.lock:
+            number = len(self.issues) + 1
+            self.issues[number] = Kept(number)
+            return self.issues[number]
+
+    def routes(self) -> list[tuple[str, str, Route]]:
+        raise NotImplementedError
+
+    def refuse(self, request: Request) -> Answer | None:
+        """The answer to bad credentials."""
+        return None
+
+    def now(self) -> str:
+        return "2036-01-01T00:00:00+00:00"
+
+    def answer(self, request: Request) -> Answer:
+        with self.lock:
+            refused = self.refuse(request)
+            if refused:
+                return refused
+            for method, pattern, route in self.routes():
+                found = re.fullmatch(pattern, request.path)
+                if found and method == request.method:
+                    return route(request, *found.groups())
+        self.problem(request, "there is no such call")
+        return Answer(404, {"message": "Not Found"})
+
+    def problem(self, request: Request, text: str) -> None:
+        self.problems.append(f"{request.method} {request.path}: {text} {request.json}")
+
+    def issue(self, number: str) -> Kept | None:
+        return self.issues.get(int(number)) if number.isdigit() else None
+
+    def validate(self, request: Request, raw: bytes, query: str) -> None:
+        """Hold the request to the official document."""
+        path = request.path.removeprefix(self.prefix)
+        if self.validator is None or any(re.fullmatch(pattern, path) for pattern in self.beside):
+            return
+        from openapi_core.exceptions import OpenAPIError
+        from openapi_core.testing import MockRequest
+
+        kind = request.headers.get("content-type", "application/json")
+        args = dict(parse_qsl(query))
+        headers = {name.title(): value for name, value in request.headers.items()}
+        asked = MockRequest(
+            self.origin, request.method.lower(), path, args=args, headers=headers, data=raw or None, content_type=kind
+        )
+        try:
+            self.validator.validate_request(asked)
+        except OpenAPIError as error:
+            self.problem(request, f"{error} {error.__cause__ or ''}")
+
+
+def _validator(name: str) -> Any:
+    """The official document's validator, or None (with a visible warning of the test run) where it is not there."""
+    file = CONTRACTS / name
+    if not file.exists():
+        return None
+    openapi_core = pytest.importorskip("openapi_core")
+    return openapi_core.OpenAPI.from_dict(json.loads(file.read_text()))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Contract
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+    def _serve(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        split = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        path = "/".join(unquote(part).replace("/", "%2F") for part in split.path.split("/"))
+        body = json.loads(raw) if raw else None
+        request = Request(self.command, path, dict(parse_qsl(split.query)), headers, body)
+        self.owner.validate(request, raw, split.query)
+        answer = self.owner.answer(request)
+        content = b"" if answer.json is None else json.dumps(answer.json).encode()
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        if content:
+            self.send_header("Content-Type", "application/json")
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve

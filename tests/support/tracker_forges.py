@@ -1,0 +1,244 @@
+"""GitHub, GitLab and Gitea as their contracts have them."""
+
+import re
+from typing import Any
+
+from tests.support.tracker_contract import Answer, Contract, Kept, Request
+from tests.support.tracker_relay import Relay
+from tests.support.tracker_world import REPOSITORY, World
+
+LATE = "2036-01-01T00:00:00Z"
+MISSING = Answer(404, {"message": "Not Found"})
+
+
+class ContractWorld(World):
+    """A world on a contract: reads what the contract keeps."""
+
+    contract_class: type[Contract]
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self.contract = self.contract_class()
+        relay.target = ("127.0.0.1", self.contract.port)
+
+    def new(self, *, closed: bool = False) -> str:
+        kept = self.contract.new()
+        kept.state = "closed" if closed else "open"
+        return f"#{kept.number}"
+
+    def kept(self, written: str) -> Kept:
+        return self.contract.issues[int(re.sub(r"\D", "", written))]
+
+    def comments(self, written: str) -> list[str]:
+        return [entry["body"] for entry in self.kept(written).comments]
+
+    def is_closed(self, written: str) -> bool:
+        return self.kept(written).state == "closed"
+
+    def seconds(self, written: str) -> int:
+        return sum(entry["time"] for entry in self.kept(written).times)
+
+    def reopen_by_hand(self, written: str) -> None:
+        self.kept(written).state = "open"
+
+
+class GitHubContract(Contract):
+    document = "github.json"
+    origin = "https://api.github.com"
+    prefix = "/api/v3"
+    beside = ("/repos/[^/]+/[^/]+",)
+
+    def refuse(self, request: Request) -> Answer | None:
+        headers = request.headers
+        if headers.get("accept") != "application/vnd.github+json" or "x-github-api-version" not in headers:
+            self.problem(request, "headers")
+        return None if headers.get("authorization") == "Bearer token-1" else Answer(401, {"message": "Bad credentials"})
+
+    def routes(self) -> list[Any]:
+        issue = f"/api/v3/repos/{REPOSITORY}/issues/([0-9]+)"
+        return [
+            ("GET", "/api/v3/rate_limit", lambda request: Answer(200, {"resources": {}})),
+            ("GET", f"/api/v3/repos/{REPOSITORY}", lambda request: Answer(200, self.repository)),
+            ("GET", issue, self.read),
+            ("PATCH", issue, self.change),
+            ("GET", f"{issue}/comments", self.list),
+            ("POST", f"{issue}/comments", self.comment),
+        ]
+
+    repository = {"has_issues": True, "permissions": {"triage": True}}
+
+    def shown(self, kept: Kept) -> dict[str, Any]:
+        extra = {"pull_request": {"url": "x"}} if kept.history == ["pull"] else {}
+        return {"number": kept.number, "state": kept.state, **extra}
+
+    def read(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        return Answer(200, self.shown(kept)) if kept else MISSING
+
+    def change(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        reasons = ("completed", "not_planned", "duplicate", "reopened")
+        if request.json["state"] not in ("open", "closed") or request.json.get("state_reason") not in reasons:
+            self.problem(request, "state")
+        kept.state = request.json["state"]
+        kept.times.append({"reason": request.json["state_reason"], "time": 0})
+        return Answer(200, self.shown(kept))
+
+    def list(self, request: Request, number: str) -> Answer:
+        page, size = int(request.params["page"]), int(request.params["per_page"])
+        kept = self.issue(number)
+        return Answer(200, kept.comments[(page - 1) * size : page * size]) if kept else MISSING
+
+    def comment(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        if set(request.json) != {"body"}:
+            self.problem(request, "body")
+        kept.comments.append({"id": len(kept.comments) + 1, "body": request.json["body"], "created_at": LATE})
+        return Answer(201, kept.comments[-1])
+
+
+class GitHubWorld(ContractWorld):
+    contract_class = GitHubContract
+    keeps_time = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"tracker": "github", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}
+
+
+class GitLabContract(Contract):
+    """Notes run quick actions, as the real one does."""
+
+    def refuse(self, request: Request) -> Answer | None:
+        return None if request.headers.get("private-token") == "token-1" else Answer(401, {"message": "401 Unauthorized"})
+
+    def routes(self) -> list[Any]:
+        project = f"/api/v4/projects/{REPOSITORY.replace('/', '%2F')}"
+        issue = f"{project}/issues/([0-9]+)"
+        rights = {"permissions": {"project_access": {"access_level": 20}, "group_access": None}}
+        return [
+            ("GET", "/api/v4/user", lambda request: Answer(200, {"username": "bot"})),
+            ("GET", project, lambda request: Answer(200, rights)),
+            ("GET", issue, self.read),
+            ("PUT", issue, self.change),
+            ("GET", f"{issue}/notes", self.list),
+            ("POST", f"{issue}/notes", self.note),
+        ]
+
+    def shown(self, kept: Kept) -> dict[str, Any]:
+        return {"iid": kept.number, "state": "opened" if kept.state == "open" else "closed"}
+
+    def read(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        return Answer(200, self.shown(kept)) if kept else MISSING
+
+    def change(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        events = {"close": "closed", "reopen": "open"}
+        if set(request.json) != {"state_event"} or request.json["state_event"] not in events:
+            self.problem(request, "state_event")
+        kept.state = events[request.json["state_event"]]
+        kept.history.append(request.headers.get("sudo"))
+        return Answer(200, self.shown(kept))
+
+    def list(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        page, size = int(request.params["page"]), int(request.params["per_page"])
+        newest = kept.comments[::-1] if request.params["sort"] == "desc" else kept.comments
+        return Answer(200, newest[(page - 1) * size : page * size])
+
+    def note(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        text = request.json["body"]
+        for command, argument in re.findall(r"^/(\w+) ?(.*)$", text, re.MULTILINE):
+            self.quick(kept, command, argument)
+        left = re.sub(r"^/\w+.*\n?", "", text, flags=re.MULTILINE).strip()
+        if not left:
+            return Answer(202, {"commands_changes": {}})
+        note = {"id": len(kept.comments) + 1, "body": left, "created_at": LATE, "sudo": request.headers.get("sudo")}
+        kept.comments.append(note)
+        return Answer(201, note)
+
+    def quick(self, kept: Kept, command: str, argument: str) -> None:
+        if command == "close":
+            kept.state = "closed"
+        if command == "spend":
+            kept.times.append({"time": int(argument.removesuffix("m")) * 60})
+
+
+class GitLabWorld(ContractWorld):
+    contract_class = GitLabContract
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"tracker": "gitlab", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}
+
+
+class GiteaContract(Contract):
+    document = "gitea.json"
+    origin = "https://gitea.example.org"
+    beside = ("/api/v1/user", "/api/v1/repos/[^/]+/[^/]+")
+
+    def refuse(self, request: Request) -> Answer | None:
+        return None if request.headers.get("authorization") == "token token-1" else Answer(401, {"message": "no"})
+
+    def routes(self) -> list[Any]:
+        issue = f"/api/v1/repos/{REPOSITORY}/issues/([0-9]+)"
+        rights = {"has_issues": True, "permissions": {"push": True}}
+        return [
+            ("GET", "/api/v1/user", lambda request: Answer(200, {"login": "bot"})),
+            ("GET", f"/api/v1/repos/{REPOSITORY}", lambda request: Answer(200, rights)),
+            ("GET", issue, self.read),
+            ("PATCH", issue, self.change),
+            ("GET", f"{issue}/comments", lambda request, number: Answer(200, self.issues[int(number)].comments)),
+            ("POST", f"{issue}/comments", self.comment),
+            ("GET", f"{issue}/times", lambda request, number: Answer(200, self.issues[int(number)].times)),
+            ("POST", f"{issue}/times", self.time),
+        ]
+
+    def read(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        return Answer(200, {"number": kept.number, "state": kept.state, "pull_request": None})
+
+    def change(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        if kept.history == ["depends"]:
+            return Answer(412, {"message": "cannot close this issue because it still has open dependencies"})
+        # Every other word counts as open, as it did on older servers.
+        kept.state = "closed" if request.json["state"] == "closed" else "open"
+        if request.json["state"] not in ("open", "closed") or set(request.json) != {"state"}:
+            self.problem(request, "state")
+        return Answer(201, {"number": kept.number, "state": kept.state})
+
+    def comment(self, request: Request, number: str) -> Answer:
+        kept = self.issue(number)
+        if not kept:
+            return MISSING
+        kept.comments.append({"id": 1, "body": request.json["body"], "sudo": request.headers.get("sudo")})
+        return Answer(201, kept.comments[-1])
+
+    def time(self, request: Request, number: str) -> Answer:
+        self.issues[int(number)].times.append({"time": request.json["time"], "created": LATE})
+        return Answer(200, {"time": request.json["time"]})
+
+
+class GiteaWorld(ContractWorld):
+    contract_class = GiteaContract
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"tracker": "gitea", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}

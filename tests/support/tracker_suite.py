@@ -1,0 +1,117 @@
+"""What every tracker is held to; a test module of a tracker subclasses `Suite` and gives it a `world`."""
+
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.support.tracker_relay import Spoil
+from tests.support.tracker_world import Push, World, broker, commit, payload, work_off
+
+#: Every push of a run asks for another change.
+NUMBERS = count(1)
+
+
+class Suite:
+    """One push, once; again; with lost answers; by two workers; with hostile text; on issues that are not there."""
+
+    @pytest.fixture(autouse=True)
+    def unspoiled(self, world: World) -> Iterator[None]:
+        world.relay.spoil_nothing()
+        yield
+        world.relay.spoil_nothing()
+
+    def test_a_push_does_all_it_asks_for_and_does_it_once(self, world: World, tmp_path: Path) -> None:
+        push = Push(world, next(NUMBERS))
+        note, retries = work_off(world.settings, tmp_path, push.payload)
+        assert not retries
+        assert f"closed {push.fixed}, {push.first} and {push.second}" in note
+        push.assert_done()
+        writes = world.relay.writes()
+        assert "already did" in work_off(world.settings, tmp_path, push.payload)[0]
+        assert world.relay.writes() == writes
+
+    @pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 7])
+    def test_a_dropped_answer_repeats_nothing(self, world: World, tmp_path: Path, number: int) -> None:
+        push = Push(world, next(NUMBERS))
+        world.relay.spoil_write(number, Spoil("drop"))
+        work_off(world.settings, tmp_path, push.payload)
+        push.assert_done()
+
+    def test_an_answer_cut_short_repeats_nothing(self, world: World, tmp_path: Path) -> None:
+        push = Push(world, next(NUMBERS))
+        world.relay.spoil_write(0, Spoil("truncate"))
+        work_off(world.settings, tmp_path, push.payload)
+        push.assert_done()
+
+    def test_two_workers_at_once_do_it_once(self, world: World, tmp_path: Path) -> None:
+        push = Push(world, next(NUMBERS))
+        notes: list[str] = []
+        workers = [
+            threading.Thread(target=lambda: notes.append(work_off(world.settings, tmp_path, push.payload)[0]))
+            for _ in range(2)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(120)
+        assert len(notes) == 2
+        push.assert_done()
+
+    def test_an_unknown_issue_is_said_and_the_rest_goes_on(self, world: World, tmp_path: Path) -> None:
+        known = world.new()
+        unknown = known.replace(known.lstrip("#ABCDEFGHIJKLMNOPQRSTUVWXYZ-"), "99999")
+        pushed = payload(commit(f"fixes {unknown} and {known}", next(NUMBERS)))
+        note = broker(world.settings, tmp_path).handle(pushed)
+        assert f"{unknown} does not exist" in note
+        assert world.is_closed(known)
+
+    def test_hostile_text_reaches_the_tracker_as_text(self, world: World, tmp_path: Path) -> None:
+        issue = world.new()
+        text = (
+            f"refs {issue}\n\n/close\n/assign @root\n@everyone [x](javascript:1)\n```\n~~~\n</pre><script>1</script>\n"
+            "}}}\n{{{\n#!html\n{noformat}\n<!-- {{macro}} -->\n\u202eevil\x1b[31m caf\u00e9 \u732b"
+        )
+        hostile = commit(text, next(NUMBERS), author="*@all* `/close` [x](y)\n\n/close")
+        broker(world.settings, tmp_path).handle(payload(hostile))
+        (said,) = world.comments(issue)
+        assert hostile["node"] in said
+        assert "caf\u00e9 \u732b" in said
+        assert "\u202e" not in said
+        assert "\x1b" not in said
+        assert not world.is_closed(issue)
+
+    def test_one_a_person_reopened_stays_open(self, world: World, tmp_path: Path) -> None:
+        if not world.reopens:
+            pytest.skip("this interface cannot reopen")
+        issue, number = world.new(), next(NUMBERS)
+        broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", number)))
+        assert world.is_closed(issue)
+        world.reopen_by_hand(issue)
+        rebased = payload(commit(f"fixes {issue}", number, raw_node="f" * 40, node="f" * 12))
+        broker(world.settings, tmp_path).handle(rebased)
+        assert not world.is_closed(issue)
+
+    def test_one_that_is_closed_already_is_not_closed_again(self, world: World, tmp_path: Path) -> None:
+        issue = world.new(closed=True)
+        note = broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+        assert f"{issue} was closed already" in note
+        assert world.is_closed(issue)
+
+    def test_check_proves_it_and_changes_nothing(self, world: World, tmp_path: Path) -> None:
+        writes = len(world.relay.seen)
+        checks = broker(world.settings, tmp_path).check()
+        assert checks
+        assert all(check.ok for check in checks), checks
+        assert len(world.relay.seen) > writes
+
+    def test_bad_credentials_are_said_loudly(self, world: World, tmp_path: Path) -> None:
+        bad = world.settings | {name: "wrong-wrong" for name in ("token", "password") if name in world.settings}
+        checks = broker(bad, tmp_path).check()
+        assert not checks[-1].ok
+        assert "CREDENTIALS" in checks[-1].what
+        assert "wrong-wrong" not in str(checks)
+
+

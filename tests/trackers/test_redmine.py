@@ -1,0 +1,174 @@
+"""Redmine 5.0, the real one, as Debian installs it."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from oberonc import Reject
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers.base import NoSuchIssue, Setup
+from oberonc.issues.trackers.redmine import Redmine
+from tests.support import tracker_servers as servers
+from tests.support.tracker_relay import Relay
+from tests.support.tracker_suite import NUMBERS, Suite
+from tests.support.tracker_world import World, broker, commit, payload
+
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redmine")]
+
+DATABASE = Path("/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default")
+SEED = """
+Setting.rest_api_enabled = '1'
+u = User.find_by_login('admin'); u.must_change_passwd = false; u.save!(validate: false)
+Token.create!(user: u, action: 'api')
+p = Project.create!(name: 'Demo', identifier: 'demo', is_public: true,
+                    enabled_module_names: %w[issue_tracking time_tracking], tracker_ids: Tracker.pluck(:id))
+%w[bot reporter].each do |name|
+  b = User.new(firstname: name, lastname: name, mail: "#{name}@example.invalid", language: 'en')
+  b.login = name; b.password = b.password_confirmation = 'botbotbot1'; b.save!
+  Member.create!(user: b, project: p, roles: [Role.find_by_name(name == 'bot' ? 'Manager' : 'Reporter')])
+  Token.create!(user: b, action: 'api')
+  puts "#{name}=#{b.reload.api_key}"
+end
+puts "admin=#{u.reload.api_key}"
+"""
+
+
+class RedmineWorld(World):
+    def __init__(self, relay: Relay, keys: dict[str, str]) -> None:
+        super().__init__(relay)
+        self.keys = keys
+        self.site = f"http://127.0.0.1:{relay.target[1]}"
+        self.session = requests.Session()
+        self.session.headers["X-Redmine-API-Key"] = keys["admin"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"tracker": "redmine", "url": self.relay.url, "token": self.keys["bot"]}
+
+    def new(self, *, closed: bool = False) -> str:
+        issue = {"project_id": "demo", "subject": "broken", "tracker_id": 1}
+        made = self.session.post(f"{self.site}/issues.json", json={"issue": issue})
+        written = f"#{made.json()['issue']['id']}"
+        if closed:
+            self.change(written, {"status_id": 5})
+        return written
+
+    def change(self, written: str, change: dict[str, Any]) -> None:
+        self.session.put(f"{self.site}/issues/{written[1:]}.json", json={"issue": change}).raise_for_status()
+
+    def read(self, written: str) -> Any:
+        return self.session.get(f"{self.site}/issues/{written[1:]}.json?include=journals").json()["issue"]
+
+    def comments(self, written: str) -> list[str]:
+        return [journal["notes"] for journal in self.read(written)["journals"] if journal["notes"]]
+
+    def is_closed(self, written: str) -> bool:
+        return bool(self.read(written)["status"]["is_closed"])
+
+    def seconds(self, written: str) -> int:
+        found = self.session.get(f"{self.site}/time_entries.json?issue_id={written[1:]}").json()["time_entries"]
+        return round(sum(entry["hours"] for entry in found) * 3600)
+
+    def reopen_by_hand(self, written: str) -> None:
+        self.change(written, {"status_id": 2})
+
+
+@contextlib.contextmanager
+def start(relay: Relay, folder: Path, port: int) -> Iterator[RedmineWorld]:
+    found = os.getuid() == 0 and DATABASE.exists() and shutil.which("bundle") and Path("/usr/share/redmine").exists()
+    servers.need(bool(found), "Redmine (from Debian, run as root)")
+    shutil.copy(DATABASE, folder / "redmine.db")
+    (folder / "seed.rb").write_text(SEED)
+    servers.own(folder, "www-data")
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "BUNDLER_VERSION": "2.3.15"}
+    env |= {"RAILS_ENV": "production", "REDMINE_INSTANCE": "default", "RAILS_LOG_TO_STDOUT": "1"}
+    env["DATABASE_URL"] = f"sqlite3:{folder}/redmine.db"
+    who: dict[str, Any] = {"env": env, "user": "www-data", "group": "www-data", "extra_groups": []}
+    home = Path("/usr/share/redmine")
+    printed = servers.run(["bundle", "exec", "rails", "runner", str(folder / "seed.rb")], home, **who)
+    keys = dict(line.split("=") for line in printed.splitlines() if line.startswith(("admin=", "bot=", "reporter=")))
+    command = ["bundle", "exec", "thin", "start", "-a", "127.0.0.1", "-p", str(port), "-e", "production"]
+    url = f"http://127.0.0.1:{port}/login"
+    with servers.serving([*command, "-P", str(folder / "pid")], folder, url, home=home, **who):
+        yield RedmineWorld(relay, keys)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[RedmineWorld]:
+    with servers.relayed(start) as made:
+        yield made
+
+
+class TestRedmine(Suite):
+    """All that every tracker is held to."""
+
+
+def test_a_status_redmine_silently_keeps_is_noticed(world: RedmineWorld, tmp_path: Path) -> None:
+    """A reporter's close is answered 204 and does nothing."""
+    issue = world.new()
+    settings = world.settings | {"token": world.keys["reporter"]}
+    with pytest.raises(Reject, match=f"{issue}: Redmine took the change and left the status New"):
+        broker(settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    assert not world.is_closed(issue)
+    assert len(world.comments(issue)) == 1
+
+
+@pytest.mark.parametrize("number", ["1abc", "1;drop", "01", "0", "-1", "1/../2", "1.json", "\u0661", "", "12345678901"])
+def test_a_number_that_is_none_never_becomes_an_address(world: RedmineWorld, tmp_path: Path, number: str) -> None:
+    """Redmine acts on issue 1 when it is asked for `1abc`."""
+    world.new()
+    tracker = Redmine(Setup(broker(world.settings, tmp_path).settings, tmp_path))
+    before = len(world.relay.seen)
+    with pytest.raises(NoSuchIssue):
+        tracker.is_closed(Issue("", number, f"#{number}"))
+    assert len(world.relay.seen) == before
+
+
+def test_a_closed_status_can_be_named(world: RedmineWorld, tmp_path: Path) -> None:
+    issue, other = world.new(), world.new()
+    settings = world.settings | {"resolutions": {"wontfix": "Rejected"}, "close": "Closed"}
+    note = broker(settings, tmp_path).handle(payload(commit(f"wontfix {issue}\n\nfixes {other}", next(NUMBERS))))
+    assert (world.read(issue)["status"]["name"], world.read(other)["status"]["name"]) == ("Rejected", "Closed")
+    assert f"closed {issue} and {other}" in note
+
+
+def test_a_resolution_redmine_does_not_have_is_said_in_the_comment(world: RedmineWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    broker(world.settings, tmp_path).handle(payload(commit(f"invalidates {issue}", next(NUMBERS))))
+    assert world.is_closed(issue)
+    assert "there is no resolution invalid here" in world.comments(issue)[0]
+
+
+def test_an_administrators_key_acts_for_the_commits_author(world: RedmineWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    settings = world.settings | {"token": world.keys["admin"], "authors": {"ann@example.org": "bot"}}
+    broker(settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
+    (journal,) = [entry for entry in world.read(issue)["journals"] if entry["notes"]]
+    assert journal["user"]["name"] == "bot bot"
+
+
+def test_the_activity_can_be_named_and_has_to_be_there(world: RedmineWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    pushed = payload(commit(f"refs {issue} @2h", next(NUMBERS)))
+    with pytest.raises(Reject, match="there is no activity 'Sleep' now; there is .*Development"):
+        broker(world.settings | {"activity": "Sleep"}, tmp_path).handle(pushed)
+    broker(world.settings | {"activity": "development"}, tmp_path).handle(pushed)
+    assert world.seconds(issue) == 7200
+
+
+def test_the_page_shows_the_message_as_text_and_no_marker(world: RedmineWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    text = f"refs {issue}\n</pre>\n*bold* <b>tag</b> {{{{hello_world}}}}\n<pre>"
+    broker(world.settings, tmp_path).handle(payload(commit(text, next(NUMBERS))))
+    page = world.session.get(f"{world.site}/issues/{issue[1:]}").text
+    notes = page[page.index("journal-1-notes") if "journal-1-notes" in page else page.index('id="history"') :]
+    assert "<strong>bold</strong>" not in notes
+    assert "<b>tag</b>" not in notes
+    assert "oberonc:" not in notes
+    assert "Hello world" not in notes
