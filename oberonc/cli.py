@@ -1,5 +1,7 @@
 """The command: loads a subcommand only when it is asked for, and turns exceptions into exit codes."""
 
+import errno
+import io
 import os
 import sys
 import tempfile
@@ -7,9 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from oberonc.errors import OberoncError
-from oberonc.text import one_line, visible
+from oberonc.errors import DiskFailed, NotAllowed, OberoncError
+from oberonc.text import nearest, one_line, visible
+
+#: What the system says when the disk, not we, is at fault.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 #: Name and help line of every command, so that `oberonc --help` loads none of them.
 COMMANDS = {
@@ -43,6 +49,18 @@ class LazyGroup(click.Group):
         found: click.Command = import_module(f"oberonc.commands.{cmd_name}").command
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and args[0][:1] != "-":
+            ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete from the table above: loading every command for its help line would take a second."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found if incomplete[:1] != "-" else click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -70,7 +88,18 @@ def group(ctx: click.Context, config_path: str | None) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its documented code."""
     _reopen_closed_streams()
-    sys.exit(_run(argv))
+    code = _run(argv)
+    _drop_unwritten()
+    sys.exit(code)
+
+
+def _drop_unwritten() -> None:
+    # Python writes at exit what is left, and complains when the reader is gone or the disk is full.
+    for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
 
 
 def _reopen_closed_streams() -> None:
@@ -83,6 +112,9 @@ def _reopen_closed_streams() -> None:
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still gets every line
 
 
 def _run(argv: list[str] | None) -> int:
@@ -101,10 +133,14 @@ def _run(argv: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # The reader went away (`oberonc log | head`): nothing is wrong. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return 0  # the reader went away (`oberonc log | head`): nothing is wrong
+    except PermissionError as error:
+        _complain(f"{error.filename or 'a file'}: {error.strerror}")
+        return NotAllowed.exit_code
     except Exception as error:  # noqa: BLE001  the one place that turns a bug into exit 3
+        if isinstance(error, OSError) and error.errno in _DISK:
+            _complain(f"{error.filename or 'cannot write'}: {error.strerror}")
+            return DiskFailed.exit_code
         return _unexpected(error)
 
 
@@ -124,10 +160,13 @@ def _complain(message: str) -> None:
 def _unexpected(error: Exception) -> int:
     import traceback
 
-    handle, path = tempfile.mkstemp(prefix="oberonc-", suffix=".log")
-    with os.fdopen(handle, "w") as log:
-        log.write(visible("".join(traceback.format_exception(error))))
-    _complain(
-        f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; the details are in {path}, please report them"
-    )
+    details = visible("".join(traceback.format_exception(error)))
+    try:
+        handle, path = tempfile.mkstemp(prefix="oberonc-", suffix=".log")
+        with os.fdopen(handle, "w", errors="backslashreplace") as log:
+            log.write(details)
+        where = f"the details are in {path}, please report them"
+    except OSError:
+        where = "the details could not be written, as no temporary folder takes a file"
+    _complain(f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; {where}")
     return 3

@@ -1,6 +1,7 @@
 """What is wrong with an installation, and the command that mends it. Looks, and changes nothing."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,13 @@ from oberonc.errors import OberoncError
 
 #: The oldest git whose options are all used here (`--diff-merges=off` came with it).
 OLDEST_GIT = (2, 31)
+
+
+#: Folders of the spool that should be empty.
+_LEFT = (
+    ("bad", "files that could not be read", "look at the .why beside each, then: rm {folder}/*"),
+    ("dead", "deliveries that were given up", "oberonc send --payload FILE sends one again; then: rm {folder}/FILE"),
+)
 
 
 class Finding(NamedTuple):
@@ -48,7 +56,7 @@ def _git() -> Iterator[Finding]:
         yield Finding(False, "git is not on PATH", "install git")
         return
     said = subprocess.run(["git", "version"], capture_output=True, text=True, env=git.environment(), check=False).stdout
-    numbers = tuple(int(part) for part in said.split()[2].split(".")[:2])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
     wanted = ".".join(map(str, OLDEST_GIT))
     yield Finding(numbers >= OLDEST_GIT, f"{said.strip()} (oberonc needs {wanted})", f"install git {wanted} or newer")
     yield Finding(True, f"Python {sys.version.split()[0]} at {sys.executable}")
@@ -56,11 +64,11 @@ def _git() -> Iterator[Finding]:
 
 def _folders(config: Config) -> Iterator[Finding]:
     for name, folder in (("state", config.state), ("spool", config.spool)):
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
         ok = os.access(there, os.W_OK | os.X_OK)
         mend = f"as the administrator: mkdir -p {folder} && chown $USER {folder}, or set `{name}` to another folder"
         yield Finding(ok, f"{name} folder {folder} can be written", mend)
-        if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
+        if there == folder and stat.S_IMODE(folder.stat().st_mode) & 0o007:
             yield Finding(False, f"{name} folder {folder} is open to everybody", f"chmod o-rwx {folder}")
 
 
@@ -101,11 +109,11 @@ def _spool(config: Config) -> Iterator[Finding]:
     if waiting:
         mend = "start the daemon" if config.delivery == "daemon" else "oberonc send --spooled"
         yield Finding(False, f"{waiting} pushes wait in {config.spool}", mend)
-    bad = config.spool / "bad"
-    if bad.is_dir() and os.access(bad, os.R_OK) and any(bad.iterdir()):
-        yield Finding(
-            False, f"{bad} holds files that could not be read", "look at the .why beside each, then remove them"
-        )
+    for name, what, mend in _LEFT:
+        folder = config.spool / name
+        count = len(list(folder.glob("*.*"))) if os.access(folder, os.R_OK | os.X_OK) else 0
+        if count:
+            yield Finding(False, f"{folder} holds {what}", mend.format(folder=folder))
 
 
 def _daemon(config: Config) -> Iterator[Finding]:

@@ -4,8 +4,12 @@ Only inside the repository that was named: where git looks for hooks elsewhere (
 common folder), nothing is written and the way that works there is said.
 """
 
+import configparser
+import contextlib
+import functools
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,13 +22,14 @@ import git as gitpython
 from oberonc import paths, repository
 from oberonc.config import Config
 from oberonc.errors import BadInput, Failed, NotAllowed
-from oberonc.git import environment
-from oberonc.spool import make_private
+from oberonc.git import Git, environment
+from oberonc.spool import file_mode, make_private
 from oberonc.text import one_line
 
 #: Stands in every file we write, and in no other.
 SIGNATURE = "# oberonc hook 1."
 CHAINED = ".before-oberonc"
+_SETS = re.compile("(python|flags)=").match
 SERVER_HOOKS = ("post-receive",)
 LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite")
 
@@ -47,31 +52,50 @@ class Layout(NamedTuple):
 
 def layout(path: Path) -> Layout:
     """Where the hooks of the repository (or gitolite hook folder) at *path* belong; raises BadInput, NotAllowed."""
+    path = path.absolute()
     if path.parent.name == "hooks" and path.name in ("common", "repo-specific") and path.is_dir():
         name = "post-receive" if path.name == "common" else "oberonc"
         return Layout(path, "gitolite", [_target("post-receive", path / name)])
-    with _open(path) as repo:
-        git_dir = Path(repo.common_dir).resolve()
-        if repo.bare:
-            return _server_layout(repo, git_dir)
-        folder = _hooks_folder(repo, git_dir)
-        return Layout(git_dir, "git", [_target(name, folder / name) for name in LOCAL_HOOKS])
+    found = _open(path)
+    if found.bare:
+        return _server_layout(found)
+    folder = _hooks_folder(found)
+    return Layout(found.common, "git", [_target(name, folder / name) for name in LOCAL_HOOKS])
 
 
-def _open(path: Path) -> gitpython.Repo:
+class _Found(NamedTuple):
+    """A repository: its own git folder, the one its work trees share, and the work tree at hand."""
+
+    git: Git
+    common: Path
+    work: Path | None
+
+    @property
+    def bare(self) -> bool:
+        """Whether it has no work tree, as on a server."""
+        return self.work is None
+
+
+def _open(path: Path) -> _Found:
     try:
-        return gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file())
+        with gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file()) as repo:
+            work = None if repo.bare else Path(repo.working_dir).resolve()
+            return _Found(Git(Path(repo.git_dir)), Path(repo.common_dir).resolve(), work)
     except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError):
-        raise BadInput(f"{path.absolute()} is not a git repository") from None
+        raise BadInput(f"{path} is not a git repository") from None
+    except (OSError, ValueError, configparser.Error) as error:
+        raise BadInput(f"the git repository at {path} cannot be read: {one_line(str(error))}") from None
 
 
-def _server_layout(repo: gitpython.Repo, git_dir: Path) -> Layout:
+def _server_layout(found: _Found) -> Layout:
+    git_dir = found.common
     drop_in = git_dir / "hooks" / "post-receive.d"
     if drop_in.is_dir():
-        return Layout(git_dir, "gitea", [_target("post-receive", drop_in / "oberonc")])
-    if _config_value(repo, "gitlab", "fullpath") or (git_dir / "custom_hooks").is_dir():
-        return Layout(git_dir, "gitlab", [_target("post-receive", git_dir / "custom_hooks/post-receive.d/oberonc")])
-    folder = _hooks_folder(repo, git_dir)
+        return Layout(git_dir, "gitea", [_target("post-receive", _inside(found, drop_in) / "oberonc")])
+    drop_in = git_dir / "custom_hooks" / "post-receive.d"
+    if "gitlab.fullpath" in found.git.config() or drop_in.parent.is_dir():
+        return Layout(git_dir, "gitlab", [_target("post-receive", _inside(found, drop_in) / "oberonc")])
+    folder = _hooks_folder(found)
     kind = "gitolite" if "gitolite" in _link(folder / "update") else "git"
     for name in SERVER_HOOKS:
         if kind == "gitolite" and (_link(folder / name) or list(folder.glob(f"{name}.h[0-9]*"))):
@@ -87,21 +111,22 @@ def _link(path: Path) -> str:
     return str(path.readlink()) if path.is_symlink() else ""
 
 
-def _config_value(repo: gitpython.Repo, section: str, key: str) -> str:
-    with repo.config_reader("repository") as reader:
-        return str(reader.get_value(section, key, ""))
-
-
-def _hooks_folder(repo: gitpython.Repo, git_dir: Path) -> Path:
+def _hooks_folder(found: _Found) -> Path:
     """Where git looks for hooks; raises NotAllowed when that is outside the repository."""
-    said = repo.git(c="core.fsmonitor=false").rev_parse("--git-path", "hooks")
-    folder = Path(os.path.normpath(Path(repo.working_dir) / said))
-    inside = [git_dir, *([Path(repo.working_dir).resolve()] if not repo.bare else [])]
-    if not any(folder.resolve().is_relative_to(place) for place in inside):
+    said = found.git.read("rev-parse", "--git-path", "hooks").removesuffix("\n")
+    return _inside(found, Path(os.path.normpath((found.work or found.common) / said)))
+
+
+def _inside(found: _Found, folder: Path) -> Path:
+    """*folder*, unless it lies outside the repository: then NotAllowed."""
+    places = [found.common, *([found.work] if found.work else [])]
+    if not any(folder.resolve().is_relative_to(place) for place in places):
+        own = shlex.quote(f"{found.common}/hooks")
+        name = (SERVER_HOOKS if found.bare else LOCAL_HOOKS)[0]
         raise NotAllowed(
-            f"git runs the hooks of {git_dir} from {folder}, outside the repository (core.hooksPath or a link):"
-            f" nothing was written; call `oberonc hook run post-receive` from a hook there,"
-            f" or give the repository its own: git --git-dir={git_dir} config core.hooksPath {git_dir}/hooks"
+            f"git runs the hooks of {found.common} from {folder}, outside the repository (core.hooksPath or a link):"
+            f" nothing was written; call `oberonc hook run {name}` from a hook there, or give the repository its own:"
+            f" git --git-dir={shlex.quote(str(found.common))} config core.hooksPath {own}"
         )
     return folder
 
@@ -129,16 +154,17 @@ def script(hook: str) -> str:
     return text
 
 
+@functools.cache
 def flags() -> str:
     """Isolated mode; where oberonc lives in the user's own site folder, as much of it as still finds it."""
     return next((flag for flag in ("-I", "-E -P") if _runs(flag) is None), "-I")
 
 
-def _runs(flag: str) -> str | None:
+def _runs(flag: str, python: str = sys.executable) -> str | None:
     """Run the installed line once, with the environment git gives a hook; the fault, or None."""
     kept = ("PATH", "HOME", "USER", "LOGNAME", "LANG")
     env = {name: value for name, value in environment().items() if name in kept}
-    line = [sys.executable, *flag.split(), "-m", "oberonc.hook", "check"]
+    line = [python, *flag.split(), "-m", "oberonc.hook", "check"]
     try:
         done = subprocess.run(line, capture_output=True, text=True, env=env, cwd="/", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -150,24 +176,44 @@ def prove() -> None:
     """Raise Failed when the line that the hooks would run does not work."""
     fault = _runs(flags())
     if fault is not None:
-        raise Failed(f"{sys.executable} -I -m oberonc.hook does not run, so no hook was written: {fault}")
+        raise Failed(f"{sys.executable} {flags()} -m oberonc.hook does not run, so no hook was written: {fault}")
+
+
+def _before(target: Target) -> Path:
+    """Where the hook that was there before ours is kept."""
+    return target.file.with_name(target.hook + CHAINED)
+
+
+def refuse(target: Target) -> None:
+    """Raise NotAllowed where `install` could not write *target*; changes nothing."""
+    if target.there == "another hook" and target.file.name != target.hook:
+        # In a folder whose files all run, a second name would make the old hook run twice.
+        raise NotAllowed(f"{target.file} is in the way: it is not ours; rename it")
+    if target.there == "another hook" and os.path.lexists(_before(target)):
+        raise NotAllowed(
+            f"{_before(target)} is in the way: it holds the hook of an earlier install; look at it and remove it"
+        )
+    there = next(path for path in target.file.parents if os.path.lexists(path))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise NotAllowed(f"cannot write {target.file}: {there} is not yours to change")
 
 
 def install(target: Target) -> str:
     """Write one hook; a hook that was there is kept and run first. Returns what was done."""
-    before = target.file.with_name(target.hook + CHAINED)
-    if target.there == "another hook" and (before.exists() or before.is_symlink()):
-        raise NotAllowed(f"{before} is in the way: it holds the hook of an earlier install; look at it and remove it")
-    target.file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.file.with_name(f".oberonc-{os.getpid()}")
+    refuse(target)
+    before, temporary = _before(target), target.file.with_name(f".oberonc-{os.getpid()}")
     try:
+        target.file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(script(target.hook))
         temporary.chmod(0o755)
         if target.there == "another hook":
             target.file.rename(before)
         temporary.replace(target.file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if target.there == "another hook" and not os.path.lexists(target.file):
+                before.rename(target.file)
+            temporary.unlink(missing_ok=True)
         raise NotAllowed(f"cannot write {target.file}: {error.strerror}") from None
     return f"{target.file} (runs {before.name} first)" if before.exists() else str(target.file)
 
@@ -176,11 +222,13 @@ def uninstall(target: Target) -> str:
     """Take our hook away and put back the one before it; returns what was done, empty for nothing."""
     if target.there != "ours":
         return ""
-    before = target.file.with_name(target.hook + CHAINED)
-    if before.exists():
-        before.replace(target.file)
-        return f"{target.file} (put back what was there before)"
-    target.file.unlink()
+    try:
+        if os.path.lexists(_before(target)):
+            _before(target).replace(target.file)
+            return f"{target.file} (put back what was there before)"
+        target.file.unlink()
+    except OSError as error:
+        raise NotAllowed(f"cannot remove {target.file}: {error.strerror}") from None
     return str(target.file)
 
 
@@ -190,10 +238,12 @@ def state(target: Target) -> str:
         return "not installed" + (f" ({target.there} is there)" if target.there == "another hook" else "")
     if not os.access(target.file, os.X_OK):
         return f"not run by git: chmod +x {target.file}"
-    text = target.file.read_text()
-    python = next((shlex.split(line)[0] for line in text.splitlines() if line.startswith("python=")), "python=")
-    python = python.removeprefix("python=")
-    return "installed" if os.access(python, os.X_OK) else f"broken: {python} is gone; run `oberonc hook install` again"
+    said = dict(shlex.split(line)[0].split("=", 1) for line in target.file.read_text().splitlines()[:10] if _SETS(line))
+    python = said.get("python", "")
+    if not os.access(python, os.X_OK):
+        return f"broken: {python} is gone; run `oberonc hook install` again"
+    fault = _runs(said.get("flags", "-I"), python)
+    return f"broken: {python} does not find oberonc ({fault})" if fault else "installed"
 
 
 def warnings(found: Layout, config: Config) -> Iterator[str]:
@@ -224,11 +274,17 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
     except (OSError, ValueError, TypeError):
         known = {}
     others = [place for place, name in known.items() if name == full_name and place != str(path)]
-    others = [place for place in others if Path(place).is_dir()]
+    others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112  False, too, where we may not look
     known[str(path)] = full_name
-    try:
-        make_private(config.state)
-        file.write_text(json.dumps(known, indent=1))
-    except OSError:
-        return others[0] if others else ""  # it is only a memory; the next install tries again
+    with contextlib.suppress(OSError):  # it is only a memory; the next install tries again
+        _remember(file, json.dumps(known, indent=1))
     return others[0] if others else ""
+
+
+def _remember(file: Path, text: str) -> None:
+    make_private(file.parent)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as stream:
+        os.fchmod(stream.fileno(), file_mode(file.parent))
+        stream.write(text)
+    temporary.replace(file)

@@ -197,6 +197,17 @@ def repositories(config: Config) -> list[str]:
     return list(dict.fromkeys(entry["payload"]["repository"]["full_name"] for _, entry in _readable(config)))
 
 
+def waiting(config: Config) -> list[dict[str, Any]]:
+    """What `retry_all` would try: event, repository, service, attempts so far and the last error."""
+    repositories(config)  # raises where the spool is somebody else's
+    return [
+        {"id": entry["payload"]["id"], "repository": entry["payload"]["repository"]["full_name"], "service": name}
+        | {"attempts": state.get("attempts", 0), "error": str(state.get("error", ""))}
+        for _, entry in _readable(config)
+        for name, state in (entry.get("services") or {key: {} for key in config.services}).items()
+    ]
+
+
 class _Run:
     """What the attempts of one service have in common."""
 
@@ -317,10 +328,11 @@ class _Lane(threading.Thread):
 
 def missing(catalogue: registry.Catalogue, broker: str, service: str) -> str:
     """Why *broker* cannot be used by *service*, with what to do."""
-    if broker in catalogue.problems:
-        return catalogue.problems[broker]
     near = nearest(broker, list(catalogue.places))
-    return f"service '{service}' names broker '{broker}', which is not there{near}; see `oberonc brokers`"
+    return (
+        catalogue.why(broker)
+        or f"service '{service}' names broker '{broker}', which is not there{near}; see `oberonc brokers`"
+    )
 
 
 def retry_all(config: Config) -> Results:

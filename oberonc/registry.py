@@ -46,6 +46,15 @@ class Catalogue(NamedTuple):
     places: dict[str, Place]
     problems: dict[str, str]
 
+    def why(self, name: str) -> str:
+        """Why broker *name* cannot be used although there is a file of it; empty where there is none."""
+        refused = (p for where, p in self.problems.items() if name in (where, Path(where).stem) or _holds(where, name))
+        return next(refused, "")
+
+
+def _holds(folder: str, name: str) -> bool:
+    return os.path.isfile(Path(folder) / f"{name}.py")  # noqa: PTH113  False, too, where we may not look
+
 
 class BrokenBroker(ConfigError):
     """A broker's code cannot be used; the text names file and line."""

@@ -11,7 +11,7 @@ import click
 from oberonc import config as configuration
 from oberonc.errors import BadInput
 from oberonc.payload import Payload, loads
-from oberonc.text import visible
+from oberonc.text import one_line, visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.
 LONGEST = 64 * 1024 * 1024
@@ -37,6 +37,11 @@ def show(text: str, *, err: bool = False, nl: bool = True) -> None:
     click.echo(visible(text), err=err, nl=nl)
 
 
+def show_line(text: str, *, err: bool = False) -> None:
+    """Print *text* as one line: what a broker or a commit said must not look like a line of ours."""
+    click.echo(one_line(text, 10_000), err=err)
+
+
 def show_json(value: Any) -> None:
     """Print *value* for programs: JSON in ASCII, one document."""
     click.echo(json.dumps(value, indent=2))
@@ -45,9 +50,15 @@ def show_json(value: Any) -> None:
 def read_payload(name: str) -> Payload:
     """The payload in the file *name*, or on stdin for `-`; raises BadInput."""
     try:
-        raw = sys.stdin.buffer.read(LONGEST) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read the payload {name}: {error.strerror}") from None
+        if name == "-":
+            raw = sys.stdin.buffer.read(LONGEST + 1)
+        else:
+            with Path(name).open("rb") as stream:
+                raw = stream.read(LONGEST + 1)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read the payload {name}: {getattr(error, 'strerror', error)}") from None
+    if len(raw) > LONGEST:
+        raise BadInput(f"the payload {name} is larger than {LONGEST} bytes")
     return loads(raw, "the payload on stdin" if name == "-" else name)
 
 

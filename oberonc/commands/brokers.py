@@ -1,12 +1,13 @@
 """`oberonc brokers`: brokers and services: where from, state, settings; run one once, test a service."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from oberonc import client, local_run, plan, registry, runner, secrets
-from oberonc.commands import Session, example, pass_session, read_payload, show, show_json
+from oberonc.commands import Session, example, pass_session, read_payload, show, show_json, show_line
 from oberonc.config import Config, Service
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
@@ -122,9 +123,9 @@ def _print_one(row: dict[str, Any]) -> None:
 
 
 def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registry.Place:
-    if name in catalogue.problems:
-        raise ConfigError(catalogue.problems[name])
     if name not in catalogue.places:
+        if catalogue.why(name):
+            raise ConfigError(catalogue.why(name))
         near = nearest(name, [*catalogue.places, *more])
         raise UsageError(f"there is no broker or service called '{name}'{near}; `oberonc brokers` lists them")
     return catalogue.places[name]
@@ -142,11 +143,9 @@ def run(
 ) -> None:
     """Run broker NAME once, with a sample payload unless one is given; exit 1 when it does not end well."""
     config = session.config
-    if directory is not None:
-        if not directory.is_dir():
-            raise BadInput(f"{directory} is not a folder")
-        config = config._replace(directories=(directory.absolute(),))
-    place = _place(registry.find(config), name, [])
+    if directory is not None and not directory.is_dir():
+        raise BadInput(f"{directory} is not a folder")
+    place = _place(registry.find(config) if directory is None else registry.find_in(directory.absolute()), name, [])
     service = Service(name=name, broker=name, settings=dict(_setting(item) for item in given), origin="--set")
     payload = plan.sample() if file is None else read_payload(file)
     asked = runner.request(service, secrets.resolve(service), payload, str(config.state), _timeout(place))
@@ -154,8 +153,8 @@ def run(
     if as_json:
         show_json(outcome._asdict())
     else:
-        show(outcome.output, nl=False)
-        show(f"{name}: {outcome.kind}{': ' if outcome.note else ''}{outcome.note}")
+        show(outcome.output, nl=not outcome.output.endswith("\n") and outcome.output != "")
+        show_line(f"{name}: {outcome.kind}{': ' if outcome.note else ''}{outcome.note}")
     if outcome.kind != "done":
         raise Failed(f"broker '{name}' did not end well: {outcome.kind}")
 
@@ -175,9 +174,11 @@ def _setting(item: str) -> tuple[str, Any]:
         raise UsageError(f"--set wants KEY=VALUE, not '{item}'")
     try:
         # As in the configuration: numbers, true, lists; what is none of these is text.
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = tomllib.loads(f"value = {value}")["value"]
+        json.dumps(found)  # a date travels as text
+    except (ValueError, TypeError, RecursionError):
         return key, value
+    return key, found
 
 
 @command.command(epilog=example("oberonc brokers test tracker"))
@@ -195,6 +196,6 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
         show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
     else:
         for ok, what, mend in findings:
-            show(f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}")
+            show_line(f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}")
     if not all(ok for ok, _, _ in findings):
         raise Failed(f"service '{service_name}' is not ready")

@@ -30,6 +30,8 @@ def install(session: Session, paths: tuple[Path, ...], dry_run: bool) -> None:
     """
     config = session.config
     layouts = _layouts(paths)
+    for target in (target for found in layouts for target in found.targets):
+        installer.refuse(target)
     if not dry_run:
         installer.prove()
     for found in layouts:
@@ -108,4 +110,5 @@ def _layouts(paths: tuple[Path, ...]) -> list[installer.Layout]:
         for fault in faults[1:]:
             show(f"oberonc: {fault}", err=True)
         raise faults[0]
-    return found
+    # One repository may be named twice, also by two of its work trees.
+    return list({layout.targets[0].file: layout for layout in found}.values())

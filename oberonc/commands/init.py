@@ -8,7 +8,7 @@ import click
 
 from oberonc import paths
 from oberonc.commands import example, show
-from oberonc.errors import ConfigError, NotAllowed
+from oberonc.errors import ConfigError, NotAllowed, UsageError
 
 USER = """\
 # oberonc's configuration. `oberonc config` shows what is in force, `oberonc doctor` what is wrong with it.
@@ -58,8 +58,10 @@ UNITS = {
 @click.option("--root", type=click.Path(path_type=Path), help="With --system: write below this folder (for packagers).")
 def command(system: bool, root: Path | None) -> None:
     """Write a configuration to start from. A file that exists is never changed."""
+    if root is not None and not system:
+        raise UsageError("--root goes with --system")
     files = _system_files(root or Path("/")) if system else {paths.config_home() / "config.toml": USER}
-    there = [str(file) for file in files if file.exists()]
+    there = [str(file) for file in files if os.path.lexists(file)]
     if there:
         raise ConfigError(
             f"{', '.join(there)} exists already; nothing was written (`oberonc config` shows what is in force)"

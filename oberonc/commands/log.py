@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from oberonc import client, log
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, pass_session, show, show_json, show_line
 from oberonc.config import Config
 from oberonc.errors import BadInput, OberoncError
 
@@ -55,11 +55,11 @@ def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
 def _print(entry: dict[str, Any]) -> None:
     refs = ", ".join(update["ref"] for update in entry.get("updates", []))
     count = len(entry.get("commits", []))
-    show(
-        f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} {refs} ({count} commits, {entry['via']})"
-    )
+    what = f"{entry['event']} {entry['repository']} {refs} ({count} commits, {entry['via']})"
+    show_line(f"{entry['time']} {entry['id'][:8]} {what}")
     for name, row in entry["services"].items():
-        show(f"  {name}: {_row(row)}")
+        show("  ", nl=False)
+        show_line(f"{name}: {_row(row)}")
 
 
 def _row(row: dict[str, Any]) -> str:

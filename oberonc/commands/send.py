@@ -7,7 +7,7 @@ import click
 
 from oberonc import deliver, repository, sources
 from oberonc import payload as payloads
-from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json
+from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json, show_line
 from oberonc.config import Config
 from oberonc.errors import Failed, UsageError
 
@@ -50,14 +50,17 @@ def command(
     if sum(value is not None for value in (rev, message, file)) + spooled > 1:
         raise UsageError("give only one of --rev, --message, --payload and --spooled")
     config = session.config
+    runs_here = config.delivery == "here" if here is None else here
     if spooled:
-        _spooled(config, as_json)
+        if not runs_here:
+            raise UsageError("the daemon takes in the spool by itself; --here --spooled works it off without one")
+        _waiting(config, as_json) if dry_run else _spooled(config, as_json)
         return
     payload = _payload(config, rev, message, file)
     if dry_run:
         _dry_run(config, payload, as_json)
         return
-    if config.delivery == "here" if here is None else here:
+    if runs_here:
         report = deliver.here(config, payload)
     else:
         report = deliver.daemon(config, payload, BUDGET)
@@ -91,9 +94,10 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> None:
         return
     show_json(payload)
     for name, row in services.items():
-        show(f"{name}: {'would get this' if row['matches'] else 'would not'}: {row['why']}", err=True)
+        show_line(f"{name}: {'would get this' if row['matches'] else 'would not'}: {row['why']}", err=True)
         for line in row["plan"]:
-            show(f"  {line}", err=True)
+            show("  ", err=True, nl=False)
+            show_line(line, err=True)
 
 
 def _spooled(config: Config, as_json: bool) -> None:
@@ -105,11 +109,26 @@ def _spooled(config: Config, as_json: bool) -> None:
     if as_json:
         show_json(results)
     for row in [] if as_json else results:
-        show(f"{row['id'][:8]} {row['service']}: {row['outcome']}{': ' if row['note'] else ''}{row['note']}")
+        said = ": ".join(filter(None, (row.get("outcome", "nothing"), row.get("note") or row["why"])))
+        show_line(f"{row['id'][:8]} {row['service']}: {said}")
     if not results and not as_json:
         show("the spool is empty", err=True)
-    if any(row["outcome"] != "done" for row in results):
+    if any(row.get("outcome", "done") != "done" for row in results):
         raise Failed("some deliveries did not end; what can be tried again stays in the spool")
+
+
+def _waiting(config: Config, as_json: bool) -> None:
+    """What `--spooled` would try, in order."""
+    from oberonc import local_run
+
+    rows = local_run.waiting(config)
+    if as_json:
+        show_json(rows)
+    for row in [] if as_json else rows:
+        tried = f", tried {row['attempts']} times: {row['error']}" if row["attempts"] else ""
+        show_line(f"{row['id'][:8]} {row['service']}: would be tried{tried}")
+    if not rows and not as_json:
+        show("the spool is empty", err=True)
 
 
 def _tell(report: deliver.Report, as_json: bool) -> None:
@@ -117,9 +136,9 @@ def _tell(report: deliver.Report, as_json: bool) -> None:
     if as_json:
         show_json({"id": report.id, "services": rows})
     elif report.line:
-        show(report.line)
+        show_line(report.line)
     else:
         why = "; ".join(f"{name}: {row.get('note') or row['why']}" for name, row in rows.items())
-        show(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")
+        show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")
     if report.failed:
         raise Failed(f"a broker failed; `oberonc log {report.id[:8]}` tells more")
