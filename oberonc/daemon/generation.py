@@ -9,8 +9,6 @@ from oberonc.daemon.hosts import Host, HostFailed
 from oberonc.daemon.snapshot import Snapshot
 from oberonc.daemon.worker_link import Worker
 
-#: A worker ends after this many deliveries, so that what broker code leaks stays small.
-MAX_USE: Final = 100
 #: Seconds a worker may wait for its next delivery.
 MAX_IDLE: Final = 100.0
 #: Seconds before a host that ended is started again, doubled each time up to the last.
@@ -98,7 +96,7 @@ class Generation:
         """The worker's delivery ended; it waits for the next, or ends."""
         self.busy.discard(worker)
         full = self.idle >= self.config.daemon.workers
-        if worker.ended.done() or self._stopping or worker.uses >= MAX_USE or full:
+        if worker.spent or self._stopping or full:
             worker.retire()
             return
         timer = asyncio.get_running_loop().call_later(MAX_IDLE, self._expire, worker)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +37,10 @@ class QueueLink:
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
         """The end of an attempt."""
         return self.call(lambda queue: queue.end(now_ms(), token, ending))
+
+    def end_soon(self, token: Token, ending: Ending) -> "Future[Ended]":
+        """As `end`, for those who do not wait: the future's callbacks run in the writer thread."""
+        return self.writer.call(lambda queue: queue.end(now_ms(), token, ending))
 
     async def active_generation(self) -> tuple[int, str] | None:
         """Number and digest of the generation that was in service last."""

@@ -57,12 +57,18 @@ def run(config_path: str | None) -> None:
     writer = Writer(queue, _disk_failed)
     writer.start()
     try:
-        asyncio.run(Daemon(config_path, config, QueueLink(writer, config.state), notifier).main(listeners))
+        asyncio.run(_serve(config_path, config, QueueLink(writer, config.state), notifier, listeners))
     finally:
         listeners.remove()
         writer.stop()
         queue.close()
         lock.release()
+
+
+async def _serve(
+    config_path: str | None, config: Config, queue: QueueLink, notifier: Notifier, listeners: Listeners
+) -> None:
+    await Daemon(config_path, config, queue, notifier).main(listeners)
 
 
 def _disk_failed(error: DiskFailed) -> None:

@@ -13,6 +13,10 @@ from oberonc.queue.base import OUTPUT_LIMIT
 if TYPE_CHECKING:
     from oberonc.daemon.hosts import Host
 
+#: A worker ends after this many deliveries, so that what broker code leaks stays small.
+MAX_USE: Final = 100
+#: Bytes read at once.
+CHUNK: Final = 1 << 16
 #: Seconds between the request to end (SIGTERM) and the end (SIGKILL).
 GRACE: Final = 5.0
 
@@ -36,34 +40,74 @@ class Worker:
         self._channel = channel
         self._output = output
         self._printed = bytearray()
-        self._asking = False
+        self._received = bytearray()
+        self._answer: asyncio.Future[bytes] | None = None
+        self._lost = False
         channel.setblocking(False)
         os.set_blocking(output, False)
         self._loop.add_reader(output, self._read_output)
+        self._loop.add_reader(channel, self._receive)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it must not be given another delivery."""
+        return self.uses >= MAX_USE or self.ended.done() or self._lost
 
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
         """The answer to the frame *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
         self._printed.clear()
+        self._received.clear()
         self.uses += 1
-        self._asking = True
+        self._answer = self._loop.create_future()
+        timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
-            async with asyncio.timeout(limit):
-                await self._loop.sock_sendall(self._channel, request)
-                header = await self._receive(wire.HEADER.size)
-                length = wire.body_length(header, wire.LARGEST_RESULT)
-                return wire.decode(await self._receive(length))
+            await self._loop.sock_sendall(self._channel, request)
+            return wire.decode(await self._answer)
         except TimeoutError:
-            await self.kill()
+            await self._lose()
             raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None
         except wire.BadFrame as error:
-            await self.kill()
+            await self._lose()
             raise WorkerLost(f"wrote to the daemon's channel: {error}") from None
         except OSError:
             raise WorkerLost(await self._manner_of_end()) from None
         finally:
-            self._asking = False
+            timer.cancel()
+            self._answer = None
             if self.ended.done():
                 self.forget()
+
+    def _receive(self) -> None:
+        """Bytes of the channel, as they come; a whole frame is the answer."""
+        try:
+            part = self._channel.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        if not part:
+            self._loop.remove_reader(self._channel)
+            self._lost = True
+            self._fail(ConnectionResetError())
+            return
+        self._received += part
+        if len(self._received) < wire.HEADER.size:
+            return
+        try:
+            length = wire.body_length(bytes(self._received[: wire.HEADER.size]), wire.LARGEST_RESULT)
+        except wire.BadFrame as error:
+            self._fail(error)
+            return
+        if len(self._received) >= wire.HEADER.size + length and self._answer and not self._answer.done():
+            self._answer.set_result(bytes(self._received[wire.HEADER.size : wire.HEADER.size + length]))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(error)
+
+    async def _lose(self) -> None:
+        self._lost = True
+        await self.kill()
 
     def printed(self) -> str:
         """What the broker printed since the last request, capped."""
@@ -83,14 +127,14 @@ class Worker:
 
     def retire(self) -> None:
         """Let an idle worker end: it does when its channel closes."""
-        self._channel.close()
+        self._close_channel()
 
     def has_ended(self, status: int) -> None:
         """The host collected the process."""
         if not self.ended.done():
             self.ended.set_result(status)
         self._read_output()
-        if self._asking:
+        if self._answer:
             # A descendant may still hold the other end; what is on its way is read, and then comes the end.
             with suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RDWR)
@@ -99,20 +143,16 @@ class Worker:
 
     def forget(self) -> None:
         """Let go of channel and pipe."""
-        self._channel.close()
+        self._close_channel()
         if self._output >= 0:
             self._loop.remove_reader(self._output)
             os.close(self._output)
             self._output = -1
 
-    async def _receive(self, count: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
-            part = await self._loop.sock_recv(self._channel, count - len(parts))
-            if not part:
-                raise ConnectionResetError
-            parts += part
-        return bytes(parts)
+    def _close_channel(self) -> None:
+        if self._channel.fileno() >= 0:
+            self._loop.remove_reader(self._channel)
+            self._channel.close()
 
     async def _manner_of_end(self) -> str:
         with suppress(TimeoutError):

@@ -1,0 +1,86 @@
+"""One attempt: a lease, a worker, and how it ended."""
+
+import json
+import time
+from typing import Any, Final, Literal
+
+from oberonc import filters, secrets, wire
+from oberonc.config import Service
+from oberonc.daemon.generation import Generation, Runtime
+from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.worker_link import Worker, WorkerLost
+from oberonc.queue.base import Ending, Lease
+from oberonc.text import visible
+
+Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
+_KINDS: Final[dict[str, Kind]] = {"done": "done", "retry": "retry", "dead": "dead", "crash": "crash"}
+
+
+async def attempt(queue: QueueLink, generation: Generation, worker: Worker, lease: Lease) -> Ending:
+    """Have *worker* handle the delivery. Never raises for what broker code does."""
+    runtime = generation.runtimes[lease.service]
+    began = time.monotonic()
+    try:
+        answer = await worker.ask(_request(runtime, lease, str(generation.config.state)), runtime.timeout)
+        ending = await _judged(queue, worker, answer, lease)
+    except WorkerLost as lost:
+        if generation.interrupted:
+            ending = Ending("interrupted", "stopped to make way")
+        else:
+            ending = Ending("crash", secrets.redact(str(lost), secrets.values(runtime.settings)))
+    except Exception as error:  # noqa: BLE001  whatever it is, the lease must end
+        ending = Ending("crash", f"the daemon could not hand it over: {type(error).__name__}: {error}")
+    output = worker.printed()
+    if output:
+        output = visible(secrets.redact(output, secrets.values(runtime.settings)))
+    return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output)
+
+
+async def _judged(queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease) -> Ending:
+    named, outcome = answer.get("lease"), answer.get("outcome")
+    if named == lease.token.attempt and isinstance(outcome, dict):
+        return _ending(outcome)
+    # Broker code wrote to the channel itself. If it named an older lease, the queue counts it as late.
+    if isinstance(named, int):
+        await queue.end(lease.token._replace(attempt=named), Ending("done"))
+    await worker.kill()
+    raise WorkerLost("answered for a lease it does not hold")
+
+
+def _ending(outcome: dict[str, Any]) -> Ending:
+    """What the worker said, as the queue takes it."""
+    kind = _KINDS.get(str(outcome.get("kind")), "crash")
+    after = outcome.get("after")
+    after_ms = int(min(max(after, 0), 10**9) * 1000) if isinstance(after, (int, float)) else None
+    if kind == "retry" and outcome.get("progress") is True:
+        kind = "progress"
+    return Ending(kind, str(outcome.get("note", "")), after_ms)
+
+
+def _request(runtime: Runtime, lease: Lease, state: str) -> bytes:
+    """The frame that has the lease's delivery handled."""
+    request = {
+        "op": "handle",
+        "lease": lease.token.attempt,
+        "request": {
+            "service": lease.service,
+            "broker": runtime.service.broker,
+            "settings": secrets.to_wire(runtime.settings),
+            "state": state,
+            "timeout": runtime.timeout,
+            "delivery_id": lease.delivery_id,
+            "attempt": lease.token.attempt,
+            "order": {"gap": lease.gap, "behind": list(lease.behind)},
+        },
+    }
+    # The payload is JSON already: it is not read and written again on its way through.
+    return wire.frame(wire.canonical(request)[:-1] + b',"payload":' + _trimmed(runtime.service, lease.body) + b"}")
+
+
+def _trimmed(service: Service, body: bytes) -> bytes:
+    """The payload cut down to what passes the filters of *service*."""
+    if not (service.refs or service.paths or service.authors):
+        return body
+    chosen = filters.choose(service, json.loads(body)).payload
+    # The filters may have changed since the event was accepted; what was promised then is kept.
+    return body if chosen is None else wire.canonical(chosen)
