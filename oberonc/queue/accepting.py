@@ -1,133 +1,164 @@
-"""Events come in: deduplicated, kept, one delivery per route at the end of its lane."""
+"""Events come in: deduplicated, kept, one delivery per route at the end of its lane.
+
+All events of a batch go in together, a few statements for all of them: each statement gives up the
+interpreter's lock, and getting it back from a busy thread costs more than the statement.
+"""
 
 import hashlib
 import json
-import re
-from typing import Final
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
-from oberonc.errors import BadInput
-from oberonc.queue.base import Answer, Order, Route, Submission
+from oberonc.queue.base import Answer, Decision, Route, Submission, check
 from oberonc.queue.store import READY, Store, durable
 
-_ORDERS: Final = ("bounded", "strict", "none")
-_TEXT_LIMIT: Final = 512
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-_OID: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+#: How many rows one statement takes. Few sizes, so that all of them stay prepared.
+_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+#: Lanes whose ids are remembered.
+_LANES: Final = 10_000
 
-KNOWN = "SELECT seq, digest FROM event WHERE id = ?"
-NEW_EVENT = """
-INSERT INTO event(id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)
-VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-NEW_BODY = "INSERT INTO body VALUES(?, ?)"
-NEW_COMMIT = "INSERT OR IGNORE INTO event_commit VALUES(?, ?)"
-NEW_DELIVERY = "INSERT INTO delivery(seq, lane, due_ms) VALUES(?, ?, ?)"
-#: The lane, and whether a head stands before the newcomer: then its wake time stays as it is.
-FIND_LANE = """
-SELECT id, hold_ms, wake_ms,
-  EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0) AS head
-FROM lane WHERE service = ? AND repo = ? AND ordinal = 0"""
+KNOWN = "SELECT id, seq, digest FROM event WHERE id IN ({})"
+LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
+FIND_LANE = "SELECT id, hold_ms FROM lane WHERE service = ? AND repo = ? AND ordinal = 0"
 #: Without order every delivery has its own lane, which is paused when the repository's is.
 NEW_LANE = """
 INSERT INTO lane(service, repo, ordinal, hold_ms, paused, wake_ms)
 VALUES(:service, :repo, :ordinal, :hold, coalesce(
   (SELECT paused FROM lane WHERE service = :service AND repo = :repo AND ordinal = 0), 0), :now)"""
+#: Where a head stands before the newcomer its time stays. To be run before the newcomers are there.
+WAKE_LANES = """
+UPDATE lane SET wake_ms = :now WHERE id IN (SELECT value FROM json_each(:lanes))
+AND (wake_ms IS NULL OR wake_ms > :now)
+AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0)"""
+#: Table and columns of what an event puts in.
+EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)"
+BODIES = "body(seq, bytes)"
+COMMITS = "event_commit(oid, seq)"
+DELIVERIES = "delivery(seq, lane, due_ms)"
+
+
+class Newcomer(NamedTuple):
+    """A submission that becomes an event."""
+
+    seq: int
+    digest: bytes
+    submission: Submission
 
 
 class Accepting(Store):
-    """`accept`."""
+    """`accept` and `accept_all`."""
+
+    def forget(self) -> None:
+        super().forget()
+        self._lane_ids: dict[tuple[str, str], tuple[int, int | None]] = {}
 
     @durable
     def accept(self, now: int, submission: Submission) -> Answer:
-        _check(submission)
-        digest = hashlib.sha256(submission.body).digest()
-        known = self.con.execute(KNOWN, (submission.id,)).fetchone()
+        return self.accept_all(now, (submission,))[0]
+
+    @durable
+    def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
+        for submission in submissions:
+            check(submission)
+        known = self._known([submission.id for submission in submissions])
+        new: list[Newcomer] = []
+        last = self.con.execute(LAST).fetchone()
+        answers = []
+        for submission in submissions:
+            digest = hashlib.sha256(submission.body).digest()
+            answer = self._answer(known.get(submission.id), digest)
+            if answer.status == "accepted":
+                seq = (last[0] if last else 0) + len(new) + 1
+                known[submission.id] = (seq, digest)
+                new.append(Newcomer(seq, digest, submission))
+                answer = Answer("accepted", seq)
+            answers.append(answer)
+        if new:
+            self._keep(now, new)
+        return answers
+
+    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """{id: (seq, digest)} of the events that are there already."""
+        found = {}
+        size = max(_SIZES)
+        for first in range(0, len(ids), size):
+            some = ids[first : first + size]
+            room = min(known for known in _SIZES if known >= len(some))
+            sql = KNOWN.format(", ".join("?" * room))
+            for id, seq, digest in self.con.execute(sql, some + [some[0]] * (room - len(some))):
+                found[id] = (seq, digest)
+        return found
+
+    def _answer(self, known: tuple[int, bytes] | None, digest: bytes) -> Answer:
+        """What a submission gets, given the event of the same id."""
+        if known and known[1] != digest:
+            self.tallies.add("", "conflicts")
+            return Answer("conflict")
         if known:
-            return self._known(known, digest)
+            self.tallies.add("", "duplicates")
+            return Answer("duplicate", known[0])
         if self.storage_low:
             self.tallies.add("", "storage_low")
             return Answer("storage_low")
-        seq = self._keep(now, submission, digest)
-        for route in submission.routes:
-            self._deliver(now, seq, submission.repo, route)
-        self.tallies.add("", "accepted")
-        self.wrote(len(submission.body))
-        return Answer("accepted", seq)
+        return Answer("accepted")
 
-    def _known(self, known: tuple[int, bytes], digest: bytes) -> Answer:
-        if known[1] != digest:
-            self.tallies.add("", "conflicts")
-            return Answer("conflict")
-        self.tallies.add("", "duplicates")
-        return Answer("duplicate", known[0])
+    def _keep(self, now: int, new: list[Newcomer]) -> None:
+        self._insert(EVENTS, [self._event_row(now, *newcomer) for newcomer in new])
+        self._insert(BODIES, [(seq, submission.body) for seq, _, submission in new])
+        commits = {(bytes.fromhex(oid), seq) for seq, _, submission in new for oid in submission.commits}
+        self._insert(COMMITS, sorted(commits))
+        routes = [(seq, submission.repo, route) for seq, _, submission in new for route in submission.routes]
+        rows = [(seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes]
+        self.con.execute(WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])})
+        self._insert(DELIVERIES, rows)
+        self.tallies.add("", "accepted", len(new))
+        for _, _, route in routes:
+            self.tallies.add(route.service, "accepted")
+            self.tallies.place(route.service, READY, 0)
+        self.wrote(sum(len(submission.body) for _, _, submission in new))
 
-    def _keep(self, now: int, submission: Submission, digest: bytes) -> int:
-        live = len(submission.routes)
-        row = (
-            submission.id,
-            digest,
-            submission.repo,
-            submission.kind,
-            submission.origin,
-            submission.peer_uid,
-            now,
-            json.dumps(submission.decisions),
-            live,
-            None if live else self.age,
-        )
-        seq = self.con.execute(NEW_EVENT, row).lastrowid
-        if seq is None:
-            raise RuntimeError("SQLite gave a new event no number")
-        self.con.execute(NEW_BODY, (seq, submission.body))
-        self.con.executemany(NEW_COMMIT, [(bytes.fromhex(oid), seq) for oid in submission.commits])
-        return seq
+    def _event_row(self, now: int, seq: int, digest: bytes, submission: Submission) -> tuple[Any, ...]:
+        id, _, repo, kind, origin, peer, routes, decisions, _ = submission
+        ended = None if routes else self.age
+        return seq, id, digest, repo, kind, origin, peer, now, _as_text(decisions), len(routes), ended
 
-    def _deliver(self, now: int, seq: int, repo: str, route: Route) -> None:
-        self.con.execute(NEW_DELIVERY, (seq, self._lane(now, seq, repo, route), now))
-        self.tallies.add(route.service, "accepted")
-        self.tallies.place(route.service, READY, 0)
+    def _insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        left = iter(rows)
+        for size in _SIZES:
+            for _ in range(len(rows) // size):
+                values = [value for row in islice(left, size) for value in row]
+                self.con.execute(insert_sql(columns, size), values)
+            rows = rows[len(rows) - len(rows) % size :]
 
     def _lane(self, now: int, seq: int, repo: str, route: Route) -> int:
-        """The id of the lane this route's delivery joins, ready for one more at its end."""
-        hold = route.hold_ms if route.order == "bounded" else None
+        """The id of the lane this route's delivery joins."""
         if route.order == "none":
             return self._new_lane(now, route.service, repo, seq, None)
-        found = self.con.execute(FIND_LANE, (route.service, repo)).fetchone()
-        if not found:
-            return self._new_lane(now, route.service, repo, 0, hold)
-        lane, known_hold, wake, head = found
-        if known_hold != hold:
+        hold = route.hold_ms if route.order == "bounded" else None
+        key = (route.service, repo)
+        known = self._lane_ids.get(key) or self.con.execute(FIND_LANE, key).fetchone()
+        lane: int = known[0] if known else self._new_lane(now, route.service, repo, 0, hold)
+        if known and known[1] != hold:
             self.con.execute("UPDATE lane SET hold_ms = ? WHERE id = ?", (hold, lane))
-        if not head and (wake is None or now < wake):
-            self.con.execute("UPDATE lane SET wake_ms = ? WHERE id = ?", (now, lane))
-        return int(lane)
+        if len(self._lane_ids) >= _LANES:
+            self._lane_ids.clear()
+        self._lane_ids[key] = (lane, hold)
+        return lane
 
     def _new_lane(self, now: int, service: str, repo: str, ordinal: int, hold: int | None) -> int:
         values = {"service": service, "repo": repo, "ordinal": ordinal, "hold": hold, "now": now}
         return self.con.execute(NEW_LANE, values).lastrowid or 0
 
 
-def _check(submission: Submission) -> None:
-    """Raise BadInput for what SQLite would refuse half-way or store as something else."""
-    if len(submission.id) != 16:
-        raise BadInput("an event id has 16 bytes")
-    if not submission.repo:
-        raise BadInput("an event needs a repository")
-    for what, text in (("repository", submission.repo), ("kind", submission.kind), ("origin", submission.origin)):
-        if len(text) > _TEXT_LIMIT or not _storable(text):
-            raise BadInput(f"the {what} of an event is too long or holds characters that cannot be kept")
-    if len({route.service for route in submission.routes}) != len(submission.routes):
-        raise BadInput("an event is routed twice to one service")
-    for route in submission.routes:
-        _check_order(route.order)
-    if not all(map(_OID.fullmatch, submission.commits)):
-        raise BadInput("a commit id is 40 or 64 hex digits")
+@lru_cache(256)
+def _as_text(decisions: tuple[Decision, ...]) -> str:
+    return json.dumps(decisions)  # pushes to one ref get the same decisions again and again
 
 
-def _check_order(order: Order) -> None:
-    if order not in _ORDERS:
-        raise BadInput(f"order must be one of {', '.join(_ORDERS)}")
-
-
-def _storable(text: str) -> bool:
-    # SQLite stops reading text at NUL, and a lone surrogate cannot be bound at all.
-    return not _UNSTORABLE.search(text)
+@cache
+def insert_sql(columns: str, rows: int) -> str:
+    """INSERT of several rows in one statement."""
+    row = "(" + ", ".join("?" * (columns.count(",") + 1)) + ")"
+    return f"INSERT INTO {columns} VALUES {', '.join([row] * rows)}"  # noqa: S608 - columns from above

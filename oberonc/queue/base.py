@@ -9,13 +9,14 @@ method called outside a batch is a batch of its own. An exception of class `Disk
 change may or may not be found after a restart, so nobody may be told either, and the process must exit.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
-from oberonc.errors import NotAccepted
+from oberonc.errors import BadInput, NotAccepted
 
 Order = Literal["bounded", "strict", "none"]
 State = Literal["ready", "leased", "done", "dead", "cancelled"]
@@ -73,6 +74,30 @@ class Submission(NamedTuple):
     decisions: tuple[Decision, ...] = ()
     #: Full hex ids of the commits the payload speaks of, so that a commit finds its events.
     commits: tuple[str, ...] = ()
+
+
+_TEXT_LIMIT: Final = 512
+#: Databases stop reading text at NUL, and a lone surrogate is no text at all.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_OID: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def check(submission: Submission) -> None:
+    """Raise BadInput for a submission no queue could hold."""
+    if len(submission.id) != 16:
+        raise BadInput("an event id has 16 bytes")
+    if not submission.repo:
+        raise BadInput("an event needs a repository")
+    for what, text in (("repository", submission.repo), ("kind", submission.kind), ("origin", submission.origin)):
+        if len(text) > _TEXT_LIMIT or _UNSTORABLE.search(text):
+            raise BadInput(f"the {what} of an event is too long or holds characters that cannot be kept")
+    if len(submission.routes) > 1 and len({route.service for route in submission.routes}) < len(submission.routes):
+        raise BadInput("an event is routed twice to one service")
+    for route in submission.routes:
+        if route.order not in get_args(Order):
+            raise BadInput(f"order must be one of {', '.join(get_args(Order))}")
+    if not all(map(_OID.fullmatch, submission.commits)):
+        raise BadInput("a commit id is 40 or 64 hex digits")
 
 
 class Answer(NamedTuple):
@@ -292,6 +317,10 @@ class Queue(ABC):
 
         Raises BadInput, keeping nothing, for a submission no queue could hold.
         """
+
+    @abstractmethod
+    def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
+        """`accept` for several, in this order, for less than they cost one by one."""
 
     @abstractmethod
     def recover(self, now: int) -> Recovered:

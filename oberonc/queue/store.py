@@ -130,6 +130,10 @@ class Store(Queue):
         self.rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self.tallies = Tallies(self.con)
         self.age = self._meta("age")
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is remembered of rows that a failed transaction may have taken back."""
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -154,6 +158,7 @@ class Store(Queue):
             self.tallies.settle(committed=committed)
             if not committed:
                 self.age = age
+                self.forget()
                 self._roll_back()
 
     def _roll_back(self) -> None:

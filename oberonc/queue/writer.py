@@ -5,13 +5,15 @@ them all. While the disk syncs the next batch gathers.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
-from oberonc.queue.base import Answer, Queue, StorageFull, Submission
+from oberonc.queue.base import Answer, Queue, StorageFull, Submission, check
 
 T = TypeVar("T")
 
@@ -24,11 +26,24 @@ WAITING_BYTES: Final = 32 << 20
 
 
 class _Request(NamedTuple):
-    call: Callable[[Queue], Any]
+    """Something to do: a submission to accept at a time, or a function to call, perhaps outside any batch."""
+
     future: "Future[Any]"
-    #: Bytes of the submission; None for what is not an accept.
-    size: int | None
-    alone: bool
+    call: Callable[[Queue], Any] | None = None
+    alone: bool = False
+    submission: Submission | None = None
+    now: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the submission."""
+        return len(self.submission.body) if self.submission else 0
+
+    def run(self, queue: Queue) -> Any:
+        """Do it."""
+        if self.submission:
+            return queue.accept(self.now, self.submission)
+        return self.call(queue) if self.call else None
 
 
 class Writer:
@@ -60,13 +75,17 @@ class Writer:
         return len(self._waiting)
 
     def accept(self, now: int, submission: Submission) -> "Future[Answer]":
-        """Accept an event; `busy` at once when too much waits, `storage_low` when the disk is full."""
+        """Accept an event; `busy` at once when too much waits, `storage_low` when the disk is full.
+
+        Raises BadInput at once for what no queue could hold.
+        """
+        check(submission)
         with self._wake:
             if self._events >= WAITING_EVENTS or self._bytes >= WAITING_BYTES:
                 return _answered(Answer("busy"))
             self._events += 1
             self._bytes += len(submission.body)
-            return self._put(lambda queue: queue.accept(now, submission), size=len(submission.body))
+            return self._put(_Request(Future(), submission=submission, now=now))
 
     def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "Future[T]":
         """Run *function* on the queue in a batch, or *alone* outside any (`backup`, `checkpoint`).
@@ -74,23 +93,23 @@ class Writer:
         Never refused: leases and endings are bounded by the workers there are.
         """
         with self._wake:
-            return self._put(function, size=None, alone=alone)
+            return self._put(_Request(Future(), function, alone))
 
     def stop(self, timeout: float | None = None) -> None:
         """Run what waits, then end the thread. The queue stays open."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
 
-    def _put(self, call: Callable[[Queue], Any], *, size: int | None, alone: bool = False) -> "Future[Any]":
-        future: Future[Any] = Future()
+    def _put(self, request: _Request) -> "Future[Any]":
         if self._failure or self._stopping:
-            future.set_exception(self._failure or NotAccepted("the queue is closing"))
-            return future
-        self._waiting.append(_Request(call, future, size, alone))
+            request.future.set_exception(self._failure or NotAccepted("the queue is closing"))
+            return request.future
+        self._waiting.append(request)
         self._wake.notify()
-        return future
+        return request.future
 
     def _run(self) -> None:
         while batch := self._take():
@@ -107,6 +126,8 @@ class Writer:
 
     def _take(self) -> list[_Request]:
         """The next batch; empty when the thread shall end."""
+        # Let go of the interpreter's lock: whoever was just answered can send the next request into this batch.
+        time.sleep(0)
         with self._wake:
             while not self._waiting and not self._stopping:
                 self._wake.wait()
@@ -116,19 +137,18 @@ class Writer:
                 if batch and (self._waiting[0].alone or batch[0].alone):
                     break
                 batch.append(self._waiting.popleft())
-                if batch[-1].size is not None:
-                    size += batch[-1].size
-                    self._events -= 1
+                size += batch[-1].size
+                self._events -= batch[-1].submission is not None
             self._bytes -= size
             return batch
 
     def _perform(self, batch: list[_Request]) -> None:
         if batch[0].alone:
-            _settle(batch[0].future, lambda: batch[0].call(self._queue))
+            _settle(batch[0].future, lambda: batch[0].run(self._queue))
             return
         try:
             with self._queue.batch():
-                results = [self._outcome(request) for request in batch]
+                results = [result for run in _runs(batch) for result in self._results(run)]
         except DiskFailed:
             raise
         except StorageFull:
@@ -143,12 +163,15 @@ class Writer:
                 else:
                     request.future.set_result(result)
 
-    def _outcome(self, request: _Request) -> Any:
-        """What the request returns, or that it was refused: BadInput has changed nothing, the others go on."""
+    def _results(self, run: list[_Request]) -> list[Any]:
+        """What neighbours of one kind return. BadInput has changed nothing: the others go on."""
+        submissions = [request.submission for request in run if request.submission]
+        if submissions:
+            return [*self._queue.accept_all(max(request.now for request in run), submissions)]
         try:
-            return request.call(self._queue)
+            return [run[0].run(self._queue)]
         except BadInput as refused:
-            return refused
+            return [refused]
 
     def _one_by_one(self, batch: list[_Request], *, full: bool) -> None:
         """A whole batch fails together; here each request gets its own commit and its own fault.
@@ -156,14 +179,14 @@ class Writer:
         On a full disk events are refused unheard, so that the room there is serves the endings.
         """
         for request in batch:
-            if full and request.size is not None:
+            if full and request.submission:
                 request.future.set_result(Answer("storage_low"))
             else:
-                _settle(request.future, lambda request=request: self._alone(request))  # type: ignore[misc]
+                _settle(request.future, partial(self._alone, request))
 
     def _alone(self, request: _Request) -> Any:
         with self._queue.batch():
-            return request.call(self._queue)
+            return request.run(self._queue)
 
     def _fail(self, error: DiskFailed, batch: list[_Request]) -> None:
         with self._wake:
@@ -174,6 +197,17 @@ class Writer:
             if not request.future.done():
                 request.future.set_exception(error)
         self._on_failure(error)
+
+
+def _runs(batch: list[_Request]) -> list[list[_Request]]:
+    """Neighbouring submissions together, every other request by itself; the order stays."""
+    runs: list[list[_Request]] = []
+    for request in batch:
+        if runs and request.submission and runs[-1][0].submission:
+            runs[-1].append(request)
+        else:
+            runs.append([request])
+    return runs
 
 
 def _answered(answer: Answer) -> "Future[Answer]":

@@ -10,7 +10,7 @@ from oberonc.queue.sqlite import SqliteQueue
 DAILY = {
     name: getattr(module, name)
     for module, names in {
-        accepting: ("KNOWN", "NEW_EVENT", "NEW_BODY", "NEW_COMMIT", "NEW_DELIVERY", "FIND_LANE", "NEW_LANE"),
+        accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES"),
         leasing: (
             *("DUE_LANES", "NEXT_WAKE", "HEAD", "PARKED", "REFRESH_LANE", "SUSPECTS", "TO_LEASE", "TAKE"),
             *("NEW_ATTEMPT", "PASSED_PARKED", "PASSED_DEAD", "SERVICE", "PROBE"),
@@ -20,6 +20,11 @@ DAILY = {
         upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
+}
+DAILY["KNOWN"] = accepting.KNOWN.format("?, ?, ?, ?")
+DAILY |= {
+    table: accepting.insert_sql(table, 4)
+    for table in (accepting.EVENTS, accepting.BODIES, accepting.COMMITS, accepting.DELIVERIES)
 }
 #: Statements that must be served by this very index.
 INDEX = {
@@ -35,7 +40,16 @@ INDEX = {
     "ORPHANS": "delivery_one_leased",
 }
 #: Partial indexes that hold next to nothing: walking one whole is cheap.
-SMALL = ("delivery_suspect", "delivery_one_leased", "CONSTANT ROW", "SCAN (subquery", "SCAN head", "SCAN parked")
+SMALL = (
+    "delivery_suspect",
+    "delivery_one_leased",
+    "CONSTANT ROW",
+    "SCAN (subquery",
+    "SCAN head",
+    "SCAN parked",
+    "json_each",
+    "sqlite_sequence",
+)
 
 
 @pytest.fixture(scope="module")

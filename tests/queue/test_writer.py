@@ -57,7 +57,7 @@ def test_many_threads_get_their_own_answers(writer: Writer) -> None:
 
 def test_a_bad_request_does_not_spoil_its_neighbours(writer: Writer) -> None:
     good = writer.accept(NOW, submission(1))
-    bad = writer.accept(NOW, submission(2)._replace(repo=""))
+    bad = writer.call(lambda queue: queue.retry(NOW, 99, "ann"))
     broken = writer.call(lambda queue: 1 / 0)
     last = writer.accept(NOW, submission(3))
     writer.start()
@@ -67,6 +67,12 @@ def test_a_bad_request_does_not_spoil_its_neighbours(writer: Writer) -> None:
     with pytest.raises(ZeroDivisionError):
         broken.result(60)
     assert writer.call(_stats).result(60).counters["accepted"] == 2
+
+
+def test_what_cannot_be_kept_is_refused_at_once(writer: Writer) -> None:
+    with pytest.raises(BadInput):
+        writer.accept(NOW, submission(2)._replace(repo=""))
+    assert writer.backlog == 0
 
 
 def test_too_much_waiting_is_busy_and_endings_are_never_refused(writer: Writer) -> None:
