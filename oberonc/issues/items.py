@@ -99,10 +99,10 @@ class Forms:
         first = self._path_start(index)
         if first < index:
             return self._named(item, first)
-        return self._numbered(item) if self.tables.words.numbers else item
+        return self._with_comment(item) if self.tables.words.numbers else item
 
-    def _numbered(self, item: Item) -> Item:
-        """*item* with the noun before it (`bug #12`), where numbers belong to nouns."""
+    def _with_comment(self, item: Item) -> Item:
+        """*item* with what Trac writes after it to name a comment: `#12#comment:3`."""
         comment = _COMMENT.match(self.text, item.end)
         if comment:
             after = bisect_left(self.tokens.starts, comment.end(), item.after)
@@ -158,7 +158,7 @@ class Forms:
         if item is None or (self.text[max(0, start - 1) : start] in _KEY_LEFT and start > 0):
             return None
         follows = self.text[end : end + 2]
-        glued = follows[:1] in (".", "\\") and follows[1:].isdigit()
+        glued = follows[:1] == "." and follows[1:].isdigit()
         return None if glued else item
 
     def _keyed(self, word: str, item: Item) -> Item | None:
@@ -181,7 +181,7 @@ class Forms:
         before = self.text[max(0, start - 1) : start]
         if not is_number(number) or not self._right(end) or not (before.isspace() or before in (":", "")):
             return None
-        item = self._numbered(Item(index, index + 1, start, end, number, bare=True))
+        item = self._with_comment(Item(index, index + 1, start, end, number, bare=True))
         first = self._over_number_word(index)
         gap = tokens.gap(first)
         heads_line = gap and gap.colon and tokens.begins_line(gap.place)

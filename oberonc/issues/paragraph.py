@@ -247,18 +247,20 @@ class Paragraph:
 
     def _after(self, item: Item) -> int:
         """Read the time and the suffix after *item*; the token to go on at."""
-        after = self._time(item.after)
+        after = self._time(item)
         if after > item.after:
             self.last = item._replace(after=after)
         self._suffix(after)
         return after
 
-    def _time(self, after: int) -> int:
-        tokens = self.tokens
+    def _time(self, item: Item) -> int:
+        tokens, after = self.tokens, item.after
+        if not self.references or self.references[-1].start != item.start:
+            return after
         place = tokens.over_blanks(after, 1)
         if place > after and tokens.is_word(place, _SPENT):
             place = tokens.over_blanks(place + 1, 1)
-        if place == after or tokens.text(place) != "@" or not self.references:
+        if place == after or tokens.text(place) != "@":
             return after
         found = time_at(self.text, tokens.starts[place] + 1, self.words.decimal_time)
         if not found:

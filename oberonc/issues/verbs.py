@@ -32,10 +32,10 @@ def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
         if verb:
             return verb._replace(gap=gap) if gap.bullet else verb
     verb = _verb(tokens, tables, gap)
-    return verb if verb and (not item.bare or takes_numbers(verb, tables)) else None
+    return verb if verb and (not item.bare or _takes_numbers(verb, tables)) else None
 
 
-def takes_numbers(verb: Verb, tables: Tables) -> bool:
+def _takes_numbers(verb: Verb, tables: Tables) -> bool:
     """Whether a number alone may follow: the trailer itself names a noun (`Closes-Bug: 12`)."""
     return verb.trailer and verb.phrase.rpartition("-")[2] in tables.nouns
 

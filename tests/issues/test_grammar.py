@@ -279,6 +279,11 @@ def test_each_item_of_a_list_has_its_own_time_and_the_list_goes_on() -> None:
     ]
 
 
+def test_a_time_after_something_else_is_nobodys() -> None:
+    found = find_references("fixes #1, https://example.org @2h. (#2) @1h", words_for("local", {"mentions": "none"}))
+    assert [reference.time for reference in found] == [None]
+
+
 TRAILERS = {
     "Closes-Bug: #1": "close #1",
     "Fixes-Bug: #1": "close #1",

@@ -86,6 +86,11 @@ def test_all_under_the_scissors_line_is_dead_in_a_hook() -> None:
     assert brief(text) == "close #1; close #2"
 
 
+def test_a_blank_line_in_dead_text_parts_what_is_around_it_in_every_line_ending() -> None:
+    text = "a ```\n```\np\n\n```\nfixes #1 ```\n"
+    assert brief(text) == brief(text.replace("\n", "\r\n")) == "close #1"
+
+
 def test_masking_keeps_every_place_and_every_line() -> None:
     text = "a `b\nc` d\n> e\nf <!-- \n -->"
     live = mask(text).live
