@@ -99,15 +99,16 @@ def fit(payload: Payload, limits: Limits) -> Payload:
     File lists go first, oldest commits next, then updates that no publish ref needs, then push options.
     """
     size = len(dumps(payload))
+    if size <= limits.bytes:
+        return payload
+    payload["truncated"] = True
     for entry in [*payload["merged"], *payload["commits"]]:
-        if size <= limits.bytes:
-            return payload
-        size -= _drop_files(entry)
+        if size > limits.bytes:
+            size -= _drop_files(entry)
     for name, index in (("merged", 0), ("commits", 0), ("updates", -1), ("push_options", -1)):
         while payload[name] and size > limits.bytes:
             size -= len(dumps(payload[name].pop(index)))
             size -= bool(payload[name])  # the comma
-    payload["truncated"] = True
     kept = {entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]}
     payload["published"] = [oid for oid in payload["published"] if oid in kept]
     return payload

@@ -62,9 +62,7 @@ class Push:
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("configuration", ["", NOBODY], ids=["switched off", "no service matches"])
-def test_a_hook_with_nothing_to_do_adds_at_most_3_bare_pythons(
-    home: Path, tmp_path: Path, configuration: str
-) -> None:
+def test_a_hook_with_nothing_to_do_adds_at_most_3_bare_pythons(home: Path, tmp_path: Path, configuration: str) -> None:
     _configure(home, configuration or "[services]\n")
     bare = f"#!/bin/sh\n{sys.executable} -I -c pass\n"
     works = {
