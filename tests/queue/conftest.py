@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.queue.contract")
+pytest.register_assert_rewrite("tests.queue.contract", "tests.queue.contract_steering")

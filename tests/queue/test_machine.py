@@ -7,7 +7,7 @@ from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from oberonc.errors import BadInput
 from oberonc.queue.base import DEDUPE_MS, Ending, Lease, Order, Slot, Token
@@ -169,11 +169,11 @@ class QueueMachine(RuleBasedStateMachine):
         self._end(lease.token, kind, after)
         self._end(lease.token, kind, after)  # the same answer again comes too late
 
-    @rule(delivery=st.integers(1, 40), attempt=st.integers(1, 5))
-    def end_without_lease(self, delivery: int, attempt: int) -> None:
-        found = self.model.deliveries.get(delivery)
-        if not found or (found.state, found.attempt) != ("leased", attempt):
-            self._end(Token(delivery, attempt), "done", None)
+    @precondition(lambda self: self.model.in_state("leased"))
+    @rule(data=st.data(), off=st.sampled_from([-1, 1]))
+    def end_with_another_token(self, data: st.DataObject, off: int) -> None:
+        leased = data.draw(st.sampled_from(self.model.in_state("leased")))
+        self._end(Token(leased.id, leased.attempt + off), "done", None)
 
     def _end(self, token: Token, kind: Kind, after: int | None) -> None:
         found = self.model.deliveries.get(token.delivery)

@@ -13,6 +13,7 @@ from oberonc.errors import ConfigError, NotAccepted
 from oberonc.queue.opening import USER_VERSION
 from oberonc.queue.sqlite import SqliteQueue
 from tests.queue.contract import Opener, QueueContract
+from tests.queue.contract_steering import SteeringContract
 from tests.support.store_values import NOW, submission, take_one
 
 
@@ -23,12 +24,17 @@ def path(tmp_path: Path) -> Path:
     return folder / "queue.sqlite"
 
 
+@pytest.fixture
+def opener(path: Path) -> Opener:
+    return lambda: SqliteQueue(path)
+
+
 class TestSqlite(QueueContract):
     """The contract, on a file."""
 
-    @pytest.fixture
-    def opener(self, path: Path) -> Opener:
-        return lambda: SqliteQueue(path)
+
+class TestSqliteSteering(SteeringContract):
+    """The rest of it."""
 
     def check_backup(self, target: Path) -> None:
         copy = SqliteQueue(target)

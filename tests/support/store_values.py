@@ -46,3 +46,10 @@ def fail(queue: Queue, now: int = NOW, times: int = 1, service: str = "tracker")
         lease = take_one(queue, due, service)
         due = queue.end(due, lease.token, Ending("retry", "connection refused")).due_ms or due
     return due
+
+
+def take_and_end(queue: Queue, now: int = NOW) -> bytes:
+    """Do the one due delivery; returns its event."""
+    lease = take_one(queue, now)
+    queue.end(now, lease.token, Ending("done"))
+    return lease.event

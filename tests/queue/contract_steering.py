@@ -1,0 +1,256 @@
+"""What every engine must keep, part two: what people ask and order, generations, retention, the clock, copies."""
+
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from oberonc.errors import BadInput
+from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Ending, Queue, Slot
+from oberonc.retry import LONGEST_MS
+from tests.support.store_values import DAY, HOUR, MINUTE, NOW, YEARS, fail, submission, take, take_and_end, take_one
+
+Opener = Callable[[], Queue]
+DONE = Ending("done")
+RETRY = Ending("retry", "connection refused")
+
+
+class SteeringContract:
+    """As `QueueContract`: deriving classes give a fixture `opener`."""
+
+    @pytest.fixture
+    def queue(self, opener: Opener) -> Iterator[Queue]:
+        queue = opener()
+        queue.recover(NOW)
+        yield queue
+        assert queue.fsck() == []
+        queue.close()
+
+    # People
+
+    def test_a_paused_lane_waits_and_others_do_not(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, "a"))
+        queue.accept(NOW, submission(2, "b"))
+        queue.pause("tracker", "a")
+        queue.accept(NOW, submission(3, "a", order="none"))
+        assert [lease.repo for lease in take(queue, free=9)] == ["b"]
+        assert queue.paused_lanes() == [("tracker", "a")]
+        queue.resume("tracker", "a")
+        assert len(take(queue, free=9)) == 2
+
+    def test_a_paused_service_stays_paused_over_a_restart(self, opener: Opener) -> None:
+        queue = opener()
+        queue.accept(NOW, submission(1, services=("tracker", "chat")))
+        queue.pause("tracker")
+        queue.close()
+        queue = opener()
+        assert queue.lease(NOW, [Slot("tracker", 1, 1)], "w") == ((), None)
+        assert len(take(queue, services=("chat",))) == 1
+        queue.resume("tracker")
+        assert len(take(queue)) == 1
+        queue.close()
+
+    @pytest.mark.parametrize("ending", [DONE, Ending("dead", "no")])
+    def test_retry_brings_back_what_ended_parked_and_with_fresh_budgets(self, queue: Queue, ending: Ending) -> None:
+        queue.accept(NOW, submission(1))
+        queue.accept(NOW, submission(2))
+        lease = take_one(queue, fail(queue))
+        queue.end(NOW, lease.token, ending)
+        again = queue.retry(NOW, lease.token.delivery, "ann")
+        assert (again.state, again.parked, again.tries) == ("ready", True, 0)
+        assert "ann" in again.note
+        assert queue.end(NOW, lease.token, DONE).state == "late"
+        taken = {take_and_end(queue) for _ in range(2)}
+        assert taken == {submission(1).id, submission(2).id}
+
+    def test_retry_makes_a_waiting_delivery_due(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1))
+        fail(queue)
+        (waiting,) = queue.deliveries()
+        queue.retry(NOW, waiting.id, "ann")
+        assert take_one(queue, NOW).event == submission(1).id
+
+    def test_retry_refuses_what_runs_or_is_unknown(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1))
+        lease = take_one(queue)
+        for delivery in (lease.token.delivery, 99):
+            with pytest.raises(BadInput):
+                queue.retry(NOW, delivery, "ann")
+
+    def test_drop_cancels_in_a_name_and_frees_the_lane(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1))
+        queue.accept(NOW, submission(2))
+        fail(queue)
+        dropped = queue.drop(NOW, 1, "ann")
+        assert (dropped.state, dropped.note) == ("cancelled", "cancelled by ann")
+        lease = take_one(queue)
+        assert (lease.event, lease.gap) == (submission(2).id, False)
+        for delivery in (1, lease.token.delivery):
+            with pytest.raises(BadInput):
+                queue.drop(NOW, delivery, "ann")
+
+    # Questions
+
+    def test_a_commit_finds_its_events_by_prefix(self, queue: Queue) -> None:
+        oid = "abcdef" + "0" * 34
+        queue.accept(NOW, submission(1)._replace(commits=(oid, "f" * 64)))
+        queue.accept(NOW, submission(2)._replace(commits=(oid,)))
+        queue.accept(NOW, submission(3))
+        for prefix in ("abcd", "ABCDE", oid):
+            assert [event.seq for event in queue.events_of_commit(prefix)] == [2, 1]
+        assert [event.seq for event in queue.events_of_commit("fffff")] == [1]
+        assert queue.events_of_commit("abce") == []
+        for wrong in ("abc", "nothex", "a" * 65):
+            with pytest.raises(BadInput):
+                queue.events_of_commit(wrong)
+
+    def test_an_event_tells_its_whole_story(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, services=("tracker", "chat")))
+        queue.end(NOW, take_one(queue).token, RETRY)
+        event = queue.event(submission(1).id)
+        assert event
+        assert event.body == submission(1).body
+        assert [(found.service, len(found.attempts)) for found in event.deliveries] == [("tracker", 1), ("chat", 0)]
+        assert event.deliveries[0].attempts[0].note == "connection refused"
+        assert queue.event(b"x" * 16) is None
+
+    def test_lists_are_filtered_and_paged(self, queue: Queue) -> None:
+        for number in range(6):
+            queue.accept(NOW, submission(number, "ab"[number % 2], ("tracker", "chat")))
+        ids = [found.id for found in queue.deliveries(service="chat", repo="a")]
+        assert len(ids) == 3
+        assert [found.id for found in queue.deliveries(service="chat", repo="a", after=ids[0], limit=1)] == [ids[1]]
+        take(queue, free=9)
+        assert len(queue.deliveries("leased")) == 2
+        assert [event.seq for event in queue.recent_events(2, before=6)] == [5, 4]
+
+    def test_stats_count_states_and_history(self, queue: Queue) -> None:
+        for number in range(3):
+            queue.accept(NOW, submission(number, f"repo {number}"))
+        first, second = take(queue, free=2)
+        queue.end(NOW, first.token, DONE)
+        queue.end(NOW, second.token, RETRY)
+        stats = queue.stats(NOW).services["tracker"]
+        assert (stats.ready, stats.leased, stats.done, stats.dead) == (2, 0, 1, 0)
+        assert (stats.counters["accepted"], stats.counters["retry"]) == (3, 1)
+        assert (stats.last_error, stats.oldest_due_ms) == ("connection refused", NOW)
+
+    # Generations
+
+    def test_commit_is_the_one_point_of_a_reload(self, queue: Queue) -> None:
+        first, second, third = (queue.new_generation(NOW, f"digest {n}") for n in range(3))
+        queue.commit_generation(first)
+        queue.reject_generation(second, "chat.py:3: invalid syntax")
+        queue.commit_generation(third)
+        queue.retire_generation(first)
+        found = {generation.number: generation for generation in queue.generations()}
+        assert [found[n].state for n in (first, second, third)] == ["retired", "rejected", "active"]
+        assert found[second].report == "chat.py:3: invalid syntax"
+        with pytest.raises(BadInput):
+            queue.commit_generation(second)
+        assert queue.generations()[0].state == "active"
+
+    def test_a_crash_within_a_reload_leaves_one_active_generation(self, queue: Queue) -> None:
+        first, second = queue.new_generation(NOW, "a"), queue.new_generation(NOW, "b")
+        queue.commit_generation(first)
+        queue.recover(NOW)
+        assert [found.state for found in queue.generations()] == ["rejected", "active"]
+        third = queue.new_generation(NOW, "c")
+        queue.commit_generation(third)
+        queue.recover(NOW)
+        assert [found.state for found in queue.generations()] == ["active", "rejected", "retired"]
+        assert second < third
+
+    # Retention and clock
+
+    def _pass(self, queue: Queue, now: int, span: int) -> int:
+        """Let the queue see *span* milliseconds pass."""
+        for later in range(now, now + span + 1, HOUR):
+            queue.tick(later)
+        return now + span
+
+    def test_retention_removes_what_ended_and_nothing_else(self, queue: Queue) -> None:
+        for number in range(4):
+            queue.accept(NOW, submission(number, f"repo {number}"))
+        for lease, ending in zip(take(queue, free=3), (DONE, Ending("dead", "no"), RETRY), strict=True):
+            queue.end(NOW, lease.token, ending)
+        now = self._pass(queue, NOW, 30 * DAY)
+        assert queue.sweep(now, ["tracker"], 31 * DAY).events == 0
+        swept = queue.sweep(now, ["tracker"], 30 * DAY)
+        assert (swept.events, swept.dead) == (2, 1)
+        assert [found.state for found in queue.deliveries()] == ["ready", "ready"]
+        assert queue.stats(now).counters["pruned_dead"] == 1
+        assert queue.accept(now, submission(0, "repo 0")).status == "accepted"
+
+    def test_a_short_retention_still_answers_duplicates_for_a_week(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1))
+        take_and_end(queue)
+        now = self._pass(queue, NOW, DAY)
+        assert queue.sweep(now, ["tracker"], DAY).events == 1
+        event = queue.event(submission(1).id)
+        assert event
+        assert (event.body, event.deliveries) == (None, ())
+        assert queue.accept(now, submission(1)).status == "duplicate"
+        assert queue.accept(now, submission(1)._replace(body=b"x")).status == "conflict"
+        now = self._pass(queue, now, DEDUPE_MS)
+        queue.sweep(now, ["tracker"], DAY)
+        assert queue.event(submission(1).id) is None
+
+    def test_retention_works_in_slices(self, queue: Queue) -> None:
+        for number in range(5):
+            queue.accept(NOW, submission(number, order="none"))
+        for lease in take(queue, free=9):
+            queue.end(NOW, lease.token, DONE)
+        assert [queue.sweep(NOW, ["tracker"], 0, limit=2).events for _ in range(4)] == [2, 2, 1, 0]
+
+    @pytest.mark.parametrize("leap", [YEARS, -YEARS])
+    def test_a_leap_of_the_clock_neither_loses_nor_expires_nor_stalls(self, queue: Queue, leap: int) -> None:
+        for number in range(3):
+            queue.accept(NOW, submission(number, f"repo {number}", order="strict"))
+        queue.tick(NOW)
+        waiting, gone, left = take(queue, free=3)
+        queue.end(NOW, waiting.token, RETRY)
+        queue.end(NOW, gone.token, Ending("dead", "no"))
+        now = NOW + leap
+        queue.tick(now)
+        assert queue.sweep(now, ["tracker"], 30 * DAY).events == 0
+        queue.end(now, left.token, RETRY)
+        queue.accept(now, submission(3, "repo 0", order="strict"))
+        later = now + LONGEST_MS
+        assert len(take(queue, later, free=9)) == 2
+        charged = [found.waited_ms for found in queue.deliveries()]
+        assert max(charged) <= LONGEST_MS + MINUTE
+
+    def test_deliveries_of_a_service_that_is_gone_are_buried_after_a_week(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, services=("tracker", "old")))
+        assert queue.unclaimed(["tracker"]) == {"old": 1}
+        assert queue.sweep(NOW, ["tracker"], DAY).buried == 0
+        now = self._pass(queue, NOW, UNCLAIMED_GRACE_MS)
+        assert queue.sweep(now, ["tracker"], DAY).buried == 1
+        assert queue.unclaimed(["tracker"]) == {}
+        (dead,) = queue.deliveries("dead")
+        assert dead.service == "old"
+        assert len(take(queue, now)) == 1
+
+    def test_a_service_that_returns_in_time_loses_nothing(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, services=("old",)))
+        queue.sweep(NOW, [], DAY)
+        now = self._pass(queue, NOW, 6 * DAY)
+        queue.sweep(now, ["old"], DAY)
+        now = self._pass(queue, now, 6 * DAY)
+        assert queue.sweep(now, [], DAY).buried == 0
+
+    # Files
+
+    def test_a_backup_is_a_queue_and_private(self, queue: Queue, tmp_path: Path) -> None:
+        queue.accept(NOW, submission(1))
+        target = tmp_path / "copy.db"
+        queue.backup(target)
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+        with pytest.raises(BadInput):
+            queue.backup(target)
+        self.check_backup(target)
+
+    def check_backup(self, target: Path) -> None:
+        """Overridden by engines that can open the copy."""
