@@ -90,7 +90,9 @@ def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
     common = _common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
-    default = _default_ref(settings, refs, git.Git(common), bare)
+    # Saves a child; of no use in a linked work tree, whose HEAD is its own.
+    head = next((ref.name for ref in refs.values() if ref.head), "") if common == door.git_dir else ""
+    default = _default_ref(settings, refs, git.Git(common), bare, head)
     url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
     base = url.rstrip("/").removesuffix("/" + full_name)
     slash = "/-/commit/" if os.environ.get("GL_PROJECT_PATH") or _last(settings, "gitlab.fullpath") else "/commit/"
@@ -143,18 +145,20 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
 
 
 def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
-    if bare or Path(common).name != ".git":
-        worktree = _last(settings, "core.worktree")
-        return Path(os.path.normpath(Path(common) / worktree)).name if worktree and not bare else Path(common).name
-    return Path(common).parent.name
+    worktree = "" if bare else _last(settings, "core.worktree")
+    folder = Path(os.path.normpath(Path(common) / worktree)) if worktree else Path(common)
+    name = folder.parent.name if folder.name == ".git" and not bare else folder.name
+    return "".join(letter if letter.isprintable() else "_" for letter in clean(name))
 
 
-def _default_ref(settings: dict[str, list[str]], refs: dict[str, git.Ref], common: git.Git, bare: bool) -> str:
+def _default_ref(
+    settings: dict[str, list[str]], refs: dict[str, git.Ref], common: git.Git, bare: bool, head: str
+) -> str:
     said = _last(settings, "oberonc.defaultbranch")
     if said:
         return f"refs/heads/{said.removeprefix('refs/heads/')}"
     if bare:
-        return next((ref.name for ref in refs.values() if ref.head), "") or common.head_ref() or "refs/heads/main"
+        return head or common.head_ref() or "refs/heads/main"
     remote = _symref(common, "refs/remotes/origin/HEAD").removeprefix("refs/remotes/origin/")
     names = [name for name in (remote, _last(settings, "init.defaultbranch"), "main", "master") if name]
     candidates = [f"refs/heads/{name}" for name in names]

@@ -1,0 +1,157 @@
+"""Which service gets what of a push, and the reason that is logged."""
+
+from typing import Any
+
+import pytest
+
+from oberonc import filters
+from oberonc.config import Service
+
+
+def service(**filtering: Any) -> Service:
+    return Service("chat", "notify", {}, **filtering)
+
+
+def update(ref: str, **more: Any) -> dict[str, Any]:
+    kind = {"heads": "branch", "tags": "tag"}.get(ref.split("/")[1], "other")
+    return {"ref": ref, "kind": kind, "name": ref.split("/", 2)[2], "publish": False, **more}
+
+
+def commit(
+    letter: str, branch: str | None = "main", *files: str, author: str = "Ann <ann@example.org>"
+) -> dict[str, Any]:
+    return {
+        "raw_node": letter * 40,
+        "branch": branch,
+        "files": [{"file": name, "type": "added"} for name in files],
+        "author": author.partition(" <")[0],
+        "raw_author": author,
+    }
+
+
+def push(*commits: dict[str, Any], refs: tuple[str, ...] = ("refs/heads/main",), **more: Any) -> dict[str, Any]:
+    return {
+        "repository": {"full_name": "web/shop"},
+        "updates": [update(ref) for ref in refs],
+        "commits": list(commits),
+        "merged": [],
+        "published": [c["raw_node"] for c in commits],
+        "push_options": [],
+        **more,
+    }
+
+
+def chosen(service: Service, payload: dict[str, Any]) -> str:
+    """The letters of the commits that *service* gets, or the reason for none."""
+    choice = filters.choose(service, payload)
+    return choice.reason if choice.payload is None else "".join(c["raw_node"][0] for c in choice.payload["commits"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "passing", "failing"),
+    [
+        ("web/*", ["web/shop", "web/"], ["web", "web/shop/attic", "xweb/shop"]),
+        ("web/**", ["web/shop", "web/shop/attic"], ["web"]),
+        ("**/shop", ["shop", "web/shop", "a/b/shop"], ["webshop", "shop/x"]),
+        ("a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["ab", "a/xb"]),
+        ("a**/b", ["a/b", "ax/y/b"], ["ab", "axb"]),
+        ("v?.*", ["v1.0", "v2."], ["v10.0", "v/.0", "v1"]),
+        ("a[b].(c)+$", ["a[b].(c)+$"], ["ab.c"]),
+        ("**", ["", "a", "a/b", "a\nb"], []),
+        ("*", ["", "a", "a\nb"], ["a/b"]),
+    ],
+)
+def test_globs_stay_within_a_part_unless_doubled(pattern: str, passing: list[str], failing: list[str]) -> None:
+    assert [value for value in passing if not filters.matches(pattern, value)] == []
+    assert [value for value in failing if filters.matches(pattern, value)] == []
+
+
+def test_without_filters_everything_arrives() -> None:
+    assert chosen(service(), push(commit("a"), commit("b", None))) == "ab"
+    assert filters.choose(service(), push(refs=("refs/heads/gone",))).payload is not None
+
+
+def test_repositories_choose_by_full_name() -> None:
+    assert chosen(service(repositories=("web/*", "!web/attic-*")), push(commit("a"))) == "a"
+    assert "repository web/shop is not in `repositories`" in chosen(
+        service(repositories=("!web/*",)), push(commit("a"))
+    )
+
+
+def test_refs_choose_updates_and_the_commits_on_them_by_full_or_short_name() -> None:
+    payload = push(
+        commit("a"),
+        commit("b", "topic"),
+        commit("c", None),
+        refs=("refs/heads/main", "refs/heads/topic", "refs/tags/v1"),
+    )
+    assert chosen(service(refs=("main",)), payload) == "a"
+    assert chosen(service(refs=("refs/heads/*", "!topic")), payload) == "a"
+    assert chosen(service(refs=("refs/tags/**",)), payload) == "c"
+    assert chosen(service(refs=("!main",)), payload) == "bc"
+    assert chosen(service(refs=("release/*",)), payload) == "no ref of the push is in `refs`"
+    got = filters.choose(service(refs=("main",)), payload).payload
+    assert got is not None
+    assert [u["name"] for u in got["updates"]] == ["main"]
+    assert got["published"] == ["a" * 40]
+
+
+def test_a_tag_called_like_a_branch_is_no_branch() -> None:
+    assert (
+        chosen(service(refs=("main",)), push(commit("a", None), refs=("refs/tags/main",)))
+        == "no ref of the push is in `refs`"
+    )
+
+
+def test_paths_choose_commits_by_any_of_their_files() -> None:
+    payload = push(commit("a", "main", "apps/x.py", "README"), commit("b", "main", "docs/x"), commit("c", "main"))
+    assert chosen(service(paths=("apps/**",)), payload) == "a"
+    assert chosen(service(paths=("!docs/**",)), payload) == "a"
+    assert chosen(service(paths=("attic/**",)), payload) == "no commit touches a file in `paths`"
+
+
+def test_authors_choose_by_name_mail_or_both() -> None:
+    payload = push(commit("a"), commit("b", author="Bot <bot@ci>"))
+    for pattern in ("Ann", "ann@example.org", "*@example.org", "Ann <*", "!bot@ci"):
+        assert chosen(service(authors=(pattern,)), payload) == "a", pattern
+    assert chosen(service(authors=("Eve",)), payload) == "no commit is by an author in `authors`"
+
+
+def test_filters_together_choose_what_passes_all() -> None:
+    payload = push(commit("a", "main", "x"), commit("b", "main", "y"), commit("c", "topic", "x"))
+    assert chosen(service(refs=("main",), paths=("x",), authors=("Ann",)), payload) == "a"
+
+
+def test_merged_commits_are_chosen_as_new_ones_are() -> None:
+    payload = push(merged=[commit("a", "main", "x"), commit("b", "main", "y")], published=["a" * 40, "b" * 40])
+    got = filters.choose(service(paths=("x",)), payload).payload
+    assert got is not None
+    assert [c["raw_node"] for c in got["merged"]] == got["published"] == ["a" * 40]
+
+
+def test_a_push_option_skips_all_or_one() -> None:
+    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip"])) == "skipped by a push option"
+    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip=chat"])) == "skipped by a push option"
+    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip=other", "ci.skip"])) == "a"
+
+
+def test_a_repository_may_ask_for_some_of_the_services() -> None:
+    asking = push(commit("a"), repository={"full_name": "web/shop", "services": ["issues"]})
+    assert "oberonc.service" in chosen(service(), asking)
+    asking["repository"]["services"].append("chat")
+    assert chosen(service(), asking) == "a"
+
+
+def test_without_updates_the_branch_of_a_commit_counts() -> None:
+    payload = push(commit("a"), commit("b", "topic"), commit("c", None), refs=())
+    assert chosen(service(), payload) == "abc"
+    assert chosen(service(refs=("main",)), payload) == "ac"
+    assert chosen(service(), push(refs=())) == "there is no commit"
+
+
+def test_what_is_impossible_is_known_before_commits_are_read() -> None:
+    assert filters.possible(service(refs=("main",)), push())
+    assert not filters.possible(service(refs=("topic",)), push())
+    assert not filters.possible(service(repositories=("x",)), push())
+    assert not filters.possible(service(), push(push_options=["oberonc.skip"]))
+    assert not filters.possible(service(), push(repository={"full_name": "x", "services": []}))
