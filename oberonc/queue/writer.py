@@ -107,20 +107,22 @@ class Writer:
         if self._failure or self._stopping:
             request.future.set_exception(self._failure or NotAccepted("the queue is closing"))
             return request.future
+        # Who stops waiting cannot take the request back: an ending must not be lost with a connection.
+        request.future.set_running_or_notify_cancel()
         self._waiting.append(request)
         self._wake.notify()
         return request.future
 
     def _run(self) -> None:
         while batch := self._take():
-            # From here on nobody can cancel; who did before is not served.
-            wanted = [request for request in batch if request.future.set_running_or_notify_cancel()]
             try:
-                if wanted:
-                    self._perform(wanted)
+                self._perform(batch)
                 self._queue.checkpoint()
             except DiskFailed as error:
-                self._fail(error, wanted)
+                self._fail(error, batch)
+                return
+            except Exception as error:  # noqa: BLE001 - a dead thread would leave everybody waiting
+                self._fail(DiskFailed(f"the queue cannot go on: {error!r}"), batch)
                 return
             self.batches += 1
 

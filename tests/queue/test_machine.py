@@ -324,4 +324,4 @@ def _refused(call: object) -> None:
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=rounds(25), stateful_step_count=40, deadline=None, database=None)
+TestQueueMachine.settings = settings(max_examples=rounds(20), stateful_step_count=40, deadline=None, database=None)
