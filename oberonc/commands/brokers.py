@@ -35,7 +35,7 @@ def _overview(config: Config) -> dict[str, Any]:
     brokers = {name: _row(place) for name, place in sorted(catalogue.places.items())}
     services = {name: _service_row(service, catalogue) for name, service in config.services.items()}
     overview = {"brokers": brokers, "services": services, "problems": catalogue.problems}
-    if config.delivery == "daemon":
+    if config.delivery == "daemon" or config.daemon.control.exists():
         overview["daemon"] = _running(config)
     return overview
 
@@ -77,11 +77,21 @@ def _print(overview: dict[str, Any]) -> None:
     for name, row in overview["services"].items():
         state = "" if row["state"] == "ok" else f"  {row['state']}"
         show(f"service {name}: broker {row['broker']} ({row['from']}){state}")
-    running = overview.get("daemon", {})
-    for name, row in running.get("services", {}).items():
-        show(f"service {name}: {', '.join(f'{key} {value}' for key, value in row.items())}")
+    if "daemon" in overview:
+        _print_running(overview["daemon"])
+
+
+def _print_running(running: dict[str, Any]) -> None:
+    """The daemon's part: the generation in service, and per service counts, breaker and last error."""
     if "error" in running:
         show(f"daemon: {running['error']}")
+        return
+    show(f"\ndaemon: generation {running['generation']}")
+    for name, row in running["services"].items():
+        counts = ", ".join(f"{row[key]} {key}" for key in ("ready", "leased", "done", "dead"))
+        paused = ", paused" if row["paused"] else ""
+        wrong = row["problem"] or row["last_error"]
+        show(f"  {name}: {counts}, breaker {row['breaker']}{paused}{f'; last error: {wrong}' if wrong else ''}")
 
 
 @command.command("show", epilog=example("oberonc brokers show issues"))
