@@ -14,7 +14,7 @@ from oberonc.issues.trackers.base import Setup, Tracker
 
 
 class Issues(BaseBroker):
-    """"fixes #42" closes issue 42 with a comment that names the commit; "references #37" comments on 37."""
+    """ "fixes #42" closes issue 42 with a comment that names the commit; "references #37" comments on 37."""
 
     timeout = 120
 

@@ -191,7 +191,7 @@ class AnyAuth(requests.auth.HTTPDigestAuth):
         r.raw.drain_conn()
         again = r.request.copy()
         requests.auth.HTTPBasicAuth(self.username, self.password)(again)
-        return r.connection.send(again, **kwargs)  # type: ignore[no-any-return]
+        return r.connection.send(again, **kwargs)
 
 
 class _Watchdog:

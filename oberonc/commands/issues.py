@@ -128,9 +128,7 @@ def reopen(session: Session, number: int, repository: str | None, as_json: bool)
     _set_state(session, number, repository, as_json, "open", "reopened")
 
 
-def _set_state(
-    session: Session, number: int, repository: str | None, as_json: bool, state: str, told: str
-) -> None:
+def _set_state(session: Session, number: int, repository: str | None, as_json: bool, state: str, told: str) -> None:
     name = _name(repository)
     tracker = Tracker(session.config.state)
     tracker.set_state(name, number, state)

@@ -101,9 +101,7 @@ class Tracker:
                 row,
             )
 
-    def set_state(
-        self, repository: str, number: int, state: str, resolution: str = "", key: str | None = None
-    ) -> None:
+    def set_state(self, repository: str, number: int, state: str, resolution: str = "", key: str | None = None) -> None:
         """Open or close; a *key* that is there already changes nothing, whatever a person did since."""
         with self._open() as db:
             _issue(db, repository, number)

@@ -84,4 +84,3 @@ def _resolver(
         return Issue(where, reference.issue, shown)
 
     return resolve
-

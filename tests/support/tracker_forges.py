@@ -56,16 +56,15 @@ class GitHubContract(Contract):
 
     def routes(self) -> list[Any]:
         issue = f"/api/v3/repos/{REPOSITORY}/issues/([0-9]+)"
+        rights = {"has_issues": True, "permissions": {"triage": True}}
         return [
             ("GET", "/api/v3/rate_limit", lambda request: Answer(200, {"resources": {}})),
-            ("GET", f"/api/v3/repos/{REPOSITORY}", lambda request: Answer(200, self.repository)),
+            ("GET", f"/api/v3/repos/{REPOSITORY}", lambda request: Answer(200, rights)),
             ("GET", issue, self.read),
             ("PATCH", issue, self.change),
             ("GET", f"{issue}/comments", self.list),
             ("POST", f"{issue}/comments", self.comment),
         ]
-
-    repository = {"has_issues": True, "permissions": {"triage": True}}
 
     def shown(self, kept: Kept) -> dict[str, Any]:
         extra = {"pull_request": {"url": "x"}} if kept.history == ["pull"] else {}
@@ -114,7 +113,9 @@ class GitLabContract(Contract):
     """Notes run quick actions, as the real one does."""
 
     def refuse(self, request: Request) -> Answer | None:
-        return None if request.headers.get("private-token") == "token-1" else Answer(401, {"message": "401 Unauthorized"})
+        return (
+            None if request.headers.get("private-token") == "token-1" else Answer(401, {"message": "401 Unauthorized"})
+        )
 
     def routes(self) -> list[Any]:
         project = f"/api/v4/projects/{REPOSITORY.replace('/', '%2F')}"

@@ -121,5 +121,3 @@ def relayed(start: Callable[[Relay, Path, int], contextlib.AbstractContextManage
                 continue
             yield world
             return
-
-

@@ -1,14 +1,12 @@
 """GitHub, GitLab and Gitea, against loopback servers that follow their contracts."""
 
-import json
-import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from oberonc import Reject, Retry
-from oberonc.issues import act
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
@@ -16,9 +14,9 @@ from tests.support.tracker_contract import CONTRACTS
 from tests.support.tracker_forges import ContractWorld, GiteaWorld, GitHubWorld, GitLabWorld
 from tests.support.tracker_relay import Relay, Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
-from tests.support.tracker_world import REPOSITORY, Push, broker, commit, payload, work_off
+from tests.support.tracker_world import REPOSITORY, broker, commit, payload, work_off
 
-WORLDS = {"github": GitHubWorld, "gitlab": GitLabWorld, "gitea": GiteaWorld}
+WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {"github": GitHubWorld, "gitlab": GitLabWorld, "gitea": GiteaWorld}
 
 
 def made(kind: str) -> Iterator[ContractWorld]:
@@ -117,7 +115,7 @@ def test_a_server_that_hangs_costs_no_more_than_the_time_there_is(world: Contrac
     issue = world.new()
     world.relay.rule = lambda method, path: Spoil("hang")
     made = broker(world.settings, tmp_path)
-    made._deadline = __import__("time").monotonic() + 3
+    made._deadline = time.monotonic() + 3
     with pytest.raises(Retry, match=r"no whole answer within|timed out"):
         made.handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
     assert made.remaining() > -5
@@ -132,15 +130,17 @@ def test_projects_the_service_is_not_bound_to_are_left_alone(world: ContractWorl
     assert not world.is_closed("#1")
 
 
-@pytest.mark.parametrize("number", ["1abc", "0", "-1", "01", "1/../2", "", "\u0661"])
-@pytest.mark.parametrize("project", ["octo/hello", "../..", "octo", "octo/hello/../x", "octo/he llo"])
-def test_bad_numbers_and_projects_never_become_an_address(
-    world: ContractWorld, tmp_path: Path, number: str, project: str
-) -> None:
+BAD_NUMBERS = ("1abc", "0", "-1", "01", "1/../2", "", "\u0661", "12345678901")
+BAD_PROJECTS = ("../..", "octo", "octo/hello/../x", "octo/he llo", "octo//hello", "/octo/hello", "octo/hello?x", "")
+
+
+def test_bad_numbers_and_projects_never_become_an_address(world: ContractWorld, tmp_path: Path) -> None:
     settings = broker(world.settings, tmp_path).settings
     tracker = load(settings.tracker)(Setup(settings, tmp_path))
-    with pytest.raises((NoSuchIssue, Reject)):
-        tracker.is_closed(Issue(project, number, ""))
+    wrong = [Issue(REPOSITORY, number, "") for number in BAD_NUMBERS]
+    for issue in (*wrong, *(Issue(project, "1", "") for project in BAD_PROJECTS)):
+        with pytest.raises((NoSuchIssue, Reject)):
+            tracker.is_closed(issue)
     assert not world.relay.seen
 
 
@@ -184,7 +184,7 @@ def test_gitlab_runs_no_quick_action_of_a_commit(gitlab: ContractWorld, tmp_path
 def test_gitlab_202_is_no_comment(gitlab: ContractWorld, tmp_path: Path) -> None:
     issue = gitlab.new()
     gitlab.relay.spoil_write(0, Spoil("answer", 202, (), "{}"))
-    with pytest.raises(Reject, match="GitLab answered 202 and made no note"):
+    with pytest.raises(Reject, match=r"GitLab answered 202 and made no note"):
         broker(gitlab.settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
 
 
@@ -197,7 +197,7 @@ def test_gitlab_and_gitea_act_for_the_author(world: ContractWorld, tmp_path: Pat
 
 def test_gitea_only_ever_says_open_or_closed(gitea: ContractWorld, tmp_path: Path) -> None:
     """Older servers take every other word for open, and so reopen."""
-    issue, note = fixes(gitea, tmp_path, "wontfix")
+    issue, _ = fixes(gitea, tmp_path, "wontfix")
     assert gitea.is_closed(issue)
     assert "there is no resolution wontfix here" in gitea.comments(issue)[0]
 
@@ -205,6 +205,6 @@ def test_gitea_only_ever_says_open_or_closed(gitea: ContractWorld, tmp_path: Pat
 def test_gitea_that_waits_for_other_issues_is_rejected(gitea: ContractWorld, tmp_path: Path) -> None:
     issue = gitea.new()
     gitea.kept(issue).history = ["depends"]
-    with pytest.raises(Reject, match="it depends on open issues"):
+    with pytest.raises(Reject, match=r"it depends on open issues"):
         broker(gitea.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
     assert len(gitea.comments(issue)) == 1

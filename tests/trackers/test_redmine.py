@@ -73,7 +73,7 @@ class RedmineWorld(World):
 
     def seconds(self, written: str) -> int:
         found = self.session.get(f"{self.site}/time_entries.json?issue_id={written[1:]}").json()["time_entries"]
-        return round(sum(entry["hours"] for entry in found) * 3600)
+        return round(sum(float(entry["hours"]) for entry in found) * 3600)
 
     def reopen_by_hand(self, written: str) -> None:
         self.change(written, {"status_id": 2})
@@ -107,6 +107,8 @@ def world() -> Iterator[RedmineWorld]:
 
 class TestRedmine(Suite):
     """All that every tracker is held to."""
+
+    DROPS = (0, 1)  # this server is slow
 
 
 def test_a_status_redmine_silently_keeps_is_noticed(world: RedmineWorld, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_an_administrators_key_acts_for_the_commits_author(world: RedmineWorld, 
 def test_the_activity_can_be_named_and_has_to_be_there(world: RedmineWorld, tmp_path: Path) -> None:
     issue = world.new()
     pushed = payload(commit(f"refs {issue} @2h", next(NUMBERS)))
-    with pytest.raises(Reject, match="there is no activity 'Sleep' now; there is .*Development"):
+    with pytest.raises(Reject, match=r"there is no activity 'Sleep' now; there is .*Development"):
         broker(world.settings | {"activity": "Sleep"}, tmp_path).handle(pushed)
     broker(world.settings | {"activity": "development"}, tmp_path).handle(pushed)
     assert world.seconds(issue) == 7200

@@ -1,6 +1,5 @@
 """Request Tracker 5.0, the real one, as Debian installs it."""
 
-import base64
 import contextlib
 import os
 import shutil
@@ -61,8 +60,7 @@ class RtWorld(World):
 
     def comments(self, written: str) -> list[str]:
         url = f"{self.rest}/ticket/{written[1:]}/attachments?fields=Content&per_page=100"
-        found = [entry.get("Content") or "" for entry in self.session.get(url).json()["items"]]
-        texts = [base64.b64decode(text).decode("utf-8", "replace") for text in found]
+        texts = [entry.get("Content") or "" for entry in self.session.get(url).json()["items"]]
         return [text for text in texts if text.strip() and text.strip() != "it is"]
 
     def is_closed(self, written: str) -> bool:
@@ -77,7 +75,9 @@ class RtWorld(World):
 
 @contextlib.contextmanager
 def start(relay: Relay, folder: Path, port: int) -> Iterator[RtWorld]:
-    servers.need(os.getuid() == 0 and DATABASE.exists() and SERVER.exists(), "Request Tracker (from Debian, run as root)")
+    servers.need(
+        os.getuid() == 0 and DATABASE.exists() and SERVER.exists(), "Request Tracker (from Debian, run as root)"
+    )
     for name in ("etc", "var/session", "var/mason", "var/obj", "empty"):
         (folder / name).mkdir(parents=True)
     shutil.copy(DATABASE, folder / "rtdb")
@@ -103,6 +103,8 @@ def world() -> Iterator[RtWorld]:
 
 class TestRequestTracker(Suite):
     """All that every tracker is held to."""
+
+    DROPS = (0, 1)  # this server is slow
 
 
 def test_a_refusal_that_is_answered_200_is_noticed(world: RtWorld, tmp_path: Path) -> None:

@@ -108,7 +108,6 @@ def issue_key(issue: Issue) -> str:
     return issue.number
 
 
-
 _PROJECT = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.-]{1,100}(?:/[\w.-]{1,100}){1,19}", re.ASCII)
 
 

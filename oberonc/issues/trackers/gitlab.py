@@ -6,7 +6,7 @@ from oberonc.answers import Refused
 from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
-from oberonc.issues.trackers.base import issue_number, project_path
+from oberonc.issues.trackers.base import Setup, issue_number, project_path
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known
 
 #: The lowest access level that may close other people's issues: Planner.
@@ -22,7 +22,12 @@ class GitLab(WebTracker):
     keeps_time = True
     needs: ClassVar[tuple[str, ...]] = ("token",)
     #: Notes a user may write, as gitlab.com has it.
-    pace = ((60, 60.0),)
+    pace: tuple[tuple[int, float], ...] = ((60, 60.0),)
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        if self.settings.url:  # one's own GitLab has the limits its administrator sets, and says when they are reached
+            self.pace = ()
 
     def headers(self) -> dict[str, str]:
         return {"PRIVATE-TOKEN": str(self.settings.token)}

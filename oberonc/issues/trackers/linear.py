@@ -12,9 +12,7 @@ from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import WebTracker
 from oberonc.text import one_line
 
-_ISSUE = (
-    "query($id:String!){issue(id:$id){id state{type} team{states(first:100){nodes{id name type position}}}}}"
-)
+_ISSUE = "query($id:String!){issue(id:$id){id state{type} team{states(first:100){nodes{id name type position}}}}}"
 _COMMENT = "mutation($i:CommentCreateInput!){commentCreate(input:$i){success comment{id}}}"
 _FIND = "query($id:String!){comment(id:$id){id}}"
 _UPDATE = "mutation($id:String!,$i:IssueUpdateInput!){issueUpdate(id:$id,input:$i){success issue{state{type}}}}"

@@ -1,6 +1,5 @@
 """Request Tracker, REST 2. It answers 200 and says in words that it refused, so what was changed is read again."""
 
-import base64
 from typing import Any
 
 from oberonc.answers import Refused
@@ -57,7 +56,7 @@ class RequestTracker(WebTracker):
         for page in range(1, PAGES + 1):
             newest = {"fields": "Content,Created", "orderby": "id", "order": "DESC", "per_page": 100, "page": page}
             found = self.get("ticket", issue_number(issue), "attachments", **newest)
-            if any(wanted(_text(entry.get("Content"))) for entry in found["items"]):
+            if any(wanted(str(entry.get("Content"))) for entry in found["items"]):
                 return True
             if page >= int(found.get("pages") or 1) or is_before(found["items"][-1].get("Created"), since):
                 return False
@@ -102,11 +101,3 @@ class RequestTracker(WebTracker):
             return True
         links = self.get("ticket", str(found[0]["id"]))["_hyperlinks"]
         return any(link.get("ref") == "lifecycle" and link.get("to") == status for link in links)
-
-
-def _text(content: Any) -> str:
-    """An attachment's text, which RT encodes."""
-    try:
-        return base64.b64decode(str(content), validate=True).decode("utf-8", "replace")
-    except ValueError:
-        return str(content)

@@ -1,0 +1,218 @@
+"""Jira Cloud and Data Center, Bugzilla, YouTrack, Linear and Trac's XmlRpcPlugin, on loopback servers."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oberonc import Reject, Retry
+from oberonc.issues.policy import Issue
+from oberonc.issues.trackers import load
+from oberonc.issues.trackers.base import NoSuchIssue, Setup
+from tests.support.tracker_forges import ContractWorld
+from tests.support.tracker_jira import DataCenterWorld, JiraWorld
+from tests.support.tracker_others import BugzillaWorld, LinearWorld, XmlRpcContract, XmlRpcWorld, YouTrackWorld
+from tests.support.tracker_relay import Relay, Spoil
+from tests.support.tracker_suite import NUMBERS, Suite
+from tests.support.tracker_world import broker, commit, payload, work_off
+
+WORLDS: dict[str, type[ContractWorld]] = {
+    "jira": JiraWorld,
+    "jira-dc": DataCenterWorld,
+    "bugzilla": BugzillaWorld,
+    "youtrack": YouTrackWorld,
+    "linear": LinearWorld,
+    "xmlrpc": XmlRpcWorld,
+}
+
+
+def made(kind: str) -> Iterator[Any]:
+    relay = Relay()
+    world = WORLDS[kind](relay)
+    yield world
+    relay.stop()
+    world.contract.stop()
+    assert world.contract.problems == []
+
+
+@pytest.fixture(params=list(WORLDS))
+def world(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from made(request.param)
+
+
+@pytest.fixture(params=["jira", "jira-dc"])
+def jira(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from made(request.param)
+
+
+@pytest.fixture
+def bugzilla() -> Iterator[Any]:
+    yield from made("bugzilla")
+
+
+@pytest.fixture
+def linear() -> Iterator[Any]:
+    yield from made("linear")
+
+
+@pytest.fixture
+def youtrack() -> Iterator[Any]:
+    yield from made("youtrack")
+
+
+@pytest.fixture
+def xmlrpc() -> Iterator[Any]:
+    yield from made("xmlrpc")
+
+
+class TestOthers(Suite):
+    """All that every tracker is held to."""
+
+
+def push(world: ContractWorld, tmp_path: Path, message: str, **settings: Any) -> str:
+    return broker(world.settings | settings, tmp_path).handle(payload(commit(message, next(NUMBERS))))
+
+
+@pytest.mark.parametrize("number", ["1abc", "PROJ-0", "PROJ-1/../2", "proj-1", "0", "", "PROJ-\u0661", "PROJ-1?x"])
+def test_what_is_no_issue_never_becomes_an_address(world: ContractWorld, tmp_path: Path, number: str) -> None:
+    settings = broker(world.settings, tmp_path).settings
+    tracker = load(settings.tracker)(Setup(settings, tmp_path))
+    with pytest.raises(NoSuchIssue):
+        tracker.is_closed(Issue("PROJ", number, ""))
+    assert not world.relay.seen
+
+
+def test_only_bound_keys_count(jira: JiraWorld, tmp_path: Path) -> None:
+    issue = jira.new()
+    assert push(jira, tmp_path, f"fixes OTHER-1 and UTF-8, refs {issue}") == f"commented on {issue}"
+    assert push(jira, tmp_path, f"fixes #{issue[5:]}") == f"closed {issue}"
+
+
+def test_a_transition_is_found_by_category_name_or_target(jira: JiraWorld, tmp_path: Path) -> None:
+    for close in ("", "fertig", "ERLEDIGT"):
+        issue = jira.new()
+        push(jira, tmp_path, f"fixes {issue}", close=close)
+        assert jira.kept(issue).history[0]["transition"] == {"id": "31"}
+
+
+def test_no_transition_is_ever_guessed(jira: JiraWorld, tmp_path: Path) -> None:
+    issue = jira.new()
+    with pytest.raises(Reject, match=r"there is no transition 'Done' now; there is .*Fertig"):
+        push(jira, tmp_path, f"fixes {issue}", close="Done")
+    two = {"id": "32", "name": "Verwerfen", "to": {"name": "Verworfen", "statusCategory": {"key": "done"}}}
+    jira.transitions["open"] = [*jira.transitions["open"], two]
+    with pytest.raises(Reject, match=r"'Fertig', 'Verwerfen' all lead there: set `close`"):
+        push(jira, tmp_path, f"fixes {issue}")
+    jira.transitions["open"] = jira.transitions["open"][:1]
+    with pytest.raises(Reject, match=r"no transition leads there now; there is 'Beginnen'"):
+        push(jira, tmp_path, f"fixes {issue}")
+    assert not jira.is_closed(issue)
+
+
+def test_a_resolution_the_screen_demands_is_given(jira: JiraWorld, tmp_path: Path) -> None:
+    allowed = [{"name": "Done"}, {"name": "Won't Do"}, {"name": "Duplicate"}]
+    field = {"required": True, "hasDefaultValue": False, "allowedValues": allowed}
+    jira.transitions["open"] = [jira.transitions["open"][1] | {"fields": {"resolution": field}}]
+    for verb, name in (("fixes", "Done"), ("wontfix", "Won't Do")):
+        issue = jira.new()
+        push(jira, tmp_path, f"{verb} {issue}")
+        assert jira.kept(issue).history[0]["fields"] == {"resolution": {"name": name}}
+    issue = jira.new()
+    with pytest.raises(Reject, match=r"demands the field resolution .Done, Won't Do, Duplicate.: set `resolutions`"):
+        push(jira, tmp_path, f"invalidates {issue}")
+
+
+def test_another_field_the_screen_demands_is_refused(jira: JiraWorld, tmp_path: Path) -> None:
+    field = {"required": True, "hasDefaultValue": False}
+    jira.transitions["open"] = [jira.transitions["open"][1] | {"fields": {"customfield_1": field}}]
+    with pytest.raises(Reject, match=r"demands the field customfield_1"):
+        push(jira, tmp_path, f"fixes {jira.new()}")
+
+
+def test_a_limit_on_writes_to_one_issue_is_waited_for(jira: JiraWorld, tmp_path: Path) -> None:
+    issue = jira.new()
+    headers = (("Retry-After", "3"), ("RateLimit-Reason", "jira-per-issue-on-write"))
+    jira.relay.spoil_write(1, Spoil("answer", 429, headers))
+    _, (retry,) = work_off(jira.settings, tmp_path, payload(commit(f"fixes {issue}", next(NUMBERS))))
+    assert (retry.after, retry.progress) == (3.0, True)
+    assert jira.is_closed(issue)
+
+
+def test_a_cloud_comment_is_a_document(tmp_path: Path) -> None:
+    for cloud in made("jira"):
+        issue = cloud.new()
+        push(cloud, tmp_path, f"refs {issue}\n\n{{noformat}}[~admin]")
+        body = cloud.kept(issue).comments[0]["body"]
+        assert [block["type"] for block in body["content"]] == ["paragraph", "codeBlock"]
+        link = [node for node in body["content"][0]["content"] if node.get("marks")]
+        assert link[0]["marks"][0]["attrs"]["href"].startswith("https://git.example.org/")
+        assert cloud.kept(issue).comments[0]["properties"][0]["key"] == "oberonc"
+
+
+def test_bugzilla_tells_an_unknown_status_from_an_unknown_bug(bugzilla: ContractWorld, tmp_path: Path) -> None:
+    """Both are answered 404."""
+    issue = bugzilla.new()
+    with pytest.raises(Reject, match=r"There is no status named 'DONE'"):
+        push(bugzilla, tmp_path, f"fixes {issue}", close="DONE")
+
+
+def test_bugzilla_that_would_drop_the_hours_is_refused(bugzilla: ContractWorld, tmp_path: Path) -> None:
+    issue = bugzilla.new()
+    bugzilla.kept(issue).history = ["no time"]
+    with pytest.raises(Reject, match=r"time tracking group"):
+        push(bugzilla, tmp_path, f"refs {issue} @2h")
+    assert bugzilla.seconds(issue) == 0
+
+
+def test_linear_takes_the_first_state_of_a_type_or_the_one_named(linear: ContractWorld, tmp_path: Path) -> None:
+    fixed, given_up, named = linear.new(), linear.new(), linear.new()
+    push(linear, tmp_path, f"fixes {fixed}\n\nwontfix {given_up}")
+    push(linear, tmp_path, f"fixes {named}", close="canceled")
+    push(linear, tmp_path, f"reopens {named}")
+    assert [linear.kept(issue).history for issue in (fixed, given_up, named)] == [["s3"], ["s4"], ["s4", "s1"]]
+
+
+def test_linears_limit_comes_with_400(linear: ContractWorld, tmp_path: Path) -> None:
+    issue = linear.new()
+    body = '{"errors": [{"message": "Rate limit exceeded", "extensions": {"code": "RATELIMITED"}}]}'
+    headers = (("X-RateLimit-Requests-Remaining", "0"), ("X-RateLimit-Requests-Reset", "4102444800000"))
+    linear.relay.rule = lambda method, path: Spoil("answer", 400, headers, body)
+    with pytest.raises(Retry, match=r"rate limit") as caught:
+        push(linear, tmp_path, f"fixes {issue}")
+    assert caught.value.after == 86400
+    assert caught.value.progress
+
+
+def test_youtrack_names_the_states(youtrack: ContractWorld, tmp_path: Path) -> None:
+    issues = [youtrack.new() for _ in range(3)]
+    push(youtrack, tmp_path, f"fixes {issues[0]}\n\nwontfix {issues[1]}\n\ninvalidates {issues[2]}")
+    assert [youtrack.kept(issue).history for issue in issues] == [["Fixed"], ["Won't fix"], ["Fixed"]]
+    with pytest.raises(Reject, match=r"Command .Nonsense. is invalid"):
+        push(youtrack, tmp_path, f"fixes {youtrack.new()}", close="Nonsense")
+
+
+def test_trac_sets_the_resolution_its_workflow_offers(xmlrpc: ContractWorld, tmp_path: Path) -> None:
+    issue = xmlrpc.new()
+    push(xmlrpc, tmp_path, f"invalidates {issue}")
+    assert xmlrpc.kept(issue).history == ["invalid"]
+
+
+def test_trac_tries_again_after_a_collision(xmlrpc: XmlRpcWorld, tmp_path: Path) -> None:
+    issue = xmlrpc.new()
+    assert isinstance(xmlrpc.contract, XmlRpcContract)
+    xmlrpc.contract.collisions = 2
+    assert push(xmlrpc, tmp_path, f"fixes {issue}") == f"closed {issue}"
+
+
+def test_tracs_errors_come_with_200(xmlrpc: ContractWorld, tmp_path: Path) -> None:
+    issue = xmlrpc.new()
+    refusal = '{"error": {"code": 403, "message": "XML_RPC privileges are required"}, "result": null}'
+    xmlrpc.relay.rule = lambda method, path: Spoil("answer", 200, (), refusal)
+    with pytest.raises(Retry, match=r"CREDENTIALS refused: .*XML_RPC privileges"):
+        push(xmlrpc, tmp_path, f"fixes {issue}")
+    with pytest.raises(Reject, match=r"there is no action 'nosuch' now; there is leave, resolve"):
+        xmlrpc.relay.spoil_nothing()
+        push(xmlrpc, tmp_path, f"fixes {issue}", close="nosuch")
+    assert re.search("oberonc:[0-9a-f]{32}", xmlrpc.comments(issue)[0])
