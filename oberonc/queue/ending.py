@@ -85,6 +85,8 @@ class Finishing(Leasing):
             self.tallies.add("", "late_results")
             return Ended("late")
         held = Held(*row)
+        note, output = _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT)
+        ending = ending._replace(note=note, output=output)
         service = self._service(held.service)
         spent = _spent(held, ending, service)
         fate = self._fate(held, ending, spent)
@@ -116,7 +118,7 @@ class Finishing(Leasing):
     def _write_end(
         self, now: int, held: Held, ending: Ending, spent: retry.Spent, fate: Fate, service: Service
     ) -> None:
-        note = "; ".join(filter(None, (fate.reason, ending.note)))[:_NOTE_LIMIT]
+        note = "; ".join(filter(None, (fate.reason, ending.note)))
         ended = None if fate.state == READY else now
         parked = fate.parked if ended is None else held.parked
         values: dict[str, Any] = {
@@ -132,8 +134,7 @@ class Finishing(Leasing):
         values |= {"tries": spent.tries, "crashes": spent.crashes}
         values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
         self.con.execute(END, values)
-        output = ending.output[:OUTPUT_LIMIT]
-        attempt = (ending.took_ms, ending.kind, ending.note[:_NOTE_LIMIT], output, held.id, held.attempt)
+        attempt = (ending.took_ms, ending.kind, ending.note, ending.output, held.id, held.attempt)
         self.con.execute(END_ATTEMPT, attempt)
         self.left(held.seq, held.lane, held.service, fate.state, bool(parked))
 
@@ -149,7 +150,7 @@ class Finishing(Leasing):
         """Only a transient failure speaks against the destination; done, rejected or half-way, it answered."""
         if ending.kind in ("done", "dead", "progress"):
             self.con.execute(CLOSE if service.open else ALIVE, (held.service,))
-        note = {"name": held.service, "note": ending.note[:_NOTE_LIMIT], "now": now}
+        note = {"name": held.service, "note": ending.note, "now": now}
         if ending.kind in ("dead", "crash"):
             self.con.execute(ERROR, note)
         if ending.kind == "retry":
@@ -190,6 +191,11 @@ class Finishing(Leasing):
         self.left(seq, lane, service, state, bool(parked))
         self.tallies.add(service, "orphaned" if state == READY else STATES[DEAD])
         return state == DEAD
+
+
+def _storable(text: str, limit: int) -> str:
+    """What brokers say, made fit for SQLite: an ending must not fail for a lone surrogate or a NUL."""
+    return text[:limit].encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _spent(held: Held, ending: Ending, service: Service) -> retry.Spent:

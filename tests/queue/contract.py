@@ -233,6 +233,15 @@ class QueueContract:
         assert len(found.attempts[0].output) == OUTPUT_LIMIT
         assert len(found.note) < 10_000
 
+    def test_no_text_of_a_broker_can_prevent_its_ending(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1))
+        lease = take_one(queue)
+        ending = Ending("retry", "lone \ud800 and \0 end", output="\udcff\0")
+        assert queue.end(NOW, lease.token, ending).state == "ready"
+        found = queue.delivery(lease.token.delivery)
+        assert found
+        assert found.note == "lone ? and \N{REPLACEMENT CHARACTER} end"
+
     # Recovery
 
     def test_a_dead_daemon_gives_everything_back(self, opener: Opener) -> None:
