@@ -13,7 +13,7 @@ from oberonc.issues.items import Forms, Item
 from oberonc.issues.lists import goes_on, is_plural, is_subject, separator_before
 from oberonc.issues.quotes import Title, quotations
 from oberonc.issues.reference import Note, Reference
-from oberonc.issues.tokens import BLANK, HASH, URL, WORD, Tokens
+from oberonc.issues.tokens import BLANK, Tokens
 from oberonc.issues.verbs import QUOTES, Verb, verb_before
 from oberonc.issues.vocabulary import CHANGES, Tables, fold
 
@@ -59,20 +59,16 @@ class Paragraph:
 
     def read(self, limit: int) -> None:
         """Find the references, at most *limit* of them."""
-        tokens, forms = self.tokens, self.forms
-        kinds, starts, text = tokens.kinds, tokens.starts, self.text
-        index = 0
-        while index < tokens.count and len(self.references) < limit:
-            kind = kinds[index]
-            index += 1
-            if kind == WORD:
-                if not text[starts[index] - 1].isdigit():
-                    continue
-            elif kind not in (HASH, URL) and index - 1 not in forms.links:
-                continue
-            item = forms.item(index - 1)
+        forms, reached = self.forms, 0
+        candidates = self.tokens.candidates(self.tables.candidate)
+        if forms.links:
+            candidates = sorted({*candidates, *forms.links})
+        for index in candidates:
+            if len(self.references) >= limit:
+                break
+            item = forms.item(index) if index >= reached else None
             if item:
-                index = max(index, self._take(item))
+                reached = self._take(item)
         self.near_misses += [Note(*refused) for refused in forms.refused]
 
     def _take(self, item: Item) -> int:

@@ -5,6 +5,7 @@ look-back of the parser goes through here, and is counted.
 """
 
 import re
+from bisect import bisect_right
 from typing import Final
 
 from oberonc.issues.vocabulary import WORD as WORD_CLASS
@@ -42,17 +43,18 @@ class Tokens:
     __slots__ = ("count", "kinds", "live", "starts", "steps")
 
     def __init__(self, live: str, begin: int, end: int) -> None:
-        kinds: list[int] = []
-        starts: list[int] = []
-        for match in _TOKEN.finditer(live, begin, end):
-            kinds.append(match.lastindex or OTHER)
-            starts.append(match.start())
+        matches = list(_TOKEN.finditer(live, begin, end))
         self.live = live
-        self.kinds = kinds
-        self.starts = starts
-        self.count = len(kinds)
-        self.steps = len(kinds)
-        starts.append(end)
+        self.kinds = [match.lastindex or OTHER for match in matches]
+        self.starts = [match.start() for match in matches]
+        self.starts.append(end)
+        self.count = len(matches)
+        self.steps = len(matches)
+
+    def candidates(self, pattern: re.Pattern[str]) -> list[int]:
+        """The tokens in which *pattern* is found, in order."""
+        found = pattern.finditer(self.live, self.starts[0], self.starts[-1])
+        return list(dict.fromkeys(bisect_right(self.starts, match.start()) - 1 for match in found))
 
     def kind(self, index: int) -> int:
         """The kind of token *index*; 0 outside the paragraph."""

@@ -162,6 +162,7 @@ class Tables(NamedTuple):
     partials: frozenset[str]
     transitions: dict[str, str]
     trigger: re.Pattern[str]
+    candidate: re.Pattern[str]
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -213,12 +214,22 @@ def base(url: str) -> str:
 
 
 def _trigger(words: Words) -> re.Pattern[str]:
-    """What a text must hold to be worth reading: a reference of some form."""
+    """What a paragraph must hold to be worth reading: a reference of some form."""
     if words.numbers:
-        return re.compile(r"[1-9]")
-    heads = [*(f"{key}-" for key in words.keys), *words.prefixes, *words.mono]
-    forms = [r"#[1-9]", "://", *(re.escape(head) + "[1-9]" for head in heads)]
+        return re.compile("[1-9]")
+    bases = [re.escape(base(url)) for url in words.urls]
+    return re.compile("|".join(["#[1-9]", *bases, *_heads(words)]), re.IGNORECASE)
+
+
+def _candidate(words: Words) -> re.Pattern[str]:
+    """What lies in every token that may be a reference; other addresses keep their place in a list."""
+    forms = ["#[0-9]", "://", *_heads(words), *(["[0-9]+"] if words.numbers else [])]
     return re.compile("|".join(forms), re.IGNORECASE)
+
+
+def _heads(words: Words) -> list[str]:
+    heads = (*(f"{key}-" for key in words.keys), *words.prefixes, *words.mono)
+    return [re.escape(head) + "[1-9]" for head in heads if not head.endswith("#")]
 
 
 @lru_cache(maxsize=64)
@@ -245,4 +256,5 @@ def tables(words: Words) -> Tables:
         partials=_folded(words.partials),
         transitions={_phrase(name): name for name in words.transitions},
         trigger=_trigger(words),
+        candidate=_candidate(words),
     )
