@@ -73,7 +73,9 @@ def _finders(text: str, comment_char: str, cut: bool) -> list[_Finder]:
         found.append(lambda live: _each(_QUOTE, live, "a quoted line"))
     if "](#" in text:
         found.append(lambda live: _each(_ANCHOR, live, "a link's target"))
-    return [*found, lambda live: _each(_COMMIT, live, "'Fixes:' with a commit"), _merge_subject]
+    if "ixes:" in text.lower():
+        found.append(lambda live: _each(_COMMIT, live, "'Fixes:' with a commit"))
+    return [*found, _merge_subject]
 
 
 def _overwrite(text: str, spans: list[Span]) -> str:

@@ -232,9 +232,21 @@ def _heads(words: Words) -> list[str]:
     return [re.escape(head) + "[1-9]" for head in heads if not head.endswith("#")]
 
 
-@lru_cache(maxsize=64)
+#: The tables asked for last: hashing `Words` for every message costs more than reading a short one.
+_recent: "tuple[Words, Tables] | None" = None
+
+
 def tables(words: Words) -> Tables:
     """The tables of *words*."""
+    global _recent
+    recent = _recent
+    if recent is None or recent[0] is not words:
+        recent = _recent = (words, _made(words))
+    return recent[1]
+
+
+@lru_cache(maxsize=64)
+def _made(words: Words) -> Tables:
     spoken = _verbs(words)
     return Tables(
         words=words,
