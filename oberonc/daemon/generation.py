@@ -162,6 +162,9 @@ class Generation:
                 self._say(f"the host of generation {self.number} did not start: {error}")
                 await host.kill()
                 continue
+            except asyncio.CancelledError:
+                host.abandon()
+                raise
             self._host = host
             self.on_ready()
 

@@ -92,11 +92,20 @@ class Host:
 
     async def stop(self, patience: float = 5.0) -> None:
         """End the host and everything below it."""
-        self._loop.remove_reader(self._control)
-        self._control.close()
+        self._close_control()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), patience)
         await self.kill()
+
+    def abandon(self) -> None:
+        """End the host without waiting, when we end ourselves."""
+        if not self.ended.done():
+            self._process.kill()
+
+    def _close_control(self) -> None:
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control)
+            self._control.close()
 
     async def kill(self) -> None:
         """End the host at once; its workers die with it."""
@@ -155,10 +164,8 @@ class Host:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         status = self._process.wait()
-        if self._control.fileno() != -1:
-            self._drain_control()
-            self._loop.remove_reader(self._control)
-            self._control.close()
+        self._drain_control()
+        self._close_control()
         for pid in list(self.workers):
             self._worker_ended(pid, -signal.SIGKILL)
         for waiting in self._forking.values():

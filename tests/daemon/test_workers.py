@@ -1,0 +1,251 @@
+"""P8, P11, P15: broker code may crash, hang, fork, lie and leak; it costs its own delivery and nobody else's."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.support.daemon_site import Site, alive, descendants, kill, push, recorder
+from tests.support.eventually import eventually
+
+WAIT = "while not os.path.exists(GATE): time.sleep(0.01)"
+
+
+def _gate(site: Site) -> tuple[Path, str]:
+    gate = site.folder / "gate"
+    return gate, WAIT.replace("GATE", repr(str(gate)))
+
+
+def _dead_after_crash(site: Site) -> str:
+    [row] = site.call("delivery.list", state="ready")["deliveries"]
+    return str(site.call("dead.show", delivery=row["id"])["delivery"]["attempts"][-1]["note"])
+
+
+def test_what_ends_a_worker_is_a_crash_and_told(site: Site) -> None:
+    """F11: crashes are counted, and the daemon serves on."""
+    ends = {
+        "os._exit(7)": "exit status 7",
+        "os.kill(os.getpid(), signal.SIGSEGV)": "signal 11",
+        "sys.exit(3)": "exit(3)",
+        "bytearray(1 << 31)": "MemoryError",
+        "os.closerange(3, 256)": "",
+    }
+    names = [f"b{n}" for n in range(len(ends))]
+    for name, work in zip(names, ends, strict=True):
+        site.write(name, recorder(work))
+    site.configure(site.services("rec", *names))
+    running = site.start()
+    event = site.submit()
+
+    def all_failed() -> bool:
+        counters = [site.stats()["services"][name]["counters"] for name in names]
+        return all(row["retry"] + row["crash"] for row in counters)
+
+    eventually(all_failed, 60, running.log)
+    shown = site.call("event.show", id=event)["event"]["deliveries"]
+    notes = {row["service"]: row["attempts"][0]["note"] for row in shown}
+    for name, why in zip(names, ends.values(), strict=True):
+        assert why in notes[name], (name, notes[name])
+    assert running.process.poll() is None
+    later = site.submit(push("another/one"))
+    eventually(lambda: later in site.ended("rec"), 60)
+
+
+def test_killed_five_times_it_is_a_dead_letter_and_its_lane_goes_on(site: Site) -> None:
+    """P8, F11: `queue retry` stands for the waiting between the crashes."""
+    site.write("rec", recorder("if 'poison' in payload['commits'][0]['message']: os._exit(1)"))
+    site.start()
+    poison, good = push(message="poison\n"), push(message="fine\n")
+    site.submit(poison)
+    site.submit(good)
+    for crashes in range(1, 6):
+        eventually(lambda crashes=crashes: len([e for e in site.begun() if e == poison["id"]]) >= crashes)  # type: ignore[misc]
+        [row] = [r for r in site.call("delivery.list")["deliveries"] if r["event"] == poison["id"]]
+        if crashes < 5:
+            eventually(lambda row=row, crashes=crashes: site.call("dead.show", delivery=row["id"])["delivery"]["crashes"] == crashes)  # type: ignore[misc]  # fmt: skip
+            site.call("dead.retry", delivery=row["id"])
+    site.wait_for(good["id"])
+    site.settled(dead=1, done=1)
+    [letter] = site.call("dead.list")["deliveries"]
+    assert letter["event"] == poison["id"]
+    assert next(row for row in site.rows() if row["id"] == good["id"])["gap"]
+
+
+def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
+    """F12: it ignores SIGTERM, forks, and its grandchild leaves the group and holds the pipe."""
+    work = """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pid = os.fork()
+        if not pid:
+            os.setsid()
+        self.note("pid " + str(os.getpid()), payload)
+        while True: time.sleep(1)"""
+    site.write("hung", recorder(work))
+    site.configure(site.services("rec") | site.services("hung", timeout=1))
+    running = site.start()
+    site.submit()
+    eventually(lambda: site.stats()["services"]["hung"]["counters"]["crash"] == 1, 60)
+    pids = [int(row["what"].split()[1]) for row in site.rows() if row["what"].startswith("pid")]
+    assert len(pids) == 2
+    eventually(lambda: not any(map(alive, pids)), what="the grandchild escaped")
+    assert "time limit" in _dead_after_crash(site)
+    zombies = [pid for pid in descendants(running.pid) if not alive(pid)]
+    assert zombies == []
+
+
+def test_a_slow_broker_costs_no_other_anything(site: Site) -> None:
+    """P11, P5: all workers but one may be slow; the last is for the others."""
+    gate, wait = _gate(site)
+    site.write("slow", recorder(wait))
+    site.configure(site.services("rec") | site.services("slow"), workers=3)
+    site.start()
+    events = [site.submit(push(f"r/{n}")) for n in range(8)]
+    eventually(lambda: set(site.ended("rec")) == set(events), 60)
+    assert site.ended("slow") == []
+    gate.touch()
+    site.settled(done=16)
+
+
+def test_one_lane_in_order_many_at_once(site: Site) -> None:
+    """P4."""
+    site.write("rec", recorder("time.sleep(0.002)"))
+    site.start()
+    sent: dict[str, list[str]] = {}
+    for n in range(60):
+        repo = f"r/{n % 6}"
+        sent.setdefault(repo, []).append(site.submit(push(repo)))
+    site.settled(done=60)
+    open_lanes: set[str] = set()
+    seen: dict[str, list[str]] = {}
+    for row in site.rows():
+        if row["what"] == "begin":
+            assert row["repo"] not in open_lanes, "two at once in one lane"
+            open_lanes.add(row["repo"])
+            seen.setdefault(row["repo"], []).append(row["id"])
+        else:
+            open_lanes.discard(row["repo"])
+    assert seen == sent
+
+
+def test_a_forged_lease_changes_nothing_but_a_counter(site: Site) -> None:
+    """P15: what broker code writes to the channel itself is late, and ends the worker."""
+    work = """
+        if payload["attempt"] == 1:
+            from oberonc import wire
+            import socket
+            channel = next(fd for fd in range(3, 40) if is_socket(fd))
+            answer = {"lease": 0, "outcome": {"kind": "done", "note": "", "after": None, "progress": False}}
+            os.write(channel, wire.encode(answer))
+            time.sleep(60)"""
+    head = """
+import os, stat
+def is_socket(fd):
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+"""
+    site.write("rec", recorder(work, head=head))
+    site.start()
+    event = site.submit()
+    eventually(lambda: site.stats()["late_results"] == 1)
+    eventually(lambda: site.stats()["services"]["rec"]["counters"]["crash"] == 1)
+    [row] = site.call("event.show", id=event)["event"]["deliveries"]
+    assert row["state"] == "ready"
+    site.call("dead.retry", delivery=row["id"])
+    site.wait_for(event)
+    assert site.settled(done=1)["late_results"] == 1
+
+
+def test_a_stopped_worker_is_ended_and_the_second_run_counts(site: Site) -> None:
+    """F14: SIGSTOP past the limit; the second attempt's end is the one that counts."""
+    site.write("rec", recorder("if payload['attempt'] == 1: os.kill(os.getpid(), signal.SIGSTOP)"))
+    site.configure(site.services("rec", timeout=1))
+    site.start()
+    event = site.submit()
+    eventually(lambda: site.stats()["services"]["rec"]["counters"]["crash"] == 1, 60)
+    [row] = site.rows()
+    kill(row["pid"], signal.SIGCONT)
+    site.call("dead.retry", delivery=1)
+    site.wait_for(event)
+    site.settled(done=1)
+    assert [(r["what"], r["attempt"]) for r in site.rows()] == [("begin", 1), ("begin", 2), ("end", 2)]
+
+
+def test_output_is_kept_capped_and_secrets_are_not(site: Site) -> None:
+    """S7: no secret of a service in notes or output; none of another service in its worker."""
+    for name in ("one", "two"):
+        (site.folder / name).write_text(f"canary-{name}")
+        (site.folder / name).chmod(0o600)
+    work = """
+        print("said", str(self.settings.token), "\\x1b[31m")
+        os.write(1, b"x" * 200000)
+        leaked = dict(os.environ)
+        others = [v for v in leaked.values() if "canary" in v]
+        raise RuntimeError("with " + str(self.settings.token) + str(others))"""
+    site.write("one", recorder(work))
+    site.write("two", recorder("print(sorted(os.environ))"))
+    site.configure(site.services("one", token=f"file:{site.folder}/one") | site.services("two", token=f"file:{site.folder}/two"))
+    running = site.start(CANARY="canary-environment")
+    event = site.submit()
+    eventually(lambda: site.stats()["services"]["one"]["counters"]["retry"] == 1)
+    site.settled(ready=1)
+    shown = site.call("event.show", id=event)["event"]["deliveries"]
+    first = {row["service"]: row["attempts"][0] for row in shown}
+    assert "said *** \\x1b[31m" in first["one"]["output"]
+    assert len(first["one"]["output"]) <= 64 * 1024
+    assert "with ***" in first["one"]["note"]
+    assert "CANARY" not in first["two"]["output"]
+    everything = running.log + str(shown) + str(site.call("brokers")) + str(site.stats())
+    assert "canary" not in everything
+    database = b"".join(path.read_bytes() for path in site.state.iterdir() if path.is_file())
+    assert b"canary" not in database
+
+
+def test_limits_of_a_worker(site: Site) -> None:
+    site.write("rec", recorder("""
+        import resource
+        self.note("files " + str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), payload)
+        self.note("session " + str(os.getsid(0) == os.getpid()), payload)
+        self.note("stdin " + str(len(sys.stdin.read())), payload)
+        self.note("privs " + [l for l in open("/proc/self/status") if l.startswith("NoNewPrivs")][0].split()[1], payload)
+        self.note("umask " + oct(os.umask(0)), payload)"""))  # fmt: skip
+    os.umask(0)
+    site.start()
+    site.wait_for(site.submit())
+    said = {row["what"] for row in site.rows()}
+    assert {"files 256", "session True", "stdin 0", "privs 1", "umask 0o77"} <= said
+
+
+def test_retry_reject_and_progress(site: Site) -> None:
+    site.write("later", recorder("if payload['attempt'] < 3: raise Retry('soon', after=0.1, progress=True)"))
+    site.write("never", recorder("raise Reject('not for us')"))
+    site.configure(site.services("later", "never"))
+    site.start()
+    event = site.submit()
+    site.settled(done=1, dead=1)
+    rows = {row["service"]: row for row in site.call("event.show", id=event)["event"]["deliveries"]}
+    assert [a["outcome"] for a in rows["later"]["attempts"]] == ["progress", "progress", "done"]
+    assert rows["later"]["tries"] == 0
+    assert rows["never"]["note"] == "not for us"
+
+
+def test_a_broker_that_kills_its_host_is_charged_and_the_others_go_on(site: Site) -> None:
+    site.write("killer", recorder("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"))
+    site.configure(site.services("rec", "killer"))
+    running = site.start()
+    event = site.submit()
+    eventually(lambda: site.stats()["services"]["killer"]["counters"]["crash"] == 1, 60, running.log)
+    site.wait_for(site.submit(push("another/one")), within=90)
+    assert event
+
+
+def test_a_worker_ends_after_its_uses_and_the_host_comes_back(site: Site) -> None:
+    site.start()
+    events = [site.submit(push(f"r/{n % 3}")) for n in range(250)]
+    site.wait_for(*events)
+    pids = {row["pid"] for row in site.rows()}
+    assert len(pids) >= 3, "no worker was replaced"
+    host = int(Path(f"/proc/{site.daemons[0].pid}/task/{site.daemons[0].pid}/children").read_text().split()[0])
+    kill(host)
+    site.wait_for(site.submit(), within=60)
+    assert "starting it again" in site.daemons[0].log
