@@ -40,7 +40,10 @@ def hook(name: str, args: list[str], stdin: str, config: Config) -> Source | Non
         )
     if name not in _HOOKS:
         raise UsageError(f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}")
-    repo = repository.describe(_hook_git_dir(), config.publish)
+    git_dir = _hook_git_dir()
+    if name == "post-commit" and _rebasing(git_dir):
+        return None
+    repo = repository.describe(git_dir, config.publish)
     updates = _HOOKS[name](repo, args, stdin)
     return Source(repo, "push" if name == "post-receive" else "commit", updates, _push_options()) if updates else None
 
@@ -49,6 +52,11 @@ def _hook_git_dir() -> str:
     # GIT_DIR is relative in post-receive ("."), and unset in post-commit.
     said = os.environ.get("GIT_DIR")
     return str(Path(said).absolute()) if said else repository.find_git_dir()
+
+
+def _rebasing(git_dir: str) -> bool:
+    # git runs post-commit for every commit a rebase writes; post-rewrite tells of them once, at its end.
+    return any((Path(git_dir) / name).is_dir() for name in ("rebase-merge", "rebase-apply"))
 
 
 def _push_options() -> list[str]:
@@ -73,9 +81,6 @@ def _is_oid(text: str) -> bool:
 
 
 def _post_commit(repo: Repository, _args: list[str], _stdin: str) -> list[Update]:
-    # git runs post-commit for every commit a rebase writes; post-rewrite tells of them once, at its end.
-    if any((Path(repo.git.git_dir) / name).is_dir() for name in ("rebase-merge", "rebase-apply")):
-        return []
     return _moved(repo, repo.git.peel("HEAD^1"))
 
 

@@ -81,13 +81,15 @@ def fast_import(repo: Repo, stream: bytes) -> None:
     )
 
 
-def chain(count: int, branch: str = "main") -> bytes:
-    """A stream of *count* commits in a row."""
+def chain(count: int, branch: str = "main", start: str = "") -> bytes:
+    """A stream of *count* commits in a row, on top of *start*."""
     who = b"committer Ann Example <ann@example.org> %d +0200\n"
     lines = [b"reset refs/heads/%s\n" % branch.encode()]
     for number in range(count):
         text = b"change %d\n" % number
         lines.append(b"commit refs/heads/%s\n" % branch.encode() + who % (1767261600 + number))
         lines.append(b"data %d\n%s" % (len(text), text))
+        if start and not number:
+            lines.append(b"from %s\n" % start.encode())
         lines.append(b"M 100644 inline file%d.txt\ndata %d\n%s\n" % (number % 50, len(text), text))
     return b"".join(lines)
