@@ -132,8 +132,9 @@ def _run(argv: list[str] | None) -> int:
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        return 0  # the reader went away (`oberonc log | head`): nothing is wrong
+    except SystemExit as end:
+        # click puts a wrapper there when the reader went away (`oberonc log | head`): nothing is wrong
+        return int(end.code or 0) if isinstance(sys.stdout, io.TextIOWrapper) else 0
     except PermissionError as error:
         _complain(f"{error.filename or 'a file'}: {error.strerror}")
         return NotAllowed.exit_code

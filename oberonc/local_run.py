@@ -121,7 +121,8 @@ def work_off(config: Config, repository: str, turns: int = 1, own: str = "") -> 
     """
     results: Results = {}
     catalogue = registry.find(config)
-    began, limit = time.monotonic(), limits(config, catalogue)
+    limit = limits(config, catalogue)
+    began = time.monotonic()
     with spool.lane(config.spool, repository, began + max(limit.values(), default=0)) as mine:
         if not mine:
             return results
@@ -250,16 +251,20 @@ class _Run:
             return chosen.reason, runner.Outcome("retry", "the time of this push was used up by earlier deliveries")
         if self._is_orphaned(kept, name):
             return chosen.reason, runner.Outcome("dead", "everything around it was ended each time while it ran")
-        place, limit = self._place(service.broker, name), min(self._limit, left)
+        place, limit = self._place(service.broker, name), self._limit if self._is_most(left) else left
         settings, attempt = secrets.resolve(service), kept.services[name]["attempts"] + 1
         asked = runner.request(service, settings, chosen.payload, str(self.config.state), limit, attempt)
         asked["order"] = {"gap": gap}
         kept.begin(name)
         outcome = runner.run(place, asked, limit)
         # Ended early because older deliveries had used up the push's time: nobody's fault.
-        fault = outcome.kind == "crash" and limit >= self._limit * 0.9
+        fault = outcome.kind == "crash" and limit == self._limit
         kept.note(name, running=False, crashes=kept.services[name]["crashes"] + fault)
         return chosen.reason, outcome
+
+    def _is_most(self, left: float) -> bool:
+        """Whether *left* is as good as the whole limit: looking into the spool takes its moment."""
+        return left >= self._limit * 0.9
 
     @staticmethod
     def _is_orphaned(kept: _Kept, name: str) -> bool:

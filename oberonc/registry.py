@@ -233,8 +233,8 @@ def _mount(folder: Path, stem: str) -> types.ModuleType:
 def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
     classes = [
         thing
-        for thing in vars(module).values()
-        if inspect.isclass(thing) and issubclass(thing, BaseBroker) and thing.__module__ == module.__name__
+        for thing in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
+        if issubclass(thing, BaseBroker) and thing.__module__ == module.__name__
     ]
     # A helper base class in the same file is no second broker: only classes nobody here derives from count.
     leaves = [c for c in classes if not any(c in other.__mro__[1:] for other in classes)]

@@ -200,7 +200,7 @@ def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple
                 ended = True  # as good as: a grandchild that keeps stderr open is not waited for
                 break
         _gather(selector, 0)
-    _end_group(child)
+    _end_group(child, GRACE if ended else 0)
     for stream in (child.stdout, child.stderr):
         stream.close()
     return bytes(answer), bytes(output), ended
@@ -229,16 +229,21 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
     )
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
+def _end_group(child: subprocess.Popen[bytes], patience: float) -> None:
     """End what is left of the child's group, processes that the broker left behind among it; reap the child last."""
-    if not _ended(child):
+    if not _ends_within(child, patience):
         _signal(child, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        while not _ended(child) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        _ends_within(child, GRACE)
     _signal(child, signal.SIGKILL)
     with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nobody can wait for that
         child.wait(10)
+
+
+def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _ended(child) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return _ended(child)
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:

@@ -139,13 +139,16 @@ def read(path: Path) -> Entry:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Damaged("it is not a plain file of its own") from None
         raise
-    with os.fdopen(handle, "rb") as stream:
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
             raise Damaged("it is not a plain file of its own")
         if facts.st_size > LARGEST:
             raise Damaged(f"it is larger than {LARGEST} bytes")
-        return _decode(stream.read())
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return _decode(stream.read())
+    finally:
+        os.close(handle)
 
 
 def _decode(raw: bytes) -> Entry:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -66,6 +67,12 @@ def state(home: Path) -> Path:
 def oberonc() -> Command:
     """The installed command, run as a user runs it: `oberonc("issues", "list")`; expects exit 0 unless told."""
     return Command()
+
+
+@pytest.fixture
+def admin(home: Path) -> Admin:
+    """What an administrator writes: brokers as source text, a configuration."""
+    return Admin(home)
 
 
 @pytest.fixture

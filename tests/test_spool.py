@@ -1,0 +1,232 @@
+"""What is kept on disk is kept whole, in order, and for the right people."""
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oberonc import spool
+from oberonc.errors import NotAccepted
+from tests.support.admin import sample
+
+
+def _entry(**changes: object) -> spool.Entry:
+    return {"payload": sample(**changes), "services": None}
+
+
+def _raw(body: bytes) -> bytes:
+    return b"oberonc-spool 1 %d %s\n%s\nEND\n" % (len(body), hashlib.sha256(body).hexdigest().encode(), body)
+
+
+def test_what_was_put_is_read_back_oldest_first(tmp_path: Path) -> None:
+    entries = [_entry(user=f"user {n} \udcff") for n in range(5)]
+    kept = [spool.put(tmp_path / "spool", entry) for entry in entries]
+    assert spool.listing(tmp_path / "spool") == kept
+    assert [spool.read(path) for path in kept] == entries
+    spool.remove(kept[0])
+    spool.remove(kept[0])
+    assert spool.listing(tmp_path / "spool") == kept[1:]
+
+
+def test_a_name_replaces_the_older_file(tmp_path: Path) -> None:
+    path = spool.put(tmp_path, _entry())
+    newer = _entry()
+    assert spool.put(tmp_path, newer, path.name) == path
+    assert spool.read(path) == newer
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"garbage",
+        b"oberonc-spool 2 1 x\n",
+        b"oberonc-spool 1 99999999999 x\n",
+        b"oberonc-spool 1 -1 x\n",
+        b"oberonc-spool 1 2 0\n{}\nEND\n",
+        _raw(b"{}"),
+        _raw(b"[]"),
+        _raw(b"{"),
+        _raw(b'{"payload": []}'),
+        _raw(b"[" * 100_000),
+        _raw(b'{"payload": {}}')[:-1],
+        _raw(b'{"payload": {}}') + b"x",
+    ],
+)
+def test_a_file_that_is_not_what_was_written_is_damaged(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "1.ob"
+    path.write_bytes(raw)
+    with pytest.raises(spool.Damaged):
+        spool.read(path)
+
+
+def test_every_cut_of_a_file_is_noticed(tmp_path: Path) -> None:
+    path = spool.put(tmp_path, {"payload": {"id": "0" * 32}, "services": None})
+    whole = path.read_bytes()
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        with pytest.raises(spool.Damaged):
+            spool.read(path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "hardlink", "folder", "huge"])
+def test_what_is_planted_neither_blocks_nor_leads_elsewhere(tmp_path: Path, kind: str) -> None:
+    good = spool.put(tmp_path / "spool", _entry())
+    planted = good.with_name("0-planted.ob")
+    if kind == "fifo":
+        os.mkfifo(planted)
+    elif kind == "symlink":
+        planted.symlink_to(good)
+    elif kind == "hardlink":
+        os.link(good, planted)
+    elif kind == "folder":
+        planted.mkdir()
+    else:
+        planted.touch()
+        os.truncate(planted, spool.LARGEST + 1)
+    with pytest.raises(spool.Damaged) as caught:
+        spool.read(planted)
+    kept = spool.reject(planted, str(caught.value))
+    assert kept.parent.name == "bad"
+    assert (kept.parent / "0-planted.why").read_text() == f"{caught.value}\n"
+    assert not os.path.lexists(planted)
+
+
+def test_the_reason_is_not_written_through_a_planted_link(tmp_path: Path) -> None:
+    spool.make(tmp_path / "spool")
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    (tmp_path / "spool" / "bad" / "x.why").symlink_to(victim)
+    (tmp_path / "spool" / "new" / "x.ob").write_text("garbage")
+    spool.reject(tmp_path / "spool" / "new" / "x.ob", "why")
+    assert victim.read_text() == "untouched"
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_spool_is_private(tmp_path: Path, umask: int) -> None:
+    os.umask(umask)
+    folder = tmp_path / "a" / "b" / "spool"
+    _fill(folder)
+    for path in [folder.parent.parent, folder.parent, folder, *folder.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_spool_in_a_shared_folder_is_shared_with_its_group(tmp_path: Path, umask: int) -> None:
+    os.umask(umask)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    if os.geteuid() == 0:
+        os.chown(shared, -1, 12345)
+    shared.chmod(0o2770)
+    _fill(shared / "state" / "spool")
+    for path in (shared / "state").rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o2770 if path.is_dir() else 0o660), path
+        assert path.stat().st_gid == shared.stat().st_gid
+
+
+def _fill(folder: Path) -> None:
+    entry = _entry()
+    spool.put(folder, entry)
+    spool.bury(folder, entry["payload"], "svc")
+    bad = spool.put(folder, entry)
+    spool.reject(bad, "why")
+    with spool.lane(folder, "a/b", 0) as mine:
+        assert mine
+
+
+def test_a_folder_that_everybody_may_write_shares_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    spool.make_private(tmp_path / "tmp" / "state")
+    assert stat.S_IMODE((tmp_path / "tmp" / "state").stat().st_mode) == 0o700
+
+
+def test_a_dead_letter_is_a_payload_file(tmp_path: Path) -> None:
+    payload = sample()
+    kept = spool.bury(tmp_path, payload, "svc")
+    assert json.loads(kept.read_text()) == payload
+    assert kept.name == f"{payload['id']}-svc.json"
+
+
+def test_what_killed_processes_left_half_written_is_swept_after_a_day(tmp_path: Path) -> None:
+    spool.make(tmp_path)
+    old, new = tmp_path / "tmp" / "old", tmp_path / "tmp" / "new"
+    old.touch()
+    new.touch()
+    os.utime(old, (1, 1))
+    spool.sweep(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_lane_is_one_processs_at_a_time(tmp_path: Path) -> None:
+    lane = spool.lane
+    with lane(tmp_path, "a/b", 0) as mine, lane(tmp_path, "a/b", 0) as again, lane(tmp_path, "a/c", 0) as other:
+        assert (mine, again, other) == (True, False, True)
+    with spool.lane(tmp_path, "a/b", 0) as mine:
+        assert mine
+
+
+@pytest.mark.parametrize("fault", ["a file", "a link to nothing"])
+def test_a_spool_that_cannot_be_made_is_one_line(tmp_path: Path, fault: str) -> None:
+    if fault == "a file":
+        (tmp_path / "spool").write_text("")
+    else:
+        (tmp_path / "spool").symlink_to(tmp_path / "nowhere" / "else")
+    with pytest.raises(NotAccepted, match="cannot keep the push in"):
+        spool.put(tmp_path / "spool", _entry())
+    assert spool.listing(tmp_path / "spool") == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs root that may mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_what_was_there_and_leaves_nothing_half_done(small_disk: Path) -> None:
+    kept = spool.put(small_disk, _entry())
+    with pytest.raises(NotAccepted, match="No space left"):
+        spool.put(small_disk, _entry(user="x" * 300_000))
+    with pytest.raises(NotAccepted, match="No space left"):
+        spool.put(small_disk, _entry(user="x" * 300_000), kept.name)
+    assert spool.listing(small_disk) == [kept]
+    spool.read(kept)
+    assert list((small_disk / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_the_spool_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    path = spool.put(folder, _entry())
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        os.setuid(54321)
+        faults = 0
+        try:
+            spool.read(path)
+        except PermissionError:
+            faults += 1
+        try:
+            spool.put(folder, _entry())
+        except NotAccepted:
+            faults += 1
+        os._exit(faults)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert spool.listing(folder) == [path]
