@@ -34,6 +34,7 @@ _MERGE: Final = re.compile(
     r"|Merge \S{1,100} into |See merge request ",
     re.IGNORECASE,
 )
+_NUMBERED: Final = re.compile(r"Merged PR #?[0-9]{1,10}:", re.IGNORECASE)
 _SUBJECT: Final = re.compile(r"\s*([^\n]*)")
 _INK: Final = re.compile(r"\S+")
 
@@ -226,6 +227,10 @@ def _outermost(spans: list[Span]) -> list[Span]:
 
 def _merge_subject(text: str) -> list[Span]:
     subject = _SUBJECT.match(text)
+    numbered = _NUMBERED.match(subject[1]) if subject else None
+    if subject and numbered:
+        # What follows is the pull request's own title, and as alive as any.
+        return [Span(subject.start(1), subject.start(1) + numbered.end(), "the number of a pull request")]
     if subject and _MERGE.match(subject[1]):
         return [Span(subject.start(1), subject.end(1), "the subject of a merge")]
     return []

@@ -318,6 +318,7 @@ def test_a_squash_merges_number_is_a_mention() -> None:
 
 
 def test_a_merge_has_a_dead_subject_and_a_live_body() -> None:
+    assert brief("Merged PR 12: fixes #3") == "close #3"
     assert brief("Merge pull request #7 from a/fixes-#8\n\nFixes #9") == "close #9"
 
 
