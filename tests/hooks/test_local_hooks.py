@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import Command, Hook
 from tests.support.pushes import Catch, chain, fast_import, oids, put_hook
 from tests.support.repo import Repo
 
@@ -202,3 +202,11 @@ def test_a_commit_with_git_dir_in_the_environment_is_told_of(repo: Repo, catch: 
     )
     (payload,) = catch.take()
     assert payload["commits"][0]["message"] == "one\n"
+
+
+def test_the_hook_itself_knows_a_rebase_too(repo: Repo, catch: Catch) -> None:
+    repo.commit("one")
+    catch.take()
+    (repo.path / ".git" / "rebase-merge").mkdir()
+    assert Hook()("post-commit", cwd=repo.path).err == ""
+    assert catch.take() == []
