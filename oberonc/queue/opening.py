@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted
-from oberonc.queue.space import sync_folder, unsafe_filesystem
+from oberonc.queue.space import unsafe_filesystem
 
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
 USER_VERSION: Final = 1
@@ -55,7 +55,10 @@ def open_database(path: Path, *, force: bool = False, synchronous: str = "FULL")
 
 
 def _create(path: Path) -> None:
-    """Make the file with our mode, which SQLite gives to its log too; never follow a link."""
+    """Make the file with our mode, which SQLite gives to its log too; never follow a link.
+
+    Its name becomes durable with the log's: SQLite syncs the folder when it makes that.
+    """
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -65,10 +68,6 @@ def _create(path: Path) -> None:
             raise ConfigError(f"{path}: not a regular file")
     finally:
         os.close(descriptor)
-    try:
-        sync_folder(path.parent)
-    except OSError as error:
-        raise DiskFailed(f"{path.parent}: {error.strerror}") from error
 
 
 def _prepare(con: sqlite3.Connection, path: Path, synchronous: str) -> None:
