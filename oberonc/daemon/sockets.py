@@ -87,6 +87,8 @@ def passed_sockets() -> dict[str, socket.socket]:
     passed = {}
     for index in range(int(count)):
         fd = _FIRST_PASSED_FD + index
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise ConfigError(f"LISTEN_FDS is {count}, but file descriptor {fd} is no socket")
         os.set_inheritable(fd, False)
         name = names[index] if index < len(names) else ""
         # Without names, as from systemd-socket-activate, the first one is the submit socket.

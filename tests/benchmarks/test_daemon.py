@@ -108,7 +108,8 @@ def test_idle_latency(site: Site) -> None:
     results = []
     for name, part, most in (("median", 0.5, 3), ("99th percentile", 0.99, 10)):
         mine, bares = _percentile(ours, part), _percentile(theirs, part)
-        print(f"\nlatency, {name}: {mine * 1000:.2f} ms, bare {bares * 1000:.2f} ms, ratio {mine / bares:.2f} (reach {most})")
+        print(f"\nlatency, {name}: {mine * 1000:.2f} ms, bare {bares * 1000:.2f} ms")
+        print(f"ratio {mine / bares:.2f} (reach {most})")
         results.append(mine <= most * bares)
     assert all(results)
 
@@ -122,7 +123,8 @@ def _drained(mark: Path, count: int) -> float:
 def _huey(folder: Path, count: int) -> float:
     """Deliveries a second of huey's consumer with 4 processes."""
     env = os.environ | {"HUEY_FILE": str(folder / "huey.sqlite"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    fill = "import sys; from tests.support.daemon_huey import leave\nfor _ in range(int(sys.argv[1])): leave(sys.argv[2])"
+    fill = "import sys; from tests.support import daemon_huey\n"
+    fill += "for _ in range(int(sys.argv[1])): daemon_huey.leave(sys.argv[2])"
     mark = folder / "huey.mark"
     subprocess.run([sys.executable, "-c", fill, str(count), str(mark)], env=env, check=True)
     run = "from tests.support import daemon_huey; daemon_huey.main()"

@@ -84,7 +84,7 @@ def test_two_threads_and_no_growth(site: Site) -> None:
     site.wait_for(site.submit())
     site.settled()
     eventually(
-        lambda: (len(list(files.iterdir())) <= before[0] + 1 and len(descendants(running.pid)) <= before[1] + 1),
+        lambda: len(list(files.iterdir())) <= before[0] + 1 and len(descendants(running.pid)) <= before[1] + 1,
         what="files or children were left",
     )
 
@@ -99,8 +99,8 @@ def test_sighup_reloads(site: Site) -> None:
 
 
 def test_commands_without_a_daemon_exit_69(site: Site, oberonc: Command) -> None:
-    for words in (["stats"], ["reload"], ["queue", "list"], ["queue", "pause", "rec"], ["backup", str(site.folder / "b")]):
-        said = oberonc("--config", site.file, *words, code=69)
+    for words in ("stats", "reload", "queue list", "queue pause rec", "backup copy"):
+        said = oberonc("--config", site.file, *words.split(), code=69)
         assert "no daemon answers" in said.err
 
 

@@ -18,6 +18,5 @@ def leave(path: str) -> None:
 
 def main() -> None:
     """Consume with as many processes as the first argument says, until ended."""
-    consumer = queue.create_consumer(workers=int(sys.argv[1]), worker_type="process", initial_delay=0.01, max_delay=0.05)
-    consumer.run()
-
+    count = int(sys.argv[1])
+    queue.create_consumer(workers=count, worker_type="process", initial_delay=0.01, max_delay=0.05).run()
