@@ -127,7 +127,7 @@ def _body_wait(text: str) -> float | None:
         return None
     if not isinstance(body, dict):
         return None
-    for key, unit in (("retry_after_ms", 0.001), ("retry_after", 1.0)):
+    for key, unit in (("retry_after_ms", 1000), ("retry_after", 1)):
         if isinstance(body.get(key), int | float):
-            return float(body[key]) * unit
+            return float(body[key]) / unit
     return None

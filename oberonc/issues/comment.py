@@ -141,7 +141,7 @@ def _write(part: Part, flavour: Flavour) -> str:
 
 def plain_name(text: str) -> str:
     """*text* without whatever any markup, tracker or terminal could act on."""
-    words = re.sub(r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)", " ", visible(text[:200]))
+    words = re.sub(r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)", " ", visible(" ".join(text[:200].split())))
     return " ".join(words.split()) or "someone"
 
 

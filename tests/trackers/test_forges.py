@@ -16,7 +16,11 @@ from tests.support.tracker_relay import Relay, Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
 from tests.support.tracker_world import REPOSITORY, broker, commit, payload, work_off
 
-WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {"github": GitHubWorld, "gitlab": GitLabWorld, "gitea": GiteaWorld}
+WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {
+    "github": GitHubWorld,
+    "gitlab": GitLabWorld,
+    "gitea": GiteaWorld,
+}
 
 
 def made(kind: str) -> Iterator[ContractWorld]:

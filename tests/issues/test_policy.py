@@ -1,0 +1,167 @@
+"""What a push asks of the issues, as a pure function."""
+
+from typing import Any
+
+import pytest
+
+from oberonc.issues import service
+from oberonc.issues.policy import Plan, describe, make_plan
+from tests.support.tracker_world import commit, payload
+
+
+def plan(pushed: dict[str, Any], **settings: Any) -> Plan:
+    """The plan under the broker's default settings, but for *settings*."""
+    from brokers.issues import Issues
+    from oberonc.broker import checked_settings
+
+    return make_plan(pushed, service.make_rules(checked_settings(Issues.Settings, settings), pushed))
+
+
+def asked(made: Plan) -> list[tuple[str, str]]:
+    return [(task.action, task.issue.shown) for task in made.tasks]
+
+
+def test_the_verbs_of_the_first_page() -> None:
+    made = plan(payload(commit("great, all done, fixes #42\n\nneeds more work, references #37")))
+    assert asked(made) == [("close", "#42"), ("reference", "#37")]
+    assert made.notes == []
+
+
+def test_only_published_commits_act() -> None:
+    pushed = payload(commit("fixes #1"), commit("fixes #2", 2), published=[])
+    assert plan(pushed) == Plan([], [])
+    made = plan(pushed, other_refs="reference")
+    assert asked(made) == [("reference", "#1"), ("reference", "#2")]
+    assert made.tasks[0].why == "not on a publish ref"
+
+
+def test_merged_commits_act_as_new_ones_do_and_come_first() -> None:
+    merged = commit("fixes #2", 2)
+    pushed = payload(commit("fixes #1"), merged=[merged])
+    pushed["published"].append(merged["raw_node"])
+    assert asked(plan(pushed)) == [("close", "#2"), ("close", "#1")]
+
+
+def test_close_and_reference_of_one_change_are_one_close() -> None:
+    assert asked(plan(payload(commit("refs #1 and fixes #1")))) == [("close", "#1")]
+    cherry = commit("fixes #1", raw_node="f" * 40, node="f" * 12)
+    assert asked(plan(payload(commit("fixes #1"), cherry))) == [("close", "#1")]
+    assert asked(plan(payload(commit("fixes #1"), commit("refs #1", 2)))) == [("close", "#1"), ("reference", "#1")]
+
+
+def test_times_of_one_commit_add_up_and_a_cherry_pick_adds_none() -> None:
+    text = "refs #1 @1h, and again refs #1 @30m"
+    cherry = commit(text, raw_node="f" * 40, node="f" * 12)
+    assert [task.seconds for task in plan(payload(commit(text), cherry)).tasks] == [5400]
+
+
+@pytest.mark.parametrize("text", ["does not fix #4", 'Revert "fixes #4"', "partially fixes #4", "before fixing #4"])
+def test_what_keeps_a_close_back_is_told(text: str) -> None:
+    (task,) = plan(payload(commit(text))).tasks
+    assert task.action == "reference"
+    assert task.why
+
+
+def test_a_plain_reference_has_nothing_to_explain() -> None:
+    assert plan(payload(commit("see #4"))).tasks[0].why == ""
+
+
+def test_a_mention_is_nothing_unless_wanted() -> None:
+    assert asked(plan(payload(commit("subject (#4)")))) == []
+    assert asked(plan(payload(commit("subject (#4)")), mentions="comment")) == [("reference", "#4")]
+
+
+def test_the_subject_of_a_merge_is_dead_and_its_body_lives() -> None:
+    merge = commit("Merge fixes #7 from x\n\nfixes #8", parents=["1" * 12, "2" * 12])
+    assert asked(plan(payload(merge))) == [("close", "#8")]
+
+
+def test_only_projects_the_service_is_bound_to_count() -> None:
+    pushed = payload(commit("fixes #1, octo/hello#2, other/x#3, friend/y#4"))
+    made = plan(pushed, projects=["friend/y"])
+    assert asked(made) == [("close", "#1"), ("close", "#2"), ("close", "friend/y#4")]
+    assert made.notes == ["other/x#3 is not of a project this service is bound to"]
+    assert [task.issue.project for task in plan(pushed, project="main/z").tasks] == ["main/z", "main/z"]
+
+
+def test_an_alias_names_a_project() -> None:
+    made = plan(payload(commit("fixes web#1")), projects=["acme/website"], aliases={"web": "acme/website"})
+    assert [task.issue.project for task in made.tasks] == ["acme/website"]
+
+
+def test_a_fork_changes_nothing_of_its_original() -> None:
+    pushed = payload(commit("fixes #1"), repository={"full_name": "me/hello", "fork": True})
+    (task,) = plan(pushed, project="octo/hello").tasks
+    assert (task.action, task.why) == ("reference", "a fork does not change the issues of its original")
+    assert asked(plan(pushed)) == [("close", "#1")]
+
+
+def first_push(count: int, **more: Any) -> dict[str, Any]:
+    pushed = payload(*(commit(f"fixes #{number}", number) for number in range(1, count + 1)))
+    pushed["updates"][0] |= {"created": True, **more}
+    return pushed
+
+
+def test_an_import_acts_on_nothing_and_says_so() -> None:
+    assert len(plan(first_push(20)).tasks) == 20
+    made = plan(first_push(21))
+    assert made.tasks == []
+    assert "the first push of main with 21 commits is an import and acts on nothing" in made.notes[0]
+    assert len(plan(first_push(21), import_above=21).tasks) == 21
+
+
+def test_a_new_branch_beside_one_that_was_there_is_no_import() -> None:
+    pushed = first_push(21)
+    pushed["updates"].append(pushed["updates"][0] | {"created": False, "name": "release"})
+    assert len(plan(pushed).tasks) == 21
+    assert len(plan(first_push(21, publish=False)).tasks) == 21
+
+
+def test_a_range_sent_by_hand_does_what_was_held_back() -> None:
+    pushed = first_push(30) | {"updates": []}
+    assert len(plan(pushed, max_actions=10).tasks) == 30
+
+
+def test_a_flood_acts_on_none_and_says_so() -> None:
+    pushed = payload(*(commit(f"refs #{number}", number) for number in range(1, 12)))
+    made = plan(pushed, max_actions=10)
+    assert made.tasks == []
+    assert "11 actions are more than max_actions = 10" in made.notes[0]
+
+
+def test_a_hundred_references_of_a_message_count() -> None:
+    text = "refs " + ", ".join(f"#{number}" for number in range(1, 151))
+    assert len(plan(payload(commit(text))).tasks) == 100
+
+
+def test_a_reference_where_the_message_was_cut_does_not_count() -> None:
+    text = "x" * 2000 + "\nfixes #12"
+    assert asked(plan(payload(commit(text)))) == [("close", "#12")]
+    made = plan(payload(commit(text, truncated=True)))
+    assert made.tasks == []
+    assert "may be cut too" in made.notes[0]
+
+
+def test_keys_and_numbers_of_a_keyed_tracker() -> None:
+    jira = {"tracker": "jira", "project": "PROJ", "projects": ["OPS"]}
+    made = plan(payload(commit("fixes PROJ-1, OPS-2 and #3, refs UTF-8, NOPE-4")), **jira)
+    assert [task.issue for task in made.tasks] == [
+        ("PROJ", "PROJ-1", "PROJ-1"),
+        ("OPS", "OPS-2", "OPS-2"),
+        ("PROJ", "PROJ-3", "PROJ-3"),
+    ]
+
+
+def test_numbers_of_a_tracker_without_projects() -> None:
+    made = plan(payload(commit("fixes #1, octo/hello#2 and other/x#3")), tracker="redmine")
+    assert [task.issue for task in made.tasks] == [("", "1", "#1"), ("", "2", "#2")]
+
+
+def test_the_plan_reads_as_a_sentence() -> None:
+    made = plan(payload(commit("fixes #1 @1h\n\ndoes not fix #2\n\nwontfix #3\n\nsee other/x#9")))
+    node = made.tasks[0].commit["node"]
+    first, second, third, fourth = describe(made)
+    assert first == f"close #1, log 60 minutes for {node}"
+    assert second.startswith(f"comment on #2 for {node} (state left as it is: ")
+    assert third == f"close as wontfix #3 for {node}"
+    assert fourth == "other/x#9 is not of a project this service is bound to"
