@@ -18,7 +18,8 @@ from oberonc.daemon.attempt import attempt
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.hosts import HostFailed
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.queue.base import Ended, Ending, Lease, Round, Slot
+from oberonc.errors import OberoncError
+from oberonc.queue.base import Ended, Ending, Lease, Round, Slot, StorageFull
 
 #: Workers a broker may have at once when there are many brokers; with few, its even share.
 PER_BROKER: Final = 2
@@ -159,12 +160,14 @@ class Dispatcher:
         """What came of one request for work."""
         try:
             granted = await asked
-            for lease in granted.leases:
-                lines[lease.service].held.append(lease)
-                generation.begin()
-        finally:
-            filled = [self._start(lines[slot.service], slot, dealt[slot.service]) for slot in slots]
-            generation.finish()
+        except OberoncError as error:
+            self._say(f"the queue grants nothing now: {error}")
+            granted = Round((), now_ms() + int(PAUSE * 1000))
+        for lease in granted.leases:
+            lines[lease.service].held.append(lease)
+            generation.begin()
+        filled = [self._start(lines[slot.service], slot, dealt[slot.service]) for slot in slots]
+        generation.finish()
         self._nap(granted.next_due_ms)
         # What came in while these slots were on their way was not seen by this round; and where one service
         # used all it was dealt, slots that others left may serve it.
@@ -224,9 +227,12 @@ class Dispatcher:
 
     def _end(self, line: Line, lease: Lease, ending: Ending) -> None:
         """Tell the queue. Nobody waits for it: until it is durable, the delivery counts as running."""
+        self._tell(lease, ending)
+        line.generation.finish()
+
+    def _tell(self, lease: Lease, ending: Ending) -> None:
         told = self._queue.end_soon(lease.token, ending)
         told.add_done_callback(partial(self._told, lease, ending))
-        line.generation.finish()
 
     def _told(self, lease: Lease, ending: Ending, told: "Future[Ended]") -> None:
         """In the writer thread: what is not simply done is news for the loop."""
@@ -236,7 +242,9 @@ class Dispatcher:
     def _not_done(self, lease: Lease, ending: Ending, told: "Future[Ended]") -> None:
         error = told.exception()
         if error:
-            self._say(f"delivery {lease.token.delivery} could not be ended: {error}")
+            self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}")
+            if isinstance(error, StorageFull):
+                self._loop.call_later(PAUSE, self._tell, lease, ending)
             return
         ended = told.result()
         why = ended.reason or ending.note

@@ -26,6 +26,8 @@ PATIENCE: Final = 30.0
 class HostFailed(OberoncError):
     """The host ended or fell silent; what was asked of it did not happen."""
 
+    exit_code = 75
+
 
 class Host:
     """One host process. Owned by the event loop; every method returns quickly or awaits."""

@@ -97,7 +97,7 @@ class Operations:
         value |= stats.summary(known, now)
         for name, service in daemon.intake.config.services.items():
             row = value["services"].setdefault(name, stats.service(None, now))
-            row |= {"broker": service.broker, "problem": daemon.problem(name)}
+            row |= {"broker": service.broker, "generation": daemon.number, "problem": daemon.problem(name)}
         value["unclaimed"] = unclaimed
         return value
 

@@ -6,6 +6,7 @@ more than its current frame. A fault in what a client sends is answered and cost
 
 import asyncio
 import socket
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -58,8 +59,10 @@ class Server:
     async def listen(self, listener: socket.socket, *, control: bool) -> None:
         """Answer on *listener* from now on."""
         loop = asyncio.get_running_loop()
+        # From Python 3.13 on, closing would remove the socket's file, which may be systemd's.
+        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         made = await loop.create_unix_server(
-            lambda: Connection(self, listener, control), sock=listener, backlog=sockets.BACKLOG
+            lambda: Connection(self, listener, control), sock=listener, backlog=sockets.BACKLOG, **keep
         )
         self._servers.append(made)
 

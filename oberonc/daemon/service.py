@@ -94,6 +94,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
+        self._failure: BaseException | None = None
 
     async def main(self, listeners: Listeners) -> None:
         """Start, serve, stop."""
@@ -115,6 +116,8 @@ class Daemon:
         say(f"ready: {self._line()}, on {self.config.daemon.socket}")
         await self._stop.wait()
         await self._shut_down()
+        if self._failure:
+            raise self._failure
 
     def stop(self) -> None:
         """SIGTERM: finish and go; asked again: go."""
@@ -199,18 +202,31 @@ class Daemon:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A part that fails takes the daemon down in order: the next start begins from what the disk has."""
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._failure = self._failure or error
+            self.stop()
 
     async def _upkeep(self) -> None:
         """Clock, retention, the size of the log written ahead."""
         while True:
             await asyncio.sleep(UPKEEP)
-            pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
-            if pulled:
-                say(f"the clock was set back: {pulled} retries come earlier")
-                self.kick()
-            await self._sweep()
-            await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+            try:
+                await self._look_at_clock()
+                await self._sweep()
+                await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+            except OberoncError as error:  # a full disk: it is tried again
+                say(f"upkeep waits: {error}")
+
+    async def _look_at_clock(self) -> None:
+        pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
+        if pulled:
+            say(f"the clock was set back: {pulled} retries come earlier")
+            self.kick()
 
     async def _sweep(self) -> None:
         config = self.intake.config

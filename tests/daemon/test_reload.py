@@ -26,7 +26,7 @@ BROKEN = {
     "missing dependency": ("import no_such_library_here\n", "no_such_library_here"),
     "no class": ("x = 1\n", "one subclass of BaseBroker"),
     "bad limit": (
-        "from oberonc import BaseBroker\nclass B(BaseBroker):\n    timeout = -1\n    def handle(self, p):\n        pass\n",
+        "from oberonc import BaseBroker\nclass B(BaseBroker):\n    timeout = -1\n    def handle(self, p): ...\n",
         "timeout",
     ),
 }
