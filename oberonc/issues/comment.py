@@ -163,6 +163,11 @@ def _quiet(text: str, *openers: str) -> str:
     return text
 
 
+def _apart(text: str) -> str:
+    """*text* without two of one kind of brace side by side."""
+    return re.sub(r"(?<=\{)(?=\{)|(?<=\})(?=\})", _BREAK, text)
+
+
 def _markdown(text: str) -> str:
     """A fence no line of *text* can close, in a block quote, so that no line starts with a command either."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
@@ -171,12 +176,12 @@ def _markdown(text: str) -> str:
 
 
 def _textile(text: str) -> str:
-    return f"<pre>\n{_quiet(text, '<', '{{', '!{')}\n</pre>"
+    return f"<pre>\n{_apart(_quiet(text, '<'))}\n</pre>"
 
 
 def _trac(text: str) -> str:
     # Without a processor of ours the text could name its own in its first line: #!html
-    return f"{{{{{{\n#!text\n{_quiet(text, '}}}', '{{{')}\n}}}}}}"
+    return f"{{{{{{\n#!text\n{_apart(_quiet(text))}\n}}}}}}"
 
 
 def _jira(text: str) -> str:
