@@ -46,14 +46,19 @@ def update(repo: Repository, old: str, new: str, ref: str) -> Update:
 def news(repo: Repository, updates: list[Update], cap: int) -> News:
     """Compute both sets for all *updates* of a push together, and set their `forced`.
 
-    One `git rev-list`; a second only when what reached a publish ref was in the repository before.
+    One `git rev-list`; a second only when what reached a publish ref was in the repository before, or above *cap*.
     """
     pushed = {u["ref"] for u in updates}
     tips = _tips(repo, updates)
     olds = {u["old"] for u in updates if not u["created"] and u["kind"] != "other"}
     known = olds | {ref.commit or ref.oid for ref in repo.refs.values() if ref.name not in pushed}
-    graph, total = repo.git.rev_list(tips.values(), sorted(known), cap) if tips else ({}, 0)
-    published, cut = _published(repo, updates, tips, graph, cap)
+    wanted = set(tips.values())
+    graph, total = repo.git.rev_list(sorted(wanted), sorted(known), cap) if tips else ({}, 0)
+    new, old = _publishing(repo, updates, tips)
+    if (new, old) == (wanted, known):
+        published, cut = graph, False
+    else:
+        published, cut = _published(repo, new, old, graph, cap)
     merged = [oid for oid in published if oid not in graph]
     branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
     _set_forced(repo, updates, graph)
@@ -77,21 +82,21 @@ def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
     return {ref: standing[oid] for ref, oid in asked.items() if oid in standing}
 
 
-def _published(
-    repo: Repository, updates: list[Update], tips: dict[str, str], graph: Graph, cap: int
-) -> tuple[Graph, bool]:
-    """What newly reached a publish ref, and whether it was cut."""
+def _publishing(repo: Repository, updates: list[Update], tips: dict[str, str]) -> tuple[set[str], set[str]]:
+    """What publish refs stand for now by this push, and what all of them stood for before it."""
     moved = [u for u in updates if u["publish"]]
-    new = [tips[u["ref"]] for u in moved if u["ref"] in tips]
-    if not new:
-        return {}, False
     pushed = {u["ref"] for u in moved}
     old = {u["old"] for u in moved if not u["created"]}
     old |= {r.commit or r.oid for r in repo.refs.values() if r.name not in pushed and repo.publishes(r.name)}
+    return {tips[ref] for ref in pushed if ref in tips}, old
+
+
+def _published(repo: Repository, new: set[str], old: set[str], graph: Graph, cap: int) -> tuple[Graph, bool]:
+    """What newly reached a publish ref, and whether it was cut."""
     seen, edge = _walk(new, graph)
     if edge <= old:
         return {oid: graph[oid] for oid in graph if oid in seen}, False
-    found, total = repo.git.rev_list(new, sorted(old), cap)
+    found, total = repo.git.rev_list(sorted(new), sorted(old), cap)
     return found, total > len(found)
 
 
