@@ -1,0 +1,46 @@
+"""`oberonc issues`, as people and programs use it."""
+
+import json
+
+from tests.support.command import Command
+from tests.support.repo import Repo
+
+HERE = ("--repository", "web/shop")
+
+
+def test_an_issue_from_its_opening_to_its_reopening(oberonc: Command) -> None:
+    assert oberonc("issues", "new", "crash on start", *HERE).out == "#1\n"
+    assert oberonc("issues", "comment", "1", "seen\ttoo", *HERE).out == "commented on #1\n"
+    assert oberonc("issues", "close", "#1", *HERE).out == "closed #1\n"
+    assert "closed" in oberonc("issues", "list", *HERE).out
+    shown = json.loads(oberonc("issues", "show", "1", "--json", *HERE).out)
+    assert {key: shown[key] for key in ("repository", "number", "title", "state")} == {
+        "repository": "web/shop",
+        "number": 1,
+        "title": "crash on start",
+        "state": "closed",
+    }
+    (comment,) = shown["comments"]
+    assert set(comment) == {"author", "text", "commit", "time"}
+    assert (comment["text"], comment["commit"]) == ("seen\ttoo", None)
+    assert json.loads(oberonc("issues", "reopen", "1", "--json", *HERE).out)["state"] == "open"
+
+
+def test_the_repository_is_the_one_one_stands_in(oberonc: Command, repo: Repo) -> None:
+    made = oberonc("issues", "new", "x", "--json", cwd=repo.path)
+    assert json.loads(made.out) == {"repository": "app", "number": 1}
+
+
+def test_what_is_not_there_is_bad_input_in_one_line(oberonc: Command) -> None:
+    for words in (("show", "9"), ("close", "9"), ("reopen", "9"), ("comment", "9", "x"), ("show", "x"), ("new", " ")):
+        failed = oberonc("issues", *words, *HERE, code=65)
+        assert failed.err.startswith("oberonc: ")
+        assert failed.err.count("\n") == 1
+
+
+def test_text_that_would_steer_the_terminal_is_shown(oberonc: Command) -> None:
+    oberonc("issues", "new", "a\x1b[31mb\u202e", *HERE)
+    for words in (("list",), ("show", "1")):
+        said = oberonc("issues", *words, *HERE).out
+        assert "\x1b" not in said
+        assert "\\x1b[31mb\\u202e" in said
