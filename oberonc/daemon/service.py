@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from oberonc import config as configuration
@@ -24,7 +25,7 @@ from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.daemon.server import Server
 from oberonc.daemon.sockets import Listeners, Lock, listen
-from oberonc.errors import DiskFailed, NotAccepted, OberoncError
+from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
 from oberonc.queue.sqlite import SqliteQueue
 from oberonc.queue.writer import Writer
 from oberonc.text import one_line
@@ -46,7 +47,7 @@ def run(config_path: str | None) -> None:
     os.umask(0o077)
     notifier = Notifier()
     config = configuration.load(config_path)
-    config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _claim(config.state)
     lock = Lock(config.state)
     spool.make(config.spool)
     queue = SqliteQueue(config.state / "queue.sqlite")
@@ -63,6 +64,17 @@ def run(config_path: str | None) -> None:
         writer.stop()
         queue.close()
         lock.release()
+
+
+def _claim(state: Path) -> None:
+    """Make the state folder; refuse one in which a stranger could have put something."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = state.stat()
+    except OSError as error:
+        raise ConfigError(f"cannot make the state folder {state}: {error.strerror}") from None
+    if facts.st_uid != os.geteuid() or facts.st_mode & 0o002:
+        raise ConfigError(f"the state folder {state} must belong to the daemon's user: chown it, chmod o-w it")
 
 
 async def _serve(

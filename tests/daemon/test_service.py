@@ -145,6 +145,15 @@ def test_a_stopped_daemon_leaves_its_socket_to_nobody(site: Site) -> None:
     site.socket.unlink()
 
 
+def test_a_state_folder_of_strangers_is_refused(site: Site) -> None:
+    """S15."""
+    site.state.mkdir()
+    site.state.chmod(0o777)
+    running = site.start(wait=False)
+    assert running.wait_end() == 78
+    assert "must belong to the daemon's user" in running.log
+
+
 def test_bad_configuration_exits_78(site: Site) -> None:
     site.file.write_text("nonsense = 1\n")
     running = site.start(wait=False)
