@@ -176,10 +176,14 @@ class Git:
             total = len(graph) + _count_lines(out)
         return graph, total
 
-    def log(self, oids: Iterable[str], message_cap: int, files_cap: int) -> Iterator[Commit]:
-        """The commits *oids*, in that order, from one `git log`; memory holds one at a time."""
-        with self._stream(*_LOG, lines=oids) as out:
-            yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
+    def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Iterator[Commit]:
+        """The commits *oids*, in that order, from one `git log`; memory holds one at a time.
+
+        Without *files* no tree is read, and each commit counts as cut.
+        """
+        with self._stream(*_LOG, "--name-status" if files else "--no-patch", lines=oids) as out:
+            for commit in _commits(_Tokens(out, message_cap + 1), message_cap, files_cap):
+                yield commit if files else commit._replace(cut=True)
 
 
 def _lines(lines: Iterable[str]) -> bytes:
@@ -207,7 +211,6 @@ _LOG = (
     "--no-decorate",
     "--no-mailmap",
     "--root",
-    "--name-status",
     "--no-ext-diff",
     "--no-renames",
     "--no-relative",

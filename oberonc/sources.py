@@ -156,8 +156,18 @@ def payload(outlined: Payload, source: Source, config: Config) -> Payload:
 def _entries(repo: Repository, oids: list[str], branch: dict[str, str | None], config: Config) -> dict[str, Payload]:
     if not oids:
         return {}
+    try:
+        return _read(repo, oids, branch, config)
+    except BadInput:
+        # A partial clone has no trees, and nothing is fetched in a hook: do without the names of files.
+        return _read(repo, oids, branch, config, files=False)
+
+
+def _read(
+    repo: Repository, oids: list[str], branch: dict[str, str | None], config: Config, files: bool = True
+) -> dict[str, Payload]:
     limits = config.limits
-    read = repo.git.log(oids, limits.message, limits.files)
+    read = repo.git.log(oids, limits.message, limits.files, files)
     return {commit.oid: commit_entry(commit, branch.get(commit.oid), repo.link) for commit in read}
 
 

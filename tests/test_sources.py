@@ -205,6 +205,23 @@ def test_a_long_unmerged_branch_is_not_taken_for_published(oberonc: Command, rep
     assert len(payload["commits"]) == 1
 
 
+def test_a_partial_clone_without_trees_gives_messages_and_fetches_nothing(
+    oberonc: Command, repo: Repo, tmp_path: Path
+) -> None:
+    oid = repo.commit("fixes #1", "deep/er.txt")
+    repo.commit("more", "deep/er.txt")
+    repo.git("config", "uploadpack.allowFilter", "true")
+    partial = Repo(tmp_path / "partial")
+    repo.sh(f"git clone -q --filter=tree:0 --no-checkout file://{repo.path} {partial.path}")
+    before = partial.git("count-objects", "-v")
+    payload = dry_run(oberonc, partial, "--rev", oid)
+    (commit,) = payload["commits"]
+    assert (commit["message"], commit["files"]) == ("fixes #1\n", [])
+    assert commit["truncated"]
+    assert payload["truncated"]
+    assert partial.git("count-objects", "-v") == before
+
+
 @pytest.mark.parametrize(
     ("rev", "code", "why"),
     [
