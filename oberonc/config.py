@@ -120,9 +120,12 @@ def load(explicit: str | None = None) -> Config:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     files = layers(explicit)
-    for file in files:
-        _merge(merged, sources, _read(file), str(file))
-    return _build(merged, sources, tuple(files))
+    try:
+        for file in files:
+            _merge(merged, sources, _read(file), str(file))
+        return _build(merged, sources, tuple(files))
+    except ConfigError as error:
+        raise ConfigError(one_line(str(error), 2000)) from None  # a key may hold a newline
 
 
 def _is_file(path: Path) -> bool:

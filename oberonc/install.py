@@ -78,7 +78,7 @@ class _Found(NamedTuple):
 
 def _open(path: Path) -> _Found:
     try:
-        with gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file()) as repo:
+        with gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file(), expand_vars=False) as repo:
             work = None if repo.bare else Path(repo.working_dir).resolve()
             return _Found(Git(Path(repo.git_dir)), Path(repo.common_dir).resolve(), work)
     except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError):

@@ -11,7 +11,7 @@ import click
 from oberonc import config as configuration
 from oberonc.errors import BadInput
 from oberonc.payload import Payload, loads
-from oberonc.text import one_line, visible
+from oberonc.text import visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.
 LONGEST = 64 * 1024 * 1024
@@ -39,7 +39,7 @@ def show(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 def show_line(text: str, *, err: bool = False) -> None:
     """Print *text* as one line: what a broker or a commit said must not look like a line of ours."""
-    click.echo(one_line(text, 10_000), err=err)
+    click.echo(" ".join(visible(text).splitlines()), err=err)
 
 
 def show_json(value: Any) -> None:

@@ -58,8 +58,7 @@ def _print(entry: dict[str, Any]) -> None:
     what = f"{entry['event']} {entry['repository']} {refs} ({count} commits, {entry['via']})"
     show_line(f"{entry['time']} {entry['id'][:8]} {what}")
     for name, row in entry["services"].items():
-        show("  ", nl=False)
-        show_line(f"{name}: {_row(row)}")
+        show_line(f"  {name}: {_row(row)}")
 
 
 def _row(row: dict[str, Any]) -> str:

@@ -96,8 +96,7 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> None:
     for name, row in services.items():
         show_line(f"{name}: {'would get this' if row['matches'] else 'would not'}: {row['why']}", err=True)
         for line in row["plan"]:
-            show("  ", err=True, nl=False)
-            show_line(line, err=True)
+            show_line(f"  {line}", err=True)
 
 
 def _spooled(config: Config, as_json: bool) -> None:

@@ -1,0 +1,220 @@
+"""The command as a whole: help, exit codes, streams that are gone, completion, text that would steer."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from oberonc import cli
+from tests.support.admin import Admin, sample
+from tests.support.command import Command
+from tests.support.eventually import eventually
+from tests.support.repo import Repo
+
+RUN = [sys.executable, "-I", "-m", "oberonc"]
+GROUPS = {"brokers": ["show", "run", "test"], "hook": ["install", "uninstall", "status", "run"]}
+
+
+@pytest.mark.parametrize("name", ["", "send", "brokers", "log", "hook", "init", "config", "doctor", "demo"])
+def test_every_command_has_help_with_an_example(oberonc: Command, name: str) -> None:
+    words = [name] if name else []
+    said = oberonc(*words, "--help").out
+    assert oberonc(*words, "-h").out == said
+    assert not name or "Examples:\n  oberonc " in said or "Examples:" in said
+    for inner in GROUPS.get(name, []):
+        assert f"oberonc {name} {inner}" in oberonc(name, inner, "--help").out.split("Examples:")[1]
+
+
+def test_help_loads_no_command() -> None:
+    script = (
+        "import sys; from oberonc import cli; cli._run(['--help']); cli._run(['--version']);"
+        "sys.exit(any(m.startswith('oberonc.commands.') for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in cli.COMMANDS)
+    assert "oberonc 0." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "Usage: oberonc"),
+        (["sned"], 2, "there is no command 'sned'; did you mean 'send'?"),
+        (["\x1b[31m"], 2, "\\x1b[31m"),
+        (["send", "--no-such"], 2, "No such option"),
+        (["hook", "nosuch"], 2, "No such command"),
+        (["log", "xyz"], 65, "is not an id"),
+        (["log", "abcdef"], 65, "no push or commit beginning with 'abcdef'"),
+        (["--config", "/none", "config"], 78, "cannot read the configuration"),
+    ],
+)
+def test_words_that_are_off_have_a_code_and_a_line(oberonc: Command, args: list[str], code: int, said: str) -> None:
+    done = oberonc(*args, code=code)
+    assert said in done.err + done.out
+    assert "\x1b" not in done.err + done.out
+
+
+def test_a_bug_is_exit_3_with_a_log_and_no_traceback_on_the_screen(
+    oberonc: Command, admin: Admin, tmp_path: Path
+) -> None:
+    admin.configure("")
+    script = (
+        "from oberonc import cli, commands\n"
+        "def fail(self): raise RuntimeError('odd\\x1b[31m')\n"
+        "commands.Session.config = property(fail)\n"
+        "cli.main(['config'])"
+    )
+    for folder in (tmp_path, Path("/proc/none")):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+            cwd="/proc" if folder != tmp_path else None,
+            check=False,
+        )
+        assert done.returncode == 3
+        assert done.stderr.startswith("oberonc: unexpected RuntimeError: odd\\x1b[31m; the details ")
+        assert done.stderr.count("\n") == 1
+    [log] = tmp_path.glob("oberonc-*.log")
+    assert "RuntimeError" in log.read_text()
+    log.unlink()
+
+
+def _sh(script: str, stdin: "int | IO[bytes]" = subprocess.DEVNULL, **env: str) -> subprocess.CompletedProcess[str]:
+    line = " ".join(f"'{word}'" for word in RUN)
+    return subprocess.run(
+        ["/bin/bash", "-c", script.replace("oberonc", line)],
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("oberonc config <&-", 0),
+        ("oberonc config >&-", 0),
+        ("oberonc config 2>&-", 0),
+        ("oberonc config <&- >&- 2>&-", 0),
+        ("oberonc nosuch <&- >&- 2>&-", 2),
+        ("oberonc config >/dev/full", 74),
+        ("oberonc nosuch 2>/dev/full", 2),
+        ("oberonc config | true; exit ${PIPESTATUS[0]}", 0),
+        ("oberonc config 2>&1 | head -n 1 >/dev/null; exit ${PIPESTATUS[0]}", 0),
+    ],
+)
+def test_streams_that_are_gone_trouble_nobody(script: str, code: int) -> None:
+    done = _sh(script)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_closed_stdin_is_an_empty_message(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo.path)
+    done = _sh("oberonc send <&-")
+    assert (done.returncode, done.stderr) == (65, "oberonc: the commit message is empty\n")
+
+
+def test_a_terminal_that_knows_no_unicode_gets_every_line(admin: Admin) -> None:
+    admin.configure("publish = ['größe–日本']")
+    done = subprocess.run(
+        [sys.executable, "-m", "oberonc", "config"],
+        capture_output=True,
+        encoding="latin-1",
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "größe\\u2013\\u65e5\\u672c" in done.stdout
+
+
+def _is_gone(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or " Z " in stat.read_text()
+
+
+def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
+    admin.handle("b", "import os, time\nopen(DONE, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    admin.configure("[services.one]\nbroker = 'b'")
+    for line in (["brokers", "run", "b"], ["send", "--payload", "-"]):
+        admin.done.unlink(missing_ok=True)
+        with subprocess.Popen(
+            [*RUN, *line], stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as child:
+            assert child.stdin is not None and child.stderr is not None
+            child.stdin.write(__import__("json").dumps(sample()).encode())
+            child.stdin.close()
+            pid = int(eventually(lambda: admin.done.exists() and admin.done.read_text()) or 0)
+            os.killpg(child.pid, signal.SIGINT)
+            said = child.stderr.read()
+        assert child.returncode == 130
+        assert b"Traceback" not in said
+        eventually(partial(_is_gone, pid))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(oberonc: Command, shell: str) -> None:
+    assert "oberonc" in oberonc(env={"_OBERONC_COMPLETE": f"{shell}_source"}).out
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("oberonc se", "plain,send"),
+        ("oberonc hook in", "plain,install"),
+        ("oberonc send --dr", "plain,--dry-run"),
+        ("oberonc --ver", "plain,--version"),
+    ],
+)
+def test_words_are_completed(oberonc: Command, words: str, found: str) -> None:
+    env = {"_OBERONC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert found in oberonc(env=env).out.splitlines()
+
+
+EVIL = "\x1b[2J\x1b]0;owned\x07\r\u202egnp\u2066\u200b\x9b31m\x7f\nissues: done: all is well"
+
+
+def test_no_command_obeys_what_others_wrote(admin: Admin, repo: Repo, oberonc: Command) -> None:
+    admin.handle(
+        "b",
+        "print(payload['commits'][0]['message'])\nraise Reject(payload['commits'][0]['message'])",
+        f"'''{EVIL}'''".replace("\n", "\\n"),
+    )
+    admin.configure(
+        "[services.one]\nbroker = 'b'\nrefs = ['\\u001b[31m', 'main']\n[services.two]\nbroker = 'issues'\n".replace(
+            "'\\u001b[31m'", '"\\u001b[31m"'
+        )
+    )
+    repo.commit(f"fixes #1 {EVIL}", GIT_AUTHOR_NAME="\x1b[31mEve")
+    said = [
+        oberonc("send", "--rev", "HEAD", "--dry-run", cwd=repo.path),
+        oberonc("send", "--rev", "HEAD", cwd=repo.path, code=1),
+        oberonc("log"),
+        oberonc("log", "--json"),
+        oberonc("brokers"),
+        oberonc("brokers", "show", "b"),
+        oberonc("brokers", "show", "one"),
+        oberonc("brokers", "run", "b", code=1),
+        oberonc("config"),
+        oberonc("config", "--json"),
+        oberonc("doctor", cwd=repo.path, code=1),
+    ]
+    for done in said:
+        for text in (done.out, done.err):
+            assert not [
+                c for c in text if (ord(c) < 0x20 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200b"
+            ], text
+    assert not [line for line in oberonc("log").out.splitlines() if line.startswith("issues: done")]
+    for done in (said[3], said[9]):
+        assert done.out.isascii()
