@@ -101,7 +101,8 @@ class Http:
         self._rest_until = self.now() + (reset_wait(answer.headers, self.now()) or 0.0)
         if answer.status in errors:
             return answer
-        return check(answer._replace(text=self._redacted(answer.text)), what, self.now())
+        check(answer._replace(text=self._redacted(answer.text)), what, self.now())
+        return answer
 
     def _keep_rest(self, what: str) -> None:
         """Do not even ask while the server's limit is used up."""

@@ -58,6 +58,10 @@ def test_a_secret_reaches_no_message(relay: Relay) -> None:
         assert "*** is bad" in str(caught.value) or http.secrets
 
 
+def test_a_secret_that_is_a_common_word_spoils_no_answer(relay: Relay) -> None:
+    assert Http(secrets=["path"]).call("GET", f"{relay.url}/x").json()["path"] == "/x"
+
+
 def test_nothing_comes_from_the_environment(echo: Echo, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -222,7 +222,7 @@ class Actor:
             text,
             outcome,
             lambda: self._change(task, text, close=close),
-            lambda since, mark: self.closed[task.issue] == close,
+            lambda since, mark: self.tracker.was_moved(task.issue, since, closed=close),
         )
 
     def _change(self, task: Task, comment: Comment, *, close: bool) -> bool:

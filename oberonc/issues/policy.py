@@ -7,7 +7,7 @@ is decided in `act.py`.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from oberonc.issues.grammar import Reference, Words, find_references
@@ -59,16 +59,12 @@ class Plan(NamedTuple):
     notes: list[str]
 
 
-def _nowhere(_: Reference) -> Issue | None:
-    return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The settings the policy looks at. `resolve` finds the issue a reference means, if the service is bound to it."""
 
     words: Words
-    resolve: Callable[[Reference], Issue | None] = field(default=_nowhere)
+    resolve: Callable[[Reference], Issue | None]
     other_refs: str = ""
     mentions: str = ""
     import_above: int = 20

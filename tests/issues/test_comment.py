@@ -176,6 +176,17 @@ def test_a_document_has_the_text_as_text(text: str, name: str) -> None:
     assert all(node["text"] for block in made["content"] for node in block["content"])
 
 
+def test_lines_of_a_template_are_lines_of_a_document() -> None:
+    entry = commit("fixes #1")
+    task = Task(Issue("P", "P-1", "P-1"), entry, "close", 0, "")
+    made = document(make_parts(task, payload(entry), "one\ntwo ${author}\n${message}\nthree\n"))
+    assert [[node.get("text") for node in block["content"]] for block in made["content"]] == [
+        ["one", None, "two ", "Ann Example"],
+        ["fixes #1"],
+        ["three"],
+    ]
+
+
 def test_a_very_long_message_is_cut() -> None:
     text = said("markdown", "word " * 300_000)
     assert len(text) < 10_000

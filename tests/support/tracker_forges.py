@@ -46,7 +46,7 @@ class GitHubContract(Contract):
     document = "github.json"
     origin = "https://api.github.com"
     prefix = "/api/v3"
-    beside = ("/repos/[^/]+/[^/]+",)
+    beside = ("/repos/[^/]+/[^/]+", "/repos/[^/]+/[^/]+/issues/[0-9]+/events")
 
     def refuse(self, request: Request) -> Answer | None:
         headers = request.headers
@@ -64,7 +64,13 @@ class GitHubContract(Contract):
             ("PATCH", issue, self.change),
             ("GET", f"{issue}/comments", self.list),
             ("POST", f"{issue}/comments", self.comment),
+            ("GET", f"{issue}/events", self.events),
         ]
+
+    def events(self, request: Request, number: str) -> Answer:
+        reasons = [entry["reason"] for entry in self.issues[int(number)].times]
+        kinds = ["reopened" if reason == "reopened" else "closed" for reason in reasons]
+        return Answer(200, [{"event": kind, "created_at": LATE} for kind in kinds])
 
     def shown(self, kept: Kept) -> dict[str, Any]:
         extra = {"pull_request": {"url": "x"}} if kept.history == ["pull"] else {}
@@ -102,6 +108,7 @@ class GitHubContract(Contract):
 
 class GitHubWorld(ContractWorld):
     contract_class = GitHubContract
+    has_history = True
     keeps_time = False
 
     @property
@@ -127,6 +134,7 @@ class GitLabContract(Contract):
             ("GET", issue, self.read),
             ("PUT", issue, self.change),
             ("GET", f"{issue}/notes", self.list),
+            ("GET", f"{issue}/resource_state_events", self.events),
             ("POST", f"{issue}/notes", self.note),
         ]
 
@@ -145,8 +153,11 @@ class GitLabContract(Contract):
         if set(request.json) != {"state_event"} or request.json["state_event"] not in events:
             self.problem(request, "state_event")
         kept.state = events[request.json["state_event"]]
-        kept.history.append(request.headers.get("sudo"))
+        kept.history.append({"close": "closed", "reopen": "reopened"}[request.json["state_event"]])
         return Answer(200, self.shown(kept))
+
+    def events(self, request: Request, number: str) -> Answer:
+        return Answer(200, [{"state": state, "created_at": LATE} for state in self.issues[int(number)].history])
 
     def list(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
@@ -179,6 +190,7 @@ class GitLabContract(Contract):
 
 class GitLabWorld(ContractWorld):
     contract_class = GitLabContract
+    has_history = True
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -27,7 +27,12 @@ class BugzillaContract(Contract):
             ("PUT", bug, self.change),
             ("GET", f"{bug}/comment", self.list),
             ("POST", f"{bug}/comment", self.comment),
+            ("GET", f"{bug}/history", self.past),
         ]
+
+    def past(self, request: Request, number: str) -> Answer:
+        changes = [{"field_name": "status", "added": status} for status in self.issues[int(number)].history]
+        return Answer(200, {"bugs": [{"history": [{"when": "2036-01-01T00:00:00Z", "changes": changes}]}]})
 
     def read(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
@@ -46,6 +51,7 @@ class BugzillaContract(Contract):
         if (status == "RESOLVED") != ("resolution" in request.json):
             return fault(400, 121, "A valid resolution is required to mark bugs as RESOLVED.")
         kept.state = "closed" if status == "RESOLVED" else "open"
+        kept.history.append(status)
         return Answer(200, {"bugs": [{"changes": {}}]})
 
     def list(self, request: Request, number: str) -> Answer:
@@ -66,6 +72,7 @@ def fault(status: int, code: int, message: str) -> Answer:
 
 class BugzillaWorld(ContractWorld):
     contract_class = BugzillaContract
+    has_history = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -243,7 +250,9 @@ class XmlRpcContract(Contract):
         return result([["leave", "leave", ".", []], resolve if kept.state == "open" else reopen])
 
     def log(self, kept: Kept, params: list[Any]) -> Answer:
-        return result([[{}, "bot", "comment", "1", entry["body"], 1] for entry in kept.comments])
+        time = {"__jsonclass__": ["datetime", "2036-01-01T00:00:00"]}
+        states = [[time, "bot", "status", "", "closed" if entry else "reopened", 1] for entry in kept.history]
+        return result(states + [[time, "bot", "comment", "1", entry["body"], 1] for entry in kept.comments])
 
     def update(self, kept: Kept, params: list[Any]) -> Answer:
         _, text, change, _ = params
@@ -273,6 +282,7 @@ def error(code: int, message: str) -> Answer:
 
 class XmlRpcWorld(ContractWorld):
     contract_class = XmlRpcContract
+    has_history = True
     keeps_time = False
 
     @property

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from oberonc import Retry
 from tests.support.tracker_relay import Spoil
 from tests.support.tracker_world import Push, World, broker, commit, payload, work_off
 
@@ -96,6 +97,22 @@ class Suite:
         world.reopen_by_hand(issue)
         rebased = payload(commit(f"fixes {issue}", number, raw_node="f" * 40, node="f" * 12))
         broker(world.settings, tmp_path).handle(rebased)
+        assert not world.is_closed(issue)
+
+    def test_one_a_person_reopened_before_the_retry_stays_open(self, world: World, tmp_path: Path) -> None:
+        if not world.has_history:
+            pytest.skip("what happened to an issue is not looked at here: its state decides")
+        for write in range(12):  # until it is the answer to the close that is lost
+            issue = world.new()
+            pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+            world.relay.spoil_write(write, Spoil("drop"))
+            with pytest.raises(Retry):
+                broker(world.settings, tmp_path).handle(pushed)
+            if world.is_closed(issue):
+                break
+        world.relay.spoil_nothing()
+        world.reopen_by_hand(issue)
+        assert f"closed {issue}" in broker(world.settings, tmp_path).handle(pushed)
         assert not world.is_closed(issue)
 
     def test_one_that_is_closed_already_is_not_closed_again(self, world: World, tmp_path: Path) -> None:

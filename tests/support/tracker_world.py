@@ -79,6 +79,7 @@ class World(ABC):
     #: What it can do, so that the tests ask for no more.
     reopens = True
     keeps_time = True
+    has_history = False
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay

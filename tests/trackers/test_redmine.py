@@ -40,6 +40,8 @@ puts "admin=#{u.reload.api_key}"
 
 
 class RedmineWorld(World):
+    has_history = True
+
     def __init__(self, relay: Relay, keys: dict[str, str]) -> None:
         super().__init__(relay)
         self.keys = keys

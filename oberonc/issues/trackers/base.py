@@ -75,6 +75,13 @@ class Tracker(ABC):
     def reopen(self, issue: Issue, comment: Comment) -> None:
         """Open a closed *issue* again."""
 
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        """Whether it was closed (or opened again) after *since*, whatever became of it; asked after a lost answer.
+
+        A tracker whose history is not looked at goes by the state the issue is in.
+        """
+        return self.is_closed(issue) == closed
+
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         """Log work; only called where `keeps_time`."""
         raise NotImplementedError

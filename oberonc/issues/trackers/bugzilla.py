@@ -66,6 +66,12 @@ class Bugzilla(WebTracker):
         found = self._call("GET", "bug", number, "comment", new_since=iso(since))["bugs"][number]["comments"]
         return any(mark in entry["text"] for entry in found)
 
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        found = self._call("GET", "bug", issue_number(issue), "history", new_since=iso(since))["bugs"][0]["history"]
+        changes = [change for entry in found for change in entry["changes"] if change["field_name"] == "status"]
+        states = {value["name"]: value["is_open"] for value in self._states()}
+        return any(states.get(change["added"]) == (not closed) for change in changes)
+
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         own = self.settings.resolutions.get(resolution)
         change = {"status": self.settings.close or "RESOLVED", "resolution": own or _RESOLUTIONS[resolution]}
@@ -100,8 +106,11 @@ class Bugzilla(WebTracker):
         )
 
     def _closes(self, status: str) -> bool:
-        values = self._call("GET", "field", "bug", "bug_status")["fields"][0]["values"]
-        return any(value["name"] == status and not value["is_open"] for value in values)
+        return any(value["name"] == status and not value["is_open"] for value in self._states())
+
+    def _states(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", "field", "bug", "bug_status")["fields"][0]["values"]
+        return found
 
 
 def _error(answer: Answer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number, repository_path
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, iso, known
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, iso, known
 
 _REASONS = {"fixed": "completed", "wontfix": "not_planned", "invalid": "not_planned", "duplicate": "duplicate"}
 
@@ -56,6 +56,16 @@ class GitHub(WebTracker):
         for page in range(1, PAGES + 1):
             found = self.get(*_path(issue), "comments", since=iso(since), per_page=PAGE, page=page)
             if any(mark in (entry.get("body") or "") for entry in found):
+                return True
+            if len(found) < PAGE:
+                return False
+        return False
+
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        wanted = "closed" if closed else "reopened"
+        for page in range(1, PAGES + 1):
+            found = self.get(*_path(issue), "events", per_page=PAGE, page=page)
+            if any(event["event"] == wanted and not is_before(event["created_at"], since) for event in found):
                 return True
             if len(found) < PAGE:
                 return False

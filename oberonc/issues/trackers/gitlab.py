@@ -59,6 +59,11 @@ class GitLab(WebTracker):
                 return False
         return False
 
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        wanted = "closed" if closed else "reopened"
+        found = self.get(*_path(issue), "resource_state_events", per_page=PAGE)
+        return any(event["state"] == wanted and not is_before(event["created_at"], since) for event in found)
+
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(issue, "close", "closed", comment)
 

@@ -21,6 +21,7 @@ _RESOLUTIONS = {
     "duplicate": ("Duplicate",),
 }
 Json = dict[str, Any]
+_BREAK: Json = {"type": "hardBreak"}
 
 
 class Jira(WebTracker):
@@ -194,14 +195,18 @@ def document(parts: list[Part]) -> Json:
 
 
 def _inline(part: Part) -> list[Json]:
+    """The nodes of a part: texts, and breaks between its lines."""
     text = plain_name(part.text) if part.kind == "name" else part.text
-    if not text.strip("\n"):
-        return []
-    node: Json = {"type": "text", "text": text}
-    if safe_url(part.url):
-        node["marks"] = [{"type": "link", "attrs": {"href": part.url}}]
-    return [node]
+    marks = {"marks": [{"type": "link", "attrs": {"href": part.url}}]} if safe_url(part.url) else {}
+    nodes: list[Json] = []
+    for line in text.split("\n"):
+        nodes += [_BREAK, {"type": "text", "text": line, **marks}] if line else [_BREAK]
+    return nodes[1:]
 
 
 def _paragraph(line: list[Json]) -> list[Json]:
+    while line and line[-1] == _BREAK:
+        line = line[:-1]
+    while line and line[0] == _BREAK:
+        line = line[1:]
     return [{"type": "paragraph", "content": line}] if line else []

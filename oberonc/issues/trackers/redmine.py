@@ -7,7 +7,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number
-from oberonc.issues.trackers.web import WebTracker, known, one_of
+from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
 
 
 class Redmine(WebTracker):
@@ -52,6 +52,14 @@ class Redmine(WebTracker):
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         journals = self._read(issue, "journals").get("journals", [])
         return any(mark in (journal.get("notes") or "") for journal in journals)
+
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        statuses = self.get("issue_statuses.json")["issue_statuses"]
+        wanted = {str(status["id"]) for status in statuses if bool(status.get("is_closed")) == closed}
+        journals = self._read(issue, "journals").get("journals", [])
+        recent = [journal for journal in journals if not is_before(journal["created_on"], since)]
+        changes = [detail for journal in recent for detail in journal["details"] if detail["name"] == "status_id"]
+        return any(str(detail["new_value"]) in wanted for detail in changes)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         wanted = self.settings.resolutions.get(resolution) or self.settings.close

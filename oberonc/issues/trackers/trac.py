@@ -8,7 +8,7 @@ from oberonc.http import AnyAuth
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker, known, one_of
+from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
 from oberonc.text import one_line
 
 _TRIES = 4
@@ -51,6 +51,11 @@ class Trac(WebTracker):
         changes = self._call("ticket.changeLog", int(issue_number(issue)))
         return any(change[2] == "comment" and mark in str(change[4]) for change in changes)
 
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        changes = self._call("ticket.changeLog", int(issue_number(issue)))
+        recent = [change for change in changes if change[2] == "status" and not is_before(_moment(change[0]), since)]
+        return any((change[4] == "closed") == closed for change in recent)
+
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         wanted = self.settings.resolutions.get(resolution, resolution)
         self._act(issue, self.settings.close or "resolve", wanted, "closed")
@@ -85,6 +90,11 @@ class Trac(WebTracker):
 
     def _version(self) -> Any:
         return self._call("system.getAPIVersion")
+
+
+def _moment(time: Any) -> str:
+    """The plugin's way to write a time in JSON, as ISO 8601."""
+    return f"{time['__jsonclass__'][1]}+00:00" if isinstance(time, dict) and "__jsonclass__" in time else str(time)
 
 
 def _fields(inputs: list[Any], resolution: str) -> dict[str, str]:

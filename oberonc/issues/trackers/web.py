@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.answers import Answer, NotDone, Refused
+from oberonc.answers import Answer, Refused
 from oberonc.broker import Check
 from oberonc.errors import Retry
 from oberonc.http import Http, part
@@ -121,6 +121,3 @@ def one_of(wanted: str, offered: dict[str, Any], what: str, setting: str) -> Any
     if wanted.casefold() not in found:
         raise Refused(f"there is no {what} '{wanted}' now; there is {', '.join(offered) or 'none'}: set `{setting}`")
     return found[wanted.casefold()]
-
-
-__all__ = ["PAGE", "PAGES", "NotDone", "WebTracker", "is_before", "iso", "known", "one_of"]
