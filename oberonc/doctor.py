@@ -65,7 +65,7 @@ def _git() -> Iterator[Finding]:
 def _folders(config: Config) -> Iterator[Finding]:
     for name, folder in (("state", config.state), ("spool", config.spool)):
         there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
-        ok = os.access(there, os.W_OK | os.X_OK)
+        ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
         mend = f"as the administrator: mkdir -p {folder} && chown $USER {folder}, or set `{name}` to another folder"
         yield Finding(ok, f"{name} folder {folder} can be written", mend)
         if there == folder and stat.S_IMODE(folder.stat().st_mode) & 0o007:

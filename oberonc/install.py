@@ -17,11 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import git as gitpython
-
 from oberonc import paths, repository
 from oberonc.config import Config
-from oberonc.errors import BadInput, Failed, NotAllowed
+from oberonc.errors import BadInput, ConfigError, Failed, NotAllowed
 from oberonc.git import Git, environment
 from oberonc.spool import file_mode, make_private
 from oberonc.text import one_line
@@ -77,6 +75,10 @@ class _Found(NamedTuple):
 
 
 def _open(path: Path) -> _Found:
+    try:
+        import git as gitpython
+    except ImportError:  # what it raises where there is no git
+        raise ConfigError("cannot find git: it is not on PATH") from None
     try:
         with gitpython.Repo(path, search_parent_directories=not (path / "HEAD").is_file(), expand_vars=False) as repo:
             work = None if repo.bare else Path(repo.working_dir).resolve()

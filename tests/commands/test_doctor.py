@@ -1,0 +1,84 @@
+"""`oberonc doctor`: each fault is found, and the command that mends it is named."""
+
+from pathlib import Path
+
+from oberonc import spool
+from tests.support.admin import Admin, sample
+from tests.support.command import Command
+from tests.support.repo import Repo
+
+
+def _wrong(oberonc: Command, cwd: Path, code: int = 1, **env: str) -> dict[str, str]:
+    found = oberonc("doctor", "--json", cwd=cwd, code=code, env=env).json
+    return {row["what"]: row["mend"] for row in found if not row["ok"]}
+
+
+def test_a_good_installation_has_nothing_to_mend(bare: Repo, oberonc: Command) -> None:
+    oberonc("hook", "install", bare.path)
+    assert _wrong(oberonc, bare.path, code=0) == {}
+    assert "FAIL" not in oberonc("doctor", cwd=bare.path).out
+
+
+def test_a_broken_configuration_is_the_last_thing_looked_at(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+    file = admin.configure("delivry = 1")
+    assert _wrong(oberonc, tmp_path) == {
+        f"{file}: unknown key 'delivry'; did you mean 'delivery'?": "edit the file that is named"
+    }
+
+
+def test_folders_services_and_brokers_are_looked_at(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+    admin.broker("loose", "").chmod(0o666)
+    admin.handle("b", "pass", "def check(self):\n    return [Check(False, 'the server answers', 'start it')]")
+    (tmp_path / "file").touch()
+    admin.state.mkdir(parents=True)
+    admin.state.chmod(0o755)
+    admin.configure(
+        f"spool = '{tmp_path}/file/spool'\n"
+        "[services.a]\nbroker = 'b'\n[services.c]\nbroker = 'isues'\n"
+        "[services.d]\nbroker = 'issues'\ntoken = 'env:MISSING'\n[services.e]\nbroker = 'issues'\nurll = 'x'"
+    )
+    wrong = _wrong(oberonc, tmp_path)
+    text = str(wrong)
+    assert wrong["service a: the server answers"] == "start it"
+    assert wrong[f"state folder {admin.state} is open to everybody"] == f"chmod o-rwx {admin.state}"
+    assert f"spool folder {tmp_path}/file/spool can be written" in wrong
+    assert "did you mean 'issues'?" in text
+    assert "the environment has no MISSING" in text
+    assert "unknown setting 'urll'; did you mean 'url'?" in text
+    assert "chmod go-w" in text
+
+
+def test_hooks_and_the_default_branch_are_looked_at(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+    oberonc("hook", "install", bare.path)
+    (bare.path / "hooks" / "post-receive").chmod(0o644)
+    work = bare.clone(tmp_path / "work")
+    work.commit("base")
+    work.git("push", "-q", "origin", "HEAD:refs/heads/trunk")
+    wrong = _wrong(oberonc, bare.path)
+    assert "symbolic-ref HEAD refs/heads/NAME" in wrong["default branch refs/heads/main exists"]
+    assert [mend for what, mend in wrong.items() if "not run by git" in what] == ["oberonc hook install"]
+    bare.git("config", "core.hooksPath", str(tmp_path))
+    assert [what for what in _wrong(oberonc, bare.path) if "outside the repository" in what]
+
+
+def test_what_waits_or_was_given_up_is_said(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+    folder = admin.state / "spool"
+    entry = {"payload": sample(), "services": None}
+    spool.put(folder, entry)
+    spool.reject(spool.put(folder, entry), "why")
+    spool.bury(folder, entry["payload"], "svc")  # type: ignore[arg-type]
+    wrong = _wrong(oberonc, tmp_path)
+    assert wrong[f"1 pushes wait in {folder}"] == "oberonc send --spooled"
+    assert f"{folder / 'bad'} holds files that could not be read" in wrong
+    assert "oberonc send --payload" in wrong[f"{folder / 'dead'} holds deliveries that were given up"]
+
+
+def test_a_missing_git_is_said(oberonc: Command, tmp_path: Path) -> None:
+    assert _wrong(oberonc, tmp_path, PATH="/none")["git is not on PATH"] == "install git"
+
+
+def test_it_changes_nothing(admin: Admin, oberonc: Command, repo: Repo) -> None:
+    oberonc("doctor", cwd=repo.path)
+    before = sorted(admin.home.rglob("*"))
+    oberonc("doctor", cwd=repo.path)
+    assert sorted(admin.home.rglob("*")) == before
