@@ -35,7 +35,7 @@ AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND par
 #: Table and columns of what an event puts in.
 EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)"
 BODIES = "body(seq, bytes)"
-COMMITS = "event_commit(oid, seq)"
+COMMITS = "event_commit(seq, oids)"
 DELIVERIES = "delivery(seq, lane, due_ms)"
 
 
@@ -107,8 +107,8 @@ class Accepting(Store):
     def _keep(self, now: int, new: list[Newcomer]) -> None:
         self._insert(EVENTS, [self._event_row(now, *newcomer) for newcomer in new])
         self._insert(BODIES, [(seq, submission.body) for seq, _, submission in new])
-        commits = {(bytes.fromhex(oid), seq) for seq, _, submission in new for oid in submission.commits}
-        self._insert(COMMITS, sorted(commits))
+        named = [(seq, submission.commits) for seq, _, submission in new if submission.commits]
+        self._insert(COMMITS, [(seq, "".join(f" {oid}" for oid in commits)) for seq, commits in named])
         routes = [(seq, submission.repo, route) for seq, _, submission in new for route in submission.routes]
         rows = [(seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes]
         self.con.execute(WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])})

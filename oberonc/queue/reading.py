@@ -19,8 +19,7 @@ ATTEMPTS = """
 SELECT number, generation, worker, began_ms, took_ms, outcome, note, output
 FROM attempt WHERE delivery = ? ORDER BY number"""
 EVENT = "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
-OF_COMMIT = """
-SELECT DISTINCT seq FROM event_commit WHERE oid >= :low AND oid <= :high ORDER BY seq DESC LIMIT :limit"""
+OF_COMMIT = "SELECT seq FROM event_commit WHERE instr(oids, :begins) ORDER BY seq DESC LIMIT :limit"
 SERVICES = """
 SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error, last_error_ms FROM service"""
 _COUNTERS: Final = (
@@ -57,8 +56,7 @@ class Reading(Store):
 
     @durable
     def events_of_commit(self, prefix: str, limit: int = 50) -> list[Event]:
-        low, high = _range(prefix)
-        found = self._rows(OF_COMMIT, low=low, high=high, limit=limit)
+        found = self._rows(OF_COMMIT, begins=f" {_digits(prefix)}", limit=limit)
         rows = [self._row(f"{EVENT} WHERE seq = :seq", seq=seq) for (seq,) in found]
         return [self._event(row, full=True) for row in rows]
 
@@ -154,9 +152,9 @@ class Reading(Store):
         return [Generation(*row) for row in rows]
 
 
-def _range(prefix: str) -> tuple[bytes, bytes]:
-    """The first and the last oid that begin with these hex digits."""
+def _digits(prefix: str) -> str:
+    """*prefix* as the beginning of a commit id; raises BadInput when it is none."""
     digits = prefix.lower()
     if not 4 <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
         raise BadInput(f"'{prefix[:80]}' is no commit id: give 4 to 64 hex digits")
-    return bytes.fromhex(digits.ljust(64, "0"))[: (len(digits) + 1) // 2], bytes.fromhex(digits.ljust(64, "f"))
+    return digits

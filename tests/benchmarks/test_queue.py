@@ -78,7 +78,7 @@ def _bare_loop(path: Path) -> float:
                 (seq, event.id, digest, event.repo, NOW),
             )
             con.execute("INSERT INTO body VALUES(?, ?)", (seq, event.body))
-            con.execute("INSERT INTO event_commit VALUES(?, ?)", (bytes.fromhex(event.commits[0]), seq))
+            con.execute("INSERT INTO event_commit VALUES(?, ?)", (seq, f" {event.commits[0]}"))
             con.execute("INSERT INTO delivery(seq, lane, due_ms) VALUES(?, ?, ?)", (seq, lanes[seq % 50], NOW))
         con.execute("COMMIT")
         queue.wrote(CLIENTS * len(BODY))

@@ -16,7 +16,7 @@ DAILY = {
             *("NEW_ATTEMPT", "PASSED_PARKED", "PASSED_DEAD", "SERVICE", "PROBE"),
         ),
         ending: ("HELD", "END", "END_ATTEMPT", "ONE_LESS", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
-        reading: ("ATTEMPTS", "OF_COMMIT"),
+        reading: ("ATTEMPTS",),
         upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
