@@ -202,11 +202,13 @@ def test_a_name_server_is_asked_once_and_every_answer_is_checked(echo: Echo, mon
 
     def connect(address: tuple[str, int], *args: object, **kwargs: object) -> socket.socket:
         tried.append(address)
-        raise OSError("no route")
+        made = socket.socket()
+        made.connect(("127.0.0.1", echo.port))  # whoever answers there speaks no TLS
+        return made
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(NotDone, match="no route"):
+    with pytest.raises(Retry):
         Http(guarded=True).call("GET", f"https://rebind.example:{echo.port}/")
     assert (asked, tried) == (["rebind.example"], [("8.8.8.8", echo.port)])
     answers[:] = [["8.8.8.8", "127.0.0.1"]]
