@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
@@ -42,16 +42,25 @@ class Line:
         self.held: deque[Lease] = deque()
         self.workers = 0
         self.asked = 0
+        #: Nothing was due when the queue was last asked, and nothing has happened since; until then, or None.
+        self.dry = False
+        self.due_ms: int | None = None
+        self.kicks = 0
         #: Seconds a delivery takes, lately; None until one has ended.
         self.pace: float | None = None
 
     def ahead(self, workers: int) -> int:
         """How many deliveries more may be leased ahead for *workers*; 0 until half of them are gone."""
-        if self.pace is None:
+        if self.pace is None or self.dry:
             return 0
         wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
         missing = wanted - len(self.held) - self.asked
         return missing if missing * 2 >= wanted else 0
+
+    def kick(self) -> None:
+        """Something happened that may have made a delivery due."""
+        self.kicks += 1
+        self.dry = False
 
     def took(self, seconds: float) -> None:
         """A delivery ended."""
@@ -74,7 +83,6 @@ class Dispatcher:
         self._taken: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
-        self._kicks = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -105,9 +113,11 @@ class Dispatcher:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def kick(self) -> None:
-        """Something may have become due, or a slot free: ask the queue."""
-        self._kicks += 1
+    def kick(self, services: Iterable[str] | None = None) -> None:
+        """Something of *services*, or of any, may have become due: ask the queue."""
+        for line in self._lines.values():
+            if services is None or line.service in services:
+                line.kick()
         self._ask()
 
     def _ask(self) -> None:
@@ -125,7 +135,8 @@ class Dispatcher:
         if slots:
             generation.begin()
             asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-            self._track(self._round(generation, self._lines, dealt, slots, asked, self._kicks))
+            kicks = {slot.service: self._lines[slot.service].kicks for slot in slots}
+            self._track(self._round(generation, self._lines, dealt, slots, asked, kicks))
 
     def _deal(self) -> Counter[str]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
@@ -136,7 +147,7 @@ class Dispatcher:
         used = Counter(self._taken)
         lines = self._lines.values()
         while free > 0:
-            open_to = [line for line in lines if used[line.broker] < self._limit]
+            open_to = [line for line in lines if used[line.broker] < self._limit and not line.dry]
             if free == 1 and any(not used[line.broker] for line in lines):
                 # The last one is for a broker that runs nothing, so that slow ones cannot take them all.
                 open_to = [line for line in open_to if not used[line.broker]]
@@ -155,7 +166,7 @@ class Dispatcher:
         dealt: Counter[str],
         slots: list[Slot],
         asked: "asyncio.Future[Round]",
-        kicks: int,
+        kicks: dict[str, int],
     ) -> None:
         """What came of one request for work."""
         try:
@@ -166,18 +177,20 @@ class Dispatcher:
         for lease in granted.leases:
             lines[lease.service].held.append(lease)
             generation.begin()
-        filled = [self._start(lines[slot.service], slot, dealt[slot.service]) for slot in slots]
+        counts = Counter(lease.service for lease in granted.leases)
+        for slot in slots:
+            line = lines[slot.service]
+            line.dry = counts[slot.service] < slot.free and line.kicks == kicks[slot.service]
+            line.due_ms = granted.next_due_ms
+            self._start(line, slot, dealt[slot.service])
         generation.finish()
-        self._nap(granted.next_due_ms)
-        # What came in while these slots were on their way was not seen by this round; and where one service
-        # used all it was dealt, slots that others left may serve it.
-        if kicks != self._kicks or any(filled):
-            self._ask()
+        self._nap()
+        # Slots that came back empty may serve a service that used all it was dealt.
+        self._ask()
 
-    def _start(self, line: Line, slot: Slot, dealt: int) -> bool:
-        """Set workers on what was leased; True when the service could have had more."""
+    def _start(self, line: Line, slot: Slot, dealt: int) -> None:
+        """Set workers on what was leased."""
         line.asked -= slot.free
-        filled = dealt > 0 and len(line.held) >= slot.free
         if self._stopped:
             self._return(line)
         # A worker that ran out while the queue was asked has gone: what came is not left without any.
@@ -186,7 +199,6 @@ class Dispatcher:
         for _ in range(wanted):
             line.workers += 1
             self._track(self._work(line))
-        return filled
 
     async def _work(self, line: Line) -> None:
         """One worker's slot: delivery after delivery, until none is held."""
@@ -209,6 +221,7 @@ class Dispatcher:
             ending = await attempt(self._queue, line.generation, worker, lease)
             line.took(time.monotonic() - began)
             self._end(line, lease, ending)
+            line.kick()
             if worker.spent:
                 line.generation.give_back(worker)
                 worker = None
@@ -218,7 +231,8 @@ class Dispatcher:
             line.generation.give_back(worker)
         line.workers -= 1
         self._taken[line.broker] -= 1
-        self.kick()
+        # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
+        self.kick([line.service] if self._taken.total() else None)
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""
@@ -249,13 +263,14 @@ class Dispatcher:
         ended = told.result()
         why = ended.reason or ending.note
         self._say(f"delivery {lease.token.delivery} of {lease.service}: {ending.kind}, now {ended.state}: {why}")
-        self.kick()
+        self.kick([lease.service])
 
-    def _nap(self, due_ms: int | None) -> None:
+    def _nap(self) -> None:
         """Wake when the next delivery is due."""
         if self._timer:
             self._timer.cancel()
-        wait = LONGEST_NAP if due_ms is None else min(max(due_ms - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
+        due = min((line.due_ms for line in self._lines.values() if line.due_ms is not None), default=None)
+        wait = LONGEST_NAP if due is None else min(max(due - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
         self._timer = self._loop.call_later(wait, self.kick)
 
     def _track(self, work: Coroutine[Any, Any, None]) -> None:

@@ -96,8 +96,8 @@ class Intake:
         self._seen = UNSURE
         self._unreadable: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
-        #: Called when an event was asked for, so that its lease can share its commit.
-        self.on_accept: Callable[[], None] = lambda: None
+        #: Called with the services of an event that was asked for, so that its lease can share its commit.
+        self.on_accept: Callable[[list[str]], None] = lambda services: None
         self.waiting = 0
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
@@ -109,7 +109,7 @@ class Intake:
             await asyncio.shield(self._taking)
         answer = self._queue.accept(wanted)
         if wanted.routes:
-            self.on_accept()
+            self.on_accept([route.service for route in wanted.routes])
         return await answer
 
     def look(self) -> None:
@@ -163,7 +163,7 @@ class Intake:
         """False when the queue has no room now."""
         asked = [(path, request) for path in files if (request := self._read(path)) is not None]
         answers = [(path, self._queue.accept(request)) for path, request in asked]
-        self.on_accept()
+        self.on_accept([route.service for _, request in asked for route in request.routes])
         full = False
         for path, answer in answers:
             full |= not await self._settle(path, answer)

@@ -82,29 +82,37 @@ class Bare:
         os.waitpid(self._child, 0)
 
 
-def test_idle_latency(site: Site) -> None:
-    """Accept to `handle` called: median 3 x, 99th percentile 10 x one fsynced insert plus two round trips.
-
-    One of ours and one bare in turn, so that both meet the same machine.
-    """
-    site.start()
-    site.wait_for(site.submit())
-    began: dict[str, float] = {}
-    bare = Bare(site.folder)
+def _latencies(site: Site, bare: Bare, count: int) -> tuple[list[float], list[float]]:
+    """Seconds from sending a push to `handle`, and of the bare work, in turn so that both meet the same machine."""
+    sent: dict[str, float] = {}
     theirs = []
     with socket.socket(socket.AF_UNIX) as channel:
         channel.connect(str(site.socket))
-        for count in range(1, 401):
+        done = len(site.ended())
+        for number in range(1, count + 1):
             made = push()
             frame = wire.encode({"op": "submit", "payload": made})
-            began[made["id"]] = time.monotonic()
+            sent[made["id"]] = time.monotonic()
             channel.sendall(frame)
             assert b"accepted" in channel.recv(65536)
-            eventually(lambda count=count: site.ledger.read_bytes().count(b'"end"') > count)  # type: ignore[misc]
+            wanted = done + number
+            eventually(lambda wanted=wanted: site.ledger.read_bytes().count(b'"end"') >= wanted)  # type: ignore[misc]
             theirs.append(bare.once())
-    bare.close()
     starts = {row["id"]: row["at"] for row in site.rows() if row["what"] == "begin"}
-    ours = [starts[event] - at for event, at in began.items()]
+    return [starts[event] - at for event, at in sent.items()], theirs
+
+
+def test_idle_latency(site: Site) -> None:
+    """From sending a push to `handle` called: median 3 x, 99th percentile 10 x one fsynced insert plus two round trips.
+
+    Of five blocks the one in which the machine was quietest counts.
+    """
+    site.start()
+    site.wait_for(site.submit())
+    bare = Bare(site.folder)
+    blocks = [_latencies(site, bare, 100) for _ in range(5)]
+    bare.close()
+    ours, theirs = min(blocks, key=lambda block: _percentile(block[1], 0.5))
     results = []
     for name, part, most in (("median", 0.5, 3), ("99th percentile", 0.99, 10)):
         mine, bares = _percentile(ours, part), _percentile(theirs, part)
