@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import spool
+from oberonc import log, spool
+from oberonc.config import Config, load
 from oberonc.errors import NotAccepted
 from tests.support.admin import sample
 
@@ -230,3 +231,41 @@ def test_the_spool_of_another_user_is_left_alone(tmp_path: Path) -> None:
         os._exit(faults)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     assert spool.listing(folder) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become several people")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_several_people_of_one_group_share_a_spool_and_a_log(short_dir: Path, umask: int) -> None:
+    shared = short_dir / "state"
+    shared.mkdir()
+    short_dir.chmod(0o755)
+    os.chown(shared, 0, 4711)
+    shared.chmod(0o2770)
+    config = load()._replace(state=shared, spool=shared / "spool")
+    for uid in (54321, 54322, 54323):
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            code = 1
+            try:
+                _take_part(config, uid, umask)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    [path] = spool.listing(config.spool)
+    assert spool.read(path)["payload"]["user"] == "54321"
+    assert len(log.recent(config, 9)) == 3
+
+
+def _take_part(config: Config, uid: int, umask: int) -> None:
+    """Log in as *uid*: keep a push, or work on the one that somebody else kept."""
+    os.setgroups([])
+    os.setgid(4711)
+    os.setuid(uid)
+    os.umask(umask)
+    with spool.lane(config.spool, "a/b", 0) as mine:
+        assert mine
+        path = next(iter(spool.listing(config.spool)), None)
+        entry = spool.read(path) if path else _entry(user=str(uid))
+        spool.put(config.spool, entry, path.name if path else None)
+    log.write(config, log.record(entry["payload"], "here", {}))
