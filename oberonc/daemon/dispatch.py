@@ -27,6 +27,8 @@ PER_BROKER: Final = 2
 PAUSE: Final = 1.0
 #: Seconds after which the queue is asked again though nothing happened and nothing is due.
 LONGEST_NAP: Final = 60.0
+#: More than there can ever be slots.
+MANY: Final = 1 << 30
 #: Seconds of work leased ahead of a worker, and deliveries at most.
 AHEAD: Final = 0.05
 MOST_AHEAD: Final = 8
@@ -42,25 +44,19 @@ class Line:
         self.held: deque[Lease] = deque()
         self.workers = 0
         self.asked = 0
-        #: Nothing was due when the queue was last asked, and nothing has happened since; until then, or None.
-        self.dry = False
+        #: How many deliveries may be due that the queue was not asked for yet, and when the next one will be.
+        self.hope = MANY
         self.due_ms: int | None = None
-        self.kicks = 0
         #: Seconds a delivery takes, lately; None until one has ended.
         self.pace: float | None = None
 
     def ahead(self, workers: int) -> int:
         """How many deliveries more may be leased ahead for *workers*; 0 until half of them are gone."""
-        if self.pace is None or self.dry:
+        if self.pace is None:
             return 0
         wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
         missing = wanted - len(self.held) - self.asked
         return missing if missing * 2 >= wanted else 0
-
-    def kick(self) -> None:
-        """Something happened that may have made a delivery due."""
-        self.kicks += 1
-        self.dry = False
 
     def took(self, seconds: float) -> None:
         """A delivery ended."""
@@ -115,9 +111,14 @@ class Dispatcher:
 
     def kick(self, services: Iterable[str] | None = None) -> None:
         """Something of *services*, or of any, may have become due: ask the queue."""
-        for line in self._lines.values():
-            if services is None or line.service in services:
-                line.kick()
+        if services is None:
+            for line in self._lines.values():
+                line.hope = MANY
+        else:
+            # One each, and not all that is free: what is asked for now must not keep the slots from the next push.
+            for service in services:
+                if service in self._lines:
+                    self._lines[service].hope += 1
         self._ask()
 
     def _ask(self) -> None:
@@ -127,16 +128,17 @@ class Dispatcher:
         dealt = self._deal()
         slots = []
         for name, line in self._lines.items():
-            free = dealt[name] + line.ahead(line.workers + dealt[name])
+            free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
             if free:
                 slots.append(Slot(name, free, generation.number))
                 self._taken[line.broker] += dealt[name]
                 line.asked += free
+                # Asked for as many as may be had, the queue tells by giving fewer that there are no more.
+                line.hope = line.hope - free if line.hope < MANY else 0
         if slots:
             generation.begin()
             asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-            kicks = {slot.service: self._lines[slot.service].kicks for slot in slots}
-            self._track(self._round(generation, self._lines, dealt, slots, asked, kicks))
+            self._track(self._round(generation, self._lines, dealt, slots, asked))
 
     def _deal(self) -> Counter[str]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
@@ -147,7 +149,7 @@ class Dispatcher:
         used = Counter(self._taken)
         lines = self._lines.values()
         while free > 0:
-            open_to = [line for line in lines if used[line.broker] < self._limit and not line.dry]
+            open_to = [line for line in lines if used[line.broker] < self._limit and line.hope > dealt[line.service]]
             if free == 1 and any(not used[line.broker] for line in lines):
                 # The last one is for a broker that runs nothing, so that slow ones cannot take them all.
                 open_to = [line for line in open_to if not used[line.broker]]
@@ -166,7 +168,6 @@ class Dispatcher:
         dealt: Counter[str],
         slots: list[Slot],
         asked: "asyncio.Future[Round]",
-        kicks: dict[str, int],
     ) -> None:
         """What came of one request for work."""
         try:
@@ -180,7 +181,8 @@ class Dispatcher:
         counts = Counter(lease.service for lease in granted.leases)
         for slot in slots:
             line = lines[slot.service]
-            line.dry = counts[slot.service] < slot.free and line.kicks == kicks[slot.service]
+            if counts[slot.service] == slot.free:
+                line.hope = MANY
             line.due_ms = granted.next_due_ms
             self._start(line, slot, dealt[slot.service])
         generation.finish()
@@ -221,7 +223,7 @@ class Dispatcher:
             ending = await attempt(self._queue, line.generation, worker, lease)
             line.took(time.monotonic() - began)
             self._end(line, lease, ending)
-            line.kick()
+            line.hope += 1
             if worker.spent:
                 line.generation.give_back(worker)
                 worker = None
@@ -236,6 +238,7 @@ class Dispatcher:
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""
+        line.hope = MANY
         while line.held:
             self._end(line, line.held.popleft(), Ending("interrupted", "not begun"))
 
