@@ -212,3 +212,18 @@ def test_gitea_that_waits_for_other_issues_is_rejected(gitea: ContractWorld, tmp
     with pytest.raises(Reject, match=r"it depends on open issues"):
         broker(gitea.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
     assert len(gitea.comments(issue)) == 1
+
+
+def test_check_says_what_it_did_not_prove(world: ContractWorld, tmp_path: Path) -> None:
+    checks = broker(world.settings | {"project": ""}, tmp_path).check()
+    assert all(check.ok for check in checks)
+    assert "set `project` to have its permissions proven" in checks[-1].what
+
+
+def test_check_names_the_permission_that_is_missing(github: ContractWorld, tmp_path: Path) -> None:
+    github.relay.rule = lambda method, path: (
+        Spoil("answer", 200, (), '{"has_issues": true, "permissions": {"pull": true}}') if "/repos/" in path else None
+    )
+    checks = broker(github.settings, tmp_path).check()
+    assert [check.ok for check in checks] == [True, True, False]
+    assert checks[-1].mend == "give the token Issues: read and write on this repository"

@@ -7,7 +7,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number, repository_path
-from oberonc.issues.trackers.web import WebTracker, iso, known
+from oberonc.issues.trackers.web import WebTracker, iso, known, unproven
 
 
 class Gitea(WebTracker):
@@ -73,7 +73,7 @@ class Gitea(WebTracker):
             path = ["repos", *repository_path(Issue(project, "1", "#1"))]
             need = "make the token's user a collaborator with write access to issues, token scope write:issue"
             proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
-        return self.looks(*proofs)
+        return self.looks(*proofs) + ([] if project else [unproven("Gitea")])
 
     def _may(self, path: list[str]) -> bool:
         found = self.get(*path)

@@ -8,7 +8,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number, repository_path
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, iso, known
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, iso, known, unproven
 
 _REASONS = {"fixed": "completed", "wontfix": "not_planned", "invalid": "not_planned", "duplicate": "duplicate"}
 
@@ -91,7 +91,7 @@ class GitHub(WebTracker):
             need = "give the token Issues: read and write on this repository"
             proofs.append((f"{project} has issues", "turn Issues on", lambda: bool(self.get(*path).get("has_issues"))))
             proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
-        return self.looks(*proofs)
+        return self.looks(*proofs) + ([] if project else [unproven("GitHub")])
 
     def _may(self, path: list[str]) -> bool:
         rights = self.get(*path).get("permissions") or {}

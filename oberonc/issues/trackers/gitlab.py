@@ -7,7 +7,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number, project_path
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, unproven
 
 #: The lowest access level that may close other people's issues: Planner.
 _PLANNER = 15
@@ -87,7 +87,7 @@ class GitLab(WebTracker):
         if project:
             need = "make the token's user at least Planner or Reporter of the project, scope api"
             proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(project)))
-        return self.looks(*proofs)
+        return self.looks(*proofs) + ([] if project else [unproven("GitLab")])
 
     def _may(self, project: str) -> bool:
         project_path(Issue(project, "1", "#1"))

@@ -91,6 +91,11 @@ class WebTracker(Tracker):
         return checks
 
 
+def unproven(kind: str) -> Check:
+    """What `brokers test` says where the settings name no project to look at."""
+    return Check(True, f"each repository's own {kind} project is used; set `project` to have its permissions proven")
+
+
 @contextmanager
 def known() -> Iterator[None]:
     """Not found, or gone: the issue is not there for us."""
