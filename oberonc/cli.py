@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from oberonc.errors import DiskFailed, NotAllowed, OberoncError
+from oberonc.process import open_standard_streams
 from oberonc.text import nearest, one_line, visible
 
 #: What the system says when the disk, not we, is at fault.
@@ -103,12 +104,7 @@ def _drop_unwritten() -> None:
 
 
 def _reopen_closed_streams() -> None:
-    # A caller that closed 0, 1 or 2 must not have the next file we open take its place.
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    open_standard_streams()
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115

@@ -4,6 +4,7 @@ Every decision and outcome goes to the log of runs. The one line that a hook pri
 """
 
 import contextlib
+import sys
 from typing import Any, NamedTuple
 
 from oberonc import filters, log
@@ -37,7 +38,12 @@ def here(config: Config, payload: Payload) -> Report:
     results: Results = {name: {"why": choice.reason} for name, choice in choices.items()}
     matching = {name: choice.payload for name, choice in choices.items() if choice.payload is not None}
     if matching:
-        from oberonc import local_run  # brokers run: now the cost of loading what runs them is due
+        # Brokers run: now the cost of loading what runs them is due.
+        if sys.flags.no_site:
+            import site
+
+            site.main()  # a hook starts without it; brokers may be installed distributions
+        from oberonc import local_run
 
         results |= local_run.deliver(config, payload, matching)
     line = _line(payload, results)

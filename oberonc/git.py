@@ -6,14 +6,13 @@ Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores
 
 import codecs
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import IO, NamedTuple
 
 from oberonc.errors import BadInput, ConfigError
+from oberonc.process import Child
 from oberonc.text import one_line
 
 #: GIT_* variables that say where git and its configuration are. Every other one is dropped: in a hook GIT_DIR
@@ -72,19 +71,11 @@ class Git:
         self.git_dir = str(Path(git_dir).absolute())
         self._head = ["git", f"--git-dir={self.git_dir}", "-c", "core.fsmonitor=false"]
 
-    def _start(self, args: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def _start(self, args: tuple[str, ...], lines: Iterable[str] = ()) -> Child:
         try:
-            return subprocess.Popen(
-                [*self._head, *args],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment(),
-                cwd=self.git_dir,
-            )
-        except FileNotFoundError as error:
-            missing = self.git_dir if error.filename == self.git_dir else "git (it is not on PATH)"
-            raise ConfigError(f"cannot find {missing}") from None
+            return Child([*self._head, *args], environment(), "".join(f"{line}\n" for line in lines).encode())
+        except FileNotFoundError:
+            raise ConfigError("cannot find git: it is not on PATH") from None
 
     def _check(self, code: int, said: bytes, ok: tuple[int, ...]) -> None:
         """Raise BadInput with git's own first line unless it ended with a code in *ok*."""
@@ -94,50 +85,35 @@ class Git:
 
     def read(self, *args: str, lines: Iterable[str] = (), ok: tuple[int, ...] = (0,)) -> str:
         """Everything git prints, as text."""
-        child = self._start(args)
-        out, said = child.communicate(_lines(lines))
-        self._check(child.returncode, said, ok)
+        return self._finish(self._start(args, lines), ok)
+
+    def _finish(self, child: Child, ok: tuple[int, ...] = (0,)) -> str:
+        out = child.stdout.read()
+        self._check(*child.wait(), ok)
         return out.decode("utf-8", "replace")
 
     @contextmanager
     def _stream(self, *args: str, lines: Iterable[str]) -> Iterator[IO[bytes]]:
-        """What git prints, while it prints. *args* name a command that reads all of *lines* first."""
-        child = self._start(args)
-        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
-        # Drained beside: a git that warns about each of a thousand broken refs must not wait for us.
-        said: list[bytes] = []
-        drain = Thread(target=_drain, args=(child.stderr, said), daemon=True)
-        drain.start()
+        """What git prints, while it prints."""
+        child = self._start(args, lines)
         try:
-            with suppress(BrokenPipeError), child.stdin as stdin:  # git ended early; `_check` says why
-                stdin.write(_lines(lines))
-            with child.stdout as stdout:
-                yield stdout
+            yield child.stdout
         finally:
-            code = child.wait()
-            drain.join()
-        self._check(code, said[0], (0,))
+            code, said = child.wait()
+        self._check(code, said, (0,))
+
+    def standing(self) -> tuple[dict[str, list[str]], dict[str, Ref]]:
+        """`config()` and `refs()`, asked side by side: a hook waits for both."""
+        configuration, references = self._start(_CONFIG), self._start(_REFS)
+        return _as_config(self._finish(configuration)), _as_refs(self._finish(references))
 
     def config(self) -> dict[str, list[str]]:
         """The effective git config: {key: values in order}; section and variable in lower case."""
-        found: dict[str, list[str]] = {}
-        for entry in self.read("config", "--list", "-z").split("\0"):
-            key, given, value = entry.partition("\n")
-            if key:
-                # A variable without "=" is git's short way to say true.
-                found.setdefault(key, []).append(value if given else "true")
-        return found
+        return _as_config(self.read(*_CONFIG))
 
     def refs(self) -> dict[str, Ref]:
         """Branches and tags by full name."""
-        # split("\n"): a ref's name may hold what else ends a line for str.splitlines, U+2028 among it.
-        fmt = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(HEAD)"
-        found = {}
-        for line in self.read("for-each-ref", f"--format={fmt}", "refs/heads", "refs/tags").split("\n")[:-1]:
-            name, oid, kind, peeled, peeled_kind, head = line.split("\0")
-            commit = oid if kind == "commit" else peeled if peeled_kind == "commit" else ""
-            found[name] = Ref(name, oid, commit, head == "*")
-        return found
+        return _as_refs(self.read(*_REFS))
 
     def head_ref(self) -> str:
         """The full ref HEAD names (it need not exist), or an empty string when HEAD is detached."""
@@ -158,9 +134,7 @@ class Git:
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether *old* is *new* or one of its ancestors; a missing object is not."""
-        child = self._start(("merge-base", "--is-ancestor", old, new))
-        child.communicate()
-        return child.returncode == 0
+        return self._start(("merge-base", "--is-ancestor", old, new)).wait()[0] == 0
 
     def rev_list(self, wanted: Iterable[str], known: Iterable[str], cap: int) -> tuple[dict[str, list[str]], int]:
         """Commits reachable from *wanted* and not from *known*: the newest *cap* with their parents, and how many
@@ -186,15 +160,33 @@ class Git:
                 yield commit if files else commit._replace(cut=True)
 
 
-def _lines(lines: Iterable[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+_CONFIG = ("config", "--list", "-z")
+_REFS = (
+    "for-each-ref",
+    "--format=%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(HEAD)",
+    "refs/heads",
+    "refs/tags",
+)
 
 
-def _drain(stream: IO[bytes], said: list[bytes]) -> None:
-    with stream:
-        said.append(stream.read(4096))
-        while stream.read(_CHUNK):
-            pass
+def _as_config(said: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for entry in said.split("\0"):
+        key, given, value = entry.partition("\n")
+        if key:
+            # A variable without "=" is git's short way to say true.
+            found.setdefault(key, []).append(value if given else "true")
+    return found
+
+
+def _as_refs(said: str) -> dict[str, Ref]:
+    # split("\n"): a ref's name may hold what else ends a line for str.splitlines, U+2028 among it.
+    found = {}
+    for line in said.split("\n")[:-1]:
+        name, oid, kind, peeled, peeled_kind, head = line.split("\0")
+        commit = oid if kind == "commit" else peeled if peeled_kind == "commit" else ""
+        found[name] = Ref(name, oid, commit, head == "*")
+    return found
 
 
 #: Options that undo what git configuration could add to the output, take from it, or run.

@@ -11,6 +11,7 @@ from oberonc import config as configuration
 from oberonc import deliver, filters, sources
 from oberonc.config import Config
 from oberonc.errors import OberoncError
+from oberonc.process import open_standard_streams
 from oberonc.text import one_line
 
 #: Seconds the whole hand-off to the daemon may take in a hook.
@@ -19,6 +20,7 @@ HAND_OFF = 1.0
 
 def main(argv: list[str] | None = None) -> None:
     """Run hook *argv[0]*; always ends with exit code 0."""
+    open_standard_streams()
     name, *args = argv if argv is not None else sys.argv[1:] or [""]
     if name == "check":
         # `oberonc hook install` proves with this that the line it is about to write works.

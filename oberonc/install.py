@@ -6,7 +6,6 @@ common folder), nothing is written and the way that works there is said.
 
 import configparser
 import contextlib
-import functools
 import json
 import os
 import re
@@ -27,7 +26,10 @@ from oberonc.text import one_line
 #: Stands in every file we write, and in no other.
 SIGNATURE = "# oberonc hook 1."
 CHAINED = ".before-oberonc"
-_SETS = re.compile("(python|flags)=").match
+#: The folder that oberonc is imported from, and the line the hooks run with it.
+ROOT = str(Path(paths.__file__).parents[1])
+BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from oberonc.hook import main; main()"
+_SETS = re.compile("(python|flags|root)=").match
 SERVER_HOOKS = ("post-receive",)
 LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite")
 
@@ -150,23 +152,22 @@ def is_ours(file: Path) -> bool:
 def script(hook: str) -> str:
     """The hook file's text for this interpreter."""
     text = (paths.bundled("hooks") / "hook").read_text()
-    filled = {"@NAME@": hook, "@PYTHON@": sys.executable, "@FLAGS@": flags()}
+    filled = {"@NAME@": hook, "@PYTHON@": sys.executable, "@FLAGS@": flags(), "@ROOT@": ROOT}
     for mark, value in filled.items():
         text = text.replace(f"'{mark}'", shlex.quote(value))
     return text
 
 
-@functools.cache
 def flags() -> str:
-    """Isolated mode; where oberonc lives in the user's own site folder, as much of it as still finds it."""
-    return next((flag for flag in ("-I", "-E -P") if _runs(flag) is None), "-I")
+    """Isolated mode, without `site` until brokers run; where oberonc lives in the user's own site folder, with it."""
+    return "-I -S" if paths.isolation() == ["-I"] else " ".join(paths.isolation())
 
 
-def _runs(flag: str, python: str = sys.executable) -> str | None:
+def _runs(flag: str, python: str = sys.executable, root: str = ROOT) -> str | None:
     """Run the installed line once, with the environment git gives a hook; the fault, or None."""
     kept = ("PATH", "HOME", "USER", "LOGNAME", "LANG")
     env = {name: value for name, value in environment().items() if name in kept}
-    line = [python, *flag.split(), "-m", "oberonc.hook", "check"]
+    line = [python, *flag.split(), "-c", BOOT, root, "check"]
     try:
         done = subprocess.run(line, capture_output=True, text=True, env=env, cwd="/", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -178,7 +179,7 @@ def prove() -> None:
     """Raise Failed when the line that the hooks would run does not work."""
     fault = _runs(flags())
     if fault is not None:
-        raise Failed(f"{sys.executable} {flags()} -m oberonc.hook does not run, so no hook was written: {fault}")
+        raise Failed(f"{sys.executable} {flags()} does not run oberonc.hook, so no hook was written: {fault}")
 
 
 def _before(target: Target) -> Path:
@@ -244,7 +245,7 @@ def state(target: Target) -> str:
     python = said.get("python", "")
     if not os.access(python, os.X_OK):
         return f"broken: {python} is gone; run `oberonc hook install` again"
-    fault = _runs(said.get("flags", "-I"), python)
+    fault = _runs(said.get("flags", "-I"), python, said.get("root", ""))
     return f"broken: {python} does not find oberonc ({fault})" if fault else "installed"
 
 

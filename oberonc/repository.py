@@ -6,13 +6,13 @@ them all; every such variable is optional.
 
 import os
 import pwd
-import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oberonc import git
 from oberonc.errors import BadInput, ConfigError
 from oberonc.filters import matches
+from oberonc.process import Child
 from oberonc.text import clean
 
 #: A name is data, and a lane's key: no control characters, at most this long.
@@ -63,30 +63,25 @@ class Repository(NamedTuple):
 def find_git_dir(folder: str | Path = ".") -> str:
     """The absolute git folder of *folder*; raises BadInput where there is none."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=git.environment(),
-            check=False,
-        )
+        child = Child(["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"], git.environment())
     except FileNotFoundError:
         raise ConfigError("cannot find git: it is not on PATH") from None
-    if done.returncode != 0:
-        if b"dubious ownership" in done.stderr:
+    found = child.stdout.read()
+    code, said = child.wait()
+    if code != 0:
+        if b"dubious ownership" in said:
             raise BadInput(
                 f"{Path(folder).resolve()} belongs to another user: run this as its owner, or"
                 f" git config --global --add safe.directory {Path(folder).resolve()}"
             )
         raise BadInput(f"{Path(folder).absolute()} is not in a git repository")
-    return os.fsdecode(done.stdout).removesuffix("\n")
+    return os.fsdecode(found).removesuffix("\n")
 
 
 def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
     """Read what the payload needs of the repository at *git_dir*; *publish* is the configuration's."""
     door = git.Git(git_dir)
-    settings = door.config()
-    refs = door.refs()
+    settings, refs = door.standing()
     common = _common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)

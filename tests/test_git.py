@@ -253,8 +253,8 @@ def test_configuration_is_read_as_git_reads_it(repo: Repo) -> None:
 def test_a_missing_repository_and_a_missing_git_are_told_apart(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"cannot find /.*gone"):
-        git.Git(tmp_path / "gone").config()
+    with pytest.raises(BadInput, match=r"git in .*gone: not a git repository"):
+        git.Git(tmp_path / "gone").refs()
     with pytest.raises(BadInput, match=r"git in .*home: not a git repository"):
         git.Git(tmp_path / "home").refs()
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -348,7 +348,7 @@ def test_the_hook_runs_isolated(bare: Repo, oberonc: Command, tmp_path: Path) ->
     hook = bare.path / "hooks" / "post-receive"
     done = _run_hook(hook, cwd=bare.path, PYTHONPATH=str(bare.path), GIT_DIR=".", OBERONC_CONFIG_NOSYSTEM="1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "flags=-I\n" in hook.read_text()
+    assert "flags='-I -S'\n" in hook.read_text()
 
 
 def test_a_line_that_would_not_run_is_not_installed(
