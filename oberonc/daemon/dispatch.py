@@ -216,8 +216,8 @@ class Dispatcher:
                 self._return(line)
                 await asyncio.sleep(PAUSE)
                 break
-            if not line.held:
-                break
+            if line.generation.interrupted or not line.held:
+                continue  # while the worker was started
             lease = line.held.popleft()
             began = time.monotonic()
             ending = await attempt(self._queue, line.generation, worker, lease)

@@ -9,16 +9,17 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from oberonc import filters, spool, wire
 from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
-from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.payload import check
-from oberonc.queue.base import Answer, Decision, Route, Submission
+from oberonc.queue.base import Answer, Decision, Queue, Route, Submission
 from oberonc.text import one_line
 
 #: Spool files committed together.
@@ -86,6 +87,21 @@ def _bad_names(payload: dict[str, Any]) -> str:
     return ""
 
 
+def _accept_in_order(requests: list[Submission], queue: Queue) -> list[Answer | BadInput]:
+    """The answers, up to the first for which there is no room: nothing may overtake it."""
+    answers: list[Answer | BadInput] = []
+    for request in requests:
+        try:
+            answer = queue.accept(now_ms(), request)
+        except BadInput as error:
+            answers.append(error)
+            continue
+        if answer.status == "storage_low":
+            break
+        answers.append(answer)
+    return answers
+
+
 class Intake:
     """Turns payloads into events in the right order. Owned by the event loop."""
 
@@ -98,7 +114,6 @@ class Intake:
         self._taking: asyncio.Task[None] | None = None
         #: Called with the services of an event that was asked for, so that its lease can share its commit.
         self.on_accept: Callable[[list[str]], None] = lambda services: None
-        self.waiting = 0
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
         """Accept one payload, after everything its repository has in the spool. Raises BadInput."""
@@ -150,7 +165,6 @@ class Intake:
         while True:
             stamp = self._stamp()
             files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
-            self.waiting = len(files)
             for start in range(0, len(files), SLICE):
                 if not await self._take_slice(files[start : start + SLICE]):
                     self._seen = UNSURE
@@ -162,12 +176,14 @@ class Intake:
     async def _take_slice(self, files: list[Path]) -> bool:
         """False when the queue has no room now."""
         asked = [(path, request) for path in files if (request := self._read(path)) is not None]
-        answers = [(path, self._queue.accept(request)) for path, request in asked]
+        answers = self._queue.call(partial(_accept_in_order, [request for _, request in asked]))
         self.on_accept([route.service for _, request in asked for route in request.routes])
-        full = False
-        for path, answer in answers:
-            full |= not await self._settle(path, answer)
-        return not full
+        try:
+            for (path, _), answer in zip(asked, await answers, strict=False):
+                self._settle(path, answer)
+            return len(answers.result()) == len(asked)
+        except NotAccepted:
+            return False
 
     def _read(self, path: Path) -> Submission | None:
         try:
@@ -182,24 +198,15 @@ class Intake:
             self._say(f"the spool file {path} cannot be read: {error.strerror}")
         return None
 
-    async def _settle(self, path: Path, answer: "asyncio.Future[Answer]") -> bool:
-        try:
-            status = (await answer).status
-        except BadInput as error:
-            self._reject(path, str(error))
-            return True
-        except NotAccepted:
-            return False
-        if status in ("busy", "storage_low"):
-            return False
-        if status == "conflict":
+    def _settle(self, path: Path, answer: Answer | BadInput) -> None:
+        if isinstance(answer, BadInput):
+            self._reject(path, str(answer))
+        elif answer.status == "conflict":
             self._reject(path, "another payload has the same id")
-            return True
-        crash_point("spooled")
-        # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
-        spool.remove(path)
-        self.waiting = max(self.waiting - 1, 0)
-        return True
+        else:
+            crash_point("spooled")
+            # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
+            spool.remove(path)
 
     def _reject(self, path: Path, why: str) -> None:
         self._say(f"the spool file {path.name} is put aside in bad/: {one_line(why)}")
