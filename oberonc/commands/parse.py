@@ -120,7 +120,7 @@ def _around(text: str, start: int, end: int) -> tuple[str, str, str]:
     head = text[max(0, start - MARGIN) : start].rpartition("\n")[2]
     inside = text[start : min(end, start + 2 * MARGIN)].partition("\n")[0]
     tail = text[end : end + MARGIN].partition("\n")[0] if "\n" not in text[start:end] else ""
-    return _flat(head), _flat(inside), _flat(tail)
+    return _flat(head), _flat(inside), _flat(tail.rstrip("\r"))
 
 
 def _flat(text: str) -> str:

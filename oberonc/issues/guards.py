@@ -17,12 +17,15 @@ _FILLERS: Final = word_set(
 _INFINITIVE: Final = _FILLERS | word_set(
     "a an the any in way enough sufficient time how intended intend intends intention supposed"
     " expected designed aim aims aimed sure clear possible ready want wants wanted need needs"
+    " plan plans planned hope reason chance allowed"
 )
 _BEFORE_GERUND: Final = word_set(
     "in before until at for toward towards after without of on while when start starts started"
     " starting continue continues continued continuing step wip from as about"
     " avoid avoids avoided prevent prevents prevented stop stops stopped"
 )
+#: After "not" these say that the commit does more, not less.
+_NO_NEGATION: Final = frozenset({"only", "merely", "simply", "solely"})
 _BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been which that")
 _BEFORE_NOUN: Final = word_set(
     "the a an previous original proper earlier prior former old existing initial first last upstream"
@@ -69,7 +72,7 @@ def _partial(verb: str, clause: list[str], tables: Tables) -> str | None:
 
 
 def _is_adverb(word: str) -> bool:
-    return word.endswith("ly") and word != "only"
+    return word.endswith("ly") and word not in _NO_NEGATION
 
 
 def _past_adverbs(clause: list[str]) -> str:

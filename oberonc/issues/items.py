@@ -16,13 +16,16 @@ DIGITS: Final = 10
 _PATH: Final = re.compile(r"[A-Za-z0-9_.\-/]+")
 _PATH_MAX: Final = 2_020
 _DOCUMENTS: Final = (".md", ".rst", ".txt", ".html", ".htm", ".pdf", ".adoc")
-_STRICT_LEFT: Final = frozenset("([{<,;:\"'*~|“‘–—")
+_STRICT_LEFT: Final = frozenset("([{<,;:\"'*~|“‘–—\ufeff")
 _KEY_LEFT: Final = frozenset("-/.=&?!#@$\\")
+#: Those of them that are separators of a list, too.
+_LIST_LEFT: Final = frozenset("/&")
 _GLUED: Final = frozenset("_#@=%\\$`")
 _NUMBER_WORDS: Final = frozenset({"no", "no.", "nos", "nos.", "num", "number", "numbers"})
 _COMMENT: Final = re.compile(r"#comment:(?:[0-9]{1,10}|description)")
 #: What follows a number that is the low end of a range: `#1-#3`, `#1..3`, `#1–3`.
 _RANGE: Final = re.compile(r"(?:-#|\.{2,3}#?|[–—]#?)[0-9]")
+_RANGE_MARKS: Final = re.compile(r"\.{2,3}|[–—]")
 _POSSESSIVE: Final = re.compile(r"['’]s(?!\w)")
 _WORDISH: Final = re.compile(r"\w")
 
@@ -41,6 +44,16 @@ class Item(NamedTuple):
     bare: bool = False
     #: The noun is part of the item (`bug 12`).
     noun: bool = False
+    #: Glued to what may stand there in a list or a range only: `PROJ-1/PROJ-2`.
+    listed: bool = False
+
+    #: A Markdown link; to an address that means nothing, its text is text.
+    link: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a hash and a number, and no more."""
+        return not (self.bare or self.noun or self.key or self.repository)
 
 
 def is_number(digits: str) -> bool:
@@ -82,7 +95,14 @@ class Forms:
 
     def is_range(self, item: Item) -> bool:
         """Whether *item* begins a range."""
-        return _RANGE.match(self.text, item.end) is not None
+        if _RANGE.match(self.text, item.end):
+            return True
+        marks = _RANGE_MARKS.match(self.text, item.end)
+        head = self.text[item.start : item.end].rstrip("0123456789")
+        return marks is not None and self.text.startswith(head, marks.end()) and self._digit(marks.end() + len(head))
+
+    def _digit(self, place: int) -> bool:
+        return self.text[place : place + 1].isdigit()
 
     def is_possessive(self, item: Item) -> bool:
         """Whether *item* is followed by `'s`."""
@@ -95,6 +115,8 @@ class Forms:
             return self._refuse(start, end, "no number an issue can have") if number[:1].isdigit() else None
         if not self._right(end):
             return self._refuse(start, end, "glued to what follows")
+        if start and self.text[start - 1] == "&" and self.text[end : end + 1] == ";":
+            return self._refuse(start, end, "a character of HTML")
         item = Item(index, index + 1, start, end, number)
         first = self._path_start(index)
         if first < index:
@@ -148,18 +170,19 @@ class Forms:
 
     def _word(self, index: int) -> Item | None:
         tokens = self.tokens
-        start, end = tokens.starts[index], tokens.starts[index + 1]
-        if not self.text[end - 1].isdigit():
+        start = tokens.starts[index]
+        word = tokens.text(index).rstrip("-")  # a hyphen before no word is punctuation
+        end = start + len(word)
+        if not word[-1:].isdigit():
             return None
-        word = self.text[start:end]
         if not word[0].isalpha():
             return self._bare(index, word) if self.tables.words.numbers else None
         item = self._keyed(word, Item(index, index + 1, start, end, None))
-        if item is None or (self.text[max(0, start - 1) : start] in _KEY_LEFT and start > 0):
+        if item is None or (self.text[end : end + 1] == "." and self._digit(end + 1)):
             return None
-        follows = self.text[end : end + 2]
-        glued = follows[:1] == "." and follows[1:].isdigit()
-        return None if glued else item
+        left = self.text[start - 1 : start] if start else ""
+        listed = left in _LIST_LEFT or (left == "." and self.text[start - 2 : start] == "..")
+        return item._replace(listed=listed) if listed or left not in _KEY_LEFT else None
 
     def _keyed(self, word: str, item: Item) -> Item | None:
         head, _, number = word.rpartition("-")
@@ -177,7 +200,8 @@ class Forms:
     def _bare(self, index: int, number: str) -> Item | None:
         """A number alone; with the noun before it where there is one."""
         tokens = self.tokens
-        start, end = tokens.starts[index], tokens.starts[index + 1]
+        start = tokens.starts[index]
+        end = start + len(number)
         before = self.text[max(0, start - 1) : start]
         if not is_number(number) or not self._right(end) or not (before.isspace() or before in (":", "")):
             return None
@@ -190,8 +214,10 @@ class Forms:
         return item._replace(first=first)
 
     def _over_number_word(self, index: int) -> int:
-        """The token of `no.` or `number` before the number at *index*, or *index*."""
+        """The token of `no.`, `number` or `#` before the number at *index*, or *index*."""
         tokens, place = self.tokens, self.tokens.over_blanks(index - 1)
+        if tokens.text(place) == "#" and place < index - 1:
+            return place
         if tokens.text(place) == ".":
             place -= 1
         return place if place < index - 1 and tokens.is_word(place, _NUMBER_WORDS) else index
@@ -242,7 +268,7 @@ class Forms:
         """The Markdown link whose `[` is at *index*."""
         target = self._url(url)
         starts = self.tokens.starts
-        return target._replace(first=index, after=close + 1, start=starts[index], end=starts[close + 1])
+        return target._replace(first=index, after=close + 1, start=starts[index], end=starts[close + 1], link=True)
 
     def _refuse(self, start: int, end: int, why: str) -> Item | None:
         self.refused.append((start, end, why))

@@ -72,8 +72,11 @@ def goes_on(tokens: Tokens, tables: Tables, item: Item) -> bool:
 
 
 def is_subject(tokens: Tokens, item: Item) -> bool:
-    """Whether a sentence says something of *item*: `#2 is still open`."""
+    """Whether a sentence says something of *item*: `#2 is still open`; over a line break in lower case only."""
     after = over_space(tokens, item.after)
+    wrapped = tokens.kind(after - 1) == NEWLINE or tokens.kind(after - 2) == NEWLINE
+    if wrapped and not tokens.text(after)[:1].islower():
+        return False
     return after > item.after and tokens.is_word(after, _TAIL)
 
 

@@ -26,7 +26,9 @@ _PARAGRAPH: Final = re.compile(r"\n[^\S\n]*(?=\n)")
 _TAG: Final = re.compile(r"<(/?)(code|pre)(?:[ \t][^<>]{0,200})?>", re.IGNORECASE)
 _QUOTE: Final = re.compile(r"^[^\S\n]*>[^\n]*", re.MULTILINE)
 _ANCHOR: Final = re.compile(r"\]\(#[^\s)]*")
-_COMMIT: Final = re.compile(r"^[^\S\n]*fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]{7,64}(?!\w)[^\n]*", re.I | re.M)
+_COMMIT: Final = re.compile(
+    r"^[^\S\n]*(?:[-*][^\S\n]+)?fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]{7,64}(?!\w)[^\n]*", re.I | re.M
+)
 _MERGE: Final = re.compile(
     r"(?:Auto(?:matic)? )?(?:merge|merged|merging) "
     r"(?:(?:pull request|pull|pr|branch|branches|tag|tags|commit|remote|remote-tracking|merge request|in|of)\b|[#\"'“]"

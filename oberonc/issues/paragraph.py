@@ -34,9 +34,13 @@ class Statement:
 
 
 _SPENT: Final = frozenset({"spent", "took"})
+#: What `as wontfix` may follow.
+_CLOSING: Final = CHANGES - {"reopen", "hold", "state"}
 _RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"
+#: The action of a list that is none of issues: `PRs #3 and #4`.
+_OTHER: Final = "other"
 
 
 class Paragraph:
@@ -75,8 +79,8 @@ class Paragraph:
         """Find out what *item* is for; the token to go on at."""
         if self._is_range_end(item):
             self._emit(item)
-        elif not self._joins(item) and not self._begin(item):
-            return item.after
+        elif not self._joins(item) and (item.listed or not self._begin(item)):
+            return item.first + 1 if item.link and item.issue is None else item.after
         elif self._leaves(item):
             self._leave(item)
         else:
@@ -90,9 +94,9 @@ class Paragraph:
         """Whether *item* goes on with the list of the reference before it."""
         if self.statement is None or self.last is None:
             return False
-        if self.statement.action == "mention" and not item.bare:
-            return False
         statement = self.statement
+        if (statement.action == "mention" and not item.bare) or (statement.action == _OTHER and not item.plain):
+            return False
         separator = separator_before(self.tokens, self.tables, self.last.after, item, statement.bullet)
         if item.bare:
             return bool(separator) and statement.bare and not goes_on(self.tokens, self.tables, item)
@@ -168,11 +172,13 @@ class Paragraph:
         """A reference on its own; False when it is something else."""
         if item.issue is None:
             return False
-        plain = not (item.bare or item.noun or item.key or item.repository)
-        why = self._refusal(item) if plain else ""
-        if item.bare or why or not self.forms.strict_left(item):
-            if why:
-                self.near_misses.append(Note(item.start, item.end, why))
+        why = self._refusal(item) if item.plain else ""
+        if why:
+            self.near_misses.append(Note(item.start, item.end, why))
+            if why is not _COLOUR:
+                self.statement, self.last = Statement(_OTHER, why), item
+            return False
+        if item.bare or not self.forms.strict_left(item):
             return False
         self.statement = Statement("mention", "no verb before it", bare=item.noun)
         return True
@@ -208,6 +214,9 @@ class Paragraph:
         statement.size += 1
         statement.bare = statement.bare or item.noun
         if item.issue is None:
+            return
+        if statement.action == _OTHER:
+            self.near_misses.append(Note(item.start, item.end, statement.why))
             return
         action, why = self._own_force(item, statement)
         if action == "mention":
@@ -268,14 +277,14 @@ class Paragraph:
     def _suffix(self, after: int) -> None:
         """`as wontfix` after the last item says how all of its list are closed."""
         tokens = self.tokens
-        if not self.statement or self.statement.action not in CHANGES or fold(tokens.text(after + 1)) != "as":
+        if not self.statement or self.statement.action not in _CLOSING or fold(tokens.text(after + 1)) != "as":
             return
         if tokens.kind(after) != BLANK or tokens.kind(after + 2) != BLANK:
             return
         word = fold(tokens.text(after + 3))
         for place in self.statement.places if word in self.tables.suffixes else ():
             reference = self.references[place]
-            if reference.action in CHANGES:
+            if reference.action in _CLOSING:
                 why = f"{reference.why}, as {word}"
                 self.references[place] = reference._replace(action=self.tables.suffixes[word], why=why)
 

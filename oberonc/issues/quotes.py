@@ -4,12 +4,15 @@ import re
 from typing import Final, NamedTuple
 
 _REVERT: Final = re.compile(
-    r"^[^\S\n]*(?:[-*][^\S\n]+)?(revert|reverts|reverted|reapply|reapplies|rollback|roll back|backed out|back out"
+    r"(?<![\w-])(revert|reverts|reverted|reapply|reapplies|rollback|roll back|backed out|back out"
     r"|backs out)[: ][^\S\n]*([\"“'])",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 _REVERT_SUBJECT: Final = re.compile(r"\s*(?:revert|reverts)(?:\([^()\n]{0,100}\))?!?:[^\n]*", re.IGNORECASE)
-_QUOTED: Final = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”")
+#: An apostrophe opens a quotation only before a word and not inside one, and closes it after one.
+_QUOTED: Final = re.compile(
+    r"\"[^\"\n]*\"|“[^“”\n]*”|„[^„“”\n]*[“”]|«[^«»\n]*»|‘[^‘’\n]*’(?!\w)|(?<![\w'])'(?=\w)[^'\n]*(?<=\S)'(?!\w)"
+)
 _MARKS: Final = re.compile(r"[\"“”']")
 _INNER: Final = re.compile(r"\s*[\"“]?(?:revert|reapply|backed out)", re.IGNORECASE)
 
@@ -30,6 +33,8 @@ def reverted_titles(text: str) -> list[Title]:
     subject = _REVERT_SUBJECT.match(text)
     titles = [Title(subject.start(), subject.end(), True)] if subject else []
     for match in _REVERT.finditer(text):
+        if titles and match.start() < titles[-1].end:
+            continue  # a revert of a revert: its title is told by the first
         start = match.start(2)
         end = _closing(text, start, match[2])
         undone = match[1].lower() not in ("reapply", "reapplies") and not _INNER.match(text, start + 1, end)

@@ -6,8 +6,8 @@ from oberonc.issues.items import Item
 from oberonc.issues.tokens import Gap, Tokens
 from oberonc.issues.vocabulary import Tables, fold
 
-QUOTES: Final = frozenset("\"'“”‘’`«»")
-_LEFT: Final = frozenset("([{,;:!?.*_~|–—…") | QUOTES
+QUOTES: Final = frozenset("\"'“”„‘’`«»")
+_LEFT: Final = frozenset("([{,;:!?.*_~|–—…\ufeff") | QUOTES
 
 
 class Verb(NamedTuple):
@@ -26,13 +26,18 @@ def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
     gap = tokens.gap(item.first)
     if gap is None:
         return None
-    if not item.noun and tokens.is_word(gap.place, tables.nouns):
+    if tokens.is_word(gap.place, tables.nouns) and not _heads_line(tokens, tables, gap):
         further = tokens.gap(gap.place)
         verb = _verb(tokens, tables, further) if further else None
         if verb:
             return verb._replace(gap=gap) if gap.bullet else verb
     verb = _verb(tokens, tables, gap)
     return verb if verb and (not item.bare or _takes_numbers(verb, tables)) else None
+
+
+def _heads_line(tokens: Tokens, tables: Tables, gap: Gap) -> bool:
+    """Whether the noun before *gap* is the head of a trailer (`Bug: #12`), whatever the line above ends with."""
+    return gap.colon and fold(tokens.text(gap.place)) in tables.trailers and tokens.begins_line(gap.place)
 
 
 def _takes_numbers(verb: Verb, tables: Tables) -> bool:

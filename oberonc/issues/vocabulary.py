@@ -5,8 +5,9 @@
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 #: Actions that change an issue's state; the guards turn them into `reference`.
 CHANGES: Final = frozenset({"close", "reopen", "wontfix", "invalid", "duplicate", "hold", "state"})
@@ -241,8 +242,24 @@ def tables(words: Words) -> Tables:
     global _recent
     recent = _recent
     if recent is None or recent[0] is not words:
-        recent = _recent = (words, _made(words))
+        try:
+            made = _made(words)
+        except TypeError:  # lists, sets or dicts in it; what can change is not remembered
+            return _made(_frozen(words))
+        recent = _recent = (words, made)
     return recent[1]
+
+
+def _frozen(words: Words) -> Words:
+    """*words* with every list, set and dict as a tuple."""
+    fields: dict[str, Any] = {}
+    for name, value in words._asdict().items():
+        if isinstance(value, Mapping):
+            value = tuple(value.items())
+        elif isinstance(value, (list, set, frozenset)):
+            value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+        fields[name] = value
+    return Words(**fields)
 
 
 @lru_cache(maxsize=64)

@@ -160,6 +160,14 @@ ENDS = {
     "fixes #1 and reopens #2": "close #1; reopen #2",
     "Closes #1, where #2 remains open": "close #1; mention #2",
     "fixes #1, for #2": "close #1; mention #2",
+    "fixes #1 and, #2": "close #1; mention #2",
+    "fixes #1,, #2": "close #1; mention #2",
+    "fixes #1|#2": "close #1; mention #2",
+    "fixes #1 - #2": "close #1; mention #2",
+    "fixes #1\n, #2": "close #1; mention #2",
+    "fixes #1, !2, #3": "close #1; mention #3",
+    "Fixes: #666and#777": "",
+    "fixes #1\u2028fixes #2": "close #1; close #2",
     "Closes #1 and fix #2": "close #1; close #2",
     "fix issue #1,fixing issue #2 fix issue #3": "close #1; close #2; close #3",
     "Closes #1. Follow up in #2.": "close #1; mention #2",
@@ -174,6 +182,11 @@ def test_a_list_ends_where_something_else_begins(text: str, expected: str) -> No
 @pytest.mark.parametrize("tail", ["is", "are", "remains", "still", "needs", "not", "was", "isn't", "will", "should"])
 def test_a_later_item_that_a_sentence_goes_on_with_leaves_the_list(tail: str) -> None:
     assert brief(f"fixes #1, #2 {tail} open") == "close #1; mention #2"
+
+
+def test_over_a_line_break_only_a_sentence_that_goes_on_takes_an_item_along() -> None:
+    assert brief("fixes #1, #2\nis still open") == "close #1; mention #2"
+    assert brief("fixes #1, #2\nNot tested on Windows.") == "close #1; close #2"
 
 
 def test_the_first_item_never_leaves() -> None:
@@ -207,6 +220,10 @@ SUFFIXES = {
     "closes #1 as requested": "close #1",
     "see #1 as duplicate": "reference #1",
     "does not close #1 as wontfix": "reference #1",
+    "reopens #1 as invalid": "reopen #1",
+    "wontfix #1 as duplicate": "duplicate #1",
+    "fixes #1 @2h as wontfix": "wontfix #1",
+    "closes #1 as": "close #1",
 }
 
 
@@ -311,6 +328,9 @@ TRAILERS = {
     "Closes-Bug #1": "mention #1",
     "Closes-Bug: 12": "",
     "Unknown-Bug: #1": "mention #1",
+    "the last fix\nBug: #1": "reference #1",
+    "and fix\nbug #1": "close #1",
+    "Fixes-Ticket: #1\nSigned-off-by: A <a@example.org>\nRefs: #2": "close #1; reference #2",
 }
 
 

@@ -31,6 +31,7 @@ DEAD = {
     "an all-digit commit": "fixes: 1234567 fixes #1",
     "a whole commit id": f"Fixes: {'a1' * 20} #1",
     "a commit with the word": "Fixes: commit 536a38582a2d92da84f82d850e22f581b00d2082 #1",
+    "a commit of the kernel's kind in a list": "- Fixes: 0123456789ab (closes #1)",
     "the subject of a merge": "Merge branch 'a' (fixes #1)",
 }
 

@@ -29,26 +29,8 @@ def test_a_reference_may_end_before(right: str) -> None:
 
 
 GLUED = [
-    "a",
-    "é",
-    "_",
-    "_x",
-    "#",
-    "#2",
-    "@",
-    "=2",
-    "%",
-    "\\",
-    "$",
-    "`",
-    "-2",
-    "-fix",
-    "/x",
-    ".2",
-    ".x",
-    "+1",
-    "://x",
-    ":/",
+    *("a", "é", "_", "_x", "#", "#2", "@", "=2", "%", "\\", "$", "`"),
+    *("-2", "-fix", "/x", ".2", ".x", "+1", "://x", ":/"),
 ]
 
 
@@ -113,6 +95,13 @@ KEYS = {
     "XPROJ-12 PROJ-12x PROJ-12-x MY-PROJ-12 PROJ-0 PROJ-012 PROJ_12": "",
     "-PROJ-1 /PROJ-1 .PROJ-1 =PROJ-1 &PROJ-1 ?PROJ-1 !PROJ-1 #PROJ-1 @PROJ-1 $PROJ-1 \\PROJ-1": "",
     "PROJ-1.2 refs/heads/PROJ-12 feature/PROJ-3": "",
+    "PROJ-1- PROJ-2-, PROJ-3--": "mention PROJ-1; mention PROJ-2; mention PROJ-3",
+    "Closes: PROJ-5/PROJ-4 / PROJ-3": "close PROJ-5; close PROJ-4; close PROJ-3",
+    "Closes: PROJ-5&PROJ-4& PROJ-3;PROJ-2": "close PROJ-5; close PROJ-4; close PROJ-3; close PROJ-2",
+    "PROJ-5/PROJ-4 a&PROJ-3": "mention PROJ-5",
+    "fixes P2P-1's": "reference P2P-1",
+    "Issue: PROJ-1": "reference PROJ-1",
+    "fix(PROJ-1): x": "mention PROJ-1",
     "OTHER-1 UTF-8 SHA-256 CVE-2024-1 GPL-3 COVID-19 ISO-8859-1": "",
 }
 
@@ -132,6 +121,10 @@ PREFIXES = {
     ("phabricator", "Fixes T1, T2, and T3"): "close #1; close #2; close #3",
     ("phabricator", "closes task T5 as wontfix"): "wontfix #5",
     ("phabricator", "opens T6"): "reopen #6",
+    ("phabricator", "T7- T8."): "mention #7; mention #8",
+    ("phabricator", "Fixes T1, T2, and also some other bugs."): "close #1; close #2",
+    ("phabricator", "Fixes t2apps. Prefixes T2"): "mention #2",
+    ("phabricator", "fixes T1-T3"): "",
     ("phabricator", "xT12 T12a T012 T-12 t3 /T4"): "",
     ("local", "fixes T123"): "",
     ("rt", "resolves RT#12"): "close #12",
@@ -154,6 +147,11 @@ NUMBERS = {
     "fixes bug#12, Bug#13": "close #12; close #13",
     "fixes bug no. 12": "close #12",
     "fixes bug number 12": "close #12",
+    "fixes bug # 12": "close #12",
+    "Closes-Bug: # 12": "close #12",
+    "bug 12- crash": "mention #12",
+    "closes #1, ticket:2 and issue 3": "close #1; close #2; close #3",
+    "refs ticket:3#comment:x": "",
     "Closes: bug 12, bug 13": "close #12; close #13",
     "fixes bugs 12, 13 and 14": "close #12; close #13; close #14",
     "fixes bug 12, 3 more to go": "close #12",
@@ -189,6 +187,9 @@ LAUNCHPAD = {
     "closes-bug: lp 12": "close #12",
     "Closes-Bug: LP: #12": "close #12",
     "Partial-Bug: LP: #12": "reference #12",
+    "Partial-Bug: lp bug # 12": "reference #12",
+    "Fixes: bug # 12": "close #12",
+    "Resolves: bug 12": "close #12",
     "* New release (LP: #12, #13)": "close #12; close #13",
     "LP #12": "mention #12",
 }
@@ -200,9 +201,8 @@ def test_launchpads_words(text: str, expected: str) -> None:
 
 
 def test_debians_words_leave_launchpads_bugs_alone() -> None:
-    assert (
-        brief("Closes: #779559, #3,\n  bug#4\nLP: #1491145", words_for("debian")) == "close #779559; close #3; close #4"
-    )
+    text = "Closes: #779559, #3,\n  bug#4\nLP: #1491145, #54321"
+    assert brief(text, words_for("debian")) == "close #779559; close #3; close #4"
 
 
 URLS = {
@@ -252,7 +252,10 @@ FOREIGN = {
     "fixes #1, https://example.org/x, #2": "close #1; close #2",
     "http://x/#12 http://x/a#12 git://x/#3": "",
     "http://x/(#1)": "",
-    "[#12](https://example.org/12)": "",
+    "[#12](https://example.org/12)": "mention #12",
+    "[fixes #12](https://example.org/12)": "close #12",
+    "fixes [text](https://example.org/12), #2": "close #2",
+    "[two](/user/repo/issues/12)": "",
     "[#12](#12)": "mention #12",
     "[text](#12)": "",
 }
@@ -276,6 +279,13 @@ NEVER = [
     "C#7",
     "1.2#3",
     "&#39;",
+    "(a&#39;b) fixes &#39;x&#39;",
+    "PRs #3 and #4, #5",
+    "pull requests #3, #4",
+    "Merge pull request '#12345 My title' (!1337) from a into b",
+    "Merged in topic (pull request #7)",
+    "a change (pull request #123)",
+    "Merge #7",
     "http://x/#12",
     "docs/x.md#3",
     "#0",
@@ -327,6 +337,39 @@ def test_bare_references_are_mentions_references_or_nothing() -> None:
     assert brief(text) == "mention #1; close #2; mention #3"
     assert brief(text, words_for("local", {"mentions": "reference"})) == "reference #1; close #2; reference #3"
     assert brief(text, words_for("local", {"mentions": "none"})) == "close #2"
+
+
+def test_a_list_of_something_else_ends_where_an_issue_begins() -> None:
+    assert brief("PR #3, fixes #4") == "close #4"
+    assert brief("PR #3 and o/r#4, bug #5") == "mention o/r#4; mention #5"
+    assert [note.text for note in scan("PRs #3, #4").near_misses] == ["'prs' makes it something else than an issue"] * 2
+
+
+def test_a_character_of_html_is_no_item_of_a_list() -> None:
+    assert brief("&#39;fixes #1&#39;") == "close #1"
+    assert brief("fixes #1&#2") == "close #1; close #2"
+
+
+PLACES = {
+    ("bugzilla", "fixes bug 12."): "bug 12",
+    ("bugzilla", "fixes bug no. 12,"): "bug no. 12",
+    ("trac", "refs ticket:12#comment:5."): "ticket:12#comment:5",
+    ("azure", "fixes AB#12."): "AB#12",
+    ("phabricator", "fixes T12-"): "T12",
+    ("github", "fixes gh-12-"): "gh-12",
+    ("github", "fixes <https://github.com/o/r/issues/12#x>"): "<https://github.com/o/r/issues/12#x>",
+    ("github", "(see https://github.com/o/r/issues/12)."): "https://github.com/o/r/issues/12",
+    ("local", "fixes\r\n#12\r\n"): "#12",
+    ("local", "\ufefffixes #12"): "#12",
+}
+
+
+@pytest.mark.parametrize(("case", "written"), PLACES.items())
+def test_a_place_holds_what_is_written_and_no_more(case: tuple[str, str], written: str) -> None:
+    kind, text = case
+    (found,) = find_references(text, words_for(kind))
+    assert found.issue == "12"
+    assert text[found.start : found.end] == written
 
 
 def test_near_misses_say_what_was_passed_over() -> None:

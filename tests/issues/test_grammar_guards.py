@@ -41,6 +41,9 @@ NEGATED = [
     "does not reopen #1",
     "no fix #1",
     "reverts fix #1",
+    "no plan to fix #1",
+    "is not enough to fix #1",
+    "not 'x' and not fixed #1",
 ]
 
 
@@ -56,6 +59,10 @@ def test_the_negation_covers_the_whole_list() -> None:
 NOT_NEGATED = [
     "not only fixes #1",
     "not just fix #1",
+    "not merely fixes #1",
+    "does not simply fix #1",
+    "It is not a fix, closes #1",
+    "Never mind, fixes #1",
     "Don't double assign attributes - closes #1",
     "is not falsy\nfixes issues #1",
     "Deprecations? | no\nTickets | fixes #1",
@@ -170,6 +177,10 @@ REVERTS = {
     'Revert "fixes #1", closes #2': "reference #1; close #2",
     "revert: x\n\nfixes #1": "close #1",
     'x\n\n* Revert "fixes #1"': "reference #1",
+    'drm: Revert "x (fixes #1)"': "reference #1",
+    '[stable] Revert "fixes #1"': "reference #1",
+    'fixup! Revert "fixes #1"': "reference #1",
+    'Revert "x" (fixes #1)': "close #1",
 }
 
 
@@ -192,6 +203,21 @@ def test_a_range_is_never_expanded(text: str) -> None:
     assert "a range is not expanded" in found.warnings[0].text
 
 
+RANGES = {
+    ("jira", "fixes PROJ-1..PROJ-3"): "reference PROJ-1; reference PROJ-3",
+    ("jira", "fixes PROJ-1–PROJ-3"): "reference PROJ-1; reference PROJ-3",
+    ("jira", "fixes PROJ-1–see there"): "close PROJ-1",
+    ("phabricator", "fixes T1...T3"): "reference #1; reference #3",
+    ("github", "fixes o/r#1–o/r#3"): "reference o/r#1; reference o/r#3",
+}
+
+
+@pytest.mark.parametrize(("case", "expected"), RANGES.items())
+def test_a_range_may_have_any_form(case: tuple[str, str], expected: str) -> None:
+    kind, text = case
+    assert brief(text, words_for(kind, {"keys": ["PROJ"]})) == expected
+
+
 def test_a_range_without_a_verb_or_a_second_hash() -> None:
     assert brief("#1-#3") == "mention #1; mention #3"
     assert brief("fixes #1..3") == "reference #1"
@@ -207,7 +233,10 @@ def test_a_possessive_references(text: str) -> None:
     assert brief(text) == "reference #1"
 
 
-QUOTED = ['"fixes #1"', "'fixes #1'", "“fixes #1”", "‘fixes #1’", 'say "this fixes #1" here', "“it fixes #1”"]
+QUOTED = [
+    *('"fixes #1"', "'fixes #1'", "“fixes #1”", "‘fixes #1’", "«fixes #1»", "„fixes #1“"),
+    *('say "this fixes #1" here', "“it fixes #1”", "‘it fixes #1’", "«it fixes #1»", "„it fixes #1“", "'it fixes #1'"),
+]
 
 
 @pytest.mark.parametrize("text", QUOTED)
@@ -216,7 +245,13 @@ def test_what_is_quoted_is_a_mention(text: str) -> None:
     assert "is quoted" in find_references(text)[0].why
 
 
-@pytest.mark.parametrize("text", ['"quoted" fixes #1', 'a 5" disk, fixes #1', 'x "y" fixes #1 "z"'])
+BESIDE = [
+    *('"quoted" fixes #1', 'a 5" disk, fixes #1', 'x "y" fixes #1 "z"', "'x' fixes #1 'z'", "rock 'n' roll fixes #1"),
+    *("don't worry, fixes #1, it's ok", "the users' code, fixes #1, the users' choice"),
+]
+
+
+@pytest.mark.parametrize("text", BESIDE)
 def test_what_stands_beside_quotes_acts(text: str) -> None:
     assert brief(text) == "close #1"
 

@@ -30,6 +30,21 @@ def test_words_are_values() -> None:
         DEFAULT.strict = True  # type: ignore[misc]
 
 
+def test_fields_of_other_types_are_read_all_the_same() -> None:
+    fields: dict[str, Any] = {
+        "keys": ["PROJ"],
+        "aliases": {"lib"},
+        "close": ["shuts", "fixes"],
+        "trailers": {"done": "close"},
+        "states": [["later", "Deferred"]],
+    }
+    text = "fixes PROJ-1, lib#2\nDone: #3\nlater #4, closes #5"
+    for words in (DEFAULT._replace(**fields), Words(**fields)):
+        assert brief(text, words) == "close PROJ-1; close lib#2; close #3; state #4; mention #5"
+    fields["keys"].append("OTHER")
+    assert brief("fixes OTHER-1", DEFAULT._replace(**fields)) == "close OTHER-1"
+
+
 LANGUAGES = ["cierra", "cerró", "закрывается", "κλείνει", "关闭", "閉じます", "बंद", "schließt", "sluit", "đóng"]
 
 
