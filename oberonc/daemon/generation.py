@@ -9,8 +9,11 @@ from oberonc.daemon.hosts import Host, HostFailed
 from oberonc.daemon.snapshot import Snapshot
 from oberonc.daemon.worker_link import Worker
 
-#: Seconds a worker may wait for its next delivery.
+#: Seconds a worker may wait for its next delivery; beyond the first few, which keep the usual push quick, only
+#: as long as a burst pauses: each costs memory.
 MAX_IDLE: Final = 100.0
+KEPT_WARM: Final = 3
+BRIEFLY: Final = 2.0
 #: Seconds before a host that ended is started again, doubled each time up to the last.
 RESTART_FIRST: Final = 0.5
 RESTART_LAST: Final = 60.0
@@ -99,7 +102,8 @@ class Generation:
         if worker.spent or self._stopping or full:
             worker.retire()
             return
-        timer = asyncio.get_running_loop().call_later(MAX_IDLE, self._expire, worker)
+        patience = MAX_IDLE if self.idle < KEPT_WARM else BRIEFLY
+        timer = asyncio.get_running_loop().call_later(patience, self._expire, worker)
         self._idle.setdefault(worker.service, []).append((worker, timer))
 
     def drain(self) -> None:

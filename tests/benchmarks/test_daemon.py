@@ -186,6 +186,7 @@ def test_idle_memory(site: Site) -> None:
     running = site.start()
     site.wait_for(site.submit())
     site.settled(done=5)
+    eventually(lambda: site.stats()["workers"]["idle"] == 3)
     sizes = [_pss(pid) for pid in (running.pid, *descendants(running.pid))]
     print(f"\nidle: {sum(sizes):.1f} MB in {len(sizes)} processes ({', '.join(f'{size:.1f}' for size in sizes)})")
     assert sum(sizes) < 60
