@@ -47,7 +47,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def _put(disk: Path) -> tuple[Path, dict[str, object]]:
-    entry = {"payload": push(), "services": None}
+    entry: dict[str, object] = {"payload": push(), "services": None}
     spool.make(disk)
     return spool.put(disk, entry), entry
 
