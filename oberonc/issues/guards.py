@@ -11,7 +11,7 @@ from oberonc.issues.vocabulary import Tables, is_commit, word_set
 #: Words that may stand between a negator and its verb.
 _FILLERS: Final = word_set(
     "really yet even to be been being quite always itself attempt attempts try tries tried trying"
-    " meant going able also longer still do does did it will would have has had"
+    " meant going able also longer ever again anymore still do does did it will would have has had"
 )
 #: Words that may stand between a negator and `to fix`, besides.
 _INFINITIVE: Final = _FILLERS | word_set(

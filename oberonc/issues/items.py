@@ -8,7 +8,7 @@ from bisect import bisect_left
 from typing import Final, NamedTuple
 
 from oberonc.issues.addresses import Address, read_address
-from oberonc.issues.tokens import BLANK, DEAD, HASH, NEWLINE, OTHER, URL, WORD, Tokens
+from oberonc.issues.tokens import BLANK, DEAD, HASH, NEWLINE, OTHER, URL, WORD, Gap, Tokens
 from oberonc.issues.vocabulary import Tables, fold
 
 #: The most digits a number may have: everything longer is no issue's, and never handed to `int`.
@@ -24,8 +24,8 @@ _GLUED: Final = frozenset("_#@=%\\$`")
 _NUMBER_WORDS: Final = frozenset({"no", "no.", "nos", "nos.", "num", "number", "numbers"})
 _COMMENT: Final = re.compile(r"#comment:(?:[0-9]{1,10}|description)")
 #: What follows a number that is the low end of a range: `#1-#3`, `#1..3`, `#1–3`.
-_RANGE: Final = re.compile(r"(?:-#|\.{2,3}#?|[–—]#?)[0-9]")
-_RANGE_MARKS: Final = re.compile(r"\.{2,3}|[–—]")
+_RANGE: Final = re.compile(r"(?:-#|(?:\.{2,3}|[\u2010-\u2015\u2212])#?)[0-9]")
+_RANGE_MARKS: Final = re.compile(r"\.{2,3}|[\u2010-\u2015\u2212]")
 _POSSESSIVE: Final = re.compile(r"['’]s(?!\w)")
 _WORDISH: Final = re.compile(r"\w")
 
@@ -208,10 +208,15 @@ class Forms:
         item = self._with_comment(Item(index, index + 1, start, end, number, bare=True))
         first = self._over_number_word(index)
         gap = tokens.gap(first)
-        heads_line = gap and gap.colon and tokens.begins_line(gap.place)
-        if gap and not gap.bullet and not heads_line and tokens.is_word(gap.place, self.tables.nouns):
+        if gap and not gap.bullet and not self._heads_line(gap, first) and tokens.is_word(gap.place, self.tables.nouns):
             return item._replace(first=gap.place, start=tokens.starts[gap.place], bare=False, noun=True)
         return item._replace(first=first)
+
+    def _heads_line(self, gap: Gap, first: int) -> bool:
+        """Whether the noun before *gap* is a trailer, `Bug: 12`; without a blank, `bug:12`, it is a reference."""
+        tokens = self.tokens
+        spaced = gap.colon and tokens.kind(first - 1) in (BLANK, NEWLINE)
+        return spaced and fold(tokens.text(gap.place)) in self.tables.trailers and tokens.begins_line(gap.place)
 
     def _over_number_word(self, index: int) -> int:
         """The token of `no.`, `number` or `#` before the number at *index*, or *index*."""

@@ -48,6 +48,8 @@ def _over_mark(tokens: Tokens, tables: Tables, mark: int, spaced: bool, bullet: 
         if tokens.text(mark) not in ",;&+/":
             return mark
         place = over_space(tokens, mark + 1)
+        if bullet and tokens.text(place) in BULLETS and tokens.begins_line(place):
+            return over_space(tokens, place + 1)
         joined = tokens.text(mark) in ",;" and _is_joiner(tokens, tables, place)
         return over_space(tokens, place + 1) if joined else place
     return over_space(tokens, mark + 1) if spaced and _is_joiner(tokens, tables, mark) else mark

@@ -36,7 +36,7 @@ class Statement:
 _SPENT: Final = frozenset({"spent", "took"})
 #: What `as wontfix` may follow.
 _CLOSING: Final = CHANGES - {"reopen", "hold", "state"}
-_RANGE_MARKS: Final = frozenset({"-", "..", "...", "–", "—"})
+_RANGE_MARKS: Final = frozenset({"-", "..", "...", *"\u2010\u2011\u2012–—\u2015\u2212"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"
 #: The action of a list that is none of issues: `PRs #3 and #4`.
@@ -71,8 +71,8 @@ class Paragraph:
             if len(self.references) >= limit:
                 break
             item = forms.item(index) if index >= reached else None
-            if item:
-                reached = self._take(item)
+            if item and item.first >= reached:
+                reached = max(reached, self._take(item))
         self.near_misses += [Note(*refused) for refused in forms.refused]
 
     def _take(self, item: Item) -> int:
@@ -80,7 +80,7 @@ class Paragraph:
         if self._is_range_end(item):
             self._emit(item)
         elif not self._joins(item) and (item.listed or not self._begin(item)):
-            return item.first + 1 if item.link and item.issue is None else item.after
+            return _after_refusal(item)
         elif self._leaves(item):
             self._leave(item)
         else:
@@ -287,6 +287,13 @@ class Paragraph:
             if reference.action in _CLOSING:
                 why = f"{reference.why}, as {word}"
                 self.references[place] = reference._replace(action=self.tables.suffixes[word], why=why)
+
+
+def _after_refusal(item: Item) -> int:
+    """Where to go on after what is no reference: a key may be a part of a path, the text of a link is text."""
+    if item.listed:
+        return 0
+    return item.first + 1 if item.link and item.issue is None else item.after
 
 
 def _start_of(title: Title) -> int:

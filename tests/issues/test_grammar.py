@@ -200,6 +200,7 @@ def test_a_plural_takes_the_item_before_with_it() -> None:
 def test_a_colon_and_a_bullet_list_are_one_list() -> None:
     assert brief("Fixes:\n- #1\n- issue #2\n* #3\n\n- #4") == "close #1; close #2; close #3; mention #4"
     assert brief("Fixes issues:\n  * #1\n  * #2") == "close #1; close #2"
+    assert brief("Fixes:\n- #1,\n- #2;\n- o/r#3 text\n- #4") == "close #1; close #2; close o/r#3; mention #4"
 
 
 @pytest.mark.parametrize("text", ["fixes\n- #1", "fixes:\n\n- #1", "fixes: - #1"])

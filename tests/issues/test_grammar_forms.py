@@ -101,6 +101,8 @@ KEYS = {
     "PROJ-5/PROJ-4 a&PROJ-3": "mention PROJ-5",
     "fixes P2P-1's": "reference P2P-1",
     "Issue: PROJ-1": "reference PROJ-1",
+    "PROJ-1/x#8": "mention PROJ-1",
+    "x/PROJ-1/y#8": "mention x/PROJ-1/y#8",
     "fix(PROJ-1): x": "mention PROJ-1",
     "OTHER-1 UTF-8 SHA-256 CVE-2024-1 GPL-3 COVID-19 ISO-8859-1": "",
 }
@@ -152,6 +154,8 @@ NUMBERS = {
     "bug 12- crash": "mention #12",
     "closes #1, ticket:2 and issue 3": "close #1; close #2; close #3",
     "refs ticket:3#comment:x": "",
+    "ticket:12, ticket:13": "mention #12; mention #13",
+    "bugs: 12, 13": "mention #12; mention #13",
     "Closes: bug 12, bug 13": "close #12; close #13",
     "fixes bugs 12, 13 and 14": "close #12; close #13; close #14",
     "fixes bug 12, 3 more to go": "close #12",
@@ -192,6 +196,7 @@ LAUNCHPAD = {
     "Resolves: bug 12": "close #12",
     "* New release (LP: #12, #13)": "close #12; close #13",
     "LP #12": "mention #12",
+    "lp:12 is open": "mention #12",
 }
 
 

@@ -42,6 +42,7 @@ NEGATED = [
     "no fix #1",
     "reverts fix #1",
     "no plan to fix #1",
+    "never ever fixes #1",
     "is not enough to fix #1",
     "not 'x' and not fixed #1",
 ]
@@ -196,7 +197,9 @@ def test_a_revert_may_reopen_where_that_is_asked_for() -> None:
     assert brief('Reapply "fixes #1"', words) == "reference #1"
 
 
-@pytest.mark.parametrize("text", ["fixes #1-#3", "fixes #1..#3", "fixes #1–#3", "fixes #1—#3", "fixes #1...#3"])
+@pytest.mark.parametrize(
+    "text", ["fixes #1-#3", "fixes #1..#3", "fixes #1–#3", "fixes #1—#3", "fixes #1...#3", "fixes #1\u2212#3"]
+)
 def test_a_range_is_never_expanded(text: str) -> None:
     found = scan(text)
     assert brief(text) == "reference #1; reference #3"
