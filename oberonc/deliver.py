@@ -47,19 +47,24 @@ def here(config: Config, payload: Payload) -> Report:
 
         results |= local_run.deliver(config, payload, matching)
     line = _line(payload, results)
-    return Report(payload["id"], results, "; ".join(filter(None, (line, _log(config, payload, "here", results)))))
+    return Report(
+        payload["id"], results, "; ".join(filter(None, (line, _log(config, log.record(payload, "here", results)))))
+    )
 
 
-def nowhere(config: Config, payload: Payload) -> str:
-    """Log why no service gets *payload*, whose commits were not read; returns what to say of it."""
+def nowhere(config: Config, payload: Payload, git_dir: str) -> str:
+    """Log why no service gets *payload*, whose commits were not read; returns what to say of it.
+
+    With *git_dir* the log can tell later which commits they were, so that the push need not wait for that.
+    """
     results = {name: {"why": choice.reason} for name, choice in decide(config, payload).items()}
-    return _log(config, payload, "nowhere", results)
+    return _log(config, log.record(payload, "nowhere", results) | {"git_dir": git_dir})
 
 
-def _log(config: Config, payload: Payload, via: str, results: Results) -> str:
+def _log(config: Config, entry: log.Record) -> str:
     """Log what was done. Returns what to say where that fails: it was done all the same."""
     try:
-        log.write(config, log.record(payload, via, results))
+        log.write(config, entry)
     except OSError as error:
         return f"cannot write the log in {config.state}: {error.strerror}"
     return ""

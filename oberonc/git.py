@@ -102,10 +102,10 @@ class Git:
             code, said = child.wait()
         self._check(code, said, (0,))
 
-    def standing(self) -> tuple[dict[str, list[str]], dict[str, Ref]]:
-        """`config()` and `refs()`, asked side by side: a hook waits for both."""
-        configuration, references = self._start(_CONFIG), self._start(_REFS)
-        return _as_config(self._finish(configuration)), _as_refs(self._finish(references))
+    def ask_config(self) -> Callable[[], dict[str, list[str]]]:
+        """`config()` in two steps: git is at work until the result is called."""
+        child = self._start(_CONFIG)
+        return lambda: _as_config(self._finish(child))
 
     def config(self) -> dict[str, list[str]]:
         """The effective git config: {key: values in order}; section and variable in lower case."""

@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
         os.write(1, b"ok\n")
         return
     say(_guarded(name, args))
+    if argv is None:
+        os._exit(0)  # nothing is left to be done, and Python would take its time to find that out
 
 
 def _guarded(name: str, args: list[str]) -> str:
@@ -55,21 +57,25 @@ def _stdin(name: str) -> str:
 
 def run(name: str, args: list[str], stdin: str) -> str:
     """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
-    config = configuration.load()
-    source = sources.hook(name, args, stdin, config)
-    if source is None or not source.repo.enabled:
+    found = sources.begin(name, args, stdin, configuration.load)
+    if found is None:
+        return ""
+    call, config = found
+    # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
+    seen = sources.glance(call) if config.delivery == "here" else None
+    if seen and not any(filters.possible(service, seen) for service in config.services.values()):
+        return deliver.nowhere(config, seen, call.door.git_dir)
+    source = sources.source(call, config)
+    if source is None:
         return ""
     return "; ".join(filter(None, (_deliver(source, config), _head_warning(source))))
 
 
 def _deliver(source: sources.Source, config: Config) -> str:
-    outlined = sources.outline(source)
+    payload = sources.payload(source, config)
     if config.delivery == "daemon":
-        # Also what no service wants: the daemon keeps the reasons, and its state folder is not ours to write.
-        return deliver.daemon(config, sources.payload(outlined, source, config), HAND_OFF).line
-    if not any(filters.possible(service, outlined) for service in config.services.values()):
-        return deliver.nowhere(config, sources.with_ids(outlined, source, config))
-    return deliver.here(config, sources.payload(outlined, source, config)).line
+        return deliver.daemon(config, payload, HAND_OFF).line
+    return deliver.here(config, payload).line
 
 
 def _head_warning(source: sources.Source) -> str:

@@ -6,6 +6,7 @@ them all; every such variable is optional.
 
 import os
 import pwd
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,6 @@ class Repository(NamedTuple):
     default_exists: bool
     publish: tuple[str, ...]
     services: tuple[str, ...] | None
-    enabled: bool
     canon_url: str
     link: str
     refs: dict[str, git.Ref]
@@ -45,8 +45,7 @@ class Repository(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """The payload's `repository`."""
         name = self.full_name.rpartition("/")[2]
-        asked = {} if self.services is None else {"services": list(self.services)}
-        return asked | {
+        return _asks(self.services) | {
             "name": name,
             "slug": name.lower(),
             "owner": self.owner,
@@ -81,7 +80,28 @@ def find_git_dir(folder: str | Path = ".") -> str:
 def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
     """Read what the payload needs of the repository at *git_dir*; *publish* is the configuration's."""
     door = git.Git(git_dir)
-    settings, refs = door.standing()
+    return described(door, door.config(), publish)
+
+
+def is_enabled(settings: dict[str, list[str]]) -> bool:
+    """Whether the repository wants anything at all."""
+    return _last(settings, "oberonc.enabled").lower() not in _FALSE
+
+
+def glance(door: git.Git, settings: dict[str, list[str]]) -> dict[str, Any]:
+    """The part of the payload's `repository` that needs no more of git: its name, and what it asks for."""
+    common = _common_dir(door.git_dir)
+    bare = _last(settings, "core.bare").lower() in _TRUE
+    return {"full_name": _full_name(settings, common, bare), **_asks(settings.get("oberonc.service"))}
+
+
+def _asks(services: Iterable[str] | None) -> dict[str, Any]:
+    return {} if services is None else {"services": list(services)}
+
+
+def described(door: git.Git, settings: dict[str, list[str]], publish: tuple[str, ...]) -> Repository:
+    """The repository behind *door*, whose git configuration is *settings*."""
+    refs = door.refs()
     common = _common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
@@ -101,7 +121,6 @@ def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
         default_exists=default in refs,
         publish=_publish(settings.get("oberonc.publish") or list(publish), default),
         services=tuple(wanted) if wanted is not None else None,
-        enabled=_last(settings, "oberonc.enabled").lower() not in _FALSE,
         canon_url=base,
         link=f"{base}/{full_name}{slash}{{oid}}" if base else "",
         refs=refs,

@@ -6,18 +6,34 @@ by nobody: git ran a hook for something that is no change of a branch or tag).
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oberonc import newness, repository
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
-from oberonc.git import null_oid
+from oberonc.git import Git, null_oid
 from oberonc.newness import Update
 from oberonc.payload import SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
 from oberonc.repository import Repository
 from oberonc.text import clean, one_line
+
+
+class Call(NamedTuple):
+    """One run of a hook, and the git configuration of its repository."""
+
+    hook: str
+    args: list[str]
+    stdin: str
+    door: Git
+    settings: dict[str, list[str]]
+    push_options: list[str]
+
+    @property
+    def event(self) -> str:
+        """`push` for what was received, `commit` for what was made here."""
+        return "push" if self.hook == "post-receive" else "commit"
 
 
 class Source(NamedTuple):
@@ -29,10 +45,11 @@ class Source(NamedTuple):
     push_options: list[str]
 
 
-def hook(name: str, args: list[str], stdin: str, config: Config) -> Source | None:
-    """What git's hook *name* was run for; None where it was for no update of its own.
+def begin(name: str, args: list[str], stdin: str, load: Callable[[], Config]) -> tuple[Call, Config] | None:
+    """What git's hook *name* was run for, and the configuration, which *load* reads while git is at work.
 
-    Raises UsageError for a hook oberonc has no business in, and in quarantine, where the push may still be refused.
+    None where it has nothing to tell. Raises UsageError for a hook oberonc has no business in, and in quarantine,
+    where the push may still be refused.
     """
     if os.environ.get("GIT_QUARANTINE_PATH"):
         raise UsageError(
@@ -43,9 +60,33 @@ def hook(name: str, args: list[str], stdin: str, config: Config) -> Source | Non
     git_dir = _hook_git_dir()
     if name == "post-commit" and _rebasing(git_dir):
         return None
-    repo = repository.describe(git_dir, config.publish)
-    updates = _HOOKS[name](repo, args, stdin)
-    return Source(repo, "push" if name == "post-receive" else "commit", updates, _push_options()) if updates else None
+    door = Git(git_dir)
+    settings = door.ask_config()
+    config = load()
+    call = Call(name, args, stdin, door, settings(), _push_options())
+    return (call, config) if repository.is_enabled(call.settings) else None
+
+
+def glance(call: Call) -> Payload | None:
+    """What a push is known to be before git is asked about it: enough for the filters that look at no commit.
+
+    None for hooks that do not say which refs moved.
+    """
+    if call.hook != "post-receive":
+        return None
+    return _frame(repository.glance(call.door, call.settings), "", call.event) | {
+        "updates": [{"old": old, "new": new, "ref": ref} for old, new, ref in _lines(call.stdin)],
+        "commits": [],
+        "merged": [],
+        "push_options": call.push_options,
+    }
+
+
+def source(call: Call, config: Config) -> Source | None:
+    """The ref updates of *call*; None where there is none."""
+    repo = repository.described(call.door, call.settings, config.publish)
+    updates = _HOOKS[call.hook](repo, call.args, call.stdin)
+    return Source(repo, call.event, updates, call.push_options) if updates else None
 
 
 def _hook_git_dir() -> str:
@@ -67,13 +108,16 @@ def _push_options() -> list[str]:
 
 
 def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
-    updates = []
+    return [newness.update(repo, *fields) for fields in _lines(stdin)]
+
+
+def _lines(stdin: str) -> Iterator[tuple[str, str, str]]:
+    """(old, new, ref) of each line."""
     for line in filter(None, stdin.split("\n")):
         fields = line.split(" ", 2)
         if len(fields) != 3 or not all(_is_oid(oid) for oid in fields[:2]):
             raise BadInput(f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'")
-        updates.append(newness.update(repo, *fields))
-    return updates
+        yield fields[0], fields[1], fields[2]
 
 
 def _is_oid(text: str) -> bool:
@@ -110,45 +154,22 @@ _HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
 HOOKS = tuple(_HOOKS)
 
 
-def outline(source: Source) -> Payload:
-    """The payload of a hook's updates without a commit: enough to see whether any service can want it."""
-    return _frame(source.repo, source.event) | {
-        "updates": source.updates,
-        "commits": [],
-        "merged": [],
-        "published": [],
-        "truncated": False,
-        "commits_total": 0,
-        "push_options": source.push_options,
-    }
-
-
-def with_ids(outlined: Payload, source: Source, config: Config) -> Payload:
-    """*outlined* with the ids of its commits and nothing else of them, for the log."""
-    news = newness.news(source.repo, source.updates, config.limits.commits)
-    return outlined | {
-        "commits": [{"raw_node": oid} for oid in news.commits],
-        "merged": [{"raw_node": oid} for oid in news.merged],
-        "truncated": news.truncated,
-        "commits_total": news.total,
-    }
-
-
-def payload(outlined: Payload, source: Source, config: Config) -> Payload:
-    """*outlined* with what is new and what is published, commits read once."""
+def payload(source: Source, config: Config) -> Payload:
+    """The payload of a hook's updates: what is new and what is published, commits read once."""
     limits = config.limits
     news = newness.news(source.repo, source.updates, limits.commits)
     entries = _entries(source.repo, [*news.commits, *news.merged], news.branch, config)
     # A flood of refs must not push out the ones that act on issues.
     updates = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
     cut = len(updates) < len(source.updates) or any("truncated" in entry for entry in entries.values())
-    made = outlined | {
+    made = _frame(source.repo.describe(), source.repo.canon_url, source.event) | {
         "updates": updates,
         "commits": [entries[oid] for oid in news.commits if oid in entries],
         "merged": [entries[oid] for oid in news.merged if oid in entries],
         "published": news.published,
         "truncated": news.truncated or cut,
         "commits_total": news.total,
+        "push_options": source.push_options,
     }
     return fit(made, limits)
 
@@ -171,15 +192,15 @@ def _read(
     return {commit.oid: commit_entry(commit, branch.get(commit.oid), repo.link) for commit in read}
 
 
-def _frame(repo: Repository, event: str) -> Payload:
+def _frame(about: Payload, canon_url: str, event: str) -> Payload:
     return {
         "schema": SCHEMA,
         "id": new_id(),
         "event": event,
         "time": now(),
         "user": repository.pusher(),
-        "canon_url": repo.canon_url,
-        "repository": repo.describe(),
+        "canon_url": canon_url,
+        "repository": about,
     }
 
 
@@ -199,7 +220,7 @@ def revisions(repo: Repository, rev: str, config: Config) -> Payload:
     published = _reached(repo, oids)
     for oid in published:
         entries[oid]["branch"] = repo.default_ref.removeprefix("refs/heads/")
-    made = _frame(repo, "commit") | {
+    made = _frame(repo.describe(), repo.canon_url, "commit") | {
         "updates": [],
         "commits": [entries[oid] for oid in oids],
         "merged": [],
@@ -244,7 +265,7 @@ def message(repo: Repository, text: str, config: Config) -> Payload:
     author = _identity(repo)
     branch = repo.default_ref.removeprefix("refs/heads/")
     entry = message_entry(text, author, branch, config.limits)
-    return _frame(repo, "commit") | {
+    return _frame(repo.describe(), repo.canon_url, "commit") | {
         "updates": [],
         "commits": [entry],
         "merged": [],

@@ -8,7 +8,7 @@ import re
 
 #: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and other
 #: format characters, line and paragraph separators, lone surrogates, tag characters.
-_UNSAFE = re.compile(
+_UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -23,7 +23,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def visible(text: str) -> str:
     """*text* with everything that would steer a terminal written as an escape; newline and tab stay."""
-    return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
+    return re.sub(_UNSAFE, _escape, text.replace("\r\n", "\n"))
 
 
 def clean(text: str) -> str:

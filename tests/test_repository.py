@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import repository, sources
+from oberonc import git, repository, sources
 from oberonc.errors import BadInput, ConfigError
 from oberonc.repository import Repository
 from tests.support.pushes import Server
@@ -204,13 +204,13 @@ def test_publish_refs_come_from_the_repository_before_the_configuration(bare: Re
 
 def test_services_and_enabled_come_from_git_config(bare: Repo) -> None:
     assert described(bare).services is None
-    assert described(bare).enabled
+    assert repository.is_enabled(git.Git(bare.path).config())
     bare.git("config", "--add", "oberonc.service", "chat")
     bare.git("config", "--add", "oberonc.service", "issues")
     assert described(bare).describe()["services"] == ["chat", "issues"]
     for value, enabled in (("false", False), ("OFF", False), ("0", False), ("no", False), ("true", True), ("", True)):
         bare.git("config", "oberonc.enabled", value)
-        assert described(bare).enabled is enabled, value
+        assert repository.is_enabled(git.Git(bare.path).config()) is enabled, value
 
 
 def test_a_repository_is_found_from_below_and_from_inside(repo: Repo) -> None:

@@ -8,9 +8,12 @@ from oberonc import client, log
 from oberonc.commands import Session, example, pass_session, show, show_json, show_line
 from oberonc.config import Config
 from oberonc.errors import BadInput, OberoncError
+from oberonc.git import Git, null_oid
 
 #: Runs shown when no id is given, and characters an id must have at least.
 RECENT = 20
+#: The latest runs among which a push that no service wanted is looked for by its commits.
+UNREAD = 500
 SHORTEST = 4
 
 
@@ -38,7 +41,32 @@ def _checked(key: str) -> str:
 
 
 def _find(config: Config, key: str) -> list[dict[str, Any]]:
-    return sorted([*log.find(config, key), *_from_daemon(config, key)], key=lambda entry: str(entry["time"]))
+    found = [*log.find(config, key), *_from_daemon(config, key)] or _within(config, key)
+    return sorted(found, key=lambda entry: str(entry["time"]))
+
+
+def _within(config: Config, key: str) -> list[dict[str, Any]]:
+    """Pushes that no service wanted and that brought commit *key*.
+
+    A hook does not list the commits of such a push, so that it costs next to nothing: its repository knows them.
+    """
+    unread = [entry for entry in log.recent(config, UNREAD) if entry["via"] == "nowhere"]
+    return [entry for entry in unread if _is_in(key, entry)]
+
+
+def _is_in(key: str, entry: dict[str, Any]) -> bool:
+    door = Git(entry["git_dir"])
+    try:
+        oid = door.peel(key)
+        return bool(oid) and any(_brought(door, oid, update) for update in entry["updates"])
+    except OberoncError:
+        return False  # the repository has gone
+
+
+def _brought(door: Git, oid: str, update: dict[str, str]) -> bool:
+    old, new = update["old"], update["new"]
+    is_in = not null_oid(new) and door.is_ancestor(oid, new)
+    return is_in and (null_oid(old) or not door.is_ancestor(oid, old))
 
 
 def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
@@ -54,8 +82,8 @@ def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
 
 def _print(entry: dict[str, Any]) -> None:
     refs = ", ".join(update["ref"] for update in entry.get("updates", []))
-    count = len(entry.get("commits", []))
-    what = f"{entry['event']} {entry['repository']} {refs} ({count} commits, {entry['via']})"
+    count = f"{len(entry.get('commits', []))} commits, " if entry["via"] != "nowhere" else ""
+    what = f"{entry['event']} {entry['repository']} {refs} ({count}{entry['via']})"
     show_line(f"{entry['time']} {entry['id'][:8]} {what}")
     for name, row in entry["services"].items():
         show_line(f"  {name}: {_row(row)}")

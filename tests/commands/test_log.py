@@ -52,3 +52,20 @@ def test_an_id_that_is_none_or_unknown_is_one_line(oberonc: Command) -> None:
 def test_a_log_that_cannot_be_read_is_exit_77(state: Path, oberonc: Command) -> None:
     (state / "log" / "2026-01-01.jsonl").mkdir(parents=True)
     assert "cannot read the log" in oberonc("log", code=77).err
+
+
+def test_each_commit_of_a_push_that_no_service_wanted_is_found_with_its_repository(
+    bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    oberonc("hook", "install", bare.path)
+    bare.git("config", "oberonc.service", "nobody")
+    work = bare.clone(tmp_path / "work")
+    before = work.commit("before")
+    work.push("main")
+    first, _second = work.commit("first"), work.commit("second")
+    work.push("main")
+    said = oberonc("log", first[:10], "--json").json
+    assert [(entry["via"], entry["updates"][0]["old"]) for entry in said] == [("nowhere", before)]
+    assert "oberonc.service" in oberonc("log", first).out
+    bare.path.rename(tmp_path / "gone")
+    oberonc("log", first, code=65)
