@@ -268,7 +268,7 @@ def _service(name: str, table: Any, file: str) -> Service:
         raise ConfigError(
             f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
         )
-    general = {key: value for key, value in table.items() if key in _SERVICE}
+    general = {key: value for key, value in table.items() if _is_general(key, value)}
     _check_table(general, _SERVICE, file, where)
     if "broker" not in general:
         raise ConfigError(
@@ -281,9 +281,14 @@ def _service(name: str, table: Any, file: str) -> Service:
         if key in general:
             general[key] = tuple(general[key])
     _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
-    settings = {key: value for key, value in table.items() if key not in _SERVICE}
+    settings = {key: value for key, value in table.items() if not _is_general(key, value)}
     _check_settings(settings, file, where.removesuffix("."))
     return Service(name=name, settings=settings, origin=file, **general)
+
+
+def _is_general(key: str, value: Any) -> bool:
+    """Whether *key* is every service's, not its broker's: `authors` is a filter as a list, a setting as a table."""
+    return key in _SERVICE and not (key == "authors" and isinstance(value, dict))
 
 
 def _check_settings(value: Any, file: str, where: str) -> None:

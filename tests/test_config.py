@@ -161,3 +161,14 @@ def test_a_home_that_may_not_be_looked_into_has_no_configuration(admin: Admin) -
         os.setuid(54321)
         os._exit(0 if config.layers() == [] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_authors_is_a_filter_as_a_list_and_a_setting_of_the_broker_as_a_table(home: Path) -> None:
+    file = home / "authors.toml"
+    file.write_text(
+        '[services.a]\nbroker = "issues"\nauthors = ["!*bot*"]\n'
+        '[services.b]\nbroker = "issues"\n[services.b.authors]\n"ann@example.org" = "ann"\n'
+    )
+    services = config.load(str(file)).services
+    assert (services["a"].authors, services["a"].settings) == (("!*bot*",), {})
+    assert (services["b"].authors, services["b"].settings) == ((), {"authors": {"ann@example.org": "ann"}})

@@ -74,7 +74,8 @@ def command(system: bool, root: Path | None) -> None:
 
 
 _NEXT = """\
-next: systemd-sysusers && systemd-tmpfiles --create && systemctl enable --now oberonc.socket oberonc.service,
+next: systemd-sysusers && systemd-tmpfiles --create &&
+systemctl enable --now oberonc.socket oberonc-control.socket oberonc.service,
 then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository"""
 
 

@@ -93,10 +93,15 @@ def _import(payload: Payload, rules: Rules) -> str:
     """Why this push is an import, or an empty string: it creates the first publish ref, with a whole history."""
     publishing = [update for update in payload["updates"] if update["publish"]]
     count = len(payload["published"])
-    if count <= rules.import_above or not publishing or not all(update["created"] for update in publishing):
+    if count <= rules.import_above or not publishing or not all(_is_first(update) for update in publishing):
         return ""
     name = publishing[0]["name"]
     return f"the first push of {name} with {count} commits is an import and acts on nothing; {_RUN}"
+
+
+def _is_first(update: dict[str, Any]) -> bool:
+    """Whether the update made the first publish ref; a payload of another hand may only say that it made one."""
+    return bool(update["created"] and update.get("first", True))
 
 
 def _commits(payload: Payload) -> Iterator[tuple[Commit, bool]]:

@@ -115,6 +115,8 @@ def test_a_new_branch_beside_one_that_was_there_is_no_import() -> None:
     pushed["updates"].append(pushed["updates"][0] | {"created": False, "name": "release"})
     assert len(plan(pushed).tasks) == 21
     assert len(plan(first_push(21, publish=False)).tasks) == 21
+    assert len(plan(first_push(21, first=False)).tasks) == 21
+    assert plan(first_push(21, first=True)).tasks == []
 
 
 def test_a_range_sent_by_hand_does_what_was_held_back() -> None:

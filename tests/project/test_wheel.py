@@ -1,5 +1,6 @@
 """What is installed: only `oberonc` is importable, and brokers and hooks travel inside it."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -14,7 +15,22 @@ TOP = Path(__file__).parents[2]
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment with the wheel in it; what it depends on is borrowed from this one."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(TOP)]
+    # From a copy: a build leaves things in the tree, and takes what an earlier one left there.
+    for name in ("oberonc", "brokers", "hooks"):
+        shutil.copytree(TOP / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TOP / name, folder / "tree")
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(folder / "tree"),
+    ]
     made = subprocess.run(build, capture_output=True, text=True, check=False)
     if made.returncode != 0 and "Could not find" in made.stderr:
         pytest.skip("the package index is not reachable")
