@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -319,9 +320,17 @@ def test_asking_a_broker_that_hangs_or_dies_at_import_is_an_error(admin: Admin) 
 def test_the_child_is_reaped_and_nothing_stays_open(admin: Admin) -> None:
     admin.handle("b", "return 'ok'")
     admin.run("b")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd")), _children()
     for _ in range(3):
         admin.run("b")
-    assert len(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert (len(os.listdir("/proc/self/fd")), _children()) == before
+
+
+def _children() -> set[str]:
+    """The process ids of this process's children, dead ones that nobody waited for among them."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(stat.parent.name)
+    return found
