@@ -1,4 +1,4 @@
-"""What the installed hooks run: `python -I -m oberonc.hook NAME [ARG...]`, the fast way into oberonc.
+"""What the installed hooks run: `main`, with the hook's name and arguments; the fast way into oberonc.
 
 A hook never fails a push and prints at most one line. It loads no GitPython, requests, asyncio, click or
 sqlite3; what runs brokers is loaded when there are brokers to run.
