@@ -17,10 +17,12 @@ from oberonc.queue.space import unsafe_filesystem
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
 USER_VERSION: Final = 1
 
-#: (pragma, value to set, value to read back), in this order. auto_vacuum is ignored after WAL is on;
+#: (pragma, value to set, value to read back), in this order. Ids are random, so each event writes a page of
+#: their index whole: small pages keep that cheap in a deep queue. auto_vacuum is ignored after WAL is on;
 #: synchronous=NORMAL would not sync at COMMIT; checkpoints are called by us, because the automatic ones
 #: hide their errors.
 _PRAGMAS: Final = (
+    ("page_size", "1024", 1024),
     ("auto_vacuum", "INCREMENTAL", 2),
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -30,7 +32,7 @@ _PRAGMAS: Final = (
     ("journal_size_limit", "67108864", 67108864),
     ("temp_store", "MEMORY", 2),
     ("wal_autocheckpoint", "0", 0),
-    ("cache_size", "-16000", -16000),
+    ("cache_size", "-40000", -40000),
 )
 
 
