@@ -64,11 +64,6 @@ class Generation:
         """How many workers wait."""
         return sum(map(len, self._idle.values()))
 
-    @property
-    def host_pid(self) -> int | None:
-        """The process id of the host."""
-        return self._host.pid if self._host and self.ready else None
-
     def adopt(self, host: Host) -> None:
         """Take the verified host into service, and start a new one whenever it ends."""
         self._host = host
