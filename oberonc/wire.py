@@ -21,6 +21,8 @@ HEADER: Final = struct.Struct(">2sBBI")
 LARGEST: Final = 9 * 1024 * 1024
 #: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
 LARGEST_RESULT: Final = 1024 * 1024
+#: How `canonical` begins a submission.
+_SUBMISSION: Final = b'{"op":"submit","payload":'
 #: How deep objects and lists may nest. A payload needs six levels.
 DEEPEST: Final = 32
 
@@ -48,7 +50,7 @@ def frame(body: bytes) -> bytes:
 
 def canonical(value: Any) -> bytes:
     """*value* as JSON in ASCII: equal values give equal bytes, whatever order their keys came in."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def body_length(header: bytes, limit: int = LARGEST) -> int:
@@ -66,7 +68,7 @@ def body_length(header: bytes, limit: int = LARGEST) -> int:
 def decode(body: bytes) -> dict[str, Any]:
     """The object in *body*; raises BadFrame("invalid") for everything else, and nothing else."""
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_twice)
+        value = _DECODER.decode(body.decode())
     except RecursionError:
         raise _invalid(f"nested deeper than {DEEPEST} levels") from None
     except ValueError as error:  # of json, of UTF-8, of integers with thousands of digits
@@ -77,6 +79,28 @@ def decode(body: bytes) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > DEEPEST and _too_deep(value):
         raise _invalid(f"nested deeper than {DEEPEST} levels")
     return value
+
+
+class Received(dict[str, Any]):
+    """An object of a request, and the bytes it came as."""
+
+    raw: bytes
+
+
+def decode_request(body: bytes) -> dict[str, Any]:
+    """As `decode`; the payload of a submission in the form our client gives it is `Received`.
+
+    So what came is kept as it came, and is not written a second time to be compared and kept.
+    """
+    if body.startswith(_SUBMISSION) and body.endswith(b"}"):
+        try:
+            payload = Received(decode(raw := body[len(_SUBMISSION) : -1]))
+        except BadFrame:
+            pass  # other keys may follow, or the fault is one of the whole
+        else:
+            payload.raw = raw
+            return {"op": "submit", "payload": payload}
+    return decode(body)
 
 
 def _invalid(why: str) -> BadFrame:
@@ -106,3 +130,8 @@ def _too_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+#: Made once: json.dumps and json.loads would make one for every frame.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twice)

@@ -10,7 +10,6 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
@@ -248,15 +247,11 @@ class Dispatcher:
         line.generation.finish()
 
     def _tell(self, lease: Lease, ending: Ending) -> None:
-        told = self._queue.end_soon(lease.token, ending)
+        told = self._queue.end(lease.token, ending)
         told.add_done_callback(partial(self._told, lease, ending))
 
-    def _told(self, lease: Lease, ending: Ending, told: "Future[Ended]") -> None:
-        """In the writer thread: what is not simply done is news for the loop."""
-        if told.exception() is not None or told.result().state != "done":
-            self._loop.call_soon_threadsafe(self._not_done, lease, ending, told)
-
-    def _not_done(self, lease: Lease, ending: Ending, told: "Future[Ended]") -> None:
+    def _told(self, lease: Lease, ending: Ending, told: "asyncio.Future[Ended]") -> None:
+        """What is not simply done is news."""
         error = told.exception()
         if error:
             self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}")
@@ -264,6 +259,8 @@ class Dispatcher:
                 self._loop.call_later(PAUSE, self._tell, lease, ending)
             return
         ended = told.result()
+        if ended.state == "done":
+            return
         why = ended.reason or ending.note
         self._say(f"delivery {lease.token.delivery} of {lease.service}: {ending.kind}, now {ended.state}: {why}")
         self.kick([lease.service])

@@ -49,7 +49,7 @@ def submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any]
     wanted = [config.services[decision.service] for decision in decisions if decision.matched]
     return Submission(
         id=bytes.fromhex(payload["id"]),
-        body=wire.canonical(payload),
+        body=payload.raw if isinstance(payload, wire.Received) else wire.canonical(payload),
         repo=payload["repository"]["full_name"],
         kind=payload["event"],
         origin="socket" if peer_uid >= 0 else "spool",
@@ -109,6 +109,7 @@ class Intake:
         self.config = config
         self._queue = queue
         self._say = say
+        self._new = os.fspath(config.spool / "new")
         self._seen = UNSURE
         self._unreadable: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
@@ -156,7 +157,7 @@ class Intake:
 
     def _stamp(self) -> int:
         try:
-            return os.stat(self.config.spool / "new").st_mtime_ns  # noqa: PTH116  once per submission
+            return os.stat(self._new).st_mtime_ns  # noqa: PTH116  once per submission
         except OSError:
             return -1
 

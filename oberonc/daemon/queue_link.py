@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from oberonc.errors import DiskFailed
 from oberonc.queue.base import Answer, Ended, Ending, Queue, Submission, Token
-from oberonc.queue.writer import Writer
+from oberonc.queue.writer import Outcome, Writer, settle
 
 T = TypeVar("T")
 
@@ -19,28 +20,33 @@ def now_ms() -> int:
 
 
 class QueueLink:
-    """Each method puts its request into the writer's line before it awaits: requests made in one turn of the
-    loop share a commit, and run in the order they were made."""
+    """The futures of a batch are answered in one turn of the loop, in the order the requests were made."""
 
-    def __init__(self, writer: Writer, state: Path) -> None:
-        self.writer = writer
+    def __init__(self, queue: Queue, state: Path, on_failure: Callable[[DiskFailed], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(queue, self._loop.create_future, on_failure, self._hand_back, self._loop.call_soon)
+        self._writer.start()
         self.state = state
+
+    def _hand_back(self, outcomes: list[Outcome]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(settle, outcomes)
+
+    def stop(self) -> None:
+        """Run what waits, then end the writer thread."""
+        self._writer.stop()
 
     def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "asyncio.Future[T]":
         """What *function* returns, once what it changed is durable."""
-        return asyncio.wrap_future(self.writer.call(function, alone=alone))
+        return self._writer.call(function, alone=alone)
 
     def accept(self, submission: Submission) -> "asyncio.Future[Answer]":
         """Whether the submission is an event now."""
-        return asyncio.wrap_future(self.writer.accept(now_ms(), submission))
+        return self._writer.accept(now_ms(), submission)
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
         """The end of an attempt."""
-        return self.call(lambda queue: queue.end(now_ms(), token, ending))
-
-    def end_soon(self, token: Token, ending: Ending) -> "Future[Ended]":
-        """As `end`, for those who do not wait: the future's callbacks run in the writer thread."""
-        return self.writer.call(lambda queue: queue.end(now_ms(), token, ending))
+        return self._writer.end(now_ms(), token, ending)
 
     async def active_generation(self) -> tuple[int, str] | None:
         """Number and digest of the generation that was in service last."""

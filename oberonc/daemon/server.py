@@ -1,7 +1,8 @@
 """The server: connections, frames, deadlines, quotas. What a request means is `operations`' business.
 
-One request at a time per connection: reading stops while one is answered, so that no client makes us hold
-more than its current frame. A fault in what a client sends is answered and costs that client alone.
+One request at a time per connection: while one is answered at most one more read is taken in, so that no client
+makes us hold more than its current frame and that. A fault in what a client sends is answered and costs that
+client alone.
 """
 
 import asyncio
@@ -161,7 +162,11 @@ class Connection(asyncio.Protocol):
         if self._doomed:
             return  # read and dropped, so that our last answer is not lost to a reset
         self._buffer += data
-        self._advance()
+        if self._task:
+            # Only who sends more before the answer is made to wait: it saves all others two calls of the system.
+            self.transport.pause_reading()
+        else:
+            self._advance()
 
     def eof_received(self) -> bool:
         # A client that shut its sending side still wants the answer that is under way.
@@ -216,7 +221,6 @@ class Connection(asyncio.Protocol):
 
     def _start(self, body: bytes) -> None:
         self.deadline = float("inf")
-        self.transport.pause_reading()
         self._task = self._loop.create_task(self._answer(body))
 
     async def _answer(self, body: bytes) -> None:
@@ -232,11 +236,12 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.transport.resume_reading()
-        self._advance()
+        if self._buffer:
+            self._advance()
 
     async def _perform(self, body: bytes) -> Answer:
         try:
-            return await self._server.perform(wire.decode(body), self._peer, self._control)
+            return await self._server.perform(wire.decode_request(body), self._peer, self._control)
         except wire.BadFrame as fault:
             return refusal(fault.kind, str(fault))
         except BadInput as error:

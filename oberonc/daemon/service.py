@@ -27,7 +27,6 @@ from oberonc.daemon.server import Server
 from oberonc.daemon.sockets import Listeners, Lock, listen
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import Writer
 from oberonc.text import one_line
 
 #: Seconds between looks at clock and retention.
@@ -55,13 +54,10 @@ def run(config_path: str | None) -> None:
     if recovered.orphaned or recovered.dead:
         say(f"the last daemon died: {recovered.orphaned} deliveries run again, {recovered.dead} are dead letters")
     listeners = listen(config)
-    writer = Writer(queue, _disk_failed)
-    writer.start()
     try:
-        asyncio.run(_serve(config_path, config, QueueLink(writer, config.state), notifier, listeners))
+        asyncio.run(_serve(config_path, config, queue, notifier, listeners))
     finally:
         listeners.remove()
-        writer.stop()
         queue.close()
         lock.release()
 
@@ -78,9 +74,13 @@ def _claim(state: Path) -> None:
 
 
 async def _serve(
-    config_path: str | None, config: Config, queue: QueueLink, notifier: Notifier, listeners: Listeners
+    config_path: str | None, config: Config, queue: SqliteQueue, notifier: Notifier, listeners: Listeners
 ) -> None:
-    await Daemon(config_path, config, queue, notifier).main(listeners)
+    link = QueueLink(queue, config.state, _disk_failed)
+    try:
+        await Daemon(config_path, config, link, notifier).main(listeners)
+    finally:
+        link.stop()
 
 
 def _disk_failed(error: DiskFailed) -> None:

@@ -1,5 +1,9 @@
 """Attempts end: what becomes of the delivery, of its lane, and of the breaker of its service."""
 
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from oberonc import retry
@@ -41,6 +45,24 @@ CLOSE = """
 UPDATE service SET turns = turns + 1, failures = 0, spread = 0, probe = NULL, probe_due_ms = NULL,
   probe_wait_ms = NULL WHERE name = ? AND turns % 2 = 1"""
 NEXT_PROBE = "UPDATE service SET probe = NULL, probe_due_ms = ?, probe_wait_ms = ? WHERE name = ?"
+#: Those that are simply done, all in one statement each. The same fence; who is not returned was late.
+DONE_ALL = """
+UPDATE delivery SET state = 2, suspect = 0, due_ms = :now, since_ms = NULL, ended_ms = :now, note = told.note
+FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,
+  json_extract(value, '$[3]') AS note FROM json_each(:endings)) AS told
+WHERE delivery.id = told.id AND delivery.attempt = told.attempt AND delivery.state = 1
+RETURNING id, attempt, seq, lane, parked"""
+ATTEMPTS_DONE = """
+UPDATE attempt SET took_ms = told.took, outcome = 'done', note = told.note, output = told.output
+FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS number,
+  json_extract(value, '$[2]') AS took, json_extract(value, '$[3]') AS note, json_extract(value, '$[4]') AS output
+  FROM json_each(:endings)) AS told
+WHERE attempt.delivery = told.id AND attempt.number = told.number"""
+SERVICES = "SELECT id, service FROM lane WHERE id IN (SELECT value FROM json_each(:lanes))"
+FEWER = """
+UPDATE event SET live = live - gone.n, ended_age = CASE WHEN live = gone.n THEN :age END
+FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS n FROM json_each(:events)) AS gone
+WHERE event.seq = gone.seq"""
 ORPHANS = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.orphans, l.service
 FROM delivery d INDEXED BY delivery_one_leased JOIN lane l ON l.id = d.lane WHERE d.state = 1"""
@@ -64,6 +86,16 @@ class Held(NamedTuple):
     blocked_ms: int
     service: str
     hold_ms: int | None
+
+
+class Left(NamedTuple):
+    """A delivery that is done."""
+
+    id: int
+    attempt: int
+    seq: int
+    lane: int
+    parked: int
 
 
 class Fate(NamedTuple):
@@ -96,6 +128,54 @@ class Finishing(Leasing):
         if fate.state == READY:
             return Ended("ready", now + fate.delay_ms, fate.parked)
         return Ended("dead" if fate.state == DEAD else "done", None, bool(held.parked), fate.reason)
+
+    @durable
+    def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
+        answers: list[Ended] = []
+        for kind, run in groupby(endings, lambda told: told[1].kind):
+            alike = [*run]
+            answers += self._all_done(now, alike) if kind == "done" else [self.end(now, *told) for told in alike]
+        return answers
+
+    def _all_done(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
+        told = [
+            (*token, ending.took_ms, _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT))
+            for token, ending in endings
+        ]
+        values = {"now": now, "endings": json.dumps(told)}
+        ended = {Token(*row[:2]): Left(*row) for row in self.con.execute(DONE_ALL, values)}
+        if ended:
+            values["endings"] = json.dumps([row for row in told if row[:2] in ended])
+            self.con.execute(ATTEMPTS_DONE, values)
+            self._all_left([*ended.values()])
+        late = len(endings) - len(ended)
+        if late:
+            self.tallies.add("", "late_results", late)
+        # The same token a second time is late.
+        left = [ended.pop(token, None) for token, _ in endings]
+        return [Ended("done", None, bool(one.parked)) if one else Ended("late") for one in left]
+
+    def _all_left(self, ended: Sequence[Left]) -> None:
+        """Their lanes are free, their events may be over, their services are alive."""
+        lanes = {one.lane for one in ended}
+        self.refresh(lanes)
+        service_of = dict(self._rows(SERVICES, lanes=json.dumps([*lanes])))
+        events = Counter(one.seq for one in ended)
+        self.con.execute(FEWER, {"age": self.age, "events": json.dumps([*events.items()])})
+        for one in ended:
+            name = service_of[one.lane]
+            self.tallies.place(name, LEASED, one.parked, -1)
+            self.tallies.place(name, DONE, one.parked)
+            self.tallies.add(name, "done")
+        for name in set(service_of.values()):
+            self._alive(name, self._service(name))
+
+    def _alive(self, name: str, service: Service) -> None:
+        """The destination answered."""
+        if service.open:
+            self.con.execute(CLOSE, (name,))
+        elif service.failures:
+            self.con.execute(ALIVE, (name,))
 
     def _fate(self, held: Held, ending: Ending, spent: retry.Spent) -> Fate:
         if ending.kind == "done":
@@ -140,7 +220,7 @@ class Finishing(Leasing):
 
     def left(self, seq: int, lane: int, service: str, state: int, parked: bool) -> None:
         """A leased delivery went to *state*: its lane is free, its event may be over."""
-        self.refresh(lane)
+        self.refresh([lane])
         self.tallies.place(service, LEASED, parked, -1)
         self.tallies.place(service, state, parked)
         if state != READY:
@@ -149,7 +229,7 @@ class Finishing(Leasing):
     def _breaker(self, now: int, held: Held, ending: Ending, service: Service) -> None:
         """Only a transient failure speaks against the destination; done, rejected or half-way, it answered."""
         if ending.kind in ("done", "dead", "progress"):
-            self.con.execute(CLOSE if service.open else ALIVE, (held.service,))
+            self._alive(held.service, service)
         note = {"name": held.service, "note": ending.note, "now": now}
         if ending.kind in ("dead", "crash"):
             self.con.execute(ERROR, note)

@@ -1,13 +1,12 @@
 """Deliveries go out: which are due, whose turn it is in each lane, and what a breaker or a suspect holds back."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from oberonc.queue.base import Breaker, Lease, Round, Slot, Token
 from oberonc.queue.store import LEASED, READY, Store, durable
 from oberonc.retry import observed
-
-_BEHIND: Final = 20
 
 DUE_LANES = """
 SELECT id FROM lane
@@ -15,34 +14,48 @@ WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms <= ? ORDER BY w
 NEXT_WAKE = """
 SELECT min(wake_ms) FROM lane
 WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL"""
-HEAD = "SELECT id, due_ms FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1"
-PARKED = "SELECT id, due_ms FROM delivery WHERE lane = ? AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1"
-#: `wake_ms` is the earlier of the two above; min() of SQL is NULL when either is.
-REFRESH_LANE = """
-WITH
-  head(due) AS (SELECT due_ms FROM delivery
-    WHERE lane = :lane AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1),
-  parked(due) AS (SELECT due_ms FROM delivery
-    WHERE lane = :lane AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)
-UPDATE lane SET running = :running, wake_ms = (
-  SELECT min(due) FROM (SELECT due FROM head UNION ALL SELECT due FROM parked))
-WHERE id = :lane"""
+HEAD = "SELECT id FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1"
+#: Whose turn it is in due lanes: the head or the first parked one, the longer due.
+TURNS = """
+SELECT (
+  SELECT id FROM (
+    SELECT id, due_ms, 0 AS rank FROM (
+      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
+    UNION ALL SELECT id, due_ms, 1 FROM (
+      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)
+  ) WHERE due_ms <= :now ORDER BY due_ms, rank LIMIT 1)
+FROM json_each(:lanes) AS due"""
+#: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked one.
+REFRESH_LANES = """
+UPDATE lane SET
+  running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
+  wake_ms = (SELECT min(due_ms) FROM (
+    SELECT due_ms FROM (
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
+    UNION ALL SELECT due_ms FROM (
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)))
+WHERE id IN (SELECT value FROM json_each(:lanes))"""
 SUSPECTS = """
 SELECT d.id, d.state, d.lane, d.due_ms, d.parked, l.service, l.paused
 FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY d.id"""
+#: Of each: passed over are the dead and the parked ones before it.
 TO_LEASE = """
-SELECT d.id, d.seq, d.lane, d.due_ms, d.since_ms, d.turns, d.waited_ms, d.blocked_ms,
-  d.parked, l.service, l.repo, e.id, b.bytes
-FROM delivery d JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN body b ON b.seq = d.seq
-WHERE d.id = ?"""
+SELECT d.id, d.seq, d.lane, d.attempt, d.due_ms, d.since_ms, d.turns, d.waited_ms, d.blocked_ms, d.parked,
+  l.service, l.repo, e.id, b.bytes,
+  EXISTS(SELECT 1 FROM delivery WHERE lane = d.lane AND state = 3 AND seq < d.seq),
+  (SELECT group_concat(seq) FROM (
+    SELECT seq FROM delivery WHERE lane = d.lane AND state = 0 AND parked = 1 AND seq < d.seq ORDER BY seq LIMIT 20))
+FROM json_each(:ids) AS chosen CROSS JOIN delivery d ON d.id = chosen.value
+JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN body b ON b.seq = d.seq"""
+CHARGE = "UPDATE delivery SET waited_ms = ?, blocked_ms = ? WHERE id = ?"
 TAKE = """
-UPDATE delivery SET state = 1, attempt = attempt + 1, waited_ms = ?, blocked_ms = ?, since_ms = ?
-WHERE id = ? AND state = 0 RETURNING attempt"""
-NEW_ATTEMPT = "INSERT INTO attempt(delivery, number, generation, worker, began_ms) VALUES(?, ?, ?, ?, ?)"
-PASSED_PARKED = """
-SELECT seq FROM delivery WHERE lane = ? AND state = 0 AND parked = 1 AND seq < ? ORDER BY seq LIMIT ?"""
-PASSED_DEAD = "SELECT 1 FROM delivery WHERE lane = ? AND state = 3 AND seq < ? LIMIT 1"
-SERVICE = "SELECT paused, turns, probe, probe_due_ms, probe_wait_ms FROM service WHERE name = ?"
+UPDATE delivery SET state = 1, attempt = attempt + 1, since_ms = :now
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 0"""
+NEW_ATTEMPTS = """
+INSERT INTO attempt(delivery, number, generation, worker, began_ms)
+SELECT d.id, d.attempt, :generation, :worker, :now
+FROM json_each(:ids) AS taken CROSS JOIN delivery d ON d.id = taken.value"""
+SERVICE = "SELECT paused, turns, probe, probe_due_ms, probe_wait_ms, failures FROM service WHERE name = ?"
 PROBE = "UPDATE service SET probe = ? WHERE name = ?"
 
 
@@ -54,6 +67,7 @@ class Service(NamedTuple):
     probe: int | None = None
     probe_due_ms: int | None = None
     probe_wait_ms: int | None = None
+    failures: int = 0
 
     @property
     def open(self) -> bool:
@@ -74,6 +88,35 @@ class Service(NamedTuple):
         return 1 if self.probe is None and now >= (self.probe_due_ms or 0) else 0
 
 
+class Chosen(NamedTuple):
+    """A delivery about to be leased."""
+
+    id: int
+    seq: int
+    lane: int
+    attempt: int
+    due_ms: int
+    since_ms: int | None
+    turns: int
+    waited_ms: int
+    blocked_ms: int
+    parked: int
+    service: str
+    repo: str
+    event: bytes
+    body: bytes
+    after_dead: int
+    behind: str | None
+
+    def lease(self, generation: int) -> Lease:
+        """The lease, once it is taken."""
+        token = Token(self.id, self.attempt + 1)
+        behind = tuple(map(int, self.behind.split(","))) if self.behind else ()
+        name = delivery_name(self.event, self.service)
+        gap = bool(behind or self.after_dead)
+        return Lease(token, name, self.event, self.seq, self.service, self.repo, self.body, generation, gap, behind)
+
+
 class Leasing(Store):
     """`lease`."""
 
@@ -85,15 +128,15 @@ class Leasing(Store):
             return Round((), None)
         if alone:
             slot, delivery = alone
-            return Round((self._take(now, slot, worker, delivery),), None)
+            return Round(tuple(self._take(now, slot, worker, self._service(slot.service), [delivery])), None)
         leases: list[Lease] = []
         wakes: list[int] = []
         for slot in slots:
             service = self._service(slot.service)
             limit = service.allows(now, slot.free)
-            lanes = self.con.execute(DUE_LANES, (slot.service, now, limit)).fetchall() if limit else []
-            leases += [self._take(now, slot, worker, self._turn(lane, now)) for (lane,) in lanes]
-            if len(lanes) < slot.free and not service.paused:
+            turns = self._turns(now, slot.service, limit) if limit else []
+            leases += self._take(now, slot, worker, service, turns)
+            if len(turns) < slot.free and not service.paused:
                 wakes += self._wake(slot.service)
         return Round(tuple(leases), min(wakes, default=None))
 
@@ -109,11 +152,10 @@ class Leasing(Store):
             return []
         return [max(wake, service.probe_due_ms or 0) if service.open else wake]
 
-    def _turn(self, lane: int, now: int) -> int:
-        """The delivery whose turn it is in a due lane: its head or its first parked one, the longer due."""
-        head = self.con.execute(HEAD, (lane,)).fetchone()
-        parked = self.con.execute(PARKED, (lane,)).fetchone()
-        return int(min((row for row in (head, parked) if row and row[1] <= now), key=lambda row: row[1])[0])
+    def _turns(self, now: int, service: str, limit: int) -> list[int]:
+        """The deliveries whose turn it is in the lanes that are due."""
+        lanes = [lane for (lane,) in self.con.execute(DUE_LANES, (service, now, limit))]
+        return [id for (id,) in self.con.execute(TURNS, {"now": now, "lanes": json.dumps(lanes)})] if lanes else []
 
     def _suspects(self, now: int, slots: Sequence[Slot]) -> tuple[Slot, int] | tuple[()] | None:
         """The suspect to lease alone; () when there is none; None when nothing may be leased beside one."""
@@ -133,33 +175,37 @@ class Leasing(Store):
     def _leased(self) -> bool:
         return bool(self._row("SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"))
 
-    def _take(self, now: int, slot: Slot, worker: str, delivery: int) -> Lease:
-        row = self.con.execute(TO_LEASE, (delivery,)).fetchone()
-        _, seq, lane, due, since, turns, waited, blocked, parked, name, repo, event, body = row
-        service = self._service(name)
-        if since is not None:
-            wait = observed(now, since, due)
-            blocked += wait
-            # While the breaker is or was open the wait is not this delivery's fault.
-            waited += wait if turns == service.turns and not service.open else 0
-        (attempt,) = self.con.execute(TAKE, (waited, blocked, now, delivery)).fetchone()
-        self.con.execute(NEW_ATTEMPT, (delivery, attempt, slot.generation, worker, now))
-        self.refresh(lane, running=delivery)
-        self.tallies.place(name, READY, parked, -1)
-        self.tallies.place(name, LEASED, parked)
+    def _take(self, now: int, slot: Slot, worker: str, service: Service, ids: list[int]) -> list[Lease]:
+        """Lease the deliveries *ids* of one service, a few statements for all of them."""
+        if not ids:
+            return []
+        values = {"now": now, "ids": json.dumps(ids), "generation": slot.generation, "worker": worker}
+        chosen = [Chosen(*row) for row in self.con.execute(TO_LEASE, values)]
+        self.con.executemany(CHARGE, [charge for one in chosen if (charge := _charge(now, one, service))])
+        if self.con.execute(TAKE, values).rowcount != len(ids):
+            raise RuntimeError(f"deliveries {ids} were to be leased, and some of them are not ready")
+        self.con.execute(NEW_ATTEMPTS, values)
+        self.refresh(one.lane for one in chosen)
         if service.open:
-            self.con.execute(PROBE, (delivery, name))
-        behind = self._behind(lane, seq)
-        gap = bool(behind) or bool(self.con.execute(PASSED_DEAD, (lane, seq)).fetchone())
-        token, delivery_id = Token(delivery, attempt), delivery_name(event, name)
-        return Lease(token, delivery_id, event, seq, name, repo, body, slot.generation, gap, behind)
+            self.con.execute(PROBE, (ids[0], slot.service))
+        for one in chosen:
+            self.tallies.place(slot.service, READY, one.parked, -1)
+            self.tallies.place(slot.service, LEASED, one.parked)
+        return [one.lease(slot.generation) for one in chosen]
 
-    def _behind(self, lane: int, seq: int) -> tuple[int, ...]:
-        return tuple(row[0] for row in self.con.execute(PASSED_PARKED, (lane, seq, _BEHIND)))
+    def refresh(self, lanes: Iterable[int]) -> None:
+        """Bring the rows of *lanes* up to their deliveries."""
+        self.con.execute(REFRESH_LANES, {"lanes": json.dumps([*lanes])})
 
-    def refresh(self, lane: int, running: int | None = None) -> None:
-        """Bring a lane's row up to its deliveries."""
-        self.con.execute(REFRESH_LANE, {"lane": lane, "running": running})
+
+def _charge(now: int, one: Chosen, service: Service) -> tuple[int, int, int] | None:
+    """What the wait that follows a failure costs a delivery, as CHARGE takes it."""
+    if one.since_ms is None:
+        return None
+    wait = observed(now, one.since_ms, one.due_ms)
+    # While the breaker is or was open the wait is not this delivery's fault.
+    ours = wait if one.turns == service.turns and not service.open else 0
+    return one.waited_ms + ours, one.blocked_ms + wait, one.id
 
 
 def delivery_name(event: bytes, service: str) -> str:

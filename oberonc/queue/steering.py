@@ -86,11 +86,7 @@ class Steering(Finishing, Reading):
         return found
 
     def _refresh_of(self, delivery: int) -> None:
-        """Bring its lane up to date, which may be running another delivery meanwhile."""
-        lane, running = self._row(
-            "SELECT l.id, l.running FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.id = :id", id=delivery
-        )
-        self.refresh(lane, running)
+        self.refresh(self._row("SELECT lane FROM delivery WHERE id = :id", id=delivery))
 
     @durable
     def new_generation(self, now: int, digest: str) -> int:

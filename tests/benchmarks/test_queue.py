@@ -16,7 +16,7 @@ import pytest
 
 from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import Writer
+from tests.support.store_values import ThreadWriter
 
 pytestmark = pytest.mark.benchmark
 NOW = 1_700_000_000_000
@@ -50,7 +50,7 @@ def _with_clients(call: Callable[[int], object]) -> float:
 
 def _durable_accepts(path: Path) -> float:
     queue = SqliteQueue(path)
-    writer = Writer(queue)
+    writer = ThreadWriter(queue)
     writer.start()
     events = [_event(number) for number in range(CLIENTS * EACH)]
     speed = _with_clients(lambda number: writer.accept(NOW, events[number]).result())

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.queue.base import Answer, Ending, Lease, Slot, Token
+from oberonc.queue.base import Answer, Ended, Ending, Lease, Round, Slot, Token
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import Writer
-from tests.support.store_values import NOW, submission
+from tests.support.store_values import NOW, ThreadWriter, submission
 
 MIB = 1 << 20
 
@@ -29,9 +28,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def writer(disk: Path) -> Iterator[Writer]:
+def writer(disk: Path) -> Iterator[ThreadWriter]:
     queue = SqliteQueue(disk / "queue.sqlite", reserve=12 * MIB, ballast=2 * MIB)
-    writer = Writer(queue)
+    writer = ThreadWriter(queue)
     writer.start()
     yield writer
     assert writer.call(lambda queue: queue.fsck()).result() == []
@@ -39,12 +38,13 @@ def writer(disk: Path) -> Iterator[Writer]:
     queue.close()
 
 
-def _accept(writer: Writer, number: int) -> Answer:
+def _accept(writer: ThreadWriter, number: int) -> Answer:
     event = submission(number, f"repo {number}")._replace(body=os.urandom(64 << 10))
-    return writer.accept(NOW, event).result()
+    answer: Answer = writer.accept(NOW, event).result()
+    return answer
 
 
-def _accept_until_refused(writer: Writer) -> int:
+def _accept_until_refused(writer: ThreadWriter) -> int:
     number = 0
     while _accept(writer, number).status == "accepted":
         number += 1
@@ -52,12 +52,14 @@ def _accept_until_refused(writer: Writer) -> int:
     return number
 
 
-def _end(writer: Writer, token: Token) -> str:
-    return writer.call(lambda queue: queue.end(NOW, token, Ending("done", output="x" * 5000))).result().state
+def _end(writer: ThreadWriter, token: Token) -> str:
+    ended: Ended = writer.end(NOW, token, Ending("done", output="x" * 5000)).result()
+    return ended.state
 
 
-def _lease(writer: Writer, free: int) -> tuple[Lease, ...]:
-    return writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")).result().leases
+def _lease(writer: ThreadWriter, free: int) -> tuple[Lease, ...]:
+    granted: Round = writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")).result()
+    return granted.leases
 
 
 def _fill(path: Path) -> None:
@@ -71,7 +73,9 @@ def _fill(path: Path) -> None:
                 continue
 
 
-def test_events_are_refused_before_the_disk_is_full_and_again_taken_when_it_is_not(disk: Path, writer: Writer) -> None:
+def test_events_are_refused_before_the_disk_is_full_and_again_taken_when_it_is_not(
+    disk: Path, writer: ThreadWriter
+) -> None:
     filler = disk / "other data"
     filler.write_bytes(bytes(24 * MIB))
     accepted = _accept_until_refused(writer)
@@ -84,7 +88,7 @@ def test_events_are_refused_before_the_disk_is_full_and_again_taken_when_it_is_n
     assert _accept(writer, accepted).status == "accepted"
 
 
-def test_endings_fit_on_a_full_disk(disk: Path, writer: Writer) -> None:
+def test_endings_fit_on_a_full_disk(disk: Path, writer: ThreadWriter) -> None:
     for number in range(20):
         assert _accept(writer, number).status == "accepted"
     leases = _lease(writer, 20)

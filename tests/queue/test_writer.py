@@ -1,16 +1,18 @@
 """The writer thread: shared commits, faults that stay with their request, limits, and a failing disk."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
 from oberonc.queue.base import Answer, Ending, Queue, Slot, Stats
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import BATCH_REQUESTS, WAITING_EVENTS, Writer
-from tests.support.store_values import NOW, submission
+from oberonc.queue.writer import BATCH_REQUESTS, WAITING_EVENTS, Outcome, Writer
+from tests.support.store_values import NOW, ThreadWriter, submission
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def queue(tmp_path: Path) -> SqliteQueue:
 
 
 @pytest.fixture
-def writer(queue: SqliteQueue) -> Iterator[Writer]:
-    writer = Writer(queue)
+def writer(queue: SqliteQueue) -> Iterator[ThreadWriter]:
+    writer = ThreadWriter(queue)
     yield writer
     writer.stop(60)
     queue.close()
@@ -30,7 +32,7 @@ def _stats(queue: Queue) -> Stats:
     return queue.stats(NOW)
 
 
-def test_what_waits_together_is_committed_together(writer: Writer) -> None:
+def test_what_waits_together_is_committed_together(writer: ThreadWriter) -> None:
     answers = [writer.accept(NOW, submission(number)) for number in range(BATCH_REQUESTS)]
     writer.start()
     assert [answer.result(60).seq for answer in answers] == list(range(1, BATCH_REQUESTS + 1))
@@ -38,7 +40,7 @@ def test_what_waits_together_is_committed_together(writer: Writer) -> None:
     assert writer.batches == 1
 
 
-def test_many_threads_get_their_own_answers(writer: Writer) -> None:
+def test_many_threads_get_their_own_answers(writer: ThreadWriter) -> None:
     writer.start()
     answers: dict[int, Answer] = {}
 
@@ -55,7 +57,7 @@ def test_many_threads_get_their_own_answers(writer: Writer) -> None:
     assert sorted(answer.seq or 0 for answer in answers.values()) == list(range(1, 101))
 
 
-def test_a_bad_request_does_not_spoil_its_neighbours(writer: Writer) -> None:
+def test_a_bad_request_does_not_spoil_its_neighbours(writer: ThreadWriter) -> None:
     good = writer.accept(NOW, submission(1))
     bad = writer.call(lambda queue: queue.retry(NOW, 99, "ann"))
     broken = writer.call(lambda queue: 1 / 0)
@@ -69,13 +71,14 @@ def test_a_bad_request_does_not_spoil_its_neighbours(writer: Writer) -> None:
     assert writer.call(_stats).result(60).counters["accepted"] == 2
 
 
-def test_what_cannot_be_kept_is_refused_at_once(writer: Writer) -> None:
+def test_what_cannot_be_kept_is_refused_at_once(writer: ThreadWriter) -> None:
     with pytest.raises(BadInput):
         writer.accept(NOW, submission(2)._replace(repo=""))
-    assert writer.backlog == 0
+    writer.start()
+    assert writer.call(_stats).result(60).counters.get("accepted", 0) == 0
 
 
-def test_too_much_waiting_is_busy_and_endings_are_never_refused(writer: Writer) -> None:
+def test_too_much_waiting_is_busy_and_endings_are_never_refused(writer: ThreadWriter) -> None:
     for number in range(WAITING_EVENTS):
         assert not writer.accept(NOW, submission(number)).done()
     assert writer.accept(NOW, submission(WAITING_EVENTS)).result(0).status == "busy"
@@ -84,14 +87,28 @@ def test_too_much_waiting_is_busy_and_endings_are_never_refused(writer: Writer) 
     assert stats.result(60).counters["accepted"] == WAITING_EVENTS
 
 
-def test_a_request_cannot_be_taken_back(writer: Writer) -> None:
-    answer = writer.accept(NOW, submission(1))
-    assert not answer.cancel()
+def test_a_request_cannot_be_taken_back(writer: ThreadWriter) -> None:
+    assert writer.accept(NOW, submission(1)).cancel()
     writer.start()
-    assert answer.result(60).status == "accepted"
+    assert writer.call(_stats).result(60).counters["accepted"] == 1
 
 
-def test_a_full_database_refuses_events_and_serves_endings(queue: SqliteQueue, writer: Writer) -> None:
+def test_what_is_asked_for_in_one_go_is_handed_over_in_one_go(queue: SqliteQueue) -> None:
+    later: list[Callable[[], None]] = []
+    handed: list[list[Outcome]] = []
+    writer = Writer(queue, Future[Any], hand_back=handed.append, soon=later.append)
+    writer.start()
+    for number in range(3):
+        writer.accept(NOW, submission(number))
+    assert not handed
+    assert len(later) == 1
+    later[0]()
+    writer.stop(60)
+    assert [len(outcomes) for outcomes in handed] == [3]
+    queue.close()
+
+
+def test_a_full_database_refuses_events_and_serves_endings(queue: SqliteQueue, writer: ThreadWriter) -> None:
     queue.accept(NOW, submission(1))
     (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
     (pages,) = queue.con.execute("PRAGMA page_count").fetchone()
@@ -115,7 +132,7 @@ def test_a_failing_disk_answers_nobody(queue: SqliteQueue) -> None:
             file.seek(page * 4096)
             file.write(b"\xa5" * 4096)
     queue.con.execute("PRAGMA shrink_memory").fetchall()
-    writer = Writer(queue, on_failure=failures.append)
+    writer = ThreadWriter(queue, on_failure=failures.append)
     waiting = [writer.accept(NOW, submission(number, f"repo {number}")) for number in range(300, 500)]
     writer.start()
     for answer in waiting:
@@ -129,7 +146,7 @@ def test_a_failing_disk_answers_nobody(queue: SqliteQueue) -> None:
         queue.accept(NOW, submission(1))
 
 
-def test_a_stopped_writer_takes_nothing_more(writer: Writer) -> None:
+def test_a_stopped_writer_takes_nothing_more(writer: ThreadWriter) -> None:
     before = writer.accept(NOW, submission(1))
     writer.start()
     writer.stop(60)
@@ -138,7 +155,7 @@ def test_a_stopped_writer_takes_nothing_more(writer: Writer) -> None:
         writer.accept(NOW, submission(2)).result(0)
 
 
-def test_a_backup_runs_outside_any_batch(writer: Writer, tmp_path: Path) -> None:
+def test_a_backup_runs_outside_any_batch(writer: ThreadWriter, tmp_path: Path) -> None:
     target = tmp_path / "copy.sqlite"
     first = writer.accept(NOW, submission(1))
     copy = writer.call(lambda queue: queue.backup(target), alone=True)

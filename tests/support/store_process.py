@@ -14,7 +14,7 @@ from typing import Final
 from oberonc.errors import OberoncError
 from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import Writer
+from tests.support.store_values import ThreadWriter
 
 NOW: Final = 1_700_000_000_000
 SERVICES: Final = ("chat", "tracker")
@@ -34,7 +34,7 @@ def _say(*words: str) -> None:
     os.write(1, (" ".join(words) + "\n").encode())
 
 
-def _submit(writer: Writer, ids: Iterator[bytes]) -> None:
+def _submit(writer: ThreadWriter, ids: Iterator[bytes]) -> None:
     for id in ids:
         _say("try", id.hex())
         answer = writer.accept(NOW, event_of(id)).result()
@@ -44,7 +44,7 @@ def _submit(writer: Writer, ids: Iterator[bytes]) -> None:
             _say("conflict", id.hex())
 
 
-def _work(writer: Writer) -> None:
+def _work(writer: ThreadWriter) -> None:
     """Lease and end for ever, as the daemon does."""
     slots = [Slot(service, LANES, 1) for service in SERVICES]
     while True:
@@ -91,7 +91,7 @@ def main() -> None:
         queue.recover(NOW)
     except OberoncError as error:
         _die(error)
-    writer = Writer(queue, on_failure=_die)
+    writer = ThreadWriter(queue, on_failure=_die)
     writer.start()
     again = [bytes.fromhex(id) for id in given.again.split(",") if id]
     sources = [iter(again), *(_ids(given.count) for _ in range(given.submitters))]

@@ -1,8 +1,12 @@
 """Small events and the calls tests make most."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
 
+from oberonc.errors import DiskFailed
 from oberonc.queue.base import Decision, Ending, Lease, Order, Queue, Route, Slot, Submission
+from oberonc.queue.writer import Writer
 
 NOW = 1_700_000_000_000
 SECOND = 1000
@@ -10,6 +14,13 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 YEARS = 3653 * DAY
+
+
+class ThreadWriter(Writer[Future[Any]]):
+    """A writer for threads, which wait for its promises."""
+
+    def __init__(self, queue: Queue, on_failure: Callable[[DiskFailed], None] = lambda error: None) -> None:
+        super().__init__(queue, Future, on_failure)
 
 
 def submission(
