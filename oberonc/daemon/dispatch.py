@@ -1,8 +1,8 @@
 """Dispatch: leases deliveries for the workers that are free, and tells the queue how each one ended.
 
-A round asks the queue for work for every free slot in one commit. The end of a delivery and the round it
-makes room for are requested in the same turn of the loop, so that they share that commit. For services whose
-deliveries take milliseconds a few are leased ahead: else each would wait for a disk before it starts.
+A round asks the queue for work for every free slot, together with what has ended, in one commit: both join what
+goes to the queue when it goes. For services whose deliveries take milliseconds a few are leased ahead: else each
+would wait for a disk before it starts.
 """
 
 import asyncio
@@ -26,11 +26,13 @@ PER_BROKER: Final = 2
 PAUSE: Final = 1.0
 #: Seconds after which the queue is asked again though nothing happened and nothing is due.
 LONGEST_NAP: Final = 60.0
+#: Seconds for which endings are gathered while more is at hand to be done.
+GATHER: Final = 0.005
 #: More than there can ever be slots.
 MANY: Final = 1 << 30
 #: Seconds of work leased ahead of a worker, and deliveries at most.
 AHEAD: Final = 0.05
-MOST_AHEAD: Final = 8
+MOST_AHEAD: Final = 16
 
 
 class Line:
@@ -79,6 +81,10 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
+        #: What ended and the queue was not told yet, and when it is to be told at the latest.
+        self._ended: list[tuple[Lease, Ending]] = []
+        self._telling: asyncio.TimerHandle | None = None
+        queue.on_hand_over = self._join
 
     @property
     def running(self) -> int:
@@ -118,26 +124,38 @@ class Dispatcher:
             for service in services:
                 if service in self._lines:
                     self._lines[service].hope += 1
-        self._ask()
+        self._queue.wake()
 
-    def _ask(self) -> None:
+    def _join(self) -> None:
+        """Requests go to the queue: what has ended, and one round of leases for all that is free, go along."""
         generation = self._generation
-        if self._stopped or generation is None or not generation.ready:
-            return
-        dealt = self._deal()
+        serving = generation is not None and generation.ready and not self._stopped
+        dealt = self._deal() if serving else Counter[str]()
+        slots = self._slots(generation, dealt) if generation and serving else []
+        if slots or self._queue.gathering or not self._telling:
+            self._tell_all()
+        if generation and slots:
+            self._lease(generation, slots, dealt)
+
+    def _slots(self, generation: Generation, dealt: Counter[str]) -> list[Slot]:
+        """What the queue is to be asked for: deliveries for the workers dealt out, and some to hold ahead."""
         slots = []
         for name, line in self._lines.items():
             free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
             if free:
                 slots.append(Slot(name, free, generation.number))
-                self._taken[line.broker] += dealt[name]
-                line.asked += free
-                # Asked for as many as may be had, the queue tells by giving fewer that there are no more.
-                line.hope = line.hope - free if line.hope < MANY else 0
-        if slots:
-            generation.begin()
-            asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-            self._track(self._round(generation, self._lines, dealt, slots, asked))
+        return slots
+
+    def _lease(self, generation: Generation, slots: list[Slot], dealt: Counter[str]) -> None:
+        for name, free, _ in slots:
+            line = self._lines[name]
+            self._taken[line.broker] += dealt[name]
+            line.asked += free
+            # By giving fewer the queue tells that there are no more.
+            line.hope = 0
+        generation.begin()
+        asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
+        self._track(self._round(generation, self._lines, dealt, slots, asked))
 
     def _deal(self) -> Counter[str]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
@@ -187,7 +205,7 @@ class Dispatcher:
         generation.finish()
         self._nap()
         # Slots that came back empty may serve a service that used all it was dealt.
-        self._ask()
+        self._queue.wake()
 
     def _start(self, line: Line, slot: Slot, dealt: int) -> None:
         """Set workers on what was leased."""
@@ -227,7 +245,7 @@ class Dispatcher:
                 line.generation.give_back(worker)
                 worker = None
             if line.held and line.ahead(line.workers):
-                self._ask()
+                self._queue.wake()
         if worker:
             line.generation.give_back(worker)
         line.workers -= 1
@@ -242,9 +260,29 @@ class Dispatcher:
             self._end(line, line.held.popleft(), Ending("interrupted", "not begun"))
 
     def _end(self, line: Line, lease: Lease, ending: Ending) -> None:
-        """Tell the queue. Nobody waits for it: until it is durable, the delivery counts as running."""
-        self._tell(lease, ending)
+        """Have the queue told. Nobody waits for it: until it is durable, the delivery counts as running."""
+        self._ended.append((lease, ending))
+        if not line.held:
+            self._tell_now()
+        elif not self._telling:
+            # More is at hand to be done: a commit for each would be most of the work there is.
+            self._telling = self._loop.call_later(GATHER, self._tell_now)
         line.generation.finish()
+
+    def _tell_now(self) -> None:
+        if self._telling:
+            self._telling.cancel()
+            self._telling = None
+        self._queue.wake()
+
+    def _tell_all(self) -> None:
+        """Tell the queue what has ended."""
+        ended, self._ended = self._ended, []
+        for lease, ending in ended:
+            self._tell(lease, ending)
+        if self._telling:
+            self._telling.cancel()
+            self._telling = None
 
     def _tell(self, lease: Lease, ending: Ending) -> None:
         told = self._queue.end(lease.token, ending)

@@ -1,17 +1,25 @@
-"""The event loop's end of the queue: requests to the writer thread, awaited."""
+"""The event loop's end of the queue: requests to the writer thread, awaited.
+
+Requests gather while the thread is busy, and go to it together: waking it, and being woken, costs more than most
+of them. What can wait for a commit that happens anyway, or can be said better then, joins in `on_hand_over`.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.base import Answer, Ended, Ending, Queue, Submission, Token
-from oberonc.queue.writer import Outcome, Writer, settle
+from oberonc.queue.base import Answer, Ended, Ending, Queue, Submission, Token, check
+from oberonc.queue.writer import Outcome, Request, Writer, settle
 
 T = TypeVar("T")
+
+#: Beyond this many events that wait for their commit, or bytes of them, `accept` answers busy.
+WAITING_EVENTS: Final = 256
+WAITING_BYTES: Final = 32 << 20
 
 
 def now_ms() -> int:
@@ -20,33 +28,89 @@ def now_ms() -> int:
 
 
 class QueueLink:
-    """The futures of a batch are answered in one turn of the loop, in the order the requests were made."""
+    """Owned by the event loop. Answers come in the order of the requests, those of a batch in one turn."""
 
     def __init__(self, queue: Queue, state: Path, on_failure: Callable[[DiskFailed], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(queue, self._loop.create_future, on_failure, self._hand_back, self._loop.call_soon)
+        self._writer = Writer(queue, self._hand_back, on_failure)
         self._writer.start()
         self.state = state
+        self._made: list[Request] = []
+        #: How many requests the thread has.
+        self._given = 0
+        self._waking = False
+        self._events = self._bytes = 0
+        #: Called right before requests go to the thread; may make more.
+        self.on_hand_over: Callable[[], None] = lambda: None
 
-    def _hand_back(self, outcomes: list[Outcome]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(settle, outcomes)
+    @property
+    def gathering(self) -> bool:
+        """Whether requests are about to go to the thread."""
+        return bool(self._made)
+
+    def wake(self) -> None:
+        """Hand over what there is once what the loop does now is done, and the thread is free."""
+        if not self._waking and not self._given:
+            self._waking = True
+            self._loop.call_soon(self._hand_over)
 
     def stop(self) -> None:
         """Run what waits, then end the writer thread."""
+        self._hand_over()
         self._writer.stop()
 
     def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "asyncio.Future[T]":
-        """What *function* returns, once what it changed is durable."""
-        return self._writer.call(function, alone=alone)
+        """What *function* returns, once what it changed is durable; *alone*: outside any batch (`backup`)."""
+        return self._ask(Request(self._loop.create_future(), function, alone))
 
     def accept(self, submission: Submission) -> "asyncio.Future[Answer]":
-        """Whether the submission is an event now."""
-        return self._writer.accept(now_ms(), submission)
+        """Whether the submission is an event now; `busy` at once when too much waits.
+
+        Raises BadInput at once for what no queue could hold.
+        """
+        check(submission)
+        answer = self._loop.create_future()
+        if self._events >= WAITING_EVENTS or self._bytes >= WAITING_BYTES:
+            answer.set_result(Answer("busy"))
+            return answer
+        self._count(submission, 1)
+        return self._ask(Request(answer, submission=submission, now=now_ms()))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
-        """The end of an attempt."""
-        return self._writer.end(now_ms(), token, ending)
+        """The end of an attempt. Never refused: endings are bounded by the workers there are."""
+        return self._ask(Request(self._loop.create_future(), ended=(token, ending), now=now_ms()))
+
+    def _ask(self, request: Request) -> "asyncio.Future[Any]":
+        self._made.append(request)
+        self.wake()
+        future: asyncio.Future[Any] = request.promise  # type: ignore[assignment]
+        return future
+
+    def _count(self, submission: Submission, sign: int) -> None:
+        self._events += sign
+        self._bytes += sign * len(submission.body)
+
+    def _hand_over(self) -> None:
+        self._waking = False
+        self.on_hand_over()
+        made, self._made = self._made, []
+        if made:
+            self._given += len(made)
+            self._writer.put(made)
+
+    def _hand_back(self, outcomes: list[Outcome]) -> None:
+        """In the writer thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._settle, outcomes)
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        self._given -= len(outcomes)
+        for outcome in outcomes:
+            if outcome.request.submission:
+                self._count(outcome.request.submission, -1)
+        settle(outcomes)
+        # Behind those who have just been answered, so that what they ask for next goes along.
+        self.wake()
 
     async def active_generation(self) -> tuple[int, str] | None:
         """Number and digest of the generation that was in service last."""

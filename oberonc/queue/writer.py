@@ -1,27 +1,22 @@
 """The one thread that calls the queue, so that requests share commits.
 
-Natural group commit, no timer: take one request, then all that already wait, run them in one batch, answer
-them all. While the disk syncs the next batch gathers. The answers of a batch are handed back together: waking
-an event loop once for each would cost more than the commit.
+Natural group commit, no timer: take all requests that wait, run them in one batch, answer them all together.
+While the disk syncs the next batch gathers. Who asks makes the promises (`daemon.queue_link`).
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Final, NamedTuple, Protocol
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
-from oberonc.queue.base import Answer, Ending, Queue, StorageFull, Submission, Token, check
+from oberonc.queue.base import Answer, Ending, Queue, StorageFull, Submission, Token
 
 #: One commit takes at most this many requests and this many bytes.
 BATCH_REQUESTS: Final = 128
 BATCH_BYTES: Final = 4 << 20
-#: Beyond this many waiting events, or bytes of them, `accept` answers busy.
-WAITING_EVENTS: Final = 256
-WAITING_BYTES: Final = 32 << 20
 
 
 class Promise(Protocol):
@@ -37,29 +32,7 @@ class Promise(Protocol):
         """Answer it with a fault."""
 
 
-P = TypeVar("P", bound=Promise)
-
-
-class Outcome(NamedTuple):
-    """A promise, and what it is to be answered with once its batch is durable."""
-
-    promise: Promise
-    result: Any = None
-    error: BaseException | None = None
-
-
-def settle(outcomes: list[Outcome]) -> None:
-    """Answer the promises. Where one is done already its asker has gone, and the request stands."""
-    for promise, result, error in outcomes:
-        if promise.done():
-            continue
-        if error is None:
-            promise.set_result(result)
-        else:
-            promise.set_exception(error)
-
-
-class _Request(NamedTuple):
+class Request(NamedTuple):
     """Something to do: a submission to accept at a time, or a function to call, perhaps outside any batch."""
 
     promise: Promise
@@ -83,40 +56,47 @@ class _Request(NamedTuple):
         return self.call(queue) if self.call else None
 
 
-#: What the thread stops at.
-_STOP: Final = _Request(Future(), alone=True)
+class Outcome(NamedTuple):
+    """A request, and what its promise is to be answered with once its batch is durable."""
+
+    request: Request
+    result: Any = None
+    error: BaseException | None = None
 
 
-class Writer(Generic[P]):
-    """Runs requests on the queue, in the order they came, each batch one commit.
+def settle(outcomes: list[Outcome]) -> None:
+    """Keep the promises. Where one is done already its asker has gone, and the request stands."""
+    for request, result, error in outcomes:
+        if request.promise.done():
+            continue
+        if error is None:
+            request.promise.set_result(result)
+        else:
+            request.promise.set_exception(error)
 
-    Each request returns a promise (made by *promise*, answered through *hand_back*, which gets all that a batch
-    answers), kept only after its commit is durable. *soon* calls a function once what is being done is done: what
-    is requested until then goes to the thread together. When the disk fails no waiting promise is answered with a
-    result: all get DiskFailed, `on_failure` is called from the writer thread, and the thread ends.
+
+class Writer:
+    """Runs requests on the queue, each batch one commit: the endings in it first, then the rest in order.
+
+    *hand_back* gets what a batch answers, from the writer thread, once its commit is durable. When the disk
+    fails nothing that waits is answered with a result: all get DiskFailed, then `on_failure` is called and the
+    thread ends.
     """
 
     def __init__(
         self,
         queue: Queue,
-        promise: Callable[[], P],
-        on_failure: Callable[[DiskFailed], None] = lambda error: None,
         hand_back: Callable[[list[Outcome]], object] = settle,
-        soon: Callable[[Callable[[], None]], object] = lambda call: call(),
+        on_failure: Callable[[DiskFailed], None] = lambda error: None,
     ) -> None:
         self._queue = queue
-        self._promise = promise
-        self._on_failure = on_failure
         self._hand_back = hand_back
-        self._soon = soon
-        #: Requests on their way to the thread: made since `_hand_over` ran last, handed over, and in its hands.
-        self._made: list[_Request] = []
-        self._given: SimpleQueue[list[_Request]] = SimpleQueue()
-        self._line: deque[_Request] = deque()
-        self._events = self._bytes = 0
+        self._on_failure = on_failure
+        #: None: stop.
+        self._given: SimpleQueue[list[Request] | None] = SimpleQueue()
+        self._line: deque[Request] = deque()
         self._lock = threading.Lock()
-        self._stopping = False
-        self._failure: DiskFailed | None = None
+        self._refusal: DiskFailed | NotAccepted | None = None
         #: How many batches were run.
         self.batches = 0
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
@@ -125,61 +105,25 @@ class Writer(Generic[P]):
         """Start the thread; from now on nobody else may call the queue."""
         self._thread.start()
 
-    def accept(self, now: int, submission: Submission) -> P:
-        """Accept an event (Answer); `busy` at once when too much waits, `storage_low` when the disk is full.
-
-        Raises BadInput at once for what no queue could hold.
-        """
-        check(submission)
+    def put(self, requests: list[Request]) -> None:
+        """Have *requests* run. After a failure or `stop` they are refused at once."""
         with self._lock:
-            free = self._events < WAITING_EVENTS and self._bytes < WAITING_BYTES
-            if free:
-                self._events += 1
-                self._bytes += len(submission.body)
-        if free:
-            return self._put(_Request(self._promise(), submission=submission, now=now))
-        busy = self._promise()
-        busy.set_result(Answer("busy"))
-        return busy
-
-    def end(self, now: int, token: Token, ending: Ending) -> P:
-        """End an attempt (Ended). Never refused: endings and leases are bounded by the workers there are."""
-        return self._put(_Request(self._promise(), ended=(token, ending), now=now))
-
-    def call(self, function: Callable[[Queue], Any], *, alone: bool = False) -> P:
-        """Run *function* on the queue in a batch, or *alone* outside any (`backup`, `checkpoint`)."""
-        return self._put(_Request(self._promise(), function, alone))
+            refusal = self._refusal
+            if not refusal:
+                self._given.put(requests)
+        if refusal:
+            self._hand_back([Outcome(request, error=refusal) for request in requests])
 
     def stop(self, timeout: float | None = None) -> None:
         """Run what waits, then end the thread. The queue stays open."""
         with self._lock:
-            self._stopping = True
-            self._made.append(_STOP)
-        self._hand_over()
+            self._refusal = self._refusal or NotAccepted("the queue is closing")
+            self._given.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
-    def _put(self, request: _Request) -> P:
-        with self._lock:
-            refused = self._failure or (NotAccepted("the queue is closing") if self._stopping else None)
-            if not refused:
-                self._made.append(request)
-                first = len(self._made) == 1
-        if refused:
-            request.promise.set_exception(refused)
-        elif first:
-            self._soon(self._hand_over)
-        return cast(P, request.promise)
-
-    def _hand_over(self) -> None:
-        """Give the thread what was made since the last time, all at once: it is not woken for a part of it."""
-        with self._lock:
-            if self._made:
-                self._given.put(self._made)
-                self._made = []
-
     def _run(self) -> None:
-        while (batch := self._take()) != [_STOP]:
+        while batch := self._take():
             try:
                 self._hand_back(self._perform(batch))
                 self._queue.checkpoint()
@@ -191,23 +135,25 @@ class Writer(Generic[P]):
                 return
             self.batches += 1
 
-    def _take(self) -> list[_Request]:
-        """The next batch: what waits now, up to the limits."""
+    def _take(self) -> list[Request]:
+        """The next batch: what waits now, up to the limits; nothing once all is done and it is time to stop."""
         while not self._line or not self._given.empty():
-            self._line.extend(self._given.get())
-        batch = [self._line.popleft()]
-        size = batch[0].size
-        while self._line and not batch[0].alone and not self._line[0].alone:
-            if len(batch) == BATCH_REQUESTS or size >= BATCH_BYTES:
+            given = self._given.get()
+            if given is None:
+                self._given.put(None)
+                break
+            self._line.extend(given)
+        batch: list[Request] = []
+        size = 0
+        while self._line and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+            if batch and (batch[0].alone or self._line[0].alone):
                 break
             batch.append(self._line.popleft())
             size += batch[-1].size
-        with self._lock:
-            self._events -= sum(request.submission is not None for request in batch)
-            self._bytes -= size
-        return batch
+        # Endings free lanes for the leases that were asked for with them, and the more of a kind the cheaper.
+        return sorted(batch, key=lambda request: request.ended is None)
 
-    def _perform(self, batch: list[_Request]) -> list[Outcome]:
+    def _perform(self, batch: list[Request]) -> list[Outcome]:
         if batch[0].alone:
             return [_outcome(batch[0], lambda: batch[0].run(self._queue))]
         try:
@@ -221,11 +167,11 @@ class Writer(Generic[P]):
         except Exception:  # noqa: BLE001 - whose fault it is shows when each runs alone
             return self._one_by_one(batch, full=False)
         return [
-            Outcome(request.promise, error=result) if isinstance(result, BadInput) else Outcome(request.promise, result)
+            Outcome(request, error=result) if isinstance(result, BadInput) else Outcome(request, result)
             for request, result in zip(batch, results, strict=True)
         ]
 
-    def _results(self, run: list[_Request]) -> list[Any]:
+    def _results(self, run: list[Request]) -> list[Any]:
         """What neighbours of one kind return. BadInput has changed nothing: the others go on."""
         now = max(request.now for request in run)
         if run[0].submission:
@@ -237,36 +183,34 @@ class Writer(Generic[P]):
         except BadInput as refused:
             return [refused]
 
-    def _one_by_one(self, batch: list[_Request], *, full: bool) -> list[Outcome]:
+    def _one_by_one(self, batch: list[Request], *, full: bool) -> list[Outcome]:
         """A whole batch fails together; here each request gets its own commit and its own fault.
 
         On a full disk events are refused unheard, so that the room there is serves the endings.
         """
         return [
-            Outcome(request.promise, Answer("storage_low"))
+            Outcome(request, Answer("storage_low"))
             if full and request.submission
             else _outcome(request, partial(self._by_itself, request))
             for request in batch
         ]
 
-    def _by_itself(self, request: _Request) -> Any:
+    def _by_itself(self, request: Request) -> Any:
         with self._queue.batch():
             return request.run(self._queue)
 
-    def _fail(self, error: DiskFailed, batch: list[_Request]) -> None:
+    def _fail(self, error: DiskFailed, batch: list[Request]) -> None:
         with self._lock:
-            self._failure = error
+            self._refusal = error
             while not self._given.empty():
-                self._line.extend(self._given.get())
-            lost = [*batch, *self._line, *self._made]
-            self._made = []
-        self._hand_back([Outcome(request.promise, error=error) for request in lost])
+                self._line.extend(self._given.get() or ())
+        self._hand_back([Outcome(request, error=error) for request in [*batch, *self._line]])
         self._on_failure(error)
 
 
-def _runs(batch: list[_Request]) -> list[list[_Request]]:
+def _runs(batch: list[Request]) -> list[list[Request]]:
     """Neighbouring submissions together, and neighbouring endings, every other request by itself; the order stays."""
-    runs: list[list[_Request]] = []
+    runs: list[list[Request]] = []
     for request in batch:
         if runs and not request.call and not runs[-1][0].call and bool(request.ended) == bool(runs[-1][0].ended):
             runs[-1].append(request)
@@ -275,11 +219,11 @@ def _runs(batch: list[_Request]) -> list[list[_Request]]:
     return runs
 
 
-def _outcome(request: _Request, call: Callable[[], Any]) -> Outcome:
+def _outcome(request: Request, call: Callable[[], Any]) -> Outcome:
     """What *call* returns or raises; only a failed disk goes on to the caller."""
     try:
-        return Outcome(request.promise, call())
+        return Outcome(request, call())
     except DiskFailed:
         raise
     except Exception as error:  # noqa: BLE001 - who waits gets it
-        return Outcome(request.promise, error=error)
+        return Outcome(request, error=error)

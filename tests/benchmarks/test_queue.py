@@ -3,6 +3,7 @@
 `pytest tests/benchmarks/test_queue.py -m benchmark -n 0 -s`
 """
 
+import asyncio
 import hashlib
 import os
 import resource
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from oberonc.daemon.queue_link import QueueLink
 from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
 from oberonc.queue.sqlite import SqliteQueue
-from tests.support.store_values import ThreadWriter
 
 pytestmark = pytest.mark.benchmark
 NOW = 1_700_000_000_000
@@ -32,7 +33,7 @@ def _event(number: int, lanes: int = 50) -> Submission:
     return Submission(os.urandom(16), BODY, repo, routes=(Route("tracker"),), decisions=said, commits=(commit,))
 
 
-def _with_clients(call: Callable[[int], object]) -> float:
+def _with_threads(call: Callable[[int], object]) -> float:
     """Calls per second of 64 threads."""
 
     def client(first: int) -> None:
@@ -49,13 +50,25 @@ def _with_clients(call: Callable[[int], object]) -> float:
 
 
 def _durable_accepts(path: Path) -> float:
+    """64 clients of the event loop, as the daemon's connections are."""
     queue = SqliteQueue(path)
-    writer = ThreadWriter(queue)
-    writer.start()
-    events = [_event(number) for number in range(CLIENTS * EACH)]
-    speed = _with_clients(lambda number: writer.accept(NOW, events[number]).result())
-    writer.stop()
+    speed = asyncio.run(_accepted(queue))
     queue.close()
+    return speed
+
+
+async def _accepted(queue: SqliteQueue) -> float:
+    link = QueueLink(queue, queue.path.parent, lambda error: None)
+    events = [_event(number) for number in range(CLIENTS * EACH)]
+
+    async def client(first: int) -> None:
+        for number in range(first, first + EACH):
+            assert (await link.accept(events[number])).status == "accepted"
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client(n * EACH) for n in range(CLIENTS)))
+    speed = len(events) / (time.perf_counter() - began)
+    link.stop()
     return speed
 
 
@@ -92,7 +105,7 @@ def _huey(path: Path) -> float:
     from huey import SqliteHuey
 
     huey = SqliteHuey(filename=str(path), fsync=True)
-    speed = _with_clients(lambda number: huey.storage.enqueue(BODY))
+    speed = _with_threads(lambda number: huey.storage.enqueue(BODY))
     huey.storage.close()
     return speed
 

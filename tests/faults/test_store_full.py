@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.queue.base import Answer, Ended, Ending, Lease, Round, Slot, Token
+from oberonc.queue.base import Answer, Ending, Lease, Slot, Token
 from oberonc.queue.sqlite import SqliteQueue
 from tests.support.store_values import NOW, ThreadWriter, submission
 
@@ -40,8 +40,7 @@ def writer(disk: Path) -> Iterator[ThreadWriter]:
 
 def _accept(writer: ThreadWriter, number: int) -> Answer:
     event = submission(number, f"repo {number}")._replace(body=os.urandom(64 << 10))
-    answer: Answer = writer.accept(NOW, event).result()
-    return answer
+    return writer.accept(NOW, event).result()
 
 
 def _accept_until_refused(writer: ThreadWriter) -> int:
@@ -53,13 +52,11 @@ def _accept_until_refused(writer: ThreadWriter) -> int:
 
 
 def _end(writer: ThreadWriter, token: Token) -> str:
-    ended: Ended = writer.end(NOW, token, Ending("done", output="x" * 5000)).result()
-    return ended.state
+    return writer.end(NOW, token, Ending("done", output="x" * 5000)).result().state
 
 
 def _lease(writer: ThreadWriter, free: int) -> tuple[Lease, ...]:
-    granted: Round = writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")).result()
-    return granted.leases
+    return writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")).result().leases
 
 
 def _fill(path: Path) -> None:

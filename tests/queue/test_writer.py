@@ -1,17 +1,15 @@
 """The writer thread: shared commits, faults that stay with their request, limits, and a failing disk."""
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
 from oberonc.queue.base import Answer, Ending, Queue, Slot, Stats
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.queue.writer import BATCH_REQUESTS, WAITING_EVENTS, Outcome, Writer
+from oberonc.queue.writer import BATCH_REQUESTS
 from tests.support.store_values import NOW, ThreadWriter, submission
 
 
@@ -71,41 +69,10 @@ def test_a_bad_request_does_not_spoil_its_neighbours(writer: ThreadWriter) -> No
     assert writer.call(_stats).result(60).counters["accepted"] == 2
 
 
-def test_what_cannot_be_kept_is_refused_at_once(writer: ThreadWriter) -> None:
-    with pytest.raises(BadInput):
-        writer.accept(NOW, submission(2)._replace(repo=""))
-    writer.start()
-    assert writer.call(_stats).result(60).counters.get("accepted", 0) == 0
-
-
-def test_too_much_waiting_is_busy_and_endings_are_never_refused(writer: ThreadWriter) -> None:
-    for number in range(WAITING_EVENTS):
-        assert not writer.accept(NOW, submission(number)).done()
-    assert writer.accept(NOW, submission(WAITING_EVENTS)).result(0).status == "busy"
-    stats = writer.call(_stats)
-    writer.start()
-    assert stats.result(60).counters["accepted"] == WAITING_EVENTS
-
-
 def test_a_request_cannot_be_taken_back(writer: ThreadWriter) -> None:
     assert writer.accept(NOW, submission(1)).cancel()
     writer.start()
     assert writer.call(_stats).result(60).counters["accepted"] == 1
-
-
-def test_what_is_asked_for_in_one_go_is_handed_over_in_one_go(queue: SqliteQueue) -> None:
-    later: list[Callable[[], None]] = []
-    handed: list[list[Outcome]] = []
-    writer = Writer(queue, Future[Any], hand_back=handed.append, soon=later.append)
-    writer.start()
-    for number in range(3):
-        writer.accept(NOW, submission(number))
-    assert not handed
-    assert len(later) == 1
-    later[0]()
-    writer.stop(60)
-    assert [len(outcomes) for outcomes in handed] == [3]
-    queue.close()
 
 
 def test_a_full_database_refuses_events_and_serves_endings(queue: SqliteQueue, writer: ThreadWriter) -> None:

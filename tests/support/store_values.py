@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
-from oberonc.errors import DiskFailed
-from oberonc.queue.base import Decision, Ending, Lease, Order, Queue, Route, Slot, Submission
-from oberonc.queue.writer import Writer
+from oberonc.queue.base import Answer, Decision, Ended, Ending, Lease, Order, Queue, Route, Slot, Submission, Token
+from oberonc.queue.writer import Request, Writer
+
+T = TypeVar("T")
 
 NOW = 1_700_000_000_000
 SECOND = 1000
@@ -16,11 +17,25 @@ DAY = 24 * HOUR
 YEARS = 3653 * DAY
 
 
-class ThreadWriter(Writer[Future[Any]]):
-    """A writer for threads, which wait for its promises."""
+class ThreadWriter(Writer):
+    """A writer for threads, which wait for what it promises."""
 
-    def __init__(self, queue: Queue, on_failure: Callable[[DiskFailed], None] = lambda error: None) -> None:
-        super().__init__(queue, Future, on_failure)
+    def accept(self, now: int, submission: Submission) -> "Future[Answer]":
+        """Accept an event."""
+        return self._ask(Request(Future(), submission=submission, now=now))
+
+    def end(self, now: int, token: Token, ending: Ending) -> "Future[Ended]":
+        """End an attempt."""
+        return self._ask(Request(Future(), ended=(token, ending), now=now))
+
+    def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "Future[T]":
+        """Run *function* on the queue."""
+        return self._ask(Request(Future(), function, alone))
+
+    def _ask(self, request: Request) -> "Future[Any]":
+        self.put([request])
+        future: Future[Any] = request.promise  # type: ignore[assignment]
+        return future
 
 
 def submission(
