@@ -7,6 +7,7 @@ arguments, then `bind` gives it its service: one instance per worker, one delive
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -88,8 +89,9 @@ class BaseBroker:
         self.verify()
 
 
+@cache
 def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
-    """{name: (type, default or `...` where there is none)} of a `Settings` class."""
+    """{name: (type, default or `...` where there is none)} of a `Settings` class; not to be changed."""
     if declared is None:
         return {}
     hints = get_type_hints(declared)

@@ -8,7 +8,7 @@ would wait for a disk before it starts.
 import asyncio
 import os
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
@@ -17,7 +17,6 @@ from oberonc.daemon.attempt import attempt
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.hosts import HostFailed
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.errors import OberoncError
 from oberonc.queue.base import Ended, Ending, Lease, Round, Slot, StorageFull
 
 #: Workers a broker may have at once when there are many brokers; with few, its even share.
@@ -45,8 +44,10 @@ class Line:
         self.held: deque[Lease] = deque()
         self.workers = 0
         self.asked = 0
-        #: How many deliveries may be due that the queue was not asked for yet, and when the next one will be.
+        #: How many deliveries may be due that the queue was not asked for yet, how many remain if a round
+        #: under way grants all it asks for, and when the next one will be due.
         self.hope = MANY
+        self.rest = 0
         self.due_ms: int | None = None
         #: Seconds a delivery takes, lately; None until one has ended.
         self.pace: float | None = None
@@ -77,8 +78,9 @@ class Dispatcher:
         self._lines: dict[str, Line] = {}
         self._limit = PER_BROKER
         #: Slots taken per broker, by workers at work and by rounds under way, in all generations.
-        self._taken: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._taken: defaultdict[str, int] = defaultdict(int)
+        #: Requests for work, and the work.
+        self._running: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         #: What ended and the queue was not told yet, and when it is to be told at the latest.
@@ -89,7 +91,7 @@ class Dispatcher:
     @property
     def running(self) -> int:
         """Slots in use."""
-        return self._taken.total()
+        return sum(self._taken.values())
 
     def serve(self, generation: Generation) -> None:
         """Lease for *generation* from now on."""
@@ -111,8 +113,8 @@ class Dispatcher:
 
     async def emptied(self) -> None:
         """Returns when nothing runs."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._running:
+            await asyncio.wait(self._running)
 
     def kick(self, services: Iterable[str] | None = None) -> None:
         """Something of *services*, or of any, may have become due: ask the queue."""
@@ -130,14 +132,14 @@ class Dispatcher:
         """Requests go to the queue: what has ended, and one round of leases for all that is free, go along."""
         generation = self._generation
         serving = generation is not None and generation.ready and not self._stopped
-        dealt = self._deal() if serving else Counter[str]()
+        dealt = self._deal() if serving else {}
         slots = self._slots(generation, dealt) if generation and serving else []
         if slots or self._queue.gathering or not self._telling:
             self._tell_all()
         if generation and slots:
             self._lease(generation, slots, dealt)
 
-    def _slots(self, generation: Generation, dealt: Counter[str]) -> list[Slot]:
+    def _slots(self, generation: Generation, dealt: dict[str, int]) -> list[Slot]:
         """What the queue is to be asked for: deliveries for the workers dealt out, and some to hold ahead."""
         slots = []
         for name, line in self._lines.items():
@@ -146,25 +148,23 @@ class Dispatcher:
                 slots.append(Slot(name, free, generation.number))
         return slots
 
-    def _lease(self, generation: Generation, slots: list[Slot], dealt: Counter[str]) -> None:
+    def _lease(self, generation: Generation, slots: list[Slot], dealt: dict[str, int]) -> None:
         for name, free, _ in slots:
             line = self._lines[name]
             self._taken[line.broker] += dealt[name]
             line.asked += free
-            # By giving fewer the queue tells that there are no more.
-            line.hope = 0
+            line.rest, line.hope = max(line.hope - free, 0), 0
         generation.begin()
         asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-        self._track(self._round(generation, self._lines, dealt, slots, asked))
+        self._running.add(asked)
+        asked.add_done_callback(partial(self._granted, generation, self._lines, dealt, slots))
 
-    def _deal(self) -> Counter[str]:
+    def _deal(self) -> dict[str, int]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
-        dealt = Counter[str]()
-        free = self._workers - self._taken.total()
-        if free <= 0:
-            return dealt
-        used = Counter(self._taken)
         lines = self._lines.values()
+        dealt = dict.fromkeys(self._lines, 0)
+        free = self._workers - self.running
+        used = self._taken.copy()
         while free > 0:
             open_to = [line for line in lines if used[line.broker] < self._limit and line.hope > dealt[line.service]]
             if free == 1 and any(not used[line.broker] for line in lines):
@@ -178,28 +178,30 @@ class Dispatcher:
             free -= 1
         return dealt
 
-    async def _round(
+    def _granted(
         self,
         generation: Generation,
         lines: dict[str, Line],
-        dealt: Counter[str],
+        dealt: dict[str, int],
         slots: list[Slot],
         asked: "asyncio.Future[Round]",
     ) -> None:
         """What came of one request for work."""
-        try:
-            granted = await asked
-        except OberoncError as error:
+        self._running.discard(asked)
+        error = asked.exception()
+        if error:
             self._say(f"the queue grants nothing now: {error}")
-            granted = Round((), now_ms() + int(PAUSE * 1000))
+        granted = Round((), now_ms() + int(PAUSE * 1000)) if error else asked.result()
+        counts: defaultdict[str, int] = defaultdict(int)
         for lease in granted.leases:
             lines[lease.service].held.append(lease)
+            counts[lease.service] += 1
             generation.begin()
-        counts = Counter(lease.service for lease in granted.leases)
         for slot in slots:
             line = lines[slot.service]
             if counts[slot.service] == slot.free:
-                line.hope = MANY
+                # By giving fewer the queue would have told that there are no more.
+                line.hope += line.rest
             line.due_ms = granted.next_due_ms
             self._start(line, slot, dealt[slot.service])
         generation.finish()
@@ -251,7 +253,7 @@ class Dispatcher:
         line.workers -= 1
         self._taken[line.broker] -= 1
         # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
-        self.kick([line.service] if self._taken.total() else None)
+        self.kick([line.service] if self.running else None)
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""
@@ -313,10 +315,10 @@ class Dispatcher:
 
     def _track(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
-        self._tasks.add(task)
+        self._running.add(task)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._running.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._say(f"dispatch failed: {type(error).__name__}: {error}")

@@ -91,8 +91,9 @@ class QueueLink:
         self._bytes += sign * len(submission.body)
 
     def _hand_over(self) -> None:
-        self._waking = False
+        self._waking = True  # what joins now need not wake anybody
         self.on_hand_over()
+        self._waking = False
         made, self._made = self._made, []
         if made:
             self._given += len(made)

@@ -5,6 +5,7 @@ what they ask for is done in the loop.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -124,6 +125,9 @@ class Daemon:
         await self._server.listen(listeners.control, control=True)
         for work in (self._server.sweep, self.intake.watch, self._upkeep, self._watchdog):
             self._start(work())
+        # What is there now stays: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         self._notifier.ready(self._line())
         say(f"ready: {self._line()}, on {self.config.daemon.socket}")
         await self._stop.wait()

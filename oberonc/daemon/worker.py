@@ -10,11 +10,14 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from oberonc import runner, secrets, wire
 from oberonc.broker import BaseBroker
 from oberonc.text import one_line
+
+#: Bytes read at once.
+CHUNK: Final = 1 << 16
 
 
 class _Private(dict[str, Any]):
@@ -56,23 +59,16 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
 
 
 def read_frame(channel: socket.socket, limit: int = 2 * wire.LARGEST) -> dict[str, Any] | None:
-    """The next frame, or None when the other side closed."""
-    header = _read(channel, wire.HEADER.size)
-    if header is None:
-        return None
-    body = _read(channel, wire.body_length(header, limit))
-    if body is None:
-        return None
-    # The daemon wrote it: what a stranger's frame is searched for cannot be in it.
-    request: dict[str, Any] = json.loads(body)
-    return request
-
-
-def _read(channel: socket.socket, count: int) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < count:
-        part = channel.recv(min(count - len(parts), 1 << 20))
+    """The next frame, or None when the other side closed. Nothing follows a frame until it is answered."""
+    frame = bytearray()
+    wanted = None
+    while wanted is None or len(frame) < wanted:
+        part = channel.recv(CHUNK)
         if not part:
             return None
-        parts += part
-    return bytes(parts)
+        frame += part
+        if wanted is None and len(frame) >= wire.HEADER.size:
+            wanted = wire.HEADER.size + wire.body_length(bytes(frame[: wire.HEADER.size]), limit)
+    # The daemon wrote it: what a stranger's frame is searched for cannot be in it.
+    request: dict[str, Any] = json.loads(frame[wire.HEADER.size :])
+    return request

@@ -53,6 +53,7 @@ class Accepting(Store):
     def forget(self) -> None:
         super().forget()
         self._lane_ids: dict[tuple[str, str], tuple[int, int | None]] = {}
+        self._last: int | None = None
 
     @durable
     def accept(self, now: int, submission: Submission) -> Answer:
@@ -64,20 +65,27 @@ class Accepting(Store):
             check(submission)
         known = self._known([submission.id for submission in submissions])
         new: list[Newcomer] = []
-        last = self.con.execute(LAST).fetchone()
+        last = self._last_seq()
         answers = []
         for submission in submissions:
             digest = hashlib.sha256(submission.body).digest()
             answer = self._answer(known.get(submission.id), digest)
             if answer.status == "accepted":
-                seq = (last[0] if last else 0) + len(new) + 1
+                seq = last + len(new) + 1
                 known[submission.id] = (seq, digest)
                 new.append(Newcomer(seq, digest, submission))
                 answer = Answer("accepted", seq)
             answers.append(answer)
         if new:
             self._keep(now, new)
+            self._last = last + len(new)
         return answers
+
+    def _last_seq(self) -> int:
+        if self._last is None:
+            row = self.con.execute(LAST).fetchone()
+            self._last = int(row[0]) if row else 0
+        return self._last
 
     def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int, bytes]]:
         """{id: (seq, digest)} of the events that are there already."""

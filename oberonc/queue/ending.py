@@ -250,6 +250,7 @@ class Finishing(Leasing):
     @durable
     def recover(self, now: int) -> Recovered:
         dead = 0
+        self.forget()
         orphans = self._rows(ORPHANS)
         for row in orphans:
             dead += self._orphan(now, *row)

@@ -2,29 +2,17 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oberonc.queue.base import Breaker, Lease, Round, Slot, Token
 from oberonc.queue.store import LEASED, READY, Store, durable
 from oberonc.retry import observed
 
+#: One more than wanted says when the next one is due.
 DUE_LANES = """
-SELECT id FROM lane
-WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms <= ? ORDER BY wake_ms LIMIT ?"""
-NEXT_WAKE = """
-SELECT min(wake_ms) FROM lane
-WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL"""
+SELECT id, wake_ms FROM lane
+WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL ORDER BY wake_ms LIMIT ?"""
 HEAD = "SELECT id FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1"
-#: Whose turn it is in due lanes: the head or the first parked one, the longer due.
-TURNS = """
-SELECT (
-  SELECT id FROM (
-    SELECT id, due_ms, 0 AS rank FROM (
-      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
-    UNION ALL SELECT id, due_ms, 1 FROM (
-      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)
-  ) WHERE due_ms <= :now ORDER BY due_ms, rank LIMIT 1)
-FROM json_each(:lanes) AS due"""
 #: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked one.
 REFRESH_LANES = """
 UPDATE lane SET
@@ -38,15 +26,24 @@ WHERE id IN (SELECT value FROM json_each(:lanes))"""
 SUSPECTS = """
 SELECT d.id, d.state, d.lane, d.due_ms, d.parked, l.service, l.paused
 FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY d.id"""
-#: Of each: passed over are the dead and the parked ones before it.
+#: What a lease needs. Passed over are the dead and the parked deliveries before it in its lane.
 TO_LEASE = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.due_ms, d.since_ms, d.turns, d.waited_ms, d.blocked_ms, d.parked,
   l.service, l.repo, e.id, b.bytes,
   EXISTS(SELECT 1 FROM delivery WHERE lane = d.lane AND state = 3 AND seq < d.seq),
   (SELECT group_concat(seq) FROM (
     SELECT seq FROM delivery WHERE lane = d.lane AND state = 0 AND parked = 1 AND seq < d.seq ORDER BY seq LIMIT 20))
-FROM json_each(:ids) AS chosen CROSS JOIN delivery d ON d.id = chosen.value
+FROM {}
 JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN body b ON b.seq = d.seq"""
+ONE = TO_LEASE.format("(SELECT * FROM delivery WHERE id = :delivery) AS d")
+#: Of due lanes the delivery whose turn it is: the head or the first parked one, the longer due.
+TURNS = TO_LEASE.format("""json_each(:lanes) AS due CROSS JOIN delivery d ON d.id = (
+  SELECT id FROM (
+    SELECT id, due_ms, 0 AS rank FROM (
+      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
+    UNION ALL SELECT id, due_ms, 1 FROM (
+      SELECT id, due_ms FROM delivery WHERE lane = due.value AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)
+  ) WHERE due_ms <= :now ORDER BY due_ms, rank LIMIT 1)""")
 CHARGE = "UPDATE delivery SET waited_ms = ?, blocked_ms = ? WHERE id = ?"
 TAKE = """
 UPDATE delivery SET state = 1, attempt = attempt + 1, since_ms = :now
@@ -78,6 +75,12 @@ class Service(NamedTuple):
     def breaker(self) -> Breaker:
         """Its state in one word."""
         return "closed" if not self.open else "open" if self.probe is None else "probing"
+
+    def wakes(self, wake: int) -> list[int]:
+        """When it can next be leased to, if time alone can bring that about, with a lane due at *wake*."""
+        if not self.open:
+            return [wake]
+        return [] if self.probe is not None else [max(wake, self.probe_due_ms or 0)]
 
     def allows(self, now: int, free: int) -> int:
         """How many deliveries may start now."""
@@ -120,6 +123,11 @@ class Chosen(NamedTuple):
 class Leasing(Store):
     """`lease`."""
 
+    def forget(self) -> None:
+        super().forget()
+        #: Whether there is none for sure: only the death of a daemon makes one.
+        self._no_suspects = False
+
     @durable
     def lease(self, now: int, slots: Sequence[Slot], worker: str) -> Round:
         slots = [slot for slot in slots if slot.free > 0]
@@ -128,39 +136,38 @@ class Leasing(Store):
             return Round((), None)
         if alone:
             slot, delivery = alone
-            return Round(tuple(self._take(now, slot, worker, self._service(slot.service), [delivery])), None)
+            chosen = self._chosen(ONE, delivery=delivery)
+            return Round(tuple(self._take(now, slot, worker, self._service(slot.service), chosen)), None)
         leases: list[Lease] = []
         wakes: list[int] = []
         for slot in slots:
             service = self._service(slot.service)
-            limit = service.allows(now, slot.free)
-            turns = self._turns(now, slot.service, limit) if limit else []
+            if service.paused:
+                continue
+            lanes, wake = self._due(now, slot.service, service.allows(now, slot.free))
+            turns = self._chosen(TURNS, now=now, lanes=json.dumps(lanes)) if lanes else []
             leases += self._take(now, slot, worker, service, turns)
-            if len(turns) < slot.free and not service.paused:
-                wakes += self._wake(slot.service)
+            if len(lanes) < slot.free and wake is not None and (not service.open or not lanes):
+                wakes += service.wakes(wake)
         return Round(tuple(leases), min(wakes, default=None))
+
+    def _due(self, now: int, service: str, limit: int) -> tuple[list[int], int | None]:
+        """The lanes that are due, at most *limit*, and when the next one is."""
+        rows = self.con.execute(DUE_LANES, (service, limit + 1)).fetchall()
+        lanes = [lane for lane, wake in rows[:limit] if wake <= now]
+        return lanes, rows[len(lanes)][1] if len(lanes) < len(rows) else None
 
     def _service(self, name: str) -> Service:
         row = self.con.execute(SERVICE, (name,)).fetchone()
         return Service(*row) if row else Service()
 
-    def _wake(self, name: str) -> list[int]:
-        """When this service can next be leased to, if time alone can bring that about."""
-        service = self._service(name)  # again: a probe may just have been leased
-        (wake,) = self.con.execute(NEXT_WAKE, (name,)).fetchone()
-        if wake is None or service.breaker == "probing":
-            return []
-        return [max(wake, service.probe_due_ms or 0) if service.open else wake]
-
-    def _turns(self, now: int, service: str, limit: int) -> list[int]:
-        """The deliveries whose turn it is in the lanes that are due."""
-        lanes = [lane for (lane,) in self.con.execute(DUE_LANES, (service, now, limit))]
-        return [id for (id,) in self.con.execute(TURNS, {"now": now, "lanes": json.dumps(lanes)})] if lanes else []
-
     def _suspects(self, now: int, slots: Sequence[Slot]) -> tuple[Slot, int] | tuple[()] | None:
         """The suspect to lease alone; () when there is none; None when nothing may be leased beside one."""
+        if self._no_suspects:
+            return ()
         by_service = {slot.service: slot for slot in slots}
         found = self._rows(SUSPECTS)
+        self._no_suspects = not found
         if any(state == LEASED for _, state, *_ in found):
             return None
         for delivery, _, lane, due, parked, name, paused in found:
@@ -175,13 +182,18 @@ class Leasing(Store):
     def _leased(self) -> bool:
         return bool(self._row("SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"))
 
-    def _take(self, now: int, slot: Slot, worker: str, service: Service, ids: list[int]) -> list[Lease]:
-        """Lease the deliveries *ids* of one service, a few statements for all of them."""
-        if not ids:
+    def _chosen(self, sql: str, **values: Any) -> list[Chosen]:
+        return [Chosen(*row) for row in self.con.execute(sql, values)]
+
+    def _take(self, now: int, slot: Slot, worker: str, service: Service, chosen: list[Chosen]) -> list[Lease]:
+        """Lease deliveries of one service, a few statements for all of them."""
+        if not chosen:
             return []
+        ids = [one.id for one in chosen]
         values = {"now": now, "ids": json.dumps(ids), "generation": slot.generation, "worker": worker}
-        chosen = [Chosen(*row) for row in self.con.execute(TO_LEASE, values)]
-        self.con.executemany(CHARGE, [charge for one in chosen if (charge := _charge(now, one, service))])
+        charges = [charge for one in chosen if (charge := _charge(now, one, service))]
+        if charges:
+            self.con.executemany(CHARGE, charges)
         if self.con.execute(TAKE, values).rowcount != len(ids):
             raise RuntimeError(f"deliveries {ids} were to be leased, and some of them are not ready")
         self.con.execute(NEW_ATTEMPTS, values)

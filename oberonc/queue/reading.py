@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from oberonc.errors import BadInput
 from oberonc.queue.base import Attempt, Decision, Delivery, Event, Generation, ServiceStats, State, Stats
-from oberonc.queue.leasing import NEXT_WAKE, Service, delivery_name
+from oberonc.queue.leasing import Service, delivery_name
 from oberonc.queue.store import NOW, STATES, Store, durable
 
 _COLUMNS: Final = """
@@ -14,6 +14,9 @@ l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
 e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note"""
 _JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
 #: Few among many: found by the index that holds nothing else.
+NEXT_WAKE: Final = """
+SELECT min(wake_ms) FROM lane
+WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL"""
 _RARE: Final = {"leased": "INDEXED BY delivery_one_leased", "dead": "INDEXED BY delivery_dead"}
 ATTEMPTS = """
 SELECT number, generation, worker, began_ms, took_ms, outcome, note, output

@@ -72,8 +72,8 @@ async def _accepted(queue: SqliteQueue) -> float:
     return speed
 
 
-def _bare_loop(path: Path) -> float:
-    """The same rows in the same tables, by one thread that has them all at hand, 64 to a commit."""
+def bare_loop(path: Path) -> float:
+    """Accepts a second: the same rows in the same tables, by one thread that has them all at hand, 64 to a commit."""
     queue = SqliteQueue(path)
     con = queue.con
     lanes = [
@@ -121,8 +121,8 @@ def _ratio(ours: Callable[[Path], float], theirs: Callable[[Path], float], folde
     return best[ours] / best[theirs]
 
 
-def test_durable_accept_reaches_half_of_a_bare_loop(tmp_path: Path) -> None:
-    assert _ratio(_durable_accepts, _bare_loop, tmp_path) >= 0.5
+def test_durable_accept_reaches_half_of_abare_loop(tmp_path: Path) -> None:
+    assert _ratio(_durable_accepts, bare_loop, tmp_path) >= 0.5
 
 
 def test_durable_accept_is_five_times_huey(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ DAILY = {
     for module, names in {
         accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES"),
         leasing: (
-            *("DUE_LANES", "NEXT_WAKE", "HEAD", "TURNS", "REFRESH_LANES", "SUSPECTS", "TO_LEASE", "CHARGE", "TAKE"),
+            *("DUE_LANES", "HEAD", "TURNS", "REFRESH_LANES", "SUSPECTS", "ONE", "CHARGE", "TAKE"),
             *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
         ),
         ending: (
             *("HELD", "END", "END_ATTEMPT", "ONE_LESS", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
-        reading: ("ATTEMPTS",),
+        reading: ("ATTEMPTS", "NEXT_WAKE"),
         upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
@@ -31,12 +31,12 @@ DAILY |= {
 }
 #: Statements that must be served by this very index.
 INDEX = {
-    "DUE_LANES": "lane_runnable (service=? AND wake_ms<?)",
+    "DUE_LANES": "lane_runnable (service=? AND wake_ms>?)",
     "NEXT_WAKE": "lane_runnable (service=? AND wake_ms>?)",
     "HEAD": "delivery_head (lane=?)",
     "TURNS": "delivery_parked (lane=?)",
     "SUSPECTS": "delivery_suspect",
-    "TO_LEASE": "delivery_passed (lane=? AND seq<?)",
+    "ONE": "delivery_passed (lane=? AND seq<?)",
     "DONE_ALL": "delivery USING INTEGER PRIMARY KEY (rowid=?)",
     "EXPIRED": "event_ended (ended_age>? AND ended_age<?)",
     "EXPIRED_STUBS": "event_stub (ended_age<?)",
