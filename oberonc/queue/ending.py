@@ -112,29 +112,14 @@ class Finishing(Leasing):
 
     @durable
     def end(self, now: int, token: Token, ending: Ending) -> Ended:
-        row = self.con.execute(HELD, token).fetchone()
-        if row is None:
-            self.tallies.add("", "late_results")
-            return Ended("late")
-        held = Held(*row)
-        note, output = _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT)
-        ending = ending._replace(note=note, output=output)
-        service = self._service(held.service)
-        spent = _spent(held, ending, service)
-        fate = self._fate(held, ending, spent)
-        self._write_end(now, held, ending, spent, fate, service)
-        self._breaker(now, held, ending, service)
-        self.tallies.add(held.service, "dead" if fate.state == DEAD else ending.kind)
-        if fate.state == READY:
-            return Ended("ready", now + fate.delay_ms, fate.parked)
-        return Ended("dead" if fate.state == DEAD else "done", None, bool(held.parked), fate.reason)
+        return self.end_all(now, [(token, ending)])[0]
 
     @durable
     def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
         answers: list[Ended] = []
         for kind, run in groupby(endings, lambda told: told[1].kind):
             alike = [*run]
-            answers += self._all_done(now, alike) if kind == "done" else [self.end(now, *told) for told in alike]
+            answers += self._all_done(now, alike) if kind == "done" else [self._not_done(now, *told) for told in alike]
         return answers
 
     def _all_done(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
@@ -177,9 +162,25 @@ class Finishing(Leasing):
         elif service.failures:
             self.con.execute(ALIVE, (name,))
 
+    def _not_done(self, now: int, token: Token, ending: Ending) -> Ended:
+        row = self.con.execute(HELD, token).fetchone()
+        if row is None:
+            self.tallies.add("", "late_results")
+            return Ended("late")
+        held = Held(*row)
+        note, output = _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT)
+        ending = ending._replace(note=note, output=output)
+        service = self._service(held.service)
+        spent = _spent(held, ending, service)
+        fate = self._fate(held, ending, spent)
+        self._write_end(now, held, ending, spent, fate, service)
+        self._breaker(now, held, ending, service)
+        self.tallies.add(held.service, "dead" if fate.state == DEAD else ending.kind)
+        if fate.state == DEAD:
+            return Ended("dead", None, bool(held.parked), fate.reason)
+        return Ended("ready", now + fate.delay_ms, fate.parked)
+
     def _fate(self, held: Held, ending: Ending, spent: retry.Spent) -> Fate:
-        if ending.kind == "done":
-            return Fate(DONE)
         if ending.kind == "dead":
             return Fate(DEAD)
         if ending.kind == "interrupted":
@@ -227,8 +228,8 @@ class Finishing(Leasing):
             self.con.execute(ONE_LESS, {"age": self.age, "seq": seq})
 
     def _breaker(self, now: int, held: Held, ending: Ending, service: Service) -> None:
-        """Only a transient failure speaks against the destination; done, rejected or half-way, it answered."""
-        if ending.kind in ("done", "dead", "progress"):
+        """Only a transient failure speaks against the destination; rejected or half-way, it answered."""
+        if ending.kind in ("dead", "progress"):
             self._alive(held.service, service)
         note = {"name": held.service, "note": ending.note, "now": now}
         if ending.kind in ("dead", "crash"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import DEDUPE_MS, Ending, Lease, Order, Slot, Token
+from oberonc.queue.base import DEDUPE_MS, Ended, Ending, Lease, Order, Slot, Token
 from oberonc.queue.sqlite import SqliteQueue
 from oberonc.retry import LONGEST_MS, ORPHANS, SUSPECT
 from tests.support.store_rounds import rounds
@@ -20,6 +20,7 @@ from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 SERVICES = ("chat", "tracker")
 ORDERS: dict[str, Order] = {"a": "bounded", "b": "strict", "c": "none"}
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
+KINDS: tuple[Kind, ...] = ("done", "done", "retry", "retry", "crash", "dead", "interrupted", "progress")
 
 
 @dataclass
@@ -128,10 +129,10 @@ class QueueMachine(RuleBasedStateMachine):
         # A bundle needs a value: a lease nobody holds.
         return found[0] if found else _nothing()
 
-    @rule(service=st.sampled_from(SERVICES), free=st.integers(2, 4))
-    def lease_some_and_release(self, service: str, free: int) -> None:
-        for lease in self._lease(service, free):
-            self._end(lease.token, "interrupted", None)
+    @rule(service=st.sampled_from(SERVICES), kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=4))
+    def lease_some_and_end_them_in_one_go(self, service: str, kinds: list[Kind]) -> None:
+        leases = self._lease(service, len(kinds))
+        self._end([(lease.token, kind, None) for lease, kind in zip(leases, kinds, strict=False)])
 
     def _lease(self, service: str, free: int) -> list[Lease]:
         breaker = self._breaker(service)
@@ -163,23 +164,26 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         lease=consumes(leases),
-        kind=st.sampled_from(["done", "done", "retry", "retry", "crash", "dead", "interrupted", "progress"]),
+        kind=st.sampled_from(KINDS),
         after=st.none() | st.integers(0, 2 * HOUR),
     )
     def end(self, lease: Lease, kind: Kind, after: int | None) -> None:
-        self._end(lease.token, kind, after)
-        self._end(lease.token, kind, after)  # the same answer again comes too late
+        self._end([(lease.token, kind, after)] * 2)  # the same answer again comes too late
 
     @precondition(lambda self: self.model.in_state("leased"))
     @rule(data=st.data(), off=st.sampled_from([-1, 1]))
     def end_with_another_token(self, data: st.DataObject, off: int) -> None:
         leased = data.draw(st.sampled_from(self.model.in_state("leased")))
-        self._end(Token(leased.id, leased.attempt + off), "done", None)
+        self._end([(Token(leased.id, leased.attempt + off), "done", None)])
 
-    def _end(self, token: Token, kind: Kind, after: int | None) -> None:
+    def _end(self, told: list[tuple[Token, Kind, int | None]]) -> None:
+        endings = [(token, Ending(kind, "note", after, took_ms=10)) for token, kind, after in told]
+        for (token, ending), ended in zip(endings, self.queue.end_all(self.now, endings), strict=True):
+            self._ended(token, ending.kind, ended)
+
+    def _ended(self, token: Token, kind: Kind, ended: Ended) -> None:
         found = self.model.deliveries.get(token.delivery)
         held = found is not None and found.state == "leased" and found.attempt == token.attempt
-        ended = self.queue.end(self.now, token, Ending(kind, "note", after, took_ms=10))
         if not held or found is None:
             assert ended.state == "late"
             self.model.late += 1
