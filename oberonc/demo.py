@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from oberonc import git
+from oberonc import git, paths
 from oberonc.errors import Failed
 
 Say = Callable[[str], None]
@@ -61,7 +61,7 @@ class Demo:
         return done.stdout if done.returncode == 0 else ""
 
     def _sh(self, line: str, folder: str) -> subprocess.CompletedProcess[str]:
-        oberonc = f'"{sys.executable}" -I -m oberonc'
+        oberonc = f'"{sys.executable}" {" ".join(paths.isolation())} -m oberonc'
         script = line.replace("oberonc ", f"{oberonc} ", 1) if line.startswith("oberonc ") else line
         return subprocess.run(
             ["/bin/sh", "-c", script],

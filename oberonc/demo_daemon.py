@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from oberonc import paths
 from oberonc.demo import Demo
 from oberonc.errors import Failed
 
@@ -105,7 +106,7 @@ class _Daemon:
         self._demo.say("$ oberonc daemon &")
         with (self._folder / "daemon.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "oberonc", "daemon"],
+                [sys.executable, *paths.isolation(), "-m", "oberonc", "daemon"],
                 cwd=self._folder,
                 env=self._demo.env,
                 stdin=subprocess.DEVNULL,

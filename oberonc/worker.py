@@ -1,4 +1,4 @@
-"""The child process in which one broker runs once: `python -I -m oberonc.worker PARENT`.
+"""The child process in which one broker runs once: `python -m oberonc.worker PARENT`.
 
 It reads {"place", "request"} from stdin and writes one outcome to the stdout it was given, which the broker
 never sees: before any broker code is loaded, stdin is empty and stdout is joined to stderr. With
@@ -6,32 +6,27 @@ never sees: before any broker code is loaded, stdin is empty and stdout is joine
 method of the bound broker says.
 """
 
-import ctypes
 import inspect
 import json
 import os
-import resource
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from oberonc import legacy, runner, secrets
+from oberonc import confine, legacy, runner, secrets
 from oberonc.broker import BaseBroker, Check, settings_fields
 from oberonc.errors import OberoncError
 from oberonc.registry import Place, error_text, load
 from oberonc.text import one_line
 
-_PR_SET_PDEATHSIG = 1
-#: Bytes of memory a broker may fill before its own allocation fails, instead of the machine.
-MOST_MEMORY = 1 << 30
-
 
 def main() -> None:
     """Read one request, answer it."""
-    _die_with_parent(int(sys.argv[1]))
-    _confine()
+    # A push that is killed takes its brokers with it; their delivery stays in the spool.
+    confine.die_with_parent(int(sys.argv[1]))
+    confine.limit_memory()
+    confine.be_the_first_to_go()
     ask = json.load(sys.stdin)
     itself = os.getpid()
     channel = os.dup(1)
@@ -47,24 +42,6 @@ def main() -> None:
         out.write(json.dumps(answer, default=repr))
     # A broker may leave threads that never end; the answer is given, so nothing is waited for.
     os._exit(0)
-
-
-def _die_with_parent(parent: int) -> None:
-    # A push that is killed takes its brokers with it; their delivery stays in the spool.
-    with suppress(AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)  # it ended before the call above
-
-
-def _confine() -> None:
-    """Secrets stay out of core files, and where memory runs out this process goes first."""
-    for limit, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, MOST_MEMORY)):
-        hard = resource.getrlimit(limit)[1]
-        with suppress(OSError, ValueError):
-            resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _answer(ask: dict[str, Any]) -> dict[str, Any]:

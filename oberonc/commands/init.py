@@ -86,7 +86,8 @@ def _system_files(root: Path) -> dict[Path, str]:
         if (shipped / name).is_file():
             # The unit runs this installation, wherever it is.
             text = (shipped / name).read_text()
-            files[root / place] = text.replace("/usr/bin/env oberonc", f"{sys.executable} -I -m oberonc")
+            itself = " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"])
+            files[root / place] = text.replace("/usr/bin/env oberonc", itself)
     return files
 
 

@@ -1,6 +1,6 @@
 """A generation's host: a fresh interpreter that imports one snapshot of broker files and forks workers.
 
-`python -I -m oberonc.daemon.host FD` is started by the daemon, which speaks with it in packets on FD:
+`python -m oberonc.daemon.host FD` is started by the daemon, which speaks with it in packets on FD:
 
     daemon: {"op": "probe", "places": [...]}          each file is imported in a child of its own
     host:   {"verdict": {...}} for each, then {"probed": true}
@@ -25,9 +25,9 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from oberonc import registry
+from oberonc import confine, paths, registry
 from oberonc.broker import BaseBroker
-from oberonc.daemon import confine, worker
+from oberonc.daemon import worker
 from oberonc.daemon.probe import probe
 
 #: Bytes of one packet on the control channel.
@@ -169,7 +169,7 @@ def serve(name: str, place: registry.Place, loaded: type[BaseBroker] | None, cha
     """The worker's life: with the class the host loaded, or in a new interpreter when a fork would not be safe."""
     if loaded is None:
         os.set_inheritable(channel, True)
-        argv = [sys.executable, "-I", "-m", "oberonc.daemon.host", "worker", str(channel), str(parent)]
+        argv = [sys.executable, *paths.isolation(), "-m", "oberonc.daemon.host", "worker", str(channel), str(parent)]
         os.execv(sys.executable, [*argv, json.dumps(place)])  # noqa: S606  an argv list, no shell
     confine.die_with_parent(parent)
     confine.confine_worker()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
+from oberonc import paths
 from oberonc.daemon.host import PACKET
 from oberonc.daemon.worker_link import Worker
 from oberonc.errors import OberoncError
@@ -187,7 +188,7 @@ class Host:
 
 def _start(control: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-I", "-m", "oberonc.daemon.host", str(control)],
+        [sys.executable, *paths.isolation(), "-m", "oberonc.daemon.host", str(control)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=child_environment(),

@@ -256,7 +256,6 @@ def test_killed_at_every_step_of_a_reload(site: Site, point: str) -> None:
     """F21: exactly one generation is active afterwards, and it serves."""
     site.start().stop()
     running = site.start(wait=False, OBERONC_CRASH_AT=point)
-    running.killed = True
     assert running.wait_end() == -signal.SIGKILL
     site.start()
     active = [row for row in site.call("generation")["generations"] if row["state"] == "active"]

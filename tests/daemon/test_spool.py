@@ -90,7 +90,6 @@ def test_killed_between_commit_and_removal(site: Site) -> None:
     """F29: one event."""
     event = _spooled(site)
     running = site.start(wait=False, OBERONC_CRASH_AT="spooled")
-    running.killed = True
     assert running.wait_end() == -9
     assert len(spool.listing(site.state / "spool")) == 1
     site.start()

@@ -73,12 +73,10 @@ def test_poison_that_kills_the_daemon(site: Site) -> None:
     running = site.start()
     poison, good = push(message="poison\n"), push(message="fine\n")
     site.submit(poison)
-    running.killed = True
     assert running.wait_end() == -signal.SIGKILL
     client.submit(site.config, good, 1)
     for _ in range(9):
         running = site.start(wait=False)
-        running.killed = True
         assert running.wait_end() == -signal.SIGKILL, running.log
     site.start()
     site.wait_for(good["id"])

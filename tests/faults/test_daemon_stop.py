@@ -126,7 +126,7 @@ def _activated(site: Site, fds: list[int]) -> Running:
         "os.execv(sys.executable, [sys.executable, '-m', 'oberonc', '--config', sys.argv[2], 'daemon'])\n"
     )
     running = Running.__new__(Running)
-    running.site, running.killed = site, False
+    running.site = site
     running.log_file = site.folder / f"log-{len(site.daemons)}"
     with running.log_file.open("wb") as log:
         running.process = subprocess.Popen(

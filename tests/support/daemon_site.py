@@ -173,7 +173,6 @@ class Running:
 
     def __init__(self, site: Site, env: dict[str, str]) -> None:
         self.site = site
-        self.killed = False
         self.log_file = site.folder / f"log-{len(site.daemons)}"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
@@ -226,7 +225,6 @@ class Running:
     def kill(self) -> None:
         """SIGKILL; what is below it ends by itself."""
         below = descendants(self.pid)
-        self.killed = True
         self.process.kill()
         self.process.wait(30)
         eventually(lambda: not any(map(alive, below)), 20, "processes were left behind")

@@ -1,4 +1,4 @@
-"""What a host and its workers may do to the machine: Linux calls Python has no names for, and limits."""
+"""What a process that runs broker code may do to the machine: Linux calls Python has no names for, and limits."""
 
 import ctypes
 import os
@@ -17,13 +17,14 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 MOST_MEMORY: Final = 1 << 30
 #: Files a worker may hold open.
 MOST_FILES: Final = 256
-#: Where the kernel looks first when memory runs out: a worker, not the daemon that holds the queue.
+#: Where the kernel looks first when memory runs out: at broker code, not at the daemon that holds the queue.
 OOM_SCORE: Final = 500
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when *parent*, which started it, ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with suppress(AttributeError):  # not Linux
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the call above
         os._exit(0)
 
@@ -48,15 +49,20 @@ def children() -> list[int]:
 
 
 def limit_memory() -> None:
-    """Let an allocation beyond `MOST_MEMORY` fail in this process and its children."""
+    """Let an allocation beyond `MOST_MEMORY` fail in this process and its children; secrets stay out of core files."""
     _lower(resource.RLIMIT_DATA, MOST_MEMORY)
     _lower(resource.RLIMIT_CORE, 0)
 
 
 def confine_worker() -> None:
-    """Limits and rights of a process that runs broker code; none can be taken back."""
+    """Limits and rights of a daemon's worker; none can be taken back."""
     _lower(resource.RLIMIT_NOFILE, MOST_FILES)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    be_the_first_to_go()
+
+
+def be_the_first_to_go() -> None:
+    """Where the machine runs out of memory, end this process before others."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 

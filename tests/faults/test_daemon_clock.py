@@ -1,0 +1,74 @@
+"""F27: the wall clock of a whole daemon leaps ten years, either way, while retries wait (P13)."""
+
+import mmap
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oberonc.retry import LONGEST_MS
+from tests.support.daemon_site import Site, push, recorder
+from tests.support.eventually import eventually
+
+SOURCE = Path(__file__).parents[1] / "support" / "clock.c"
+YEARS = 10 * 365 * 24 * 3600
+ONCE_IN_VAIN = "if payload['attempt'] == 1 and 'later' in payload['commits'][0]['message']: raise Retry('not yet')"
+
+
+class Clock:
+    """A clock that processes share which are started with `environment`."""
+
+    def __init__(self, folder: Path) -> None:
+        library, self._file = folder / "clock.so", folder / "clock"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True, timeout=60)
+        self._file.write_bytes(bytes(8))
+        with self._file.open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), 8)
+        self.environment = {"LD_PRELOAD": str(library), "TEST_CLOCK": str(self._file)}
+
+    def leap(self, seconds: int) -> None:
+        """Be *seconds* ahead of the machine's."""
+        self._page[:] = struct.pack("q", seconds)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Iterator[Clock]:
+    if not shutil.which("cc"):
+        pytest.skip("needs a C compiler")
+    yield Clock(tmp_path)
+
+
+@pytest.fixture
+def waiting(site: Site, clock: Clock) -> list[str]:
+    """Two pushes of one repository and one of another; the first of each failed once and waits to be tried again."""
+    site.write("rec", recorder(ONCE_IN_VAIN))
+    site.start(wait=True, **clock.environment)
+    events = [site.submit(push(repo, message)) for repo, message in (("a", "later"), ("a", "next"), ("b", "later"))]
+    eventually(lambda: sum("retry" in line for line in site.daemons[0].log.splitlines()) == 2)
+    return events
+
+
+def test_a_clock_set_forward_expires_nothing(site: Site, clock: Clock, waiting: list[str]) -> None:
+    clock.leap(YEARS)
+    site.wait_for(*waiting)
+    assert site.settled()["deliveries"]["dead"] == 0
+    assert [row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"] == waiting[:2]
+
+
+@pytest.mark.long
+def test_a_clock_set_back_delays_nothing_longer_than_one_back_off(site: Site, clock: Clock, waiting: list[str]) -> None:
+    clock.leap(-YEARS)
+    eventually(lambda: "the clock was set back" in site.daemons[0].log)
+    now = int(time.time() * 1000) - YEARS * 1000
+    ready = site.call("delivery.list", state="ready")["deliveries"]
+    assert len(ready) == 3
+    assert all(delivery["due_ms"] <= now + LONGEST_MS + 60_000 for delivery in ready)
+    clock.leap(-YEARS + LONGEST_MS // 1000 + 60)
+    site.submit(push("c"))  # who is due is asked for when something comes
+    site.wait_for(*waiting)
+    assert site.settled()["deliveries"]["dead"] == 0
+    assert [row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"] == waiting[:2]
