@@ -10,6 +10,7 @@ import re
 import time
 from typing import Any
 
+from oberonc import wire
 from oberonc.config import Limits
 from oberonc.errors import BadInput
 from oberonc.git import Commit, cut
@@ -131,10 +132,8 @@ def dumps(payload: Any) -> bytes:
 def loads(raw: bytes, where: str) -> Payload:
     """A payload from outside, checked. Raises BadInput naming *where* and the first thing that is wrong."""
     try:
-        value = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        value = wire.strict(raw)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be stored nowhere
-    except RecursionError:
-        raise BadInput(f"{where} is nested too deep to be a payload") from None
     except ValueError as error:
         raise BadInput(f"{where} is not JSON: {one_line(str(error))}") from None
     fault = check(value)
@@ -142,17 +141,6 @@ def loads(raw: bytes, where: str) -> Payload:
         raise BadInput(f"{where} is not a payload of schema 1: {fault}")
     checked: Payload = value
     return checked
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
 
 
 _TOP: dict[str, tuple[type, ...]] = {

@@ -21,10 +21,11 @@ HEADER: Final = struct.Struct(">2sBBI")
 LARGEST: Final = 9 * 1024 * 1024
 #: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
 LARGEST_RESULT: Final = 1024 * 1024
-#: How `canonical` begins a submission.
-_SUBMISSION: Final = b'{"op":"submit","payload":'
 #: How deep objects and lists may nest. A payload needs six levels.
 DEEPEST: Final = 32
+_TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
+#: How `canonical` begins a submission.
+_SUBMISSION: Final = b'{"op":"submit","payload":'
 
 
 class BadFrame(BadInput):
@@ -68,16 +69,23 @@ def body_length(header: bytes, limit: int = LARGEST) -> int:
 def decode(body: bytes) -> dict[str, Any]:
     """The object in *body*; raises BadFrame("invalid") for everything else, and nothing else."""
     try:
-        value = _DECODER.decode(body.decode())
-    except RecursionError:
-        raise _invalid(f"nested deeper than {DEEPEST} levels") from None
-    except ValueError as error:  # of json, of UTF-8, of integers with thousands of digits
-        raise _invalid(str(error)) from None
+        value = strict(body)
+    except ValueError as error:
+        raise BadFrame("invalid", f"not valid JSON for a frame: {str(error)[:200]}") from None
     if not isinstance(value, dict):
-        raise _invalid("the frame holds no JSON object")
-    # Counting brackets is cheap and clears nearly every small frame; strings with brackets only cost a walk.
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _too_deep(value):
-        raise _invalid(f"nested deeper than {DEEPEST} levels")
+        raise BadFrame("invalid", "the frame holds no JSON object")
+    return value
+
+
+def strict(raw: bytes) -> Any:
+    """The JSON value in *raw*, read as strictly as said above; raises ValueError, and nothing else."""
+    try:
+        value = _DECODER.decode(raw.decode())
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    # Counting brackets is cheap and clears nearly every small value; strings with brackets only cost a walk.
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _too_deep(value):
+        raise ValueError(_TOO_DEEP)
     return value
 
 
@@ -101,10 +109,6 @@ def decode_request(body: bytes) -> dict[str, Any]:
             payload.raw = raw
             return {"op": "submit", "payload": payload}
     return decode(body)
-
-
-def _invalid(why: str) -> BadFrame:
-    return BadFrame("invalid", f"not valid JSON for a frame: {why[:200]}")
 
 
 def _no_constant(name: str) -> None:

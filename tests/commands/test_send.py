@@ -51,8 +51,8 @@ def test_a_payload_comes_from_a_file_or_stdin(admin: Admin, oberonc: Command, tm
     [
         (b"", "is not JSON"),
         (b"{}", "is not a payload of schema 1"),
-        (b"[" * 100_000, "nested too deep"),
-        (b'{"schema": 1, "schema": 1}', "stands twice"),
+        (b"[" * 100_000, "nested deeper"),
+        (b'{"schema": 1, "schema": 1}', "given twice"),
         (b"\xff", "is not JSON"),
         (json.dumps(sample(schema=2)).encode(), "'schema' is 2, not 1"),
     ],

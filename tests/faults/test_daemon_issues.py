@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
-from tests.support.tracker_forges import GitHubWorld
-from tests.support.tracker_relay import WRITES, Relay
+from tests.support.tracker_forges import GitHubWorld, running
+from tests.support.tracker_relay import WRITES
 from tests.support.tracker_world import commit, payload
 
 ISSUES, COMMITS = 20, 10
@@ -16,13 +16,7 @@ ISSUES, COMMITS = 20, 10
 
 @pytest.fixture
 def world() -> Iterator[GitHubWorld]:
-    relay = Relay()
-    made = GitHubWorld(relay)
-    made.contract.validator = None  # the requests are the same as elsewhere, and very many
-    yield made
-    relay.stop()
-    made.contract.stop()
-    assert made.contract.problems == []
+    yield from running(GitHubWorld, check=False)
 
 
 def _configure(site: Site, world: GitHubWorld) -> None:

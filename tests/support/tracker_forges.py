@@ -1,7 +1,8 @@
 """GitHub, GitLab and Gitea as their contracts have them."""
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from tests.support.tracker_contract import Answer, Contract, Kept, Request
 from tests.support.tracker_relay import Relay
@@ -40,6 +41,24 @@ class ContractWorld(World):
 
     def reopen_by_hand(self, written: str) -> None:
         self.kept(written).state = "open"
+
+
+W = TypeVar("W", bound=ContractWorld)
+
+
+def running(world: Callable[[Relay], W], *, check: bool = True) -> Iterator[W]:
+    """A world behind a relay, for a fixture; whether its requests keep to the contract is looked at after the test.
+
+    Without *check* only by the server, not by the official contract: for tests of very many requests.
+    """
+    relay = Relay()
+    made = world(relay)
+    if not check:
+        made.contract.validator = None
+    yield made
+    relay.stop()
+    made.contract.stop()
+    assert made.contract.problems == []
 
 
 class GitHubContract(Contract):

@@ -17,20 +17,14 @@ from oberonc.issues.ledger import Ledger
 from oberonc.issues.policy import make_plan
 from oberonc.issues.trackers.base import Setup
 from oberonc.issues.trackers.github import GitHub
-from tests.support.tracker_forges import GitHubWorld
-from tests.support.tracker_relay import WRITES, Relay
+from tests.support.tracker_forges import GitHubWorld, running
+from tests.support.tracker_relay import WRITES
 from tests.support.tracker_world import broker, commit, payload, work_off
 
 
 @pytest.fixture
 def world() -> Iterator[GitHubWorld]:
-    relay = Relay()
-    made = GitHubWorld(relay)
-    made.contract.validator = None  # the requests are the same as elsewhere, and very many
-    yield made
-    relay.stop()
-    made.contract.stop()
-    assert made.contract.problems == []
+    yield from running(GitHubWorld, check=False)
 
 
 def flood(world: GitHubWorld, commits: int = 18, issues: int = 40) -> dict[str, object]:

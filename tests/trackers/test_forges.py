@@ -11,7 +11,7 @@ from oberonc.issues.policy import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from tests.support.tracker_contract import CONTRACTS
-from tests.support.tracker_forges import ContractWorld, GiteaWorld, GitHubWorld, GitLabWorld
+from tests.support.tracker_forges import ContractWorld, GiteaWorld, GitHubWorld, GitLabWorld, running
 from tests.support.tracker_relay import Relay, Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
 from tests.support.tracker_world import REPOSITORY, broker, commit, payload, work_off
@@ -23,33 +23,24 @@ WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {
 }
 
 
-def made(kind: str) -> Iterator[ContractWorld]:
-    relay = Relay()
-    world = WORLDS[kind](relay)
-    yield world
-    relay.stop()
-    world.contract.stop()
-    assert world.contract.problems == []
-
-
 @pytest.fixture(params=list(WORLDS))
 def world(request: pytest.FixtureRequest) -> Iterator[ContractWorld]:
-    yield from made(request.param)
+    yield from running(WORLDS[request.param])
 
 
 @pytest.fixture
 def github() -> Iterator[ContractWorld]:
-    yield from made("github")
+    yield from running(WORLDS["github"])
 
 
 @pytest.fixture
 def gitlab() -> Iterator[ContractWorld]:
-    yield from made("gitlab")
+    yield from running(WORLDS["gitlab"])
 
 
 @pytest.fixture
 def gitea() -> Iterator[ContractWorld]:
-    yield from made("gitea")
+    yield from running(WORLDS["gitea"])
 
 
 def fixes(world: ContractWorld, tmp_path: Path, verb: str = "fixes", **settings: object) -> tuple[str, str]:

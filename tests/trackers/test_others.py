@@ -11,10 +11,10 @@ from oberonc import Reject, Retry
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
-from tests.support.tracker_forges import ContractWorld
+from tests.support.tracker_forges import ContractWorld, running
 from tests.support.tracker_jira import DataCenterWorld, JiraWorld
 from tests.support.tracker_others import BugzillaWorld, LinearWorld, XmlRpcContract, XmlRpcWorld, YouTrackWorld
-from tests.support.tracker_relay import Relay, Spoil
+from tests.support.tracker_relay import Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
 from tests.support.tracker_world import broker, commit, payload, work_off
 
@@ -28,43 +28,34 @@ WORLDS: dict[str, type[ContractWorld]] = {
 }
 
 
-def made(kind: str) -> Iterator[Any]:
-    relay = Relay()
-    world = WORLDS[kind](relay)
-    yield world
-    relay.stop()
-    world.contract.stop()
-    assert world.contract.problems == []
-
-
 @pytest.fixture(params=list(WORLDS))
 def world(request: pytest.FixtureRequest) -> Iterator[Any]:
-    yield from made(request.param)
+    yield from running(WORLDS[request.param])
 
 
 @pytest.fixture(params=["jira", "jira-dc"])
 def jira(request: pytest.FixtureRequest) -> Iterator[Any]:
-    yield from made(request.param)
+    yield from running(WORLDS[request.param])
 
 
 @pytest.fixture
 def bugzilla() -> Iterator[Any]:
-    yield from made("bugzilla")
+    yield from running(WORLDS["bugzilla"])
 
 
 @pytest.fixture
 def linear() -> Iterator[Any]:
-    yield from made("linear")
+    yield from running(WORLDS["linear"])
 
 
 @pytest.fixture
 def youtrack() -> Iterator[Any]:
-    yield from made("youtrack")
+    yield from running(WORLDS["youtrack"])
 
 
 @pytest.fixture
 def xmlrpc() -> Iterator[Any]:
-    yield from made("xmlrpc")
+    yield from running(WORLDS["xmlrpc"])
 
 
 class TestOthers(Suite):
@@ -141,7 +132,7 @@ def test_a_limit_on_writes_to_one_issue_is_waited_for(jira: JiraWorld, tmp_path:
 
 
 def test_a_cloud_comment_is_a_document(tmp_path: Path) -> None:
-    for cloud in made("jira"):
+    for cloud in running(WORLDS["jira"]):
         issue = cloud.new()
         push(cloud, tmp_path, f"refs {issue}\n\n{{noformat}}[~admin]")
         body = cloud.kept(issue).comments[0]["body"]
