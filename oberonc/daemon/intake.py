@@ -1,12 +1,13 @@
 """Intake: payloads become events, whether they come by the socket or lie in the spool.
 
 The order barrier: what a client spooled came before what is submitted now. So whenever the spool changed, its
-files are taken in first, and a submission for a repository waits until that repository's files are events.
+files are taken in first, and a submission waits until they are events.
 """
 
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -17,13 +18,15 @@ from oberonc import filters, spool, wire
 from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.payload import check
 from oberonc.queue.base import Answer, Decision, Queue, Route, Submission
 from oberonc.text import one_line
 
-#: Spool files committed together.
+#: Spool files, and bytes of them, committed together.
 SLICE: Final = 64
+SLICE_BYTES: Final = 4 << 20
 #: Seconds between looks at the spool, and before a refused slice is tried again.
 LOOK: Final = 1.0
 #: Nanoseconds in which two changes of a folder may carry the same time.
@@ -166,30 +169,39 @@ class Intake:
         while True:
             stamp = self._stamp()
             files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
-            for start in range(0, len(files), SLICE):
-                if not await self._take_slice(files[start : start + SLICE]):
+            left = deque(files)
+            while left:
+                if not await self._take_slice(left):
                     self._seen = UNSURE
                     return
             if not files:
                 self._seen = stamp if time.time_ns() - stamp > TICK else UNSURE
                 return
 
-    async def _take_slice(self, files: list[Path]) -> bool:
-        """False when the queue has no room now."""
-        asked = [(path, request) for path in files if (request := self._read(path)) is not None]
-        answers = self._queue.call(partial(_accept_in_order, [request for _, request in asked]))
-        self.on_accept([route.service for _, request in asked for route in request.routes])
+    async def _take_slice(self, left: deque[Path]) -> bool:
+        """Take in the first of *left*; False when the queue has no room now."""
+        pushes: list[Kept] = []
+        size = 0
+        while left and len(pushes) < SLICE and size < SLICE_BYTES:
+            push = self._read(left.popleft())
+            if push:
+                pushes.append(push)
+                size += len(push.submission.body)
+        pushes = in_ref_order(pushes)
+        answers = self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
+        self.on_accept([route.service for push in pushes for route in push.submission.routes])
         try:
-            for (path, _), answer in zip(asked, await answers, strict=False):
-                self._settle(path, answer)
-            return len(answers.result()) == len(asked)
+            for push, answer in zip(pushes, await answers, strict=False):
+                self._settle(push.file, answer)
+            return len(answers.result()) == len(pushes)
         except NotAccepted:
             return False
 
-    def _read(self, path: Path) -> Submission | None:
+    def _read(self, path: Path) -> Kept | None:
         try:
             entry = spool.read(path)
-            return submission(self.config, entry["payload"], -1, entry.get("services"))
+            payload = entry["payload"]
+            return kept(path, submission(self.config, payload, -1, entry.get("services")), payload)
         except FileNotFoundError:
             return None
         except (spool.Damaged, BadInput) as error:

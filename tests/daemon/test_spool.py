@@ -56,6 +56,18 @@ def test_files_that_appear_while_the_daemon_runs(site: Site) -> None:
     site.wait_for(lone["id"])
 
 
+def test_pushes_that_were_kept_the_wrong_way_round_are_put_right(site: Site) -> None:
+    """Hooks run after git has let go of the refs: the later push may be the first to be written down."""
+    first, second = push(), push()
+    (moved,) = first["updates"]
+    second["updates"] = [moved | {"old": moved["new"], "new": "c" * 40}]
+    for made in (second, first):
+        spool.put(site.state / "spool", {"payload": made, "services": None})
+    site.start()
+    site.wait_for(first["id"], second["id"])
+    assert site.begun() == [first["id"], second["id"]]
+
+
 def test_only_the_services_that_have_not_had_it(site: Site) -> None:
     site.configure(site.services("rec") | {"two": {"broker": "rec", "ledger": str(site.ledger)}})
     made = push()
