@@ -183,6 +183,22 @@ class QueueContract:
         assert queue.end(due, new.token, DONE).state == "done"
         assert queue.end(due, new.token, RETRY).state == "late"
 
+    def test_many_end_in_one_go_as_they_would_one_by_one(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, services=("chat", "tracker")))
+        queue.accept(NOW, submission(2, "other"))
+        queue.accept(NOW, submission(3, "third"))
+        leases = take(queue, free=3, services=("chat", "tracker"))
+        chat, *tracked = [lease.token for lease in leases]
+        told = [(chat, DONE), (chat, DONE), (tracked[0], DONE), (tracked[1], RETRY), (chat, DONE), (Token(99, 1), DONE)]
+        ended = queue.end_all(NOW, [*told, (tracked[2], DONE._replace(note="#3 closed", output="said"))])
+        assert [one.state for one in ended] == ["done", "late", "done", "ready", "late", "late", "done"]
+        assert queue.stats(NOW).counters["late_results"] == 3
+        found = queue.delivery(tracked[2].delivery)
+        assert found
+        assert (found.note, found.attempts[0].outcome, found.attempts[0].output) == ("#3 closed", "done", "said")
+        swept = queue.sweep(NOW, ["chat", "tracker"], 0)
+        assert swept.events <= 2, "what waits for its retry is not over"
+
     def test_five_dead_workers_make_a_dead_letter(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1, order="strict"))
         now = NOW

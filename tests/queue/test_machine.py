@@ -332,7 +332,7 @@ def _refused(call: object) -> None:
 TestQueueMachine = QueueMachine.TestCase
 #: The same examples in every run, unless more are asked for: a run of the suite is no lottery.
 TestQueueMachine.settings = settings(
-    max_examples=rounds(15),
+    max_examples=rounds(200),
     stateful_step_count=40,
     deadline=None,
     database=None,

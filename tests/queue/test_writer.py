@@ -75,6 +75,19 @@ def test_a_request_cannot_be_taken_back(writer: ThreadWriter) -> None:
     assert writer.call(_stats).result(60).counters["accepted"] == 1
 
 
+def test_what_ends_in_a_batch_makes_room_for_the_leases_in_it(queue: SqliteQueue, writer: ThreadWriter) -> None:
+    for number in (1, 2):
+        queue.accept(NOW, submission(number))
+    (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
+    granted = writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", 1, 1)], "worker"))
+    ended = writer.end(NOW, lease.token, Ending("done"))
+    writer.start()
+    assert ended.result(60).state == "done"
+    assert [lease.seq for lease in granted.result(60).leases] == [2]
+    writer.stop(60)
+    assert writer.batches == 1
+
+
 def test_a_full_database_refuses_events_and_serves_endings(queue: SqliteQueue, writer: ThreadWriter) -> None:
     queue.accept(NOW, submission(1))
     (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
