@@ -57,29 +57,26 @@ class Accepting(Store):
 
     @durable
     def accept(self, now: int, submission: Submission) -> Answer:
+        check(submission)
         return self.accept_all(now, (submission,))[0]
 
     @durable
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
-        for submission in submissions:
-            check(submission)
-        known = self._known([submission.id for submission in submissions])
-        new: list[Newcomer] = []
-        last = self._last_seq()
-        answers = []
-        for submission in submissions:
-            digest = hashlib.sha256(submission.body).digest()
-            answer = self._answer(known.get(submission.id), digest)
-            if answer.status == "accepted":
-                seq = last + len(new) + 1
-                known[submission.id] = (seq, digest)
-                new.append(Newcomer(seq, digest, submission))
-                answer = Answer("accepted", seq)
-            answers.append(answer)
-        if new:
-            self._keep(now, new)
-            self._last = last + len(new)
-        return answers
+        asked = [
+            Newcomer(seq, hashlib.sha256(submission.body).digest(), submission)
+            for seq, submission in enumerate(submissions, self._last_seq() + 1)
+        ]
+        # Nearly every id is new: whose is not shows by not being kept, and only those are looked up.
+        rows = [] if self.storage_low else [self._event_row(now, *one) for one in asked]
+        kept = {seq for (seq,) in self._insert(EVENTS, rows, " ON CONFLICT(id) DO NOTHING RETURNING seq")}
+        if kept:
+            self._last = max(kept)
+            self._keep(now, [one for one in asked if one.seq in kept])
+        known = self._known([one.submission.id for one in asked if one.seq not in kept])
+        return [
+            Answer("accepted", one.seq) if one.seq in kept else self._answer(known.get(one.submission.id), one.digest)
+            for one in asked
+        ]
 
     def _last_seq(self) -> int:
         if self._last is None:
@@ -100,20 +97,17 @@ class Accepting(Store):
         return found
 
     def _answer(self, known: tuple[int, bytes] | None, digest: bytes) -> Answer:
-        """What a submission gets, given the event of the same id."""
+        """What a submission gets that was not kept, given the event of the same id."""
         if known and known[1] != digest:
             self.tallies.add("", "conflicts")
             return Answer("conflict")
         if known:
             self.tallies.add("", "duplicates")
             return Answer("duplicate", known[0])
-        if self.storage_low:
-            self.tallies.add("", "storage_low")
-            return Answer("storage_low")
-        return Answer("accepted")
+        self.tallies.add("", "storage_low")
+        return Answer("storage_low")
 
     def _keep(self, now: int, new: list[Newcomer]) -> None:
-        self._insert(EVENTS, [self._event_row(now, *newcomer) for newcomer in new])
         self._insert(BODIES, [(seq, submission.body) for seq, _, submission in new])
         named = [(seq, submission.commits) for seq, _, submission in new if submission.commits]
         self._insert(COMMITS, [(seq, "".join(f" {oid}" for oid in commits)) for seq, commits in named])
@@ -132,13 +126,16 @@ class Accepting(Store):
         ended = None if routes else self.age
         return seq, id, digest, repo, kind, origin, peer, now, _as_text(decisions), len(routes), ended
 
-    def _insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, columns: str, rows: Sequence[tuple[Any, ...]], more: str = "") -> list[Any]:
+        """Insert *rows*; returns what *more*, the end of the statement, has it return."""
         left = iter(rows)
+        returned: list[Any] = []
         for size in _SIZES:
             for _ in range(len(rows) // size):
                 values = [value for row in islice(left, size) for value in row]
-                self.con.execute(insert_sql(columns, size), values)
+                returned += self.con.execute(insert_sql(columns, size, more), values)
             rows = rows[len(rows) - len(rows) % size :]
+        return returned
 
     def _lane(self, now: int, seq: int, repo: str, route: Route) -> int:
         """The id of the lane this route's delivery joins."""
@@ -166,7 +163,7 @@ def _as_text(decisions: tuple[Decision, ...]) -> str:
 
 
 @cache
-def insert_sql(columns: str, rows: int) -> str:
-    """INSERT of several rows in one statement."""
+def insert_sql(columns: str, rows: int, more: str = "") -> str:
+    """INSERT of several rows in one statement, which ends with *more*."""
     row = "(" + ", ".join("?" * (columns.count(",") + 1)) + ")"
-    return f"INSERT INTO {columns} VALUES {', '.join([row] * rows)}"  # noqa: S608 - columns from above
+    return f"INSERT INTO {columns} VALUES {', '.join([row] * rows)}{more}"  # noqa: S608 - columns from above

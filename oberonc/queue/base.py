@@ -103,7 +103,7 @@ class Queue(ABC):
 
     @abstractmethod
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
-        """`accept` for several, in this order, for less than they cost one by one."""
+        """`accept` for several that were `check`ed, in this order, for less than they cost one by one."""
 
     @abstractmethod
     def recover(self, now: int) -> Recovered:
