@@ -92,8 +92,10 @@ class QueueLink:
 
     def _hand_over(self) -> None:
         self._waking = True  # what joins now need not wake anybody
-        self.on_hand_over()
-        self._waking = False
+        try:
+            self.on_hand_over()
+        finally:
+            self._waking = False
         made, self._made = self._made, []
         if made:
             self._given += len(made)

@@ -79,6 +79,22 @@ def test_a_lease_that_joins_at_the_last_moment_sees_what_was_accepted_with_it(
     with_link(work)
 
 
+def test_a_fault_in_what_joins_stops_nobody(with_link: Callable[[Work], None]) -> None:
+    async def work(link: QueueLink) -> None:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: told.append(str(context["exception"])))
+        link.on_hand_over = lambda: [][1]
+        first = link.accept(submission(1))
+        await asyncio.sleep(0)
+        link.on_hand_over = lambda: None
+        second = link.accept(submission(2))
+        assert [(await first).seq, (await second).seq] == [1, 2]
+        assert told == ["list index out of range"]
+
+    with_link(work)
+
+
 def test_too_much_that_waits_is_busy_at_once_and_room_comes_back(with_link: Callable[[Work], None]) -> None:
     async def work(link: QueueLink) -> None:
         waiting = [link.accept(submission(number)) for number in range(WAITING_EVENTS)]
