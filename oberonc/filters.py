@@ -36,6 +36,8 @@ def matches(pattern: str, value: str) -> bool:
 
 def passes(patterns: tuple[str, ...], values: list[str]) -> bool:
     """Whether one of *values* (spellings of one thing) passes *patterns*; no patterns let everything pass."""
+    if not patterns:
+        return True
     out = [p[1:] for p in patterns if p.startswith("!")]
     into = [p for p in patterns if not p.startswith("!")]
     if any(matches(pattern, value) for pattern in out for value in values):
@@ -61,6 +63,8 @@ def choose(service: Service, payload: Payload) -> Choice:
     updates = [u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))]
     if payload["updates"] and not updates:
         return Choice(None, "no ref of the push is in `refs`")
+    if (payload["commits"] or updates) and not (service.refs or service.paths or service.authors):
+        return Choice(payload, "matches")
     kept = _Kept(service, payload, updates)
     if not (kept.commits or kept.merged) and (service.paths or service.authors or not updates):
         return Choice(None, kept.reason())
