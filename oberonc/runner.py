@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from oberonc import git, legacy, paths, secrets
-from oberonc.broker import BaseBroker, settings_fields
+from oberonc.broker import BaseBroker
 from oberonc.config import Service
 from oberonc.errors import Reject, Retry
 from oberonc.registry import Place, error_text
@@ -64,10 +64,8 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
 
 
 def warmed(broker_class: type[BaseBroker]) -> type[BaseBroker]:
-    """*broker_class*, with what is found out of it once found out before processes are forked."""
+    """*broker_class*, with what its source tells found out before processes are forked. Runs no code of it."""
     legacy.needs(source(broker_class))
-    with suppress(Exception):  # annotations are the broker's code too; whoever binds it is told
-        settings_fields(broker_class.Settings)
     return broker_class
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from oberonc import wire
 from oberonc.errors import NotAccepted
 
 Entry = dict[str, Any]
@@ -161,9 +162,9 @@ def _decode(raw: bytes) -> Entry:
     if rest[size:] != _END or _digest(body) != fields[3]:
         raise Damaged("it was not written to its end")
     try:
-        entry: Entry = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Damaged("it does not hold JSON") from None
+        entry: Entry = wire.strict(body)
+    except ValueError as error:
+        raise Damaged(f"it does not hold JSON: {str(error)[:200]}") from None
     if not isinstance(entry, dict) or not isinstance(entry.get("payload"), dict):
         raise Damaged("it holds no payload")
     return entry

@@ -6,10 +6,11 @@
     +------+---------+-------+----------------------+---------------------------+
 
 The length is checked before anything is read or allocated. The JSON is read strictly: what Python's parser
-would let pass (NaN, a key given twice, other encodings, thousands of brackets) is refused here.
+would let pass (NaN, 1e999, a key given twice, other encodings, thousands of brackets) is refused here.
 """
 
 import json
+import math
 import struct
 from typing import Any, Final
 
@@ -115,6 +116,13 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (math.inf, -math.inf):
+        raise ValueError(f"{text[:20]} is beyond any number")
+    return number
+
+
 def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -138,4 +146,4 @@ def _too_deep(value: Any) -> bool:
 
 #: Made once: json.dumps and json.loads would make one for every frame.
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twice)
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice)

@@ -133,6 +133,10 @@ class Dispatcher:
         generation = self._generation
         serving = generation is not None and generation.ready and not self._stopped
         dealt = self._deal() if serving else {}
+        for name in dealt:
+            # What is held must not wait for a worker that turned out to be slow while others are free.
+            line = self._lines[name]
+            dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
         slots = self._slots(generation, dealt) if generation and serving else []
         if slots or self._queue.gathering or not self._telling:
             self._tell_all()
@@ -166,7 +170,11 @@ class Dispatcher:
         free = self._workers - self.running
         used = self._taken.copy()
         while free > 0:
-            open_to = [line for line in lines if used[line.broker] < self._limit and line.hope > dealt[line.service]]
+            open_to = [
+                line
+                for line in lines
+                if used[line.broker] < self._limit and line.hope + len(line.held) > dealt[line.service]
+            ]
             if free == 1 and any(not used[line.broker] for line in lines):
                 # The last one is for a broker that runs nothing, so that slow ones cannot take them all.
                 open_to = [line for line in open_to if not used[line.broker]]
@@ -214,15 +222,30 @@ class Dispatcher:
         line.asked -= slot.free
         if self._stopped:
             self._return(line)
+        self._taken[line.broker] -= dealt
         # A worker that ran out while the queue was asked has gone: what came is not left without any.
-        wanted = min(dealt, len(line.held)) or (1 if line.held and not line.workers else 0)
-        self._taken[line.broker] += wanted - dealt
-        for _ in range(wanted):
+        self._begin(line, min(dealt, len(line.held)) or (1 if line.held and not line.workers else 0))
+
+    def _begin(self, line: Line, workers: int) -> int:
+        """Set so many more workers on what is held."""
+        for _ in range(workers):
             line.workers += 1
+            self._taken[line.broker] += 1
             self._track(self._work(line))
+        return workers
 
     async def _work(self, line: Line) -> None:
-        """One worker's slot: delivery after delivery, until none is held."""
+        """One worker's slot."""
+        try:
+            await self._deliver(line)
+        finally:
+            line.workers -= 1
+            self._taken[line.broker] -= 1
+            # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
+            self.kick([line.service] if self.running else None)
+
+    async def _deliver(self, line: Line) -> None:
+        """Delivery after delivery, until none is held."""
         worker = None
         while line.held:
             if line.generation.interrupted:
@@ -230,7 +253,7 @@ class Dispatcher:
                 break
             try:
                 worker = worker or await line.generation.worker(line.service)
-            except (HostFailed, TimeoutError) as error:
+            except (HostFailed, OSError) as error:  # no descriptor is left, or it took too long
                 self._say(f"{line.service}: no worker: {error}")
                 self._return(line)
                 await asyncio.sleep(PAUSE)
@@ -250,10 +273,6 @@ class Dispatcher:
                 self._queue.wake()
         if worker:
             line.generation.give_back(worker)
-        line.workers -= 1
-        self._taken[line.broker] -= 1
-        # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
-        self.kick([line.service] if self.running else None)
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""

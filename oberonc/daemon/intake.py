@@ -27,6 +27,8 @@ from oberonc.text import one_line
 #: Spool files, and bytes of them, committed together.
 SLICE: Final = 64
 SLICE_BYTES: Final = 4 << 20
+#: How many of them are taken again with the next ones, to be put into order with those.
+OVERLAP: Final = 8
 #: Seconds between looks at the spool, and before a refused slice is tried again.
 LOOK: Final = 1.0
 #: Nanoseconds in which two changes of a folder may carry the same time.
@@ -46,9 +48,13 @@ def submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any]
     if fault:
         raise BadInput(f"not a payload of schema 1: {fault}")
     try:
-        decisions = tuple(_decide(config, payload, name, only) for name in [*config.services, *_left(config, only)])
-    except (TypeError, KeyError, AttributeError) as error:
+        return _submission(config, payload, peer_uid, only)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise BadInput(f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}") from None
+
+
+def _submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any] | None) -> Submission:
+    decisions = tuple(_decide(config, payload, name, only) for name in [*config.services, *_left(config, only)])
     wanted = [config.services[decision.service] for decision in decisions if decision.matched]
     return Submission(
         id=bytes.fromhex(payload["id"]),
@@ -188,6 +194,10 @@ class Intake:
                 pushes.append(push)
                 size += len(push.submission.body)
         pushes = in_ref_order(pushes)
+        if left:
+            # What comes next may belong before these.
+            left.extendleft(sorted((push.file for push in pushes[-OVERLAP:]), reverse=True))
+            del pushes[-OVERLAP:]
         answers = self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
         self.on_accept([route.service for push in pushes for route in push.submission.routes])
         try:
@@ -209,6 +219,8 @@ class Intake:
         except OSError as error:
             self._unreadable.add(path.name)
             self._say(f"the spool file {path} cannot be read: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  whatever it is, one file must not stop the others
+            self._reject(path, f"it cannot be taken in: {type(error).__name__}: {error}")
         return None
 
     def _settle(self, path: Path, answer: Answer | BadInput) -> None:

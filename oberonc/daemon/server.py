@@ -45,6 +45,21 @@ def busy(message: str) -> Answer:
     return refusal("busy", message, retry_ms=RETRY_MS)
 
 
+def _refused(error: OberoncError) -> Answer:
+    """The answer to a request that cannot be served."""
+    if isinstance(error, NotAccepted):
+        return busy(str(error))
+    if isinstance(error, wire.BadFrame):
+        return refusal(error.kind, str(error))
+    kinds = {BadInput: "invalid", NotAllowed: "forbidden"}
+    return refusal(next((kind for which, kind in kinds.items() if isinstance(error, which)), "failed"), str(error))
+
+
+def _frame(answer: Answer) -> bytes:
+    """*answer* as it is sent; ours may be as long as they must."""
+    return wire.encode(answer, 1 << 30)
+
+
 class Server:
     """Accepts connections on both sockets and keeps their books."""
 
@@ -224,12 +239,12 @@ class Connection(asyncio.Protocol):
         self._task = self._loop.create_task(self._answer(body))
 
     async def _answer(self, body: bytes) -> None:
-        answer = await self._perform(body)
+        frame = await self._perform(body)
         self._release()
         self._task = None
         if self.transport.is_closing():
             return
-        self._write(answer)
+        self.transport.write(frame)
         self.since = self._loop.time()
         self.deadline = self.since + IDLE
         if self._ended:
@@ -239,22 +254,15 @@ class Connection(asyncio.Protocol):
         if self._buffer:
             self._advance()
 
-    async def _perform(self, body: bytes) -> Answer:
+    async def _perform(self, body: bytes) -> bytes:
+        """The frame of the answer, whatever request and answer are like."""
         try:
-            return await self._server.perform(wire.decode_request(body), self._peer, self._control)
-        except wire.BadFrame as fault:
-            return refusal(fault.kind, str(fault))
-        except BadInput as error:
-            return refusal("invalid", str(error))
-        except NotAllowed as error:
-            return refusal("forbidden", str(error))
-        except NotAccepted as error:
-            return busy(str(error))
+            return _frame(await self._server.perform(wire.decode_request(body), self._peer, self._control))
         except OberoncError as error:
-            return refusal("failed", str(error))
+            return _frame(_refused(error))
         except Exception as error:  # noqa: BLE001  a bug of ours must not cost the other clients the daemon
             self._server.say(f"a request failed: {type(error).__name__}: {error}")
-            return refusal("failed", "the daemon could not answer; its log says more")
+            return _frame(refusal("failed", "the daemon could not answer; its log says more"))
 
     def _doom(self, answer: Answer) -> None:
         """Say why, then drop what still comes until the client has had time to read it."""
@@ -266,7 +274,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + LINGER
 
     def _write(self, answer: Answer) -> None:
-        self.transport.write(wire.encode(answer, 1 << 30))
+        self.transport.write(_frame(answer))
 
     def _release(self) -> None:
         """The frame no longer counts."""

@@ -147,7 +147,8 @@ class Leasing(Store):
             lanes, wake = self._due(now, slot.service, service.allows(now, slot.free))
             turns = self._chosen(TURNS, now=now, lanes=json.dumps(lanes)) if lanes else []
             leases += self._take(now, slot, worker, service, turns)
-            if len(lanes) < slot.free and wake is not None and (not service.open or not lanes):
+            # A probe that has just been leased decides when there is another.
+            if wake is not None and not (service.open and lanes):
                 wakes += service.wakes(wake)
         return Round(tuple(leases), min(wakes, default=None))
 

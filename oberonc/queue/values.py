@@ -135,7 +135,8 @@ class Lease(NamedTuple):
 class Round(NamedTuple):
     """What one `lease` call granted, and when to call again though nothing else happens.
 
-    `next_due_ms` None: only an accept, an end, a resume or a redrive can make work for these slots.
+    `next_due_ms` is when the first delivery that was not granted is due: now, where more are due than there were
+    slots. None: only an accept, an end, a resume or a redrive can make work for these slots.
     """
 
     leases: tuple[Lease, ...]

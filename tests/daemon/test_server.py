@@ -24,6 +24,7 @@ BODIES = [
     (b"\x80\x04\x95pickle", "invalid", "JSON"),
     (b'{"op": NaN}', "invalid", "NaN"),
     (b'{"op":"ping","op":"ping"}', "invalid", "twice"),
+    (b'{"op":"ping","x":1e999}', "invalid", "beyond any number"),
     (b"[" * 5000, "invalid", "deep"),
     (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "invalid", "deep"),
     (b'{"a":' + b"1" * 5000 + b"}", "invalid", "digits"),

@@ -1,9 +1,12 @@
 """P8, P11, P15: broker code may crash, hang, fork, lie and leak; it costs its own delivery and nobody else's."""
 
 import os
+import resource
 import signal
+import socket
 from pathlib import Path
 
+from oberonc import wire
 from tests.support.daemon_site import Site, alive, descendants, kill, push, recorder
 from tests.support.eventually import eventually
 
@@ -114,6 +117,65 @@ def test_a_slow_broker_costs_no_other_anything(site: Site) -> None:
     assert site.ended("slow") == []
     gate.touch()
     site.settled(done=13)
+
+
+def test_what_was_leased_ahead_does_not_wait_for_a_slow_delivery_while_workers_are_free(site: Site) -> None:
+    """P5, P11: two services, so that the one whose deliveries turn slow has half of the workers at first."""
+    gate, wait = _gate(site)
+    wait_if_slow = wait.replace("while ", "while 'slow' in payload['commits'][0]['message'] and ")
+    site.write("rec", recorder(wait_if_slow))
+    services = {n: {"broker": "rec", "ledger": str(site.ledger), "repositories": [f"{n}/*"]} for n in "ab"}
+    site.configure(services, workers=8)
+    site.start()
+    for n in range(3):
+        site.wait_for(site.submit(push(f"a/{n}")))
+    site.call("lane.pause", service="a")
+    for n in range(4):
+        site.submit(push(f"a/slow{n}", "slow"))
+    quick = [site.submit(push(f"a/quick{n}")) for n in range(10)]
+    site.call("lane.resume", service="a")
+    site.wait_for(*quick)
+    gate.touch()
+    site.settled(done=17)
+
+
+def test_a_retry_is_not_forgotten_when_another_delivery_begins(site: Site) -> None:
+    """P7: it runs when it is due, though a slow delivery of another repository was leased meanwhile."""
+    gate, wait = _gate(site)
+    site.write("again", recorder("if payload['attempt'] == 1: raise Retry('again', after=2)"))
+    site.write("slow", recorder(wait))
+    site.configure(site.services("again", repositories=["a/*"]) | site.services("slow", repositories=["b/*"]))
+    site.start()
+    event = site.submit(push("a/a"))
+    eventually(lambda: site.stats()["services"]["again"]["counters"]["retry"] == 1)
+    site.submit(push("b/b"))
+    site.wait_for(event, within=20)
+    gate.touch()
+    site.settled(done=2)
+
+
+def test_a_worker_that_cannot_be_started_costs_no_slot(site: Site) -> None:
+    """P11: for a while there is no file descriptor for one; afterwards as many deliveries run at once as before."""
+    gate, wait = _gate(site)
+    site.write("rec", recorder(wait))
+    site.configure(workers=3)
+    pid = site.start().pid
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(site.socket))
+        channel.sendall(wire.encode({"op": "ping"}))
+        assert b"true" in channel.recv(65536)
+        limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), limit[1]))
+        for n in range(3):  # the worker that verified the service takes the first
+            channel.sendall(wire.encode({"op": "submit", "payload": push(f"r/{n}")}))
+            assert b"accepted" in channel.recv(65536)
+        eventually(lambda: "no worker" in site.daemons[0].log)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+    eventually(lambda: len(site.begun()) == 3)
+    gate.touch()
+    site.settled(done=3)
+    eventually(lambda: site.stats()["workers"]["running"] == 0)
 
 
 def test_one_lane_in_order_many_at_once(site: Site) -> None:

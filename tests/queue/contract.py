@@ -76,6 +76,14 @@ class QueueContract:
 
     # Lanes
 
+    def test_says_when_the_next_is_due_also_when_all_that_was_asked_for_is_granted(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, "first"))
+        due = fail(queue)
+        queue.accept(NOW, submission(2, "second"))
+        granted = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker")
+        assert [lease.seq for lease in granted.leases] == [2]
+        assert granted.next_due_ms == due
+
     def test_a_lane_runs_one_at_a_time_oldest_first(self, queue: Queue) -> None:
         for number in (3, 1, 2):
             queue.accept(NOW, submission(number))
