@@ -11,12 +11,13 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oberonc.daemon.attempt import attempt
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.hosts import HostFailed
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.errors import DiskFailed, NotAccepted
 from oberonc.queue.base import Ended, Ending, Lease, Round, Slot, StorageFull
 
 #: Workers a broker may have at once when there are many brokers; with few, its even share.
@@ -65,6 +66,16 @@ class Line:
         self.pace = seconds if self.pace is None else 0.8 * self.pace + 0.2 * seconds
 
 
+class Asked(NamedTuple):
+    """A round under way: for which lines, what was dealt and asked for, and how many workers had left by then."""
+
+    generation: Generation
+    lines: dict[str, Line]
+    dealt: dict[str, int]
+    slots: list[Slot]
+    left: int
+
+
 class Dispatcher:
     """Keeps the workers busy. Owned by the event loop."""
 
@@ -79,6 +90,8 @@ class Dispatcher:
         self._limit = PER_BROKER
         #: Slots taken per broker, by workers at work and by rounds under way, in all generations.
         self._taken: defaultdict[str, int] = defaultdict(int)
+        #: How many workers' turns are over.
+        self._left = 0
         #: Requests for work, and the work.
         self._running: set[asyncio.Future[Any]] = set()
         self._stopped = False
@@ -159,9 +172,10 @@ class Dispatcher:
             line.asked += free
             line.rest, line.hope = max(line.hope - free, 0), 0
         generation.begin()
-        asked = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-        self._running.add(asked)
-        asked.add_done_callback(partial(self._granted, generation, self._lines, dealt, slots))
+        granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
+        self._running.add(granted)
+        asked = Asked(generation, self._lines, dealt, slots, self._left)
+        granted.add_done_callback(partial(self._granted, asked))
 
     def _deal(self) -> dict[str, int]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
@@ -186,34 +200,30 @@ class Dispatcher:
             free -= 1
         return dealt
 
-    def _granted(
-        self,
-        generation: Generation,
-        lines: dict[str, Line],
-        dealt: dict[str, int],
-        slots: list[Slot],
-        asked: "asyncio.Future[Round]",
-    ) -> None:
+    def _granted(self, asked: Asked, answer: "asyncio.Future[Round]") -> None:
         """What came of one request for work."""
-        self._running.discard(asked)
-        error = asked.exception()
+        self._running.discard(answer)
+        error = answer.exception()
         if error:
             self._say(f"the queue grants nothing now: {error}")
-        granted = Round((), now_ms() + int(PAUSE * 1000)) if error else asked.result()
+        granted = Round((), now_ms() + int(PAUSE * 1000)) if error else answer.result()
         counts: defaultdict[str, int] = defaultdict(int)
         for lease in granted.leases:
-            lines[lease.service].held.append(lease)
+            asked.lines[lease.service].held.append(lease)
             counts[lease.service] += 1
-            generation.begin()
-        for slot in slots:
-            line = lines[slot.service]
+            asked.generation.begin()
+        for slot in asked.slots:
+            line = asked.lines[slot.service]
             if counts[slot.service] == slot.free:
                 # By giving fewer the queue would have told that there are no more.
                 line.hope += line.rest
             line.due_ms = granted.next_due_ms
-            self._start(line, slot, dealt[slot.service])
-        generation.finish()
+            self._start(line, slot, asked.dealt[slot.service])
+        asked.generation.finish()
         self._nap()
+        if not granted.leases and not self.running and asked.left != self._left:
+            # Refused because of what ran alone, and that has left since: nobody else would ask again.
+            self.kick()
         # Slots that came back empty may serve a service that used all it was dealt.
         self._queue.wake()
 
@@ -239,6 +249,7 @@ class Dispatcher:
         try:
             await self._deliver(line)
         finally:
+            self._left += 1
             line.workers -= 1
             self._taken[line.broker] -= 1
             # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
@@ -255,9 +266,10 @@ class Dispatcher:
                 worker = worker or await line.generation.worker(line.service)
             except (HostFailed, OSError) as error:  # no descriptor is left, or it took too long
                 self._say(f"{line.service}: no worker: {error}")
+                line.pace = None  # nothing is leased ahead for workers that cannot be had
                 self._return(line)
                 await asyncio.sleep(PAUSE)
-                break
+                continue  # something may have been leased meanwhile: it is not left without any
             if line.generation.interrupted or not line.held:
                 continue  # while the worker was started
             lease = line.held.popleft()
@@ -305,20 +317,23 @@ class Dispatcher:
             self._telling.cancel()
             self._telling = None
 
-    def _tell(self, lease: Lease, ending: Ending) -> None:
+    def _tell(self, lease: Lease, ending: Ending, again: bool = False) -> None:
         told = self._queue.end(lease.token, ending)
-        told.add_done_callback(partial(self._told, lease, ending))
+        told.add_done_callback(partial(self._told, lease, ending, again))
 
-    def _told(self, lease: Lease, ending: Ending, told: "asyncio.Future[Ended]") -> None:
+    def _told(self, lease: Lease, ending: Ending, again: bool, told: "asyncio.Future[Ended]") -> None:
         """What is not simply done is news."""
         error = told.exception()
         if error:
             self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}")
-            if isinstance(error, StorageFull):
-                self._loop.call_later(PAUSE, self._tell, lease, ending)
+            # Only a queue that is closing keeps it no more: the next start gives the delivery back.
+            if isinstance(error, StorageFull) or not isinstance(error, (NotAccepted, DiskFailed)):
+                self._loop.call_later(PAUSE, self._tell, lease, ending, True)
             return
         ended = told.result()
         if ended.state == "done":
+            if again:  # nobody expected its lane to be free now
+                self.kick([lease.service])
             return
         why = ended.reason or ending.note
         self._say(f"delivery {lease.token.delivery} of {lease.service}: {ending.kind}, now {ended.state}: {why}")

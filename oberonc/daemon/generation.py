@@ -154,7 +154,11 @@ class Generation:
             self._say(f"the host of generation {self.number} ended with status {status}; starting it again")
             await asyncio.sleep(delay)
             delay = min(delay * 2, RESTART_LAST)
-            host = Host(f"generation {self.number}")
+            try:
+                host = Host(f"generation {self.number}")
+            except OSError as error:
+                self._say(f"the host of generation {self.number} did not start: {error}")
+                continue
             try:
                 await host.load(self.loaded_places(), self.threaded)
             except (HostFailed, TimeoutError) as error:

@@ -5,6 +5,7 @@ files are taken in first, and a submission waits until they are events.
 """
 
 import asyncio
+import errno
 import os
 import time
 from collections import deque
@@ -29,6 +30,8 @@ SLICE: Final = 64
 SLICE_BYTES: Final = 4 << 20
 #: How many of them are taken again with the next ones, to be put into order with those.
 OVERLAP: Final = 8
+#: Errors that say nothing about a file: it is read again.
+PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 #: Seconds between looks at the spool, and before a refused slice is tried again.
 LOOK: Final = 1.0
 #: Nanoseconds in which two changes of a folder may carry the same time.
@@ -155,10 +158,8 @@ class Intake:
         if self._taking:
             await asyncio.shield(self._taking)
 
-    def _taken(self, task: "asyncio.Task[None]") -> None:
+    def _taken(self, _task: "asyncio.Task[None]") -> None:
         self._taking = None
-        if not task.cancelled() and (error := task.exception()):
-            self._say(f"the spool could not be taken in: {type(error).__name__}: {error}")
 
     def _changed(self) -> bool:
         """Whether the spool's folder is not as it was when it was last found empty."""
@@ -171,7 +172,15 @@ class Intake:
             return -1
 
     async def _take(self) -> None:
-        """Everything in the spool, oldest first, a slice at a time; a full disk ends the turn."""
+        """Everything in the spool; whatever goes wrong there, those who wait for it go on."""
+        try:
+            await self._take_all()
+        except Exception as error:  # noqa: BLE001  the next look begins anew
+            self._seen = UNSURE
+            self._say(f"the spool could not be taken in: {type(error).__name__}: {error}")
+
+    async def _take_all(self) -> None:
+        """Oldest first, a slice at a time; a full disk ends the turn."""
         while True:
             stamp = self._stamp()
             files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
@@ -189,15 +198,21 @@ class Intake:
         pushes: list[Kept] = []
         size = 0
         while left and len(pushes) < SLICE and size < SLICE_BYTES:
-            push = self._read(left.popleft())
+            try:
+                push = self._read(left.popleft())
+            except NotAccepted as error:
+                self._say(str(error))
+                return False
             if push:
                 pushes.append(push)
                 size += len(push.submission.body)
         pushes = in_ref_order(pushes)
         if left:
-            # What comes next may belong before these.
-            left.extendleft(sorted((push.file for push in pushes[-OVERLAP:]), reverse=True))
-            del pushes[-OVERLAP:]
+            # What comes next may belong before the last ones. Half of them at least are taken now: else large
+            # files, of which few are read at once, would be put back for ever.
+            keep = len(pushes) - min(OVERLAP, len(pushes) // 2)
+            left.extendleft(sorted((push.file for push in pushes[keep:]), reverse=True))
+            del pushes[keep:]
         answers = self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
         self.on_accept([route.service for push in pushes for route in push.submission.routes])
         try:
@@ -217,6 +232,8 @@ class Intake:
         except (spool.Damaged, BadInput) as error:
             self._reject(path, str(error))
         except OSError as error:
+            if error.errno in PASSING:
+                raise NotAccepted(f"the spool cannot be read now: {error.strerror}") from None
             self._unreadable.add(path.name)
             self._say(f"the spool file {path} cannot be read: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whatever it is, one file must not stop the others
@@ -231,7 +248,11 @@ class Intake:
         else:
             crash_point("spooled")
             # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
-            spool.remove(path)
+            try:
+                spool.remove(path)
+            except OSError as error:
+                self._unreadable.add(path.name)
+                self._say(f"the spool file {path} was taken in and cannot be removed: {error.strerror}")
 
     def _reject(self, path: Path, why: str) -> None:
         self._say(f"the spool file {path.name} is put aside in bad/: {one_line(why)}")

@@ -96,10 +96,10 @@ class QueueLink:
             self.on_hand_over()
         finally:
             self._waking = False
-        made, self._made = self._made, []
-        if made:
-            self._given += len(made)
-            self._writer.put(made)
+            made, self._made = self._made, []
+            if made:
+                self._given += len(made)
+                self._writer.put(made)
 
     def _hand_back(self, outcomes: list[Outcome]) -> None:
         """In the writer thread."""

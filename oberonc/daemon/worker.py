@@ -58,8 +58,11 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
     return {"verified": why}
 
 
-def read_frame(channel: socket.socket, limit: int = 2 * wire.LARGEST) -> dict[str, Any] | None:
-    """The next frame, or None when the other side closed. Nothing follows a frame until it is answered."""
+def read_frame(channel: socket.socket, limit: int = 4 * wire.LARGEST) -> dict[str, Any] | None:
+    """The next frame, or None when the other side closed. Nothing follows a frame until it is answered.
+
+    A payload that filters cut is written anew, in ASCII, in which a letter can take three times its bytes.
+    """
     frame = bytearray()
     wanted = None
     while wanted is None or len(frame) < wanted:
