@@ -74,6 +74,17 @@ def test_pushes_that_were_kept_the_wrong_way_round_are_put_right(site: Site) -> 
     assert [event for event in site.begun() if event in (first["id"], second["id"])] == [first["id"], second["id"]]
 
 
+def test_large_files_are_taken_in_though_few_fit_together(site: Site) -> None:
+    events = []
+    for n in range(6):
+        made = push(f"r/{n}", "x" * 1_500_000)
+        spool.put(site.state / "spool", {"payload": made, "services": None})
+        events.append(made["id"])
+    site.start()
+    site.wait_for(*events)
+    assert spool.listing(site.state / "spool") == []
+
+
 def test_only_the_services_that_have_not_had_it(site: Site) -> None:
     site.configure(site.services("rec") | {"two": {"broker": "rec", "ledger": str(site.ledger)}})
     made = push()

@@ -1,0 +1,120 @@
+"""The dispatcher on a real queue, with workers that cannot be had and a queue that is full for a moment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oberonc.daemon import dispatch
+from oberonc.daemon.dispatch import Dispatcher
+from oberonc.daemon.hosts import HostFailed
+from oberonc.daemon.queue_link import QueueLink
+from oberonc.queue.base import Ended, Ending, Lease, StorageFull, Token
+from oberonc.queue.sqlite import SqliteQueue
+from tests.support.store_values import submission
+
+
+class Workers:
+    """Stands in for a generation: its one service's workers are had when `can_start` says so."""
+
+    def __init__(self, number: int = 1) -> None:
+        self.number = number
+        self.ready, self.interrupted, self.can_start = True, False, True
+        self.flights = 0
+        self.config = SimpleNamespace(daemon=SimpleNamespace(workers=2))
+        self.runtimes = {"tracker": SimpleNamespace(service=SimpleNamespace(broker="b"))}
+
+    def begin(self) -> None:
+        self.flights += 1
+
+    def finish(self) -> None:
+        self.flights -= 1
+
+    async def worker(self, _service: str) -> Any:
+        await asyncio.sleep(0)
+        if not self.can_start:
+            raise HostFailed("no process could be forked")
+        return SimpleNamespace(spent=False)
+
+    def give_back(self, worker: Any) -> None:
+        """It is let go of."""
+
+
+class FullForAMoment(SqliteQueue):
+    """Has no room for the first endings: those of the batch, and then those one by one."""
+
+    refusals = 2
+
+    def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
+        if self.refusals:
+            self.refusals -= 1
+            raise StorageFull("the disk is full")
+        return super().end_all(now, endings)
+
+
+async def _until(true: Callable[[], object]) -> None:
+    while not true():
+        await asyncio.sleep(0.01)
+
+
+def _run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The deliveries that were handled."""
+    handled: list[int] = []
+
+    async def attempt(_queue: QueueLink, _workers: Workers, _worker: Any, lease: Lease) -> Ending:
+        handled.append(lease.token.delivery)
+        return Ending("done")
+
+    monkeypatch.setattr(dispatch, "attempt", attempt)
+    return handled
+
+
+def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(tmp_path: Path, done: list[int]) -> None:
+    async def work() -> None:
+        queue = FullForAMoment(tmp_path / "queue.sqlite")
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        dispatcher = Dispatcher(link, 2, lambda text: None)
+        dispatcher.serve(Workers())  # type: ignore[arg-type]
+        await asyncio.gather(*(link.accept(submission(number)) for number in (1, 2)))
+        dispatcher.kick()
+        await _until(lambda: done == [1, 2])
+        dispatcher.stop()
+        await dispatcher.emptied()
+        link.stop()
+        queue.close()
+
+    _run(work)
+
+
+def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(tmp_path: Path, done: list[int]) -> None:
+    async def work() -> None:
+        queue = SqliteQueue(tmp_path / "queue.sqlite")
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        failures: list[str] = []
+        dispatcher = Dispatcher(link, 2, failures.append)
+        old, new = Workers(1), Workers(2)
+        old.can_start = False
+        dispatcher.serve(old)  # type: ignore[arg-type]
+        for number in range(40):
+            link.accept(submission(number, f"repo {number}"))
+        dispatcher.kick()
+        await _until(lambda: any("no worker" in text for text in failures))
+        dispatcher.serve(new)  # type: ignore[arg-type]
+        await _until(lambda: len(done) == 40)
+        assert len(set(done)) == 40
+        await _until(lambda: not old.flights)
+        dispatcher.stop()
+        await dispatcher.emptied()
+        link.stop()
+        assert queue.fsck() == []
+        queue.close()
+
+    _run(work)
