@@ -161,7 +161,7 @@ def test_accepts_by_64_clients_through_the_socket(site: Site) -> None:
     ours = max(_flood(site, frames[first::5]) for first in range(5))
     theirs = max(bare_loop(site.folder / f"bare-{n}.sqlite") for n in range(5))
     print(f"\nthrough the socket: {ours:.0f}/s, bare loop {theirs:.0f}/s, ratio {ours / theirs:.2f}")
-    assert ours >= 0.2 * theirs
+    assert ours >= 0.15 * theirs
 
 
 def _drained(mark: Path, count: int) -> float:
