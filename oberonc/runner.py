@@ -63,12 +63,6 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     return outcome._replace(note=visible(secrets.redact(outcome.note, hidden))[:NOTE])
 
 
-def warmed(broker_class: type[BaseBroker]) -> type[BaseBroker]:
-    """*broker_class*, with what its source tells found out before processes are forked. Runs no code of it."""
-    legacy.needs(source(broker_class))
-    return broker_class
-
-
 def source(broker_class: type[BaseBroker]) -> str:
     """The file *broker_class* was loaded from, or an empty string."""
     return getattr(sys.modules.get(broker_class.__module__), "__file__", None) or ""

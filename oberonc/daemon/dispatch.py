@@ -143,39 +143,30 @@ class Dispatcher:
 
     def _join(self) -> None:
         """Requests go to the queue: what has ended, and one round of leases for all that is free, go along."""
-        generation = self._generation
-        serving = generation is not None and generation.ready and not self._stopped
-        dealt = self._deal() if serving else {}
-        for name in dealt:
-            # What is held must not wait for a worker that turned out to be slow while others are free.
-            line = self._lines[name]
-            dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
-        slots = self._slots(generation, dealt) if generation and serving else []
-        if slots or self._queue.gathering or not self._telling:
+        if self._generation and self._generation.ready and not self._stopped:
+            self._lease(self._generation)
+        if self._queue.gathering or not self._telling:
             self._tell_all()
-        if generation and slots:
-            self._lease(generation, slots, dealt)
 
-    def _slots(self, generation: Generation, dealt: dict[str, int]) -> list[Slot]:
-        """What the queue is to be asked for: deliveries for the workers dealt out, and some to hold ahead."""
+    def _lease(self, generation: Generation) -> None:
+        """Ask for deliveries for the free workers, and for some to hold ahead."""
+        dealt = self._deal()
         slots = []
         for name, line in self._lines.items():
+            # What is held must not wait for a worker that turned out to be slow while others are free.
+            dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
             free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
             if free:
                 slots.append(Slot(name, free, generation.number))
-        return slots
-
-    def _lease(self, generation: Generation, slots: list[Slot], dealt: dict[str, int]) -> None:
-        for name, free, _ in slots:
-            line = self._lines[name]
-            self._taken[line.broker] += dealt[name]
-            line.asked += free
-            line.rest, line.hope = max(line.hope - free, 0), 0
-        generation.begin()
-        granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
-        self._running.add(granted)
-        asked = Asked(generation, self._lines, dealt, slots, self._left)
-        granted.add_done_callback(partial(self._granted, asked))
+                self._taken[line.broker] += dealt[name]
+                line.asked += free
+                line.rest, line.hope = line.hope - free, 0
+        if slots:
+            generation.begin()
+            granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
+            self._running.add(granted)
+            asked = Asked(generation, self._lines, dealt, slots, self._left)
+            granted.add_done_callback(partial(self._granted, asked))
 
     def _deal(self) -> dict[str, int]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""

@@ -25,7 +25,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from oberonc import confine, paths, registry, runner
+from oberonc import confine, legacy, paths, registry, runner
 from oberonc.broker import BaseBroker
 from oberonc.daemon import worker
 from oberonc.daemon.probe import probe
@@ -92,7 +92,8 @@ class Host:
             if place.name in request["threaded"]:
                 continue
             try:
-                self.classes[place.name] = runner.warmed(registry.load(place))
+                loaded = self.classes[place.name] = registry.load(place)
+                legacy.needs(runner.source(loaded))  # found out once, and not by each worker
             except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
                 return self.say(loaded=False, broker=place.name, why=str(error))
         # What is there now is shared with every worker for good; the collector must not write on its pages.

@@ -129,7 +129,7 @@ class Intake:
         self.on_accept: Callable[[list[str]], None] = lambda services: None
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
-        """Accept one payload, after everything its repository has in the spool. Raises BadInput."""
+        """Accept one payload, after everything that is in the spool. Raises BadInput."""
         wanted = submission(self.config, payload, peer_uid)
         if self._changed():
             self.look()

@@ -28,7 +28,7 @@ def now_ms() -> int:
 
 
 class QueueLink:
-    """Owned by the event loop. Answers come in the order of the requests, those of a batch in one turn."""
+    """Owned by the event loop; the futures of a batch are answered in one turn of it."""
 
     def __init__(self, queue: Queue, state: Path, on_failure: Callable[[DiskFailed], None]) -> None:
         self._loop = asyncio.get_running_loop()

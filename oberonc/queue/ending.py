@@ -28,8 +28,6 @@ UPDATE delivery SET state = :state, parked = :parked, suspect = 0, due_ms = :due
 WHERE id = :id AND state = 1 AND attempt = :attempt"""
 END_ATTEMPT = """
 UPDATE attempt SET took_ms = ?, outcome = ?, note = ?, output = ? WHERE delivery = ? AND number = ?"""
-ONE_LESS = """
-UPDATE event SET live = live - 1, ended_age = CASE WHEN live = 1 THEN :age END WHERE seq = :seq"""
 FAILED = """
 INSERT INTO service(name, failures, streak_lane, last_error, last_error_ms) VALUES(:name, 1, :lane, :note, :now)
 ON CONFLICT DO UPDATE SET failures = failures + 1, last_error = :note, last_error_ms = :now,
@@ -89,13 +87,13 @@ class Held(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A delivery that is done."""
+    """A delivery that was leased, and the state it went to."""
 
-    id: int
-    attempt: int
     seq: int
     lane: int
-    parked: int
+    service: str
+    state: int
+    parked: bool
 
 
 class Fate(NamedTuple):
@@ -128,32 +126,21 @@ class Finishing(Leasing):
             for token, ending in endings
         ]
         values = {"now": now, "endings": json.dumps(told)}
-        ended = {Token(*row[:2]): Left(*row) for row in self.con.execute(DONE_ALL, values)}
-        if ended:
+        ended = {Token(id, attempt): rest for id, attempt, *rest in self.con.execute(DONE_ALL, values)}
+        if len(ended) < len(told):
+            self.tallies.add("", "late_results", len(told) - len(ended))
             values["endings"] = json.dumps([row for row in told if row[:2] in ended])
+        if ended:
             self.con.execute(ATTEMPTS_DONE, values)
-            self._all_left([*ended.values()])
-        late = len(endings) - len(ended)
-        if late:
-            self.tallies.add("", "late_results", late)
+            lanes = json.dumps([lane for _, lane, _ in ended.values()])
+            service_of = dict(self._rows(SERVICES, lanes=lanes))
+            self.left([Left(seq, lane, service_of[lane], DONE, bool(parked)) for seq, lane, parked in ended.values()])
+            for name, count in Counter(service_of[lane] for _, lane, _ in ended.values()).items():
+                self.tallies.add(name, "done", count)
+                self._alive(name, self._service(name))
         # The same token a second time is late.
-        left = [ended.pop(token, None) for token, _ in endings]
-        return [Ended("done", None, bool(one.parked)) if one else Ended("late") for one in left]
-
-    def _all_left(self, ended: Sequence[Left]) -> None:
-        """Their lanes are free, their events may be over, their services are alive."""
-        lanes = {one.lane for one in ended}
-        self.refresh(lanes)
-        service_of = dict(self._rows(SERVICES, lanes=json.dumps([*lanes])))
-        events = Counter(one.seq for one in ended)
-        self.con.execute(FEWER, {"age": self.age, "events": json.dumps([*events.items()])})
-        for one in ended:
-            name = service_of[one.lane]
-            self.tallies.place(name, LEASED, one.parked, -1)
-            self.tallies.place(name, DONE, one.parked)
-            self.tallies.add(name, "done")
-        for name in set(service_of.values()):
-            self._alive(name, self._service(name))
+        found = [ended.pop(token, None) for token, _ in endings]
+        return [Ended("done", None, bool(one[2])) if one else Ended("late") for one in found]
 
     def _alive(self, name: str, service: Service) -> None:
         """The destination answered."""
@@ -217,15 +204,19 @@ class Finishing(Leasing):
         self.con.execute(END, values)
         attempt = (ending.took_ms, ending.kind, ending.note, ending.output, held.id, held.attempt)
         self.con.execute(END_ATTEMPT, attempt)
-        self.left(held.seq, held.lane, held.service, fate.state, bool(parked))
+        self.left([Left(held.seq, held.lane, held.service, fate.state, bool(parked))])
 
-    def left(self, seq: int, lane: int, service: str, state: int, parked: bool) -> None:
-        """A leased delivery went to *state*: its lane is free, its event may be over."""
-        self.refresh([lane])
-        self.tallies.place(service, LEASED, parked, -1)
-        self.tallies.place(service, state, parked)
-        if state != READY:
-            self.con.execute(ONE_LESS, {"age": self.age, "seq": seq})
+    def left(self, gone: Sequence[Left]) -> None:
+        """Deliveries are leased no more: their lanes are free, their events may be over."""
+        self.refresh({one.lane for one in gone})
+        for one in gone:
+            self.tallies.place(one.service, LEASED, one.parked, -1)
+            self.tallies.place(one.service, one.state, one.parked)
+        self.fewer([one.seq for one in gone if one.state != READY])
+
+    def fewer(self, events: Sequence[int]) -> None:
+        """Of each of *events*, given by `seq`, once for each delivery that ended, fewer live."""
+        self.con.execute(FEWER, {"age": self.age, "events": json.dumps([*Counter(events).items()])})
 
     def _breaker(self, now: int, held: Held, ending: Ending, service: Service) -> None:
         """Only a transient failure speaks against the destination; rejected or half-way, it answered."""
@@ -270,7 +261,7 @@ class Finishing(Leasing):
         values |= {"orphans": orphans, "suspect": state == READY and orphans >= retry.SUSPECT}
         self.con.execute(ORPHANED, {**values, "note": f"the daemon died {orphans} times while it ran"})
         self.con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
-        self.left(seq, lane, service, state, bool(parked))
+        self.left([Left(seq, lane, service, state, bool(parked))])
         self.tallies.add(service, "orphaned" if state == READY else STATES[DEAD])
         return state == DEAD
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from oberonc.errors import BadInput
 from oberonc.queue.base import Delivery
-from oberonc.queue.ending import CLOSE, ONE_LESS, Finishing
+from oberonc.queue.ending import CLOSE, Finishing
 from oberonc.queue.reading import Reading
 from oberonc.queue.store import CANCELLED, READY, STATES, durable
 
@@ -72,7 +72,7 @@ class Steering(Finishing, Reading):
             raise BadInput(f"delivery {delivery} is {found.state}: only ready and dead ones can be dropped")
         self.con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
         if found.state == "ready":
-            self.con.execute(ONE_LESS, {"age": self.age, "seq": found.seq})
+            self.fewer([found.seq])
         self.tallies.place(found.service, _STATE_OF[found.state], found.parked, -1)
         self.tallies.place(found.service, CANCELLED, 0)
         self.tallies.add(found.service, "cancelled")

@@ -8,7 +8,7 @@ from typing import Final
 
 from oberonc.errors import BadInput
 from oberonc.queue.base import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Recovered, Swept
-from oberonc.queue.ending import ONE_LESS, PROBE_LAST_MS
+from oberonc.queue.ending import PROBE_LAST_MS
 from oberonc.queue.space import sync_folder
 from oberonc.queue.steering import Steering
 from oberonc.queue.store import DEAD, NOW, READY, durable
@@ -113,7 +113,7 @@ class Upkeep(Steering):
         for parked in (0, 1):
             for id, seq in self._rows(WAITING.format(parked), service=service, limit=limit - buried):
                 self.con.execute(BURY, (now, "no service of this name is configured any more", id))
-                self.con.execute(ONE_LESS, {"age": self.age, "seq": seq})
+                self.fewer([seq])
                 self.tallies.place(service, READY, parked, -1)
                 self.tallies.place(service, DEAD, parked)
                 self.tallies.add(service, "dead")

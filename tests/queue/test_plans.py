@@ -16,7 +16,7 @@ DAILY = {
             *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
         ),
         ending: (
-            *("HELD", "END", "END_ATTEMPT", "ONE_LESS", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
+            *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
         reading: ("ATTEMPTS", "NEXT_WAKE"),
