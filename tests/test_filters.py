@@ -1,8 +1,12 @@
 """Which service gets what of a push, and the reason that is logged."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from oberonc import filters
 from oberonc.config import Service
@@ -64,6 +68,57 @@ def chosen(service: Service, payload: dict[str, Any]) -> str:
 def test_globs_stay_within_a_part_unless_doubled(pattern: str, passing: list[str], failing: list[str]) -> None:
     assert [value for value in passing if not filters.matches(pattern, value)] == []
     assert [value for value in failing if filters.matches(pattern, value)] == []
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "/", ".", "*", "**", "**/", "?", "\ue000"]), max_size=8).map("".join),
+    st.text("ab/.\ue000\u00e9", max_size=10),
+)
+@example("a\ue000", "a\u00e9")
+def test_globs_agree_with_a_regular_expression(pattern: str, value: str) -> None:
+    wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"((?:^|(?<=/))\*\*/|\*\*|\*|\?)", pattern)
+    expression = "".join(wild.get(part) or re.escape(part) for part in parts)
+    assert filters.matches(pattern, value) == bool(re.fullmatch(expression, value, re.DOTALL))
+
+
+class Counted(str):
+    """Text that counts how many of its characters were looked at."""
+
+    looks = 0
+
+    def translate(self, table: Any, /) -> "Counted":
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        for char in str.__iter__(self):
+            self.looks += 1
+            yield char
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [
+        ("*bot*", "bo" * 5000),
+        ("**/tests/**/*.py", "tests/" * 2000),
+        ("**/**/**/**/x", "a/" * 5000),
+        ("*a*a*a*a*a*b", "a" * 10_000),
+        ("**a?" * 8, "ab" * 5000),
+        ("*a" + "?" * 12, "aab" * 3000),
+    ],
+)
+def test_a_hostile_value_is_looked_at_once_whatever_the_pattern(pattern: str, value: str) -> None:
+    counted = Counted(value)
+    filters.matches(pattern, counted)
+    assert counted.looks <= len(value)
+
+
+def test_what_a_pattern_remembers_is_bounded_whatever_the_values() -> None:
+    glob = filters._Glob("*a" + "?" * 20)
+    for number in range(3000):
+        glob.matches(f"{number:b}".replace("0", "a").replace("1", chr(0x4E00 + number)))
+    assert len(glob._states) <= filters._MOST_STATES
+    assert max(map(len, glob._states.values())) <= 3
 
 
 def test_without_filters_everything_arrives() -> None:
