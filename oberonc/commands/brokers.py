@@ -90,8 +90,9 @@ def _print_running(running: dict[str, Any]) -> None:
     for name, row in running["services"].items():
         counts = ", ".join(f"{row[key]} {key}" for key in ("ready", "leased", "done", "dead"))
         paused = ", paused" if row["paused"] else ""
+        gone = "" if row["broker"] else ", no longer configured"
         wrong = row["problem"] or row["last_error"]
-        show(f"  {name}: {counts}, breaker {row['breaker']}{paused}{f'; last error: {wrong}' if wrong else ''}")
+        show(f"  {name}: {counts}, breaker {row['breaker']}{paused}{gone}{f'; last error: {wrong}' if wrong else ''}")
 
 
 @command.command("show", epilog=example("oberonc brokers show issues"))

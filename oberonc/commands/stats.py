@@ -74,9 +74,19 @@ def _alarms(value: dict[str, Any]) -> list[str]:
 
 def _row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     counts = (str(row[key]) for key in ("ready", "leased", "done", "dead", "parked"))
-    state = "paused" if row["paused"] else "ok" if row["breaker"] == "closed" else f"breaker {row['breaker']}"
-    problem = row.get("problem") or row["last_error"]
-    return (name, *counts, _span(row["oldest"] or 0), "unavailable" if row.get("problem") else state, problem[:60])
+    problem = row["problem"] or row["last_error"]
+    return (name, *counts, _span(row["oldest"] or 0), _state(row), problem[:60])
+
+
+def _state(row: dict[str, Any]) -> str:
+    """A service's state in a word or two: what keeps it from working first."""
+    if row["paused"]:
+        return "paused"
+    if row["broker"] is None:
+        return "not configured"
+    if row["problem"]:
+        return "unavailable"
+    return "ok" if row["breaker"] == "closed" else f"breaker {row['breaker']}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -17,6 +17,7 @@ from oberonc.daemon.server import RETRY_MS, Answer, refusal
 from oberonc.daemon.sockets import Peer
 from oberonc.errors import BadInput
 from oberonc.queue.base import Event, Queue
+from oberonc.text import nearest
 
 if TYPE_CHECKING:
     from oberonc.daemon.service import Daemon
@@ -97,7 +98,7 @@ class Operations:
         value |= stats.summary(known, now)
         for name, service in daemon.intake.config.services.items():
             row = value["services"].setdefault(name, stats.service(None, now))
-            row |= {"broker": service.broker, "generation": daemon.number, "problem": daemon.problem(name)}
+            row |= {"broker": service.broker, "problem": daemon.problem(name)}
         value["unclaimed"] = unclaimed
         return value
 
@@ -135,6 +136,9 @@ class Operations:
     async def lane_pause(self, request: Request, peer: Peer) -> Answer:
         """Lease nothing more of a service, or of one of its lanes."""
         service, repo = self._lane(request)
+        configured = self._daemon.intake.config.services
+        if service not in configured:
+            raise BadInput(f"there is no service called '{service}'{nearest(service, list(configured))}")
         await self._queue.call(lambda queue: queue.pause(service, repo))
         self._daemon.say(f"{person(peer)} paused {service}{_of(repo)}")
         return {"ok": True}
@@ -142,6 +146,10 @@ class Operations:
     async def lane_resume(self, request: Request, peer: Peer) -> Answer:
         """Undo `lane.pause`."""
         service, repo = self._lane(request)
+        # One that is gone may have been paused before.
+        known = (await self._stats())["services"]
+        if service not in known:
+            raise BadInput(f"there is no service called '{service}'{nearest(service, list(known))}")
         await self._queue.call(lambda queue: queue.resume(service, repo))
         self._daemon.say(f"{person(peer)} resumed {service}{_of(repo)}")
         self._daemon.kick()

@@ -69,7 +69,8 @@ class Server:
         self.connections: set[Connection] = set()
         self.per_user: Counter[int] = Counter()
         self.bytes = 0
-        self.refused = 0
+        #: How often clients were refused, by the `error` of the answer.
+        self.refused: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, listener: socket.socket, *, control: bool) -> None:
@@ -266,7 +267,7 @@ class Connection(asyncio.Protocol):
 
     def _doom(self, answer: Answer) -> None:
         """Say why, then drop what still comes until the client has had time to read it."""
-        self._server.refused += 1
+        self._server.refused[str(answer["error"])] += 1
         self._release()
         self._buffer.clear()
         self._write(answer)

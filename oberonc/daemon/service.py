@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import oberonc
 from oberonc import config as configuration
 from oberonc import spool
 from oberonc.config import Config
@@ -96,6 +97,8 @@ class Daemon:
     def __init__(self, config_path: str | None, config: Config, queue: QueueLink, notifier: Notifier) -> None:
         self.pid = os.getpid()
         self.began = time.monotonic()
+        #: Of this process; the files may be replaced while it runs.
+        self.version: str = oberonc.__version__
         self.config = config
         self.queue = queue
         self.stopping = False
@@ -185,6 +188,7 @@ class Daemon:
         """What the queue does not know."""
         draining = self.reloader.draining
         return {
+            "version": self.version,
             "generation": self.number,
             "draining": draining.number if draining else None,
             "workers": {
@@ -193,7 +197,7 @@ class Daemon:
                 "limit": self.intake.config.daemon.workers,
             },
             "connections": len(self._server.connections),
-            "refused": self._server.refused,
+            "refused": dict(self._server.refused),
             "spool": len(spool.listing(self.config.spool)),
         }
 

@@ -7,13 +7,13 @@ from oberonc.queue.base import ServiceStats, Stats
 
 
 def service(known: ServiceStats | None, now: int) -> dict[str, Any]:
-    """One service's row; *known* is None before its first event."""
+    """One service's row, as of one that is not configured; *known* is None before its first event."""
     if known is None:
         known = ServiceStats(0, 0, 0, 0, 0, 0, False, "closed", 0, None, None, "", None, {})
     row = known._asdict()
     due = row.pop("oldest_due_ms")
     row["oldest"] = max(0.0, (now - due) / 1000) if due is not None else None
-    return row
+    return row | {"broker": None, "problem": ""}
 
 
 def summary(stats: Stats, now: int) -> dict[str, Any]:

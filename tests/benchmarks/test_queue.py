@@ -160,9 +160,12 @@ def _round(queue: Queue, first: int) -> tuple[float, float]:
 
 
 def _memory(path: Path) -> float:
-    """Megabytes that a process of its own needs at most which works on the queue in *path*."""
+    """Megabytes that a process of its own needs at most which works on the queue in *path*.
+
+    The kernel's own peak of that program: `ru_maxrss` begins with the peak of the process that started it.
+    """
     work = """
-import resource, sys
+import sys
 from pathlib import Path
 from oberonc.queue.sqlite import SqliteQueue
 from tests.benchmarks.test_queue import CLIENTS, _round
@@ -170,7 +173,7 @@ queue = SqliteQueue(Path(sys.argv[1]))
 for number in range(100):
     _round(queue, 2_000_000 + number * CLIENTS)
 queue.close()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
     command = [sys.executable, "-c", work, str(path)]
     return int(subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2]).stdout) / 1024

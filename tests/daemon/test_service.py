@@ -131,6 +131,29 @@ def test_commands(site: Site, oberonc: Command) -> None:
     assert running.stop() == 0
 
 
+def test_a_service_that_is_gone_is_listed_and_can_still_be_resumed(site: Site, oberonc: Command) -> None:
+    site.configure(site.services("rec", "old"))
+    site.write("old", recorder())
+    site.start()
+    oberonc("--config", site.file, "queue", "pause", "old")
+    site.configure()
+    site.reload()
+    assert "paused, no longer configured" in oberonc("--config", site.file, "brokers").out
+    oberonc("--config", site.file, "queue", "resume", "old")
+    assert site.stats()["services"]["old"]["paused"] is False
+    assert "not configured" in oberonc("--config", site.file, "stats").out
+
+
+def test_pause_and_resume_of_a_name_nobody_has_are_refused(site: Site, oberonc: Command) -> None:
+    """And leave nothing behind that lists it from then on."""
+    site.start()
+    for word in ("pause", "resume"):
+        said = oberonc("--config", site.file, "queue", word, "recc", code=65)
+        assert "no service called 'recc'; did you mean 'rec'?" in said.err
+    assert list(site.stats()["services"]) == ["rec"]
+    oberonc("--config", site.file, "brokers")
+
+
 def test_a_stopped_daemon_leaves_its_socket_to_nobody(site: Site) -> None:
     """A stale socket is replaced; what is no socket is not touched."""
     first = site.start()
