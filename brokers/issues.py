@@ -8,7 +8,7 @@ from oberonc.issues import service
 from oberonc.issues.act import Actor
 from oberonc.issues.comment import TEMPLATE
 from oberonc.issues.ledger import Ledger
-from oberonc.issues.policy import describe, make_plan
+from oberonc.issues.policy import describe, make_plan, note
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Setup, Tracker
 
@@ -55,7 +55,7 @@ class Issues(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         plan = make_plan(payload, service.make_rules(self.settings, payload))
         if not plan.tasks:
-            return "; ".join(plan.notes) or "no issue is named"
+            return note(plan.notes, plan.remarks)
         ledger = Ledger(self.state)
         try:
             actor = Actor(

@@ -4,6 +4,7 @@ Every decision and outcome goes to the log of runs. The one line that a hook pri
 """
 
 import contextlib
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from oberonc.config import Config
 from oberonc.payload import Payload
 
 Results = dict[str, dict[str, Any]]
+#: What a note says from this word on is for the log.
+_UNTOLD = re.compile("(?:^|; )nothing: .*", re.DOTALL)
 
 
 class Report(NamedTuple):
@@ -46,7 +49,8 @@ def here(config: Config, payload: Payload) -> Report:
         from oberonc import local_run
 
         results |= local_run.deliver(config, payload, matching)
-    line = _line(payload, results)
+    left = [f"{name}: {choice.left}" for name, choice in choices.items() if _acts(config, name) and choice.left]
+    line = _line(payload, results, left)
     return Report(
         payload["id"], results, "; ".join(filter(None, (line, _log(config, log.record(payload, "here", results)))))
     )
@@ -84,8 +88,14 @@ def daemon(config: Config, payload: Payload, budget: float) -> Report:
     return Report(payload["id"], {}, line)
 
 
-def _line(payload: Payload, results: Results) -> str:
+def _acts(config: Config, service: str) -> bool:
+    """Whether who pushes expects something of *service* where a commit names an issue."""
+    return config.services[service].broker == "issues"
+
+
+def _line(payload: Payload, results: Results, left: list[str]) -> str:
     parts = [f"{name}: {_said(result)}" for name, result in results.items() if result.get("outcome") and _said(result)]
+    parts += left
     if payload["truncated"]:
         parts.append("the push was larger than the limits and was cut; `oberonc send --rev A..B` sends the rest")
     return f"{'; '.join(parts)} ({payload['id'][:8]})" if parts else ""
@@ -94,7 +104,7 @@ def _line(payload: Payload, results: Results) -> str:
 def _said(result: dict[str, Any]) -> str:
     outcome, note = result["outcome"], result.get("note", "")
     if outcome == "done":
-        return str(note)
+        return _UNTOLD.sub("", str(note))
     if outcome == "dead":
         return f"failed for good: {note}"
     return f"not done yet, will be tried again: {note}"

@@ -11,15 +11,28 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from oberonc.config import Service
+from oberonc.text import listed
 
 Payload = dict[str, Any]
 
 
 class Choice(NamedTuple):
-    """What a service gets (None: nothing) and the filter's reason, for the log."""
+    """What a service gets (None: nothing) and the filter's reason, for the log.
+
+    `left` is told to who pushes: which issues the commits name that a filter kept from the service.
+    """
 
     payload: Payload | None
     reason: str
+    left: str = ""
+
+
+#: Issues of left out commits that are named, the commits looked at, and how far each is read: this is a hint in a
+#: sentence, and must cost the same whatever a stranger writes.
+NAMED = 6
+_COMMITS = 100
+_CHARACTERS = 2000
+_NUMBER = r"(?<![\w#&/])#[1-9][0-9]{0,9}(?!\w)"
 
 
 _PARTS = re.compile(r"(?:^|(?<=/))\*\*/|\*\*|\*|\?|.", re.DOTALL)
@@ -141,13 +154,40 @@ def choose(service: Service, payload: Payload) -> Choice:
         return Choice(None, f"repository {name} is not in `repositories`")
     updates = [u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))]
     if payload["updates"] and not updates:
-        return Choice(None, "no ref of the push is in `refs`")
+        commits = [*payload["commits"], *payload["merged"]]
+        return _nothing("no ref of the push is in `refs`", _left(service, commits, "no ref of the push is in `refs`"))
     if (payload["commits"] or updates) and not (service.refs or service.paths or service.authors):
         return Choice(payload, "matches")
     kept = _Kept(service, payload, updates)
     if not (kept.commits or kept.merged) and (service.paths or service.authors or not updates):
-        return Choice(None, kept.reason())
-    return Choice(payload | kept.changes(), "matches")
+        return _nothing(kept.reason(), kept.left())
+    left = kept.left()
+    return Choice(payload | kept.changes(), f"matches; {left}" if left else "matches", left)
+
+
+def _nothing(reason: str, left: str) -> Choice:
+    return Choice(None, left or reason, left)
+
+
+def _left(service: Service, commits: list[Payload], why: str) -> str:
+    """That *why* kept *commits* from *service*, with the issues they name; an empty string where they name none."""
+    keys = [key for key in (service.settings.get("project"), *_texts(service.settings.get("projects"))) if _is_key(key)]
+    pattern = re.compile("|".join([_NUMBER, *(rf"(?<![\w-]){key}-[1-9][0-9]{{0,9}}(?!\w)" for key in keys)]))
+    found: dict[str, None] = {}
+    for commit in commits[:_COMMITS]:
+        found |= dict.fromkeys(pattern.findall(commit["message"][:_CHARACTERS]))
+    if not found:
+        return ""
+    return f"{listed(list(found), NAMED)} {'is' if len(found) == 1 else 'are'} named, and nothing is done: {why}"
+
+
+def _texts(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_key(value: Any) -> bool:
+    """Whether *value* is the key of a project, as PROJ of PROJ-12."""
+    return isinstance(value, str) and re.fullmatch("[A-Z][A-Z0-9_]{1,20}", value) is not None
 
 
 def possible(service: Service, payload: Payload) -> bool:
@@ -212,6 +252,20 @@ class _Kept:
         if not on_path:
             return "no commit touches a file in `paths`"
         return "no commit is by an author in `authors`"
+
+    def left(self) -> str:
+        """What the left out commits name, and the filters that left them out."""
+        everything = [*self._payload["commits"], *self._payload["merged"]]
+        whys = (
+            "its commit is on no ref in `refs`",
+            "its commit touches no file in `paths`",
+            "its commit is by no author in `authors`",
+        )
+        told = []
+        for before, after, why in zip((everything, *self._stages), self._stages, whys, strict=False):
+            oids = {commit["raw_node"] for commit in after}
+            told.append(_left(self._service, [c for c in before if c["raw_node"] not in oids], why))
+        return "; ".join(filter(None, told))
 
     def changes(self) -> Payload:
         """The keys of the payload that differ for this service."""

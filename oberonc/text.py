@@ -37,6 +37,18 @@ def one_line(text: str, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def counted(count: int, word: str, plural: str = "") -> str:
+    """`1 commit`, `3 commits`; *plural* for a word that does not take an s."""
+    return f"{count} {word if count == 1 else plural or word + 's'}"
+
+
+def listed(names: list[str], most: int) -> str:
+    """`#1, #2 and #3`; beyond *most* names only how many more there are."""
+    if len(names) > most:
+        names = [*names[:most], f"{len(names) - most} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
     """`; did you mean 'X'?` for a mistyped *word*, or an empty string."""
     import difflib  # only on the way to an error message

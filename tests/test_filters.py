@@ -26,6 +26,7 @@ def commit(
 ) -> dict[str, Any]:
     return {
         "raw_node": letter * 40,
+        "message": "a change",
         "branch": branch,
         "files": [{"file": name, "type": "added"} for name in files],
         "author": author.partition(" <")[0],
@@ -210,3 +211,40 @@ def test_what_is_impossible_is_known_before_commits_are_read() -> None:
     assert not filters.possible(service(repositories=("x",)), push())
     assert not filters.possible(service(), push(push_options=["oberonc.skip"]))
     assert not filters.possible(service(), push(repository={"full_name": "x", "services": []}))
+
+
+@pytest.mark.parametrize(
+    ("filtering", "why"),
+    [
+        ({"paths": ("docs/**",)}, "its commit touches no file in `paths`"),
+        ({"authors": ("!*ann*",)}, "its commit is by no author in `authors`"),
+        ({"refs": ("release",)}, "its commit is on no ref in `refs`"),
+    ],
+)
+def test_what_a_filter_keeps_back_is_told_with_the_issues_it_names(filtering: dict[str, Any], why: str) -> None:
+    named = commit("a", "main", "src/a.c") | {"message": "fixes #2, web/shop#4 & and &#39; (#3), #0, a#5, #6x"}
+    kept = commit("b", "release", "docs/x", author="Bob <bob@example.org>")
+    payload = push(named, kept, refs=("refs/heads/main", "refs/heads/release"))
+    choice = filters.choose(service(**filtering), payload)
+    assert choice.payload is not None
+    assert choice.reason == f"matches; #2 and #3 are named, and nothing is done: {why}"
+    assert choice.left == choice.reason.removeprefix("matches; ")
+    alone = push(named, refs=("refs/heads/main",))
+    choice = filters.choose(service(**filtering), alone)
+    assert choice.payload is None
+    assert choice.reason == choice.left
+    assert choice.left.startswith("#2 and #3 are named, and nothing is done: ")
+
+
+def test_keys_are_told_where_the_service_has_their_project() -> None:
+    named = commit("a") | {"message": "PROJ-7, XPROJ-8, UTF-8, OPS-1; fixes #9"}
+    jira = Service("chat", "issues", {"project": "PROJ", "projects": ["OPS", "a/b", 3]}, paths=("docs/**",))
+    assert filters.choose(jira, push(named)).left.startswith("PROJ-7, OPS-1 and #9 are named, and nothing is done")
+    odd = Service("chat", "issues", {"project": 3, "projects": "OPS"}, paths=("docs/**",))
+    assert filters.choose(odd, push(named)).left.startswith("#9 is named, and nothing is done")
+
+
+def test_what_is_told_of_a_flood_is_short_and_reads_little_of_it() -> None:
+    flood = [commit("a") | {"raw_node": f"{n:040x}", "message": f"#{n} " * 20_000} for n in range(1, 500)]
+    left = filters.choose(service(paths=("docs/**",)), push(*flood)).left
+    assert left.startswith("#1, #2, #3, #4, #5, #6 and 94 more are named")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -179,3 +180,49 @@ def test_the_log_tells_why_nothing_happened(server: Server) -> None:
     oid = server.work.commit("fixes #1")
     server.work.push("main")
     assert "oberonc.service" in server.oberonc("log", oid[:10]).out
+
+
+def test_a_commit_that_names_nothing_prints_nothing_and_the_log_says_why(server: Server) -> None:
+    oid = server.work.commit("tidy up")
+    assert "oberonc" not in server.work.push("main")
+    assert "issues: done, attempt 1" in (said := server.oberonc("log", oid).out)
+    assert said.endswith("nothing: no issue is named\n")
+
+
+def told(server: Server, message: str, branch: str = "main", file: str = "file.txt") -> tuple[str, str]:
+    """The line of a push of one commit, without its id, and what `log` says of that commit."""
+    server.work.git("checkout", "-q", "-B", branch)
+    oid = server.work.commit(message, file)
+    lines = [line for line in server.work.push(branch).splitlines() if line.startswith("remote: oberonc: ")]
+    return "".join(line.removeprefix("remote: oberonc: ").split(" (")[0] for line in lines), server.oberonc(
+        "log", oid
+    ).out
+
+
+@pytest.mark.parametrize(
+    ("message", "branch", "file", "why"),
+    [
+        ("fixes #2", "topic", "a", "#2 is named, and nothing is done: not on a publish ref"),
+        ("fixes #2", "main", "docs/a", "#2 is named, and nothing is done: its commit touches no file in `paths`"),
+        ("> fixes #2", "main", "a", "#2 is named, and nothing is done: 'fixes #2' is dead: a quoted line"),
+        ("fixes #99", "main", "a", "#99 does not exist"),
+        ("does not fix #2", "main", "a", "the state of #2 is left as it is: 'fix': negated by 'not'"),
+    ],
+)
+def test_who_pushes_reads_why_nothing_happened_and_the_log_says_the_same(
+    server: Server, admin: Admin, message: str, branch: str, file: str, why: str
+) -> None:
+    admin.configure('[services.issues]\nbroker = "issues"\npaths = ["!docs/**"]\n')
+    server.work.commit("before")
+    server.work.push("main")
+    line, logged = told(server, message, branch, file)
+    assert line.startswith("issues: ")
+    assert why in line
+    assert why in logged
+    assert server.state(2) == "open"
+
+
+def test_an_issue_that_is_closed_already_is_told(server: Server) -> None:
+    server.work.commit("fixes #1")
+    server.work.push("main")
+    assert "#1 was closed already" in told(server, "closes #1, too")[0]

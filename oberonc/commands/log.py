@@ -94,4 +94,6 @@ def _row(row: dict[str, Any]) -> str:
         return f"nothing: {row.get('why', '')}"
     attempt = f", attempt {row['attempt']}" if row.get("attempt") else ""
     took = f", {row['took_ms']} ms" if row.get("took_ms") is not None else ""
-    return f"{row['outcome']}{attempt}{took}{': ' if row.get('note') else ''}{row.get('note') or ''}"
+    left = str(row.get("why") or "").partition("matches; ")[2]
+    said = "; ".join(filter(None, (row.get("note"), left)))
+    return f"{row['outcome']}{attempt}{took}{': ' if said else ''}{said}"

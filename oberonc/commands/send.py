@@ -137,7 +137,9 @@ def _tell(report: deliver.Report, as_json: bool) -> None:
     elif report.line:
         show_line(report.line)
     else:
-        why = "; ".join(f"{name}: {row.get('note') or row['why']}" for name, row in rows.items())
+        why = "; ".join(
+            f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}" for name, row in rows.items()
+        )
         show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")
     if report.failed:
         raise Failed(f"a broker failed; `oberonc log {report.id[:8]}` tells more")

@@ -35,8 +35,9 @@ def record(value: Event) -> Row:
     """An event as the log of runs tells of it: per service what happened, or why nothing did."""
     payload = json.loads(value.body) if value.body else {}
     found = {row.service: row for row in value.deliveries}
-    services = {name: _told(row) for name, row in found.items()}
-    services |= {d.service: {"why": d.reason} for d in value.decisions if d.service not in found}
+    services: dict[str, Row] = {decision.service: {"why": decision.reason} for decision in value.decisions}
+    for name, row in found.items():
+        services[name] = services.get(name, {}) | _told(row)
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)),
         "id": value.id.hex(),

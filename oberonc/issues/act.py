@@ -14,9 +14,9 @@ from oberonc.answers import Forbidden, NotDone, Refused
 from oberonc.errors import Reject, Retry
 from oberonc.issues.comment import FLAVOURS, Comment, Part, commit_parts, duration, make_comment, make_parts, time_parts
 from oberonc.issues.ledger import Claim, Ledger, Step
-from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task
+from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task, note
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
-from oberonc.text import one_line
+from oberonc.text import listed, one_line
 
 #: Seconds of the delivery's limit that stay unused: one request may last that long.
 RESERVE = 30.0
@@ -27,7 +27,7 @@ PATIENCE = 5.0
 #: Issues one kind of outcome names in the note.
 _NAMED = 20
 #: In the order of the note.
-_OUTCOMES = ("closed", "reopened", "commented on", "logged time on", "already did")
+_OUTCOMES = ("closed", "reopened", "commented on", "logged time on", "already done for the same change:")
 
 
 class Deed(NamedTuple):
@@ -56,19 +56,13 @@ class Report:
         if shown not in names:
             names.append(shown)
 
-    def note(self) -> str:
-        """`closed #42, commented on #37; #99 does not exist`"""
-        listed = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
-        changed = {*listed["closed"], *listed["reopened"]}
-        listed["commented on"] = [shown for shown in listed["commented on"] if shown not in changed]
-        told = ", ".join(f"{outcome} {_names(names)}" for outcome, names in listed.items() if names)
-        return "; ".join(dict.fromkeys(text for text in (told, *self.notes) if text)) or "no issue is named"
-
-
-def _names(names: list[str]) -> str:
-    if len(names) > _NAMED:
-        names = [*names[:_NAMED], f"{len(names) - _NAMED} more"]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    def told(self) -> list[str]:
+        """`closed #42, commented on #37`, `#99 does not exist`"""
+        by_outcome = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
+        changed = {*by_outcome["closed"], *by_outcome["reopened"]}
+        by_outcome["commented on"] = [shown for shown in by_outcome["commented on"] if shown not in changed]
+        told = ", ".join(f"{outcome} {listed(names, _NAMED)}" for outcome, names in by_outcome.items() if names)
+        return [told, *self.notes]
 
 
 @dataclass(kw_only=True)
@@ -93,6 +87,12 @@ class Actor:
     def run(self, plan: Plan) -> str:
         """Do what *plan* says; the note of the outcome. Raises Retry or Reject with that note."""
         self.report.notes += plan.notes
+        held: dict[str, dict[str, None]] = {}
+        for task in plan.tasks:
+            held.setdefault(task.why, {})[task.issue.shown] = None
+        self.report.notes += [
+            f"the state of {listed(list(shown), _NAMED)} is left as it is: {why}" for why, shown in held.items() if why
+        ]
         busy = plan.tasks
         deadline = time.monotonic() + PATIENCE
         while busy := [task for task in busy if not self._try(task)]:
@@ -102,16 +102,17 @@ class Actor:
             self.pause(0.2)
         if self.failures:
             raise self._again(self.failures)
+        said = note(self.report.told(), plan.remarks)
         if self.report.refused:
-            raise Reject(self.report.note())
-        return self.report.note()
+            raise Reject(said)
+        return said
 
     def _again(self, failures: list[Retry]) -> Retry:
         """The end of a turn that has to go on later."""
         told = [one_line(str(failure)) for failure in failures]
         waits = [failure.after for failure in failures if failure.after is not None]
         progress = bool(self.done) or all(failure.progress for failure in failures)
-        reason = "; ".join(dict.fromkeys([self.report.note(), *told]))
+        reason = "; ".join(dict.fromkeys(filter(None, [*self.report.told(), *told])))
         return Retry(reason, after=max(waits, default=None), progress=progress)
 
     def _try(self, task: Task) -> bool:
@@ -136,7 +137,7 @@ class Actor:
     def _task(self, task: Task) -> bool:
         deeds = [deed for deed in self._deeds(task) if not self.ledger.is_done(deed.step)]
         if not deeds:
-            self.report.add("already did", task.issue.shown)
+            self.report.add("already done for the same change:", task.issue.shown)
             return True
         if task.seconds and not self.tracker.keeps_time:
             self.report.notes.append(f"{task.issue.shown}: {self.tracker.kind} records no time")

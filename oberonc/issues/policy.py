@@ -6,11 +6,14 @@ is decided in `act.py`.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
-from oberonc.issues.grammar import Reference, Words, find_references
+from oberonc.issues.grammar import Reference, Words, scan
+from oberonc.text import listed
 
 #: References of one message that count; a person does not write more.
 MESSAGE_LIMIT = 100
@@ -19,8 +22,20 @@ _CUT_ABOVE = 1024
 #: The actions that change an issue's state, and the resolution with which some of them close it.
 _CHANGING = ("close", "wontfix", "invalid", "duplicate", "reopen")
 RESOLUTIONS = {"close": "fixed", "wontfix": "wontfix", "invalid": "invalid", "duplicate": "duplicate"}
+#: Reasons that are told, and issues named for each.
+_REASONS = 6
+_NAMED = 6
+#: Commits of an import that are looked at for what they name.
+_LOOK = 200
+#: What is said of a push that names no issue.
+NOBODY = "no issue is named"
+_UNPUBLISHED = "not on a publish ref"
 #: How the grammar's rules begin: with the verb.
 _VERB = re.compile("'([^']+?):?'")
+#: An issue's number in what was not read, and how far before it a verb is looked for.
+_NUMBER = re.compile(r"#[0-9]+")
+_WORD = re.compile(r"[a-z]+")
+_NEAR = 30
 
 Payload = dict[str, Any]
 Commit = dict[str, Any]
@@ -53,10 +68,54 @@ class Task(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The tasks in the order of the commits, and what has to be said about what is not among them."""
+    """The tasks in the order of the commits, and what has to be said about what is not among them.
+
+    `notes` are for who pushed: something was asked for and is not done. `remarks` are for who looks it up: an issue is
+    named, and nothing was asked.
+    """
 
     tasks: list[Task]
     notes: list[str]
+    remarks: list[str]
+
+
+class _Left:
+    """The issues that are named and left alone, by the reason."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._asked: dict[str, dict[str, None]] = {}
+        self._named: dict[str, dict[str, None]] = {}
+
+    def add(self, shown: str, why: str, *, asked: bool) -> None:
+        """*shown* is an issue as people write it; *asked* says that something was wanted of it."""
+        (self._asked if asked else self._named).setdefault(why, {})[shown] = None
+
+    def plan(self, tasks: list[Task], remarks: Iterable[str] = ()) -> Plan:
+        """*tasks* with what is to be said besides; an issue that has a task needs no excuse."""
+        done = {task.issue.shown for task in tasks}
+        return Plan(tasks, self.notes + _told(self._asked, done), [*_told(self._named, done), *remarks])
+
+
+def _told(reasons: dict[str, dict[str, None]], done: set[str]) -> list[str]:
+    """A sentence for each of the first reasons."""
+    left = {why: [shown for shown in found if shown not in done] for why, found in reasons.items()}
+    told = [nothing_done(found, why) for why, found in left.items() if found]
+    more = [f"and {len(told) - _REASONS} more reasons"] if len(told) > _REASONS else []
+    return told[:_REASONS] + more
+
+
+def nothing_done(shown: list[str], why: str) -> str:
+    """`#2 and #3 are named, and nothing is done: not on a publish ref`"""
+    return f"{listed(shown, _NAMED)} {'is' if len(shown) == 1 else 'are'} named, and nothing is done: {why}"
+
+
+def note(told: Iterable[str], remarks: Iterable[str]) -> str:
+    """The note of an attempt. From the word `nothing:` on it is for the log; a hook does not print that."""
+    loud, quiet = ("; ".join(dict.fromkeys(filter(None, texts))) for texts in (told, remarks))
+    if not loud and not quiet:
+        quiet = NOBODY
+    return "; ".join(filter(None, (loud, f"nothing: {quiet}" if quiet else "")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +133,22 @@ class Rules:
 
 def make_plan(payload: Payload, rules: Rules) -> Plan:
     """What *payload* asks for, under *rules*."""
-    held = _import(payload, rules)
-    if held:
-        return Plan([], [held])
-    notes: list[str] = []
+    left = _Left()
     commits = _commits(payload)
-    tasks = _merged(task for commit, published in commits for task in _tasks(commit, published, rules, notes))
-    if payload["updates"] and len(tasks) > rules.max_actions:
-        why = f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done"
-        return Plan([], [f"{why}; {_RUN}"])
-    return Plan(tasks, notes)
+    held = _import(payload, rules)
+    tasks = _merged(
+        task
+        for commit, published in (islice(commits, _LOOK) if held else commits)
+        for task in _tasks(commit, published, rules, left)
+    )
+    if not held and payload["updates"] and len(tasks) > rules.max_actions:
+        held = f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done; {_RUN}"
+    for task in tasks if held else ():
+        left.add(task.issue.shown, held, asked=True)
+    remarks = ["the push was larger than the limits and was cut"] if payload["truncated"] else []
+    if held and not tasks:
+        remarks.append(held)
+    return left.plan([] if held else tasks, remarks)
 
 
 _RUN = "`oberonc send --rev A..B` does what was held back"
@@ -114,24 +179,26 @@ def _commits(payload: Payload) -> Iterator[tuple[Commit, bool]]:
             yield commit, commit["raw_node"] in published
 
 
-def _tasks(commit: Commit, published: bool, rules: Rules, notes: list[str]) -> Iterator[Task]:
+def _tasks(commit: Commit, published: bool, rules: Rules, left: _Left) -> Iterator[Task]:
     """What one commit asks for: one task an issue, in the order of first mention."""
-    if not published and rules.other_refs != "reference":
-        return
-    for reference in _references(commit, rules.words, notes):
-        if reference.action == "mention" and rules.mentions != "comment":
-            continue
+    for reference in _references(commit, rules.words, left):
         issue = rules.resolve(reference)
-        if issue is None:
-            notes.append(f"{written(reference)} is not of a project this service is bound to")
-            continue
-        yield _decide(Task(issue, commit, reference.action, reference.time or 0, ""), reference, published, rules)
+        shown = issue.shown if issue else written(reference)
+        asked = reference.action != "mention"
+        if not asked and rules.mentions != "comment":
+            left.add(shown, "no word before it asks for anything", asked=False)
+        elif not published and rules.other_refs != "reference":
+            left.add(shown, _UNPUBLISHED, asked=asked)
+        elif issue is None:
+            left.notes.append(f"{shown} is not of a project this service is bound to")
+        else:
+            yield _decide(Task(issue, commit, reference.action, reference.time or 0, ""), reference, published, rules)
 
 
 def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> Task:
     """*task* with the action it may have."""
     if not published:
-        return task._replace(action="reference", seconds=0, why="not on a publish ref")
+        return task._replace(action="reference", seconds=0, why=_UNPUBLISHED)
     if task.action == "reference":
         return task._replace(why=_held(reference, rules.words))
     if task.action in ("mention", "comment", "time"):
@@ -146,14 +213,19 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
 def _held(reference: Reference, words: Words) -> str:
     """The rule by which the grammar kept a change of state back, or an empty string."""
     verb = _VERB.match(reference.why)
-    changing = {word.casefold() for action in _CHANGING for word in getattr(words, action)}
-    changing |= {word.casefold() for word, action in words.trailers if action in _CHANGING}
-    return reference.why if verb and verb[1].casefold() in changing else ""
+    return reference.why if verb and verb[1].casefold() in _verbs(words) else ""
+
+
+@lru_cache(maxsize=16)
+def _verbs(words: Words) -> frozenset[str]:
+    """The words that change a state."""
+    found = {word.casefold() for action in _CHANGING for word in getattr(words, action)}
+    return frozenset(found | {word.casefold() for word, action in words.trailers if action in _CHANGING})
 
 
 def describe(plan: Plan) -> list[str]:
     """The plan for people, one line each: what, to which issue, for which commit, and why not more."""
-    return [_line(task) for task in plan.tasks] + plan.notes
+    return [_line(task) for task in plan.tasks] + plan.notes + plan.remarks or [NOBODY]
 
 
 def _line(task: Task) -> str:
@@ -170,19 +242,40 @@ def written(reference: Reference) -> str:
     return f"{reference.repository or ''}#{reference.issue}"
 
 
-def _references(commit: Commit, words: Words, notes: list[str]) -> list[Reference]:
+def _references(commit: Commit, words: Words, left: _Left) -> list[Reference]:
     """The references of the commit's message that count."""
     message = commit["message"]
-    text = message
+    subject, text = "", message
     if len(commit["parents"]) > 1:  # the subject names branches and pull requests, not issues
-        text = text.partition("\n")[2]
-    found = find_references(text, words)
+        subject, _, text = message.partition("\n")
+    _overlook(subject, words, left, " in the subject of a merge")
+    found = _overlook(text, words, left)
     if commit.get("truncated") and len(message) > _CUT_ABOVE and found and found[-1].end == len(text):
-        notes.append(f"{written(found[-1])} stands where the message of {commit['node']} was cut, and may be cut too")
+        left.notes.append(
+            f"{written(found[-1])} stands where the message of {commit['node']} was cut, and may be cut too"
+        )
         found = found[:-1]
     if len(found) > MESSAGE_LIMIT:
-        notes.append(f"{commit['node']} has {len(found)} references; only the first {MESSAGE_LIMIT} count")
+        left.notes.append(f"{commit['node']} has {len(found)} references; only the first {MESSAGE_LIMIT} count")
     return found[:MESSAGE_LIMIT]
+
+
+def _overlook(text: str, words: Words, left: _Left, dead: str = "") -> list[Reference]:
+    """The references of *text*. What only looks like one is told of; where *dead* says why, so are they."""
+    found = scan(text, words)
+    for near in found.near_misses:
+        number = _NUMBER.search(text, near.start, near.end)
+        if number:
+            left.add(number[0], near.text + dead, asked=_asks(text, near.start, near.end, words))
+    for reference in found.references if dead else ():
+        left.add(written(reference), f"it stands{dead}", asked=reference.action != "mention")
+    return found.references
+
+
+def _asks(text: str, start: int, end: int, words: Words) -> bool:
+    """Whether a word that changes a state stands close before the end of *text*'s part, on the same line."""
+    line = text[max(0, start - _NEAR) : end].rpartition("\n")[2].casefold()
+    return not _verbs(words).isdisjoint(_WORD.findall(line)[-3:])
 
 
 def _merged(tasks: Iterator[Task]) -> list[Task]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from oberonc.issues import service
-from oberonc.issues.policy import Plan, describe, make_plan
+from oberonc.issues.policy import Plan, describe, make_plan, note
 from tests.support.tracker_world import commit, payload
 
 
@@ -29,7 +29,7 @@ def test_the_verbs_of_the_first_page() -> None:
 
 def test_only_published_commits_act() -> None:
     pushed = payload(commit("fixes #1"), commit("fixes #2", 2), published=[])
-    assert plan(pushed) == Plan([], [])
+    assert plan(pushed) == Plan([], ["#1 and #2 are named, and nothing is done: not on a publish ref"], [])
     made = plan(pushed, other_refs="reference")
     assert asked(made) == [("reference", "#1"), ("reference", "#2")]
     assert made.tasks[0].why == "not on a publish ref"
@@ -84,6 +84,62 @@ def test_only_projects_the_service_is_bound_to_count() -> None:
     assert [task.issue.project for task in plan(pushed, project="main/z").tasks] == ["main/z", "main/z"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("> fixes #4", "#4 is named, and nothing is done: 'fixes #4' is dead: a quoted line"),
+        ("so `fixes #4` it is", "#4 is named, and nothing is done: 'fixes #4' is dead: code"),
+        ("```\nclose #4\n```", "#4 is named, and nothing is done: 'close #4' is dead: a code block"),
+        ("<!-- closes #4 -->", "#4 is named, and nothing is done: 'closes #4' is dead: an HTML comment"),
+        ("fixes PR #4", "#4 is named, and nothing is done: 'pr' makes it something else than an issue"),
+    ],
+)
+def test_who_asked_in_words_that_are_not_read_is_told_why(text: str, told: str) -> None:
+    assert plan(payload(commit(text))) == Plan([], [told], [])
+
+
+@pytest.mark.parametrize(
+    "text", ["subject (#4)", "`#4`", "> see #4", "Merge pull request #4 from a/b", "PR #4", "a colour #123456"]
+)
+def test_what_asks_for_nothing_is_a_remark_for_the_log(text: str) -> None:
+    made = plan(payload(commit(text)))
+    assert (made.tasks, made.notes) == ([], [])
+    assert len(made.remarks) == 1
+    assert "is named, and nothing is done: " in made.remarks[0]
+
+
+def test_the_subject_of_a_merge_that_names_an_issue_is_told() -> None:
+    made = plan(payload(commit("Fixes #7 by a merge", parents=["1" * 12, "2" * 12])))
+    assert made == Plan([], ["#7 is named, and nothing is done: it stands in the subject of a merge"], [])
+
+
+def test_an_issue_that_something_is_done_about_needs_no_excuse() -> None:
+    assert plan(payload(commit("fixes #4\n\n> fixes #4\n\nand `#4` (#4)")))[1:] == ([], [])
+
+
+def test_a_plain_commit_says_that_no_issue_is_named_and_only_the_log_has_it() -> None:
+    made = plan(payload(commit("tidy up")))
+    assert made == Plan([], [], [])
+    assert describe(made) == ["no issue is named"]
+    assert note(made.notes, made.remarks) == "nothing: no issue is named"
+    assert note(["closed #1"], []) == "closed #1"
+    assert note(["closed #1"], ["#2 ..."]) == "closed #1; nothing: #2 ..."
+
+
+def test_reasons_and_names_are_few_whatever_a_push_holds() -> None:
+    many = [commit(f"`fixes #{n}` in `{'x' * (n % 9)} fixes #9{n}`", n) for n in range(1, 400)]
+    made = plan(payload(*many, published=[]))
+    assert made.tasks == []
+    assert len(made.notes) <= 7
+    assert all(len(text) < 300 for text in made.notes)
+
+
+def test_a_cut_push_is_told_of() -> None:
+    assert plan(payload(commit("tidy up"), truncated=True)).remarks == [
+        "the push was larger than the limits and was cut"
+    ]
+
+
 def test_an_alias_names_a_project() -> None:
     made = plan(payload(commit("fixes web#1")), projects=["acme/website"], aliases={"web": "acme/website"})
     assert [task.issue.project for task in made.tasks] == ["acme/website"]
@@ -106,6 +162,7 @@ def test_an_import_acts_on_nothing_and_says_so() -> None:
     assert len(plan(first_push(20)).tasks) == 20
     made = plan(first_push(21))
     assert made.tasks == []
+    assert made.notes[0].startswith("#1, #2, #3, #4, #5, #6 and 15 more are named, and nothing is done: the first push")
     assert "the first push of main with 21 commits is an import and acts on nothing" in made.notes[0]
     assert len(plan(first_push(21), import_above=21).tasks) == 21
 
@@ -128,6 +185,7 @@ def test_a_flood_acts_on_none_and_says_so() -> None:
     pushed = payload(*(commit(f"refs #{number}", number) for number in range(1, 12)))
     made = plan(pushed, max_actions=10)
     assert made.tasks == []
+    assert made.notes[0].startswith("#1, #2, #3, #4, #5, #6 and 5 more are named, and nothing is done: 11 actions")
     assert "11 actions are more than max_actions = 10" in made.notes[0]
 
 
