@@ -20,6 +20,8 @@ Payload = dict[str, Any]
 
 SCHEMA = 1
 TYPES = {"A": "added", "D": "removed"}
+#: Characters of a person's name or mail address, and of a path or ref; the rest is cut off, and that is flagged.
+LONGEST_NAME, LONGEST_PATH = 1024, 4096
 #: Lines that rebase, cherry-pick, review and sign-off add; the change stays the same without them.
 _ADDED_LINES = re.compile(
     r"^(\(cherry picked from commit .*\)|(signed-off-by|reviewed-by|tested-by|acked-by|change-id):.*)$",
@@ -53,17 +55,20 @@ def _name(raw: bytes) -> str:
 
 def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
     """One element of `commits` or `merged`; *link* has `{oid}` where the id goes, or is empty."""
-    raw_author = f"{commit.author} <{commit.author_email}>"
+    people = [commit.author, commit.author_email, commit.committer, commit.committer_email]
+    author, author_email, committer, committer_email = short = [name[:LONGEST_NAME] for name in people]
+    files = [(kind, file[:LONGEST_PATH]) for kind, file in commit.files]
+    raw_author = f"{author} <{author_email}>"
     entry = {
         "node": commit.oid[:12],
         "raw_node": commit.oid,
-        "author": commit.author,
+        "author": author,
         "raw_author": raw_author,
-        "committer": f"{commit.committer} <{commit.committer_email}>",
+        "committer": f"{committer} <{committer_email}>",
         "message": commit.message,
         "branch": branch,
         "parents": [parent[:12] for parent in commit.parents],
-        "files": [{"file": file, "type": TYPES.get(kind, "modified")} for kind, file in commit.files],
+        "files": [{"file": file, "type": TYPES.get(kind, "modified")} for kind, file in files],
         "timestamp": _stamp(commit.author_date[0], time.localtime),
         "utctimestamp": _stamp(commit.author_date[0], time.gmtime) + "+00:00",
         "revision": None,
@@ -71,7 +76,7 @@ def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
         "url": link.replace("{oid}", commit.oid),
         "change": change(raw_author, commit.author_date, commit.message),
     }
-    if commit.cut:
+    if commit.cut or short != people or files != commit.files:
         entry["truncated"] = True
     return entry
 

@@ -15,7 +15,7 @@ import re
 import stat
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -256,9 +256,22 @@ def _check_class(found: Any, where: str) -> None:
         inspect.signature(found.handle).bind(None, {})
     except (TypeError, ValueError):
         raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle takes one argument, payload") from None
-    odd = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    if any(is_odd(found.handle) for is_odd in odd):
+    if any(is_odd(form) for form in _forms(found.handle) for is_odd in _ODD):
         raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle is async or a generator; write a plain method")
+
+
+#: Calling one of these runs nothing of it.
+_ODD = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def _forms(handle: Any) -> Iterator[Any]:
+    """*handle*, and what decorators and partials put it around; at most as many as anybody would write."""
+    for _ in range(32):
+        yield handle
+        inner = handle.func if isinstance(handle, functools.partial) else getattr(handle, "__wrapped__", None)
+        if inner is None:
+            return
+        handle = inner
 
 
 def _line_of_class(found: type[BaseBroker]) -> int:

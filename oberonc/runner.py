@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -33,6 +34,8 @@ _ANSWER = 1 << 20
 #: Seconds between SIGTERM to a broker's processes and SIGKILL.
 GRACE = 1.0
 KINDS = ("done", "retry", "dead", "crash")
+#: What a call gives back instead of doing its work: coroutines, generators, `map`, and the like.
+_UNDONE = (Awaitable, AsyncIterator, Iterator)
 
 Request = dict[str, Any]
 
@@ -77,6 +80,10 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
         return Outcome("retry", f"settings of service '{asked['service']}': {error}")
     broker._deadline = time.monotonic() + asked["timeout"]
     said = broker.handle(delivered(asked))
+    if isinstance(said, _UNDONE):
+        if hasattr(said, "close"):
+            said.close()  # else Python would say on stderr that it was never awaited
+        raise TypeError(f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method")
     return Outcome("done", said if isinstance(said, str) else "")
 
 

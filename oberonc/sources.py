@@ -15,7 +15,7 @@ from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.git import Git, null_oid
 from oberonc.newness import Update
-from oberonc.payload import SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
+from oberonc.payload import LONGEST_PATH, SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
 from oberonc.repository import Repository
 from oberonc.text import clean, one_line
 
@@ -160,8 +160,9 @@ def payload(source: Source, config: Config) -> Payload:
     news = newness.news(source.repo, source.updates, limits.commits)
     entries = _entries(source.repo, [*news.commits, *news.merged], news.branch, config)
     # A flood of refs must not push out the ones that act on issues.
-    updates = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
-    cut = len(updates) < len(source.updates) or any("truncated" in entry for entry in entries.values())
+    first = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
+    updates = [u | {key: u[key][:LONGEST_PATH] for key in ("ref", "name")} for u in first]
+    cut = updates != first or len(first) < len(source.updates) or any("truncated" in e for e in entries.values())
     made = _frame(source.repo.describe(), source.repo.canon_url, source.event) | {
         "updates": updates,
         "commits": [entries[oid] for oid in news.commits if oid in entries],

@@ -28,15 +28,15 @@ def main() -> None:
     confine.limit_memory()
     confine.be_the_first_to_go()
     ask = json.load(sys.stdin)
-    itself = os.getpid()
     channel = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    itself, streams = os.getpid(), (sys.stdout, sys.stderr)
     answer = _answer(ask)
     if os.getpid() != itself:
         os._exit(0)  # the broker forked and let the copy come back; one answer is enough
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # the broker may have closed or replaced it
+    for stream in streams:
+        with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
             stream.flush()
     with os.fdopen(channel, "w") as out:
         out.write(json.dumps(answer, default=repr))

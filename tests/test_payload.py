@@ -143,6 +143,19 @@ def test_a_change_differs_with_author_date_and_message() -> None:
     assert len(others | {name}) == 5
 
 
+def test_long_names_mails_and_paths_are_cut_and_that_is_flagged() -> None:
+    for changes in (
+        {"author": "n" * 200_000},
+        {"author_email": "m" * 200_000},
+        {"committer": "n" * 200_000},
+        {"committer_email": "m" * 200_000},
+        {"files": [("A", "p/" * 100_000)]},
+    ):
+        entry = payloads.commit_entry(COMMIT._replace(**changes), None, "")
+        assert entry["truncated"], changes.keys()
+        assert len(payloads.dumps(entry)) < 10_000
+
+
 def test_cutting_drops_files_then_the_oldest_commits_and_never_what_is_newest() -> None:
     def made() -> Payload:
         payload = sample()

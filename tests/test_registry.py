@@ -189,6 +189,33 @@ def test_a_broken_broker_is_reported_with_file_and_line(admin: Admin, text: str,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "handle",
+    [
+        "    @through\n    async def handle(self, payload): pass\n",
+        "    @through\n    @through\n    def handle(self, payload): yield\n",
+        "    @staticmethod\n    async def handle(payload, more=None): pass\n",
+        "    @classmethod\n    async def handle(cls, *args): yield\n",
+        "    @functools.cache\n    def handle(self, payload): yield\n",
+        "    handle = functools.partial(functools.partial(other))\n",
+    ],
+)
+def test_a_handle_of_which_nothing_would_run_is_refused_through_decorators_too(admin: Admin, handle: str) -> None:
+    head = """
+import functools
+from oberonc import BaseBroker
+def through(wrapped):
+    @functools.wraps(wrapped)
+    def call(*args, **more):
+        return wrapped(*args, **more)
+    return call
+async def other(*args): pass
+"""
+    admin.broker("lazy", f"class Found(BaseBroker):\n{handle}", head=head)
+    with pytest.raises(BrokenBroker, match=r"Found\.handle is async or a generator"):
+        registry.load(admin.place("lazy"))
+
+
 def test_a_syntax_error_in_a_helper_names_the_helper(admin: Admin) -> None:
     admin.broker("b", "from . import _help\n" + GOOD)
     helper = admin.broker("_help", "x = (\n", head="")

@@ -122,6 +122,32 @@ def test_a_fork_that_comes_back_gives_one_answer(admin: Admin) -> None:
     assert admin.run("b").kind == "done"
 
 
+@pytest.mark.parametrize(
+    ("given_back", "what"),
+    [
+        ("later()", "coroutine"),
+        ("(x for x in [1])", "generator"),
+        ("map(print, [1])", "map"),
+        ("stream()", "async_generator"),
+        ("Promise()", "Promise"),
+    ],
+)
+def test_a_handle_that_gives_back_work_instead_of_doing_it_fails(admin: Admin, given_back: str, what: str) -> None:
+    admin.handle(
+        "b",
+        f"""
+        async def later(): pass
+        async def stream(): yield
+        class Promise:
+            def __await__(self): yield
+        return {given_back}
+        """,
+    )
+    outcome = admin.run("b")
+    assert (outcome.kind, outcome.output) == ("retry", "")
+    assert f"handle gave back a {what}, of which nothing ran" in outcome.note
+
+
 def test_a_thread_that_never_ends_is_not_waited_for(admin: Admin) -> None:
     admin.handle("b", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nreturn 'ok'")
     assert admin.run("b", limit=30) == Outcome("done", "ok")
@@ -143,8 +169,13 @@ def test_ten_megabytes_of_output_are_capped_and_slow_nobody(admin: Admin) -> Non
     assert 0 < len(outcome.output) <= runner.OUTPUT
 
 
-def test_a_broker_may_close_or_replace_its_streams(admin: Admin) -> None:
-    admin.handle("b", "import sys\nsys.stdout.close()\nsys.stderr = None\nreturn 'ok'")
+@pytest.mark.parametrize(
+    "deed",
+    ["sys.stdout.close()", "sys.stdout = sys.stderr = None", "sys.stdout = sys.stderr = Trap()", "os.close(1)"],
+)
+def test_a_broker_may_close_or_replace_its_streams(admin: Admin, deed: str) -> None:
+    trap = "import os, sys\nclass Trap:\n    def flush(self): os._exit(1)\n"
+    admin.handle("b", f"{trap}{deed}\nreturn 'ok'")
     assert admin.run("b") == Outcome("done", "ok")
 
 

@@ -1,6 +1,7 @@
 """One attempt: a lease, a worker, and how it ended."""
 
 import json
+import os
 import time
 from typing import Any, Final, Literal
 
@@ -21,8 +22,11 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
     runtime = generation.runtimes[lease.service]
     began = time.monotonic()
     try:
-        answer = await worker.ask(_request(runtime, lease, str(generation.config.state)), runtime.timeout)
-        ending = await _judged(queue, worker, answer, lease)
+        # Random: what a broker left running cannot answer for a delivery that it was not given.
+        ticket = os.urandom(16).hex()
+        request = _request(runtime, lease, str(generation.config.state), ticket)
+        answer = await worker.ask(request, runtime.timeout)
+        ending = await _judged(queue, worker, answer, lease, ticket)
     except WorkerLost as lost:
         if generation.interrupted:
             ending = Ending("interrupted", "stopped to make way")
@@ -36,13 +40,12 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
     return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output)
 
 
-async def _judged(queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease) -> Ending:
-    named, outcome = answer.get("lease"), answer.get("outcome")
-    if named == lease.token.attempt and isinstance(outcome, dict):
+async def _judged(queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease, ticket: str) -> Ending:
+    outcome = answer.get("outcome")
+    if answer.get("lease") == ticket and isinstance(outcome, dict):
         return _ending(outcome)
-    # Broker code wrote to the channel itself. If it named an older lease, the queue counts it as late.
-    if isinstance(named, int):
-        await queue.end(lease.token._replace(attempt=named), Ending("done"))
+    # Broker code wrote to the channel itself, or for an older lease: no attempt has the number 0, so it counts as late.
+    await queue.end(lease.token._replace(attempt=0), Ending("done"))
     await worker.kill()
     raise WorkerLost("answered for a lease it does not hold")
 
@@ -57,11 +60,11 @@ def _ending(outcome: dict[str, Any]) -> Ending:
     return Ending(kind, str(outcome.get("note", "")), after_ms)
 
 
-def _request(runtime: Runtime, lease: Lease, state: str) -> bytes:
-    """The frame that has the lease's delivery handled."""
+def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
+    """The frame that has the lease's delivery handled, by who can name *ticket*."""
     request = {
         "op": "handle",
-        "lease": lease.token.attempt,
+        "lease": ticket,
         "request": {
             "service": lease.service,
             "broker": runtime.service.broker,

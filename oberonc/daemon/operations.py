@@ -4,7 +4,6 @@
 of whoever may open that socket, here it does not exist.
 """
 
-import pwd
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oberonc import registry, wire
 from oberonc.daemon import rows, stats
+from oberonc.daemon.peers import Peer, person
 from oberonc.daemon.queue_link import now_ms
 from oberonc.daemon.server import RETRY_MS, Answer, refusal
-from oberonc.daemon.sockets import Peer
 from oberonc.errors import BadInput
 from oberonc.queue.base import Event, Queue
 from oberonc.text import nearest
@@ -140,7 +139,7 @@ class Operations:
         if service not in configured:
             raise BadInput(f"there is no service called '{service}'{nearest(service, list(configured))}")
         await self._queue.call(lambda queue: queue.pause(service, repo))
-        self._daemon.say(f"{person(peer)} paused {service}{_of(repo)}")
+        self._daemon.say(f"{person(peer.uid)} paused {service}{_of(repo)}")
         return {"ok": True}
 
     async def lane_resume(self, request: Request, peer: Peer) -> Answer:
@@ -151,7 +150,7 @@ class Operations:
         if service not in known:
             raise BadInput(f"there is no service called '{service}'{nearest(service, list(known))}")
         await self._queue.call(lambda queue: queue.resume(service, repo))
-        self._daemon.say(f"{person(peer)} resumed {service}{_of(repo)}")
+        self._daemon.say(f"{person(peer.uid)} resumed {service}{_of(repo)}")
         self._daemon.kick()
         return {"ok": True}
 
@@ -161,7 +160,7 @@ class Operations:
 
         def unpark(queue: Queue) -> int:
             parked = [d for d in queue.deliveries("ready", service, repo, limit=MOST_ROWS) if d.parked]
-            return len([queue.retry(now_ms(), delivery.id, person(peer)) for delivery in parked])
+            return len([queue.retry(now_ms(), delivery.id, person(peer.uid)) for delivery in parked])
 
         count = await self._queue.call(unpark)
         self._daemon.kick()
@@ -192,16 +191,16 @@ class Operations:
     async def delivery_retry(self, request: Request, peer: Peer) -> Answer:
         """Again, now; also for what is done."""
         number = _number(request, "delivery")
-        found = await self._queue.call(lambda queue: queue.retry(now_ms(), number, person(peer)))
-        self._daemon.say(f"{person(peer)} retries delivery {number} of {found.service}")
+        found = await self._queue.call(lambda queue: queue.retry(now_ms(), number, person(peer.uid)))
+        self._daemon.say(f"{person(peer.uid)} retries delivery {number} of {found.service}")
         self._daemon.kick()
         return {"ok": True, "delivery": rows.delivery(found)}
 
     async def delivery_drop(self, request: Request, peer: Peer) -> Answer:
         """Never, in the name of the caller."""
         number = _number(request, "delivery")
-        found = await self._queue.call(lambda queue: queue.drop(now_ms(), number, person(peer)))
-        self._daemon.say(f"{person(peer)} dropped delivery {number} of {found.service}")
+        found = await self._queue.call(lambda queue: queue.drop(now_ms(), number, person(peer.uid)))
+        self._daemon.say(f"{person(peer.uid)} dropped delivery {number} of {found.service}")
         self._daemon.kick()
         return {"ok": True, "delivery": rows.delivery(found)}
 
@@ -234,7 +233,7 @@ class Operations:
 
     async def drain(self, _request: Request, peer: Peer) -> Answer:
         """Finish what runs and stop, as after SIGTERM."""
-        self._daemon.say(f"{person(peer)} asked for a stop")
+        self._daemon.say(f"{person(peer.uid)} asked for a stop")
         self._daemon.stop()
         return {"ok": True}
 
@@ -244,7 +243,7 @@ class Operations:
         if not target.is_absolute():
             raise BadInput("backup needs an absolute path")
         await self._queue.call(lambda queue: queue.backup(target), alone=True)
-        self._daemon.say(f"{person(peer)} made a backup: {target}")
+        self._daemon.say(f"{person(peer.uid)} made a backup: {target}")
         return {"ok": True, "path": str(target), "bytes": target.stat().st_size}
 
     async def _event(self, request: Request) -> Event:
@@ -263,14 +262,6 @@ class Operations:
         if service is None:
             raise BadInput("name a service")
         return service, _text(request, "repository")
-
-
-def person(peer: Peer) -> str:
-    """Who asked, for the log."""
-    try:
-        return pwd.getpwuid(peer.uid).pw_name
-    except KeyError:
-        return f"uid {peer.uid}"
 
 
 def _of(repo: str | None) -> str:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from oberonc import wire
 from oberonc.daemon import sockets
-from oberonc.daemon.sockets import Peer
-from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError
+from oberonc.daemon.peers import Peer, barred, peer, person
+from oberonc.daemon.sparing import Sparing
+from oberonc.errors import BadInput, DiskFailed, NotAccepted, NotAllowed, OberoncError
 
 #: Connections in all, and of one user.
 MOST_CONNECTIONS: Final = 256
@@ -69,8 +70,9 @@ class Server:
         self.connections: set[Connection] = set()
         self.per_user: Counter[int] = Counter()
         self.bytes = 0
-        #: How often clients were refused, by the `error` of the answer.
+        #: How often something was refused, by the `error` of the answer.
         self.refused: Counter[str] = Counter()
+        self._refusals = Sparing(say)
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, listener: socket.socket, *, control: bool) -> None:
@@ -82,6 +84,12 @@ class Server:
             lambda: Connection(self, listener, control), sock=listener, backlog=sockets.BACKLOG, **keep
         )
         self._servers.append(made)
+
+    def note(self, who: Peer, answer: Answer) -> None:
+        """Count a refusal, and log it."""
+        self.refused[answer["error"]] += 1
+        text = f"refused {person(who.uid)} (uid {who.uid}): {answer['error']}: {answer['message']}"
+        self._refusals.say((who.uid, answer["error"]), text)
 
     async def sweep(self) -> None:
         """End what overstayed its deadline; for ever."""
@@ -157,13 +165,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._peer = sockets.peer(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        self._peer = peer(connection)
         self.uid = self._peer.uid
         server = self._server
         server.connections.add(self)
         server.per_user[self.uid] += 1
-        if not sockets.allowed(self._peer, self._listener):
-            self._doom(refusal("forbidden", f"uid {self._peer.uid} may not use this socket"))
+        why = barred(self._peer, connection, self._listener)
+        if why:
+            self._doom(refusal("forbidden", f"uid {self.uid} may not use this socket: {why}"))
         elif not server.make_room(self.uid):
             self._doom(busy("too many connections"))
 
@@ -258,16 +268,21 @@ class Connection(asyncio.Protocol):
     async def _perform(self, body: bytes) -> bytes:
         """The frame of the answer, whatever request and answer are like."""
         try:
-            return _frame(await self._server.perform(wire.decode_request(body), self._peer, self._control))
+            answer = await self._server.perform(wire.decode_request(body), self._peer, self._control)
+        except DiskFailed:
+            raise  # nobody is told anything: the process is about to end
         except OberoncError as error:
-            return _frame(_refused(error))
+            answer = _refused(error)
         except Exception as error:  # noqa: BLE001  a bug of ours must not cost the other clients the daemon
             self._server.say(f"a request failed: {type(error).__name__}: {error}")
-            return _frame(refusal("failed", "the daemon could not answer; its log says more"))
+            answer = refusal("failed", "the daemon could not answer; its log says more")
+        if not answer["ok"] and not self._control:
+            self._server.note(self._peer, answer)
+        return _frame(answer)
 
     def _doom(self, answer: Answer) -> None:
         """Say why, then drop what still comes until the client has had time to read it."""
-        self._server.refused[str(answer["error"])] += 1
+        self._server.note(self._peer, answer)
         self._release()
         self._buffer.clear()
         self._write(answer)

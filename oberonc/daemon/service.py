@@ -49,17 +49,19 @@ def run(config_path: str | None) -> None:
     notifier = Notifier()
     config = configuration.load(config_path)
     _claim(config.state)
-    lock = Lock(config.state)
+    lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
     spool.make(config.spool)
     queue = SqliteQueue(config.state / "queue.sqlite")
-    recovered = queue.recover(now_ms())
-    if recovered.orphaned or recovered.dead:
-        say(f"the last daemon died: {recovered.orphaned} deliveries run again, {recovered.dead} are dead letters")
-    listeners = listen(config)
     try:
-        asyncio.run(_serve(config_path, config, queue, notifier, listeners))
+        recovered = queue.recover(now_ms())
+        if recovered.orphaned or recovered.dead:
+            say(f"the last daemon died: {recovered.orphaned} deliveries run again, {recovered.dead} are dead letters")
+        listeners = listen(config)
+        try:
+            asyncio.run(_serve(config_path, config, queue, notifier, listeners))
+        finally:
+            listeners.remove()
     finally:
-        listeners.remove()
         queue.close()
         lock.release()
 

@@ -1,14 +1,14 @@
 """The daemon's claim on its state folder, and its sockets: bound here, or handed over by systemd.
 
-Who owns the sockets is decided by the lock, never by a pid file or by trying to connect: a socket file left
-by a daemon that was killed is removed only while the lock is held.
+Who owns the sockets is decided by a lock beside each, held for life, never by a pid file: a socket file left by a
+daemon that was killed is removed only while its lock is held, and only when nobody listens on it any more (systemd
+listens without our lock).
 """
 
 import fcntl
 import os
 import socket
 import stat
-import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,61 +21,63 @@ from oberonc.registry import unsafe
 BACKLOG: Final = 1024
 #: Bytes of the longest path a Unix socket can have.
 LONGEST_PATH: Final = 107
-#: The kernel's uid for a peer from a user namespace that means nothing here.
-OVERFLOW_UID: Final = 65534
-_SO_PEERGROUPS: Final = 59
 _FIRST_PASSED_FD: Final = 3
 
 
-class Peer(NamedTuple):
-    """Who is on the other end, as the kernel says."""
-
-    pid: int
-    uid: int
-    groups: frozenset[int]
-
-
 class Lock:
-    """The exclusive right to a state folder, held until the process ends."""
+    """An exclusive right, proved by a lock on *file* and held until the process ends; *what* names it.
 
-    def __init__(self, state: Path) -> None:
-        self._handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    Raises NotAccepted where another daemon has it, ConfigError where the file cannot be had.
+    """
+
+    def __init__(self, file: Path, what: str) -> None:
+        try:
+            self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise ConfigError(f"cannot lock {what}: {file}: {error.strerror}") from None
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._handle)
-            raise NotAccepted(f"a daemon runs already on {state} (pid {owner})") from None
+            raise NotAccepted(f"a daemon runs already on {what} (pid {owner})") from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let another daemon start."""
+        """Let another daemon have it."""
         os.close(self._handle)
 
 
 class Listeners(NamedTuple):
-    """The listening sockets. *ours* are the files to remove at the end; systemd keeps its own."""
+    """The listening sockets. *ours* are the files to remove at the end, and their locks; systemd keeps its own."""
 
     submit: socket.socket
     control: socket.socket
-    ours: tuple[Path, ...]
+    ours: tuple[tuple[Path, Lock], ...]
 
     def remove(self) -> None:
-        """Take our socket files away, while the lock is still held."""
-        for path in self.ours:
+        """Take our socket files away, while their locks are still held."""
+        for path, lock in self.ours:
             path.unlink(missing_ok=True)
+            lock.release()
 
 
 def listen(config: Config) -> Listeners:
-    """Both sockets, from systemd where it passed them. Raises ConfigError."""
+    """Both sockets, from systemd where it passed them.
+
+    Raises ConfigError, or NotAccepted where another daemon lives on one of them; then both are as they were.
+    """
     found = passed_sockets()
-    ours = []
-    for name, path, mode in (("submit", config.daemon.socket, 0o660), ("control", config.daemon.control, 0o600)):
-        if name not in found:
-            found[name] = _bind(path, mode)
-            ours.append(path)
-    return Listeners(found["submit"], found["control"], tuple(ours))
+    missing = [
+        (name, path, mode)
+        for name, path, mode in (("submit", config.daemon.socket, 0o660), ("control", config.daemon.control, 0o600))
+        if name not in found
+    ]
+    ours = tuple((path, _claim(path)) for _, path, _ in missing)
+    for name, path, mode in missing:
+        found[name] = _bind(path, mode)
+    return Listeners(found["submit"], found["control"], ours)
 
 
 def passed_sockets() -> dict[str, socket.socket]:
@@ -98,42 +100,35 @@ def passed_sockets() -> dict[str, socket.socket]:
     return passed
 
 
-def peer(connection: socket.socket) -> Peer:
-    """Who connected."""
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, uid, gid = struct.unpack("3i", raw)
-    groups = {gid}
-    with suppress(OSError):
-        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4096)
-        groups.update(struct.unpack(f"{len(raw) // 4}I", raw))
-    return Peer(pid, uid, frozenset(groups))
-
-
-def allowed(who: Peer, listener: socket.socket) -> bool:
-    """Whether the mode of the socket's file lets *who* in; root and we ourselves always may."""
-    if who.uid in (0, os.geteuid()):
-        return True
-    if who.uid == OVERFLOW_UID:
-        return False
-    try:
-        facts = Path(listener.getsockname()).stat()
-    except OSError:
-        return False
-    return bool(
-        (facts.st_uid == who.uid and facts.st_mode & stat.S_IWUSR)
-        or (facts.st_gid in who.groups and facts.st_mode & stat.S_IWGRP)
-        or facts.st_mode & stat.S_IWOTH
-    )
-
-
-def _bind(path: Path, mode: int) -> socket.socket:
+def _claim(path: Path) -> Lock:
+    """The right to make the socket *path*."""
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise ConfigError(f"the socket's path {path} has over {LONGEST_PATH} bytes: set daemon.socket to a shorter one")
     _make_folder(path.parent)
+    lock = Lock(path.with_name(f"{path.name}.lock"), f"the socket {path}")
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise ConfigError(f"{path} is there and is no socket: move it away, or set another daemon.socket")
-        path.unlink()
+        if _is_served(path):
+            raise NotAccepted(f"somebody listens on {path} already: systemd, or another daemon; nothing was changed")
+    return lock
+
+
+def _is_served(path: Path) -> bool:
+    """Whether anybody listens on *path*; where it cannot be told, it is left alone."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _bind(path: Path, mode: int) -> socket.socket:
+    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:

@@ -6,9 +6,11 @@ except when the channel closes.
 """
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,13 +32,17 @@ class _Private(dict[str, Any]):
 def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
     """Answer requests until the daemon closes the channel."""
     broker: type[BaseBroker] | None = None
+    itself, streams = os.getpid(), (sys.stdout, sys.stderr)
     while (request := read_frame(channel)) is not None:
         if broker is None:
             # Loaded with the first request and not before, so that what a load prints or breaks has a witness.
             broker = load()
         answer = _verify(broker, request) if request["op"] == "verify" else _handle(broker, request)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        if os.getpid() != itself:
+            os._exit(0)  # the broker forked and let the copy come back; the worker itself answers
+        for stream in streams:
+            with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
+                stream.flush()
         channel.sendall(wire.encode(answer, wire.LARGEST_RESULT))
 
 

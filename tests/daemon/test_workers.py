@@ -229,6 +229,41 @@ def is_socket(fd):
     assert site.settled(done=1)["late_results"] == 1
 
 
+def test_a_copy_of_the_worker_answers_for_no_delivery(site: Site) -> None:
+    """P15: the copy comes back when the next delivery is under way, whose end is its own."""
+    gate, wait = _gate(site)
+    work = f"""
+        if "first" in payload["commits"][0]["message"]:
+            if os.fork():
+                return
+            {wait}
+            self.note("copy", payload)
+            return
+        open({str(gate)!r}, "w").close()
+        while not any('"copy"' in line for line in open(self.settings.ledger)): time.sleep(0.01)
+        time.sleep(0.2)
+        raise Reject("not this one")"""
+    site.write("rec", recorder(work))
+    site.start()
+    first = site.submit(push(message="first\n"))
+    site.wait_for(first)
+    second = site.submit(push(message="second\n"))
+    assert site.settled(done=1, dead=1)["late_results"] == 0
+    [row] = site.call("event.show", id=second)["event"]["deliveries"]
+    assert [(a["outcome"], a["note"]) for a in row["attempts"]] == [("dead", "not this one")]
+
+
+def test_a_broker_that_replaces_its_streams_does_its_work_once(site: Site) -> None:
+    trap = "type('Trap', (), {'flush': lambda self: os._exit(1)})()"
+    for name, deed in (("none", "sys.stdout = sys.stderr = None"), ("trap", f"sys.stdout = sys.stderr = {trap}")):
+        site.write(name, recorder(deed))
+    site.configure(site.services("none", "trap"))
+    site.start()
+    site.submit()
+    site.settled(done=2)
+    assert sorted(row["service"] for row in site.rows() if row["what"] == "begin") == ["none", "trap"]
+
+
 def test_a_stopped_worker_is_ended_and_the_second_run_counts(site: Site) -> None:
     """F14: SIGSTOP past the limit; the second attempt's end is the one that counts."""
     site.write("rec", recorder("if payload['attempt'] == 1: os.kill(os.getpid(), signal.SIGSTOP)"))

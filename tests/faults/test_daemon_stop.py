@@ -64,6 +64,45 @@ def test_a_second_daemon_is_refused_and_harms_nothing(site: Site) -> None:
     site.wait_for(site.submit())
 
 
+@pytest.mark.parametrize("shared", ["socket", "control"])
+def test_a_second_daemon_with_a_state_folder_of_its_own_does_not_take_the_sockets(site: Site, shared: str) -> None:
+    """The lock of the state folder cannot see it: each socket has a lock of its own."""
+    first = site.start()
+    own = {"socket": site.folder / "own.sock", "control": site.folder / "own-control.sock"}
+    taken = {"socket": site.socket, "control": site.folder / "control.sock"}
+    places = own | {shared: taken[shared]}
+    second = site.folder / "second.toml"
+    lines = [f'state = "{site.folder / "second"}"', "[daemon]", *(f'{key} = "{path}"' for key, path in places.items())]
+    second.write_text("\n".join(lines))
+    done = _run_daemon(second)
+    assert done.returncode == 75
+    assert f"pid {first.pid}" in done.stderr
+    assert not own["socket"].exists()
+    assert not own["control"].exists()
+    site.wait_for(site.submit())
+    assert site.stats()["pid"] == first.pid
+    first.kill()
+    site.start().stop()
+
+
+def test_sockets_that_systemd_holds_are_not_taken_while_no_daemon_runs(site: Site) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.socket))
+        listener.listen(1)
+        before = site.socket.stat().st_ino
+        done = _run_daemon(site.file)
+        assert done.returncode == 75
+        assert "somebody listens on" in done.stderr
+        assert site.socket.stat().st_ino == before
+    site.start()
+
+
+def _run_daemon(file: Path) -> "subprocess.CompletedProcess[str]":
+    """A daemon that is expected to end by itself."""
+    words = [sys.executable, "-m", "oberonc", "--config", str(file), "daemon"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+
+
 def test_two_starts_at_once(site: Site) -> None:
     """F33: exactly one owner, over a stale socket too."""
     for _ in range(rounds(3)):
