@@ -12,6 +12,7 @@ would let pass (NaN, 1e999, a key given twice, other encodings, thousands of bra
 import json
 import math
 import struct
+from itertools import islice
 from typing import Any, Final
 
 from oberonc.errors import BadInput
@@ -25,6 +26,9 @@ LARGEST_RESULT: Final = 1024 * 1024
 #: How deep objects and lists may nest. A payload needs six levels.
 DEEPEST: Final = 32
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
+#: How many values one frame may hold. A payload has one in eight bytes at most; `[],[],[]` takes fifty times its bytes
+#: of memory.
+MOST_VALUES: Final = LARGEST // 8
 #: How `canonical` begins a submission.
 _SUBMISSION: Final = b'{"op":"submit","payload":'
 
@@ -80,6 +84,8 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def strict(raw: bytes) -> Any:
     """The JSON value in *raw*, read as strictly as said above; raises ValueError, and nothing else."""
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_VALUES and _too_many(raw):
+        raise ValueError(f"more than {MOST_VALUES} values")
     try:
         value = _DECODER.decode(raw.decode())
     except RecursionError:
@@ -88,6 +94,14 @@ def strict(raw: bytes) -> Any:
     if raw.count(b"[") + raw.count(b"{") > DEEPEST and _too_deep(value):
         raise ValueError(_TOO_DEEP)
     return value
+
+
+def _too_many(raw: bytes) -> bool:
+    """Whether *raw* holds over `MOST_VALUES` values; what stands in its texts is none."""
+    import re  # only for what counting bytes does not clear
+
+    marks = re.finditer(rb'"(?:[^"\\]|\\.)*+"|([,\[{])', raw, re.DOTALL)
+    return next(islice((mark for mark in marks if mark[1]), MOST_VALUES, None), None) is not None
 
 
 class Received(dict[str, Any]):

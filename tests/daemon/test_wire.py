@@ -1,5 +1,7 @@
 """Frames: what goes in comes out, and nothing but `BadFrame` comes of anything else."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,24 @@ def test_any_header_is_a_length_within_the_limit_or_a_bad_frame(raw: bytes) -> N
 def test_a_frame_that_is_too_large_is_not_made() -> None:
     with pytest.raises(wire.BadFrame, match="at most 10"):
         wire.encode({"key": "much too long"}, 10)
+
+
+@pytest.mark.parametrize("value", [b"[],", b"{},", b"0,", b'"",', b"[0,[]],"])
+def test_more_values_than_any_payload_has_are_refused_before_they_are_made(value: bytes) -> None:
+    many = b"[" + value * (wire.MOST_VALUES // value.count(b",") + 1) + b"0]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more than 1179648 values"):
+            wire.strict(many)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(many)
+
+
+def test_what_stands_in_texts_is_not_counted_as_values() -> None:
+    text = '[{,\\"' * (wire.MOST_VALUES // 3 + 1)
+    assert wire.strict(wire.canonical({"a": text, "b": [text]})) == {"a": text, "b": [text]}
 
 
 def test_depth() -> None:
