@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 from weakref import WeakSet
 
@@ -274,25 +274,28 @@ def connect_public(host: str, port: int, limit: float) -> socket.socket:
     return socket.create_connection((addresses[-1], port), limit)
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: What `is_global` lets through and should not: protocol assignments, old 6to4 relays, NAT64 of a site's own.
-_NOT_PUBLIC = [ipaddress.ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")]
+#: What is not the public network, whatever the interpreter's `ipaddress` holds of it, which differs between releases:
+#: IANA's special-purpose registries (RFC 6890) without the exceptions in them, multicast, and old 6to4 relays.
+_SPECIAL: Final = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
+    " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+    " 2001::/23 2001:db8::/32 3fff::/20"
+)
+_NOT_PUBLIC: Final = [ipaddress.ip_network(net) for net in _SPECIAL.split()]
+#: The only IPv6 addresses that IANA has given out for everybody.
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+#: IPv6 networks whose addresses hold an IPv4 address, and how many bits follow it: mapped, NAT64, 6to4.
+_HOLDS_IPV4: Final = [
+    (ipaddress.ip_network(net), after) for net, after in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
+]
 
 
 def is_public(address: str) -> bool:
     """Whether *address* leads to the public network, also where it holds another address inside."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    inner: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = [found for found in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if found]
-        if ip in _NAT64 or int(ip) >> 32 == 0:
-            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if ip.is_multicast or ip.is_site_local or (not ip.is_global and not ip.ipv4_mapped):
-            return False
-    if _listed(ip):
+    for net, after in _HOLDS_IPV4:
+        if ip in net:
+            ip = ipaddress.IPv4Address(int(ip) >> after & 0xFFFFFFFF)
+    if ip.version == 6 and ip not in _GLOBAL_UNICAST:
         return False
-    return all(found.is_global and not found.is_multicast and not _listed(found) for found in inner or [ip])
-
-
-def _listed(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(ip in net for net in _NOT_PUBLIC)
+    return not any(ip in net for net in _NOT_PUBLIC)

@@ -16,6 +16,32 @@ from tests.support.repo import Repo
 MOMENT = "1767261600 +0200"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Two processes unless `-n` says otherwise; not in `addopts`, which would need pytest-xdist."""
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and not worker:
+        config.option.numprocesses = 2
+        if config.option.dist == "no":
+            config.option.dist = "loadgroup"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where temporary files of the tests and of what they start go; short enough for sockets, and empty at the end."""
+    tmp_path_factory.getbasetemp()  # pytest keeps its own beside it, for who looks at a failed test
+    folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
+    folder.chmod(0o711)  # servers that drop their rights pass through
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    yield folder
+    tempfile.tempdir = None
+    os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    shutil.rmtree(folder)
+    assert not left, f"the tests of this process left in their temporary folder: {left[:20]}"
+
+
 @pytest.fixture(autouse=True)
 def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A home of the test's own: nothing of the machine's configuration, identity or state is read or written."""
@@ -90,6 +116,5 @@ def bare(tmp_path: Path) -> Repo:
 @pytest.fixture
 def short_dir() -> Iterator[Path]:
     """A folder with a path short enough for a socket (107 bytes)."""
-    folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)

@@ -145,7 +145,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
-    admin.handle("b", "import os, time\nopen(DONE, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    admin.handle("b", "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)")
     admin.configure("[services.one]\nbroker = 'b'")
     for line in (["brokers", "run", "b"], ["send", "--payload", "-"]):
         admin.done.unlink(missing_ok=True)
@@ -160,7 +160,7 @@ def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
             assert child.stdin is not None and child.stderr is not None
             child.stdin.write(__import__("json").dumps(sample()).encode())
             child.stdin.close()
-            pid = int(eventually(lambda: admin.done.exists() and admin.done.read_text()) or 0)
+            pid = admin.pid()
             os.killpg(child.pid, signal.SIGINT)
             said = child.stderr.read()
         assert child.returncode == 130

@@ -101,12 +101,12 @@ def test_what_a_stopped_broker_left_running_is_ended_too(admin: Admin) -> None:
         """
         import os, subprocess, time
         child = subprocess.Popen(['sleep', '60'])
-        open(DONE, 'w').write(str(child.pid))
+        open(DONE, 'w').write(f'{child.pid}\\n')
         time.sleep(60)
         """,
     )
     assert admin.run("b", limit=2).kind == "crash"
-    pid = int(admin.done.read_text())
+    pid = admin.pid()
     eventually(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
 
 
@@ -293,16 +293,16 @@ def test_a_broker_sees_neither_the_callers_folder_nor_its_stdin(admin: Admin, tm
 
 
 def test_the_broker_dies_with_the_process_that_started_it(admin: Admin) -> None:
-    admin.handle("b", "import os, time\nopen(DONE, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    admin.handle("b", "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)")
     args = [sys.executable, "-I", "-m", "oberonc", "brokers", "run", "b"]
     with subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
-        pid = int(eventually(lambda: admin.done.exists() and admin.done.read_text()) or 0)
+        pid = admin.pid()
         parent.send_signal(signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
 
 
 def test_a_worker_whose_parent_is_gone_does_nothing(admin: Admin) -> None:
-    admin.handle("b", "open(DONE, 'w').write('ran')")
+    admin.handle("b", "open(DONE, 'w').write('ran\\n')")
     ask = json.dumps({"place": admin.place("b")._asdict(), "request": _request()})
     done = subprocess.run(
         [sys.executable, "-I", "-m", "oberonc.worker", "1"], input=ask.encode(), capture_output=True, check=False

@@ -2,25 +2,27 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from oberonc import client
+from tests.support.children import child
 from tests.support.daemon_site import Running, Site, push
 from tests.support.store_rounds import rounds
 
 
-def _break_syncs(running: Running, first: int) -> "subprocess.Popen[bytes]":
-    """From the *first* sync on all of *running* fail; returns the tracer once it has hold of every thread."""
+@contextmanager
+def _broken_syncs(running: Running, first: int) -> Iterator[None]:
+    """From the *first* sync on all of *running* fail; begins once the tracer has hold of every thread."""
     inject = ["-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync,fsync:error=EIO:when={first}+"]
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-o", "/dev/null", *inject, "-p", str(running.pid)], stderr=subprocess.PIPE
-    )
-    assert tracer.stderr
-    for line in tracer.stderr:
-        if b"attached" in line:
-            return tracer
-    pytest.skip("needs the right to trace")
+    command = ["strace", "-f", "-o", "/dev/null", *inject, "-p", str(running.pid)]
+    with child(command, stderr=subprocess.PIPE) as tracer:
+        assert tracer.stderr
+        if not any(b"attached" in line for line in tracer.stderr):
+            pytest.skip("needs the right to trace")
+        yield
 
 
 @pytest.mark.parametrize("first", range(1, 1 + rounds(3)))
@@ -28,13 +30,12 @@ def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_nex
     if not shutil.which("strace"):
         pytest.skip("needs strace")
     running = site.start()
-    tracer = _break_syncs(running, first)
     said: list[tuple[str, str]] = []
-    while running.process.poll() is None and len(said) < 20:
-        made = push()
-        said.append((made["id"], client.submit(site.config, made, 5)))
-    assert running.wait_end() == 74
-    tracer.communicate(timeout=60)
+    with _broken_syncs(running, first):
+        while running.process.poll() is None and len(said) < 20:
+            made = push()
+            said.append((made["id"], client.submit(site.config, made, 5)))
+        assert running.wait_end() == 74
     assert "the disk failed" in running.log
     assert "Traceback" not in running.log
     assert "spooled" in {answer for _, answer in said}

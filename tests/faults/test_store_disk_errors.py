@@ -49,8 +49,8 @@ def test_a_failed_sync_is_never_answered(tmp_path: Path, first: int) -> None:
         path, history = tmp_path / f"{failing}.sqlite", History()
         inject = ["-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync,fsync:error=EIO:when={failing}"]
         command = ["strace", "-f", "-qq", "-o", "/dev/null", *inject]
-        process = start(path, "--submitters", "2", "--count", "12", before=command)
-        ends.add(_finish(process, history))
+        with start(path, "--submitters", "2", "--count", "12", before=command) as process:
+            ends.add(_finish(process, history))
         _verdict(path, history)
     assert ends <= {0, 74}
     assert 74 in ends, "no sync was made to fail"
@@ -59,7 +59,7 @@ def test_a_failed_sync_is_never_answered(tmp_path: Path, first: int) -> None:
 def test_a_file_that_may_not_grow_ends_the_process_and_loses_nothing(tmp_path: Path) -> None:
     path, history = tmp_path / "queue.sqlite", History()
     SqliteQueue(path).close()
-    process = start(path, "--submitters", "4")
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-    assert _finish(process, history) == 74
+    with start(path, "--submitters", "4") as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        assert _finish(process, history) == 74
     _verdict(path, history)

@@ -13,10 +13,10 @@ def test_sigkill_under_load_loses_nothing_answered(tmp_path: Path) -> None:
     path = tmp_path / "queue.sqlite"
     history = History()
     for _ in range(rounds(4)):
-        process = start(path, "--again", history.unanswered[:30_000].rpartition(",")[0])
-        assert process.stdout
-        history.read(process.stdout, answers=random.randint(1, 400))
-        kill(process, history)
+        with start(path, "--again", history.unanswered[:30_000].rpartition(",")[0]) as process:
+            assert process.stdout
+            history.read(process.stdout, answers=random.randint(1, 400))
+            kill(process, history)
         queue = SqliteQueue(path)
         assert history.lost(queue) == []
         assert history.invented(queue) == []

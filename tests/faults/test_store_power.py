@@ -15,6 +15,8 @@ import pytest
 
 from oberonc.errors import OberoncError
 from oberonc.queue.sqlite import SqliteQueue
+from tests.support.children import child
+from tests.support.eventually import eventually
 from tests.support.store_history import ROOT, History, kill, start
 from tests.support.store_process import NOW
 from tests.support.store_rounds import rounds
@@ -38,22 +40,16 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         pytest.skip(missing)
     mount = tmp_path / "disk"
     mount.mkdir()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.crashfs", str(mount), request.param], cwd=ROOT, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 30
-    while not os.path.ismount(mount):
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.kill()
+    command = [sys.executable, "-m", "tests.support.crashfs", str(mount), request.param]
+    with child(command, cwd=ROOT, stderr=subprocess.PIPE) as server:
+        eventually(lambda: os.path.ismount(mount) or server.poll() is not None, 60)
+        if not os.path.ismount(mount):
             said = server.communicate()[1].decode(errors="replace")
             if os.environ.get("CI") and "not permitted" not in said:
                 pytest.fail(f"cannot mount a FUSE file system: {said}")
             pytest.skip(f"cannot mount a FUSE file system: {said[-300:]}")
-        os.sched_yield()
-    yield mount
-    subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=True)
-    server.kill()  # a queue a failed test left open would keep it alive
-    server.communicate()
+        yield mount
+        subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=True)
 
 
 def _cut_power(disk: Path, process: "subprocess.Popen[bytes]", history: History) -> None:
@@ -73,10 +69,10 @@ def _state(task: Path) -> str:
 
 
 def _run_and_cut(disk: Path, history: History, *arguments: str) -> None:
-    process = start(disk / "queue.sqlite", "--submitters", "4", *arguments)
-    assert process.stdout
-    history.read(process.stdout, answers=random.randint(20, 200))
-    _cut_power(disk, process, history)
+    with start(disk / "queue.sqlite", "--submitters", "4", *arguments) as process:
+        assert process.stdout
+        history.read(process.stdout, answers=random.randint(20, 200))
+        _cut_power(disk, process, history)
 
 
 def test_a_power_cut_loses_nothing_answered(disk: Path) -> None:

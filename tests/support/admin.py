@@ -9,6 +9,8 @@ from oberonc import config, payload, registry, runner, secrets
 from oberonc.config import Config, Service
 from oberonc.payload import Payload
 from oberonc.runner import Outcome
+from tests.support.eventually import eventually
+from tests.support.recorded import whole_lines
 
 #: What every broker file of a test begins with, unless it brings its own.
 HEAD = "from oberonc import BaseBroker, Check, Reject, Retry, Secret\n"
@@ -69,7 +71,11 @@ class Admin:
 
     def lines(self) -> list[str]:
         """What brokers appended to `self.done`."""
-        return self.done.read_text().splitlines() if self.done.exists() else []
+        return whole_lines(self.done)
+
+    def pid(self) -> int:
+        """The process id that a running broker writes as the first line of `self.done`."""
+        return int(eventually(self.lines)[0])
 
 
 def sample(**changes: Any) -> Payload:

@@ -17,6 +17,8 @@ import pytest
 from oberonc import client, config, payload
 from oberonc.config import Config
 from oberonc.errors import OberoncError
+from tests.support import recorded
+from tests.support.children import end
 from tests.support.eventually import eventually
 
 #: A broker that records the begin and end of each `handle`, and then does what its test adds to it.
@@ -37,8 +39,9 @@ class Recorder(BaseBroker):
         row = {"what": what, "id": payload["id"], "repo": payload["repository"]["full_name"], "pid": os.getpid(),
                "attempt": payload["attempt"], "service": self.service, "mark": MARK, "gap": payload["order"]["gap"],
                "at": time.monotonic(), "delivery": payload["delivery_id"], "message": payload["commits"][0]["message"]}
-        with open(self.settings.ledger, "a") as ledger:
-            ledger.write(json.dumps(row) + "\\n")
+        # Its own line even after one that a kill cut off.
+        with open(self.settings.ledger, "ab", buffering=0) as ledger:
+            ledger.write(b"\\n%s\\n" % json.dumps(row).encode())
 
     def handle(self, payload):
         self.note("begin", payload)
@@ -115,9 +118,7 @@ class Site:
 
     def rows(self) -> list[dict[str, Any]]:
         """What the recording brokers wrote, in order."""
-        with suppress(FileNotFoundError):
-            return [json.loads(line) for line in self.ledger.read_text().splitlines()]
-        return []
+        return recorded.rows(self.ledger)
 
     def ended(self, service: str | None = None) -> list[str]:
         """The ids whose `handle` ended, in order."""
@@ -263,7 +264,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A site with a recording broker; afterwards every daemon has ended well."""
-    folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp())
     made = Site(folder)
     made.write("rec", recorder())
     try:
@@ -271,7 +272,5 @@ def site() -> Iterator[Site]:
         made.close()
     finally:
         for running in made.daemons:
-            if running.process.poll() is None:
-                running.process.kill()
-                running.process.wait(30)
+            end(running.process)
         shutil.rmtree(folder, ignore_errors=True)

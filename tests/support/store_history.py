@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from oberonc.queue.base import Queue
+from tests.support.children import child
 from tests.support.store_process import event_of
 
 ROOT = Path(__file__).parents[2]
@@ -66,11 +68,11 @@ class History:
         return sorted(set(kept) - self.tried)
 
 
-def start(path: Path, *arguments: str, before: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
-    """Start `store_process` on the queue at *path*, perhaps under another command."""
+def start(path: Path, *arguments: str, before: Sequence[str] = ()) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+    """A running `store_process` on the queue at *path*, perhaps under another command."""
     command = [*before, sys.executable, "-m", "tests.support.store_process", str(path), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    return child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 
 
 def kill(process: "subprocess.Popen[bytes]", history: History) -> None:
@@ -79,4 +81,3 @@ def kill(process: "subprocess.Popen[bytes]", history: History) -> None:
     assert process.stdout
     history.read(process.stdout)
     process.wait()
-    process.stdout.close()

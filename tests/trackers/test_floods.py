@@ -17,6 +17,7 @@ from oberonc.issues.ledger import Ledger
 from oberonc.issues.policy import make_plan
 from oberonc.issues.trackers.base import Setup
 from oberonc.issues.trackers.github import GitHub
+from tests.support.children import child
 from tests.support.tracker_forges import GitHubWorld, running
 from tests.support.tracker_relay import WRITES
 from tests.support.tracker_world import broker, commit, payload, work_off
@@ -118,17 +119,17 @@ def test_a_worker_killed_anywhere_neither_loses_nor_repeats(world: GitHubWorld, 
     pushed = flood(world)
     request = json.dumps([world.settings, str(tmp_path), pushed])
     for number in (0, 1, 7, 40, 41):
-        child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, text=True, cwd=ROOT)
-        left = [number]
+        with child([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            left = [number]
 
-        def rule(method: str, path: str, pid: int = child.pid, left: list[int] = left) -> None:
-            left[0] -= method in WRITES
-            if left[0] < 0:
-                os.kill(pid, signal.SIGKILL)
+            def rule(method: str, path: str, pid: int = process.pid, left: list[int] = left) -> None:
+                left[0] -= method in WRITES
+                if left[0] < 0:
+                    os.kill(pid, signal.SIGKILL)
 
-        world.relay.rule = rule
-        child.communicate(request, timeout=60)
-        assert child.returncode == -signal.SIGKILL
+            world.relay.rule = rule
+            process.communicate(request, timeout=60)
+        assert process.returncode == -signal.SIGKILL
         world.relay.spoil_nothing()
     work_off(world.settings, tmp_path, pushed)
     assert_once(world)
