@@ -184,6 +184,14 @@ def reject(path: Path, why: str) -> Path:
     return kept
 
 
+def rejected(folder: Path) -> list[Path]:
+    """The files that were put into bad/; empty where they cannot be listed."""
+    try:
+        return [path for path in (folder / "bad").iterdir() if path.suffix == ".ob"]
+    except OSError:
+        return []
+
+
 def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
     """Keep the payload of a dead delivery as a file that `oberonc send --payload` takes."""
     make(folder)

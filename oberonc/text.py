@@ -5,6 +5,7 @@ shown as an escape instead. `one_line` is for places that have room for one.
 """
 
 import re
+import time
 
 #: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and other
 #: format characters, line and paragraph separators, lone surrogates, tag characters.
@@ -47,6 +48,11 @@ def listed(names: list[str], most: int) -> str:
     if len(names) > most:
         names = [*names[:most], f"{len(names) - most} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def utc(seconds: float) -> str:
+    """A moment given in seconds since 1970, as `2026-01-01T10:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:

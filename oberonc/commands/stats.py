@@ -1,42 +1,68 @@
 """`oberonc stats`: what the daemon did and has to do."""
 
+import json
 import time
 from typing import Any
 
 import click
 
+import oberonc
 from oberonc import client
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
-from oberonc.errors import UsageError
+from oberonc.errors import NotAccepted, Unreachable, UsageError
+from oberonc.text import counted, one_line, utc
 
 #: Seconds between two looks of --watch.
 INTERVAL = 1.0
-_COLUMNS = ("service", "ready", "running", "done", "dead", "parked", "behind", "state", "last error")
+_COLUMNS = ("service", "ready", "running", "done", "dead", "parked", "oldest", "state", "last error")
 
 
 @click.command(epilog=example("oberonc stats", "oberonc stats --watch", "oberonc stats --prometheus"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one document a line.")
 @click.option("--prometheus", "as_metrics", is_flag=True, help="Print Prometheus' text format.")
-@click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Again every second, also over restarts of the daemon, until Ctrl-C.")
 @pass_session
 def command(session: Session, as_json: bool, as_metrics: bool, watch: bool) -> None:
     """Show what the daemon accepted, what waits, runs, is done and is dead, per service.
+
+    `oldest` is the age of the oldest delivery that has not ended. Times are UTC.
 
     Exit codes: 0 shown; 69 no daemon; 77 not allowed to ask it.
     """
     if as_json and as_metrics:
         raise UsageError("choose --json or --prometheus")
+    value = _ask(session.config)
     while True:
-        _show_once(session.config, as_json, as_metrics, watch)
+        _show(value, as_json, as_metrics, watch)
         if not watch:
             return
         time.sleep(INTERVAL)
+        value = _wait(session.config)
 
 
-def _show_once(config: Config, as_json: bool, as_metrics: bool, watch: bool) -> None:
-    value = client.call(config, "stats")["stats"]
-    if as_json:
+def _ask(config: Config) -> dict[str, Any]:
+    value: dict[str, Any] = client.call(config, "stats")["stats"]
+    return value | {"command_version": oberonc.__version__}
+
+
+def _wait(config: Config) -> dict[str, Any]:
+    """The next look, as soon as a daemon answers."""
+    told = False
+    while True:
+        try:
+            return _ask(config)
+        except (Unreachable, NotAccepted) as error:
+            if not told:
+                show(f"oberonc: {error}; waiting for it", err=True)
+            told = True
+            time.sleep(INTERVAL)
+
+
+def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -> None:
+    if as_json and watch:
+        click.echo(json.dumps(value))
+    elif as_json:
         show_json(value)
     elif as_metrics:
         from oberonc.daemon.stats import prometheus
@@ -51,9 +77,11 @@ def _show_once(config: Config, as_json: bool, as_metrics: bool, watch: bool) -> 
 def _text(value: dict[str, Any]) -> str:
     events, workers = value["events"], value["workers"]
     lines = [
+        f"daemon {value['version']}, this command {value['command_version']}",
         f"generation {value['generation']}, up {_span(value['uptime'])}, "
-        f"{workers['running']} of {workers['limit']} workers busy",
-        f"events: {events['accepted']} accepted, {events['duplicates']} duplicates, {value['spool']} in the spool",
+        f"{workers['running']} of {counted(workers['limit'], 'worker')} busy",
+        f"{counted(events['accepted'], 'event')} accepted, {counted(events['duplicates'], 'duplicate')}, "
+        f"{value['spool']} in the spool",
         *_alarms(value),
         "",
         *_table([_COLUMNS, *(_row(name, row) for name, row in value["services"].items())]),
@@ -62,20 +90,37 @@ def _text(value: dict[str, Any]) -> str:
 
 
 def _alarms(value: dict[str, Any]) -> list[str]:
-    lines = [f"nobody serves {name}: {count} wait" for name, count in value["unclaimed"].items()]
+    lines = [f"nobody serves {name}: {_wait_for(count)}" for name, count in value["unclaimed"].items()]
     if value["storage_low"]:
         lines.append("the disk is nearly full: new pushes are refused, and spooled by their senders")
+    if value["spool_bad"]:
+        lines.append(f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/")
+    if refused := [f"{count} {reason}" for reason, count in value["refused"].items()]:
+        lines.append(f"requests refused: {', '.join(refused)}")
+    if value["paused_lanes"]:
+        lines.append(f"{counted(value['paused_lanes'], 'lane')} paused")
     if value["draining"]:
         lines.append(f"generation {value['draining']} is draining")
     if value["late_results"]:
-        lines.append(f"{value['late_results']} late results were ignored")
+        lines.append(f"{counted(value['late_results'], 'late result')} ignored")
     return lines
+
+
+def _wait_for(count: int) -> str:
+    return "1 delivery waits" if count == 1 else f"{count} deliveries wait"
 
 
 def _row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     counts = (str(row[key]) for key in ("ready", "leased", "done", "dead", "parked"))
-    problem = row["problem"] or row["last_error"]
-    return (name, *counts, _span(row["oldest"] or 0), _state(row), problem[:60])
+    oldest = "-" if row["oldest"] is None else _span(row["oldest"])
+    return (name, *counts, oldest, _state(row), one_line(_wrong(row), 80))
+
+
+def _wrong(row: dict[str, Any]) -> str:
+    """What keeps a service from working, or its last error and when that was."""
+    if row["problem"] or row["last_error_ms"] is None:
+        return str(row["problem"])
+    return f"{utc(row['last_error_ms'] / 1000)} {row['last_error']}"
 
 
 def _state(row: dict[str, Any]) -> str:

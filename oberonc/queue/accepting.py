@@ -32,6 +32,11 @@ WAKE_LANES = """
 UPDATE lane SET wake_ms = :now WHERE id IN (SELECT value FROM json_each(:lanes))
 AND (wake_ms IS NULL OR wake_ms > :now)
 AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0)"""
+#: The first of the newcomers is a lane's oldest where nothing else waits or runs.
+NEW_OLDEST = """
+UPDATE lane SET oldest = new.seq FROM (
+  SELECT json_extract(value, '$[0]') AS lane, json_extract(value, '$[1]') AS seq FROM json_each(:lanes)) AS new
+WHERE lane.id = new.lane AND lane.oldest IS NULL"""
 #: Table and columns of what an event puts in.
 EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)"
 BODIES = "body(seq, bytes)"
@@ -115,6 +120,8 @@ class Accepting(Store):
         rows = [(seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes]
         self.con.execute(WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])})
         self._insert(DELIVERIES, rows)
+        firsts = {lane: seq for seq, lane, _ in reversed(rows)}
+        self.con.execute(NEW_OLDEST, {"lanes": json.dumps([*firsts.items()])})
         self.tallies.add("", "accepted", len(new))
         for _, _, route in routes:
             self.tallies.add(route.service, "accepted")

@@ -19,6 +19,11 @@ RULES: Final = (
         f"SELECT l.id FROM lane l WHERE l.wake_ms IS NOT coalesce(min({_HEAD}, {_PARKED}), {_HEAD}, {_PARKED})",  # noqa: S608 - constants
     ),
     (
+        "lane {}: `oldest` is not its first delivery that has not ended",
+        "SELECT l.id FROM lane l WHERE l.oldest IS NOT "
+        "(SELECT min(seq) FROM delivery WHERE lane = l.id AND state IN (0, 1))",
+    ),
+    (
         "delivery {}: its lane is missing",
         "SELECT id FROM delivery WHERE lane NOT IN (SELECT id FROM lane)",
     ),

@@ -37,7 +37,7 @@ RETURNING failures, spread"""
 ERROR = """
 INSERT INTO service(name, last_error, last_error_ms) VALUES(:name, :note, :now)
 ON CONFLICT DO UPDATE SET last_error = :note, last_error_ms = :now"""
-ALIVE = "UPDATE service SET failures = 0, spread = 0 WHERE name = ? AND failures > 0"
+ALIVE = "UPDATE service SET failures = 0, spread = 0, last_error = '', last_error_ms = NULL WHERE name = ?"
 OPEN = "UPDATE service SET turns = turns + 1, probe = NULL, probe_due_ms = ?, probe_wait_ms = ? WHERE name = ?"
 CLOSE = """
 UPDATE service SET turns = turns + 1, failures = 0, spread = 0, probe = NULL, probe_due_ms = NULL,
@@ -146,7 +146,7 @@ class Finishing(Leasing):
         """The destination answered."""
         if service.open:
             self.con.execute(CLOSE, (name,))
-        elif service.failures:
+        if service.failures or service.last_error_ms is not None:
             self.con.execute(ALIVE, (name,))
 
     def _not_done(self, now: int, token: Token, ending: Ending) -> Ended:

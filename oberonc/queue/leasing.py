@@ -17,6 +17,10 @@ HEAD = "SELECT id FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDE
 REFRESH_LANES = """
 UPDATE lane SET
   running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
+  oldest = (SELECT min(seq) FROM (
+    SELECT seq FROM delivery WHERE lane = lane.id AND state = 1
+    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0
+    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1)),
   wake_ms = (SELECT min(due_ms) FROM (
     SELECT due_ms FROM (
       SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
@@ -52,7 +56,8 @@ NEW_ATTEMPTS = """
 INSERT INTO attempt(delivery, number, generation, worker, began_ms)
 SELECT d.id, d.attempt, :generation, :worker, :now
 FROM json_each(:ids) AS taken CROSS JOIN delivery d ON d.id = taken.value"""
-SERVICE = "SELECT paused, turns, probe, probe_due_ms, probe_wait_ms, failures FROM service WHERE name = ?"
+SERVICE = """
+SELECT paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error_ms FROM service WHERE name = ?"""
 PROBE = "UPDATE service SET probe = ? WHERE name = ?"
 
 
@@ -65,6 +70,7 @@ class Service(NamedTuple):
     probe_due_ms: int | None = None
     probe_wait_ms: int | None = None
     failures: int = 0
+    last_error_ms: int | None = None
 
     @property
     def open(self) -> bool:

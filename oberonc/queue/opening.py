@@ -15,7 +15,7 @@ from oberonc.errors import ConfigError, DiskFailed, NotAccepted
 from oberonc.queue.space import unsafe_filesystem
 
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
-USER_VERSION: Final = 1
+USER_VERSION: Final = 2
 
 #: (pragma, value to set, value to read back), in this order. Ids are random, so each event writes a page of
 #: their index whole: small pages keep that cheap in a deep queue. auto_vacuum is ignored after WAL is on;
@@ -34,6 +34,17 @@ _PRAGMAS: Final = (
     ("wal_autocheckpoint", "0", 0),
     ("cache_size", "-40000", -40000),
 )
+
+#: What makes a queue of each earlier format one of the next. The columns of a table stand in the order of
+#: `schema.sql`, where a column that came later is the last one.
+_MIGRATIONS: Final = {
+    1: (
+        "ALTER TABLE lane ADD COLUMN oldest INTEGER",
+        "CREATE INDEX lane_oldest ON lane(service, oldest) WHERE oldest IS NOT NULL",
+        "UPDATE lane SET oldest = (SELECT min(seq) FROM delivery WHERE lane = lane.id AND state IN (0, 1))",
+        "CREATE TABLE untold(delivery INTEGER PRIMARY KEY REFERENCES delivery(id) ON DELETE CASCADE) STRICT",
+    ),
+}
 
 
 def open_database(path: Path, *, force: bool = False, synchronous: str = "FULL") -> sqlite3.Connection:
@@ -88,8 +99,10 @@ def _prepare(con: sqlite3.Connection, path: Path, synchronous: str) -> None:
         raise ConfigError(f"{path}: SQLite refuses exclusive mode without memory mapping")
     if new:
         _write_schema(con)
-    elif not _stopped_cleanly(con):
-        _check(con, path)
+    else:
+        if not _stopped_cleanly(con):
+            _check(con, path)
+        _migrate(con)
     con.execute("REPLACE INTO meta VALUES('clean', 0)")
 
 
@@ -104,7 +117,7 @@ def _is_new(con: sqlite3.Connection, path: Path) -> bool:
     if _read(con, "application_id") != APPLICATION_ID:
         raise ConfigError(f"{path}: a database, but not a queue of oberonc; it was left as it is")
     version = _read(con, "user_version")
-    if version != USER_VERSION:
+    if version != USER_VERSION and version not in _MIGRATIONS:
         raise ConfigError(
             f"{path}: written by another version of oberonc (format {version}, this one reads {USER_VERSION})"
         )
@@ -123,6 +136,21 @@ def _write_schema(con: sqlite3.Connection) -> None:
     con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     con.execute(f"PRAGMA user_version = {USER_VERSION}")
     con.execute("COMMIT")
+
+
+def _migrate(con: sqlite3.Connection) -> None:
+    """Bring an older format up to ours, each step in one transaction with its number."""
+    while (version := con.execute("PRAGMA user_version").fetchone()[0]) < USER_VERSION:
+        con.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _MIGRATIONS[version]:
+                con.execute(statement)
+            con.execute(f"PRAGMA user_version = {version + 1}")
+            con.execute("COMMIT")
+        except BaseException:
+            if con.in_transaction:
+                con.execute("ROLLBACK")
+            raise
 
 
 def _stopped_cleanly(con: sqlite3.Connection) -> bool:

@@ -23,8 +23,11 @@ SELECT number, generation, worker, began_ms, took_ms, outcome, note, output
 FROM attempt WHERE delivery = ? ORDER BY number"""
 EVENT = "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
 OF_COMMIT = "SELECT seq FROM event_commit WHERE instr(oids, :begins) ORDER BY seq DESC LIMIT :limit"
+OLDEST = """
+SELECT accepted_ms FROM event WHERE seq = (
+  SELECT min(oldest) FROM lane WHERE service = ? AND oldest IS NOT NULL)"""
 SERVICES = """
-SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error, last_error_ms FROM service"""
+SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error_ms, last_error FROM service"""
 _COUNTERS: Final = (
     "accepted",
     "done",
@@ -120,9 +123,9 @@ class Reading(Store):
         return Stats(services, totals, paused, self.storage_low)
 
     def _service_stats(self, name: str, counts: dict[str, int], row: Any) -> ServiceStats:
-        service = Service(*row[:5]) if row else Service()
-        failures, error, error_ms = row[5:] if row else (0, "", None)
-        (oldest,) = self.con.execute(NEXT_WAKE, (name,)).fetchone()
+        service, error = (Service(*row[:-1]), row[-1]) if row else (Service(), "")
+        (wake,) = self.con.execute(NEXT_WAKE, (name,)).fetchone()
+        oldest = self.con.execute(OLDEST, (name,)).fetchone()
         return ServiceStats(
             ready=counts.get(NOW + "ready", 0),
             leased=counts.get(NOW + "leased", 0),
@@ -132,11 +135,12 @@ class Reading(Store):
             parked=counts.get(NOW + "parked", 0),
             paused=bool(service.paused),
             breaker=service.breaker,
-            failures=failures,
+            failures=service.failures,
             probe_due_ms=service.probe_due_ms,
-            oldest_due_ms=oldest,
+            oldest_ms=oldest[0] if oldest else None,
+            oldest_due_ms=wake,
             last_error=error,
-            last_error_ms=error_ms,
+            last_error_ms=service.last_error_ms,
             counters={counter: counts.get(counter, 0) for counter in _COUNTERS},
         )
 

@@ -46,7 +46,7 @@ CREATE TABLE service(
   probe INTEGER,                                  -- the delivery that tries whether it may close
   probe_due_ms INTEGER,
   probe_wait_ms INTEGER,
-  last_error TEXT NOT NULL DEFAULT '',
+  last_error TEXT NOT NULL DEFAULT '',            -- of the last attempt that ended, if it failed
   last_error_ms INTEGER,
   unclaimed_age INTEGER                           -- since when nobody is configured to serve it
 ) STRICT, WITHOUT ROWID;
@@ -61,11 +61,13 @@ CREATE TABLE lane(
   paused INTEGER NOT NULL DEFAULT 0 CHECK(paused IN (0, 1)),
   running INTEGER,                                -- the delivery that is leased
   wake_ms INTEGER,                                -- when its head or a parked one is due
+  oldest INTEGER,                                 -- seq of its first delivery that has not ended
   UNIQUE(service, repo, ordinal)
 ) STRICT;
 CREATE INDEX lane_runnable ON lane(service, wake_ms)
   WHERE running IS NULL AND paused = 0 AND wake_ms IS NOT NULL;
 CREATE INDEX lane_paused ON lane(service, repo) WHERE paused = 1;
+CREATE INDEX lane_oldest ON lane(service, oldest) WHERE oldest IS NOT NULL;
 
 CREATE TABLE delivery(
   id INTEGER PRIMARY KEY AUTOINCREMENT,           -- part of the fencing token, never reused
@@ -109,6 +111,11 @@ CREATE TABLE attempt(
   output TEXT NOT NULL DEFAULT '',
   PRIMARY KEY(delivery, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Dead letters that nobody was told of yet.
+CREATE TABLE untold(
+  delivery INTEGER PRIMARY KEY REFERENCES delivery(id) ON DELETE CASCADE
+) STRICT;
 
 CREATE TABLE generation(
   number INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -248,8 +248,11 @@ class ServiceStats(NamedTuple):
     #: Transient failures in a row.
     failures: int
     probe_due_ms: int | None
+    #: When the oldest delivery that has not ended was accepted; paused, parked and unclaimed ones count too.
+    oldest_ms: int | None
     #: When the most overdue lane was due; now minus this is how far behind the service is.
     oldest_due_ms: int | None
+    #: Of the last attempt that ended, where it failed; empty after a success.
     last_error: str
     last_error_ms: int | None
     #: accepted, done, retry, crash, dead, interrupted, progress, orphaned, cancelled, redriven, pruned

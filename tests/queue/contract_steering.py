@@ -136,6 +136,42 @@ class SteeringContract:
         assert (stats.counters["accepted"], stats.counters["retry"]) == (3, 1)
         assert (stats.last_error, stats.oldest_due_ms) == ("connection refused", NOW)
 
+    def test_the_oldest_that_has_not_ended_counts_from_its_acceptance(self, queue: Queue) -> None:
+        """Whatever it waits for: a retry, its turn, a pause, somebody who serves it."""
+
+        def oldest(service: str = "tracker") -> int | None:
+            return queue.stats(NOW + DAY).services[service].oldest_ms
+
+        for number in range(3):
+            queue.accept(NOW + number, submission(number, "ab"[number % 2], ("tracker", "chat")))
+        assert oldest() == NOW
+        first, second = take(queue, NOW + 3, free=2)
+        assert oldest() == NOW, "it runs"
+        queue.end(NOW + 3, first.token, RETRY)
+        queue.pause("tracker")
+        assert oldest() == NOW, "it waits for another try, and nobody may"
+        queue.drop(NOW + 3, first.token.delivery, "ann")
+        assert oldest() == NOW + 1
+        queue.end(NOW + 3, second.token, DONE)
+        assert oldest() == NOW + 2
+        queue.resume("tracker")
+        queue.end(NOW + 3, take_one(queue, NOW + 3).token, DONE)
+        assert (oldest(), oldest("chat")) == (None, NOW)
+        queue.retry(NOW + 3, first.token.delivery, "ann")
+        assert oldest() == NOW
+
+    @pytest.mark.parametrize("bad", [RETRY, Ending("crash", "killed"), Ending("dead", "no")])
+    def test_the_last_error_has_a_time_and_goes_with_the_next_success(self, queue: Queue, bad: Ending) -> None:
+        for number in range(2):
+            queue.accept(NOW, submission(number, f"repo {number}"))
+        first, second = take(queue, free=2)
+        queue.end(NOW + 5, first.token, bad)
+        stats = queue.stats(NOW).services["tracker"]
+        assert (stats.last_error, stats.last_error_ms) == (bad.note, NOW + 5)
+        queue.end(NOW + 6, second.token, DONE)
+        stats = queue.stats(NOW).services["tracker"]
+        assert (stats.last_error, stats.last_error_ms, stats.failures) == ("", None, 0)
+
     # Generations
 
     def test_commit_is_the_one_point_of_a_reload(self, queue: Queue) -> None:

@@ -33,6 +33,7 @@ class Modelled:
     service: str
     repo: str
     due: int
+    accepted: int
     state: str = "ready"
     parked: bool = False
     attempt: int = 0
@@ -118,7 +119,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert kept is not None
         assert [found.service for found in kept.deliveries] == sorted(services)
         for found in kept.deliveries:
-            made = Modelled(found.id, answer.seq, event.id, found.service, repo, self.now)
+            made = Modelled(found.id, answer.seq, event.id, found.service, repo, self.now, self.now)
             assert found.id not in self.model.deliveries
             self.model.deliveries[found.id] = made
         self.model.ended(event.id)
@@ -309,6 +310,8 @@ class QueueMachine(RuleBasedStateMachine):
             for state in ("ready", "leased", "done", "dead", "cancelled"):
                 assert getattr(now, state) == sum(found.state == state for found in of_service)
             assert now.parked == sum(found.parked for found in of_service if found.state == "ready")
+            live = [(found.seq, found.accepted) for found in of_service if found.state in ("ready", "leased")]
+            assert now.oldest_ms == min(live, default=(0, None))[1]
 
     @invariant()
     def the_rules_of_the_queue_hold(self) -> None:

@@ -10,7 +10,7 @@ from oberonc.queue.sqlite import SqliteQueue
 DAILY = {
     name: getattr(module, name)
     for module, names in {
-        accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES"),
+        accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST"),
         leasing: (
             *("DUE_LANES", "HEAD", "TURNS", "REFRESH_LANES", "SUSPECTS", "ONE", "CHARGE", "TAKE"),
             *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
@@ -19,7 +19,7 @@ DAILY = {
             *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
-        reading: ("ATTEMPTS", "NEXT_WAKE"),
+        reading: ("ATTEMPTS", "NEXT_WAKE", "OLDEST"),
         upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
@@ -33,6 +33,7 @@ DAILY |= {
 INDEX = {
     "DUE_LANES": "lane_runnable (service=? AND wake_ms>?)",
     "NEXT_WAKE": "lane_runnable (service=? AND wake_ms>?)",
+    "OLDEST": "lane_oldest (service=? AND oldest>?)",
     "HEAD": "delivery_head (lane=?)",
     "TURNS": "delivery_parked (lane=?)",
     "SUSPECTS": "delivery_suspect",

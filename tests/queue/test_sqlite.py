@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import ConfigError, NotAccepted
-from oberonc.queue.opening import USER_VERSION
+from oberonc.queue.opening import APPLICATION_ID, USER_VERSION
 from oberonc.queue.sqlite import SqliteQueue
 from tests.queue.contract import Opener, QueueContract
 from tests.queue.contract_steering import SteeringContract
@@ -172,3 +172,46 @@ os._exit(9)
     assert [event.seq for event in events] == list(range(49, 0, -1))
     assert queue.fsck() == []
     queue.close()
+
+
+def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
+    """Whatever state its deliveries are in; and it then is what a new one is."""
+    con = sqlite3.connect(path)
+    con.execute("PRAGMA page_size = 1024")
+    con.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    con.executescript((Path(__file__).parent / "schema-1.sql").read_text())
+    con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    con.execute("PRAGMA user_version = 1")
+    con.executescript("""
+      INSERT INTO lane(id, service, repo, running, wake_ms) VALUES(1, 'tracker', 'a', 2, 5);
+      INSERT INTO lane(id, service, repo) VALUES(2, 'chat', 'a');
+      INSERT INTO tally VALUES('tracker', 'accepted', 3), ('tracker', 'now.done', 1), ('tracker', 'now.leased', 1),
+        ('tracker', 'now.ready', 1);
+    """)
+    for seq, state in ((1, 2), (2, 1), (3, 0)):
+        ended = 1 if state == 2 else None
+        event = (seq, bytes([seq]) * 16, b"x" * 32, NOW + seq, int(state != 2), ended)
+        con.execute("INSERT INTO event VALUES(?, ?, ?, 'a', 'push', 'socket', 0, ?, '[]', ?, ?, 0)", event)
+        con.execute("INSERT INTO body VALUES(?, x'00')", (seq,))
+        con.execute(
+            "INSERT INTO delivery(id, seq, lane, state, attempt, due_ms, ended_ms) VALUES(?, ?, 1, ?, ?, 5, ?)",
+            (seq, seq, state, int(state == 1), ended),
+        )
+    con.execute("INSERT INTO attempt(delivery, number, generation, worker, began_ms) VALUES(2, 1, 1, 'w', 5)")
+    con.commit()
+    con.close()
+    queue = SqliteQueue(path)
+    assert queue.fsck() == []
+    assert queue.stats(NOW).services["tracker"].oldest_ms == NOW + 2
+    new = SqliteQueue(path.with_name("new.sqlite"))
+    assert _shape(queue) == _shape(new)
+    for made in (queue, new):
+        made.close()
+    SqliteQueue(path).close()
+
+
+def _shape(queue: SqliteQueue) -> dict[str, list[object]]:
+    """Every table and index with its columns."""
+    names = queue.con.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'").fetchall()
+    pragma = {"table": "table_xinfo", "index": "index_xinfo"}
+    return {name: queue.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall() for kind, name in names}
