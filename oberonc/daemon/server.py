@@ -1,4 +1,4 @@
-"""The server: connections, frames, deadlines, quotas. What a request means is `operations`' business.
+"""The server: connections, frames, deadlines. What a request means is `operations`' business.
 
 One request at a time per connection: while one is answered at most one more read is taken in, so that no client
 makes us hold more than its current frame and that. A fault in what a client sends is answered and costs that
@@ -15,14 +15,10 @@ from typing import Any, Final
 from oberonc import wire
 from oberonc.daemon import sockets
 from oberonc.daemon.peers import Peer, barred, peer, person
+from oberonc.daemon.quota import Quota
 from oberonc.daemon.sparing import Sparing
 from oberonc.errors import BadInput, DiskFailed, NotAccepted, NotAllowed, OberoncError
 
-#: Connections in all, and of one user.
-MOST_CONNECTIONS: Final = 256
-MOST_PER_USER: Final = 128
-#: Bytes of frames that may be on their way or waiting, in all.
-MOST_BYTES: Final = 32 << 20
 #: Seconds: without a request; from a header's first byte to its last; for the body; to fetch a last answer.
 IDLE: Final = 30.0
 HEADER: Final = 5.0
@@ -62,14 +58,12 @@ def _frame(answer: Answer) -> bytes:
 
 
 class Server:
-    """Accepts connections on both sockets and keeps their books."""
+    """Accepts connections on both sockets."""
 
     def __init__(self, perform: Perform, say: Callable[[str], None]) -> None:
         self.perform = perform
         self.say = say
         self.connections: set[Connection] = set()
-        self.per_user: Counter[int] = Counter()
-        self.bytes = 0
         #: How often something was refused, by the `error` of the answer.
         self.refused: Counter[str] = Counter()
         self._refusals = Sparing(say)
@@ -80,8 +74,9 @@ class Server:
         loop = asyncio.get_running_loop()
         # From Python 3.13 on, closing would remove the socket's file, which may be systemd's.
         keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        quota = Quota()
         made = await loop.create_unix_server(
-            lambda: Connection(self, listener, control), sock=listener, backlog=sockets.BACKLOG, **keep
+            lambda: Connection(self, listener, quota, control), sock=listener, backlog=sockets.BACKLOG, **keep
         )
         self._servers.append(made)
 
@@ -98,22 +93,6 @@ class Server:
             now = asyncio.get_running_loop().time()
             for connection in [c for c in self.connections if c.deadline < now]:
                 connection.expire()
-
-    def make_room(self, uid: int) -> bool:
-        """Keep the quotas when *uid* has just connected: who has said nothing for longest makes way.
-
-        So a flood costs the user it comes from, and costs even that user only what it has open.
-        """
-        heaviest, count = self.per_user.most_common(1)[0]
-        if self.per_user[uid] > MOST_PER_USER:
-            heaviest = uid
-        elif len(self.connections) <= MOST_CONNECTIONS and count <= MOST_PER_USER:
-            return True
-        waiting = [c for c in self.connections if c.uid == heaviest and c.waiting]
-        if not waiting:
-            return False
-        min(waiting, key=lambda c: c.since).make_way()
-        return True
 
     def stop_listening(self) -> None:
         """New clients find nobody, and spool."""
@@ -134,15 +113,17 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: Server, listener: socket.socket, control: bool) -> None:
+    def __init__(self, server: Server, listener: socket.socket, quota: Quota, control: bool) -> None:
         self._server = server
         self._listener = listener
+        self._quota = quota
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._length: int | None = None
+        self._asked = 0
         self._doomed = self._ended = False
-        self.since = self._loop.time()
+        self.since = self.began = self._loop.time()
         self.uid = -1
         self._task: asyncio.Task[None] | None = None
         self.deadline = self._loop.time() + IDLE
@@ -157,9 +138,14 @@ class Connection(asyncio.Protocol):
         """Whether it is we who wait for this client."""
         return self._task is None and not self._doomed
 
-    def make_way(self) -> None:
+    @property
+    def held(self) -> int:
+        """Bytes that came and are not answered: of the request under way, and of what follows it."""
+        return self._asked + len(self._buffer)
+
+    def make_way(self, why: str) -> None:
         """Give this place to another client."""
-        self._doom(busy("too many connections: this one waited longest"))
+        self._doom(busy(why))
         self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,26 +154,26 @@ class Connection(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         self._peer = peer(connection)
         self.uid = self._peer.uid
-        server = self._server
-        server.connections.add(self)
-        server.per_user[self.uid] += 1
+        self._server.connections.add(self)
         why = barred(self._peer, connection, self._listener)
         if why:
             self._doom(refusal("forbidden", f"uid {self.uid} may not use this socket: {why}"))
-        elif not server.make_room(self.uid):
+        elif not self._quota.enter(self):
             self._doom(busy("too many connections"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._release()
         self._server.connections.discard(self)
-        self._server.per_user[self.uid] -= 1
-        if not self._server.per_user[self.uid]:
-            del self._server.per_user[self.uid]
+        self._quota.leave(self)
 
     def data_received(self, data: bytes) -> None:
         if self._doomed:
             return  # read and dropped, so that our last answer is not lost to a reset
+        if not self._buffer:
+            self.began = self._loop.time()
         self._buffer += data
+        self._quota.weigh(self)
+        if self._doomed:
+            return
         if self._task:
             # Only who sends more before the answer is made to wait: it saves all others two calls of the system.
             self.transport.pause_reading()
@@ -228,31 +214,24 @@ class Connection(asyncio.Protocol):
             return
         body = bytes(self._buffer[: self._length])
         del self._buffer[: self._length]
-        self._start(body)
+        self._length, self._asked = None, len(body)
+        self.deadline = float("inf")
+        self._task = self._loop.create_task(self._answer(body))
 
     def _begin_frame(self) -> bool:
         if len(self._buffer) < wire.HEADER.size:
             if self._buffer and self.deadline > self._loop.time() + HEADER:
                 self.deadline = self._loop.time() + HEADER
             return False
-        length = wire.body_length(bytes(self._buffer[: wire.HEADER.size]))
-        if self._server.bytes + length > MOST_BYTES:
-            self._doom(busy("too many bytes are waiting"))
-            return False
+        self._length = wire.body_length(bytes(self._buffer[: wire.HEADER.size]))
         del self._buffer[: wire.HEADER.size]
-        self._length = length
-        self._server.bytes += length
         self.deadline = self._loop.time() + BODY
         return True
 
-    def _start(self, body: bytes) -> None:
-        self.deadline = float("inf")
-        self._task = self._loop.create_task(self._answer(body))
-
     async def _answer(self, body: bytes) -> None:
         frame = await self._perform(body)
-        self._release()
-        self._task = None
+        self._task, self._asked = None, 0
+        self._quota.weigh(self)
         if self.transport.is_closing():
             return
         self.transport.write(frame)
@@ -283,17 +262,12 @@ class Connection(asyncio.Protocol):
     def _doom(self, answer: Answer) -> None:
         """Say why, then drop what still comes until the client has had time to read it."""
         self._server.note(self._peer, answer)
-        self._release()
+        self._length, self._asked = None, 0
         self._buffer.clear()
+        self._quota.weigh(self)
         self._write(answer)
         self._doomed = True
         self.deadline = self._loop.time() + LINGER
 
     def _write(self, answer: Answer) -> None:
         self.transport.write(_frame(answer))
-
-    def _release(self) -> None:
-        """The frame no longer counts."""
-        if self._length is not None:
-            self._server.bytes -= self._length
-            self._length = None

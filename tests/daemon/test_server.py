@@ -129,6 +129,25 @@ def test_slow_clients_cost_nobody_else_anything(site: Site) -> None:
     eventually(lambda: site.stats()["connections"] == 1)
 
 
+def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
+    """S14: what counts is what came, not what a header announces; administration has a budget of its own."""
+    site.start()
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(Raw(site.socket)) for _ in range(60)]
+        for raw in crowd:
+            raw.send(wire.HEADER.pack(b"OB", 1, 0, wire.LARGEST))
+        site.submit()
+        assert site.stats()["refused"] == {}
+        slow, *quick = crowd
+        slow.send(b" " * (100 << 10))
+        for raw in quick[:5]:
+            with contextlib.suppress(OSError):  # who makes way is not listened to
+                raw.send(b" " * (5 << 20))
+        assert slow.answer()["error"] == "busy"
+        site.submit()
+        assert site.stats()["refused"].keys() == {"busy"}
+
+
 def test_half_a_body_is_dropped_in_time(site: Site) -> None:
     site.start()
     with Raw(site.socket) as raw:
