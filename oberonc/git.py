@@ -52,6 +52,9 @@ def environment() -> dict[str, str]:
     return kept | {
         "PATH": kept.get("PATH") or os.defpath,
         "LC_ALL": "C.UTF-8",
+        # A repository's configuration can name a program as its remote, and a missing object would make git run it.
+        # Gits before 2.45 (and some distributions' older ones) do not know the second of these.
+        "GIT_ALLOW_PROTOCOL": "none",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",

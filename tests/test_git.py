@@ -175,6 +175,40 @@ def test_no_configuration_of_the_repository_runs_anything_or_changes_what_is_rea
     assert sorted(path.name for path in place.iterdir()) == ["mailmap", "order"]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["git knows GIT_NO_LAZY_FETCH", "an older git"])
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c 'touch RAN'", "file://SOURCE", "SOURCE", "ssh://host/x", "git://127.0.0.1/x", "evil::x"]
+)
+def test_a_missing_object_makes_git_run_and_fetch_nothing(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, known: bool
+) -> None:
+    oid = repo.commit("one", "a.txt")
+    source, ran = tmp_path / "source", tmp_path / "ran"
+    repo.git("clone", "--quiet", "--bare", str(repo.path), str(source))
+    tree = repo.git("rev-parse", "HEAD^{tree}").strip()
+    (repo.path / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    helper = tmp_path / "bin" / "git-remote-evil"
+    helper.parent.mkdir()
+    helper.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    helper.chmod(0o755)
+    with (repo.path / ".git" / "config").open("a") as config:
+        config.write(
+            "[core]\n\trepositoryFormatVersion = 1\n"
+            f"\tsshCommand = touch {ran};\n\tgitProxy = touch {ran}\n\talternateRefsCommand = touch {ran}\n"
+            "[extensions]\n\tpartialClone = origin\n[protocol]\n\tallow = always\n"
+            f'[remote "origin"]\n\tpromisor = true\n\tuploadpack = touch {ran};\n'
+            f"\turl = {url.replace('RAN', str(ran)).replace('SOURCE', str(source))}\n"
+        )
+    ours = git.environment() | {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
+    if not known:
+        del ours["GIT_NO_LAZY_FETCH"]
+    monkeypatch.setattr(git, "environment", lambda: ours)
+    with pytest.raises(BadInput):
+        read(repo, oid)
+    assert not ran.exists()
+    assert not (repo.path / ".git" / "objects" / tree[:2] / tree[2:]).exists()
+
+
 def test_a_replaced_commit_is_read_as_it_was_pushed(repo: Repo) -> None:
     oid, other = repo.commit("real"), repo.commit("other")
     repo.git("replace", oid, other)
@@ -209,7 +243,8 @@ def test_no_variable_of_the_caller_reaches_git(
 def test_the_environment_of_children_holds_no_git_variable_of_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_DIR", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_0", "GIT_PREFIX"):
         monkeypatch.setenv(name, "x")
-    ours = {"GIT_NO_LAZY_FETCH", "GIT_NO_REPLACE_OBJECTS", "GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT"}
+    ours = {"GIT_ALLOW_PROTOCOL", "GIT_NO_LAZY_FETCH", "GIT_NO_REPLACE_OBJECTS"}
+    ours |= {"GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT"}
     said = {name for name in git.environment() if name.startswith("GIT_")}
     assert said <= ours | {"GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH"}
 
