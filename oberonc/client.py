@@ -1,4 +1,4 @@
-"""The daemon's clients: connect, send, wait, each against one deadline; no daemon, then the spool.
+"""The daemon's clients: connect, send, wait, each against one deadline; not taken, then the spool.
 
 Loaded by hooks: standard library only, and only its light modules.
 """
@@ -8,7 +8,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oberonc import wire
 from oberonc.config import Config
@@ -22,12 +22,25 @@ PATIENCE: Final = 15.0
 #: The part of a submission's budget that connecting may take: a full backlog is not worth waiting for.
 CONNECT_SHARE: Final = 0.2
 
+#: The errors of an answer that say the payload itself is wrong: keeping it would not make it right.
+WRONG: Final = ("invalid", "too_large", "conflict")
+
 _REFUSALS: Final[dict[str, type[OberoncError]]] = {
     "busy": NotAccepted,
     "storage_low": NotAccepted,
     "stopping": NotAccepted,
     "forbidden": NotAllowed,
 }
+
+
+class Handed(NamedTuple):
+    """What became of a payload: `accepted`, `duplicate` or `spooled`, all three durable.
+
+    *why* says what kept the daemon from taking it; empty where it took it, and where none answered.
+    """
+
+    status: str
+    why: str = ""
 
 
 def call(config: Config, op: str, **fields: Any) -> dict[str, Any]:
@@ -38,9 +51,9 @@ def call(config: Config, op: str, **fields: Any) -> dict[str, Any]:
     path = config.daemon.socket if op in PUBLIC else config.daemon.control
     deadline = time.monotonic() + PATIENT.get(op, PATIENCE)
     try:
-        return _checked(_exchange(path, {**fields, "op": op}, deadline, deadline))
+        return _checked(_exchange(path, wire.encode({**fields, "op": op}), deadline, deadline))
     except PermissionError:
-        raise NotAllowed(f"you may not use {path}: ask for its group, or run as the daemon's user") from None
+        raise NotAllowed(_locked(path)) from None
     except TimeoutError:
         raise Unreachable(f"the daemon at {path} did not answer in time") from None
     except OSError as error:
@@ -48,39 +61,69 @@ def call(config: Config, op: str, **fields: Any) -> dict[str, Any]:
         raise Unreachable(f"no daemon answers at {path} ({why}): start it with 'oberonc daemon'") from None
 
 
-def submit(config: Config, payload: dict[str, Any], budget: float) -> str:
-    """Hand *payload* over within *budget* seconds: "accepted", "duplicate" or "spooled". All three are durable.
+def submit(config: Config, payload: dict[str, Any], budget: float) -> Handed:
+    """Hand *payload* over within *budget* seconds; what the daemon does not take goes into the spool.
 
-    Raises BadInput or NotAllowed when the daemon will never take it, NotAccepted when the spool fails too.
+    Raises BadInput where the payload itself is wrong, NotAccepted when the spool fails too.
     """
-    now = time.monotonic()
+    request = wire.encode({"op": "submit", "payload": payload})
+    path, now = config.daemon.socket, time.monotonic()
     try:
-        request = {"op": "submit", "payload": payload}
-        answer = _exchange(config.daemon.socket, request, now + budget * CONNECT_SHARE, now + budget)
-        return str(_checked(answer)["status"])
-    except (OSError, NotAccepted):
+        answer = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+    except PermissionError:
+        why = _locked(path)
+    except (OSError, wire.BadFrame):
         # No answer means unknown, not refused: the event may be stored. The spooled copy has the same id, so
         # the daemon will find it to be a duplicate then.
-        return _spool(config, payload)
+        why = ""
+    else:
+        if answer.get("ok") is True and answer.get("status") in ("accepted", "duplicate"):
+            return Handed(str(answer["status"]))
+        if answer.get("error") in WRONG:
+            raise BadInput(_said(answer))
+        why = _locked(path) if answer.get("error") == "forbidden" else _said(answer)
+    return _spool(config, payload, why)
 
 
-def _spool(config: Config, payload: dict[str, Any]) -> str:
+def _spool(config: Config, payload: dict[str, Any], why: str) -> Handed:
     from oberonc import spool  # the daemon's usual answer does not need it
 
-    spool.put(config.spool, {"payload": payload, "services": None})
-    return "spooled"
+    try:
+        spool.put(config.spool, {"payload": payload, "services": None})
+    except NotAccepted as error:
+        raise NotAccepted("; ".join(filter(None, (why, str(error))))) from None
+    return Handed("spooled", why)
+
+
+def _locked(path: Path) -> str:
+    """What to say to somebody who may not use the socket at *path*."""
+    import grp
+
+    try:
+        facts = path.stat()
+        group = grp.getgrgid(facts.st_gid).gr_name if facts.st_mode & 0o020 else ""
+    except (OSError, KeyError):
+        group = ""
+    mend = f"an administrator can add you to its group {group}" if group else "only its owner and root may"
+    return f"you may not use {path}: {mend}"
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if answer.get("ok") is True:
         return answer
     kind = _REFUSALS.get(str(answer.get("error")), BadInput)
-    raise kind(str(answer.get("message") or answer.get("error") or "the daemon refused"))
+    raise kind(_said(answer))
 
 
-def _exchange(path: Path, request: dict[str, Any], connect_by: float, answer_by: float) -> dict[str, Any]:
-    """One request, one answer; raises OSError (TimeoutError among them) when there is none."""
-    frame = wire.encode(request)
+def _said(answer: dict[str, Any]) -> str:
+    return str(answer.get("message") or answer.get("error") or "the daemon refused")
+
+
+def _exchange(path: Path, frame: bytes, connect_by: float, answer_by: float) -> dict[str, Any]:
+    """One request, one answer.
+
+    Raises OSError (TimeoutError among them) when there is none, BadFrame when it is none of ours.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         _connect(channel, path, connect_by)
         _arm(channel, answer_by)

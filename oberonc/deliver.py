@@ -78,14 +78,14 @@ def daemon(config: Config, payload: Payload, budget: float) -> Report:
     """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in seconds."""
     from oberonc import client
 
-    answer = client.submit(config, payload, budget)
-    if answer == "spooled":
+    status, why = client.submit(config, payload, budget)
+    if status == "spooled":
         with contextlib.suppress(OSError):  # the state folder may be the daemon's alone; it logs what it takes in
             log.write(config, log.record(payload, "spool", {}))
     count = payload["commits_total"]
     what = f"{count} commit{'' if count == 1 else 's'}" if count else "the push"
-    line = f"{'spooled' if answer == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
-    return Report(payload["id"], {}, line)
+    line = f"{'spooled' if status == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
+    return Report(payload["id"], {}, f"{line}: {why}" if why else line)
 
 
 def _acts(config: Config, service: str) -> bool:

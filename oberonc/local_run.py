@@ -8,6 +8,7 @@ per service oldest first; services side by side. The whole costs a push at most 
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def work_off(config: Config, repository: str, turns: int = 1, own: str = "") -> 
 def _entries(config: Config, repository: str) -> list[_Kept]:
     """The readable kept entries of *repository*; what is damaged goes to bad/ with its reason."""
     found = []
-    for path, entry in _readable(config):
+    for path, entry in _readable(config, repository):
         if entry["payload"]["repository"]["full_name"] == repository:
             states = entry.get("services")
             # None: kept for a daemon that is no longer wanted; it goes to all that match.
@@ -157,9 +158,9 @@ def _entries(config: Config, repository: str) -> list[_Kept]:
     return found
 
 
-def _readable(config: Config) -> list[tuple[Path, spool.Entry]]:
-    found = []
-    for path in spool.listing(config.spool):
+def _readable(config: Config, repository: str | None = None) -> Iterator[tuple[Path, spool.Entry]]:
+    """The good files, one at a time: a spool may hold far more than a hook has memory for."""
+    for path in spool.listing(config.spool, repository):
         try:
             entry = spool.read(path)
             fault = payloads.check(entry["payload"]) or _misfit(entry.get("services"))
@@ -171,8 +172,7 @@ def _readable(config: Config) -> list[tuple[Path, spool.Entry]]:
             with contextlib.suppress(OSError):
                 spool.reject(path, fault)
         else:
-            found.append((path, entry))
-    return found
+            yield path, entry
 
 
 def _misfit(states: Any) -> str:

@@ -3,6 +3,12 @@
 An entry is {"payload": {...}, "services": null | {NAME: {"attempts", "first", "error"}}}: null means every
 service that matches, a table means only those. A file is written in tmp/, synced, renamed into new/, and the
 folders are synced: without the file's sync a power cut leaves an empty file, without the folder's none.
+
+A file is called TIME-MARK-ID.ob (nanoseconds, the mark of its repository's name, the event's id), so that who works
+for one repository opens only its files. The older form TIME-ID.ob does not tell: such a file is opened by all.
+
+A spool is private (0700), shared by a group (2770), or a drop box (tmp/ and new/ 3733, in a folder that only those
+who may hand in can pass): who passes puts files in and can list, read or remove nobody else's.
 """
 
 import contextlib
@@ -13,8 +19,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oberonc import wire
 from oberonc.errors import NotAccepted
@@ -26,17 +33,35 @@ _END = b"\nEND\n"
 #: Bytes of one file: the largest payload and room for what stands around it.
 LARGEST = 16 * 1024 * 1024
 FOLDERS = ("tmp", "new", "bad", "dead", "lock")
+#: Hex digits of a repository's mark.
+_MARK = 16
+#: What one sweep looks at: a drop box may hold any number of files.
+_SWEPT = 10_000
 
 
 class Damaged(Exception):
     """A spool file that is not what was written; the text says how."""
 
 
+class Found(NamedTuple):
+    """A kept file: what is in it, the account that owns it, and whether nobody else can have written it."""
+
+    entry: Entry
+    uid: int
+    proven: bool
+
+
 def make(folder: Path) -> None:
-    """Create the spool."""
+    """Create the spool, or what is missing of ours; what another account's lacks is for that account to make."""
+    if folder.is_dir() and not _is_ours(folder.stat()):
+        return
     for path in (folder, *(folder / name for name in FOLDERS)):
         if not path.is_dir():
             make_private(path)
+
+
+def _is_ours(facts: os.stat_result) -> bool:
+    return facts.st_uid == os.geteuid() or _shared(facts)
 
 
 def make_private(folder: Path) -> None:
@@ -58,13 +83,31 @@ def make_private(folder: Path) -> None:
 
 
 def file_mode(folder: Path) -> int:
-    """The mode of a file in *folder*: as private as the folder is."""
-    return 0o660 if _shared(folder.stat()) else 0o600
+    """The mode of a file in *folder*: as private as the folder is. In a drop box its group, the daemon's, reads it."""
+    facts = folder.stat()
+    if _is_drop_box(facts):
+        return 0o640
+    return 0o660 if _shared(facts) else 0o600
 
 
 def _shared(facts: os.stat_result) -> bool:
-    """Whether the group, and not everybody as in /tmp, may write the folder."""
-    return facts.st_mode & 0o022 == 0o020
+    """Whether the group, and not everybody as in /tmp, may write the folder and what is in it."""
+    return facts.st_mode & 0o1022 == 0o020
+
+
+def _is_drop_box(facts: os.stat_result) -> bool:
+    return facts.st_mode & 0o3000 == 0o3000
+
+
+def mark(repository: str) -> str:
+    """What stands for *repository* in the names of its files."""
+    return _digest(repository.encode("utf-8", "replace")).decode()[:_MARK]
+
+
+def mark_in(name: str) -> str:
+    """The mark in a file's name; empty for the older form, which has none."""
+    parts = name.split("-")
+    return parts[1] if len(parts) == 3 and len(parts[1]) == _MARK else ""
 
 
 def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
@@ -72,12 +115,19 @@ def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
 
     Raises NotAccepted when the disk does not take it.
     """
-    name = name or f"{time.time_ns():020d}-{entry['payload']['id']}.ob"
+    payload = entry["payload"]
+    name = name or f"{time.time_ns():020d}-{mark(_repository(payload))}-{payload['id']}.ob"
     try:
         make(folder)
         return _put(folder, _encode(entry), f"new/{name}")
     except OSError as error:
         raise NotAccepted(f"cannot keep the push in {folder}: {error.strerror or error}") from None
+
+
+def _repository(payload: dict[str, Any]) -> str:
+    about = payload.get("repository")
+    name = about.get("full_name") if isinstance(about, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _put(folder: Path, raw: bytes, place: str) -> Path:
@@ -86,17 +136,21 @@ def _put(folder: Path, raw: bytes, place: str) -> Path:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o600)
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with os.fdopen(handle, "wb", closefd=False) as stream:
             os.fchmod(handle, file_mode(kept.parent))
             stream.write(raw)
             stream.flush()
             os.fsync(handle)
         temporary.rename(kept)
+        # From here on it is kept, whatever is said of the folder: to report a failure would be false.
+        with contextlib.suppress(OSError):
+            _sync(kept.parent, handle)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(kept.parent)
+    finally:
+        os.close(handle)
     return kept
 
 
@@ -112,24 +166,51 @@ def _encode(entry: Entry) -> bytes:
     return b"%s %d %s\n%s%s" % (_MAGIC, len(body), digest, body, _END)
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(folder: Path, inside: int) -> None:
+    """Make the names in *folder* durable. *inside* is an open file there, for a folder that we may not read."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        _sync_disk(inside)
+        return
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def listing(folder: Path) -> list[Path]:
-    """The kept files, oldest first; empty where there is no spool or it cannot be listed."""
+def _sync_disk(inside: int) -> None:
+    """Sync the file system that the open file *inside* is on: what is left to who puts into a drop box."""
     try:
-        return sorted(path for path in (folder / "new").iterdir() if path.suffix == ".ob")
+        import ctypes  # Python has no syncfs
+
+        ctypes.CDLL(None).syncfs(inside)
+    except (ImportError, AttributeError):  # Debian's python3-minimal comes without ctypes
+        os.sync()
+
+
+def listing(folder: Path, repository: str | None = None) -> list[Path]:
+    """The kept files, oldest first; empty where there is no spool or it cannot be listed.
+
+    With *repository* only those that can be of it.
+    """
+    try:
+        found = sorted(path for path in (folder / "new").iterdir() if path.suffix == ".ob")
     except OSError:
         return []
+    if repository is None or not found:
+        return found
+    wanted = ("", mark(repository))
+    return [path for path in found if mark_in(path.name) in wanted]
 
 
 def read(path: Path) -> Entry:
-    """The entry in *path*. Raises Damaged with the reason, FileNotFoundError when it is gone.
+    """The entry in *path*; raises as `look` does."""
+    return look(path).entry
+
+
+def look(path: Path) -> Found:
+    """What *path* holds and whose it is. Raises Damaged with the reason, FileNotFoundError when it is gone.
 
     Any other OSError (somebody else's file, a disk in trouble) says nothing about the file: it may be good.
     """
@@ -147,9 +228,23 @@ def read(path: Path) -> Entry:
         if facts.st_size > LARGEST:
             raise Damaged(f"it is larger than {LARGEST} bytes")
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            return _decode(stream.read())
+            entry = _decode(stream.read(LARGEST + 1))  # its owner may be writing to it still
+        if mark_in(path.name) not in ("", mark(_repository(entry["payload"]))):
+            raise Damaged("its name is that of another repository")
+        return Found(entry, facts.st_uid, _is_proven(facts, path.parent.stat()))
     finally:
         os.close(handle)
+
+
+def _is_proven(facts: os.stat_result, folder: os.stat_result) -> bool:
+    """Whether only its owner can have written a file with *facts* in *folder*.
+
+    Where strangers may put files one could have been moved there from a folder of theirs, in which somebody else wrote
+    it; then it does not have the group that a drop box gives to what is made in it.
+    """
+    if facts.st_mode & 0o022:
+        return False
+    return facts.st_gid == folder.st_gid if _is_drop_box(folder) else not folder.st_mode & 0o022
 
 
 def _decode(raw: bytes) -> Entry:
@@ -180,7 +275,8 @@ def reject(path: Path, why: str) -> Path:
     """Put a file that cannot be used into bad/, with the reason beside it."""
     kept = path.parent.parent / "bad" / path.name
     path.rename(kept)
-    _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why")
+    with contextlib.suppress(OSError):  # a full disk, or a name with no room for more: the reason is in the log
+        _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why")
     return kept
 
 
@@ -200,18 +296,18 @@ def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
 
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed left half written a day ago."""
-    with contextlib.suppress(OSError):
-        for path in (folder / "tmp").iterdir():
-            if path.lstat().st_mtime < time.time() - 86_400:
-                path.unlink()
+    with contextlib.suppress(OSError), os.scandir(folder / "tmp") as found:
+        for item in islice(found, _SWEPT):
+            with contextlib.suppress(OSError):  # somebody else's folder in a drop box must not stop the rest
+                if item.stat(follow_symlinks=False).st_mtime < time.time() - 86_400:
+                    Path(item.path).unlink()
 
 
 @contextlib.contextmanager
 def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
     """Exclusive work on one repository's entries; yields False when another process held it until *deadline*."""
     make(folder)
-    name = _digest(repository.encode("utf-8", "replace")).decode()[:16]
-    path = folder / "lock" / name
+    path = folder / "lock" / mark(repository)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with contextlib.suppress(PermissionError):  # another user's, who did this

@@ -1,11 +1,12 @@
 """What is kept on disk is kept whole, in order, and for the right people."""
 
+import ctypes  # noqa: F401  loaded before a test becomes somebody who may not read the interpreter
 import hashlib
 import json
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,25 @@ def _fill(folder: Path) -> None:
         assert mine
 
 
+def test_who_works_for_one_repository_opens_only_its_files(tmp_path: Path) -> None:
+    """200 kept pushes of other repositories cost one of this repository nothing."""
+    for n in range(200):
+        about = sample()["repository"] | {"full_name": f"other/{n}"}
+        spool.put(tmp_path, _entry(repository=about))
+    mine = spool.put(tmp_path, _entry())
+    older = spool.put(tmp_path, _entry(), f"{1:020d}-{'0' * 32}.ob")
+    assert spool.listing(tmp_path, sample()["repository"]["full_name"]) == [older, mine]
+    assert len(spool.listing(tmp_path)) == 202
+    assert spool.read(older)["payload"]["repository"] == spool.read(mine)["payload"]["repository"]
+
+
+def test_a_file_that_is_named_as_another_repositorys_is_damaged(tmp_path: Path) -> None:
+    path = spool.put(tmp_path, _entry())
+    moved = path.rename(path.with_name(path.name.replace(spool.mark_in(path.name), spool.mark("web/other"))))
+    with pytest.raises(spool.Damaged, match="another repository"):
+        spool.read(moved)
+
+
 def test_a_folder_that_everybody_may_write_shares_nothing(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
@@ -269,3 +289,117 @@ def _take_part(config: Config, uid: int, umask: int) -> None:
         entry = spool.read(path) if path else _entry(user=str(uid))
         spool.put(config.spool, entry, path.name if path else None)
     log.write(config, log.record(entry["payload"], "here", {}))
+
+
+#: The daemon's account, the group of those who hand in, two of them, and an outsider: no machine has them.
+DAEMON, SUBMIT, ANN, BOB, EVE = 54320, 47110, 54321, 54322, 54323
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become several people")
+
+
+@pytest.fixture
+def shipped(short_dir: Path) -> Path:
+    """The spool that the shipped tmpfiles lines make."""
+    short_dir.chmod(0o755)
+    ids = {"oberonc": DAEMON, "oberonc-submit": SUBMIT}
+    for line in (Path(spool.__file__).parent / "daemon" / "oberonc-tmpfiles.conf").read_text().splitlines():
+        if line.startswith("d "):
+            _, place, mode, user, group, _ = line.split()
+            folder = short_dir / Path(place).relative_to("/var/spool")
+            folder.mkdir()
+            os.chown(folder, ids[user], ids[group])
+            folder.chmod(int(mode, 8))
+    return short_dir / "oberonc"
+
+
+def _as(uid: int, work: Callable[[], object], *groups: int, umask: int = 0o022) -> str:
+    """What *work* returns, or the error it raises, in a process of the account *uid*."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        try:
+            os.setgroups(groups)
+            os.setgid(uid)
+            os.setuid(uid)
+            os.umask(umask)
+            try:
+                said = str(work())
+            except Exception as error:  # noqa: BLE001  the parent looks at it
+                said = f"{type(error).__name__}: {error}"
+            os.write(sending, said.encode())
+        finally:
+            os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving) as stream:
+        said = stream.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
+def test_in_the_shipped_spool_a_pusher_keeps_and_the_daemon_reads_and_removes(shipped: Path, umask: int) -> None:
+    kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT, umask=umask))
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+    assert list((shipped / "tmp").iterdir()) == []
+
+    def take() -> object:
+        [path] = spool.listing(shipped)
+        found = spool.look(path)
+        spool.remove(path)
+        return found.uid, found.proven
+
+    assert _as(DAEMON, take) == str((ANN, True))
+    assert spool.listing(shipped) == []
+
+
+@needs_root
+def test_in_the_shipped_spool_nobody_gets_at_what_others_keep(shipped: Path) -> None:
+    kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT))
+    before = kept.read_bytes()
+    attempts: dict[str, Callable[[], object]] = {
+        "list": lambda: list((shipped / "new").iterdir()),
+        "read": kept.read_bytes,
+        "write": lambda: kept.write_bytes(b"mine"),
+        "remove": kept.unlink,
+        "rename": lambda: kept.rename(shipped / "new" / "x"),
+        "replace": lambda: spool.put(shipped, _entry(), kept.name),
+        "link": lambda: os.link(kept, shipped / "new" / "link.ob"),
+        "bad": lambda: list((shipped / "bad").iterdir()),
+        "dead": lambda: (shipped / "dead" / "x").touch(),
+        "lock": lambda: (shipped / "lock" / "x").touch(),
+        "own": lambda: (shipped / "other").mkdir(),
+    }
+    for what, attempt in attempts.items():
+        assert "ot permitted" in (said := _as(BOB, attempt, SUBMIT)) or "denied" in said, (what, said)
+    assert kept.read_bytes() == before
+    assert "cannot keep the push" in _as(EVE, lambda: spool.put(shipped, _entry()))
+    assert spool.listing(shipped) == [kept]
+
+
+@needs_root
+def test_a_client_makes_no_folders_in_the_spool_of_another_account(shipped: Path) -> None:
+    for name in ("bad", "dead", "lock"):
+        (shipped / name).rmdir()
+    assert _as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT).endswith(".ob")
+    spool.put(shipped, _entry())  # root neither
+    assert sorted(path.name for path in shipped.iterdir()) == ["new", "tmp"]
+    assert _as(DAEMON, lambda: spool.make(shipped)) == "None"
+    assert len(list(shipped.iterdir())) == len(spool.FOLDERS)
+
+
+@needs_root
+def test_a_file_that_was_moved_in_proves_nothing_about_its_owner(shipped: Path, short_dir: Path) -> None:
+    """Root wrote what Ann gave it into a folder of hers, on the same disk."""
+    hers = short_dir / "hers"
+    path = spool.put(hers, _entry())
+    for folder in (hers, path.parent):
+        os.chown(folder, ANN, ANN)
+    moved = Path(_as(ANN, lambda: path.rename(shipped / "new" / path.name), SUBMIT))
+    assert spool.look(moved)[1:] == (0, False)
+
+
+@needs_root
+def test_a_file_that_others_may_write_proves_nothing_about_its_owner(shipped: Path) -> None:
+    kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT))
+    kept.chmod(0o660)
+    assert not spool.look(kept).proven

@@ -234,7 +234,7 @@ def _submitters(site: Site, count: int, stop: threading.Event, sent: list[list[s
         def work(n: int = n, mine: list[str] = mine) -> None:
             while not stop.is_set():
                 made = push(f"load/{n}")
-                assert client.submit(site.config, made, 30) == "accepted"
+                assert client.submit(site.config, made, 30).status == "accepted"
                 mine.append(made["id"])
 
         yield threading.Thread(target=work)

@@ -26,8 +26,8 @@ def test_same_id_is_a_duplicate_and_other_bytes_are_refused(site: Site) -> None:
     """P6."""
     site.start()
     made = push()
-    assert client.submit(site.config, made, 20) == "accepted"
-    assert client.submit(site.config, made, 20) == "duplicate"
+    assert client.submit(site.config, made, 20).status == "accepted"
+    assert client.submit(site.config, made, 20).status == "duplicate"
     other = push() | {"id": made["id"]}
     try:
         client.submit(site.config, other | {"user": "eve"}, 20)

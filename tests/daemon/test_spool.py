@@ -16,7 +16,7 @@ from tests.support.store_rounds import rounds
 
 def _spooled(site: Site, repo: str = "web/shop") -> str:
     made = push(repo)
-    assert client.submit(site.config, made, 2) == "spooled"
+    assert client.submit(site.config, made, 2).status == "spooled"
     return str(made["id"])
 
 
@@ -29,7 +29,7 @@ def test_the_spool_is_taken_in_before_what_comes_after(site: Site) -> None:
     def submit() -> None:
         while len(after) < 5:
             made = push()
-            if client.submit(site.config, made, 5) == "accepted":
+            if client.submit(site.config, made, 5).status == "accepted":
                 after.append(made["id"])
             else:
                 before.append(made["id"])
@@ -151,7 +151,7 @@ def test_a_lost_answer_is_one_event(site: Site) -> None:
     made = push()
     config = site.config
     lossy = config._replace(daemon=config.daemon._replace(socket=proxy))
-    assert client.submit(lossy, made, 20) == "spooled"
+    assert client.submit(lossy, made, 20).status == "spooled"
     thread.join()
     listener.close()
     eventually(lambda: site.stats()["events"]["duplicates"] == 1)
@@ -165,7 +165,7 @@ def test_a_daemon_that_hangs_costs_a_second(site: Site) -> None:
     listener.bind(str(site.socket))
     listener.listen()
     made = push()
-    assert client.submit(site.config, made, 1) == "spooled"
+    assert client.submit(site.config, made, 1).status == "spooled"
     listener.close()
     site.socket.unlink()
 

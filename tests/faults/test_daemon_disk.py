@@ -34,7 +34,7 @@ def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_nex
     with _broken_syncs(running, first):
         while running.process.poll() is None and len(said) < 20:
             made = push()
-            said.append((made["id"], client.submit(site.config, made, 5)))
+            said.append((made["id"], client.submit(site.config, made, 5).status))
         assert running.wait_end() == 74
     assert "the disk failed" in running.log
     assert "Traceback" not in running.log

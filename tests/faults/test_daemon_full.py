@@ -42,7 +42,7 @@ def test_a_full_disk(small: Site) -> None:
         stream.write(b"\0" * (room.f_bavail * room.f_frsize - 20 * MIB))
     refused = [push() for _ in range(3)]
     for made in refused:
-        assert client.submit(small.config, made, 5) == "spooled"
+        assert client.submit(small.config, made, 5).status == "spooled"
     assert small.stats()["storage_low"]
     gate.touch()
     small.wait_for(accepted)

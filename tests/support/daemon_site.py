@@ -135,7 +135,7 @@ class Site:
     def submit(self, made: dict[str, Any] | None = None, budget: float = 20) -> str:
         """Hand a payload over; its id. It must be taken by the daemon, not by the spool."""
         made = made or push()
-        assert client.submit(self.config, made, budget) in ("accepted", "duplicate")
+        assert client.submit(self.config, made, budget).status in ("accepted", "duplicate")
         return str(made["id"])
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
