@@ -14,6 +14,7 @@ from oberonc import client, git, install, plan, registry, repository, spool
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.errors import OberoncError
+from oberonc.install import places
 
 #: The oldest git whose options are all used here (`--diff-merges=off` came with it).
 OLDEST_GIT = (2, 31)
@@ -84,16 +85,17 @@ def _services(config: Config) -> Iterator[Finding]:
 def _repository(config: Config) -> Iterator[Finding]:
     try:
         folder = Path(repository.find_git_dir())
-        layout = install.layout(folder if (folder / "HEAD").is_file() else Path())
+        layout = places.layout(folder if (folder / "HEAD").is_file() else Path())
     except OberoncError as error:
         if "not in a git repository" not in str(error):
             yield Finding(False, str(error), "see `oberonc hook install --help`")
         return
     for target in layout.targets:
-        state = install.state(target)
+        state = install.state(layout, target)
         # Not installed is a choice: a clone of a repository whose server has the hook needs none.
-        broken = state.startswith(("broken", "not run"))
-        yield Finding(not broken, f"hook {target.hook} of {layout.path}: {state}", "oberonc hook install")
+        yield Finding(
+            state.ok is not False, f"hook {target.hook} of {layout.path}: {state.text}", "oberonc hook install"
+        )
     repo = repository.describe(folder, config.publish)
     if repo.refs:
         mend = (

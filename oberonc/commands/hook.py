@@ -1,91 +1,113 @@
 """`oberonc hook`: install, status, uninstall; `run` is what the installed hooks fall back to."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from oberonc import install as installer
 from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.config import Config
 from oberonc.errors import Failed, OberoncError
+from oberonc.install import places
+from oberonc.install.notes import notes
 
 
 @click.group("hook", epilog=example("oberonc hook install /srv/git/app.git", "oberonc hook status"))
 def command() -> None:
-    """Install, show and remove the hooks of repositories."""
+    """Install, show and remove the hooks of repositories.
+
+    Exit codes: 0 done; 1 something is broken, or one of several PATHS failed; else what was wrong with the one PATH.
+    """
 
 
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+_ALL = click.option(
+    "--all", "folders", multiple=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Every repository below."
+)
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would be done and do nothing.")
 
 
-@command.command(epilog=example("oberonc hook install", "oberonc hook install --dry-run /srv/git/*.git"))
+@command.command(epilog=example("oberonc hook install", "oberonc hook install --dry-run --all /srv/git"))
 @_PATHS
+@_ALL
 @_DRY
 @pass_session
-def install(session: Session, paths: tuple[Path, ...], dry_run: bool) -> None:
+def install(session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool) -> None:
     """Install the hooks of the repositories at PATHS (default: the one you stand in).
 
     A bare repository gets post-receive; one with a work tree gets post-commit, post-merge and post-rewrite. A hook
-    that is there already is kept and run first. Nothing is ever written outside the repository.
+    that is there already is kept and run first. A PATH may also be a folder that serves many repositories: that of
+    core.hooksPath, gitolite's hooks/common, GitLab's custom_hooks_dir, a template of new repositories. Nothing is
+    ever written outside what you name.
     """
     config = session.config
-    layouts = _layouts(paths)
-    for target in (target for found in layouts for target in found.targets):
-        installer.refuse(target)
     if not dry_run:
         installer.prove()
-    for found in layouts:
-        for target in found.targets:
-            if dry_run:
-                chained = (
-                    ", and keep the hook that is there as the first to run" if target.there == "another hook" else ""
-                )
-                show(f"would write {target.file}{chained}")
-            else:
-                show(f"installed {installer.install(target)}")
-        if not dry_run:
-            for warning in installer.warnings(found, config):
-                show(f"note: {warning}", err=True)
+    _each(paths, folders, lambda found: _install(found, config, dry_run))
 
 
-@command.command(epilog=example("oberonc hook uninstall /srv/git/app.git"))
+def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
+    if found.served:
+        show(f"{found.path} is served by {found.targets[0].file}")
+        return
+    installer.refuse(found)
+    for target in found.targets:
+        if dry_run:
+            chained = ", and keep the hook that is there as the first to run" if target.there == "another hook" else ""
+            show(f"would write {target.file}{chained}")
+        else:
+            show(f"installed {installer.install(target)}")
+    for note in notes(found, config) if not dry_run else ():
+        show(f"note: {note}", err=True)
+
+
+@command.command(epilog=example("oberonc hook uninstall /srv/git/app.git", "oberonc hook uninstall --all /srv/git"))
 @_PATHS
+@_ALL
 @_DRY
-def uninstall(paths: tuple[Path, ...], dry_run: bool) -> None:
+def uninstall(paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool) -> None:
     """Remove what `install` wrote, and put back what was there before."""
-    for found in _layouts(paths):
-        for target in found.targets:
-            if dry_run:
-                done = f"{target.file}" if target.there == "ours" else ""
-            else:
-                done = installer.uninstall(target)
-            if done:
-                show(f"{'would remove' if dry_run else 'removed'} {done}")
+    _each(paths, folders, lambda found: _uninstall(found, dry_run))
 
 
-@command.command(epilog=example("oberonc hook status --json /srv/git/app.git"))
+def _uninstall(found: places.Layout, dry_run: bool) -> None:
+    for target in found.targets:
+        if found.served:
+            # It is not this repository's alone.
+            show(f"left {target.file}, which serves other repositories too")
+        elif dry_run and target.there == "ours":
+            show(f"would remove {target.file}")
+        elif not dry_run and (done := installer.uninstall(target)):
+            show(f"removed {done}")
+
+
+@command.command(epilog=example("oberonc hook status --json /srv/git/app.git", "oberonc hook status --all /srv/git"))
 @_PATHS
+@_ALL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(paths: tuple[Path, ...], as_json: bool) -> None:
+def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) -> None:
     """Show whether the hooks are there and would run; exit 1 where one is broken."""
-    rows = [
-        {
-            "repository": str(found.path),
-            "kind": found.kind,
-            "hook": t.hook,
-            "file": str(t.file),
-            "state": installer.state(t),
-        }
-        for found in _layouts(paths)
-        for t in found.targets
-    ]
-    if as_json:
-        show_json(rows)
-    else:
-        for row in rows:
-            show(f"{row['hook']}: {row['state']} ({row['file']})")
-    if any(row["state"].startswith(("broken", "not run")) for row in rows):
-        raise Failed("a hook is broken; `oberonc hook install` writes it anew")
+    rows: list[dict[str, str | bool | None]] = []
+
+    def look(found: places.Layout) -> None:
+        for target in found.targets:
+            ok, text = installer.state(found, target)
+            row = {"repository": str(found.path), "kind": found.kind, "hook": target.hook, "file": str(target.file)}
+            rows.append({**row, "ok": ok, "state": text})
+            if not as_json:
+                show(f"{target.hook}: {text} ({target.file})")
+
+    try:
+        _each(paths, folders, look)
+    finally:
+        if as_json:
+            show_json(rows)
+    broken = sum(row["ok"] is False for row in rows)
+    if broken:
+        raise Failed(
+            f"{broken} hook{'s are' if broken > 1 else ' is'} broken; `oberonc hook install` writes hooks anew"
+        )
 
 
 @command.command(epilog=example("oberonc hook run post-receive < updates"))
@@ -98,17 +120,33 @@ def run(name: str, args: tuple[str, ...]) -> None:
     hook.main([name, *args])
 
 
-def _layouts(paths: tuple[Path, ...]) -> list[installer.Layout]:
-    """All layouts before anything is written: one bad path must not leave half of them done."""
-    found, faults = [], []
-    for path in paths or (Path(),):
+def _each(paths: tuple[Path, ...], folders: tuple[Path, ...], work: Callable[[places.Layout], None]) -> None:
+    """Do *work* for every place that is named; one that fails is told, and the others go on."""
+    done: set[Path] = set()
+    faults: list[OberoncError] = []
+    count = 0
+    for count, path in enumerate(_named(paths, folders), 1):
         try:
-            found.append(installer.layout(path))
+            if isinstance(path, OberoncError):
+                raise path
+            found = places.layout(path)
+            # One repository may be named twice, also by two of its work trees.
+            if found.path not in done:
+                done.add(found.path)
+                work(found)
         except OberoncError as error:
             faults.append(error)
-    if faults:
-        for fault in faults[1:]:
-            show(f"oberonc: {fault}", err=True)
+            if count > 1 or len(paths) + len(folders) > 1:
+                show(f"oberonc: {error}", err=True)
+    if folders and not count:
+        show("no repository was found", err=True)
+    if len(faults) == count == 1:
         raise faults[0]
-    # One repository may be named twice, also by two of its work trees.
-    return list({layout.targets[0].file: layout for layout in found}.values())
+    if faults:
+        raise Failed(f"{len(faults)} of {count} failed")
+
+
+def _named(paths: tuple[Path, ...], folders: tuple[Path, ...]) -> Iterator[Path | OberoncError]:
+    yield from paths if paths or folders else (Path(),)
+    for folder in folders:
+        yield from places.below(folder.absolute())

@@ -53,5 +53,6 @@ def test_status_tells_kind_and_file(bare: Repo, oberonc: Command) -> None:
         "kind": "git",
         "hook": "post-receive",
         "file": str(bare.path / "hooks" / "post-receive"),
+        "ok": True,
         "state": "not installed",
     }

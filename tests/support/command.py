@@ -26,6 +26,11 @@ class Command:
 
     module = "oberonc"
 
+    @property
+    def argv(self) -> list[str]:
+        """What is run, without the command's own arguments."""
+        return [sys.executable, "-I", "-m", self.module]
+
     def __call__(
         self,
         *args: str | Path,
@@ -36,7 +41,7 @@ class Command:
     ) -> Done:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [sys.executable, "-I", "-m", self.module, *map(str, args)],
+            [*self.argv, *map(str, args)],
             input=raw,
             capture_output=True,
             cwd=cwd,

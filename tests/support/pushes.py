@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from oberonc import install, spool
+from oberonc import spool
+from oberonc.install.script import script
 from tests.support.repo import Repo
 
 Payload = dict[str, Any]
@@ -14,7 +15,7 @@ Payload = dict[str, Any]
 
 @lru_cache
 def _script(hook: str) -> str:
-    return install.script(hook)
+    return script(hook)
 
 
 def put_hook(folder: Path, *names: str) -> None:
