@@ -24,7 +24,7 @@ from oberonc.broker import BaseBroker
 from oberonc.config import Service
 from oberonc.errors import Reject, Retry
 from oberonc.registry import Place, error_text
-from oberonc.text import one_line, visible
+from oberonc.text import one_line, shortened, visible
 
 #: Bytes of what a broker printed, and characters of a note or an error, that are kept.
 OUTPUT = 64 * 1024
@@ -63,7 +63,7 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         outcome = _failed(error, file, hidden)
     # Redacted before anything is cut or escaped: half a secret is not recognised.
-    return outcome._replace(note=visible(secrets.redact(outcome.note, hidden))[:NOTE])
+    return outcome._replace(note=shortened(visible(secrets.redact(outcome.note, hidden)), NOTE))
 
 
 def source(broker_class: type[BaseBroker]) -> str:

@@ -15,6 +15,10 @@ _UNSAFE = (
 )
 
 
+#: What stands at the end of a text that was cut.
+CUT = "… [cut]"
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x100:
@@ -33,9 +37,15 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """*text* as one visible line of at most *limit* characters."""
+    """*text* as one visible line of at most *limit* characters; what was cut ends with an ellipsis."""
     line = visible(" ".join(text[: limit * 4].split()))
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    whole = len(line) <= limit and not text[limit * 4 :].strip()
+    return line if whole else line[: limit - 1] + "…"
+
+
+def shortened(text: str, limit: int) -> str:
+    """*text* of at most *limit* characters; what was cut ends with `CUT`."""
+    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
 def counted(count: int, word: str, plural: str = "") -> str:

@@ -11,7 +11,7 @@ from oberonc.daemon.generation import Generation, Runtime
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.worker_link import Worker, WorkerLost
 from oberonc.queue.base import Ending, Lease
-from oberonc.text import visible
+from oberonc.text import CUT, visible
 
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
 _KINDS: Final[dict[str, Kind]] = {"done": "done", "retry": "retry", "dead": "dead", "crash": "crash"}
@@ -36,7 +36,8 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
         ending = Ending("crash", f"the daemon could not hand it over: {type(error).__name__}: {error}")
     output = worker.printed()
     if output:
-        output = visible(secrets.redact(output, secrets.values(runtime.settings)))
+        output = visible(secrets.redact(output, secrets.values(runtime.settings), cut=worker.cut))
+        output += CUT if worker.cut else ""
     return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output)
 
 

@@ -1,7 +1,6 @@
 """A generation on trial: is every broker file fit, and does every service's configuration fit its broker?"""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from oberonc import wire
@@ -10,6 +9,7 @@ from oberonc.daemon import snapshot
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import Generation, Runtime
 from oberonc.daemon.hosts import PROBE_LIMIT, Host, HostFailed
+from oberonc.daemon.journal import Say
 from oberonc.daemon.plan import Plan
 from oberonc.daemon.threads import in_a_thread
 from oberonc.daemon.worker_link import WorkerLost
@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
         await in_a_thread(snapshot.remove, self.generation.snapshot.root)
 
 
-async def examine(number: int, plan: Plan, say: Callable[[str], None]) -> Candidate:
+async def examine(number: int, plan: Plan, say: Say) -> Candidate:
     """Start a host on *plan*'s snapshot and try everything. Raises HostFailed."""
     generation = Generation(number, plan.config, plan.snapshot, say)
     host = Host(f"generation {number}")
@@ -64,7 +64,7 @@ async def examine(number: int, plan: Plan, say: Callable[[str], None]) -> Candid
     return Candidate(generation, host, faults)
 
 
-async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: Callable[[str], None]) -> Candidate:
+async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: Say) -> Candidate:
     """A second trial, in which whatever failed is as it was in the generation before, or left out."""
     broken = {name for name in candidate.faults if name in plan.snapshot.places}
     affected = set(candidate.generation.unavailable)

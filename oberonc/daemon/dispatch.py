@@ -9,16 +9,18 @@ import asyncio
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from oberonc.daemon.attempt import attempt
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.hosts import HostFailed
+from oberonc.daemon.journal import About, Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, NotAccepted
 from oberonc.queue.base import Ended, Ending, Lease, Round, Slot, StorageFull
+from oberonc.text import counted
 
 #: Workers a broker may have at once when there are many brokers; with few, its even share.
 PER_BROKER: Final = 2
@@ -79,7 +81,7 @@ class Asked(NamedTuple):
 class Dispatcher:
     """Keeps the workers busy. Owned by the event loop."""
 
-    def __init__(self, queue: QueueLink, workers: int, say: Callable[[str], None]) -> None:
+    def __init__(self, queue: QueueLink, workers: int, say: Say) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue = queue
         self._workers = workers
@@ -256,7 +258,7 @@ class Dispatcher:
             try:
                 worker = worker or await line.generation.worker(line.service)
             except (HostFailed, OSError) as error:  # no descriptor is left, or it took too long
-                self._say(f"{line.service}: no worker: {error}")
+                self._say(f"no worker: {error}", About(service=line.service))
                 line.pace = None  # nothing is leased ahead for workers that cannot be had
                 self._return(line)
                 await asyncio.sleep(PAUSE)
@@ -316,7 +318,7 @@ class Dispatcher:
         """What is not simply done is news."""
         error = told.exception()
         if error:
-            self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}")
+            self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}", lease)
             # Only a queue that is closing keeps it no more: the next start gives the delivery back.
             if isinstance(error, StorageFull) or not isinstance(error, (NotAccepted, DiskFailed)):
                 self._loop.call_later(PAUSE, self._tell, lease, ending, True)
@@ -326,8 +328,7 @@ class Dispatcher:
             if again:  # nobody expected its lane to be free now
                 self.kick([lease.service])
             return
-        why = ended.reason or ending.note
-        self._say(f"delivery {lease.token.delivery} of {lease.service}: {ending.kind}, now {ended.state}: {why}")
+        self._say(_news(lease, ending, ended), lease)
         self.kick([lease.service])
 
     def _nap(self) -> None:
@@ -347,3 +348,16 @@ class Dispatcher:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._say(f"dispatch failed: {type(error).__name__}: {error}")
+
+
+def _news(lease: Lease, ending: Ending, ended: Ended) -> str:
+    """What came of an attempt that did not simply end, in words."""
+    delivery, attempt = lease.token
+    why = "; ".join(filter(None, (ended.reason, ending.note)))
+    if ended.state == "dead":
+        return f"delivery {delivery} is given up after {counted(attempt, 'attempt')}: {why}"
+    if ended.due_ms is None:
+        return f"delivery {delivery}, attempt {attempt}: {ending.kind}, too late: the lease had ended: {why}"
+    wait = max(0, ended.due_ms - now_ms()) / 1000
+    parked = ", and its lane goes on without it" if ended.parked else ""
+    return f"delivery {delivery}, attempt {attempt}: {ending.kind}, again in {wait:.0f} s{parked}: {why}"

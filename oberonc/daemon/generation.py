@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.config import Config, Service
 from oberonc.daemon.hosts import Host, HostFailed
+from oberonc.daemon.journal import Say
 from oberonc.daemon.snapshot import Snapshot
 from oberonc.daemon.worker_link import Worker
 
@@ -30,7 +31,7 @@ class Runtime(NamedTuple):
 class Generation:
     """One snapshot with its processes. Owned by the event loop."""
 
-    def __init__(self, number: int, config: Config, snapshot: Snapshot, say: Callable[[str], None]) -> None:
+    def __init__(self, number: int, config: Config, snapshot: Snapshot, say: Say) -> None:
         self.number = number
         self.config = config
         self.snapshot = snapshot

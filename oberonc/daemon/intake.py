@@ -18,6 +18,7 @@ from typing import Any, Final
 from oberonc import filters, spool, wire
 from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
+from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.errors import BadInput, NotAccepted
@@ -117,7 +118,7 @@ def _accept_in_order(requests: list[Submission], queue: Queue) -> list[Answer | 
 class Intake:
     """Turns payloads into events in the right order. Owned by the event loop."""
 
-    def __init__(self, config: Config, queue: QueueLink, say: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, queue: QueueLink, say: Say) -> None:
         self.config = config
         self._queue = queue
         self._say = say

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oberonc import registry, wire
 from oberonc.daemon import rows, stats
+from oberonc.daemon.journal import About
 from oberonc.daemon.peers import Peer, person
 from oberonc.daemon.queue_link import now_ms
 from oberonc.daemon.server import RETRY_MS, Answer, refusal
@@ -139,7 +140,7 @@ class Operations:
         if service not in configured:
             raise BadInput(f"there is no service called '{service}'{nearest(service, list(configured))}")
         await self._queue.call(lambda queue: queue.pause(service, repo))
-        self._daemon.say(f"{person(peer.uid)} paused {service}{_of(repo)}")
+        self._daemon.say(f"{person(peer.uid)} paused it", About(service, repo=repo or ""))
         return {"ok": True}
 
     async def lane_resume(self, request: Request, peer: Peer) -> Answer:
@@ -150,7 +151,7 @@ class Operations:
         if service not in known:
             raise BadInput(f"there is no service called '{service}'{nearest(service, list(known))}")
         await self._queue.call(lambda queue: queue.resume(service, repo))
-        self._daemon.say(f"{person(peer.uid)} resumed {service}{_of(repo)}")
+        self._daemon.say(f"{person(peer.uid)} resumed it", About(service, repo=repo or ""))
         self._daemon.kick()
         return {"ok": True}
 
@@ -192,7 +193,7 @@ class Operations:
         """Again, now; also for what is done."""
         number = _number(request, "delivery")
         found = await self._queue.call(lambda queue: queue.retry(now_ms(), number, person(peer.uid)))
-        self._daemon.say(f"{person(peer.uid)} retries delivery {number} of {found.service}")
+        self._daemon.say(f"{person(peer.uid)} retries delivery {number}", found)
         self._daemon.kick()
         return {"ok": True, "delivery": rows.delivery(found)}
 
@@ -200,7 +201,7 @@ class Operations:
         """Never, in the name of the caller."""
         number = _number(request, "delivery")
         found = await self._queue.call(lambda queue: queue.drop(now_ms(), number, person(peer.uid)))
-        self._daemon.say(f"{person(peer.uid)} dropped delivery {number} of {found.service}")
+        self._daemon.say(f"{person(peer.uid)} dropped delivery {number}", found)
         self._daemon.kick()
         return {"ok": True, "delivery": rows.delivery(found)}
 
@@ -262,10 +263,6 @@ class Operations:
         if service is None:
             raise BadInput("name a service")
         return service, _text(request, "repository")
-
-
-def _of(repo: str | None) -> str:
-    return f" for {repo}" if repo else ""
 
 
 def _text(request: Request, key: str) -> str | None:

@@ -18,6 +18,7 @@ from oberonc.daemon.candidate import Candidate, Predecessor, examine, fall_back
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.hosts import HostFailed
+from oberonc.daemon.journal import Say
 from oberonc.daemon.plan import Plan
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.threads import in_a_thread
@@ -32,7 +33,7 @@ SETTLE: Final = 2.0
 class Reloader:
     """Makes generations, one at a time, and takes them into service."""
 
-    def __init__(self, config_path: str | None, queue: QueueLink, say: Callable[[str], None]) -> None:
+    def __init__(self, config_path: str | None, queue: QueueLink, say: Say) -> None:
         self._config_path = config_path
         self._queue = queue
         self._say = say

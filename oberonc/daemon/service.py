@@ -9,8 +9,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Awaitable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.intake import Intake
+from oberonc.daemon.journal import NOTHING, Subject, say
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
@@ -28,19 +28,14 @@ from oberonc.daemon.reload import Reloader
 from oberonc.daemon.server import Server
 from oberonc.daemon.sockets import Listeners, Lock, listen
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
+from oberonc.queue.base import Delivery
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.text import one_line
+from oberonc.text import counted
 
 #: Seconds between looks at clock and retention.
 UPKEEP: Final = 15.0
 #: Seconds workers get to end once the stop's own time is over.
 GRACE: Final = 5.0
-
-
-def say(text: str) -> None:
-    """One record of the log: a line on stderr, in which nothing steers a terminal."""
-    with suppress(OSError):
-        os.write(2, f"oberonc: {one_line(text, 1000)}\n".encode())
 
 
 def run(config_path: str | None) -> None:
@@ -54,8 +49,10 @@ def run(config_path: str | None) -> None:
     queue = SqliteQueue(config.state / "queue.sqlite")
     try:
         recovered = queue.recover(now_ms())
-        if recovered.orphaned or recovered.dead:
-            say(f"the last daemon died: {recovered.orphaned} deliveries run again, {recovered.dead} are dead letters")
+        if recovered.orphaned:
+            running = counted(recovered.orphaned, "delivery", "deliveries")
+            say(f"the last daemon died while {running} ran; what is not given up here runs again")
+        _tell_given_up(recovered.dead)
         listeners = listen(config)
         try:
             asyncio.run(_serve(config_path, config, queue, notifier, listeners))
@@ -64,6 +61,11 @@ def run(config_path: str | None) -> None:
     finally:
         queue.close()
         lock.release()
+
+
+def _tell_given_up(dead: Iterable[Delivery]) -> None:
+    for delivery in dead:
+        say(f"delivery {delivery.id} is given up: {delivery.note}", delivery)
 
 
 def _claim(state: Path) -> None:
@@ -163,9 +165,9 @@ class Daemon:
         self._notifier.status(f"{self._line()}; {report['message']}")
         return report
 
-    def say(self, text: str) -> None:
-        """One record of the log."""
-        say(text)
+    def say(self, text: str, about: Subject = NOTHING, /) -> None:
+        """One line of the log."""
+        say(text, about)
 
     @property
     def generation(self) -> Generation:
@@ -209,7 +211,7 @@ class Daemon:
         self.dispatcher.serve(self.generation)
 
     def _line(self) -> str:
-        return f"generation {self.number}, {len(self.generation.runtimes)} services"
+        return f"generation {self.number}, {counted(len(self.generation.runtimes), 'service')}"
 
     def _hangup(self) -> None:
         """SIGHUP: reload, and look at the spool."""
@@ -248,18 +250,21 @@ class Daemon:
     async def _look_at_clock(self) -> None:
         pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
         if pulled:
-            say(f"the clock was set back: {pulled} retries come earlier")
+            say(f"the clock was set back: {counted(pulled, 'delivery', 'deliveries')} due earlier")
             self.kick()
 
     async def _sweep(self) -> None:
         config = self.intake.config
         names, keep_ms = list(config.services), int(config.daemon.keep * 1000)
         more = True
-        while more and not self.dispatcher.running:
+        while more:
             swept = await self.queue.call(lambda queue: queue.sweep(now_ms(), names, keep_ms))
-            more = swept.more
-            if swept.events or swept.dead or swept.buried:
-                say(f"retention: {swept.events} events and {swept.dead} dead letters forgotten, {swept.buried} buried")
+            # One slice whatever runs, so that a queue that is never idle does not grow for ever.
+            more = swept.more and not self.dispatcher.running
+            _tell_given_up(swept.buried)
+            if swept.events:
+                dead = counted(swept.dead, "dead letter")
+                say(f"retention: {counted(swept.events, 'event')} forgotten, and {dead} with them")
 
     async def _watchdog(self) -> None:
         """Say that we live, while the loop and the writer thread both move."""
@@ -271,7 +276,7 @@ class Daemon:
     async def _shut_down(self) -> None:
         """No new work; what runs may end; what does not goes back to the queue uncharged."""
         patience = self.intake.config.daemon.stop_timeout
-        say(f"stopping: {self.dispatcher.running} in flight")
+        say(f"stopping: {counted(self.dispatcher.running, 'worker')} busy")
         self._notifier.stopping(patience + 2 * GRACE)
         self.dispatcher.stop()
         self._server.stop_listening()

@@ -40,6 +40,8 @@ class Worker:
         self._channel = channel
         self._output = output
         self._printed = bytearray()
+        #: Whether some of what it printed was too much to keep.
+        self.cut = False
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self._lost = False
@@ -56,6 +58,7 @@ class Worker:
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
         """The answer to the frame *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
         self._printed.clear()
+        self.cut = False
         self._received.clear()
         self.uses += 1
         self._answer = self._loop.create_future()
@@ -166,7 +169,9 @@ class Worker:
         """Take what was printed; beyond the cap it is read and dropped, so that no broker blocks on it."""
         try:
             while self._output >= 0 and (part := os.read(self._output, OUTPUT_LIMIT)):
-                self._printed += part[: OUTPUT_LIMIT - len(self._printed)]
+                room = OUTPUT_LIMIT - len(self._printed)
+                self._printed += part[:room]
+                self.cut |= len(part) > room
                 if len(part) < OUTPUT_LIMIT:
                     return
         except BlockingIOError:

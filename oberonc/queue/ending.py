@@ -10,6 +10,7 @@ from oberonc import retry
 from oberonc.queue.base import MINUTE, OUTPUT_LIMIT, SECOND, Ended, Ending, Recovered, Token
 from oberonc.queue.leasing import Leasing, Service
 from oberonc.queue.store import DEAD, DONE, LEASED, READY, STATES, durable
+from oberonc.text import shortened
 
 #: This many transient failures in a row, over two lanes or more, open the breaker.
 STREAK: Final = 5
@@ -241,16 +242,15 @@ class Finishing(Leasing):
 
     @durable
     def recover(self, now: int) -> Recovered:
-        dead = 0
         self.forget()
         orphans = self._rows(ORPHANS)
-        for row in orphans:
-            dead += self._orphan(now, *row)
+        given_up = [row[0] for row in orphans if self._orphan(now, *row)]
         # A probe in flight died with its lease; the next may go at once.
         self.con.execute("UPDATE service SET probe = NULL, probe_due_ms = ? WHERE probe IS NOT NULL", (now,))
         self.con.execute("UPDATE generation SET state = 'rejected' WHERE state = 'probing'")
         self.con.execute("UPDATE generation SET state = 'retired' WHERE state = 'draining'")
-        return Recovered(len(orphans), dead)
+        dead = (self.delivery(id) for id in given_up)
+        return Recovered(len(orphans), tuple(found for found in dead if found))
 
     def _orphan(self, now: int, id: int, seq: int, lane: int, attempt: int, *rest: Any) -> bool:
         """Give one delivery back; True when it was running at too many daemon deaths."""
@@ -268,7 +268,7 @@ class Finishing(Leasing):
 
 def _storable(text: str, limit: int) -> str:
     """What brokers say, made fit for SQLite: an ending must not fail for a lone surrogate or a NUL."""
-    return text[:limit].encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return shortened(text, limit).encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _spent(held: Held, ending: Ending, service: Service) -> retry.Spent:

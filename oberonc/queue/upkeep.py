@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Recovered, Swept
+from oberonc.queue.base import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Delivery, Recovered, Swept
 from oberonc.queue.ending import PROBE_LAST_MS
 from oberonc.queue.space import sync_folder
 from oberonc.queue.steering import Steering
@@ -79,7 +79,7 @@ class Upkeep(Steering):
         self.tallies.add("", "pruned_events", len(expired))
         self.tallies.add("", "pruned_dead", dead)
         buried = self._bury_unclaimed(now, configured, limit)
-        return Swept(len(expired), dead, buried, limit in (len(expired), len(stubs), buried))
+        return Swept(len(expired), dead, tuple(buried), limit in (len(expired), len(stubs), len(buried)))
 
     def _rows_of(self, sql: str, before: int, limit: int) -> list[int]:
         return [seq for (seq,) in self.con.execute(sql, (before, limit))]
@@ -96,29 +96,29 @@ class Upkeep(Steering):
                 self.con.execute("DELETE FROM lane WHERE id = ?", (lane,))
         return sum(state == DEAD for *_, state in rows)
 
-    def _bury_unclaimed(self, now: int, configured: Collection[str], limit: int) -> int:
+    def _bury_unclaimed(self, now: int, configured: Collection[str], limit: int) -> list[Delivery]:
         names = self._rows("SELECT name FROM service WHERE unclaimed_age IS NOT NULL")
         waiting = self.unclaimed(configured)
         gone = [(name,) for (name,) in names if name not in waiting]
         self.con.executemany("UPDATE service SET unclaimed_age = NULL WHERE name = ?", gone)
-        buried = 0
+        buried: list[Delivery] = []
         for name in waiting:
             (since,) = self._row(UNCLAIMED, name=name, age=self.age)
             if self.age - since >= UNCLAIMED_GRACE_MS:
-                buried += self._bury(now, name, limit - buried)
+                buried += self._bury(now, name, limit - len(buried))
         return buried
 
-    def _bury(self, now: int, service: str, limit: int) -> int:
-        buried = 0
+    def _bury(self, now: int, service: str, limit: int) -> list[Delivery]:
+        buried: list[Delivery] = []
         for parked in (0, 1):
-            for id, seq in self._rows(WAITING.format(parked), service=service, limit=limit - buried):
+            for id, seq in self._rows(WAITING.format(parked), service=service, limit=limit - len(buried)):
                 self.con.execute(BURY, (now, "no service of this name is configured any more", id))
                 self.fewer([seq])
                 self.tallies.place(service, READY, parked, -1)
                 self.tallies.place(service, DEAD, parked)
                 self.tallies.add(service, "dead")
                 self._refresh_of(id)
-                buried += 1
+                buried.append(self._found(id))
         return buried
 
     def backup(self, target: Path) -> None:

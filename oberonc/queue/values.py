@@ -170,10 +170,10 @@ class Ended(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What `recover` found: deliveries given back, and those whose budget of daemon deaths was spent."""
+    """What `recover` found: how many deliveries were running, and those whose budget of daemon deaths was spent."""
 
     orphaned: int
-    dead: int
+    dead: tuple["Delivery", ...]
 
 
 class Attempt(NamedTuple):
@@ -288,5 +288,5 @@ class Swept(NamedTuple):
     events: int = 0
     dead: int = 0
     #: Deliveries of services no longer configured, now dead letters.
-    buried: int = 0
+    buried: tuple[Delivery, ...] = ()
     more: bool = False

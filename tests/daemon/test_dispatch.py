@@ -81,7 +81,7 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(tmp_path: Path,
     async def work() -> None:
         queue = FullForAMoment(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher = Dispatcher(link, 2, lambda text: None)
+        dispatcher = Dispatcher(link, 2, lambda text, about=None: None)
         dispatcher.serve(Workers())  # type: ignore[arg-type]
         await asyncio.gather(*(link.accept(submission(number)) for number in (1, 2)))
         dispatcher.kick()
@@ -99,7 +99,7 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(tm
         queue = SqliteQueue(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
         failures: list[str] = []
-        dispatcher = Dispatcher(link, 2, failures.append)
+        dispatcher = Dispatcher(link, 2, lambda text, about=None: failures.append(text))
         old, new = Workers(1), Workers(2)
         old.can_start = False
         dispatcher.serve(old)  # type: ignore[arg-type]

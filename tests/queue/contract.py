@@ -275,7 +275,7 @@ class QueueContract:
         old = take(queue, free=5)
         queue.close()
         queue = opener()
-        assert queue.recover(NOW) == (2, 0)
+        assert queue.recover(NOW) == (2, ())
         assert queue.end(NOW, old[0].token, DONE).state == "late"
         again = take(queue, free=5)
         assert [lease.event for lease in again] == [lease.event for lease in old]
@@ -294,9 +294,11 @@ class QueueContract:
             (lease,) = take(queue, free=5)
             assert lease.event == poison[0].event
             assert take(queue, free=5) == []
-            assert queue.recover(NOW) == (1, 0), deaths
+            assert queue.recover(NOW) == (1, ()), deaths
         take(queue, free=5)
-        assert queue.recover(NOW) == (1, 1)
+        recovered = queue.recover(NOW)
+        assert recovered.orphaned == 1
+        assert [found.note for found in recovered.dead] == ["the daemon died 10 times while it ran"]
         (dead,) = queue.deliveries("dead")
         assert dead.orphans == 10
         (other,) = take(queue, free=5)

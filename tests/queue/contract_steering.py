@@ -261,9 +261,9 @@ class SteeringContract:
     def test_deliveries_of_a_service_that_is_gone_are_buried_after_a_week(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1, services=("tracker", "old")))
         assert queue.unclaimed(["tracker"]) == {"old": 1}
-        assert queue.sweep(NOW, ["tracker"], DAY).buried == 0
+        assert queue.sweep(NOW, ["tracker"], DAY).buried == ()
         now = self._pass(queue, NOW, UNCLAIMED_GRACE_MS)
-        assert queue.sweep(now, ["tracker"], DAY).buried == 1
+        assert [found.service for found in queue.sweep(now, ["tracker"], DAY).buried] == ["old"]
         assert queue.unclaimed(["tracker"]) == {}
         (dead,) = queue.deliveries("dead")
         assert dead.service == "old"
@@ -275,7 +275,7 @@ class SteeringContract:
         now = self._pass(queue, NOW, 6 * DAY)
         queue.sweep(now, ["old"], DAY)
         now = self._pass(queue, now, 6 * DAY)
-        assert queue.sweep(now, [], DAY).buried == 0
+        assert queue.sweep(now, [], DAY).buried == ()
 
     # Files
 

@@ -280,7 +280,7 @@ class QueueMachine(RuleBasedStateMachine):
         swept = self.queue.sweep(self.now, SERVICES, 0)
         gone = {event for event, age in self.model.events.items() if age is not None}
         kept = [found for found in self.model.deliveries.values() if found.event not in gone]
-        assert swept.buried == 0
+        assert swept.buried == ()
         self.model.deliveries = {found.id: found for found in kept}
         for event in gone:
             if (self.model.events[event] or 0) <= self.model.age - DEDUPE_MS:
