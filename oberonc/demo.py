@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from oberonc import git, paths
+from oberonc import paths, process
 from oberonc.errors import Failed
 
 Say = Callable[[str], None]
@@ -38,7 +38,7 @@ class Demo:
         self.env = self._environment()
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in git.environment().items() if not k.startswith(("XDG_", "OBERONC_", "GIT_CONFIG"))}
+        kept = {k: v for k, v in process.environment().items() if not k.startswith(("XDG_", "OBERONC_", "GIT_CONFIG"))}
         return kept | {"HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1", "OBERONC_CONFIG_NOSYSTEM": "1"}
 
     def step(self, title: str) -> None:

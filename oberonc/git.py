@@ -5,19 +5,16 @@ Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores
 """
 
 import codecs
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from oberonc import process
 from oberonc.errors import BadInput, ConfigError
 from oberonc.process import Child
 from oberonc.text import one_line
 
-#: GIT_* variables that say where git and its configuration are. Every other one is dropped: in a hook GIT_DIR
-#: is relative and beats `-C`, GIT_INDEX_FILE and GIT_CONFIG_COUNT belong to whoever pushed or committed.
-_KEPT = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH")
 _CHUNK = 1 << 16
 
 
@@ -47,18 +44,14 @@ class Ref(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """The environment of every git child, and of every broker."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    return kept | {
-        "PATH": kept.get("PATH") or os.defpath,
-        "LC_ALL": "C.UTF-8",
+    """The environment of every git child that reads a repository."""
+    return process.environment() | {
         # A repository's configuration can name a program as its remote, and a missing object would make git run it.
         # Gits before 2.45 (and some distributions' older ones) do not know the second of these.
         "GIT_ALLOW_PROTOCOL": "none",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
     }
 
 

@@ -7,8 +7,17 @@ import os
 from collections.abc import Mapping
 from typing import IO
 
+#: GIT_* variables that say where git and its configuration are. Every other one is dropped: in a hook GIT_DIR
+#: is relative and beats `-C`, GIT_INDEX_FILE and GIT_CONFIG_COUNT belong to whoever pushed or committed.
+_KEPT = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH")
 #: Python ignores SIGPIPE, and a child would inherit that; 13 on every system, and `signal` is dear to load.
 _SIGPIPE = 13
+
+
+def environment() -> dict[str, str]:
+    """The environment of every child: ours, without what the caller said to git."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
+    return kept | {"PATH": kept.get("PATH") or os.defpath, "LC_ALL": "C.UTF-8", "GIT_TERMINAL_PROMPT": "0"}
 
 
 class Child:

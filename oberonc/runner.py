@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from oberonc import git, legacy, paths, secrets
+from oberonc import legacy, paths, process, secrets
 from oberonc.broker import BaseBroker
 from oberonc.config import Service
 from oberonc.errors import Reject, Retry
@@ -136,7 +136,7 @@ def child_environment() -> dict[str, str]:
         "SSL_CERT_DIR",
         "XDG_RUNTIME_DIR",
     )
-    return {k: v for k, v in git.environment().items() if k in kept or k.startswith("LC_")}
+    return {k: v for k, v in process.environment().items() if k in kept or k.startswith("LC_")}
 
 
 def request(

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from oberonc import git, paths
+from oberonc import paths, process
 from oberonc.broker import Secret
 from oberonc.config import Service
 from oberonc.errors import ConfigError, NotAllowed
@@ -103,7 +103,7 @@ def _command(line: str, where: str) -> str:
             timeout=COMMAND_SECONDS,
             check=False,
             # In a hook GIT_DIR and its like belong to the push: `cmd:pass ...` has a repository of its own.
-            env=git.environment(),
+            env=process.environment(),
         )
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
         raise ConfigError(f"{where}: cmd:{line} did not run, or took over {COMMAND_SECONDS} s") from None

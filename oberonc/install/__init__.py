@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from oberonc import files
 from oberonc.errors import Failed, NotAllowed
-from oberonc.git import environment
 from oberonc.install import reach
 from oberonc.install.places import Layout, Target
 from oberonc.install.script import ROOT, filled, flags, read_ours, read_text, script
+from oberonc.process import environment
 from oberonc.text import one_line
 
 CHAINED = ".before-oberonc"
