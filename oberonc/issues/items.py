@@ -69,7 +69,7 @@ class Forms:
         self.tokens = tokens
         self.tables = tables
         self.refused: list[tuple[int, int, str]] = []
-        self.links = _links(tokens) if "](" in text else {}
+        self.links = _links(tokens) if tokens.has("](") else {}
 
     def item(self, index: int) -> Item | None:
         """The reference at token *index*, if there is one."""

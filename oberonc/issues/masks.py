@@ -124,10 +124,11 @@ def _fences(text: str, cut: bool) -> list[Span]:
     spans, index = [], 0
     while index < len(lines):
         opener = lines[index]
-        closer = _closer(lines, index, reach)
+        is_span = opener[1][0] == "`" and "`" in opener[2]
+        closer = 0 if is_span else _closer(lines, index, reach)
         index += 1
-        if opener[1][0] == "`" and "`" in opener[2]:
-            continue  # a code span
+        if is_span:
+            continue
         if closer:
             spans.append(Span(opener.start(), lines[closer].end(), "a code block"))
             index = closer + 1

@@ -32,20 +32,22 @@ def reverted_titles(text: str) -> list[Title]:
         return []
     subject = _REVERT_SUBJECT.match(text)
     titles = [Title(subject.start(), subject.end(), True)] if subject else []
+    line_end = -1
     for match in _REVERT.finditer(text):
         if titles and match.start() < titles[-1].end:
             continue  # a revert of a revert: its title is told by the first
         start = match.start(2)
-        end = _closing(text, start, match[2])
+        if start > line_end:  # looked for once a line
+            line_end = text.find("\n", start)
+            line_end = len(text) if line_end < 0 else line_end
+        end = _closing(text, start, line_end, match[2])
         undone = match[1].lower() not in ("reapply", "reapplies") and not _INNER.match(text, start + 1, end)
         titles.append(Title(start, end, undone))
     return titles
 
 
-def _closing(text: str, start: int, mark: str) -> int:
-    """Where the quotation that starts at *start* ends: its line may hold quotes of its own."""
-    line_end = text.find("\n", start)
-    line_end = len(text) if line_end < 0 else line_end
+def _closing(text: str, start: int, line_end: int, mark: str) -> int:
+    """Where the quotation that starts at *start* ends, at *line_end* at the latest: it may hold quotes of its own."""
     wanted = "“”" if mark == "“" else mark
     depth, last = 0, line_end
     for quote in _MARKS.finditer(text, start, line_end):

@@ -49,7 +49,11 @@ class Tokens:
         self.starts = [match.start() for match in matches]
         self.starts.append(end)
         self.count = len(matches)
-        self.steps = len(matches)
+        self.steps = end - begin
+
+    def has(self, text: str) -> bool:
+        """Whether *text* stands somewhere in the paragraph; the rest of the message is not looked at."""
+        return self.live.find(text, self.starts[0], self.starts[-1]) >= 0
 
     def candidates(self, pattern: re.Pattern[str]) -> list[int]:
         """The tokens in which *pattern* is found, in order."""

@@ -104,6 +104,21 @@ SHAPES = {
     "commands after a key": "PROJ-1 ⟦#comment a ⟧",
     "blanks after a trailer": "\nFixes:⟦ ⟧x",
     "brackets in a link": "[a](https://b⟦(⟧",
+    "paragraphs": "-#2\n\n",
+    "paragraphs of references": "#2\n\n",
+    "paragraphs with links": "[a](https://b.c) #2\n\n",
+    "paragraphs with quotes": 'a "b #2\n\n',
+    "paragraphs with code": "a `b #2\n\n",
+    "paragraphs of statements": "fixes #2\n\n",
+    "lines": "fixes #2 \n",
+    "lines of references": "#2\n",
+    "items": "- fixes #2, #3\n",
+    "numbered items": "1. fixes #2\n",
+    "wrapped items": "fixes #2,\n#3 and\n",
+    "code spans that look like fences": "\n⟦``` `\n⟧```\n",
+    "growing fences": "````\n```\n",
+    "reverts one after another": 'Revert "a" ',
+    "paragraphs of reverts": 'Revert "a #2"\n\n',
 }
 
 
