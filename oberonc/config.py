@@ -1,18 +1,18 @@
-"""The configuration: TOML layers, checked, as one immutable value.
+"""The configuration: what the layers (`oberonc.layers`) say, checked, as one immutable value.
 
-Layers, later ones win key by key: /etc/oberonc/config.toml, ~/.config/oberonc/config.toml, then the file of
-`--config` or OBERONC_CONFIG. A `[services.NAME]` table belongs to the last file that has it, whole, so that
+Later layers win key by key. A `[services.NAME]` table belongs to the last file that has it, whole, so that
 nobody's token is ever sent to a url from another file. Secrets stay references here; `oberonc.secrets` turns
 them into values when a delivery needs them.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import paths
-from oberonc.errors import ConfigError, NotAllowed
+from oberonc import layers, paths
+from oberonc.errors import ConfigError, OberoncError
+from oberonc.layers import Layer
 from oberonc.text import nearest, one_line
 
 DAY = 86400.0
@@ -55,7 +55,10 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """Everything the administrator said. *sources* tells for each key which file said it."""
+    """Everything the administrator said. *sources* tells for each key which file said it.
+
+    With a *fault* it is only what could be learnt without it: there are no services then.
+    """
 
     delivery: str
     publish: tuple[str, ...]
@@ -67,6 +70,13 @@ class Config(NamedTuple):
     limits: Limits
     files: tuple[Path, ...]
     sources: dict[str, str]
+    #: Seconds a hook that runs the brokers may take; None: by the kind of repository.
+    hook_budget: float | None = None
+    #: What the machine's file says of users' own layers in a server's hooks.
+    user_config: bool = True
+    #: Whether users' own folders of brokers count here.
+    user_brokers: bool = True
+    fault: str = ""
 
 
 #: What is there without any configuration: the issue broker on the embedded tracker.
@@ -81,6 +91,8 @@ _TOP = {
     "brokers": dict,
     "daemon": dict,
     "limits": dict,
+    "hook_budget": float,
+    "user_config": bool,
 }
 _DAEMON = {"socket": str, "control": str, "workers": int, "stop_timeout": float, "keep": float}
 _TABLES: dict[str, Mapping[str, type]] = {
@@ -104,57 +116,86 @@ ORDERS = ("bounded", "strict", "none")
 DELIVERIES = ("here", "daemon")
 
 
-def layers(explicit: str | None = None) -> list[Path]:
-    """The files that count, in reading order; only *explicit* (or OBERONC_CONFIG) has to exist."""
-    found = [paths.config_home() / "config.toml"]
-    system = paths.system()
-    if system is not None:
-        found.insert(0, system / "config.toml")
-    named = explicit or os.environ.get("OBERONC_CONFIG")
-    present = [file for file in found if _is_file(file)]
-    return [*present, Path(named).absolute()] if named else present
-
-
 def load(explicit: str | None = None) -> Config:
     """Read and check every layer. Raises ConfigError or NotAllowed with file, key and mend."""
+    return _checked(layers.read(explicit))
+
+
+def learn(explicit: str | None = None, *, server_hook: bool = False) -> Config:
+    """As `load`, but never raises: enough to hand a push over or to ask the daemon, and the `fault`, if there is one.
+
+    What is wrong by itself counts for nothing; where something could not be read at all, a key that nobody says is
+    as the machine's daemon has it when `oberonc init --system` set it up.
+    """
+    found = layers.read(explicit, server_hook=server_hook)
+    try:
+        config = _checked(found)
+        return config._replace(user_brokers=config.user_config or not server_hook)
+    except OberoncError as error:
+        return _without_faults(found)._replace(fault=one_line(str(error), 400))
+
+
+def _checked(found: list[Layer]) -> Config:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    files = layers(explicit)
+    counting = [layer for layer in found if not layer.left_out]
     try:
-        for file in files:
-            _merge(merged, sources, _read(file), str(file))
-        return _build(merged, sources, tuple(files))
+        for layer in counting:
+            if layer.fault:
+                raise layer.fault
+            _merge(merged, sources, layer)
+        return _build(merged, sources, tuple(layer.file for layer in counting))
     except ConfigError as error:
         raise ConfigError(one_line(str(error), 2000)) from None  # a key may hold a newline
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except PermissionError:
-        # A pusher whose home the hook may not look into has no configuration there.
-        return False
+def _without_faults(found: list[Layer]) -> Config:
+    """What is good by itself, but for the services: half of one could send a token to the wrong place."""
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    counting = [layer for layer in found if not layer.left_out]
+    lost = any(layer.fault for layer in counting)
+    for part in (layer._replace(values=values) for layer in counting for values in _settings(layer.values)):
+        tried = {key: dict(value) if isinstance(value, dict) else value for key, value in merged.items()}
+        origins = dict(sources)
+        try:
+            _merge(tried, origins, part)
+            _build(tried | {"services": {}}, origins, ())
+            merged, sources = tried, origins
+        except ConfigError:
+            # It may have been meant for one of the keys that say where the push goes.
+            lost = lost or not part.values.keys() <= {"limits", "brokers"}
+    if lost:
+        _as_set_up(merged)
+    return _build(merged | {"services": {}}, sources, tuple(layer.file for layer in counting))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    import tomllib  # a hook without configuration does not pay for the parser
-
-    try:
-        with file.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_mode & 0o002:
-                raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
-            return tomllib.load(stream)
-    except RecursionError:
-        raise ConfigError(f"{file} is not valid TOML: it is nested too deep") from None
-    except ValueError as error:
-        raise ConfigError(f"{file} is not valid TOML: {one_line(str(error))}") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
+def _settings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each setting of a layer alone, those of the services left out."""
+    for key, value in values.items():
+        if key in _TABLES and isinstance(value, dict):
+            yield from ({key: {name: item}} for name, item in value.items())
+        elif key != "services":
+            yield {key: value}
 
 
-def _merge(merged: dict[str, Any], sources: dict[str, str], layer: dict[str, Any], file: str) -> None:
-    _check_table(layer, _TOP, file, "")
-    for key, value in layer.items():
+def _as_set_up(merged: dict[str, Any]) -> None:
+    """Fill in what nobody could tell: the places of a machine's daemon, where they are there."""
+    beside_state = "state" in merged and os.path.isdir(Path(merged["state"]) / "spool")  # noqa: PTH112  as below
+    # False, too, where we may not look.
+    sockets, spool = os.path.isdir(paths.SOCKETS), os.path.isdir(paths.SPOOL)  # noqa: PTH112
+    if sockets or spool:
+        merged.setdefault("delivery", "daemon")
+    if spool and not beside_state:
+        merged.setdefault("spool", str(paths.SPOOL))
+
+
+def _merge(merged: dict[str, Any], sources: dict[str, str], layer: Layer) -> None:
+    file = str(layer.file)
+    _check_table(layer.values, _TOP, file, "")
+    if "user_config" in layer.values and not layer.machine:
+        raise ConfigError(f"{file}: 'user_config' is for the machine's file, {paths.SYSTEM / 'config.toml'}")
+    for key, value in layer.values.items():
         if isinstance(value, dict):
             if key in _TABLES:
                 _check_table(value, _TABLES[key], file, key + ".")
@@ -178,6 +219,7 @@ def _check_type(value: Any, kind: type, where: str) -> None:
     good = isinstance(value, (int, float) if kind is float else kind)
     if not good or (kind in (int, float) and isinstance(value, bool)):
         names = {
+            bool: "true or false",
             str: "text",
             list: "a list of texts",
             dict: "a table",
@@ -210,7 +252,15 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
         limits=_limits(merged.get("limits", {}), sources),
         files=files,
         sources=sources,
+        hook_budget=_budget(merged.get("hook_budget"), sources),
+        user_config=merged.get("user_config", True),
     )
+
+
+def _budget(seconds: float | None, sources: dict[str, str]) -> float | None:
+    if seconds is not None and not 0.1 <= seconds <= 3600:
+        raise ConfigError(f"{sources['hook_budget']}: 'hook_budget' must be between 0.1 and 3600, not {seconds}")
+    return seconds
 
 
 def _folder(given: str | None, default: Path, file: str, key: str) -> Path:

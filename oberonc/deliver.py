@@ -82,10 +82,22 @@ def daemon(config: Config, payload: Payload, budget: float) -> Report:
     if status == "spooled":
         with contextlib.suppress(OSError):  # the state folder may be the daemon's alone; it logs what it takes in
             log.write(config, log.record(payload, "spool", {}))
+    line = f"{'spooled' if status == 'spooled' else 'queued'} {_what(payload)}"
+    return Report(payload["id"], {}, f"{line}: {why}" if why else line)
+
+
+def keep(config: Config, payload: Payload) -> str:
+    """Keep *payload* for a configuration that is whole again; returns the line for people."""
+    from oberonc import spool
+
+    spool.put(config.spool, {"payload": payload, "services": None})
+    return f"kept {_what(payload)}; once that is mended the next push or `oberonc send --spooled` delivers it"
+
+
+def _what(payload: Payload) -> str:
     count = payload["commits_total"]
     what = f"{count} commit{'' if count == 1 else 's'}" if count else "the push"
-    line = f"{'spooled' if status == 'spooled' else 'queued'} {what} ({payload['id'][:8]})"
-    return Report(payload["id"], {}, f"{line}: {why}" if why else line)
+    return f"{what} ({payload['id'][:8]})"
 
 
 def _acts(config: Config, service: str) -> bool:

@@ -6,6 +6,7 @@ sqlite3; what runs brokers is loaded when there are brokers to run.
 
 import os
 import sys
+from functools import partial
 
 from oberonc import config as configuration
 from oberonc import deliver, filters, sources
@@ -57,25 +58,27 @@ def _stdin(name: str) -> str:
 
 def run(name: str, args: list[str], stdin: str) -> str:
     """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
-    found = sources.begin(name, args, stdin, configuration.load)
+    load = partial(configuration.learn, server_hook=name == "post-receive")
+    found = sources.begin(name, args, stdin, load)
     if found is None:
         return ""
     call, config = found
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
-    seen = sources.glance(call) if config.delivery == "here" else None
+    seen = sources.glance(call) if config.delivery == "here" and not config.fault else None
     if seen and not any(filters.possible(service, seen) for service in config.services.values()):
         return deliver.nowhere(config, seen, call.door.git_dir)
     source = sources.source(call, config)
     if source is None:
         return ""
-    return "; ".join(filter(None, (_deliver(source, config), _head_warning(source))))
+    broken = f"the configuration is broken: {config.fault}" if config.fault else ""
+    return "; ".join(filter(None, (broken, _deliver(source, config), _head_warning(source))))
 
 
 def _deliver(source: sources.Source, config: Config) -> str:
     payload = sources.payload(source, config)
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
-    return deliver.here(config, payload).line
+    return deliver.keep(config, payload) if config.fault else deliver.here(config, payload).line
 
 
 def _head_warning(source: sources.Source) -> str:

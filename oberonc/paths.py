@@ -9,32 +9,41 @@ from pathlib import Path
 
 #: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves it out.
 SYSTEM = Path("/etc/oberonc")
+#: Where the machine's daemon has its sockets and its spool, as `oberonc init --system` sets it up.
+SOCKETS = Path("/run/oberonc")
+SPOOL = Path("/var/spool/oberonc")
 
 
 def home() -> Path:
     """The home folder, also where HOME is not set, as in some servers' hooks."""
     try:
-        return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+        return _named("HOME") or Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         return Path("/")  # a container may run as a user that has no name and no home
 
 
+def _named(variable: str) -> Path | None:
+    """The folder an environment variable names. One that is not absolute counts for nothing, as XDG has it."""
+    named = Path(os.environ.get(variable, ""))
+    return named if named.is_absolute() else None
+
+
 def config_home() -> Path:
     """Where the user's `config.toml` and `brokers/` are."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "oberonc"
+    return (_named("XDG_CONFIG_HOME") or home() / ".config") / "oberonc"
 
 
 def state_home() -> Path:
     """What oberonc keeps when the configuration names no `state`."""
-    return Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc"
+    return (_named("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc"
 
 
 def socket_home(state: Path) -> Path:
     """The folder of the daemon's sockets when the configuration names none."""
-    if os.getuid() == 0 or Path("/run/oberonc").is_dir():
-        return Path("/run/oberonc")
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "oberonc" if runtime else state
+    if os.getuid() == 0 or SOCKETS.is_dir():
+        return SOCKETS
+    runtime = _named("XDG_RUNTIME_DIR")
+    return runtime / "oberonc" if runtime else state
 
 
 def system() -> Path | None:

@@ -63,7 +63,7 @@ class BrokenBroker(ConfigError):
 def directories(config: Config) -> list[Path]:
     """The folders brokers are found in, in order; the shipped ones last. Never the repository pushed to."""
     system = paths.system()
-    places = [*config.directories, paths.config_home() / "brokers"]
+    places = [*config.directories, *([paths.config_home() / "brokers"] if config.user_brokers else [])]
     places += [*([system / "brokers"] if system else []), paths.bundled("brokers")]
     # One folder under two names is one folder.
     return list({os.path.realpath(place): place for place in reversed(places)}.values())[::-1]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from oberonc import config as configuration
-from oberonc.errors import BadInput
+from oberonc.errors import BadInput, ConfigError
 from oberonc.payload import Payload, loads
 from oberonc.text import visible
 
@@ -27,6 +27,19 @@ class Session:
     def config(self) -> configuration.Config:
         """The effective configuration; raises ConfigError."""
         return configuration.load(self.config_path)
+
+    @cached_property
+    def reach(self) -> configuration.Config:
+        """The part of it that says where the daemon is, which is enough to ask it; what is broken is said once.
+
+        Raises ConfigError where nothing can be learnt from the file that was named: another daemon is not meant.
+        """
+        found = configuration.learn(self.config_path)
+        if found.fault:
+            if self.config_path and str(Path(self.config_path).absolute()) not in found.sources.values():
+                raise ConfigError(found.fault)
+            show(f"oberonc: the configuration is broken: {found.fault}", err=True)
+        return found
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -19,5 +19,5 @@ def command(session: Session, file: Path) -> None:
 
     Exit codes: 0 written; 65 the daemon cannot write there; 69 no daemon.
     """
-    answer = client.call(session.config, "backup", path=str(file.absolute()))
+    answer = client.call(session.reach, "backup", path=str(file.absolute()))
     show(f"{answer['path']}: {answer['bytes']} bytes")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from oberonc import secrets
+from oberonc import layers, secrets
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 
@@ -13,15 +13,25 @@ from oberonc.config import Config
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(session: Session, as_json: bool) -> None:
-    """Show the effective configuration and where each value came from. Secrets are shown as references only."""
-    rows = effective(session.config)
+    """Show the effective configuration, where each value came from, and which files count.
+
+    Secrets are shown as references only.
+    """
+    config = session.config
+    rows = effective(config)
+    left_out = [layer for layer in layers.read(session.config_path, server_hook=True) if layer.left_out]
     if as_json:
-        show_json({key: {"value": value, "from": source} for key, (value, source) in rows.items()})
+        shown = {key: {"value": value, "from": source} for key, (value, source) in rows.items()}
+        files = [{"file": str(file), "left_out": ""} for file in config.files]
+        files += [{"file": str(layer.file), "left_out": layer.left_out} for layer in left_out]
+        show_json(shown | {"files": {"value": files, "from": "default"}})
         return
     for key, (value, source) in rows.items():
         show(f"{key} = {value!r}  ({source})")
-    files = [str(file) for file in session.config.files]
-    show(f"read: {', '.join(files) if files else 'no file; these are the defaults'}", err=True)
+    read = ", ".join(map(str, config.files))
+    show(f"read: {read or 'no file; these are the defaults'}", err=True)
+    for layer in left_out:
+        show(f"left out in a server's hooks: {layer.file} ({layer.left_out})", err=True)
 
 
 def effective(config: Config) -> dict[str, tuple[Any, str]]:
@@ -31,6 +41,8 @@ def effective(config: Config) -> dict[str, tuple[Any, str]]:
         "publish": list(config.publish),
         "state": str(config.state),
         "spool": str(config.spool),
+        "hook_budget": config.hook_budget,
+        "user_config": config.user_config,
         "brokers.directories": [str(path) for path in config.directories],
         "daemon.socket": str(config.daemon.socket),
         "daemon.control": str(config.daemon.control),

@@ -36,7 +36,7 @@ def list_(
     found: list[dict[str, Any]] = []
     for wanted in (state,) if state else ("leased", "ready", "dead"):
         fields = {"state": wanted, "service": service, "repository": repository, "limit": limit}
-        found += client.call(session.config, "delivery.list", **fields)["deliveries"]
+        found += client.call(session.reach, "delivery.list", **fields)["deliveries"]
     if as_json:
         show_json(found)
         return
@@ -50,7 +50,7 @@ def list_(
 @pass_session
 def show_one(session: Session, delivery: int, as_json: bool) -> None:
     """Show a delivery with every attempt and what it printed."""
-    row = client.call(session.config, "dead.show", delivery=delivery)["delivery"]
+    row = client.call(session.reach, "dead.show", delivery=delivery)["delivery"]
     if as_json:
         show_json(row)
         return
@@ -65,7 +65,7 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
 def retry(session: Session, deliveries: tuple[int, ...]) -> None:
     """Make deliveries due now: waiting ones, dead ones, even done ones again."""
     for delivery in deliveries:
-        show(_line(client.call(session.config, "dead.retry", delivery=delivery)["delivery"]))
+        show(_line(client.call(session.reach, "dead.retry", delivery=delivery)["delivery"]))
 
 
 @command.command(epilog=example("oberonc queue drop 17"))
@@ -74,7 +74,7 @@ def retry(session: Session, deliveries: tuple[int, ...]) -> None:
 def drop(session: Session, deliveries: tuple[int, ...]) -> None:
     """Cancel deliveries that wait or are dead, in your name."""
     for delivery in deliveries:
-        show(_line(client.call(session.config, "dead.drop", delivery=delivery)["delivery"]))
+        show(_line(client.call(session.reach, "dead.drop", delivery=delivery)["delivery"]))
 
 
 @command.command(epilog=example("oberonc queue pause chat", "oberonc queue pause chat --repository web/shop"))
@@ -83,7 +83,7 @@ def drop(session: Session, deliveries: tuple[int, ...]) -> None:
 @pass_session
 def pause(session: Session, service: str, repository: str | None) -> None:
     """Start nothing more of a service; what comes in waits, also after a restart."""
-    client.call(session.config, "lane.pause", service=service, repository=repository)
+    client.call(session.reach, "lane.pause", service=service, repository=repository)
 
 
 @command.command(epilog=example("oberonc queue resume chat"))
@@ -92,7 +92,7 @@ def pause(session: Session, service: str, repository: str | None) -> None:
 @pass_session
 def resume(session: Session, service: str, repository: str | None) -> None:
     """Undo `pause`; also try a service again whose failures had stopped it."""
-    client.call(session.config, "lane.resume", service=service, repository=repository)
+    client.call(session.reach, "lane.resume", service=service, repository=repository)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -32,13 +32,13 @@ def command(session: Session, as_json: bool, as_metrics: bool, watch: bool) -> N
     """
     if as_json and as_metrics:
         raise UsageError("choose --json or --prometheus")
-    value = _ask(session.config)
+    value = _ask(session.reach)
     while True:
         _show(value, as_json, as_metrics, watch)
         if not watch:
             return
         time.sleep(INTERVAL)
-        value = _wait(session.config)
+        value = _wait(session.reach)
 
 
 def _ask(config: Config) -> dict[str, Any]:

@@ -1,5 +1,11 @@
 """`oberonc config`: what is in force, where it came from, and no secret."""
 
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from oberonc.commands.config import command
 from tests.support.admin import Admin
 from tests.support.command import Command
 
@@ -29,3 +35,16 @@ def test_without_a_file_the_defaults_are_named_as_such(oberonc: Command) -> None
     done = oberonc("config")
     assert done.err == "read: no file; these are the defaults\n"
     assert "services.issues.broker = 'issues'  (the default configuration)" in done.out
+
+
+def test_files_that_do_not_count_in_a_servers_hooks_are_named_with_the_reason(
+    admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oberonc.paths.SYSTEM", tmp_path)
+    monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")
+    (tmp_path / "config.toml").write_text("user_config = false\n")
+    file = admin.configure("hook_budget = 2.5\n")
+    done = CliRunner().invoke(command, [])
+    assert f"read: {tmp_path / 'config.toml'}, {file}\n" in done.output
+    assert f"left out in a server's hooks: {file} (`user_config = false` in {tmp_path / 'config.toml'})" in done.output
+    assert f"hook_budget = 2.5  ({file})" in done.output

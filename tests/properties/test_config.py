@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -136,3 +137,47 @@ def test_no_text_leads_to_a_traceback(text: str) -> None:
     except OberoncError as error:
         assert error.exit_code in (77, 78)
         assert "\n" not in str(error)
+
+
+#: As `oberonc init --system` writes it, in another place.
+MACHINE = """\
+delivery = "daemon"
+user_config = false
+state = "/nowhere/state"
+spool = "TOP/spool"
+
+[daemon]
+socket = "TOP/run/submit.sock"
+workers = 4
+
+[services.issues]
+broker = "issues"
+words = { close = ["done"] }
+"""
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_no_slip_of_a_hand_in_a_machines_file_loses_a_push(data: st.DataObject) -> None:
+    """What does not change the text of a value leads to where the daemon looks, or to a configuration that is whole."""
+    with tempfile.TemporaryDirectory() as top, pytest.MonkeyPatch.context() as patch:
+        for name in ("etc", "run", "spool"):
+            (Path(top) / name).mkdir()
+        for name, folder in (("SYSTEM", "etc"), ("SOCKETS", "run"), ("SPOOL", "spool")):
+            patch.setattr(f"oberonc.paths.{name}", Path(top) / folder)
+        patch.delenv("OBERONC_CONFIG_NOSYSTEM")
+        text = MACHINE.replace("TOP", top)
+        open_places = [at for at in range(len(text)) if text[text.rfind("\n", 0, at) + 1 : at].count('"') % 2 == 0]
+        at = data.draw(st.sampled_from(open_places))
+        slip = data.draw(
+            st.sampled_from(["", "", "x", "=", '"', "'", "[", "]", "\n", "#", "{", "\x00", '\n"""', "\xe9", ","])
+        )
+        gone = data.draw(st.integers(0, 1))
+        file = Path(top) / "etc" / "config.toml"
+        file.write_text(text[:at] + slip + text[at + gone :], encoding="latin-1")
+        found = config.learn(server_hook=True)
+        if found.fault:
+            assert str(file) in found.fault
+            assert found.delivery == "daemon"
+            assert (found.spool, found.daemon.socket) == (Path(top) / "spool", Path(top) / "run" / "submit.sock")
+            assert found.services == {}

@@ -1,0 +1,185 @@
+"""The files of the configuration: which count, what is in each, and what is wrong with it.
+
+Layers, later ones win key by key: /etc/oberonc/config.toml (the machine's), ~/.config/oberonc/config.toml (the
+user's), then the file of `--config` or OBERONC_CONFIG. What they mean is `oberonc.config`'s business.
+"""
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oberonc import paths
+from oberonc.errors import ConfigError, NotAllowed, OberoncError
+from oberonc.text import one_line
+
+Table = dict[str, Any]
+
+
+class Layer(NamedTuple):
+    """One file. *values* is what could be read of it, *fault* why that is not all, *left_out* why it does not count."""
+
+    file: Path
+    values: Table
+    fault: OberoncError | None = None
+    left_out: str = ""
+    #: Whether it is the machine's, written by its administrator for everybody.
+    machine: bool = False
+
+
+def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Layer]:
+    """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has to exist.
+
+    In a *server_hook* the machine's file may say `user_config = false`: then no other one counts.
+    """
+    system, user = paths.system(), paths.config_home() / "config.toml"
+    named = explicit or os.environ.get("OBERONC_CONFIG")
+    machine = _layer(system / "config.toml")._replace(machine=True) if system and _is_there(system) else None
+    others = [user] if _is_there(user.parent, or_hidden=False) else []
+    others += [Path(named).absolute()] if named else []
+    alone = server_hook and machine is not None and not _user_config(machine)
+    why = f"`user_config = false` in {machine.file}" if machine and alone else ""
+    return [
+        *([machine] if machine else []),
+        *(Layer(file, {}, left_out=why) if alone else _layer(file) for file in others),
+    ]
+
+
+def _user_config(machine: Layer) -> bool:
+    """Whether users' own files count; not where the machine's file might say that they do not."""
+    return machine.values.get("user_config", machine.fault is None) is True
+
+
+def _is_there(folder: Path, or_hidden: bool = True) -> bool:
+    """Whether *folder* has a `config.toml`, of whatever kind; *or_hidden*: also where nobody lets us look."""
+    try:
+        (folder / "config.toml").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # A pusher whose home the hook may not look into has no configuration there; a machine has.
+        return or_hidden
+    return True
+
+
+def _layer(file: Path) -> Layer:
+    try:
+        text = _text(file)
+    except OberoncError as error:
+        return Layer(file, {}, error)  # who could have written it is not known: nothing of it is believed
+    import tomllib  # a hook without configuration does not pay for the parser
+
+    try:
+        text.encode()
+        return Layer(file, tomllib.loads(text))
+    except RecursionError:
+        fault = "it is nested too deep"
+    except UnicodeEncodeError:
+        fault = "it is not UTF-8"
+    except ValueError as error:
+        fault = one_line(str(error))
+    return Layer(file, _salvaged(text), ConfigError(f"{file} is not valid TOML: {fault}"))
+
+
+def _text(file: Path) -> str:
+    try:
+        # A FIFO must not hold a push for ever.
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _refuse(file, os.fstat(handle))
+            with open(handle, "rb", closefd=False) as stream:
+                # What is not UTF-8 is no TOML, and harms only the line it is in.
+                return stream.read().decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
+
+
+def _refuse(file: Path, facts: os.stat_result) -> None:
+    """Raise NotAllowed where somebody else than root and the reader could have written it: it names programs to run."""
+    if not stat.S_ISREG(facts.st_mode):
+        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a device or a pipe"
+        raise ConfigError(f"cannot read the configuration {file}: it is {kind} and not a file")
+    reader = os.geteuid()
+    if facts.st_uid not in (0, reader):
+        whose = f"root or {_account(reader)}" if reader else "root"
+        raise NotAllowed(f"{file} belongs to {_account(facts.st_uid)} and not to {whose}, so it is not read: chown it")
+    if facts.st_mode & 0o002:
+        raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _salvaged(text: str) -> Table:
+    """What can be known of a broken file: each `key = value` that is whole by itself, in the table it stands in."""
+    found: Table = {}
+    for head, statements in _tables(text):
+        if _parsed(head) is None:
+            continue  # nobody knows where its keys belong
+        for lines in statements:
+            values = _parsed("\n".join([head, *lines]))
+            _add(found, values or _parsed(f"{head}\n{lines[0]}") or {})
+            if values is None and (len(lines) > 1 or "=" not in lines[0]):
+                break  # that line may have been the head of another table
+    return found
+
+
+def _add(found: Table, values: Table) -> None:
+    """The first says it: what made the file a broken one was added later."""
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(found.setdefault(key, {}), dict):
+            found[key] = value | found[key]
+        else:
+            found.setdefault(key, value)
+
+
+def _tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """(head, statements) of each table of a TOML text; what stands above the first head has an empty one.
+
+    A statement is its first line, `key = ...`, and those that follow it. Nothing begins inside a text of many lines.
+    """
+    head, statements, quote = "", list[list[str]](), ""
+    for line in text.split("\n"):
+        bare = line.strip()
+        outside = not quote
+        quote = _open_quote(line, quote)
+        if outside and bare.startswith("["):
+            yield head, statements
+            head, statements = bare, []
+        elif outside and (not bare or bare.startswith("#")):
+            continue
+        elif outside and "=" in bare:
+            statements.append([line])
+        elif statements:
+            statements[-1].append(line)
+        else:
+            statements.append([line])
+    yield head, statements
+
+
+def _open_quote(line: str, quote: str) -> str:
+    """The quotes of the text of many lines that is open at the end of *line*, if *quote* was before it."""
+    while True:
+        marks = [quote] if quote else ['"""', "'''"]
+        places = [(line.find(mark), mark) for mark in marks if mark in line]
+        if not places:
+            return quote
+        at, mark = min(places)
+        line, quote = line[at + 3 :], "" if quote else mark
+
+
+def _parsed(text: str) -> Table | None:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
