@@ -2,7 +2,7 @@
 
 import os
 import pwd
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +30,13 @@ def _user() -> str:
         return str(os.getuid())
 
 
-class Number(click.ParamType[int]):
+if TYPE_CHECKING:
+    NumberType = click.ParamType[int]
+else:
+    NumberType = click.ParamType  # generic from click 8.4 on
+
+
+class Number(NumberType):
     """`42` or `#42`."""
 
     name = "number"
