@@ -16,6 +16,8 @@ from oberonc.layers import Layer
 from oberonc.text import nearest, one_line
 
 DAY = 86400.0
+#: Bytes of free space below which the daemon takes no new pushes.
+LOW_SPACE = 64 << 20
 
 
 class Service(NamedTuple):
@@ -35,13 +37,18 @@ class Service(NamedTuple):
 
 
 class DaemonSettings(NamedTuple):
-    """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in days)."""
+    """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in days).
+
+    `low_space` is in bytes; `on_dead` names the service that is told of dead letters.
+    """
 
     socket: Path
     control: Path
     workers: int = 8
     stop_timeout: float = 60.0
     keep: float = 30 * DAY
+    low_space: int = LOW_SPACE
+    on_dead: str | None = None
 
 
 class Limits(NamedTuple):
@@ -94,7 +101,15 @@ _TOP = {
     "hook_budget": float,
     "user_config": bool,
 }
-_DAEMON = {"socket": str, "control": str, "workers": int, "stop_timeout": float, "keep": float}
+_DAEMON = {
+    "socket": str,
+    "control": str,
+    "workers": int,
+    "stop_timeout": float,
+    "keep": float,
+    "low_space": int,
+    "on_dead": str,
+}
 _TABLES: dict[str, Mapping[str, type]] = {
     "brokers": {"directories": list},
     "daemon": _DAEMON,
@@ -110,8 +125,8 @@ _SERVICE = {
     "order": str,
     "hold": float,
 }
-#: Least and most of the daemon's workers, seconds and days.
-_RANGES = {"workers": (1, 1000), "stop_timeout": (0, 86_400), "keep": (0, 36_500)}
+#: Least and most of the daemon's workers, seconds, days and bytes.
+_RANGES = {"workers": (1, 1000), "stop_timeout": (0, 86_400), "keep": (0, 36_500), "low_space": (0, 1 << 50)}
 ORDERS = ("bounded", "strict", "none")
 DELIVERIES = ("here", "daemon")
 
@@ -238,6 +253,11 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
+    daemon = _daemon(merged.get("daemon", {}), sources, state)
+    if daemon.on_dead is not None and daemon.on_dead not in services:
+        near = nearest(daemon.on_dead, list(services))
+        where = f"{sources['daemon.on_dead']}: 'daemon.on_dead'"
+        raise ConfigError(f"{where} names '{one_line(daemon.on_dead)}', which is no service{near}")
     return Config(
         delivery=_one_of(merged.get("delivery", "here"), DELIVERIES, sources.get("delivery", ""), "delivery"),
         publish=tuple(merged.get("publish", ["HEAD"])),
@@ -248,7 +268,7 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
             _folder(item, state, sources["brokers.directories"], "brokers.directories")
             for item in brokers.get("directories", [])
         ),
-        daemon=_daemon(merged.get("daemon", {}), sources, state),
+        daemon=daemon,
         limits=_limits(merged.get("limits", {}), sources),
         files=files,
         sources=sources,
@@ -297,6 +317,8 @@ def _daemon(table: dict[str, Any], sources: dict[str, str], state: Path) -> Daem
         workers=table.get("workers", 8),
         stop_timeout=float(table.get("stop_timeout", 60)),
         keep=table.get("keep", 30) * DAY,
+        low_space=table.get("low_space", LOW_SPACE),
+        on_dead=table.get("on_dead"),
     )
 
 

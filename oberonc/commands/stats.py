@@ -15,6 +15,7 @@ from oberonc.text import counted, one_line, utc
 
 #: Seconds between two looks of --watch.
 INTERVAL = 1.0
+MIB = 1 << 20
 _COLUMNS = ("service", "ready", "running", "done", "dead", "parked", "oldest", "state", "last error")
 
 
@@ -92,7 +93,11 @@ def _text(value: dict[str, Any]) -> str:
 def _alarms(value: dict[str, Any]) -> list[str]:
     lines = [f"nobody serves {name}: {_wait_for(count)}" for name, count in value["unclaimed"].items()]
     if value["storage_low"]:
-        lines.append("the disk is nearly full: new pushes are refused, and spooled by their senders")
+        free, threshold = (f"{value[key] / MIB:.0f} MiB" for key in ("storage_free", "storage_threshold"))
+        lines.append(
+            f"the disk is nearly full: {free} free, daemon.low_space is {threshold}; "
+            "new pushes are refused, and spooled by their senders"
+        )
     if value["spool_bad"]:
         lines.append(f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/")
     if refused := [f"{count} {reason}" for reason, count in value["refused"].items()]:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -101,6 +101,8 @@ class Dispatcher:
         #: What ended and the queue was not told yet, and when it is to be told at the latest.
         self._ended: list[tuple[Lease, Ending]] = []
         self._telling: asyncio.TimerHandle | None = None
+        #: Called when a delivery was given up.
+        self.on_dead: Callable[[], None] = lambda: None
         queue.on_hand_over = self._join
 
     @property
@@ -329,6 +331,8 @@ class Dispatcher:
                 self.kick([lease.service])
             return
         self._say(_news(lease, ending, ended), lease)
+        if ended.state == "dead":
+            self.on_dead()
         self.kick([lease.service])
 
     def _nap(self) -> None:

@@ -21,6 +21,7 @@ from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.generation import Generation
 from oberonc.daemon.intake import Intake
 from oberonc.daemon.journal import NOTHING, Subject, say
+from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
@@ -32,6 +33,8 @@ from oberonc.queue.base import Delivery
 from oberonc.queue.sqlite import SqliteQueue
 from oberonc.text import counted
 
+#: Seconds between looks at the free space.
+LOOK: Final = 1.0
 #: Seconds between looks at clock and retention.
 UPKEEP: Final = 15.0
 #: Seconds workers get to end once the stop's own time is over.
@@ -46,7 +49,7 @@ def run(config_path: str | None) -> None:
     _claim(config.state)
     lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
     spool.make(config.spool)
-    queue = SqliteQueue(config.state / "queue.sqlite")
+    queue = SqliteQueue(config.state / "queue.sqlite", reserve=config.daemon.low_space)
     try:
         recovered = queue.recover(now_ms())
         if recovered.orphaned:
@@ -109,6 +112,7 @@ class Daemon:
         self.intake = Intake(config, queue, say)
         self.reloader = Reloader(config_path, queue, say)
         self.dispatcher = Dispatcher(queue, config.daemon.workers, say)
+        self.notices = Notices(queue, say)
         self._notifier = notifier
         self._server = Server(Operations(self).perform, say)
         self._stop = asyncio.Event()
@@ -124,13 +128,15 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._hangup)
         self.intake.on_accept = self.dispatcher.kick
+        self.dispatcher.on_dead = self.notices.look
+        self.notices.on_accept = self.dispatcher.kick
         self.reloader.on_swap = self._swapped
         self.intake.look()
         await self.intake.settled()
         await self.reload(first=True)
         await self._server.listen(listeners.submit, control=False)
         await self._server.listen(listeners.control, control=True)
-        for work in (self._server.sweep, self.intake.watch, self._upkeep, self._watchdog):
+        for work in (self._server.sweep, self.intake.watch, self._upkeep, self._watch_space, self._watchdog):
             self._start(work())
         # What is there now stays: the collector need not walk it again and again.
         gc.collect()
@@ -207,7 +213,9 @@ class Daemon:
         }
 
     def _swapped(self) -> None:
-        self.intake.config = self.generation.config
+        self.intake.config = config = self.generation.config
+        self.queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
+        self.notices.service = config.daemon.on_dead
         self.dispatcher.serve(self.generation)
 
     def _line(self) -> str:
@@ -243,9 +251,24 @@ class Daemon:
             try:
                 await self._look_at_clock()
                 await self._sweep()
+                self.notices.look()
                 await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
             except OberoncError as error:  # a full disk: it is tried again
                 say(f"upkeep waits: {error}")
+
+    async def _watch_space(self) -> None:
+        """Say when space runs low, and when there is enough again; for ever."""
+        low = False
+        while True:
+            try:
+                room = await self.queue.call(lambda queue: queue.room)
+            except NotAccepted:  # a full disk: it is asked again
+                room = None
+            if room and room.low != low:
+                low = room.low
+                what = "low: new pushes are refused, and spooled by their senders" if low else "enough again"
+                say(f"space is {what}: {room.free} bytes free, daemon.low_space is {room.threshold}")
+            await asyncio.sleep(LOOK)
 
     async def _look_at_clock(self) -> None:
         pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
@@ -279,6 +302,7 @@ class Daemon:
         say(f"stopping: {counted(self.dispatcher.running, 'worker')} busy")
         self._notifier.stopping(patience + 2 * GRACE)
         self.dispatcher.stop()
+        self.notices.stop()
         self._server.stop_listening()
         for task in self._background:
             task.cancel()

@@ -35,7 +35,9 @@ def summary(stats: Stats, now: int) -> Value:
         "pruned": {"events": counters.get("pruned_events", 0), "dead": counters.get("pruned_dead", 0)},
         "services": {name: service(row, now) for name, row in sorted(stats.services.items())},
         "paused_lanes": stats.paused_lanes,
-        "storage_low": stats.storage_low,
+        "storage_low": stats.room.low,
+        "storage_free": stats.room.free,
+        "storage_threshold": stats.room.threshold,
     }
 
 
@@ -113,6 +115,8 @@ METRICS = (
     Metric("spool_files", "gauge", "Pushes in the spool that were not taken in yet.", _one("spool")),
     Metric("spool_bad_files", "gauge", "Spool files put aside in bad/.", _one("spool_bad")),
     Metric("storage_low", "gauge", "1: new pushes are refused for want of space.", _one("storage_low")),
+    Metric("storage_free_bytes", "gauge", "Free space beside the queue.", _one("storage_free")),
+    Metric("storage_threshold_bytes", "gauge", "Below it new pushes are refused.", _one("storage_threshold")),
     Metric("workers_running", "gauge", "Workers with a delivery.", _one("workers", "running")),
     Metric("workers_idle", "gauge", "Workers that wait for one.", _one("workers", "idle")),
     Metric("workers_limit", "gauge", "Deliveries that may run at once.", _one("workers", "limit")),

@@ -72,7 +72,7 @@ class Accepting(Store):
             for seq, submission in enumerate(submissions, self._last_seq() + 1)
         ]
         # Nearly every id is new: whose is not shows by not being kept, and only those are looked up.
-        rows = [] if self.storage_low else [self._event_row(now, *one) for one in asked]
+        rows = [] if self.room.low else [self._event_row(now, *one) for one in asked]
         kept = {seq for (seq,) in self._insert(EVENTS, rows, " ON CONFLICT(id) DO NOTHING RETURNING seq")}
         if kept:
             self._last = max(kept)

@@ -35,6 +35,7 @@ from oberonc.queue.values import (
     Lease,
     Order,
     Recovered,
+    Room,
     Round,
     Route,
     ServiceStats,
@@ -45,6 +46,7 @@ from oberonc.queue.values import (
     Submission,
     Swept,
     Token,
+    Untold,
     check,
 )
 
@@ -70,6 +72,7 @@ __all__ = [
     "Order",
     "Queue",
     "Recovered",
+    "Room",
     "Round",
     "Route",
     "ServiceStats",
@@ -80,6 +83,7 @@ __all__ = [
     "Submission",
     "Swept",
     "Token",
+    "Untold",
     "check",
 ]
 
@@ -223,6 +227,14 @@ class Queue(ABC):
         deliveries left unclaimed for `UNCLAIMED_GRACE_MS`. What is not ended is never removed."""
 
     @abstractmethod
+    def untold(self, now: int, limit: int) -> Untold:
+        """What was given up since `told`, those of events of kind `dead`, which tell of others, left out."""
+
+    @abstractmethod
+    def told(self, now: int) -> None:
+        """Somebody is told of all that `untold` counts; in the same batch, so that nothing is left out."""
+
+    @abstractmethod
     def fsck(self) -> list[str]:
         """Violations of the queue's own rules, one sentence each; empty when all is well. Slow."""
 
@@ -237,8 +249,12 @@ class Queue(ABC):
 
     @property
     @abstractmethod
-    def storage_low(self) -> bool:
-        """New events are refused for want of space; what was accepted still ends."""
+    def room(self) -> Room:
+        """The space there was at the last batch."""
+
+    @abstractmethod
+    def keep_free(self, threshold: int) -> None:
+        """Refuse new events from now on when less than *threshold* bytes are free."""
 
     @abstractmethod
     def release_reserve(self) -> None:

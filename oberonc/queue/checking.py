@@ -37,6 +37,10 @@ RULES: Final = (
         "(SELECT count(*) FROM delivery d WHERE d.seq = e.seq AND state IN (0, 1))",
     ),
     (
+        "delivery {}: to be told of though it is no dead letter",
+        "SELECT delivery FROM untold WHERE delivery NOT IN (SELECT id FROM delivery WHERE state = 3)",
+    ),
+    (
         "delivery {}: leased without an attempt that runs",
         "SELECT d.id FROM delivery d LEFT JOIN attempt a ON a.delivery = d.id AND a.number = d.attempt "
         "WHERE d.state = 1 AND (a.delivery IS NULL OR a.outcome IS NOT NULL)",

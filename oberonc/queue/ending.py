@@ -62,6 +62,10 @@ FEWER = """
 UPDATE event SET live = live - gone.n, ended_age = CASE WHEN live = gone.n THEN :age END
 FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS n FROM json_each(:events)) AS gone
 WHERE event.seq = gone.seq"""
+#: Never of those that tell of others: else each notice that is given up would make the next one.
+DIED = """
+INSERT OR IGNORE INTO untold
+SELECT d.id FROM delivery d JOIN event e ON e.seq = d.seq WHERE d.id = ? AND e.kind <> 'dead'"""
 ORPHANS = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.orphans, l.service
 FROM delivery d INDEXED BY delivery_one_leased JOIN lane l ON l.id = d.lane WHERE d.state = 1"""
@@ -203,6 +207,8 @@ class Finishing(Leasing):
         values |= {"tries": spent.tries, "crashes": spent.crashes}
         values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
         self.con.execute(END, values)
+        if fate.state == DEAD:
+            self.con.execute(DIED, (held.id,))
         attempt = (ending.took_ms, ending.kind, ending.note, ending.output, held.id, held.attempt)
         self.con.execute(END_ATTEMPT, attempt)
         self.left([Left(held.seq, held.lane, held.service, fate.state, bool(parked))])
@@ -261,6 +267,8 @@ class Finishing(Leasing):
         values |= {"orphans": orphans, "suspect": state == READY and orphans >= retry.SUSPECT}
         self.con.execute(ORPHANED, {**values, "note": f"the daemon died {orphans} times while it ran"})
         self.con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
+        if state == DEAD:
+            self.con.execute(DIED, (id,))
         self.left([Left(seq, lane, service, state, bool(parked))])
         self.tallies.add(service, "orphaned" if state == READY else STATES[DEAD])
         return state == DEAD

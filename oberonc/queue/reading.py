@@ -13,6 +13,7 @@ d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
 l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
 e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note"""
 _JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
+ONE = f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id"  # noqa: S608 - constants
 #: Few among many: found by the index that holds nothing else.
 NEXT_WAKE: Final = """
 SELECT min(wake_ms) FROM lane
@@ -83,7 +84,7 @@ class Reading(Store):
 
     @durable
     def delivery(self, id: int) -> Delivery | None:
-        row = self._row(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id", id=id)  # noqa: S608 - constants
+        row = self._row(ONE, id=id)
         return self._delivery(row, attempts=True) if row else None
 
     @durable
@@ -120,7 +121,7 @@ class Reading(Store):
         services = {name: self._service_stats(name, counts.get(name, {}), rows.get(name)) for name in names}
         (paused,) = self._row("SELECT count(*) FROM lane WHERE paused = 1")
         totals = {name: self.tallies.get("", name) for name in _TOTALS}
-        return Stats(services, totals, paused, self.storage_low)
+        return Stats(services, totals, paused, self.room)
 
     def _service_stats(self, name: str, counts: dict[str, int], row: Any) -> ServiceStats:
         service, error = (Service(*row[:-1]), row[-1]) if row else (Service(), "")

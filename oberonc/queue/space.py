@@ -7,10 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from oberonc.config import LOW_SPACE
 from oberonc.errors import ConfigError
+from oberonc.queue.values import Room
 
 #: Stop accepting below this much free space, and start again 2 % above it.
-RESERVE_BYTES: Final = 64 << 20
+RESERVE_BYTES: Final = LOW_SPACE
 #: Size of the file that is given back to the file system when a commit did not fit.
 BALLAST_BYTES: Final = 8 << 20
 _RESUME: Final = 1.02
@@ -63,10 +65,10 @@ class Space:
     def __init__(self, database: Path, reserve: int = RESERVE_BYTES, ballast: int = BALLAST_BYTES) -> None:
         self._folder = database.parent
         self._path = database.with_name(database.name + ".ballast")
-        self._reserve = reserve
+        self.reserve = reserve
         self._size = ballast
         self._held = False
-        self.low = False
+        self.room = Room(0, reserve, False)
         self.look()
 
     def look(self) -> None:
@@ -74,15 +76,15 @@ class Space:
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         # Two thresholds, so that a disk at the edge does not flap.
-        self.low = free < (self._reserve * _RESUME if self.low else self._reserve)
-        if not self._held and free >= self._reserve + self._size:
+        self.room = Room(free, self.reserve, free < (self.reserve * _RESUME if self.room.low else self.reserve))
+        if not self._held and free >= self.reserve + self._size:
             self._take()
 
     def release(self) -> None:
         """Give the ballast back. New events are refused until there is room again."""
         self._path.unlink(missing_ok=True)
         self._held = False
-        self.low = True
+        self.room = self.room._replace(low=True)
 
     def _take(self) -> None:
         try:

@@ -19,7 +19,8 @@ UPDATE delivery SET state = 0, parked = 1, suspect = 0, due_ms = ?, since_ms = N
 HURRY = "UPDATE delivery SET due_ms = ?, since_ms = NULL WHERE id = ?"
 CANCEL = "UPDATE delivery SET state = 4, suspect = 0, ended_ms = ?, note = ? WHERE id = ?"
 ONE_MORE = "UPDATE event SET live = live + 1, ended_age = NULL WHERE seq = ?"
-LANE = "SELECT lane, state, parked FROM delivery WHERE id = ?"
+#: It is no dead letter any more: nobody need be told.
+FORGIVE = "DELETE FROM untold WHERE delivery = ?"
 _STATE_OF: Final = {name: number for number, name in enumerate(STATES)}
 
 
@@ -60,6 +61,7 @@ class Steering(Finishing, Reading):
 
     def _redrive(self, now: int, found: Delivery, by: str) -> None:
         self.con.execute(REDRIVE, (now, f"again, asked for by {by}", found.id))
+        self.con.execute(FORGIVE, (found.id,))
         self.con.execute(ONE_MORE, (found.seq,))
         self.tallies.place(found.service, _STATE_OF[found.state], 0, -1)
         self.tallies.place(found.service, READY, 1)
@@ -71,6 +73,7 @@ class Steering(Finishing, Reading):
         if found.state not in ("ready", "dead"):
             raise BadInput(f"delivery {delivery} is {found.state}: only ready and dead ones can be dropped")
         self.con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
+        self.con.execute(FORGIVE, (delivery,))
         if found.state == "ready":
             self.fewer([found.seq])
         self.tallies.place(found.service, _STATE_OF[found.state], found.parked, -1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.base import Queue, StorageFull
+from oberonc.queue.base import Queue, Room, StorageFull
 from oberonc.queue.opening import open_database
 from oberonc.queue.space import BALLAST_BYTES, RESERVE_BYTES, Space
 
@@ -201,8 +201,12 @@ class Store(Queue):
         self._unsynced_bytes += size
 
     @property
-    def storage_low(self) -> bool:
-        return self._space.low
+    def room(self) -> Room:
+        return self._space.room
+
+    def keep_free(self, threshold: int) -> None:
+        self._space.reserve = threshold
+        self._space.look()
 
     def release_reserve(self) -> None:
         self._space.release()

@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Delivery, Recovered, Swept
-from oberonc.queue.ending import PROBE_LAST_MS
+from oberonc.queue.base import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Delivery, Recovered, Swept, Untold
+from oberonc.queue.ending import DIED, PROBE_LAST_MS
+from oberonc.queue.reading import ONE
 from oberonc.queue.space import sync_folder
 from oberonc.queue.steering import Steering
 from oberonc.queue.store import DEAD, NOW, READY, durable
@@ -50,10 +51,14 @@ class Upkeep(Steering):
     def _observe(self, now: int) -> bool:
         """Grow the observed age; True when the clock went back."""
         last = self._meta("last_ms") or now
-        self.age += max(0, min(now - last, _STEP_MS))
+        self.age = self._age_at(now)
         self._set_meta("age", self.age)
         self._set_meta("last_ms", now)
         return now < last
+
+    def _age_at(self, now: int) -> int:
+        last = self._meta("last_ms") or now
+        return self.age + max(0, min(now - last, _STEP_MS))
 
     def _pull(self, now: int) -> int:
         """Bring what is due too far ahead to within the longest back-off. Reads all that is ready."""
@@ -113,13 +118,31 @@ class Upkeep(Steering):
         for parked in (0, 1):
             for id, seq in self._rows(WAITING.format(parked), service=service, limit=limit - len(buried)):
                 self.con.execute(BURY, (now, "no service of this name is configured any more", id))
+                self.con.execute(DIED, (id,))
                 self.fewer([seq])
                 self.tallies.place(service, READY, parked, -1)
                 self.tallies.place(service, DEAD, parked)
                 self.tallies.add(service, "dead")
                 self._refresh_of(id)
-                buried.append(self._found(id))
+                buried += self._brief([id])
         return buried
+
+    @durable
+    def untold(self, now: int, limit: int) -> Untold:
+        (count,) = self._row("SELECT count(*) FROM untold")
+        rows = self._rows("SELECT delivery FROM untold ORDER BY delivery LIMIT :limit", limit=limit)
+        told = self._meta("told_age")
+        return Untold(count, self._brief([id for (id,) in rows]), self._age_at(now) - told + 1 if told else None)
+
+    def _brief(self, ids: Iterable[int]) -> tuple[Delivery, ...]:
+        """Deliveries that exist, without their attempts."""
+        return tuple(self._delivery(self._row(ONE, id=id)) for id in ids)
+
+    @durable
+    def told(self, now: int) -> None:
+        self.con.execute("DELETE FROM untold")
+        # One more, because 0 stands for never.
+        self._set_meta("told_age", self._age_at(now) + 1)
 
     def backup(self, target: Path) -> None:
         if self.in_batch:

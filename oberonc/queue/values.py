@@ -259,6 +259,23 @@ class ServiceStats(NamedTuple):
     counters: dict[str, int]
 
 
+class Room(NamedTuple):
+    """Space beside the database, in bytes. `low`: new events are refused; what was accepted still ends."""
+
+    free: int
+    threshold: int
+    low: bool
+
+
+class Untold(NamedTuple):
+    """Dead letters that nobody was told of yet: how many, and the first few, without attempts."""
+
+    total: int
+    first: tuple["Delivery", ...]
+    #: Observed time since somebody was told of some; None: never.
+    since_ms: int | None
+
+
 class Stats(NamedTuple):
     """The whole queue now: `services` by name, `counters` of everything that belongs to no service.
 
@@ -268,7 +285,7 @@ class Stats(NamedTuple):
     services: dict[str, ServiceStats]
     counters: dict[str, int]
     paused_lanes: int
-    storage_low: bool
+    room: Room
 
 
 class Generation(NamedTuple):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from oberonc.daemon import stats
-from oberonc.queue.base import Stats
+from oberonc.queue.base import Room, Stats
 from tests.support.command import Command
 from tests.support.daemon_site import Site, recorder
 from tests.support.eventually import eventually
@@ -126,7 +126,7 @@ def _value(**more: Any) -> dict[str, Any]:
     """What `stats --json` has, of a daemon that did nothing."""
     workers = {"running": 0, "idle": 0, "limit": 8}
     own = {"version": "1", "generation": 1, "uptime": 0.5, "connections": 0, "refused": {}, "workers": workers}
-    return own | {"spool": 0, "spool_bad": 0} | stats.summary(Stats({}, {}, 0, False), 0) | more
+    return own | {"spool": 0, "spool_bad": 0} | stats.summary(Stats({}, {}, 0, Room(0, 0, False)), 0) | more
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))

@@ -301,6 +301,7 @@ class QueueContract:
         assert [found.note for found in recovered.dead] == ["the daemon died 10 times while it ran"]
         (dead,) = queue.deliveries("dead")
         assert dead.orphans == 10
+        assert [found.id for found in queue.untold(NOW, 9).first] == [dead.id]
         (other,) = take(queue, free=5)
         assert other.event == poison[1].event, "the next suspect, alone"
         queue.end(NOW, other.token, DONE)

@@ -267,6 +267,7 @@ class SteeringContract:
         assert queue.unclaimed(["tracker"]) == {}
         (dead,) = queue.deliveries("dead")
         assert dead.service == "old"
+        assert [found.id for found in queue.untold(now, 9).first] == [dead.id]
         assert len(take(queue, now)) == 1
 
     def test_a_service_that_returns_in_time_loses_nothing(self, queue: Queue) -> None:

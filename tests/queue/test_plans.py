@@ -16,7 +16,7 @@ DAILY = {
             *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
         ),
         ending: (
-            *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS"),
+            *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS", "DIED"),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
         reading: ("ATTEMPTS", "NEXT_WAKE", "OLDEST"),

@@ -1,0 +1,139 @@
+"""Somebody is told of what is given up: a small event for the service that `[daemon] on_dead` names.
+
+At most once a minute, and what comes in between is in the next one. The queue remembers what nobody was told of,
+and takes a notice in the commit that forgets it: a restart neither loses nor repeats one. A notice is delivered as
+any event is; one that is given up itself is told of by the log alone.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from oberonc import wire
+from oberonc.daemon.journal import Say
+from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.errors import DiskFailed, OberoncError
+from oberonc.payload import SCHEMA, now
+from oberonc.queue.base import MINUTE, Decision, Delivery, Queue, Route, Submission
+from oberonc.text import one_line, utc
+
+#: Milliseconds between two notices.
+EVERY: Final = MINUTE
+#: Dead letters one notice names; it counts all.
+MOST: Final = 50
+#: What stands where a push has its repository's name, and the lane of all notices.
+REPOSITORY: Final = "oberonc"
+
+
+class Notices:
+    """Has notices made when there is something to tell. Owned by the event loop."""
+
+    def __init__(self, queue: QueueLink, say: Say) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue = queue
+        self._say = say
+        self._timer: asyncio.TimerHandle | None = None
+        #: The service that is told; None: nobody is.
+        self.service: str | None = None
+        #: Called with the services that may have got a notice, so that its lease can share its commit.
+        self.on_accept: Callable[[list[str]], None] = lambda services: None
+
+    def look(self) -> None:
+        """Something may have been given up."""
+        asked = self._queue.call(partial(tell, now_ms(), self.service))
+        asked.add_done_callback(self._told)
+        if self.service is not None:
+            self.on_accept([self.service])
+
+    def stop(self) -> None:
+        """Wake no more."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _told(self, asked: "asyncio.Future[int | None]") -> None:
+        error = asked.exception()
+        if isinstance(error, OberoncError) and not isinstance(error, DiskFailed):
+            self._say(f"a notice of dead letters has to wait: {error}")
+        elif error is None and (wait := asked.result()) is not None:
+            self.stop()
+            self._timer = self._loop.call_later(wait / 1000, self.look)
+
+
+def tell(now: int, service: str | None, queue: Queue) -> int | None:
+    """Have *service* told of what was given up, in one batch; the milliseconds to wait when it is too soon for that."""
+    untold = queue.untold(now, MOST)
+    if not untold.total:
+        return None
+    if service is not None:
+        if untold.since_ms is not None and untold.since_ms < EVERY:
+            return EVERY - untold.since_ms
+        if queue.accept(now, notice(service, untold.total, untold.first)).status != "accepted":
+            return EVERY
+    queue.told(now)
+    return None
+
+
+def notice(service: str, total: int, first: tuple[Delivery, ...]) -> Submission:
+    """The event that tells of *total* dead letters, the *first* of them by name."""
+    event = os.urandom(16)
+    payload = {
+        **_EMPTY,
+        "id": event.hex(),
+        "time": now(),
+        "dead": [_entry(delivery) for delivery in first],
+        "dead_total": total,
+    }
+    return Submission(
+        event,
+        wire.canonical(payload),
+        REPOSITORY,
+        kind="dead",
+        origin="daemon",
+        peer_uid=os.geteuid(),
+        # Each in a lane of its own: one that fails must not hold up the news.
+        routes=(Route(service, "none"),),
+        decisions=(Decision(service, True, "named by daemon.on_dead"),),
+        commits=(event.hex() + "0" * 8,),
+    )
+
+
+def _entry(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "delivery": delivery.id,
+        "service": delivery.service,
+        "repository": delivery.repo,
+        "push": delivery.event.hex(),
+        "accepted": utc(delivery.accepted_ms / 1000),
+        "given_up": utc((delivery.ended_ms or 0) / 1000),
+        "error": one_line(delivery.note),
+    }
+
+
+#: Every key of schema 1, so that any broker can read it as it reads a push.
+_EMPTY: Final[dict[str, Any]] = {
+    "schema": SCHEMA,
+    "event": "dead",
+    "user": None,
+    "canon_url": "",
+    "repository": {
+        "full_name": REPOSITORY,
+        "name": REPOSITORY,
+        "slug": REPOSITORY,
+        "owner": "",
+        "absolute_url": f"/{REPOSITORY}/",
+        "website": "",
+        "scm": "git",
+        "fork": False,
+        "is_private": False,
+        "default_branch": "",
+    },
+    "updates": [],
+    "commits": [],
+    "merged": [],
+    "published": [],
+    "truncated": False,
+    "commits_total": 0,
+    "push_options": [],
+}
