@@ -36,10 +36,15 @@ class Service(NamedTuple):
     origin: str = "the default configuration"
 
 
+#: Accounts that run git for others.
+TRUSTED = ("root", "git", "gitea", "forgejo", "gitlab", "gitolite3")
+
+
 class DaemonSettings(NamedTuple):
     """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in days).
 
     `low_space` is in bytes; `on_dead` names the service that is told of dead letters.
+    Pushes of the accounts in *trusted* say themselves who pushed.
     """
 
     socket: Path
@@ -49,6 +54,7 @@ class DaemonSettings(NamedTuple):
     keep: float = 30 * DAY
     low_space: int = LOW_SPACE
     on_dead: str | None = None
+    trusted: tuple[str, ...] = TRUSTED
 
 
 class Limits(NamedTuple):
@@ -109,6 +115,7 @@ _DAEMON = {
     "keep": float,
     "low_space": int,
     "on_dead": str,
+    "trusted": list,
 }
 _TABLES: dict[str, Mapping[str, type]] = {
     "brokers": {"directories": list},
@@ -319,6 +326,7 @@ def _daemon(table: dict[str, Any], sources: dict[str, str], state: Path) -> Daem
         keep=table.get("keep", 30) * DAY,
         low_space=table.get("low_space", LOW_SPACE),
         on_dead=table.get("on_dead"),
+        trusted=tuple(table.get("trusted", TRUSTED)),
     )
 
 

@@ -31,6 +31,7 @@ def record(payload: Payload, via: str, services: dict[str, Record]) -> Record:
         "event": payload["event"],
         "repository": payload["repository"]["full_name"],
         "user": payload["user"],
+        "submitter": payload.get("submitter"),
         "updates": [{"ref": u["ref"], "old": u["old"], "new": u["new"]} for u in payload["updates"]],
         "commits": [c["raw_node"] for c in [*payload["commits"], *payload["merged"]]],
         "services": services,

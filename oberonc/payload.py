@@ -203,6 +203,8 @@ def check(value: Any) -> str:
     full_name = value["repository"].get("full_name")
     if not isinstance(full_name, str) or not full_name:
         return "'repository.full_name' is missing"
+    if not isinstance(value.get("submitter", {}), dict):
+        return "'submitter' is not an object"
     if not _are_texts(value["repository"].get("services", [])):
         return "'repository.services' is not a list of texts"
     return _lists(value)

@@ -198,7 +198,17 @@ def pusher() -> str | None:
     for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "REMOTE_USER"):
         if os.environ.get(name):
             return clean(os.environ[name])
+    return account() or os.environ.get("USER") or None
+
+
+def submitter() -> dict[str, Any]:
+    """Whose process this is, as the daemon will say it: {"uid": N, "name": "account" or null}."""
+    return {"uid": os.geteuid(), "name": account()}
+
+
+def account() -> str | None:
+    """The account of this process; None where it has no name, as in a container."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return os.environ.get("USER") or None
+        return None

@@ -200,6 +200,7 @@ def _frame(about: Payload, canon_url: str, event: str) -> Payload:
         "event": event,
         "time": now(),
         "user": repository.pusher(),
+        "submitter": repository.submitter(),
         "canon_url": canon_url,
         "repository": about,
     }

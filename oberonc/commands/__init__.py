@@ -78,3 +78,9 @@ def read_payload(name: str) -> Payload:
 def example(*lines: str) -> str:
     """The examples under a command's help, one a line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def submitter(row: dict[str, Any]) -> str:
+    """Whose process handed in what *row* is about: `, from ann (uid 1001)`; empty where that is not known."""
+    known = row.get("submitter")
+    return f", from {known['name'] or 'an account without a name'} (uid {known['uid']})" if known else ""

@@ -51,6 +51,7 @@ def effective(config: Config) -> dict[str, tuple[Any, str]]:
         "daemon.on_dead": config.daemon.on_dead,
         "daemon.stop_timeout": config.daemon.stop_timeout,
         "daemon.keep": config.daemon.keep / 86400,
+        "daemon.trusted": list(config.daemon.trusted),
     }
     rows |= {f"limits.{key}": value for key, value in config.limits._asdict().items()}
     shown = {key: (value, config.sources.get(key, "default")) for key, value in rows.items()}

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from oberonc import client, log
-from oberonc.commands import Session, example, pass_session, show, show_json, show_line
+from oberonc.commands import Session, example, pass_session, show, show_json, show_line, submitter
 from oberonc.config import Config
 from oberonc.errors import BadInput, OberoncError
 from oberonc.git import Git, null_oid
@@ -83,7 +83,7 @@ def _from_daemon(config: Config, key: str) -> list[dict[str, Any]]:
 def _print(entry: dict[str, Any]) -> None:
     refs = ", ".join(update["ref"] for update in entry.get("updates", []))
     count = f"{len(entry.get('commits', []))} commits, " if entry["via"] != "nowhere" else ""
-    what = f"{entry['event']} {entry['repository']} {refs} ({count}{entry['via']})"
+    what = f"{entry['event']} {entry['repository']} {refs} ({count}{entry['via']}{submitter(entry)})"
     show_line(f"{entry['time']} {entry['id'][:8]} {what}")
     for name, row in entry["services"].items():
         show_line(f"  {name}: {_row(row)}")

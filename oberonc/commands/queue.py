@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from oberonc import client
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, pass_session, show, show_json, submitter
 
 STATES = ("ready", "leased", "done", "dead", "cancelled")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -54,7 +54,7 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
     if as_json:
         show_json(row)
         return
-    show(f"{_line(row)}\npush {row['event']}, failed tries {row['tries']}, crashes {row['crashes']}")
+    show(f"{_line(row)}\npush {row['event']}{submitter(row)}, failed tries {row['tries']}, crashes {row['crashes']}")
     for attempt in row["attempts"]:
         show(_attempt(attempt))
 

@@ -69,7 +69,7 @@ def command(
 
 def _payload(config: Config, rev: str | None, message: str | None, file: str | None) -> payloads.Payload:
     if file is not None:
-        return read_payload(file)
+        return read_payload(file) | {"submitter": repository.submitter()}
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
         return sources.revisions(repo, rev, config)

@@ -15,15 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import filters, spool, wire
+from oberonc import spool
 from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.ref_order import Kept, in_ref_order, kept
+from oberonc.daemon.submissions import Sender, submission
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.payload import check
-from oberonc.queue.base import Answer, Decision, Queue, Route, Submission
+from oberonc.queue.base import Answer, Queue, Submission
 from oberonc.text import one_line
 
 #: Spool files, and bytes of them, committed together.
@@ -39,65 +39,6 @@ LOOK: Final = 1.0
 TICK: Final = 50_000_000
 #: No folder's time: the next look reads the folder.
 UNSURE: Final = -2
-#: Characters of a repository's name.
-LONGEST_NAME: Final = 512
-
-
-def submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any] | None = None) -> Submission:
-    """*payload* with what every configured service's filters say of it. Raises BadInput.
-
-    *only* names the services that have not had it yet, when others were served before.
-    """
-    fault = check(payload) or _bad_names(payload)
-    if fault:
-        raise BadInput(f"not a payload of schema 1: {fault}")
-    try:
-        return _submission(config, payload, peer_uid, only)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise BadInput(f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}") from None
-
-
-def _submission(config: Config, payload: Any, peer_uid: int, only: dict[str, Any] | None) -> Submission:
-    decisions = tuple(_decide(config, payload, name, only) for name in [*config.services, *_left(config, only)])
-    wanted = [config.services[decision.service] for decision in decisions if decision.matched]
-    return Submission(
-        id=bytes.fromhex(payload["id"]),
-        body=payload.raw if isinstance(payload, wire.Received) else wire.canonical(payload),
-        repo=payload["repository"]["full_name"],
-        kind=payload["event"],
-        origin="socket" if peer_uid >= 0 else "spool",
-        peer_uid=peer_uid,
-        routes=tuple(Route(s.name, s.order, int(s.hold * 1000)) for s in wanted),  # type: ignore[arg-type]
-        decisions=decisions,
-        commits=_commits(payload),
-    )
-
-
-def _decide(config: Config, payload: dict[str, Any], name: str, only: dict[str, Any] | None) -> Decision:
-    if only is not None and name not in only:
-        return Decision(name, matched=False, reason="it was served before the daemon took the push over")
-    if name not in config.services:
-        return Decision(name, matched=False, reason="the service is no longer configured")
-    choice = filters.choose(config.services[name], payload)
-    return Decision(name, choice.payload is not None, choice.reason)
-
-
-def _left(config: Config, only: dict[str, Any] | None) -> list[str]:
-    return [name for name in only or () if name not in config.services]
-
-
-def _commits(payload: dict[str, Any]) -> tuple[str, ...]:
-    found = {commit["raw_node"] for commit in [*payload["commits"], *payload["merged"]]}
-    found |= {update["new"] for update in payload["updates"]}
-    # The event's own id, as long as a commit's, is found by its beginning in the same way.
-    return (payload["id"] + "0" * 8, *sorted(oid for oid in found if oid.strip("0")))
-
-
-def _bad_names(payload: dict[str, Any]) -> str:
-    name = payload["repository"]["full_name"]
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        return f"'repository.full_name' must be at most {LONGEST_NAME} printable characters"
-    return ""
 
 
 def _accept_in_order(requests: list[Submission], queue: Queue) -> list[Answer | BadInput]:
@@ -131,7 +72,7 @@ class Intake:
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
         """Accept one payload, after everything that is in the spool. Raises BadInput."""
-        wanted = submission(self.config, payload, peer_uid)
+        wanted = submission(self.config, payload, Sender(peer_uid))
         if self._changed():
             self.look()
         if self._taking:
@@ -225,9 +166,9 @@ class Intake:
 
     def _read(self, path: Path) -> Kept | None:
         try:
-            entry = spool.read(path)
-            payload = entry["payload"]
-            return kept(path, submission(self.config, payload, -1, entry.get("services")), payload)
+            entry, uid, proven = spool.look(path)
+            payload, sender = entry["payload"], Sender(uid, "spool", proven)
+            return kept(path, submission(self.config, payload, sender, entry.get("services")), payload)
         except FileNotFoundError:
             return None
         except (spool.Damaged, BadInput) as error:

@@ -1,9 +1,10 @@
-"""Events and deliveries as JSON rows, for `queue`, `log` and `event.show`. Pure functions."""
+"""Events and deliveries as JSON rows, for `queue`, `log` and `event.show`."""
 
 import json
 import time
 from typing import Any
 
+from oberonc.daemon.peers import account
 from oberonc.queue.base import Attempt, Delivery, Event
 
 Row = dict[str, Any]
@@ -15,6 +16,7 @@ def delivery(value: Delivery) -> Row:
     return row | {
         "event": value.event.hex(),
         "repository": row.pop("repo"),
+        "submitter": _submitter(row.pop("peer_uid")),
         "attempts": [attempt._asdict() for attempt in value.attempts],
     }
 
@@ -26,6 +28,7 @@ def event(value: Event) -> Row:
     return row | {
         "id": value.id.hex(),
         "repository": row.pop("repo"),
+        "submitter": _submitter(row.pop("peer_uid")),
         "decisions": [decision._asdict() for decision in value.decisions],
         "deliveries": [delivery(found) for found in value.deliveries],
     }
@@ -45,10 +48,16 @@ def record(value: Event) -> Row:
         "event": value.kind,
         "repository": value.repo,
         "user": payload.get("user"),
+        "submitter": payload.get("submitter", _submitter(value.peer_uid)),
         "updates": [{key: u[key] for key in ("ref", "old", "new")} for u in payload.get("updates", [])],
         "commits": [c["raw_node"] for c in [*payload.get("commits", []), *payload.get("merged", [])]],
         "services": services,
     }
+
+
+def _submitter(uid: int) -> Row | None:
+    """The account an event came from, as it is called today; None for what came before that was known."""
+    return {"uid": uid, "name": account(uid)} if uid >= 0 else None
 
 
 def _told(row: Delivery) -> Row:

@@ -68,7 +68,7 @@ class Accepting(Store):
     @durable
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
         asked = [
-            Newcomer(seq, hashlib.sha256(submission.body).digest(), submission)
+            Newcomer(seq, hashlib.sha256(submission.came or submission.body).digest(), submission)
             for seq, submission in enumerate(submissions, self._last_seq() + 1)
         ]
         # Nearly every id is new: whose is not shows by not being kept, and only those are looked up.
@@ -129,7 +129,7 @@ class Accepting(Store):
         self.wrote(sum(len(submission.body) for _, _, submission in new))
 
     def _event_row(self, now: int, seq: int, digest: bytes, submission: Submission) -> tuple[Any, ...]:
-        id, _, repo, kind, origin, peer, routes, decisions, _ = submission
+        id, _, repo, kind, origin, peer, routes, decisions, *_ = submission
         ended = None if routes else self.age
         return seq, id, digest, repo, kind, origin, peer, now, _as_text(decisions), len(routes), ended
 

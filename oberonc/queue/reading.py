@@ -11,7 +11,7 @@ from oberonc.queue.store import NOW, STATES, Store, durable
 _COLUMNS: Final = """
 d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
 l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
-e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note"""
+e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note, e.peer_uid"""
 _JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
 ONE = f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id"  # noqa: S608 - constants
 #: Few among many: found by the index that holds nothing else.

@@ -48,7 +48,7 @@ class Decision(NamedTuple):
 
 
 class Submission(NamedTuple):
-    """A payload asking to become an event. `id` is the sender's 16 bytes, `body` kept as received."""
+    """A payload asking to become an event. `id` is the sender's 16 bytes; `body` is what is kept."""
 
     id: bytes
     body: bytes
@@ -61,6 +61,8 @@ class Submission(NamedTuple):
     decisions: tuple[Decision, ...] = ()
     #: Full hex ids of the commits the payload speaks of, so that a commit finds its events.
     commits: tuple[str, ...] = ()
+    #: The bytes that came, by which the same submission is known again; empty where they are the body.
+    came: bytes = b""
 
 
 _TEXT_LIMIT: Final = 512
@@ -213,6 +215,8 @@ class Delivery(NamedTuple):
     waited_ms: int
     #: The last error or note; for a cancelled one, who did it.
     note: str
+    #: The account the event came from.
+    peer_uid: int
     #: Filled by `delivery` and by events, empty in lists.
     attempts: tuple[Attempt, ...] = ()
 

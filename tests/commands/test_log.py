@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from oberonc import repository
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
@@ -23,7 +24,9 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     assert oberonc("log", oid[:10]).out == said
     assert oberonc("log", oid.upper()).out == said
     lines = said.splitlines()
-    assert lines[0].split(" ", 1)[1] == f"{event} push shop refs/heads/main (1 commits, here)"
+    own = repository.submitter()
+    account = f"{own['name'] or 'an account without a name'} (uid {own['uid']})"
+    assert lines[0].split(" ", 1)[1] == f"{event} push shop refs/heads/main (1 commits, here, from {account})"
     assert lines[1].startswith("  yes: done, attempt 1, ")
     assert lines[1].endswith(" ms: noted")
     assert lines[2] == "  no: nothing: no ref of the push is in `refs`"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oberonc import client, config, payload
+from oberonc import client, config, payload, repository
 from oberonc.config import Config
 from oberonc.errors import OberoncError
 from tests.support import recorded
@@ -66,6 +66,7 @@ def push(repo: str = "web/shop", message: str = "fixes #42\n", **changes: Any) -
     """A payload with an id of its own."""
     made: dict[str, Any] = json.loads(json.dumps(_SAMPLE))
     made["id"] = payload.new_id()
+    made["submitter"] = repository.submitter()
     made["repository"]["full_name"] = repo
     made["commits"][0]["message"] = message
     return made | changes
