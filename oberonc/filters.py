@@ -109,7 +109,7 @@ class _Glob:
             left += {place + step for step in past} - places
             places |= {place + step for step in past}
         if len(self._states) >= _MOST_STATES:
-            for state in self._states.values():
+            for state in list(self._states.values()):  # several threads may filter at once
                 state.clear()
             self._states.clear()
         key = frozenset(places)

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from typing import Final, Protocol
 
+from oberonc.daemon.turns import Turns
+
 #: Connections in all, and of one user.
 MOST_CONNECTIONS: Final = 256
 MOST_PER_USER: Final = 128
@@ -44,6 +46,8 @@ class Quota:
 
     def __init__(self) -> None:
         self.clients: set[Client] = set()
+        #: For requests of which only one is read at a time.
+        self.turns = Turns()
         self._connections: Counter[int] = Counter()
         self._bytes: Counter[int] = Counter()
         self._counted: dict[Client, int] = {}

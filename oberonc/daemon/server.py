@@ -17,6 +17,7 @@ from oberonc.daemon import sockets
 from oberonc.daemon.peers import Peer, barred, peer, person
 from oberonc.daemon.quota import Quota
 from oberonc.daemon.sparing import Sparing
+from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import BadInput, DiskFailed, NotAccepted, NotAllowed, OberoncError
 
 #: Seconds: without a request; from a header's first byte to its last; for the body; to fetch a last answer.
@@ -24,6 +25,8 @@ IDLE: Final = 30.0
 HEADER: Final = 5.0
 BODY: Final = 10.0
 LINGER: Final = 2.0
+#: Bytes of a frame that is read in the loop at once; a larger one is read beside it, one at a time, users in turn.
+SMALL: Final = 128 << 10
 #: Milliseconds after which a refused client may try again.
 RETRY_MS: Final = 500
 
@@ -247,7 +250,12 @@ class Connection(asyncio.Protocol):
     async def _perform(self, body: bytes) -> bytes:
         """The frame of the answer, whatever request and answer are like."""
         try:
-            answer = await self._server.perform(wire.decode_request(body), self._peer, self._control)
+            if len(body) <= SMALL:
+                answer = await self._server.perform(wire.decode_request(body), self._peer, self._control)
+            else:
+                async with self._quota.turns.of(self.uid):
+                    request = await in_a_thread(wire.decode_request, body)
+                    answer = await self._server.perform(request, self._peer, self._control)
         except DiskFailed:
             raise  # nobody is told anything: the process is about to end
         except OberoncError as error:

@@ -148,6 +148,39 @@ def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
         assert site.stats()["refused"].keys() == {"busy"}
 
 
+def test_large_hostile_frames_hold_no_small_push_up(site: Site) -> None:
+    """S14: nested lists, as many as a frame may hold, and a payload of a hundred thousand files."""
+    site.start()
+    lists = b'{"op":"submit","payload":[' + b"[[[[[]]]]]," * (wire.MOST_VALUES // 6 - 10) + b"[]]}"
+    files = [{"file": f"src/{n}.py", "type": "added"} for n in range(100_000)]
+    many = push()
+    many["commits"][0]["files"] = files
+    bodies = [lists, wire.canonical({"op": "submit", "payload": many})]
+    over = threading.Event()
+
+    def flood(body: bytes) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError), Raw(site.socket) as raw:
+                raw.body(body)
+                raw.answer()
+
+    threads = [threading.Thread(target=flood, args=(body,)) for body in bodies * 3]
+    for thread in threads:
+        thread.start()
+    try:
+        took = []
+        for _ in range(10):
+            began = time.monotonic()
+            site.submit(push("another/one"))
+            took.append(time.monotonic() - began)
+        assert sorted(took)[5] < 1, took
+        assert site.stats()["generation"] == 1
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_half_a_body_is_dropped_in_time(site: Site) -> None:
     site.start()
     with Raw(site.socket) as raw:
