@@ -98,9 +98,11 @@ def _alarms(value: dict[str, Any]) -> list[str]:
             f"the disk is nearly full: {free} free, daemon.low_space is {threshold}; "
             "new pushes are refused, and spooled by their senders"
         )
+    if value["spool_unreadable"]:
+        lines.append(f"{counted(value['spool_unreadable'], 'file')} of the spool cannot be read or removed")
     if value["spool_bad"]:
         lines.append(f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/")
-    if refused := [f"{count} {reason}" for reason, count in value["refused"].items()]:
+    if refused := [f"{count} {reason}" for reason, count in value["refused"].items() if count]:
         lines.append(f"requests refused: {', '.join(refused)}")
     if value["paused_lanes"]:
         lines.append(f"{counted(value['paused_lanes'], 'lane')} paused")

@@ -95,6 +95,11 @@ class Intake:
                 self.look()
             await asyncio.sleep(LOOK)
 
+    @property
+    def unreadable(self) -> int:
+        """How many spool files cannot be read, or not be removed."""
+        return len(self._unreadable)
+
     async def settled(self) -> None:
         """Returns when no files are being taken in."""
         if self._taking:

@@ -30,6 +30,12 @@ SMALL: Final = 128 << 10
 #: Milliseconds after which a refused client may try again.
 RETRY_MS: Final = 500
 
+#: What `error` of an answer may be.
+ERRORS: Final = (
+    *("invalid", "too_large", "version", "unsupported", "conflict", "forbidden", "busy", "storage_low"),
+    *("stopping", "timeout", "failed"),
+)
+
 Answer = dict[str, Any]
 #: Answers a request: (request, peer, whether it came by the control socket).
 Perform = Callable[[dict[str, Any], Peer, bool], Awaitable[Answer]]
@@ -67,8 +73,9 @@ class Server:
         self.perform = perform
         self.say = say
         self.connections: set[Connection] = set()
-        #: How often something was refused, by the `error` of the answer.
-        self.refused: Counter[str] = Counter()
+        #: How often something was refused, by the `error` of the answer. From 0 on: monitoring sees a number
+        #: grow, and not one appear.
+        self.refused = Counter(dict.fromkeys(ERRORS, 0))
         self._refusals = Sparing(say)
         self._servers: list[asyncio.Server] = []
 

@@ -209,6 +209,7 @@ class Daemon:
             "connections": len(self._server.connections),
             "refused": dict(self._server.refused),
             "spool": len(spool.listing(self.config.spool)),
+            "spool_unreadable": self.intake.unreadable,
             "spool_bad": len(spool.rejected(self.config.spool)),
         }
 

@@ -113,6 +113,7 @@ METRICS = (
     Metric("late_results_total", "counter", "Results for a lease no longer held.", _one("late_results")),
     Metric("pruned_total", "counter", "Events, and dead letters with them, forgotten.", _each("what", "pruned")),
     Metric("spool_files", "gauge", "Pushes in the spool that were not taken in yet.", _one("spool")),
+    Metric("spool_unreadable_files", "gauge", "Those that cannot be read or removed.", _one("spool_unreadable")),
     Metric("spool_bad_files", "gauge", "Spool files put aside in bad/.", _one("spool_bad")),
     Metric("storage_low", "gauge", "1: new pushes are refused for want of space.", _one("storage_low")),
     Metric("storage_free_bytes", "gauge", "Free space beside the queue.", _one("storage_free")),

@@ -137,7 +137,7 @@ def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
         for raw in crowd:
             raw.send(wire.HEADER.pack(b"OB", 1, 0, wire.LARGEST))
         site.submit()
-        assert site.stats()["refused"] == {}
+        assert not any(site.stats()["refused"].values())
         slow, *quick = crowd
         slow.send(b" " * (100 << 10))
         for raw in quick[:5]:
@@ -145,7 +145,7 @@ def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
                 raw.send(b" " * (5 << 20))
         assert slow.answer()["error"] == "busy"
         site.submit()
-        assert site.stats()["refused"].keys() == {"busy"}
+        assert {error for error, count in site.stats()["refused"].items() if count} == {"busy"}
 
 
 def test_large_hostile_frames_hold_no_small_push_up(site: Site) -> None:

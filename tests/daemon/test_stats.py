@@ -126,7 +126,8 @@ def _value(**more: Any) -> dict[str, Any]:
     """What `stats --json` has, of a daemon that did nothing."""
     workers = {"running": 0, "idle": 0, "limit": 8}
     own = {"version": "1", "generation": 1, "uptime": 0.5, "connections": 0, "refused": {}, "workers": workers}
-    return own | {"spool": 0, "spool_bad": 0} | stats.summary(Stats({}, {}, 0, Room(0, 0, False)), 0) | more
+    spool = {"spool": 0, "spool_bad": 0, "spool_unreadable": 0}
+    return own | spool | stats.summary(Stats({}, {}, 0, Room(0, 0, False)), 0) | more
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))

@@ -70,5 +70,5 @@ def test_only_names_of_the_project_stand_at_the_top() -> None:
         pytest.skip("not a git checkout")
     top = {line.split("/")[0] for line in listed.splitlines()}
     usual = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml", "MANIFEST.in"}
-    folders = {"oberonc", "brokers", "tests", "hooks", "docs"}
+    folders = {"oberonc", "brokers", "tests", "hooks", "docs", "contrib"}
     assert {name for name in top if not name.startswith(".")} <= usual | folders
