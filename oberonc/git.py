@@ -35,12 +35,16 @@ class Commit(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """A ref as it stands; *commit* is empty where git would have to peel more than once, or finds none."""
+    """A ref as it stands; *commit* is empty where git would have to peel more than once, or finds none.
+
+    *target* is the ref that it is another name of (a symbolic ref), or empty.
+    """
 
     name: str
     oid: str
     commit: str
     head: bool
+    target: str
 
 
 def environment() -> dict[str, str]:
@@ -108,7 +112,7 @@ class Git:
         return _as_config(self.read(*_CONFIG))
 
     def refs(self) -> dict[str, Ref]:
-        """Branches and tags by full name."""
+        """Branches and tags, and what the remote `origin` calls its default branch, by full name."""
         return _as_refs(self.read(*_REFS))
 
     def head_ref(self) -> str:
@@ -137,7 +141,7 @@ class Git:
         there are in all. Children come before their parents."""
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         graph = {}
-        with self._stream("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin", lines=lines) as out:
+        with self._stream(*_WALK, "--parents", lines=lines) as out:
             for raw in out:
                 oid, *parents = raw.decode().split()
                 graph[oid] = parents
@@ -145,6 +149,25 @@ class Git:
                     break
             total = len(graph) + _count_lines(out)
         return graph, total
+
+    def history(self, tips: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        """Every commit that *tips* reach, with its parents; children come before their parents."""
+        with self._stream(*_WALK, "--parents", lines=tips) as out:
+            for raw in out:
+                oid, *parents = raw.decode().split()
+                yield oid, parents
+
+    def beyond(self, oids: Iterable[str], known: Iterable[str]) -> set[str]:
+        """Those of the commits *oids* that *known* do not reach; a missing one is not among them."""
+        asked = set(oids)
+        lines = [*asked, *(f"^{oid}" for oid in known)]
+        with self._stream(*_WALK, lines=lines) as out:
+            return {oid for raw in out if (oid := raw.decode().strip()) in asked}
+
+    def has_roots(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
+        """Whether a commit without parents is reachable from *wanted* and not from *known*."""
+        lines = [*wanted, *(f"^{oid}" for oid in known)]
+        return bool(self.read(*_WALK, "--max-parents=0", "--max-count=1", lines=lines))
 
     def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Iterator[Commit]:
         """The commits *oids*, in that order, from one `git log`; memory holds one at a time.
@@ -156,12 +179,16 @@ class Git:
                 yield commit if files else commit._replace(cut=True)
 
 
+#: The symbolic ref that names the default branch of where a repository was cloned from.
+ORIGIN = "refs/remotes/origin/HEAD"
+_WALK = ("rev-list", "--topo-order", "--ignore-missing", "--stdin")
 _CONFIG = ("config", "--list", "-z")
 _REFS = (
     "for-each-ref",
-    "--format=%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(HEAD)",
+    "--format=%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)%00%(HEAD)%00%(symref)",
     "refs/heads",
     "refs/tags",
+    ORIGIN,
 )
 
 
@@ -179,9 +206,9 @@ def _as_refs(said: str) -> dict[str, Ref]:
     # split("\n"): a ref's name may hold what else ends a line for str.splitlines, U+2028 among it.
     found = {}
     for line in said.split("\n")[:-1]:
-        name, oid, kind, peeled, peeled_kind, head = line.split("\0")
+        name, oid, kind, peeled, peeled_kind, head, target = line.split("\0")
         commit = oid if kind == "commit" else peeled if peeled_kind == "commit" else ""
-        found[name] = Ref(name, oid, commit, head == "*")
+        found[name] = Ref(name, oid, commit, head == "*", target)
     return found
 
 

@@ -12,6 +12,7 @@ from oberonc import config as configuration
 from oberonc import deliver, filters, sources
 from oberonc.config import Config
 from oberonc.errors import OberoncError
+from oberonc.payload import Payload
 from oberonc.process import open_standard_streams
 from oberonc.text import one_line
 
@@ -66,16 +67,22 @@ def run(name: str, args: list[str], stdin: str) -> str:
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
     seen = sources.glance(call) if config.delivery == "here" and not config.fault else None
     if seen and not any(filters.possible(service, seen) for service in config.services.values()):
+        sources.pass_over(call)
         return deliver.nowhere(config, seen, call.door.git_dir)
-    source = sources.source(call, config)
-    if source is None:
+    collected = sources.collect(call, config)
+    if collected is None:
         return ""
+    source, payload = collected
+    try:
+        line = _deliver(payload, config)
+    except BaseException:
+        sources.take_back(source)
+        raise
     broken = f"the configuration is broken: {config.fault}" if config.fault else ""
-    return "; ".join(filter(None, (broken, _deliver(source, config), _head_warning(source))))
+    return "; ".join(filter(None, (broken, line, _head_warning(source))))
 
 
-def _deliver(source: sources.Source, config: Config) -> str:
-    payload = sources.payload(source, config)
+def _deliver(payload: Payload, config: Config) -> str:
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
     return deliver.keep(config, payload) if config.fault else deliver.here(config, payload).line

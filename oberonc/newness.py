@@ -2,32 +2,52 @@
 
 They are different sets. A chat wants the first; an issue must act on the second, or a merged branch closes
 nothing and a feature branch closes too early. Only branches and tags count as "the repository": notes, pull
-request refs and a server's own namespaces neither bring commits nor hide them.
+request refs and a server's own namespaces neither bring commits nor hide them. "Before" is what the repository's
+memory was told of, not what its refs are now: another push may have moved them meanwhile.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from oberonc import ancestry
+from oberonc.ancestry import Graph, walk
 from oberonc.git import null_oid
+from oberonc.memory import Memory, hold
 from oberonc.repository import Repository
 
 Update = dict[str, Any]
-Graph = dict[str, list[str]]
 
 
 class News(NamedTuple):
-    """Oids oldest first; *branch* names the branch each belongs to (None: a tag's); *total* counts the new ones."""
+    """Oids oldest first; *branch* names the branch each belongs to (None: a tag's).
+
+    `total` and `published_total` count what the lists were cut from. `foreign` are those of `published` that belong
+    to another project's history, which a merge brought in. `dropped` were published, until this push took them off
+    the publish refs; `dropped_total` counts them.
+    """
 
     commits: list[str]
     merged: list[str]
     published: list[str]
     branch: dict[str, str | None]
     total: int
-    truncated: bool
+    published_total: int
+    foreign: list[str]
+    dropped: list[str]
+    dropped_total: int
+
+
+class _Before(NamedTuple):
+    """What was told of before the push: where each ref stood, and the tips of all that was known and published."""
+
+    refs: dict[str, str]
+    known: set[str]
+    published: set[str]
 
 
 def update(repo: Repository, old: str, new: str, ref: str) -> Update:
-    """One ref update as the payload has it; `news` finds `forced`, and `first`: it made the first publish ref."""
+    """One ref update as the payload has it; `news` finds `forced`, and `first`: it made a publish ref of a history
+    that shares nothing with what was published before."""
+    ref = repo.aliases.get(ref, ref)
     kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get("/".join(ref.split("/")[:2]) + "/", "other")
     return {
         "ref": ref,
@@ -43,34 +63,68 @@ def update(repo: Repository, old: str, new: str, ref: str) -> Update:
     }
 
 
-def news(repo: Repository, updates: list[Update], cap: int) -> News:
-    """Compute both sets for all *updates* of a push together, and set their `forced`.
+def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> News:
+    """Compute both sets for all *updates* of a push together, set their `forced` and `first`, and tell *memory*.
 
-    One `git rev-list`; a second only when what reached a publish ref was in the repository before, or above *cap*.
+    One `git rev-list`; more only when what reached a publish ref was in the repository before, when a publish ref
+    was forced, and above *cap*.
     """
-    pushed = {u["ref"] for u in updates}
+    before = _before(repo, updates, memory)
     tips = _tips(repo, updates)
-    olds = {u["old"] for u in updates if not u["created"] and u["kind"] != "other"}
-    known = olds | {ref.commit or ref.oid for ref in repo.refs.values() if ref.name not in pushed}
-    wanted = set(tips.values())
-    graph, total = repo.git.rev_list(sorted(wanted), sorted(known), cap) if tips else ({}, 0)
-    new, old = _publishing(repo, updates, tips)
-    if (new, old) == (wanted, known):
-        published, cut = graph, False
-    else:
-        published, cut = _published(repo, new, old, graph, cap)
-    merged = [oid for oid in published if oid not in graph]
-    branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
+    graph, total = repo.git.rev_list(sorted(set(tips.values())), sorted(before.known), cap) if tips else ({}, 0)
+    new = {tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips}
+    published, published_total = _published(repo, new, before, graph, total, cap)
+    graph, merged = _split(repo, graph, total, published, before, cap)
     _set_forced(repo, updates, graph)
-    _set_first(repo, updates)
+    foreign = _strangers(repo, updates, tips, before, memory, published, published_total)
+    dropped, dropped_total = _dropped(repo, updates, new, before, memory, bool(published), cap)
+    _tell(repo, updates, before, memory)
+    branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
     return News(
         commits=list(graph)[::-1],
         merged=merged[::-1],
         published=list(published)[::-1],
         branch=branch,
         total=total,
-        truncated=total > len(graph) or cut,
+        published_total=published_total,
+        foreign=[oid for oid in published if oid in foreign][::-1],
+        dropped=dropped[::-1],
+        dropped_total=dropped_total,
     )
+
+
+def look(repo: Repository) -> None:
+    """Remember where *repo* stands, unless something is remembered already: what is there is history."""
+    with hold(repo.common) as held:
+        if held.memory.first_look:
+            held.memory.look()
+            for ref in repo.refs.values():
+                held.memory.tell(ref.name, ref.oid, repo.publishes(ref.name))
+            held.save(repo.refs)
+
+
+def _before(repo: Repository, updates: list[Update], memory: Memory) -> _Before:
+    for alias, ref in repo.aliases.items():
+        memory.rename(alias, ref)
+    moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
+    late = [u for ref, u in moved.items() if memory.contradicts(ref, u["old"], u["new"])]
+    if late:
+        memory.restart()
+        for u in late:
+            memory.refs.pop(u["ref"])
+    refs = {ref: told.oid for ref, told in memory.refs.items()}
+    if memory.first_look:
+        refs |= {ref.name: ref.commit or ref.oid for ref in repo.refs.values() if ref.name not in moved}
+    refs |= {ref: u["old"] for ref, u in moved.items() if ref not in refs and not u["created"]}
+    published = {oid for ref, oid in refs.items() if _was_published(repo, memory, ref)} | set(memory.left)
+    if memory.first_look and not published:
+        # The publish ref may have had another name: what any branch had may have been published, long ago.
+        published = {oid for ref, oid in refs.items() if ref.startswith("refs/heads/")}
+    return _Before(refs, {*refs.values(), *memory.left}, published)
+
+
+def _was_published(repo: Repository, memory: Memory, ref: str) -> bool:
+    return (ref in memory.refs and memory.refs[ref].publish) or (ref.startswith("refs/heads/") and repo.publishes(ref))
 
 
 def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
@@ -82,39 +136,33 @@ def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
     return {ref: standing[oid] for ref, oid in asked.items() if oid in standing}
 
 
-def _publishing(repo: Repository, updates: list[Update], tips: dict[str, str]) -> tuple[set[str], set[str]]:
-    """What publish refs stand for now by this push, and what all of them stood for before it."""
-    moved = [u for u in updates if u["publish"]]
-    pushed = {u["ref"] for u in moved}
-    old = {u["old"] for u in moved if not u["created"]}
-    old |= {r.commit or r.oid for r in repo.refs.values() if r.name not in pushed and repo.publishes(r.name)}
-    return {tips[ref] for ref in pushed if ref in tips}, old
+def _published(
+    repo: Repository, new: set[str], before: _Before, graph: Graph, total: int, cap: int
+) -> tuple[Graph, int]:
+    """What newly reached a publish ref by its new tips *new*, the newest *cap*, and how many there are."""
+    seen, edge = walk(new, graph)
+    if edge <= before.published:
+        return {oid: graph[oid] for oid in graph if oid in seen}, len(seen)
+    return repo.git.rev_list(sorted(new), sorted(before.published), cap)
 
 
-def _published(repo: Repository, new: set[str], old: set[str], graph: Graph, cap: int) -> tuple[Graph, bool]:
-    """What newly reached a publish ref, and whether it was cut."""
-    seen, edge = _walk(new, graph)
-    if edge <= old:
-        return {oid: graph[oid] for oid in graph if oid in seen}, False
-    found, total = repo.git.rev_list(sorted(new), sorted(old), cap)
-    return found, total > len(found)
+def _split(
+    repo: Repository, graph: Graph, total: int, published: Graph, before: _Before, cap: int
+) -> tuple[Graph, list[str]]:
+    """The new commits that are told of, and those of *published* that are not new.
 
-
-def _walk(tips: Iterable[str], graph: Graph) -> tuple[set[str], set[str]]:
-    """The commits of *graph* reachable from *tips*, and the commits just outside it."""
-    seen: set[str] = set()
-    edge: set[str] = set()
-    todo = list(tips)
-    while todo:
-        oid = todo.pop()
-        if oid in seen:
-            continue
-        if oid not in graph:
-            edge.add(oid)
-            continue
-        seen.add(oid)
-        todo.extend(graph[oid])
-    return seen, edge
+    Where *graph* was cut, the ones that were published take the place of others.
+    """
+    missing = [oid for oid in published if oid not in graph]
+    if total <= len(graph) or not missing:
+        return graph, missing
+    cut_off = repo.git.beyond(missing, before.known)
+    others = [oid for oid in graph if oid not in published]
+    spare = max(0, cap - len(cut_off) - (len(graph) - len(others)))
+    away = set(others[spare:])
+    told = {oid: parents for oid, parents in graph.items() if oid not in away}
+    told |= {oid: published[oid] for oid in missing if oid in cut_off}
+    return told, [oid for oid in missing if oid not in cut_off]
 
 
 def _attribute(updates: list[Update], tips: dict[str, str], graph: Graph) -> dict[str, str | None]:
@@ -132,18 +180,77 @@ def _attribute(updates: list[Update], tips: dict[str, str], graph: Graph) -> dic
 
 
 def _set_forced(repo: Repository, updates: list[Update], graph: Graph) -> None:
-    parents = {parent for oids in graph.values() for parent in oids}
-    for u in updates:
-        if u["created"] or u["deleted"] or u["old"] == u["new"]:
-            continue
-        if u["kind"] == "branch" and u["old"] in parents and u["old"] in _walk([u["new"]], graph)[1]:
-            continue
-        u["forced"] = u["kind"] == "tag" or not repo.git.is_ancestor(u["old"], u["new"])
+    moved = [u for u in updates if not (u["created"] or u["deleted"] or u["old"] == u["new"])]
+    pairs = [(u["old"], u["new"]) for u in moved if u["kind"] != "tag"]
+    forced = ancestry.not_ancestors(repo.git, pairs, graph)
+    for u in moved:
+        u["forced"] = u["kind"] == "tag" or (u["old"], u["new"]) in forced
 
 
-def _set_first(repo: Repository, updates: list[Update]) -> None:
-    moved = [u for u in updates if u["publish"] and not u["deleted"]]
-    others = {ref for ref in repo.refs if repo.publishes(ref)} - {u["ref"] for u in moved}
-    if not others and all(u["created"] for u in moved):
-        for u in moved:
-            u["first"] = True
+def _strangers(
+    repo: Repository,
+    updates: list[Update],
+    tips: dict[str, str],
+    before: _Before,
+    memory: Memory,
+    published: Graph,
+    total: int,
+) -> set[str]:
+    """Those of *published* that another project's history brought; sets `first` on the updates that made a publish
+    ref of a history of its own."""
+    created = [u for u in updates if u["publish"] and u["created"] and u["ref"] in tips]
+    if total > len(published):
+        # Nobody knows where the lines that were cut lead; a new root among them says that something came whole.
+        roots = repo.git.has_roots(
+            [tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips], before.published
+        )
+        for u in created:
+            u["first"] = roots
+        return set(published) if roots and not created and not repo.is_shallow() else set()
+    foreign_before = ancestry.Ancestors(repo.git, memory.foreign, before.published)
+    ours, entries = ancestry.rooted(published, foreign_before)
+    for u in created:
+        u["first"] = tips[u["ref"]] in published and tips[u["ref"]] not in ours
+    if not entries or repo.is_shallow():
+        return set()
+    for oid in entries:
+        memory.merge_foreign(oid)
+    return walk(entries, {oid: parents for oid, parents in published.items() if oid not in ours})[0]
+
+
+def _dropped(
+    repo: Repository, updates: list[Update], new: set[str], before: _Before, memory: Memory, fresh: bool, cap: int
+) -> tuple[list[str], int]:
+    """What this push took off the publish refs, and what an earlier one did without putting anything in its place:
+    the newest *cap* of it, newest first, and how much it is. Looked for only where something *fresh* was published."""
+    moved = {u["ref"]: u for u in updates if u["publish"]}
+    stood = {ref: oid for ref, oid in before.refs.items() if ref in moved}
+    gone = {oid for ref, oid in stood.items() if _left(repo, moved[ref], oid)}
+    waiting = {oid for oid, waits in memory.left.items() if waits}
+    for oid in gone | waiting if fresh else gone - waiting:
+        memory.leave(oid, waiting=not fresh)
+    gone |= waiting
+    if not gone or not fresh:
+        return [], 0
+    stands = new | {oid for ref, oid in before.refs.items() if ref not in moved and _was_published(repo, memory, ref)}
+    graph, total = repo.git.rev_list(sorted(gone), sorted(stands), cap)
+    return list(graph), total
+
+
+def _left(repo: Repository, u: Update, stood: str) -> bool:
+    """Whether the ref, which *stood* there when it was told of last, does not lead there any more."""
+    if u["old"] == stood or u["deleted"]:
+        return bool(u["forced"] or u["deleted"])
+    return not repo.git.is_ancestor(stood, u["new"])
+
+
+def _tell(repo: Repository, updates: list[Update], before: _Before, memory: Memory) -> None:
+    """Let *memory* know what is told of now."""
+    moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
+    if memory.first_look:
+        memory.look()
+        for ref, oid in before.refs.items():
+            if ref not in moved:
+                memory.find(ref, oid, ref.startswith("refs/heads/") and repo.publishes(ref))
+    for ref, u in moved.items():
+        memory.tell(ref, u["new"], u["publish"], u["old"] if memory.first_look else "")

@@ -102,7 +102,8 @@ def message_entry(message: str, raw_author: str, branch: str | None, limits: Lim
 def fit(payload: Payload, limits: Limits) -> Payload:
     """*payload* cut to `limits.bytes` of JSON; flagged, never silent.
 
-    File lists go first, oldest commits next, then updates that no publish ref needs, then push options.
+    File lists go first, then the oldest of dropped, merged and new commits, then updates that no publish ref needs,
+    then push options.
     """
     size = len(dumps(payload))
     if size <= limits.bytes:
@@ -111,12 +112,13 @@ def fit(payload: Payload, limits: Limits) -> Payload:
     for entry in [*payload["merged"], *payload["commits"]]:
         if size > limits.bytes:
             size -= _drop_files(entry)
-    for name, index in (("merged", 0), ("commits", 0), ("updates", -1), ("push_options", -1)):
+    for name, index in (("dropped", 0), ("merged", 0), ("commits", 0), ("updates", -1), ("push_options", -1)):
         while payload[name] and size > limits.bytes:
             size -= len(dumps(payload[name].pop(index)))
             size -= bool(payload[name])  # the comma
     kept = {entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]}
-    payload["published"] = [oid for oid in payload["published"] if oid in kept]
+    for name in ("published", "foreign"):
+        payload[name] = [oid for oid in payload[name] if oid in kept]
     return payload
 
 
@@ -193,7 +195,7 @@ def check(value: Any) -> str:
         return "it is not an object"
     if value.get("schema") != SCHEMA or isinstance(value.get("schema"), bool):
         return f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
-    fault = _keys(value, _TOP, "")
+    fault = _keys(value, _TOP, "") or _keys(value, {key: _LATER[key] for key in _LATER if key in value}, "")
     if fault:
         return fault
     if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
@@ -210,14 +212,23 @@ def check(value: Any) -> str:
     return _lists(value)
 
 
+#: Keys that payloads of earlier versions lack.
+_LATER: dict[str, tuple[type, ...]] = {
+    "foreign": (list,),
+    "dropped": (list,),
+    "published_total": (int,),
+    "dropped_total": (int,),
+}
+
+
 def _lists(value: Payload) -> str:
-    for name, keys in (("commits", _COMMIT), ("merged", _COMMIT), ("updates", _UPDATE)):
-        for index, entry in enumerate(value[name]):
+    for name, keys in (("commits", _COMMIT), ("merged", _COMMIT), ("dropped", _COMMIT), ("updates", _UPDATE)):
+        for index, entry in enumerate(value.get(name, ())):
             fault = _entry(entry, keys, f"{name}[{index}].")
             if fault:
                 return fault
-    for name in ("published", "push_options"):
-        if not _are_texts(value[name]):
+    for name in ("published", "foreign", "push_options"):
+        if not _are_texts(value.get(name, [])):
             return f"'{name}' holds something that is not text"
     return ""
 

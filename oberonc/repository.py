@@ -24,7 +24,8 @@ _FALSE = ("false", "no", "off", "0")
 
 
 class Repository(NamedTuple):
-    """One repository. *default_ref* and *publish* are full refs and ref patterns."""
+    """One repository. *default_ref* and *publish* are full refs and ref patterns; *aliases* are branches that are only
+    another name of one: {name: branch}."""
 
     git: git.Git
     full_name: str
@@ -37,6 +38,16 @@ class Repository(NamedTuple):
     canon_url: str
     link: str
     refs: dict[str, git.Ref]
+    aliases: dict[str, str]
+
+    @property
+    def common(self) -> str:
+        """The git folder that all its work trees share."""
+        return common_dir(self.git.git_dir)
+
+    def is_shallow(self) -> bool:
+        """Whether history ends at a boundary: a commit without parents is no root then."""
+        return (Path(self.common) / "shallow").exists()
 
     def publishes(self, ref: str) -> bool:
         """Whether commits that reach *ref* count as published."""
@@ -90,7 +101,7 @@ def is_enabled(settings: dict[str, list[str]]) -> bool:
 
 def glance(door: git.Git, settings: dict[str, list[str]]) -> dict[str, Any]:
     """The part of the payload's `repository` that needs no more of git: its name, and what it asks for."""
-    common = _common_dir(door.git_dir)
+    common = common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     return {"full_name": _full_name(settings, common, bare), **_asks(settings.get("oberonc.service"))}
 
@@ -101,13 +112,17 @@ def _asks(services: Iterable[str] | None) -> dict[str, Any]:
 
 def described(door: git.Git, settings: dict[str, list[str]], publish: tuple[str, ...]) -> Repository:
     """The repository behind *door*, whose git configuration is *settings*."""
-    refs = door.refs()
-    common = _common_dir(door.git_dir)
+    found = door.refs()
+    aliases = {ref.name: ref.target for ref in found.values() if ref.target.startswith("refs/heads/")}
+    origin = found.pop(git.ORIGIN, None)
+    refs = {name: ref for name, ref in found.items() if name not in aliases}
+    common = common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
     # Saves a child; of no use in a linked work tree, whose HEAD is its own.
     head = next((ref.name for ref in refs.values() if ref.head), "") if common == door.git_dir else ""
-    default = _default_ref(settings, refs, git.Git(common), bare, head)
+    default = _default_ref(settings, refs, origin.target if origin else "", git.Git(common), bare, head)
+    default = aliases.get(default, default)
     url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
     base = url.rstrip("/").removesuffix("/" + full_name)
     slash = "/-/commit/" if os.environ.get("GL_PROJECT_PATH") or _last(settings, "gitlab.fullpath") else "/commit/"
@@ -119,11 +134,12 @@ def described(door: git.Git, settings: dict[str, list[str]], publish: tuple[str,
         bare=bare,
         default_ref=default,
         default_exists=default in refs,
-        publish=_publish(settings.get("oberonc.publish") or list(publish), default),
+        publish=_publish(settings.get("oberonc.publish") or list(publish), default, aliases),
         services=tuple(wanted) if wanted is not None else None,
         canon_url=base,
         link=f"{base}/{full_name}{slash}{{oid}}" if base else "",
         refs=refs,
+        aliases=aliases,
     )
 
 
@@ -131,7 +147,7 @@ def _last(settings: dict[str, list[str]], key: str) -> str:
     return settings.get(key, [""])[-1].strip()
 
 
-def _common_dir(git_dir: str) -> str:
+def common_dir(git_dir: str) -> str:
     """The folder a linked work tree shares with its repository; else *git_dir* itself."""
     try:
         said = (Path(git_dir) / "commondir").read_text().strip()
@@ -166,31 +182,24 @@ def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str
 
 
 def _default_ref(
-    settings: dict[str, list[str]], refs: dict[str, git.Ref], common: git.Git, bare: bool, head: str
+    settings: dict[str, list[str]], refs: dict[str, git.Ref], origin: str, common: git.Git, bare: bool, head: str
 ) -> str:
     said = _last(settings, "oberonc.defaultbranch")
     if said:
         return f"refs/heads/{said.removeprefix('refs/heads/')}"
     if bare:
         return head or common.head_ref() or "refs/heads/main"
-    remote = _symref(common, "refs/remotes/origin/HEAD").removeprefix("refs/remotes/origin/")
+    remote = origin.removeprefix("refs/remotes/origin/")
     names = [name for name in (remote, _last(settings, "init.defaultbranch"), "main", "master") if name]
     candidates = [f"refs/heads/{name}" for name in names]
     # Never merely what is checked out: a branch that exists, in the order people mean them.
     return next((ref for ref in candidates if ref in refs), candidates[0])
 
 
-def _symref(door: git.Git, ref: str) -> str:
-    try:
-        said = (Path(door.git_dir) / ref).read_text()
-    except OSError:
-        return ""
-    return said.removeprefix("ref: ").strip() if said.startswith("ref: ") else ""
-
-
-def _publish(patterns: list[str], default: str) -> tuple[str, ...]:
+def _publish(patterns: list[str], default: str, aliases: dict[str, str]) -> tuple[str, ...]:
     named = (default if pattern == "HEAD" else pattern for pattern in patterns)
-    return tuple(name if name.startswith("refs/") else f"refs/heads/{name}" for name in named)
+    full = (name if name.startswith("refs/") else f"refs/heads/{name}" for name in named)
+    return tuple(aliases.get(name, name) for name in full)
 
 
 def pusher() -> str | None:

@@ -5,15 +5,15 @@ by nobody: git ran a hook for something that is no change of a branch or tag).
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import newness, repository
+from oberonc import memory, newness, repository
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.git import Git, null_oid
+from oberonc.memory import Memory
 from oberonc.newness import Update
 from oberonc.payload import LONGEST_PATH, SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
 from oberonc.repository import Repository
@@ -37,12 +37,13 @@ class Call(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The ref updates a hook tells of, before any commit is read."""
+    """The ref updates a hook tells of, before any commit is read; and how the memory takes them back."""
 
     repo: Repository
     event: str
     updates: list[Update]
     push_options: list[str]
+    undo: list[str]
 
 
 def begin(name: str, args: list[str], stdin: str, load: Callable[[], Config]) -> tuple[Call, Config] | None:
@@ -58,13 +59,16 @@ def begin(name: str, args: list[str], stdin: str, load: Callable[[], Config]) ->
     if name not in _HOOKS:
         raise UsageError(f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}")
     git_dir = _hook_git_dir()
-    if name == "post-commit" and _rebasing(git_dir):
+    if name in ("post-commit", "post-applypatch") and _rebasing(git_dir):
         return None
     door = Git(git_dir)
     settings = door.ask_config()
     config = load()
     call = Call(name, args, stdin, door, settings(), _push_options())
-    return (call, config) if repository.is_enabled(call.settings) else None
+    if repository.is_enabled(call.settings):
+        return call, config
+    memory.forget(repository.common_dir(git_dir))
+    return None
 
 
 def glance(call: Call) -> Payload | None:
@@ -76,17 +80,50 @@ def glance(call: Call) -> Payload | None:
         return None
     return _frame(repository.glance(call.door, call.settings), "", call.event) | {
         "updates": [{"old": old, "new": new, "ref": ref} for old, new, ref in _lines(call.stdin)],
-        "commits": [],
-        "merged": [],
         "push_options": call.push_options,
     }
 
 
-def source(call: Call, config: Config) -> Source | None:
-    """The ref updates of *call*; None where there is none."""
-    repo = repository.described(call.door, call.settings, config.publish)
-    updates = _HOOKS[call.hook](repo, call.args, call.stdin)
-    return Source(repo, call.event, updates, call.push_options) if updates else None
+def pass_over(call: Call) -> None:
+    """Nobody wants the push of *call*: it is not told of later."""
+    memory.note(repository.common_dir(call.door.git_dir), ((ref, new) for _, new, ref in _lines(call.stdin)))
+
+
+def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
+    """The ref updates of *call*, and the payload of what is new in them; None where there is none."""
+    with memory.hold(repository.common_dir(call.door.git_dir)) as held:
+        repo = repository.described(call.door, call.settings, config.publish)
+        updates = _HOOKS[call.hook](repo, call.args, call.stdin)
+        if call.event == "commit":
+            updates = _with_others(repo, updates, held.memory)
+        if not updates:
+            return None
+        news = newness.news(repo, updates, config.limits.commits, held.memory)
+        held.save(repo.refs)
+    source = Source(repo, call.event, updates, call.push_options, held.memory.undo)
+    return source, _payload(source, news, config)
+
+
+def take_back(source: Source) -> None:
+    """The payload of *source* reached nobody: the next hook tells of it again."""
+    memory.take_back(source.repo.common, source.undo)
+
+
+def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[Update]:
+    """*updates* of what a hook of a work tree tells of, and what moved publish refs since without any hook."""
+    for u in updates:
+        if u["publish"] and u["ref"] in kept.refs:
+            u |= newness.update(repo, kept.refs[u["ref"]].oid, u["new"], u["ref"])
+        else:
+            kept.refs.pop(u["ref"], None)  # people set branches of their own to other places, and mean nothing new
+    told = {u["ref"] for u in updates}
+    stand = {ref.name: ref.oid for ref in repo.refs.values() if repo.publishes(ref.name)}
+    for ref in [] if kept.first_look else sorted(set(stand) | {ref for ref in kept.refs if repo.publishes(ref)}):
+        new = stand.get(ref, "")
+        old = kept.refs[ref].oid if ref in kept.refs else ""
+        if ref not in told and new != old:
+            updates.append(newness.update(repo, old or "0" * len(new), new or "0" * len(old), ref))
+    return updates
 
 
 def _hook_git_dir() -> str:
@@ -96,8 +133,12 @@ def _hook_git_dir() -> str:
 
 
 def _rebasing(git_dir: str) -> bool:
-    # git runs post-commit for every commit a rebase writes; post-rewrite tells of them once, at its end.
-    return any((Path(git_dir) / name).is_dir() for name in ("rebase-merge", "rebase-apply"))
+    # git runs hooks for every commit a rebase writes; post-rewrite tells of them once, at its end. The folder
+    # rebase-apply is also there while `git am` applies mails.
+    folder = Path(git_dir)
+    return (folder / "rebase-merge").is_dir() or (
+        (folder / "rebase-apply").is_dir() and not (folder / "rebase-apply" / "applying").exists()
+    )
 
 
 def _push_options() -> list[str]:
@@ -108,16 +149,24 @@ def _push_options() -> list[str]:
 
 
 def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
-    return [newness.update(repo, *fields) for fields in _lines(stdin)]
+    # By ref: a branch and another name of it are one.
+    return list({u["ref"]: u for u in (newness.update(repo, *fields) for fields in _lines(stdin))}.values())
 
 
 def _lines(stdin: str) -> Iterator[tuple[str, str, str]]:
     """(old, new, ref) of each line."""
+    inside = _namespace()
     for line in filter(None, stdin.split("\n")):
         fields = line.split(" ", 2)
         if len(fields) != 3 or not all(_is_oid(oid) for oid in fields[:2]):
             raise BadInput(f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'")
-        yield fields[0], fields[1], fields[2]
+        yield fields[0], fields[1], inside + fields[2]
+
+
+def _namespace() -> str:
+    """Where the refs of the push are kept: git tells hooks their names inside of GIT_NAMESPACE."""
+    said = os.environ.get("GIT_NAMESPACE", "")
+    return "".join(f"refs/namespaces/{part}/" for part in said.split("/") if part)
 
 
 def _is_oid(text: str) -> bool:
@@ -148,17 +197,17 @@ def _moved(repo: Repository, old: str) -> list[Update]:
 _HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
     "post-receive": _post_receive,
     "post-commit": _post_commit,
+    "post-applypatch": _post_commit,
     "post-merge": _post_merge,
     "post-rewrite": _post_rewrite,
 }
 HOOKS = tuple(_HOOKS)
 
 
-def payload(source: Source, config: Config) -> Payload:
+def _payload(source: Source, news: newness.News, config: Config) -> Payload:
     """The payload of a hook's updates: what is new and what is published, commits read once."""
     limits = config.limits
-    news = newness.news(source.repo, source.updates, limits.commits)
-    entries = _entries(source.repo, [*news.commits, *news.merged], news.branch, config)
+    entries = _entries(source.repo, [*news.commits, *news.merged, *news.dropped], news.branch, config)
     # A flood of refs must not push out the ones that act on issues.
     first = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
     updates = [u | {key: u[key][:LONGEST_PATH] for key in ("ref", "name")} for u in first]
@@ -168,8 +217,12 @@ def payload(source: Source, config: Config) -> Payload:
         "commits": [entries[oid] for oid in news.commits if oid in entries],
         "merged": [entries[oid] for oid in news.merged if oid in entries],
         "published": news.published,
-        "truncated": news.truncated or cut,
+        "foreign": news.foreign,
+        "dropped": [entries[oid] | {"files": []} for oid in news.dropped if oid in entries],
+        "truncated": cut or news.total > len(news.commits) or news.published_total > len(news.published),
         "commits_total": news.total,
+        "published_total": news.published_total,
+        "dropped_total": news.dropped_total,
         "push_options": source.push_options,
     }
     return fit(made, limits)
@@ -194,6 +247,7 @@ def _read(
 
 
 def _frame(about: Payload, canon_url: str, event: str) -> Payload:
+    """What every payload has, with empty lists for what only a push brings."""
     return {
         "schema": SCHEMA,
         "id": new_id(),
@@ -203,6 +257,13 @@ def _frame(about: Payload, canon_url: str, event: str) -> Payload:
         "submitter": repository.submitter(),
         "canon_url": canon_url,
         "repository": about,
+        "updates": [],
+        "commits": [],
+        "merged": [],
+        "foreign": [],
+        "dropped": [],
+        "dropped_total": 0,
+        "push_options": [],
     }
 
 
@@ -223,13 +284,11 @@ def revisions(repo: Repository, rev: str, config: Config) -> Payload:
     for oid in published:
         entries[oid]["branch"] = repo.default_ref.removeprefix("refs/heads/")
     made = _frame(repo.describe(), repo.canon_url, "commit") | {
-        "updates": [],
         "commits": [entries[oid] for oid in oids],
-        "merged": [],
         "published": published,
         "truncated": total > len(oids) or any("truncated" in entry for entry in entries.values()),
         "commits_total": total,
-        "push_options": [],
+        "published_total": len(published),
     }
     return fit(made, limits)
 
@@ -253,7 +312,7 @@ def _reached(repo: Repository, oids: list[str]) -> list[str]:
     tips = [ref.commit for ref in repo.refs.values() if ref.commit and repo.publishes(ref.name)]
     if not tips or not oids:
         return []
-    outside, _ = repo.git.rev_list(oids, tips, sys.maxsize)
+    outside = repo.git.beyond(oids, tips)
     return [oid for oid in oids if oid not in outside]
 
 
@@ -268,13 +327,11 @@ def message(repo: Repository, text: str, config: Config) -> Payload:
     branch = repo.default_ref.removeprefix("refs/heads/")
     entry = message_entry(text, author, branch, config.limits)
     return _frame(repo.describe(), repo.canon_url, "commit") | {
-        "updates": [],
         "commits": [entry],
-        "merged": [],
         "published": [entry["raw_node"]],
         "truncated": "truncated" in entry,
         "commits_total": 1,
-        "push_options": [],
+        "published_total": 1,
     }
 
 

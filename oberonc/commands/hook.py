@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from oberonc import install as installer
+from oberonc import memory, newness, repository
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.errors import Failed, OberoncError
@@ -36,10 +37,11 @@ _DRY = click.option("--dry-run", is_flag=True, help="Say what would be done and 
 def install(session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool) -> None:
     """Install the hooks of the repositories at PATHS (default: the one you stand in).
 
-    A bare repository gets post-receive; one with a work tree gets post-commit, post-merge and post-rewrite. A hook
-    that is there already is kept and run first. A PATH may also be a folder that serves many repositories: that of
-    core.hooksPath, gitolite's hooks/common, GitLab's custom_hooks_dir, a template of new repositories. Nothing is
-    ever written outside what you name.
+    A bare repository gets post-receive; one with a work tree gets post-commit, post-merge, post-rewrite and
+    post-applypatch as well. A hook that is there already is kept and run first. What is in the repository by then is
+    history. A PATH may also be a folder that serves many repositories: that of core.hooksPath, gitolite's
+    hooks/common, GitLab's custom_hooks_dir, a template of new repositories. Nothing is ever written outside what you
+    name.
     """
     config = session.config
     if not dry_run:
@@ -58,6 +60,8 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
             show(f"would write {target.file}{chained}")
         else:
             show(f"installed {installer.install(target)}")
+    if found.repository and not dry_run:
+        newness.look(repository.describe(found.repository, config.publish))
     for note in notes(found, config) if not dry_run else ():
         show(f"note: {note}", err=True)
 
@@ -80,6 +84,8 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
             show(f"would remove {target.file}")
         elif not dry_run and (done := installer.uninstall(target)):
             show(f"removed {done}")
+    if found.repository and not found.served and not dry_run:
+        memory.forget(str(found.repository))
 
 
 @command.command(epilog=example("oberonc hook status --json /srv/git/app.git", "oberonc hook status --all /srv/git"))

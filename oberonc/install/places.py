@@ -21,7 +21,7 @@ from oberonc.process import Child
 from oberonc.text import one_line
 
 SERVER_HOOKS = ("post-receive",)
-LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite")
+LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
 #: What the names of git's hooks begin with.
 _HOOK = re.compile("(pre|post|proc|push|prepare|commit|applypatch|reference|sendemail|fsmonitor)-|update$")
 #: Where Gitaly's own configuration is: packages of GitLab, installations from source.
@@ -73,7 +73,8 @@ def layout(path: Path) -> Layout:
     if found.work is None:
         return _server_layout(found)
     folder = _hooks_folder(found)
-    targets = [_target(name, folder / name) for name in LOCAL_HOOKS]
+    # One with a work tree may be pushed to as well (receive.denyCurrentBranch).
+    targets = [_target(name, folder / name) for name in (*LOCAL_HOOKS, *SERVER_HOOKS)]
     return Layout(
         found.common, "git", targets, found.common, _outside(found, folder) or _not_ours_alone(found, targets)
     )
@@ -282,7 +283,8 @@ def _outside(found: _Found, folder: Path, why: str = "core.hooksPath or a link")
 def _not_ours_alone(found: _Found, targets: list[Target]) -> str:
     """What to do where the hooks would go to everybody, or be written anew by a tool; else an empty string."""
     folder = targets[0].folder
-    hooks = f'`oberonc hook run {targets[0].hook} "$@"` (and the same for {", ".join(LOCAL_HOOKS[1:])})'
+    others = ", ".join(target.hook for target in targets[1:])
+    hooks = f'`oberonc hook run {targets[0].hook} "$@"` (and the same for {others})'
     for target in targets:
         tool = _tool(found, target)
         if tool:

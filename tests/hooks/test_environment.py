@@ -116,7 +116,7 @@ def test_a_hook_in_any_locale_reads_and_says_unicode(home: Path, bare: Repo, lan
     [
         {"PYTHONPATH": "EVIL", "PYTHONSTARTUP": "EVIL/json.py", "PYTHONHOME": ""},
         {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "oberonc.enabled", "GIT_CONFIG_VALUE_0": "false"},
-        {"GIT_INDEX_FILE": "/nowhere", "GIT_WORK_TREE": "/nowhere", "GIT_NAMESPACE": "x", "GIT_PREFIX": "x/"},
+        {"GIT_INDEX_FILE": "/nowhere", "GIT_WORK_TREE": "/nowhere", "GIT_PREFIX": "x/"},
         {"GIT_OBJECT_DIRECTORY": "/nowhere", "GIT_ALTERNATE_OBJECT_DIRECTORIES": "/nowhere"},
         {"GIT_TRACE": "1", "GIT_PAGER": "false", "GIT_EXTERNAL_DIFF": "false"},
     ],

@@ -62,7 +62,7 @@ def test_a_work_tree_gets_three_hooks_also_from_a_folder_in_it(repo: Repo, obero
     (repo.path / "sub").mkdir()
     oberonc("hook", "install", cwd=repo.path / "sub")
     hooks = {path.name for path in (repo.path / ".git" / "hooks").iterdir() if read_ours(path)}
-    assert hooks == {"post-commit", "post-merge", "post-rewrite"}
+    assert hooks == {"post-commit", "post-merge", "post-rewrite", "post-applypatch", "post-receive"}
     oberonc("hook", "uninstall", repo.path)
     assert not [path for path in (repo.path / ".git" / "hooks").iterdir() if read_ours(path)]
 

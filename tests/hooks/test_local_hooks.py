@@ -8,7 +8,7 @@ from tests.support.command import Command, Hook
 from tests.support.pushes import Catch, chain, fast_import, oids, put_hook
 from tests.support.repo import Repo
 
-HOOKS = ("post-commit", "post-merge", "post-rewrite")
+HOOKS = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
 
 
 @pytest.fixture

@@ -24,13 +24,13 @@ def test_all_repositories_below_a_folder_bare_and_not_are_found(oberonc: Command
     Repo.init(work.path / "vendor" / "inner")
     outside = Repo.init(tmp_path / "outside.git", bare=True)
     (top / "link").symlink_to(outside.path)
-    assert oberonc("hook", "install", "--all", top, "--dry-run").out.count("would write") == 4
-    assert oberonc("hook", "install", "--all", top).out.count("installed") == 4
+    assert oberonc("hook", "install", "--all", top, "--dry-run").out.count("would write") == 6
+    assert oberonc("hook", "install", "--all", top).out.count("installed") == 6
     assert set(_states(oberonc, "--all", top).values()) == {"installed"}
     assert read_ours(bare.path / "hooks" / "post-receive")
     assert not read_ours(outside.path / "hooks" / "post-receive")
     assert not read_ours(work.path / "vendor" / "inner" / ".git" / "hooks" / "post-commit")
-    assert oberonc("hook", "uninstall", "--all", top).out.count("removed") == 4
+    assert oberonc("hook", "uninstall", "--all", top).out.count("removed") == 6
 
 
 def test_a_bad_one_among_many_is_told_and_summed_up_and_the_others_are_done(oberonc: Command, tmp_path: Path) -> None:
@@ -64,7 +64,8 @@ def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
     open_oberonc("hook", "install", folder)
     written = {path.name for path in folder.iterdir()}
     alone = {"post-receive"}
-    assert written == ({*alone, "post-commit", "post-merge", "post-rewrite"} if scope == "global" else alone)
+    local = {"post-commit", "post-merge", "post-rewrite", "post-applypatch"}
+    assert written == (alone | local if scope == "global" else alone)
     states = {str(folder / "post-receive"): "installed, for all that this folder serves"}
     assert _states(open_oberonc, bare.path) == states
     assert "is served by" in open_oberonc("hook", "install", bare.path).out

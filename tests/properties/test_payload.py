@@ -67,8 +67,12 @@ def full(draw: st.DrawFn) -> dict[str, Any]:
         "commits": draw(commits(oids[half:])),
         "merged": draw(commits(oids[:half])),
         "published": oids[::2],
+        "foreign": oids[::4],
+        "dropped": draw(commits(draw(st.lists(OIDS, unique=True, max_size=3)))),
         "truncated": False,
         "commits_total": len(oids),
+        "published_total": len(oids[::2]),
+        "dropped_total": 3,
         "push_options": draw(st.lists(TEXT | st.just("oberonc.skip"), max_size=2)),
     }
 
@@ -97,7 +101,11 @@ def test_any_json_is_judged_without_a_crash(value: Any) -> None:
     assert payloads.check(value) != ""
 
 
-@given(full(), st.sampled_from(["commits", "merged", "updates", "repository", "published"]), st.integers() | TEXT)
+@given(
+    full(),
+    st.sampled_from(["commits", "merged", "dropped", "foreign", "updates", "repository", "published"]),
+    st.integers() | TEXT,
+)
 def test_a_broken_part_is_judged_without_a_crash(payload: dict[str, Any], key: str, junk: Any) -> None:
     for value in (junk, [junk], {junk: junk}):
         payloads.check(payload | {key: value})
@@ -128,7 +136,8 @@ def test_a_change_keeps_its_name_whatever_lines_are_added(message: str, added: l
 @given(full(), st.integers(600, 6000))
 def test_fit_never_exceeds_and_always_flags(payload: dict[str, Any], cap: int) -> None:
     before = copy.deepcopy(payload)
-    floor = {**payload, "commits": [], "merged": [], "updates": [], "push_options": [], "published": []}
+    lists = ("commits", "merged", "dropped", "updates", "push_options", "published", "foreign")
+    floor = {**payload, **{name: [] for name in lists}}
     cut = payloads.fit(payload, Limits(bytes=cap))
     size = len(payloads.dumps(cut))
     assert size <= max(cap, len(payloads.dumps(floor)))
