@@ -1,11 +1,15 @@
 """What would happen, without letting it happen: `send --dry-run`, `brokers test` and `doctor` ask here."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from oberonc import deliver, local_run, paths, registry, runner, secrets
+from oberonc.accounts import account, as_account
 from oberonc.config import Config, Service
-from oberonc.errors import OberoncError
+from oberonc.errors import NotAllowed, OberoncError
+from oberonc.install import reach
 from oberonc.payload import Payload, loads
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
@@ -38,6 +42,26 @@ def _ask(config: Config, catalogue: registry.Catalogue, service: Service, payloa
         return [str(answer["error"])]
     said = answer.get("said")
     return [str(line) for line in said] if isinstance(said, list) else []
+
+
+def as_runner(config: Config, work: Callable[[], Any]) -> Any:
+    """What *work* returns (JSON) when the account does it that brokers run as; raises NotAllowed.
+
+    Whoever else asked would see other secrets and files, and might leave some.
+    """
+    try:
+        runs = config.state.stat().st_uid if config.delivery == "daemon" else os.geteuid()
+    except OSError:  # no daemon has run yet
+        runs = os.geteuid()
+    if runs == os.geteuid():
+        return work()
+    name = account(runs).name
+    if os.geteuid() != 0:
+        raise NotAllowed(f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ...")
+    fault = reach.fault(account(runs))
+    if fault:
+        raise NotAllowed(fault)
+    return as_account(runs, work)
 
 
 def sample() -> Payload:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.accounts import open_oberonc as open_oberonc
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo

@@ -202,7 +202,8 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
     if service_name not in config.services:
         near = nearest(service_name, list(config.services))
         raise UsageError(f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them")
-    findings = plan.check(config, registry.find(config), config.services[service_name])
+    service = config.services[service_name]
+    findings = plan.as_runner(config, lambda: plan.check(config, registry.find(config), service))
     if as_json:
         show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
     else:

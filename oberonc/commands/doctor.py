@@ -6,21 +6,27 @@ from oberonc import doctor
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.errors import Failed
 
+_MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
+
 
 @click.command("doctor", epilog=example("oberonc doctor", "cd /srv/git/app.git && oberonc doctor"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(session: Session, as_json: bool) -> None:
-    """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1 when something is wrong."""
+    """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1 when something is wrong.
+
+    Looks as the account that runs it: `?` is before what only another account can know (null in JSON). Run as root,
+    it sees most. Nothing is changed.
+    """
     findings = []
     for finding in doctor.examine(session.config_path):
         findings.append(finding)
         if not as_json:
-            show(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}")
-            if not finding.ok and finding.mend:
+            show(f"{_MARKS[finding.ok]}  {finding.what}")
+            if finding.ok is False and finding.mend:
                 show(f"      mend: {finding.mend}")
     if as_json:
         show_json([finding._asdict() for finding in findings])
-    wrong = sum(not finding.ok for finding in findings)
+    wrong = sum(finding.ok is False for finding in findings)
     if wrong:
         raise Failed(f"{wrong} thing{'s' if wrong > 1 else ''} to mend")

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from oberonc.errors import BadInput
-from oberonc.issues.store import connect, writing
+from oberonc.issues.store import connect, look, reading, writing
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS issue (
@@ -50,6 +50,11 @@ class Tracker:
         with closing(connect(self.path, _SCHEMA)) as db, writing(db):
             yield db
 
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        with closing(look(self.path, _SCHEMA)) as db, reading(db):
+            yield db
+
     def new(self, repository: str, title: str) -> int:
         """Open an issue; its number."""
         if not title.strip():
@@ -62,13 +67,14 @@ class Tracker:
         return number
 
     def issues(self, repository: str) -> list[Row]:
-        with self._open() as db:
+        """Its issues, oldest first."""
+        with self._look() as db:
             query = "SELECT number, title, state FROM issue WHERE repository = ? ORDER BY number"
             return [Row(*row) for row in db.execute(query, (repository,))]
 
     def show(self, repository: str, number: int) -> dict[str, Any]:
         """The issue as `oberonc issues show --json` prints it."""
-        with self._open() as db:
+        with self._look() as db:
             issue = _issue(db, repository, number)
             query = 'SELECT author, text, "commit", time FROM comment WHERE repository = ? AND number = ? ORDER BY id'
             comments = [
@@ -85,7 +91,7 @@ class Tracker:
 
     def state(self, repository: str, number: int) -> str:
         """`open` or `closed`."""
-        with self._open() as db:
+        with self._look() as db:
             return _issue(db, repository, number).state
 
     def comment(
@@ -123,7 +129,7 @@ class Tracker:
 
     def seconds(self, repository: str, number: int) -> int:
         """The work logged on the issue."""
-        with self._open() as db:
+        with self._look() as db:
             _issue(db, repository, number)
             query = "SELECT coalesce(sum(seconds), 0) FROM work WHERE repository = ? AND number = ?"
             return int(db.execute(query, (repository, number)).fetchone()[0])

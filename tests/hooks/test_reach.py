@@ -14,7 +14,7 @@ from oberonc import install
 from oberonc.accounts import EVERYBODY, Account, account, as_account, hurdle, members
 from oberonc.errors import NotAllowed
 from oberonc.install import places, reach
-from tests.hooks.conftest import needs_root
+from tests.support.accounts import needs_root
 from tests.support.command import Command
 from tests.support.repo import Repo
 

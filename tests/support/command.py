@@ -31,6 +31,11 @@ class Command:
         """What is run, without the command's own arguments."""
         return [sys.executable, "-I", "-m", self.module]
 
+    @property
+    def account(self) -> dict[str, Any]:
+        """Arguments of `subprocess.run` that say who runs it."""
+        return {}
+
     def __call__(
         self,
         *args: str | Path,
@@ -48,6 +53,7 @@ class Command:
             env={**os.environ, **(env or {})},
             timeout=120,
             check=False,
+            **self.account,
         )
         said = Done(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert said.code == code, f"{args}: exit {said.code}, not {code}\n{said.out}\n{said.err}"

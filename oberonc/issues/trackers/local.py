@@ -9,6 +9,7 @@ from oberonc.errors import BadInput, OberoncError
 from oberonc.issues.comment import Comment
 from oberonc.issues.local import Tracker as Store
 from oberonc.issues.policy import Issue
+from oberonc.issues.store import fault
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker, issue_number
 
 
@@ -52,8 +53,11 @@ class Local(Tracker):
     def check(self) -> list[Check]:
         try:
             self.store.issues("")
+            wrong = fault(self.store.path)
         except OberoncError as error:
-            return [Check(False, str(error), "give `state` a folder that everyone who pushes may write")]
+            wrong = str(error)
+        if wrong:
+            return [Check(False, wrong, "give `state` a folder that whoever runs brokers may write")]
         return [Check(True, f"the embedded tracker can be written: {self.store.path}")]
 
 

@@ -1,0 +1,114 @@
+"""State and spool as the account sees them that looks: what it needs to hand in, and what only their owner can tell."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from oberonc import accounts
+from oberonc.config import Config
+from oberonc.doctor.finding import Finding
+from oberonc.queue.space import RESERVE_BYTES
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """The folders of the configuration."""
+    if config.delivery == "here":
+        for name, folder in (("state", config.state), ("spool", config.spool)):
+            yield _own(name, folder)
+            yield from _private(name, folder)
+    else:
+        yield from _of_daemon(config.state)
+        yield from _drop_box(config.spool)
+    # Seen as one where they are on one file system.
+    places = {os.statvfs(place).f_fsid: place for place in (_there(config.spool), _there(config.state))}
+    least = getattr(config.daemon, "low_space", RESERVE_BYTES)
+    for place in places.values():
+        yield _room(place, least)
+
+
+def _there(folder: Path) -> Path:
+    """*folder*, or what is there of the way to it."""
+    return next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110
+
+
+def _own(name: str, folder: Path) -> Finding:
+    """A folder that whoever runs brokers here has to write."""
+    there = _there(folder)
+    ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    return Finding(ok, f"{name} folder {folder} can be written", "" if ok else _way_in(name, folder, there))
+
+
+def _way_in(name: str, folder: Path, there: Path) -> str:
+    """What somebody does who may not write *there*; never what would take it from those who may."""
+    facts, me = there.stat(), accounts.account(os.geteuid())
+    another = f"set `{name}` to a folder of your own"
+    if there != folder or not there.is_dir():
+        return f"as the administrator: install -d -m 0700 -o {me.name} {folder}; or {another}"
+    if facts.st_mode & stat.S_IWGRP and facts.st_uid != me.uid:
+        return f"{_join(facts.st_gid)}; or {another}"
+    if facts.st_uid == me.uid:
+        return f"chmod u+rwx {folder}"
+    return f"run this as {accounts.account(facts.st_uid).name}, whose folder it is; or {another}"
+
+
+def _join(gid: int) -> str:
+    """How this account comes into a group: it may be in it already, but not in this session."""
+    me, group = accounts.account(os.geteuid()), accounts.group_name(gid)
+    if gid in me.groups:
+        return f"log in again: {me.name} is in the group {group} since this session began"
+    return f"as the administrator: usermod -aG {group} {me.name}; then log in again"
+
+
+def _private(name: str, folder: Path) -> Iterator[Finding]:
+    if folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
+        yield Finding(False, f"{name} folder {folder} is open to everybody", f"chmod o-rwx {folder}")
+
+
+def _of_daemon(state: Path) -> Iterator[Finding]:
+    """The daemon's folder: its own matter, so that others look at its outside only."""
+    try:
+        facts = state.stat()
+    except FileNotFoundError:
+        yield Finding(None, f"state folder {state} is not there yet: the daemon makes it")
+        return
+    except OSError as error:
+        yield Finding(None, f"state folder {state} cannot be seen: {error.strerror}")
+        return
+    yield from _private("state", state)
+    owner = accounts.account(facts.st_uid).name
+    if not os.access(state, os.R_OK | os.X_OK):
+        yield Finding(None, f"state folder {state} is for {owner} alone, which runs the daemon")
+        return
+    strange = [item.name for item in os.scandir(state) if item.stat(follow_symlinks=False).st_uid != facts.st_uid]
+    what = f"everything in state folder {state} belongs to {owner}, which runs the daemon"
+    mend = f"as the administrator: chown -h {owner} {' '.join(f'{state}/{name}' for name in sorted(strange)[:5])}"
+    yield Finding(not strange, what, mend)
+
+
+def _drop_box(spool: Path) -> Iterator[Finding]:
+    """Where pushes are kept while no daemon answers: who hands in may create files, and need not list them."""
+    there = _there(spool)
+    if there != spool and not os.access(there, os.X_OK):
+        yield Finding(False, f"spool folder {spool}: you may not pass {there}", _join(there.stat().st_gid))
+    elif there != spool and not os.access(there, os.W_OK):
+        mend = "as the administrator: systemd-tmpfiles --create, or start the daemon once, which makes it"
+        yield Finding(False, f"spool folder {spool} is not there", mend)
+    elif there != spool:
+        yield Finding(True, f"spool folder {spool} can be made")
+    else:
+        yield from _private("spool", spool)
+        ok = all(os.access(spool / name, os.W_OK | os.X_OK) for name in ("tmp", "new"))
+        facts = spool.stat()
+        owner = accounts.account(facts.st_uid).name
+        shut = not os.access(spool, os.X_OK)
+        mend = _join(facts.st_gid) if shut else f"start the daemon as {owner}, which makes what is missing"
+        yield Finding(ok, f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}", mend)
+
+
+def _room(folder: Path, least: int) -> Finding:
+    """Space, beside the threshold under which the daemon takes nothing more."""
+    facts = os.statvfs(folder)
+    free = facts.f_bavail * facts.f_frsize
+    what = f"{free >> 20} MiB are free at {folder} (at least {least >> 20} are wanted)"
+    return Finding(free >= least, what, "remove what is not needed, or give it more")
