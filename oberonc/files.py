@@ -46,12 +46,18 @@ def _down(handle: int, name: str, make: bool) -> int:
 
 
 def put(handle: int, name: str, data: bytes, mode: int) -> None:
-    """Make or replace the file *name* of the open folder *handle*, whole or not at all."""
+    """Make or replace the file *name* of the open folder *handle*, whole or not at all.
+
+    What root makes in the folder of another account is that account's.
+    """
     temporary = f".oberonc-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     made = os.open(temporary, flags, 0o600, dir_fd=handle)
     try:
         with os.fdopen(made, "wb") as stream:
+            if os.geteuid() == 0:
+                owner = os.fstat(handle)
+                os.fchown(made, owner.st_uid, owner.st_gid)
             os.fchmod(made, mode)
             stream.write(data)
             stream.flush()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.issues.local import Tracker
-from tests.support.accounts import DAEMON, PUSHER, STRANGER, Elsewhere, needs_root
+from tests.support.accounts import DAEMON, PUSHER, PUSHERS, STRANGER, Elsewhere, needs_root
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -98,7 +98,7 @@ def test_whoever_looks_at_the_state_of_an_account(
     for name, mode in (("state", 0o700), ("spool", 0o710)):
         (place / name).mkdir()
         (place / name).chmod(mode)
-        os.chown(place / name, DAEMON, PUSHER)
+        os.chown(place / name, DAEMON, PUSHERS)
     if begun:
         open_oberonc.by(DAEMON)("--config", config, "issues", "new", "one", "--repository", "shop")
     command = open_oberonc if who == 0 else open_oberonc.by(who)

@@ -61,7 +61,7 @@ def _join(gid: int) -> str:
 
 
 def _private(name: str, folder: Path) -> Iterator[Finding]:
-    if folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & 0o007:
+    if os.path.isdir(folder) and stat.S_IMODE(folder.stat().st_mode) & 0o007:  # noqa: PTH112
         yield Finding(False, f"{name} folder {folder} is open to everybody", f"chmod o-rwx {folder}")
 
 

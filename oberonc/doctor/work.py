@@ -9,6 +9,7 @@ from oberonc import accounts, client, log, spool
 from oberonc.config import Config
 from oberonc.doctor.finding import Finding, count
 from oberonc.errors import NotAllowed, OberoncError
+from oberonc.install.reach import hidden
 from oberonc.text import one_line
 
 #: Folders of the spool that should be empty: name, what is in it, what to do.
@@ -33,7 +34,7 @@ def examine(config: Config) -> Iterator[Finding]:
 
 def _spool(config: Config) -> Iterator[Finding]:
     new = config.spool / "new"
-    if new.is_dir() and not os.access(new, os.R_OK | os.X_OK):
+    if not os.access(new, os.R_OK | os.X_OK) and (hidden(new) or new.is_dir()):
         yield Finding(None, f"what waits in {config.spool} only {_owner(config.spool)} can tell")
         return
     waiting = spool.listing(config.spool)

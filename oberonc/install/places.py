@@ -61,9 +61,13 @@ class Layout(NamedTuple):
 def layout(path: Path) -> Layout:
     """Where the hooks of the repository, or of the folder of hooks, at *path* belong; raises BadInput, NotAllowed."""
     path = path.absolute()
-    many = _serves_many(path)
-    if many:
-        return many
+    try:
+        return _serves_many(path) or _repository(path)
+    except PermissionError as error:
+        raise NotAllowed(f"you may not look into {error.filename}") from None
+
+
+def _repository(path: Path) -> Layout:
     try:
         found = _open(path)
     except BadInput:

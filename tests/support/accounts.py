@@ -1,8 +1,10 @@
 """Several accounts of the machine, and the command installed where all of them may read it."""
 
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
@@ -12,12 +14,14 @@ from typing import Any
 import pytest
 
 from oberonc import paths
-from oberonc.accounts import EVERYBODY, account
+from oberonc.accounts import EVERYBODY, account, hurdle
 from oberonc.install import reach
 from tests.support.command import Command
 
 #: Accounts that every system has: one for the daemon, one that pushes, one that has nothing to do with either.
 DAEMON, PUSHER, STRANGER = 1, 5, 65534
+#: The group of the one that pushes.
+PUSHERS = next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == PUSHER), PUSHER)
 #: Debian's own, which everybody may run.
 PYTHON = Path("/usr/bin/python3")
 
@@ -25,23 +29,20 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs several account
 
 
 class Elsewhere(Command):
-    """The command of the copy in *folder*, with this environment's libraries, run by the account *uid*."""
+    """The command of the environment whose interpreter is *python*, run by the account *uid*."""
 
-    def __init__(self, folder: Path | None, uid: int | None = None) -> None:
-        self.folder = folder
+    def __init__(self, python: Path, uid: int | None = None) -> None:
+        self.python = python
         self.uid = uid
 
     @property
     def argv(self) -> list[str]:
         """As the installed command would be found on PATH."""
-        if self.folder is None:
-            return super().argv
-        places = f"sys.path[:0] = [{str(self.folder)!r}]; sys.path.append({sysconfig.get_path('purelib')!r})"
-        return [str(PYTHON), "-I", "-c", f"import sys; {places}; from oberonc.cli import main; main()"]
+        return [str(self.python), "-I", "-m", self.module]
 
     def by(self, uid: int) -> "Elsewhere":
         """The same as another account."""
-        return Elsewhere(self.folder, uid)
+        return Elsewhere(self.python, uid)
 
     @property
     def account(self) -> dict[str, Any]:
@@ -55,21 +56,21 @@ class Elsewhere(Command):
 @pytest.fixture
 def open_oberonc() -> Iterator[Elsewhere]:
     """`oberonc`, installed where every account may read it."""
+    libraries = Path(sysconfig.get_path("purelib"))
     if not reach.fault(EVERYBODY):
-        yield Elsewhere(None)
+        yield Elsewhere(Path(sys.executable))
         return
-    if not PYTHON.exists():
-        pytest.skip("needs an interpreter that every account may run")
+    if not PYTHON.exists() or hurdle(libraries, EVERYBODY):
+        pytest.skip("needs an interpreter and libraries that every account may read")
     folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
-    top, libraries = Path(paths.__file__).parents[1], Path(sysconfig.get_path("purelib"))
-    for name in ("oberonc", "hooks", "brokers"):
-        shutil.copytree(top / name, folder / name)
-    if any(
-        not os.access(place, os.R_OK) or not place.stat().st_mode & 0o001 for place in (libraries, *libraries.parents)
-    ):
-        pytest.skip("needs libraries that every account may read")
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
     try:
-        yield Elsewhere(folder)
+        top = Path(paths.__file__).parents[1]
+        for name in ("oberonc", "hooks", "brokers"):
+            shutil.copytree(top / name, folder / name)
+        subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        [site] = (folder / "venv").glob("lib/python3.*/site-packages")
+        (site / "copy.pth").write_text(f"{folder}\n{libraries}\n")
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        yield Elsewhere(folder / "venv" / "bin" / "python")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
