@@ -35,8 +35,11 @@ def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
     return {name: filters.choose(service, payload) for name, service in config.services.items()}
 
 
-def here(config: Config, payload: Payload) -> Report:
-    """Run the services that match in child processes of this one, and wait for them."""
+def here(config: Config, payload: Payload, git_dir: str = "") -> Report:
+    """Run the services that match in child processes of this one, and wait for them.
+
+    *git_dir* is logged for a push that was cut to the limits: its repository knows the commits that were cut away.
+    """
     choices = decide(config, payload)
     results: Results = {name: {"why": choice.reason} for name, choice in choices.items()}
     matching = {name: choice.payload for name, choice in choices.items() if choice.payload is not None}
@@ -51,9 +54,8 @@ def here(config: Config, payload: Payload) -> Report:
         results |= local_run.deliver(config, payload, matching)
     left = [f"{name}: {choice.left}" for name, choice in choices.items() if _acts(config, name) and choice.left]
     line = _line(payload, results, left)
-    return Report(
-        payload["id"], results, "; ".join(filter(None, (line, _log(config, log.record(payload, "here", results)))))
-    )
+    entry = log.record(payload, "here", results) | ({"git_dir": git_dir} if payload["truncated"] and git_dir else {})
+    return Report(payload["id"], results, "; ".join(filter(None, (line, _log(config, entry)))))
 
 
 def nowhere(config: Config, payload: Payload, git_dir: str) -> str:
@@ -83,7 +85,7 @@ def daemon(config: Config, payload: Payload, budget: float) -> Report:
         with contextlib.suppress(OSError):  # the state folder may be the daemon's alone; it logs what it takes in
             log.write(config, log.record(payload, "spool", {}))
     line = f"{'spooled' if status == 'spooled' else 'queued'} {_what(payload)}"
-    return Report(payload["id"], {}, f"{line}: {why}" if why else line)
+    return Report(payload["id"], {}, "; ".join([f"{line}: {why}" if why else line, *_cut(payload)]))
 
 
 def keep(config: Config, payload: Payload) -> str:
@@ -100,6 +102,13 @@ def _what(payload: Payload) -> str:
     return f"{what} ({payload['id'][:8]})"
 
 
+def _cut(payload: Payload) -> list[str]:
+    """What to say of a payload that was cut to the limits."""
+    if not payload["truncated"]:
+        return []
+    return ["the push was larger than the limits and was cut; `oberonc send --rev A..B` sends the rest"]
+
+
 def _acts(config: Config, service: str) -> bool:
     """Whether who pushes expects something of *service* where a commit names an issue."""
     return config.services[service].broker == "issues"
@@ -108,8 +117,7 @@ def _acts(config: Config, service: str) -> bool:
 def _line(payload: Payload, results: Results, left: list[str]) -> str:
     parts = [f"{name}: {_said(result)}" for name, result in results.items() if result.get("outcome") and _said(result)]
     parts += left
-    if payload["truncated"]:
-        parts.append("the push was larger than the limits and was cut; `oberonc send --rev A..B` sends the rest")
+    parts += _cut(payload)
     return f"{'; '.join(parts)} ({payload['id'][:8]})" if parts else ""
 
 

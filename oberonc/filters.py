@@ -172,13 +172,19 @@ def _nothing(reason: str, left: str) -> Choice:
 def _left(service: Service, commits: list[Payload], why: str) -> str:
     """That *why* kept *commits* from *service*, with the issues they name; an empty string where they name none."""
     keys = [key for key in (service.settings.get("project"), *_texts(service.settings.get("projects"))) if _is_key(key)]
-    pattern = re.compile("|".join([_NUMBER, *(rf"(?<![\w-]){key}-[1-9][0-9]{{0,9}}(?!\w)" for key in keys)]))
-    found: dict[str, None] = {}
-    for commit in commits[:_COMMITS]:
-        found |= dict.fromkeys(pattern.findall(commit["message"][:_CHARACTERS]))
+    found = named([commit["message"] for commit in commits], keys)
     if not found:
         return ""
-    return f"{listed(list(found), NAMED)} {'is' if len(found) == 1 else 'are'} named, and nothing is done: {why}"
+    return f"{listed(found, NAMED)} {'is' if len(found) == 1 else 'are'} named, and nothing is done: {why}"
+
+
+def named(messages: list[str], keys: list[str] | None = None) -> list[str]:
+    """The issues that *messages* seem to name: `#12`, and `KEY-12` for each of *keys*; a hint, not the grammar."""
+    pattern = re.compile("|".join([_NUMBER, *(rf"(?<![\w-]){key}-[1-9][0-9]{{0,9}}(?!\w)" for key in keys or ())]))
+    found: dict[str, None] = {}
+    for message in messages[:_COMMITS]:
+        found |= dict.fromkeys(pattern.findall(message[:_CHARACTERS]))
+    return list(found)
 
 
 def _texts(value: Any) -> list[Any]:

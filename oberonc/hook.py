@@ -74,7 +74,7 @@ def run(name: str, args: list[str], stdin: str) -> str:
         return ""
     source, payload = collected
     try:
-        line = _deliver(payload, config)
+        line = _deliver(payload, config, source.repo.git.git_dir)
     except BaseException:
         sources.take_back(source)
         raise
@@ -82,10 +82,12 @@ def run(name: str, args: list[str], stdin: str) -> str:
     return "; ".join(filter(None, (broken, line, _head_warning(source))))
 
 
-def _deliver(payload: Payload, config: Config) -> str:
+def _deliver(payload: Payload, config: Config, git_dir: str) -> str:
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
-    return deliver.keep(config, payload) if config.fault else deliver.here(config, payload).line
+    if config.fault:
+        return deliver.keep(config, payload)
+    return deliver.here(config, payload, git_dir).line
 
 
 def _head_warning(source: sources.Source) -> str:

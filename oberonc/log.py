@@ -34,6 +34,8 @@ def record(payload: Payload, via: str, services: dict[str, Record]) -> Record:
         "submitter": payload.get("submitter"),
         "updates": [{"ref": u["ref"], "old": u["old"], "new": u["new"]} for u in payload["updates"]],
         "commits": [c["raw_node"] for c in [*payload["commits"], *payload["merged"]]],
+        "commits_total": payload.get("commits_total"),
+        "truncated": payload.get("truncated", False),
         "services": services,
     }
 
@@ -81,6 +83,38 @@ def recent(config: Config, count: int) -> list[Record]:
     return list(deque(_records(config), maxlen=count))
 
 
+class Tail:
+    """What is added to the log after now."""
+
+    def __init__(self, config: Config) -> None:
+        self._folder = config.state / "log"
+        self._read = {path: _end_of_lines(path) for path in _files(self._folder)}
+
+    def fresh(self) -> Iterator[Record]:
+        """The records since the last call, oldest first; half a line waits for its end."""
+        for path in _files(self._folder):
+            with _readable(), path.open("rb") as stream:
+                stream.seek(self._read.get(path, 0))
+                text = stream.read()
+                text = text[: text.rfind(b"\n") + 1]
+                self._read[path] = self._read.get(path, 0) + len(text)
+                yield from filter(None, map(_record, text.decode("utf-8", "replace").splitlines()))
+
+
+def _end_of_lines(path: Path) -> int:
+    """Where the last whole line of *path* ends: somebody may be writing the next one."""
+    with _readable(), path.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(0, end - (1 << 16))
+            stream.seek(begin)
+            place = stream.read(end - begin).rfind(b"\n")
+            if place >= 0:
+                return begin + place + 1
+            end = begin
+    return 0
+
+
 def _is_about(entry: Record, key: str) -> bool:
     ids = [entry["id"], *entry["commits"], *(u["new"] for u in entry["updates"])]
     return any(oid.startswith(key) for oid in ids)
@@ -88,11 +122,22 @@ def _is_about(entry: Record, key: str) -> bool:
 
 def _records(config: Config) -> Iterator[Record]:
     """Every readable record, oldest first; raises NotAllowed where the log is somebody else's."""
+    for path in _files(config.state / "log"):
+        with _readable(), path.open(encoding="utf-8", errors="replace") as lines:
+            yield from filter(None, map(_record, lines))
+
+
+def _files(folder: Path) -> list[Path]:
+    with _readable():
+        return sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
+    return []
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Around reading: what is not there is empty, what is somebody else's raises NotAllowed."""
     try:
-        files = sorted(path for path in (config.state / "log").iterdir() if path.suffix == ".jsonl")
-        for path in files:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                yield from filter(None, map(_record, lines))
+        yield
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,32 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 def show(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print *text*; what would steer the terminal is shown instead of obeyed."""
+    """Print *text* of ours, or a whole document; what would steer the terminal is shown instead of obeyed."""
     click.echo(visible(text), err=err, nl=nl)
 
 
 def show_line(text: str, *, err: bool = False) -> None:
-    """Print *text* as one line: what a broker or a commit said must not look like a line of ours."""
-    click.echo(" ".join(visible(text).splitlines()), err=err)
+    """Print a row, whoever wrote what is in it: it stays one line, and what aligns in it is ours alone."""
+    click.echo(" ".join(visible(text).replace("\t", " ").splitlines()), err=err)
 
 
-def show_json(value: Any) -> None:
-    """Print *value* for programs: JSON in ASCII, one document."""
-    click.echo(json.dumps(value, indent=2))
+def show_text(text: str, mark: str = "    ") -> None:
+    """Print *text* of somebody else that has lines, each behind *mark*, so that none looks like a row of ours."""
+    for line in visible(text).splitlines():
+        click.echo(f"{mark}{line}")
+
+
+def show_time(milliseconds: int) -> str:
+    """Wall-clock *milliseconds* as people read them: UTC, and it says so."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+    except (OverflowError, ValueError, OSError):
+        return "never"
+
+
+def show_json(value: Any, *, line: bool = False) -> None:
+    """Print *value* for programs: JSON in ASCII, one document; *line*: on one line, as one of many."""
+    click.echo(json.dumps(value) if line else json.dumps(value, indent=2))
 
 
 def read_payload(name: str) -> Payload:

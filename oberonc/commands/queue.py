@@ -1,17 +1,32 @@
 """`oberonc queue`: list, show, retry and drop deliveries; pause and resume services."""
 
+import re
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from oberonc import client
-from oberonc.commands import Session, example, pass_session, show, show_json, submitter
+from oberonc.commands import Session, example, pass_session, show, show_json, show_line, show_text, show_time, submitter
+from oberonc.config import Config
+from oberonc.errors import BadInput, UsageError
+from oberonc.text import counted
+
+Row = dict[str, Any]
 
 STATES = ("ready", "leased", "done", "dead", "cancelled")
+#: What `list` shows of when no state is named: what has not ended well.
+LIVE = ("leased", "ready", "dead")
+#: Deliveries that are asked for, or steered, at once.
+MOST = 1000
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _service = click.argument("service")
 _repository = click.option("--repository", metavar="NAME", help="Only this repository.")
+_of_service = click.option("--service", metavar="NAME", help="Only this service's.")
 
 
 @click.group(epilog=example("oberonc queue list --state dead", "oberonc queue show 17", "oberonc queue retry 17"))
@@ -22,26 +37,68 @@ def command() -> None:
     """
 
 
-@command.command("list", epilog=example("oberonc queue list", "oberonc queue list --state dead --service chat --json"))
+@command.command("list", epilog=example("oberonc queue list", "oberonc queue list --state dead --since 2h --json"))
 @click.option("--state", type=click.Choice(STATES), help="Only these; default: ready, leased and dead.")
-@click.option("--service", metavar="NAME", help="Only this service's.")
+@_of_service
 @_repository
-@click.option("--limit", default=100, show_default=True, help="At most this many of each state.")
+@click.option(
+    "--since", metavar="WHEN", help="Accepted since 30m, 2h, 3d ago, or 2026-01-31 or 2026-01-31T10:00Z (UTC)."
+)
+@click.option("--oldest", is_flag=True, help="The oldest first.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most this many.")
 @_json
 @pass_session
 def list_(
-    session: Session, state: str | None, service: str | None, repository: str | None, limit: int, as_json: bool
+    session: Session,
+    state: str | None,
+    service: str | None,
+    repository: str | None,
+    since: str | None,
+    oldest: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
-    """List deliveries, oldest first."""
-    found: list[dict[str, Any]] = []
-    for wanted in (state,) if state else ("leased", "ready", "dead"):
-        fields = {"state": wanted, "service": service, "repository": repository, "limit": limit}
-        found += client.call(session.reach, "delivery.list", **fields)["deliveries"]
+    """List deliveries, the newest first: when the next try is due, and what each waits behind."""
+    wanted = {"service": service, "repository": repository, "since": _since(since) if since else 0}
+    found: list[Row] = []
+    services: dict[str, Row] = {}
+    for one in (state,) if state else LIVE:
+        for page, more in _pages(session.reach, oldest, limit + 1, state=one, **wanted):
+            found += page
+            services |= more
+    found = sorted(found, key=lambda row: int(row["id"]), reverse=not oldest)
     if as_json:
-        show_json(found)
-        return
-    for row in found:
-        show(_line(row))
+        show_json(found[:limit])
+    now = time.time_ns() // 1_000_000
+    for row in [] if as_json else found[:limit]:
+        show_line(_line(row) + _waits(row, services.get(row["service"]), now) + _note(row))
+    if len(found) > limit:
+        show(f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit", err=True)
+
+
+def _pages(config: Config, oldest: bool, count: int, **wanted: Any) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+    """At most *count* deliveries, a page at a time, with what is known of their services."""
+    place: dict[str, int] = {"after": 0} if oldest else {"before": 1 << 61}
+    while count > 0:
+        answer = client.call(config, "delivery.list", at=None, **wanted, **place, limit=min(count, MOST))
+        page: list[Row] = answer["deliveries"]
+        yield page, answer.get("services", {})
+        if len(page) < min(count, MOST):
+            return
+        count -= len(page)
+        place = {next(iter(place)): int(page[-1]["id"])}
+
+
+def _since(given: str) -> int:
+    """*given* as milliseconds of the clock; raises UsageError."""
+    span = re.fullmatch(r"([0-9]{1,9})([smhdw])", given)
+    if span:
+        return max(0, int((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000))
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise UsageError(f"--since wants 30m, 2h, 3d, 2026-01-31 or 2026-01-31T10:00Z, not '{given}'") from None
+    return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 @command.command("show", epilog=example("oberonc queue show 17"))
@@ -54,27 +111,103 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
     if as_json:
         show_json(row)
         return
-    show(f"{_line(row)}\npush {row['event']}{submitter(row)}, failed tries {row['tries']}, crashes {row['crashes']}")
+    show_line(_line(row) + _waits(row, None, time.time_ns() // 1_000_000) + _note(row))
+    tried = f"{counted(row['tries'], 'failed try', 'failed tries')}, {counted(row['crashes'], 'crash', 'crashes')}"
+    show_line(f"push {row['event']}{submitter(row)}, {tried}")
     for attempt in row["attempts"]:
-        show(_attempt(attempt))
+        took = "" if attempt["took_ms"] is None else f", {attempt['took_ms']} ms"
+        head = f"  {show_time(attempt['began_ms'])} attempt {attempt['number']}, generation {attempt['generation']}"
+        show_line(f"{head}: {attempt['outcome'] or 'runs'}{took}{_note(attempt)}")
+        show_text(attempt["output"], "    | ")
 
 
-@command.command(epilog=example("oberonc queue retry 17 18"))
-@click.argument("deliveries", type=int, nargs=-1, required=True)
+_many = click.argument("deliveries", type=int, nargs=-1)
+
+
+@command.command(epilog=example("oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"))
+@_many
+@_of_service
+@_repository
+@click.option("--state", type=click.Choice(("ready", "done", "dead", "cancelled")), help="Only these; default: dead.")
+@_json
 @pass_session
-def retry(session: Session, deliveries: tuple[int, ...]) -> None:
-    """Make deliveries due now: waiting ones, dead ones, even done ones again."""
-    for delivery in deliveries:
-        show(_line(client.call(session.reach, "dead.retry", delivery=delivery)["delivery"]))
+def retry(
+    session: Session,
+    deliveries: tuple[int, ...],
+    service: str | None,
+    repository: str | None,
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """Make deliveries due now: waiting ones, dead ones, even done ones again.
+
+    Give their numbers, or --service, --repository or --state for all that fit; one that fails stops no other.
+    """
+    _steer(
+        session.reach,
+        "dead.retry",
+        "retried",
+        _chosen(session.reach, deliveries, service, repository, state),
+        as_json,
+    )
 
 
-@command.command(epilog=example("oberonc queue drop 17"))
-@click.argument("deliveries", type=int, nargs=-1, required=True)
+@command.command(epilog=example("oberonc queue drop 17", "oberonc queue drop --service chat --state dead"))
+@_many
+@_of_service
+@_repository
+@click.option("--state", type=click.Choice(("ready", "dead")), help="Only these; default: dead.")
+@_json
 @pass_session
-def drop(session: Session, deliveries: tuple[int, ...]) -> None:
-    """Cancel deliveries that wait or are dead, in your name."""
-    for delivery in deliveries:
-        show(_line(client.call(session.reach, "dead.drop", delivery=delivery)["delivery"]))
+def drop(
+    session: Session,
+    deliveries: tuple[int, ...],
+    service: str | None,
+    repository: str | None,
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """Cancel deliveries that wait or are dead, in your name.
+
+    Give their numbers, or --service, --repository or --state for all that fit; one that fails stops no other.
+    """
+    _steer(
+        session.reach, "dead.drop", "dropped", _chosen(session.reach, deliveries, service, repository, state), as_json
+    )
+
+
+def _chosen(
+    config: Config, given: tuple[int, ...], service: str | None, repository: str | None, state: str | None
+) -> list[int]:
+    """The numbers given, or those of all deliveries that fit, the oldest first."""
+    by_filter = any((service, repository, state))
+    if bool(given) == by_filter:
+        raise UsageError("give the numbers of deliveries, or --service, --repository or --state")
+    if given:
+        return list(dict.fromkeys(given))
+    wanted = {"service": service, "repository": repository, "state": state or "dead"}
+    return [int(row["id"]) for page, _ in _pages(config, True, 1 << 40, **wanted) for row in page]
+
+
+def _steer(config: Config, op: str, done: str, numbers: list[int], as_json: bool) -> None:
+    """Do *op* with each of *numbers*, tell of each, and sum up; raises BadInput where one could not be done."""
+    results: list[Row] = []
+    for start in range(0, len(numbers), MOST):
+        part = client.call(config, op, deliveries=numbers[start : start + MOST])["results"]
+        results += part
+        for result in [] if as_json else part:
+            if "error" in result:
+                show_line(f"oberonc: {result['error']}", err=True)
+            else:
+                show_line(_line(result["delivery"]) + _note(result["delivery"]))
+    if as_json:
+        show_json(results)
+    failed = sum("error" in result for result in results)
+    told = f"{done} {counted(len(results) - failed, 'delivery', 'deliveries')}"
+    if failed:
+        raise BadInput(f"{told}; {failed} could not be {done}")
+    if len(numbers) != 1 and not as_json:
+        show(f"oberonc: {told}", err=True)
 
 
 @command.command(epilog=example("oberonc queue pause chat", "oberonc queue pause chat --repository web/shop"))
@@ -95,19 +228,24 @@ def resume(session: Session, service: str, repository: str | None) -> None:
     client.call(session.reach, "lane.resume", service=service, repository=repository)
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Row) -> str:
     marks = "".join(f", {mark}" for mark in ("parked", "paused") if row[mark])
-    note = f": {row['note']}" if row["note"] else ""
-    accepted = _time(row["accepted_ms"])
-    return f"{row['id']:>6}  {accepted}  {row['state']}{marks}  {row['service']}  {row['repository']}{note}"
+    accepted = show_time(row["accepted_ms"])
+    return f"{row['id']:>6}  {accepted}  {row['state']}{marks}  {row['service']}  {row['repository']}"
 
 
-def _attempt(row: dict[str, Any]) -> str:
-    took = "" if row["took_ms"] is None else f", {row['took_ms']} ms"
-    head = f"  {_time(row['began_ms'])} attempt {row['number']}, generation {row['generation']}"
-    told = f"{head}: {row['outcome'] or 'runs'}{took}: {row['note']}"
-    return "\n".join([told, *(f"    | {line}" for line in row["output"].splitlines())])
+def _waits(row: Row, service: Row | None, now: int) -> str:
+    """What a delivery that is ready waits for."""
+    if row["state"] != "ready":
+        return ""
+    waits = [f"behind {row['behind']}"] if row.get("behind") else []
+    if row["due_ms"] > now:
+        waits.append(f"next try {show_time(row['due_ms'])}")
+    if service and service["breaker"] != "closed":
+        probe = service["probe_due_ms"]
+        waits.append("the service is failing" + (f", tried again {show_time(probe)}" if probe else ""))
+    return f"  ({'; '.join(waits or ['due now'])})"
 
 
-def _time(milliseconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
+def _note(row: Row) -> str:
+    return f": {row['note']}" if row["note"] else ""

@@ -1,9 +1,11 @@
 """What the daemon does when asked: one method per operation, named as on the wire.
 
-`submit` and `ping` exist on both sockets, everything else on the control socket alone: there it is the right
-of whoever may open that socket, here it does not exist.
+`submit` and `ping` exist on both sockets, and `log` does on the submit socket for what the caller submitted; everything
+else exists on the control socket alone, and is the right of whoever may open that.
 """
 
+import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,17 +18,25 @@ from oberonc.daemon.peers import Peer, person
 from oberonc.daemon.queue_link import now_ms
 from oberonc.daemon.server import RETRY_MS, Answer, refusal
 from oberonc.errors import BadInput
-from oberonc.queue.base import Event, Queue
+from oberonc.queue.base import Asked, Delivery, Event, Queue, Stats
 from oberonc.text import nearest
 
 if TYPE_CHECKING:
     from oberonc.daemon.service import Daemon
 
 Request = dict[str, Any]
+#: Changes a delivery in somebody's name: (queue, its number, who).
+Steer = Callable[[Queue, int, str], Delivery]
+STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
 #: Rows one answer holds at most.
 MOST_ROWS: Final = 1000
-#: Hex digits an id must be given with.
+#: Events one answer tells of at most, and of how many of them by their id.
+MOST_TOLD: Final = 200
+MOST_IDS: Final = 100
+#: Hex digits an id must be given with, and the most it can have.
 SHORTEST_KEY: Final = 4
+LONGEST_KEY: Final = 64
+_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
 
 
 class Operations:
@@ -36,7 +46,7 @@ class Operations:
         self._daemon = daemon
         self._queue = daemon.queue
         public: dict[str, Callable[[Request, Peer], Awaitable[Answer]]] = {"submit": self.submit, "ping": self.ping}
-        self._public = public
+        self._public = public | {"log": self.own_log}
         self._all = public | {
             "stats": self.stats,
             "brokers": self.brokers,
@@ -168,14 +178,28 @@ class Operations:
         return {"ok": True, "unparked": count}
 
     async def delivery_list(self, request: Request, _peer: Peer) -> Answer:
-        """Deliveries, filtered; `after` continues a list."""
-        state = _choice(request, "state", ("ready", "leased", "done", "dead", "cancelled"))
+        """Deliveries, filtered, by id from `after` on, or the newest first from `before` down.
+
+        `services` says of each of theirs whether it is failing, and when it is next tried.
+        """
+        state = _choice(request, "state", STATES)
         service, repo = _text(request, "service"), _text(request, "repository")
         limit, after = min(_number(request, "limit", 100), MOST_ROWS), _number(request, "after", 0)
-        found = await self._queue.call(
-            lambda queue: queue.deliveries(state, service, repo, limit, after)  # type: ignore[arg-type]
-        )
-        return {"ok": True, "deliveries": [rows.delivery(delivery) for delivery in found]}
+        before = None if request.get("before") is None else _number(request, "before")
+        since, now = _number(request, "since", 0), now_ms()
+
+        def find(queue: Queue) -> tuple[list[Delivery], Stats]:
+            found = queue.deliveries(state, service, repo, limit, after, before=before, since=since)  # type: ignore[arg-type]
+            return found, queue.stats(now)
+
+        found, known = await self._queue.call(find)
+        named = {delivery.service for delivery in found}
+        services = {
+            name: {"breaker": row.breaker, "probe_due_ms": row.probe_due_ms}
+            for name, row in known.services.items()
+            if name in named
+        }
+        return {"ok": True, "deliveries": [rows.delivery(delivery) for delivery in found], "services": services}
 
     async def dead_list(self, request: Request, peer: Peer) -> Answer:
         """The dead letters."""
@@ -191,19 +215,40 @@ class Operations:
 
     async def delivery_retry(self, request: Request, peer: Peer) -> Answer:
         """Again, now; also for what is done."""
-        number = _number(request, "delivery")
-        found = await self._queue.call(lambda queue: queue.retry(now_ms(), number, person(peer.uid)))
-        self._daemon.say(f"{person(peer.uid)} retries delivery {number}", found)
-        self._daemon.kick()
-        return {"ok": True, "delivery": rows.delivery(found)}
+        return await self._steered(
+            request, peer, "retries", lambda queue, number, by: queue.retry(now_ms(), number, by)
+        )
 
     async def delivery_drop(self, request: Request, peer: Peer) -> Answer:
         """Never, in the name of the caller."""
-        number = _number(request, "delivery")
-        found = await self._queue.call(lambda queue: queue.drop(now_ms(), number, person(peer.uid)))
-        self._daemon.say(f"{person(peer.uid)} dropped delivery {number}", found)
+        return await self._steered(request, peer, "dropped", lambda queue, number, by: queue.drop(now_ms(), number, by))
+
+    async def _steered(self, request: Request, peer: Peer, word: str, steer: Steer) -> Answer:
+        """`delivery` steered; or each of `deliveries`, whatever becomes of the others: a row, or why not, for each."""
+        by = person(peer.uid)
+        if "deliveries" not in request:
+            number = _number(request, "delivery")
+            found = await self._queue.call(lambda queue: steer(queue, number, by))
+            self._steered_one(by, word, found)
+            return {"ok": True, "delivery": rows.delivery(found)}
+        numbers = _numbers(request, "deliveries")
+
+        def each(queue: Queue) -> list[Delivery | str]:
+            return [_or_why(steer, queue, number, by) for number in numbers]
+
+        results = await self._queue.call(each)
+        for result in results:
+            if not isinstance(result, str):
+                self._steered_one(by, word, result)
+        told = [
+            {"id": number} | ({"error": result} if isinstance(result, str) else {"delivery": rows.delivery(result)})
+            for number, result in zip(numbers, results, strict=True)
+        ]
+        return {"ok": True, "results": told}
+
+    def _steered_one(self, by: str, word: str, found: Delivery) -> None:
+        self._daemon.say(f"{by} {word} delivery {found.id}", found)
         self._daemon.kick()
-        return {"ok": True, "delivery": rows.delivery(found)}
 
     async def event_show(self, request: Request, _peer: Peer) -> Answer:
         """One event, its payload, its deliveries and their attempts."""
@@ -219,18 +264,27 @@ class Operations:
         return {"ok": True, "deliveries": [answer["delivery"] for answer in again]}
 
     async def log(self, request: Request, _peer: Peer) -> Answer:
-        """The events an id's or a commit id's beginning stands for, oldest first; without one, the newest."""
-        key = (_text(request, "key") or "").lower()
-        if key and (set(key) - set("0123456789abcdef") or len(key) < SHORTEST_KEY):
-            raise BadInput(f"give at least {SHORTEST_KEY} hex digits of an event's or a commit's id")
+        """The events an id's or a commit id's beginning stands for, oldest first; without one, the newest.
 
-        def find(queue: Queue) -> list[Event]:
-            if key:
-                return queue.events_of_commit(key)
-            return queue.recent_events(_number(request, "limit", 20))
+        To follow the log: `after`, the `last` of the answer before, and `ids`, of events to tell of again.
+        """
+        return await self._log(_asked(request))
 
-        found = await self._queue.call(find)
-        return {"ok": True, "events": [rows.record(event) for event in reversed(found)]}
+    async def own_log(self, request: Request, peer: Peer) -> Answer:
+        """The same of what the caller submitted, and nothing that brokers printed."""
+        trusted = peer.uid in (0, os.geteuid())
+        return await self._log(_asked(request)._replace(uid=None if trusted else peer.uid), outputs=trusted)
+
+    async def _log(self, asked: Asked, *, outputs: bool = True) -> Answer:
+        def find(queue: Queue) -> tuple[int, list[Event]]:
+            # Before the events: what comes in between is told of the next time.
+            last = max((event.seq for event in queue.recent_events(1)), default=0)
+            return last, queue.told_events(asked)
+
+        last, found = await self._queue.call(find)
+        if asked.after is not None and len(found) >= asked.limit:
+            last = found[-1].seq
+        return {"ok": True, "last": last, "events": [rows.record(event, outputs=outputs) for event in found]}
 
     async def drain(self, _request: Request, peer: Peer) -> Answer:
         """Finish what runs and stop, as after SIGTERM."""
@@ -265,6 +319,17 @@ class Operations:
         return service, _text(request, "repository")
 
 
+def _asked(request: Request) -> Asked:
+    key, ids = (_text(request, "key") or "").lower(), request.get("ids") or []
+    if key and (set(key) - set("0123456789abcdef") or not SHORTEST_KEY <= len(key) <= LONGEST_KEY):
+        raise BadInput(f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id")
+    if not isinstance(ids, list) or len(ids) > MOST_IDS or not all(isinstance(id, str) and _ID(id) for id in ids):
+        raise BadInput(f"'ids' must be a list of at most {MOST_IDS} ids of 32 hex digits")
+    after = None if request.get("after") is None else _number(request, "after")
+    limit = min(_number(request, "limit", 20), MOST_TOLD)
+    return Asked(key, tuple(map(bytes.fromhex, ids)), after, bool(request.get("cut")), None, limit)
+
+
 def _text(request: Request, key: str) -> str | None:
     value = request.get(key)
     if value is None or (isinstance(value, str) and value.isprintable()):
@@ -277,6 +342,20 @@ def _number(request: Request, key: str, default: int | None = None) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62:
         return value
     raise BadInput(f"'{key}' must be a whole number")
+
+
+def _numbers(request: Request, key: str) -> list[int]:
+    values = request.get(key)
+    if not isinstance(values, list) or len(values) > MOST_ROWS:
+        raise BadInput(f"'{key}' must be a list of at most {MOST_ROWS} whole numbers")
+    return [_number({key: value}, key) for value in values]
+
+
+def _or_why(steer: Steer, queue: Queue, number: int, by: str) -> Delivery | str:
+    try:
+        return steer(queue, number, by)
+    except BadInput as error:
+        return str(error)
 
 
 def _choice(request: Request, key: str, choices: tuple[str, ...]) -> str | None:

@@ -34,23 +34,29 @@ def event(value: Event) -> Row:
     }
 
 
-def record(value: Event) -> Row:
-    """An event as the log of runs tells of it: per service what happened, or why nothing did."""
-    payload = json.loads(value.body) if value.body else {}
+def record(value: Event, *, outputs: bool = True) -> Row:
+    """An event as the log of runs tells of it: per service what happened, or why nothing did.
+
+    Its body is what `Queue.told_events` made of it. Without *outputs*, what brokers printed is left out.
+    """
+    payload = json.loads(value.body.decode("utf-8", "replace")) if value.body else {}
     found = {row.service: row for row in value.deliveries}
     services: dict[str, Row] = {decision.service: {"why": decision.reason} for decision in value.decisions}
     for name, row in found.items():
-        services[name] = services.get(name, {}) | _told(row)
+        services[name] = services.get(name, {}) | _told(row, outputs)
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)),
         "id": value.id.hex(),
+        "seq": value.seq,
         "via": "daemon",
         "event": value.kind,
         "repository": value.repo,
         "user": payload.get("user"),
-        "submitter": payload.get("submitter", _submitter(value.peer_uid)),
-        "updates": [{key: u[key] for key in ("ref", "old", "new")} for u in payload.get("updates", [])],
-        "commits": [c["raw_node"] for c in [*payload.get("commits", []), *payload.get("merged", [])]],
+        "submitter": payload.get("submitter") or _submitter(value.peer_uid),
+        "updates": payload.get("updates", []),
+        "commits": [commit["raw_node"] for commit in payload.get("commits", [])],
+        "commits_total": payload.get("commits_total"),
+        "truncated": payload.get("truncated", False),
         "services": services,
     }
 
@@ -60,15 +66,17 @@ def _submitter(uid: int) -> Row | None:
     return {"uid": uid, "name": account(uid)} if uid >= 0 else None
 
 
-def _told(row: Delivery) -> Row:
+def _told(row: Delivery, outputs: bool) -> Row:
     last: Attempt | None = row.attempts[-1] if row.attempts else None
     words = {"ready": "waits", "leased": "runs"}
-    return {
+    told: Row = {
         "outcome": words.get(row.state, row.state),
         "attempt": last.number if last else 0,
         "took_ms": last.took_ms if last else None,
         "note": row.note or (last.note if last else ""),
         "delivery": row.id,
-        "output": last.output if last else "",
-        "attempts": [attempt._asdict() for attempt in row.attempts],
     }
+    if outputs:
+        told["output"] = last.output if last else ""
+        told["attempts"] = [attempt._asdict() for attempt in row.attempts]
+    return told

@@ -23,6 +23,7 @@ from oberonc.queue.values import (
     SECOND,
     UNCLAIMED_GRACE_MS,
     Answer,
+    Asked,
     Attempt,
     Breaker,
     Decision,
@@ -59,6 +60,7 @@ __all__ = [
     "SECOND",
     "UNCLAIMED_GRACE_MS",
     "Answer",
+    "Asked",
     "Attempt",
     "Breaker",
     "Decision",
@@ -169,6 +171,14 @@ class Queue(ABC):
         """The newest events (with `seq` below *before*), without bodies and attempts."""
 
     @abstractmethod
+    def told_events(self, asked: Asked) -> list[Event]:
+        """The events *asked* for, oldest first, with their attempts.
+
+        In place of the body stands what a log tells of it: who, refs, commit ids, and whether it was cut.
+        Raises BadInput for a key that is no beginning of an id.
+        """
+
+    @abstractmethod
     def delivery(self, id: int) -> Delivery | None:
         """One delivery with its attempts."""
 
@@ -180,8 +190,14 @@ class Queue(ABC):
         repo: str | None = None,
         limit: int = 100,
         after: int = 0,
+        *,
+        before: int | None = None,
+        since: int = 0,
     ) -> list[Delivery]:
-        """Deliveries with ids above *after*, by id, without attempts."""
+        """Deliveries with ids above *after*, by id, or below *before*, the newest first; without attempts.
+
+        *since*: only those accepted at that time or later.
+        """
 
     @abstractmethod
     def retry(self, now: int, delivery: int, by: str) -> Delivery:

@@ -4,14 +4,17 @@ import json
 from typing import Any, Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import Attempt, Decision, Delivery, Event, Generation, ServiceStats, State, Stats
+from oberonc.queue.base import Asked, Attempt, Decision, Delivery, Event, Generation, ServiceStats, State, Stats
 from oberonc.queue.leasing import Service, delivery_name
 from oberonc.queue.store import NOW, STATES, Store, durable
 
 _COLUMNS: Final = """
 d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
 l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
-e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note, e.peer_uid"""
+e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note,
+CASE WHEN d.state = 0 THEN coalesce(l.running, CASE WHEN d.parked = 0 THEN (
+  SELECT h.id FROM delivery h WHERE h.lane = d.lane AND h.state = 0 AND h.parked = 0 AND h.seq < d.seq
+  ORDER BY h.seq LIMIT 1) END) END, e.peer_uid"""
 _JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
 ONE = f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id"  # noqa: S608 - constants
 #: Few among many: found by the index that holds nothing else.
@@ -27,6 +30,23 @@ OF_COMMIT = "SELECT seq FROM event_commit WHERE instr(oids, :begins) ORDER BY se
 OLDEST = """
 SELECT accepted_ms FROM event WHERE seq = (
   SELECT min(oldest) FROM lane WHERE service = ? AND oldest IS NOT NULL)"""
+#: What a log tells of a payload, made by SQLite: it lets go of the interpreter while it reads megabytes.
+ABOUT = """
+SELECT CAST(json_object('user', json_extract(text, '$.user'), 'submitter', json_extract(text, '$.submitter'),
+  'truncated', json(iif(json_extract(text, '$.truncated'), 'true', 'false')),
+  'commits_total', json_extract(text, '$.commits_total'),
+  'updates', (SELECT json_group_array(json_object('ref', json_extract(value, '$.ref'),
+    'old', json_extract(value, '$.old'), 'new', json_extract(value, '$.new'))) FROM json_each(text, '$.updates')),
+  'commits', (SELECT json_group_array(json_object('raw_node', json_extract(value, '$.raw_node')))
+    FROM (SELECT value FROM json_each(text, '$.merged') UNION ALL SELECT value FROM json_each(text, '$.commits')))
+  ) AS BLOB)
+FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq)"""
+#: Bytes of payloads that are read for one answer, and the newest events among which somebody's own are looked for.
+MOST_READ: Final = 32 << 20
+OWN: Final = 10_000
+#: The newest events among which those that were cut are looked for.
+CUT: Final = 500
+_IS_CUT: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND instr(b.bytes, CAST(:cut AS BLOB)))"
 SERVICES = """
 SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error_ms, last_error FROM service"""
 _COUNTERS: Final = (
@@ -73,11 +93,59 @@ class Reading(Store):
         rows = self._rows(sql, before=1 << 62 if before is None else before, limit=limit)
         return [self._event(row, full=False) for row in rows]
 
-    def _event(self, row: Any, *, full: bool) -> Event:
+    @durable
+    def told_events(self, asked: Asked) -> list[Event]:
+        if asked.key:
+            found = self._of_key(asked)
+        else:
+            found = [row for id in asked.ids for row in self._wanted(asked, "id = :id", id=id)]
+            found += [] if asked.ids and asked.after is None else self._newest(asked)
+        left = MOST_READ
+        events = []
+        for row in found:
+            event = self._event(row, full=False, attempts=True)
+            (size,) = self._row("SELECT length(bytes) FROM body WHERE seq = :seq", seq=row[0]) or (0,)
+            left -= size
+            about = self._row(ABOUT, seq=row[0]) if size and left >= 0 else None
+            events.append(event._replace(body=about[0] if about else None))
+        return sorted(events)
+
+    def _of_key(self, asked: Asked) -> list[Any]:
+        values = {"begins": f" {_digits(asked.key)}", "floor": self._floor(asked)}
+        sql = "SELECT seq FROM event_commit WHERE seq > :floor AND instr(oids, :begins) ORDER BY seq DESC LIMIT 50"
+        return [row for (seq,) in self._rows(sql, **values) for row in self._wanted(asked, "seq = :seq", seq=seq)]
+
+    def _newest(self, asked: Asked) -> list[Any]:
+        if asked.after is not None:
+            return self._wanted(asked, "seq > :after ORDER BY seq LIMIT :limit", after=asked.after, limit=asked.limit)
+        if asked.cut:
+            return self._wanted(
+                asked,
+                f"seq > :first AND {_IS_CUT} ORDER BY seq DESC LIMIT :limit",
+                first=self._newest_seq() - CUT,
+                cut='"truncated":true',
+                limit=asked.limit,
+            )
+        return self._wanted(asked, "seq > 0 ORDER BY seq DESC LIMIT :limit", limit=asked.limit)
+
+    def _floor(self, asked: Asked) -> int:
+        return 0 if asked.uid is None else self._newest_seq() - OWN
+
+    def _newest_seq(self) -> int:
+        (last,) = self._row("SELECT coalesce(max(seq), 0) FROM event")
+        return int(last)
+
+    def _wanted(self, asked: Asked, where: str, **values: Any) -> list[Any]:
+        """The rows of the events *where*, if whoever asked may see them."""
+        mine = "1" if asked.uid is None else "seq > :floor AND peer_uid = :uid"
+        values |= {} if asked.uid is None else {"uid": asked.uid, "floor": self._floor(asked)}
+        return self._rows(f"{EVENT} WHERE {mine} AND {where}", **values)
+
+    def _event(self, row: Any, *, full: bool, attempts: bool = False) -> Event:
         *head, decisions = row
         seq = head[0]
         found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.seq = :seq ORDER BY d.id", seq=seq)  # noqa: S608 - constants
-        deliveries = tuple(self._delivery(row, attempts=full) for row in found)
+        deliveries = tuple(self._delivery(row, attempts=full or attempts) for row in found)
         body = self._row("SELECT bytes FROM body WHERE seq = :seq", seq=seq) if full else None
         said = tuple(Decision(name, bool(matched), reason) for name, matched, reason in json.loads(decisions))
         return Event._make((*head, body[0] if body else None, said, deliveries))
@@ -95,16 +163,23 @@ class Reading(Store):
         repo: str | None = None,
         limit: int = 100,
         after: int = 0,
+        *,
+        before: int | None = None,
+        since: int = 0,
     ) -> list[Delivery]:
         wanted = {"service": service, "repo": repo}
-        given = {column: value for column, value in wanted.items() if value is not None}
+        given: dict[str, Any] = {column: value for column, value in wanted.items() if value is not None}
         where = "".join(f" AND l.{column} = :{column}" for column in given)
         if state:
             # A literal: with a parameter SQLite cannot use the partial indexes.
             where += f" AND d.state = {STATES.index(state)}"
+        if since:
+            where, given = f"{where} AND e.accepted_ms >= :since", given | {"since": since}
         tables = _JOINED.format(_RARE.get(state or "", ""))
-        sql = f"SELECT {_COLUMNS} FROM {tables} WHERE d.id > :after{where} ORDER BY d.id LIMIT :limit"  # noqa: S608 - constants
-        return [self._delivery(row) for row in self._rows(sql, after=after, limit=limit, **given)]
+        place = "d.id > :after" if before is None else "d.id < :before"
+        order = "" if before is None else "DESC"
+        sql = f"SELECT {_COLUMNS} FROM {tables} WHERE {place}{where} ORDER BY d.id {order} LIMIT :limit"  # noqa: S608 - constants
+        return [self._delivery(row) for row in self._rows(sql, after=after, before=before, limit=limit, **given)]
 
     def _delivery(self, row: Any, *, attempts: bool = False) -> Delivery:
         id, event, seq, service, repo, state, parked, paused, *rest = row

@@ -215,6 +215,8 @@ class Delivery(NamedTuple):
     waited_ms: int
     #: The last error or note; for a cancelled one, who did it.
     note: str
+    #: The delivery of its lane that must end, or be parked, before this one runs.
+    behind: int | None
     #: The account the event came from.
     peer_uid: int
     #: Filled by `delivery` and by events, empty in lists.
@@ -235,6 +237,22 @@ class Event(NamedTuple):
     body: bytes | None
     decisions: tuple[Decision, ...]
     deliveries: tuple[Delivery, ...]
+
+
+class Asked(NamedTuple):
+    """Which events a log is to tell of.
+
+    Those that *key*, the beginning of an event's or a commit's id, stands for; else those with *ids* and those after
+    *after*; else the newest. *cut*: only those whose payload was cut to the limits. *uid*: only what this account
+    submitted, and only among the newest: whoever asks for that may be anybody.
+    """
+
+    key: str = ""
+    ids: tuple[bytes, ...] = ()
+    after: int | None = None
+    cut: bool = False
+    uid: int | None = None
+    limit: int = 20
 
 
 class ServiceStats(NamedTuple):

@@ -1,6 +1,11 @@
 """`oberonc log`: every run, decision and outcome, by event and by commit."""
 
+import json
+import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from oberonc import repository
 from tests.support.admin import Admin
@@ -26,7 +31,7 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     lines = said.splitlines()
     own = repository.submitter()
     account = f"{own['name'] or 'an account without a name'} (uid {own['uid']})"
-    assert lines[0].split(" ", 1)[1] == f"{event} push shop refs/heads/main (1 commits, here, from {account})"
+    assert lines[0].split(" ", 1)[1] == f"{event} push shop refs/heads/main (1 commit, here, from {account})"
     assert lines[1].startswith("  yes: done, attempt 1, ")
     assert lines[1].endswith(" ms: noted")
     assert lines[2] == "  no: nothing: no ref of the push is in `refs`"
@@ -72,3 +77,69 @@ def test_each_commit_of_a_push_that_no_service_wanted_is_found_with_its_reposito
     assert "oberonc.service" in oberonc("log", first).out
     bare.path.rename(tmp_path / "gone")
     oberonc("log", first, code=65)
+
+
+def test_a_commit_that_was_cut_away_is_found_with_that_reason(
+    admin: Admin, bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    admin.configure("[limits]\ncommits = 2\n[services.issues]\nbroker = 'issues'\n")
+    oberonc("hook", "install", bare.path)
+    work = bare.clone(tmp_path / "work")
+    before = work.commit("before")
+    work.push("main")
+    first, *_, last = [work.commit(f"step {n}, fixes #{n}") for n in range(1, 6)]
+    assert "was cut" in work.push("main")
+    assert "(2 commits, cut to the limits from 5, here" in oberonc("log", last).out
+    said = oberonc("log", first).out
+    assert "(2 commits, cut to the limits from 5, here" in said
+    assert f"  commit {first[:12]}, which names #1 was cut away, as the push was larger than the limits" in said
+    assert f"`oberonc send --rev {first[:12]}` sends it" in said
+    assert before[:12] not in oberonc("log", "--json", first).out.replace(before, "")
+
+
+def test_what_a_push_that_was_not_read_names_is_told_when_it_is_looked_up(
+    admin: Admin, bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    admin.configure("[services.issues]\nbroker = 'issues'\nrefs = ['main']\n")
+    oberonc("hook", "install", bare.path)
+    work = bare.clone(tmp_path / "work")
+    oid = work.commit("fixes #2")
+    work.push("main:topic")
+    said = oberonc("log", oid).out
+    assert f"  commit {oid[:12]}, which names #2 was not read: no service could want it\n" in said
+    assert "  issues: nothing: no ref of the push is in `refs`\n" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a folder somebody else's")
+def test_a_repository_that_only_the_log_names_is_not_opened_where_it_is_somebody_elses(
+    bare: Repo, oberonc: Command, tmp_path: Path, state: Path
+) -> None:
+    oberonc("hook", "install", bare.path)
+    bare.git("config", "oberonc.service", "nobody")
+    work = bare.clone(tmp_path / "work")
+    oid, _ = work.commit("a change"), work.commit("another")
+    work.push("main")
+    assert oid in oberonc("log", oid, "--json").out
+    os.chown(bare.path, 54321, 54321)
+    oberonc("log", oid, code=65)
+    assert oid in oberonc("log", oid, "--git-dir", work.path, "--json").out
+    assert oid in oberonc("log", oid, "--json", cwd=work.path).out
+
+
+def test_a_record_cannot_look_like_another(oberonc: Command, state: Path) -> None:
+    (state / "log").mkdir(parents=True)
+    row = {"outcome": "done", "note": "x\n2026-01-01T00:00:00Z aaaaaaaa push forged\u2028y\u202ez\x1b[2K\rw\tv"}
+    record: dict[str, Any] = {
+        "time": "t\nu",
+        "id": "a" * 32,
+        "via": "here",
+        "event": "push",
+        "repository": "r\n\ns",
+        "user": "u\nv",
+    }
+    record |= {"updates": [{"ref": "refs/heads/a\nb", "old": "", "new": ""}], "commits": []}
+    (state / "log" / "2026-01-01.jsonl").write_text(json.dumps(record | {"services": {"one\ntwo": row}}) + "\n")
+    lines = oberonc("log").out.split("\n")
+    assert len(lines) == 3
+    assert lines[1].startswith("  one two: done")
+    assert not set("\r\x1b\u2028\u202e\t") & set("".join(lines))

@@ -80,7 +80,7 @@ def test_hostile_names_are_refused_and_hostile_text_is_not(site: Site) -> None:
 def test_the_submit_socket_has_no_admin_operations(site: Site) -> None:
     """S1: there they do not exist."""
     site.start()
-    for op in ("stats", "brokers", "reload", "lane.pause", "dead.drop", "event.show", "log", "drain", "backup"):
+    for op in ("stats", "brokers", "reload", "lane.pause", "dead.drop", "event.show", "drain", "backup"):
         with Raw(site.socket) as raw:
             assert raw.ask(op=op)["error"] == "unsupported"
     control = site.folder / "control.sock"
