@@ -118,7 +118,7 @@ def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
     monkeypatch.setattr(init, "_system_files", lambda root: pytest.fail("something would have been written"))
     run = init.command.callback
     assert run is not None
-    with pytest.raises(NotAllowed, match="an account of its own: everybody cannot run .*bin/oberonc init --system"):
+    with pytest.raises(NotAllowed, match=r"an account of its own: everybody cannot run .*bin/oberonc init --system"):
         run(system=True, force=False, root=None)
 
 
