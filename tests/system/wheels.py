@@ -1,0 +1,43 @@
+"""oberonc as it is published: a wheel of this tree, one of a later version, and what both need."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.system.machine import PYTHON
+
+TOP = Path(__file__).parents[2]
+#: The version of the upgrade.
+LATER = "0.9.0"
+
+
+def build(folder: Path) -> None:
+    """Wheels for the machines' own Python into *folder*; the later version into `later` in it."""
+    (folder / "later").mkdir(parents=True)
+    tree = folder / "tree"
+    for name in ("oberonc", "brokers", "hooks"):
+        shutil.copytree(TOP / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "setup.py", "MANIFEST.in"):
+        if (TOP / name).is_file():
+            shutil.copy(TOP / name, tree)
+    _wheel(tree, folder)
+    project = tree / "pyproject.toml"
+    project.write_text(re.sub(r'(?m)^version = ".*"', f'version = "{LATER}"', project.read_text()))
+    _wheel(tree, folder / "later")
+    shutil.rmtree(tree)
+    version = subprocess.check_output([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
+    (own,) = folder.glob("oberonc-*.whl")
+    only = ["--only-binary=:all:", "--python-version", version.strip(), "--dest", str(folder)]
+    _pip("download", *only, str(own))
+
+
+def _wheel(tree: Path, folder: Path) -> None:
+    shutil.rmtree(tree / "build", ignore_errors=True)
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(tree))
+
+
+def _pip(*args: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", *args, "--quiet"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
