@@ -62,7 +62,7 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     told = f"{what}: {status} {_excerpt(answer)}".rstrip()
     wait = wait_hint(answer, now)
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
-        raise NotDone(f"rate limit: {told}", after=wait, progress=wait is not None)
+        raise NotDone(f"rate limit: {told}", after=wait)
     if status in (401, 403, 407):
         kind = Forbidden if status == 403 else NotDone
         raise kind(f"CREDENTIALS refused: {told}; check the token and its permissions", after=CREDENTIALS_AFTER)

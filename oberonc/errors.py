@@ -63,7 +63,7 @@ class Retry(Exception):
     """Raised by a broker: this delivery again, later.
 
     `after` is in seconds (None: the policy decides). `progress=True` says that this turn did part of the
-    work and only ran out of time or of the server's rate limit: it is charged to no budget.
+    work and only ran out of time or of the server's rate limit: it counts as no failed try, but its time counts.
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None, progress: bool = False) -> None:

@@ -31,6 +31,8 @@ READ_LIMIT = 20.0
 TOTAL_LIMIT = 25.0
 #: Bytes of an answer that are read; a longer one is refused.
 SIZE_LIMIT = 4 * 1024 * 1024
+#: The same of an answer that only asks for authentication.
+ASIDE_LIMIT = 64 * 1024
 #: Redirects followed where they are followed at all.
 REDIRECTS = 3
 USER_AGENT = "oberonc (https://pypi.org/project/oberonc/)"
@@ -64,7 +66,7 @@ class Http:
         self.secrets = sorted(_forms(secrets, auth), key=len, reverse=True)
         self._rest_until = 0.0
         self._watchdog = _Watchdog()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # no proxies, no netrc, no CA bundle that an environment happens to name
         self._session.auth = auth
         self._session.proxies = {"http": proxy, "https": proxy} if proxy and not guarded else {}
@@ -108,7 +110,7 @@ class Http:
         """Do not even ask while the server's limit is used up."""
         wait = self._rest_until - self.now()
         if wait > 0:
-            raise NotDone(f"rate limit: {what} would be refused", after=wait, progress=True)
+            raise NotDone(f"rate limit: {what} would be refused", after=wait)
 
     def _send(self, method: str, url: str, what: str, request: dict[str, Any]) -> Answer:
         if self.guarded and urlsplit(url).scheme != "https":
@@ -185,14 +187,41 @@ def _never_connected(error: Exception) -> bool:
 class AnyAuth(requests.auth.HTTPDigestAuth):
     """User and password by whichever of Digest and Basic the server asks for, and only once it asks."""
 
+    _thread_local: Any  # requests'
+
     def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
-        if "digest" in r.headers.get("www-authenticate", "").lower() or r.request.headers.get("Authorization"):
+        """Called for every answer, whatever its status."""
+        asked = r.headers.get("www-authenticate", "").lower()
+        if r.status_code == 401 and "digest" in asked:
+            if self._thread_local.num_401_calls < 2:
+                _drop_body(r)
             answer: requests.Response = super().handle_401(r, **kwargs)  # type: ignore[no-untyped-call]
             return answer
-        r.raw.drain_conn()
+        self._thread_local.num_401_calls = 1
+        if r.status_code != 401 or r.request.headers.get("Authorization"):
+            return r
+        _drop_body(r)
         again = r.request.copy()
         requests.auth.HTTPBasicAuth(self.username, self.password)(again)
         return r.connection.send(again, **kwargs)
+
+
+def _drop_body(answer: requests.Response) -> None:
+    """Have done with the body of an answer that only asks for something, so that its connection can be used again.
+
+    Libraries would read all of it, whatever its size. A connection on which more is to come is closed.
+    """
+    if len(answer.raw.read(ASIDE_LIMIT + 1, decode_content=False)) > ASIDE_LIMIT:
+        answer.raw.close()
+    answer._content, answer._content_consumed = b"", True  # type: ignore[attr-defined]
+    answer.close()
+
+
+class _Session(requests.Session):
+    """Follows no redirects, and does not read the bodies of those that it will not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: `Http.call` follows what may be followed."""
 
 
 class _Watchdog:

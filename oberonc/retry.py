@@ -67,8 +67,10 @@ def after_crash(spent: Spent) -> Verdict:
     return Verdict(CRASH_MS * 2**spent.crashes)
 
 
-def after_progress(after_ms: int | None) -> Verdict:
-    """When a turn that did part of the work goes on."""
+def after_progress(spent: Spent, after_ms: int | None) -> Verdict:
+    """When a turn that did part of the work goes on. Whoever says so costs no try, but the time counts."""
+    if spent.waited_ms >= GIVE_UP_MS:
+        return Verdict(None, f"not done after {GIVE_UP_MS // 3600 // SECOND} hours")
     return Verdict(_bounded(after_ms or 0))
 
 

@@ -35,6 +35,9 @@ LARGEST = 16 * 1024 * 1024
 FOLDERS = ("tmp", "new", "bad", "dead", "lock")
 #: Hex digits of a repository's mark.
 _MARK = 16
+#: Files in bad/, the reasons among them, and bytes of them.
+_REJECTED = 2000
+_REJECTED_BYTES = 256 << 20
 #: What one sweep looks at: a drop box may hold any number of files.
 _SWEPT = 10_000
 
@@ -286,6 +289,25 @@ def rejected(folder: Path) -> list[Path]:
         return [path for path in (folder / "bad").iterdir() if path.suffix == ".ob"]
     except OSError:
         return []
+
+
+def forget_rejected(folder: Path, keep: float) -> int:
+    """Remove from bad/ what has been there for *keep* seconds, and the oldest of what is too much; returns how many."""
+    try:
+        with os.scandir(folder / "bad") as found:
+            kept = [(item.stat(follow_symlinks=False), item.path) for item in found]
+    except OSError:
+        return 0
+    kept.sort(key=lambda one: one[0].st_ctime, reverse=True)
+    gone = size = 0
+    for place, (facts, path) in enumerate(kept):
+        size += facts.st_size
+        # When it was put there, by the file system: what is in it and beside it is a stranger's.
+        if place >= _REJECTED or size > _REJECTED_BYTES or facts.st_ctime < time.time() - keep:
+            with contextlib.suppress(OSError):
+                (os.rmdir if stat.S_ISDIR(facts.st_mode) else os.unlink)(path)
+                gone += 1
+    return gone
 
 
 def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:

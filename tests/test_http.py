@@ -1,5 +1,6 @@
 """The door to HTTP: limits, redaction, redirects, what the environment may not do, and the address guard."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -142,6 +143,64 @@ def test_credentials_go_by_what_the_server_asks_for(echo: Echo) -> None:
     http = Http(auth=AnyAuth("ann", "secret"))
     http.call("GET", f"http://127.0.0.1:{echo.port}/private")
     assert [("authorization" in request.headers) for request in echo.asked] == [False, True]
+
+
+def test_what_asks_for_nothing_gets_no_credentials_and_is_asked_once(echo: Echo) -> None:
+    Http(auth=AnyAuth("ann", "secret")).call("POST", f"http://127.0.0.1:{echo.port}/open", json={})
+    assert [("authorization" in request.headers) for request in echo.asked] == [False]
+
+
+#: What asks for credentials, or leads elsewhere.
+ASIDES = {
+    "basic": '401 No\r\nWWW-Authenticate: Basic realm="x"',
+    "digest": '401 No\r\nWWW-Authenticate: Digest realm="x", nonce="n", qop="auth"',
+    "elsewhere": "302 There\r\nLocation: /end",
+}
+FLOOD = 60 << 20
+
+
+def _flood(listener: socket.socket, head: str, sent: list[int]) -> None:
+    """Answer with *head* and a long body, until whoever asks goes or asks with credentials."""
+    while True:
+        try:
+            channel, _ = listener.accept()
+        except OSError:
+            return
+        with channel, contextlib.suppress(OSError):
+            while asked := channel.recv(1 << 16):
+                if b"Authorization" in asked:
+                    channel.sendall(b"HTTP/1.1 200 Fine\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+                    return
+                channel.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {FLOOD}\r\n\r\n".encode())
+                for _ in range(FLOOD >> 16):
+                    channel.sendall(b"x" * (1 << 16))
+                    sent[0] += 1 << 16
+
+
+@pytest.mark.parametrize("kind", ASIDES)
+def test_an_answer_that_is_only_passed_by_is_not_read_to_its_end(kind: str) -> None:
+    """A server must not fill our memory with what asks for credentials, or leads elsewhere."""
+    sent = [0]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_flood, args=(listener, ASIDES[kind], sent), daemon=True)
+        thread.start()
+        http = Http(auth=AnyAuth("ann", "secret"))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        # The body of a redirect is read as that of any answer, and too much of it refused.
+        with pytest.raises(Refused) if kind == "elsewhere" else contextlib.nullcontext():
+            assert http.call("GET", url, redirects=True).status == 200
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert not thread.is_alive()
+    # What lies in the sockets' buffers was sent and not read.
+    assert sent[0] < FLOOD / 2
+
+
+def test_a_password_that_is_refused_is_told_with_the_servers_words(relay: Relay) -> None:
+    headers = (("WWW-Authenticate", 'Digest realm="x", nonce="n", qop="auth"'),)
+    relay.rule = lambda method, path: Spoil("answer", 401, headers, "no such account")
+    with pytest.raises(Retry, match="401"):
+        Http(auth=AnyAuth("ann", "secret")).call("GET", f"{relay.url}/x")
 
 
 def test_a_used_up_limit_is_not_even_tried(relay: Relay) -> None:

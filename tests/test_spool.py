@@ -403,3 +403,24 @@ def test_a_file_that_others_may_write_proves_nothing_about_its_owner(shipped: Pa
     kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT))
     kept.chmod(0o660)
     assert not spool.look(kept).proven
+
+
+def test_what_was_put_aside_is_kept_for_a_while_and_never_too_much_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "spool"
+    for _ in range(6):
+        spool.reject(spool.put(folder, _entry()), "why")
+    (folder / "bad" / "folder").mkdir()
+    assert spool.forget_rejected(folder, 3600) == 0
+    newest = sorted(os.listdir(folder / "bad"), key=lambda name: (folder / "bad" / name).lstat().st_ctime_ns)[-4:]
+    monkeypatch.setattr(spool, "_REJECTED", 4)
+    assert spool.forget_rejected(folder, 3600) == 9
+    assert sorted(os.listdir(folder / "bad")) == sorted(newest)
+    monkeypatch.setattr(spool, "_REJECTED_BYTES", 0)
+    spool.forget_rejected(folder, 3600)
+    assert not [path for path in (folder / "bad").iterdir() if path.is_file() and path.stat().st_size]
+    spool.reject(spool.put(folder, _entry()), "why")
+    spool.forget_rejected(folder, 0)
+    assert os.listdir(folder / "bad") == []
+    assert spool.forget_rejected(tmp_path / "none", 0) == 0

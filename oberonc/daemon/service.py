@@ -28,6 +28,7 @@ from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.daemon.server import Server
 from oberonc.daemon.sockets import Listeners, Lock, listen
+from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
 from oberonc.queue.base import Delivery
 from oberonc.queue.sqlite import SqliteQueue
@@ -253,6 +254,7 @@ class Daemon:
                 await self._look_at_clock()
                 await self._sweep()
                 self.notices.look()
+                await self._forget_rejected()
                 await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
             except OberoncError as error:  # a full disk: it is tried again
                 say(f"upkeep waits: {error}")
@@ -289,6 +291,12 @@ class Daemon:
             if swept.events:
                 dead = counted(swept.dead, "dead letter")
                 say(f"retention: {counted(swept.events, 'event')} forgotten, and {dead} with them")
+
+    async def _forget_rejected(self) -> None:
+        """Retention of what could not be taken in."""
+        gone = await in_a_thread(spool.forget_rejected, self.config.spool, self.intake.config.daemon.keep)
+        if gone:
+            say(f"retention: {counted(gone, 'file')} of the spool's bad/ forgotten")
 
     async def _watchdog(self) -> None:
         """Say that we live, while the loop and the writer thread both move."""

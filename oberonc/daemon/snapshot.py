@@ -18,7 +18,7 @@ from oberonc.registry import Place, unsafe
 
 #: A folder of brokers is small; more than this is a folder named by mistake.
 MOST_BYTES: Final = 64 << 20
-MOST_FILES: Final = 10_000
+MOST_ENTRIES: Final = 10_000
 #: What is where in a snapshot.
 MANIFEST: Final = "manifest.json"
 #: Snapshots kept on disk beside those in use.
@@ -44,11 +44,12 @@ class _Copy:
     """The copying of one snapshot: what it took so far, and the hash over names and bytes."""
 
     def __init__(self) -> None:
-        self.bytes = self.files = 0
+        self.bytes = self.entries = 0
         self.digest = hashlib.sha256()
 
     def folder(self, source: Path, target: Path) -> None:
         target.mkdir()
+        self._count(source, 0)
         for path in sorted(_entries(source)):
             facts = _checked(path, source)
             if stat.S_ISDIR(facts.st_mode) and not path.is_symlink():
@@ -59,17 +60,26 @@ class _Copy:
         target.chmod(0o500)
 
     def file(self, source: Path, target: Path) -> None:
-        raw = source.read_bytes()
-        self.files += 1
-        self.bytes += len(raw)
-        if self.files > MOST_FILES or self.bytes > MOST_BYTES:
-            raise ConfigError(f"{source.parent} holds more than a folder of brokers should: is it the right one?")
+        # It may be swapped or grow while it is read: what counts is what the open file is.
+        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            facts = os.fstat(stream.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise ConfigError(f"{source} is no plain file")
+            self._count(source.parent, facts.st_size)
+            raw = stream.read(facts.st_size)
         self.digest.update(f"{target.name}\0{len(raw)}\0".encode() + raw)
         with target.open("xb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
             os.fchmod(stream.fileno(), 0o400)
+
+    def _count(self, folder: Path, size: int) -> None:
+        """One more file or folder of *size* bytes, before it is read."""
+        self.entries += 1
+        self.bytes += size
+        if self.entries > MOST_ENTRIES or self.bytes > MOST_BYTES:
+            raise ConfigError(f"{folder} holds more than a folder of brokers should: is it the right one?")
 
 
 def take(places: dict[str, Place], root: Path) -> Snapshot:

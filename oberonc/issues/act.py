@@ -97,7 +97,7 @@ class Actor:
         deadline = time.monotonic() + PATIENCE
         while busy := [task for task in busy if not self._try(task)]:
             if time.monotonic() > deadline or self.failures:
-                self.failures.append(Retry("another worker has the rest in hand", after=PATIENCE, progress=True))
+                self.failures.append(Retry("another worker has the rest in hand", after=PATIENCE))
                 break
             self.pause(0.2)
         if self.failures:
@@ -111,9 +111,8 @@ class Actor:
         """The end of a turn that has to go on later."""
         told = [one_line(str(failure)) for failure in failures]
         waits = [failure.after for failure in failures if failure.after is not None]
-        progress = bool(self.done) or all(failure.progress for failure in failures)
         reason = "; ".join(dict.fromkeys(filter(None, [*self.report.told(), *told])))
-        return Retry(reason, after=max(waits, default=None), progress=progress)
+        return Retry(reason, after=max(waits, default=None), progress=bool(self.done))
 
     def _try(self, task: Task) -> bool:
         """Whether nothing of *task* is left to this turn; False when another worker has a step of it."""
@@ -262,4 +261,4 @@ class _End(NotDone):
     """This turn is over, and nothing went wrong."""
 
     def __init__(self, reason: str, *, after: float) -> None:
-        super().__init__(reason, after=after, progress=True)
+        super().__init__(reason, after=after)

@@ -17,6 +17,8 @@ STREAK: Final = 5
 PROBE_FIRST_MS: Final = 30 * SECOND
 PROBE_LAST_MS: Final = 10 * MINUTE
 _NOTE_LIMIT: Final = 4000
+#: Endings whose time counts: that of the turn and that of the wait for the next one.
+_CHARGED: Final = ("retry", "crash", "progress")
 
 HELD = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.tries, d.crashes, d.orphans, d.waited_ms, d.blocked_ms,
@@ -178,8 +180,8 @@ class Finishing(Leasing):
         if ending.kind == "interrupted":
             return Fate(READY, 0, bool(held.parked))
         if ending.kind == "progress":
-            return Fate(READY, retry.after_progress(ending.after_ms).delay_ms or 0, bool(held.parked))
-        if ending.kind == "crash":
+            verdict = retry.after_progress(spent, ending.after_ms)
+        elif ending.kind == "crash":
             verdict = retry.after_crash(spent)
         else:
             verdict = retry.after_failure(spent, ending.after_ms, self.rng)
@@ -202,8 +204,8 @@ class Finishing(Leasing):
             "ended": ended,
         }
         values |= {"state": fate.state, "parked": parked, "turns": service.turns, "note": note}
-        # Only a wait that follows a failure is charged to anything.
-        values |= {"since": now if ending.kind in ("retry", "crash") else None}
+        # A wait that we caused is charged to nothing.
+        values |= {"since": now if ending.kind in _CHARGED else None}
         values |= {"tries": spent.tries, "crashes": spent.crashes}
         values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
         self.con.execute(END, values)
@@ -282,7 +284,7 @@ def _storable(text: str, limit: int) -> str:
 def _spent(held: Held, ending: Ending, service: Service) -> retry.Spent:
     """The budgets after this ending. Running counts as waiting, by the worker's own clock."""
     failed = ending.kind == "retry"
-    took = max(0, min(ending.took_ms, retry.CAP_MS)) if ending.kind in ("retry", "crash") else 0
+    took = max(0, min(ending.took_ms, retry.CAP_MS)) if ending.kind in _CHARGED else 0
     return retry.Spent(
         held.tries + failed,
         held.crashes + (ending.kind == "crash"),

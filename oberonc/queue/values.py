@@ -150,8 +150,8 @@ class Ending(NamedTuple):
 
     `done`; `retry` a transient failure (`after_ms`: the server's Retry-After); `crash` the worker died, hung
     or broke the protocol; `dead` the broker rejected it for ever; `interrupted` our own stop or reload took
-    the worker away; `progress` a turn that did part of the work (`after_ms`). The last two are charged to no
-    budget and park nothing.
+    the worker away, charged to nothing; `progress` a turn that did part of the work (`after_ms`): no failed try,
+    but its time counts, so that nobody can hold up a lane for ever by saying so.
     """
 
     kind: Literal["done", "retry", "crash", "dead", "interrupted", "progress"]

@@ -1,5 +1,6 @@
 """P9: a reload that fails changes nothing; a good one loses, reorders and refuses nothing and mixes no versions."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -276,3 +277,22 @@ def test_links_that_leave_the_folder_are_refused(site: Site) -> None:
     (site.brokers / "rec.py").chmod(0o666)
     assert "rec.py is refused" in site.reload()["message"]
     assert Path(site.brokers / "rec.py").exists()
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+    """A disk's image named by mistake, of which most is a hole."""
+    site.start()
+    image = site.brokers / "_image"
+    image.touch()
+    os.truncate(image, 1 << 40)
+    report = site.reload()
+    assert not report["accepted"]
+    assert "more than a folder of brokers should" in report["message"]
+    image.unlink()
+    deep = site.brokers
+    for _ in range(20):
+        deep = deep / "_d"
+        deep.mkdir()
+        for number in range(600):
+            (deep / f"_{number}").mkdir()
+    assert "more than a folder of brokers should" in site.reload()["message"]

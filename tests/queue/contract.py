@@ -235,18 +235,35 @@ class QueueContract:
         (found,) = queue.deliveries()
         assert found.waited_ms <= due - NOW + MINUTE
 
-    @pytest.mark.parametrize("kind", ["interrupted", "progress"])
-    def test_neither_interruption_nor_progress_is_charged(self, queue: Queue, kind: str) -> None:
+    def test_an_interruption_is_not_charged(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
-        now = NOW
-        ending = Ending("progress") if kind == "progress" else Ending("interrupted")
         for _ in range(30):
-            ended = queue.end(now, take_one(queue, now).token, ending)
-            now = ended.due_ms or 0
-            assert not ended.parked
+            ended = queue.end(NOW, take_one(queue).token, Ending("interrupted", took_ms=HOUR))
+            assert (ended.due_ms, ended.parked) == (NOW, False)
         (found,) = queue.deliveries("ready")
         assert (found.tries, found.crashes, found.waited_ms) == (0, 0, 0)
-        assert now < NOW + MINUTE
+
+    def test_progress_is_no_failed_try_but_its_time_counts(self, queue: Queue) -> None:
+        """Whoever says it for ever neither holds up a lane longer than it may be, nor lives for ever."""
+        queue.accept(NOW, submission(1))
+        queue.accept(NOW, submission(2))
+        now, parked_at = NOW, 0
+        while True:
+            lease = take_one(queue, now)
+            if lease.event == submission(2).id:
+                queue.end(now, lease.token, DONE)
+                continue
+            ended = queue.end(now + MINUTE, lease.token, Ending("progress", "429", 1000, took_ms=MINUTE))
+            if ended.state == "dead":
+                break
+            (found,) = (found for found in queue.deliveries("ready") if found.event == submission(1).id)
+            assert (found.tries, found.crashes) == (0, 0)
+            now = max(now + MINUTE, ended.due_ms or 0)
+            parked_at = parked_at or (now if ended.parked else 0)
+        assert NOW + 13 * MINUTE <= parked_at <= NOW + 16 * MINUTE
+        assert GIVE_UP_MS <= now + MINUTE - NOW <= GIVE_UP_MS + HOUR
+        assert ended.reason == "not done after 72 hours"
+        assert queue.delivery(2).state == "done"  # type: ignore[union-attr]
 
     def test_output_is_capped(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))

@@ -56,11 +56,11 @@ def test_crashes_have_a_budget_of_five() -> None:
     assert delays == [60_000, 120_000, 240_000, 480_000, None]
 
 
-@given(st.none() | st.integers(-(10**12), 10**12))
-def test_progress_goes_on_soon_but_not_at_once(after_ms: int | None) -> None:
-    delay = retry.after_progress(after_ms).delay_ms
-    assert delay is not None
-    assert retry.SHORTEST_MS <= delay <= retry.CAP_MS
+@given(st.none() | st.integers(-(10**12), 10**12), times)
+def test_progress_goes_on_soon_but_not_at_once_and_not_for_ever(after_ms: int | None, waited: int) -> None:
+    verdict = retry.after_progress(Spent(waited_ms=waited), after_ms)
+    assert (verdict.delay_ms is None) == (waited >= 72 * 3_600_000) == bool(verdict.reason)
+    assert verdict.delay_ms is None or retry.SHORTEST_MS <= verdict.delay_ms <= retry.CAP_MS
 
 
 @given(numbers, numbers, times, times)

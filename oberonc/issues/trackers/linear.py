@@ -115,7 +115,7 @@ def _meaning(error: dict[str, Any], answer: Answer, now: float) -> Exception:
     told = one_line(f"Linear: {error.get('message')} {code}", 200)
     if code == "RATELIMITED":
         wait = wait_hint(answer, now)
-        return NotDone(f"rate limit: {told}", after=wait, progress=wait is not None)
+        return NotDone(f"rate limit: {told}", after=wait)
     if code in ("AUTHENTICATION_ERROR", "FORBIDDEN"):
         return NotDone(f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER)
     if "not found" in told.lower():
