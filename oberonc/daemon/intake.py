@@ -15,14 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import spool, wire
+from oberonc import spool
 from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.daemon.submissions import Sender, submission
-from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.queue.base import Answer, Queue, Submission
 from oberonc.text import one_line
@@ -73,10 +72,7 @@ class Intake:
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
         """Accept one payload, after everything that is in the spool. Raises BadInput."""
-        # What takes time with the payload, checks and filters, is done beside the loop where it is large.
-        large = not isinstance(payload, wire.Received) or len(payload.raw) > wire.SMALL
-        beside = partial(submission, self.config, payload, Sender(peer_uid))
-        wanted = await in_a_thread(beside) if large else beside()
+        wanted = submission(self.config, payload, Sender(peer_uid))
         if self._changed():
             self.look()
         if self._taking:
@@ -134,8 +130,7 @@ class Intake:
         """Oldest first, a slice at a time; a full disk ends the turn."""
         while True:
             stamp = self._stamp()
-            listing = await in_a_thread(spool.listing, self.config.spool)
-            files = [path for path in listing if path.name not in self._unreadable]
+            files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
             left = deque(files)
             while left:
                 if not await self._take_slice(left):
@@ -147,11 +142,18 @@ class Intake:
 
     async def _take_slice(self, left: deque[Path]) -> bool:
         """Take in the first of *left*; False when the queue has no room now."""
-        try:
-            pushes = in_ref_order(await in_a_thread(self._read_slice, left))
-        except NotAccepted as error:
-            self._say(str(error))
-            return False
+        pushes: list[Kept] = []
+        size = 0
+        while left and len(pushes) < SLICE and size < SLICE_BYTES:
+            try:
+                push = self._read(left.popleft())
+            except NotAccepted as error:
+                self._say(str(error))
+                return False
+            if push:
+                pushes.append(push)
+                size += len(push.submission.body)
+        pushes = in_ref_order(pushes)
         if left:
             # What comes next may belong before the last ones. Half of them at least are taken now: else large
             # files, of which few are read at once, would be put back for ever.
@@ -166,17 +168,6 @@ class Intake:
             return len(answers.result()) == len(pushes)
         except NotAccepted:
             return False
-
-    def _read_slice(self, left: deque[Path]) -> list[Kept]:
-        """The first of *left*, which are taken out of it. Beside the loop: strangers choose what is in them."""
-        pushes: list[Kept] = []
-        size = 0
-        while left and len(pushes) < SLICE and size < SLICE_BYTES:
-            push = self._read(left.popleft())
-            if push:
-                pushes.append(push)
-                size += len(push.submission.body)
-        return pushes
 
     def _read(self, path: Path) -> Kept | None:
         try:

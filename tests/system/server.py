@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support import recorded
+from tests.support.blocks import commands
 from tests.support.eventually import eventually
-from tests.system.machine import PYTHON, Machine
+from tests.system.machine import Machine
 
 PUSHERS = ("ann", "bob")
 #: Everybody with an account: who pushes, who administers, who is nobody in particular, whose desks they all sit at.
@@ -111,19 +112,17 @@ class Server:
     def _home(self, account: str) -> str:
         return self.sh(f"getent passwd {account} | cut -d: -f6").out.strip()
 
-    def install(self) -> None:
-        """oberonc where every account can run it, and what `init --system` and its last words say."""
-        self.sh(
-            f"{PYTHON} -m venv /opt/oberonc && /opt/oberonc/bin/pip install --quiet oberonc"
-            " && ln -s /opt/oberonc/bin/oberonc /usr/local/bin/oberonc"
-        )
-        self.sh("oberonc init --system && systemd-sysusers && systemd-tmpfiles --create")
-        self.run("usermod", "-aG", "oberonc-admin", "admin")
-        for name in (*PUSHERS, "git"):
-            self.run("usermod", "-aG", "oberonc-submit", name)
+    def follow(self, section: str) -> None:
+        """Do what docs/daemon.md says under *section*, word for word, as root."""
+        for script in commands("daemon.md", section):
+            self.sh(script)
+
+    def record(self) -> None:
+        """A service that records every push."""
         self.machine.write("/etc/oberonc/brokers/recorder.py", RECORDER)
         config = self.machine.path("/etc/oberonc/config.toml")
         config.write_text(config.read_text() + SERVICE)
+        self.run("oberonc", "reload")
 
     def take_wheels(self, folder: Path) -> None:
         """What pip installs from on this machine, which has no network."""
@@ -131,7 +130,7 @@ class Server:
         self.machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
     def repository(self, name: str, group: str = "developers") -> None:
-        """A bare repository that the group pushes to, with the hook, and everybody's clone of it."""
+        """A bare repository that the group pushes to, and everybody's clone of it."""
         where = f"/srv/git/{name}.git"
         self.sh(
             f"git init -q --bare -b main --shared=group {where}; git -C {where} config core.logAllRefUpdates always;"
@@ -139,7 +138,6 @@ class Server:
         )
         self.clone(name)
         self.push("ann", name, "main")
-        self.run("oberonc", "hook", "install", where)
 
     def clone(self, name: str, *by: str) -> None:
         """Clones of the repository at the desk, one for each way in: `NAME-ann` comes from ann's account."""
@@ -148,12 +146,17 @@ class Server:
 
     # -- running -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Boot: sshd, and the units that are enabled."""
+    def listen(self) -> None:
+        """Have sshd listen."""
         self.machine.write("/etc/ssh/test_sshd_config", SSHD, 0o600)
-        self.machine.sh("mkdir -p /run/sshd && chmod 755 /run/sshd && systemd-tmpfiles --create --boot")
+        self.machine.sh("mkdir -p /run/sshd && chmod 755 /run/sshd")
         self.machine.spawn("/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/test_sshd_config")
         eventually(lambda: self.sh("ss -Hltn 'sport = :22'").out, what="sshd does not listen")
+
+    def start(self) -> None:
+        """Boot: sshd, the folders in /run, and the units that are enabled."""
+        self.listen()
+        self.sh("systemd-tmpfiles --create --boot")
         self.up()
 
     def up(self) -> None:

@@ -1,0 +1,43 @@
+"""What the documents tell an operator to type, typed: word for word, in their order, on a fresh machine."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.blocks import blocks
+from tests.system.machine import Machine
+from tests.system.server import Server
+from tests.system.wheels import LATER
+
+
+def test_a_server_is_set_up_by_the_documents_steps(memory: Path, fresh: Machine) -> None:
+    """From an empty machine to a push that was handled, by nothing but docs/daemon.md."""
+    with Machine(memory / "documented", (fresh,)) as machine:
+        made = Server(machine)
+        made.listen()
+        made.repository("app")
+        made.follow("On a server, step by step")
+        for host in ("ann", "git-bob"):
+            said = made.push(host, "app", host)
+            assert said.line.startswith("queued 1 commit ("), said.text
+        assert made.facts()["ActiveState"] == "active"
+
+
+def test_an_upgrade_by_the_documents_steps(server: Server) -> None:
+    server.machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/wheels /srv/wheels/later\n")
+    server.follow("Upgrading")
+    assert server.sh("oberonc --version").out == f"oberonc {LATER}\n"
+    assert LATER in server.sh("oberonc stats --json").out
+    server.row(server.push("ann", "app", "ann"))
+
+
+@pytest.mark.parametrize("page", ["daemon.md", "hooks.md"])
+def test_every_command_for_an_operator_is_typed_here(page: str) -> None:
+    """A block that shows a dialogue or a file is no `sh` block; every other one is in a section that a test follows."""
+    assert {block.section for block in blocks(page) if block.kind == "sh"} <= FOLLOWED[page]
+
+
+FOLLOWED = {
+    "daemon.md": {"On a server, step by step", "Upgrading"},
+    "hooks.md": {"Several users push"},
+}
