@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and args[0][:1] != "-":
+        if args and args[0] not in COMMANDS and args[0][:1] != "-" and not ctx.resilient_parsing:
             ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)
 
@@ -89,6 +90,9 @@ def group(ctx: click.Context, config_path: str | None) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its documented code."""
     _reopen_closed_streams()
+    if os.environ.get("_OBERONC_COMPLETE", "").endswith("_complete"):
+        # A shell asks what it may offer: whatever is wrong, nothing is written between somebody's keys.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     code = _run(argv)
     _drop_unwritten()
     sys.exit(code)

@@ -43,13 +43,17 @@ class Handed(NamedTuple):
     why: str = ""
 
 
-def call(config: Config, op: str, *, at: Path | None = None, **fields: Any) -> dict[str, Any]:
+def call(
+    config: Config, op: str, *, at: Path | None = None, within: float | None = None, **fields: Any
+) -> dict[str, Any]:
     """The daemon's answer to one operation, asked at the socket *at* (default: the one it is served at).
+
+    It has *within* seconds to come (default: what the operation is known to take).
 
     Raises Unreachable (no daemon answers), NotAllowed, BadInput (it refused the request) or NotAccepted (busy).
     """
     path = at or (config.daemon.socket if op in PUBLIC else config.daemon.control)
-    deadline = time.monotonic() + PATIENT.get(op, PATIENCE)
+    deadline = time.monotonic() + (within or PATIENT.get(op, PATIENCE))
     try:
         return _checked(_exchange(path, wire.encode({**fields, "op": op}), deadline, deadline))
     except PermissionError:

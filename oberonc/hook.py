@@ -42,6 +42,12 @@ def _guarded(name: str, args: list[str]) -> str:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where} (nothing was delivered; `oberonc doctor` may help)"
+    except (ImportError, SyntaxError) as error:
+        # What was loaded is older than what is there now: the package is being replaced.
+        why = one_line(str(error), 200)
+        return (
+            f"it cannot be loaded whole: is it being replaced? ({why}; the next push or commit here delivers this one)"
+        )
     except Exception as error:  # noqa: BLE001  a bug of ours is no reason to trouble a push
         return f"unexpected {type(error).__name__}: {one_line(str(error), 200)}; please report it"
 

@@ -21,6 +21,8 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct(">2sBBI")
 #: Bytes of the largest frame a daemon takes: the largest payload, and room for what wraps it.
 LARGEST: Final = 9 * 1024 * 1024
+#: Bytes of a frame that is worked on in the daemon's loop at once; a larger one beside it.
+SMALL: Final = 128 * 1024
 #: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
 LARGEST_RESULT: Final = 1024 * 1024
 #: How deep objects and lists may nest. A payload needs six levels.

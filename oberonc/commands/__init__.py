@@ -3,16 +3,18 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from oberonc import config as configuration
 from oberonc.errors import BadInput, ConfigError
 from oberonc.payload import Payload, loads
-from oberonc.text import visible
+from oberonc.text import one_line, visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.
 LONGEST = 64 * 1024 * 1024
@@ -88,6 +90,23 @@ def read_payload(name: str) -> Payload:
     if len(raw) > LONGEST:
         raise BadInput(f"the payload {name} is larger than {LONGEST} bytes")
     return loads(raw, "the payload on stdin" if name == "-" else name)
+
+
+def offer(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What the shell offers for a parameter: a key of `oberonc.complete.KINDS`."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from oberonc.complete import offers  # only a shell that asks pays for it
+
+        found = offers(what, ctx.find_root().params.get("config_path"))
+        # Shells take what they are given line by line, and fish what follows a tab for the help.
+        return [
+            CompletionItem(value, help=one_line(said, 80) or None)
+            for value, said in found.items()
+            if value.startswith(incomplete) and value.isprintable()
+        ]
+
+    return complete
 
 
 def example(*lines: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from oberonc import client, local_run, plan, registry, runner, secrets
-from oberonc.commands import Session, example, pass_session, read_payload, show, show_json, show_line
+from oberonc.commands import Session, example, offer, pass_session, read_payload, show, show_json, show_line
 from oberonc.config import Config, Service
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
@@ -96,7 +96,7 @@ def _print_running(running: dict[str, Any]) -> None:
 
 
 @command.command("show", epilog=example("oberonc brokers show issues"))
-@click.argument("name")
+@click.argument("name", shell_complete=offer("service or broker"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def show_one(session: Session, name: str, as_json: bool) -> None:
@@ -143,7 +143,7 @@ def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registr
 
 
 @command.command(epilog=example("oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000"))
-@click.argument("name")
+@click.argument("name", shell_complete=offer("broker"))
 @click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Find it in DIR.")
 @click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="A setting, or a reference to a secret.")
 @click.option("--payload", "file", metavar="FILE", help="The payload; - for stdin (default: a sample).")
@@ -193,7 +193,7 @@ def _setting(item: str) -> tuple[str, Any]:
 
 
 @command.command(epilog=example("oberonc brokers test tracker"))
-@click.argument("service_name", metavar="SERVICE")
+@click.argument("service_name", metavar="SERVICE", shell_complete=offer("service"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def test(session: Session, service_name: str, as_json: bool) -> None:

@@ -2,13 +2,16 @@
 
 import os
 import sys
+from difflib import unified_diff
 from pathlib import Path
 
 import click
 
-from oberonc import paths
+from oberonc import files, paths
+from oberonc.accounts import EVERYBODY
 from oberonc.commands import example, show
-from oberonc.errors import ConfigError, NotAllowed, UsageError
+from oberonc.errors import ConfigError, Failed, NotAllowed, UsageError
+from oberonc.install import reach
 
 USER = """\
 # oberonc's configuration. `oberonc config` shows what is in force, `oberonc doctor` what is wrong with it.
@@ -30,6 +33,7 @@ SYSTEM = """\
 delivery = "daemon"
 state = "/var/lib/oberonc"
 spool = "/var/spool/oberonc"
+user_config = false            # what those who push configure for themselves does not count in hooks of servers
 
 [daemon]
 socket = "/run/oberonc/submit.sock"
@@ -39,63 +43,103 @@ control = "/run/oberonc/control.sock"
 broker = "issues"
 tracker = "local"
 """
-#: Shipped unit files, and where the system looks for them.
+#: Shipped unit files, and where below /etc (an administrator's) and /usr/lib (a package's) the system looks for them.
 UNITS = {
-    "oberonc.service": "etc/systemd/system/oberonc.service",
-    "oberonc.socket": "etc/systemd/system/oberonc.socket",
-    "oberonc-control.socket": "etc/systemd/system/oberonc-control.socket",
-    "oberonc-tmpfiles.conf": "etc/tmpfiles.d/oberonc.conf",
-    "oberonc-sysusers.conf": "etc/sysusers.d/oberonc.conf",
+    "oberonc.service": "systemd/system/oberonc.service",
+    "oberonc.socket": "systemd/system/oberonc.socket",
+    "oberonc-control.socket": "systemd/system/oberonc-control.socket",
+    "oberonc-tmpfiles.conf": "tmpfiles.d/oberonc.conf",
+    "oberonc-sysusers.conf": "sysusers.d/oberonc.conf",
 }
+CONFIG = "etc/oberonc/config.toml"
 
 
 @click.command(
-    "init", epilog=example("oberonc init", "oberonc init --system", "oberonc init --system --root ./package")
+    "init",
+    epilog=example(
+        "oberonc init",
+        "oberonc init --system",
+        "oberonc init --system --force",
+        "oberonc init --system --root ./package",
+    ),
 )
 @click.option(
     "--system", is_flag=True, help="For the whole machine: configuration, unit, socket and folders for systemd."
 )
-@click.option("--root", type=click.Path(path_type=Path), help="With --system: write below this folder (for packagers).")
-def command(system: bool, root: Path | None) -> None:
-    """Write a configuration to start from. A file that exists is never changed."""
-    if root is not None and not system:
-        raise UsageError("--root goes with --system")
-    files = _system_files(root or Path("/")) if system else {paths.config_home() / "config.toml": USER}
-    there = [str(file) for file in files if os.path.lexists(file)]
-    if there:
-        raise ConfigError(
-            f"{', '.join(there)} exists already; nothing was written (`oberonc config` shows what is in force)"
+@click.option("--force", is_flag=True, help="With --system: replace units that differ; never the configuration.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="With --system: write below this folder, units that run /usr/bin/oberonc to usr/lib (for packagers).",
+)
+def command(system: bool, force: bool, root: Path | None) -> None:
+    """Write a configuration to start from. A configuration that exists is never changed.
+
+    With --system it can be run again, as after an upgrade: it writes what is missing, leaves what is the same, and
+    shows how the rest differs. Changes of your own belong into drop-ins (systemctl edit oberonc).
+    """
+    if (root is not None or force) and not system:
+        raise UsageError(f"{'--force' if force else '--root'} goes with --system")
+    if not system:
+        _user(paths.config_home() / "config.toml")
+        return
+    fault = reach.fault(EVERYBODY) if root is None else ""
+    if fault:
+        raise NotAllowed(
+            f"the daemon runs under an account of its own: {fault.replace('hook install', 'init --system')}"
         )
-    for file, text in files.items():
-        _write(file, text)
-        show(f"wrote {file}")
-    if system:
+    done = [_write(file, text, force) for file, text in _system_files(root).items()]
+    if any(word in ("wrote", "replaced") for word in done):
         show(_NEXT, err=True)
+    if "differs" in done:
+        raise Failed("what differs was left as it is; --force replaces it")
 
 
 _NEXT = """\
-next: systemd-sysusers && systemd-tmpfiles --create &&
+next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
 systemctl enable --now oberonc.socket oberonc-control.socket oberonc.service,
-then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository"""
+then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository;
+after an upgrade: systemctl daemon-reload && systemctl restart oberonc"""
 
 
-def _system_files(root: Path) -> dict[Path, str]:
-    files = {root / "etc/oberonc/config.toml": SYSTEM}
-    shipped = Path(paths.__file__).parent / "daemon"
+def _user(file: Path) -> None:
+    if os.path.lexists(file):
+        raise ConfigError(f"{file} exists already; nothing was written (`oberonc config` shows what is in force)")
+    _write(file, USER, force=False)
+
+
+def _system_files(root: Path | None) -> dict[Path, str]:
+    top = root or Path("/")
+    wanted = {top / CONFIG: SYSTEM}
+    # The unit runs this installation, wherever it is; a package's runs what the package brings.
+    itself = " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"]) if root is None else "/usr/bin/oberonc"
     for name, place in UNITS.items():
-        if (shipped / name).is_file():
-            # The unit runs this installation, wherever it is.
-            text = (shipped / name).read_text()
-            itself = " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"])
-            files[root / place] = text.replace("/usr/bin/env oberonc", itself)
-    return files
+        if root is None and (top / "usr/lib" / place).exists():
+            show(f"left to its package: {top / 'usr/lib' / place}")
+            continue
+        text = (Path(paths.__file__).parent / "daemon" / name).read_text()
+        wanted[top / ("etc" if root is None else "usr/lib") / place] = text.replace("/usr/bin/env oberonc", itself)
+    return wanted
 
 
-def _write(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise NotAllowed(f"cannot write {file}: {error.strerror}") from None
+def _write(file: Path, text: str, force: bool) -> str:
+    """Write one file as far as that is right, and say so; returns what was done."""
+    was = (files.read(file, 1 << 20) or b"").decode("utf-8", "replace")
+    if not os.path.lexists(file):
+        done = "wrote"
+    elif was == text:
+        done = "same"
+    elif file.name == "config.toml" or not was:
+        done = "kept"  # the administrator's own, or a link or a mask that is his doing
+    else:
+        done = "replaced" if force else "differs"
+        names = (str(file), f"{file} of this version")
+        show("".join(unified_diff(was.splitlines(True), text.splitlines(True), *names)), nl=False)
+    if done in ("wrote", "replaced"):
+        try:
+            with files.folder(file.parent.absolute().resolve(), make=True) as folder:
+                files.put(folder, file.name, text.encode(), 0o644)
+        except OSError as error:
+            raise NotAllowed(f"cannot write {file}: {error.strerror}") from None
+    show(f"{done} {file}")
+    return done

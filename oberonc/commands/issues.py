@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, offer, pass_session, show, show_json
 from oberonc.errors import BadInput
 from oberonc.issues.local import Tracker
 from oberonc.text import one_line
 
-_repository = click.option("--repository", metavar="NAME", help="The repository; default: the one you stand in.")
+_repository = click.option(
+    "--repository",
+    metavar="NAME",
+    shell_complete=offer("repository"),
+    help="The repository; default: the one you stand in.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -83,7 +88,7 @@ def list_issues(session: Session, repository: str | None, as_json: bool) -> None
 
 
 @command.command("show", epilog=example("oberonc issues show 1", "oberonc issues show 1 --json"))
-@click.argument("number", type=Number())
+@click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
 @_json
 @pass_session
@@ -99,7 +104,7 @@ def show_issue(session: Session, number: int, repository: str | None, as_json: b
 
 
 @command.command(epilog=example("oberonc issues comment 1 'seen on Debian too'"))
-@click.argument("number", type=Number())
+@click.argument("number", type=Number(), shell_complete=offer("issue"))
 @click.argument("text")
 @_repository
 @_json
@@ -115,7 +120,7 @@ def comment(session: Session, number: int, text: str, repository: str | None, as
 
 
 @command.command(epilog=example("oberonc issues close 1"))
-@click.argument("number", type=Number())
+@click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
 @_json
 @pass_session
@@ -125,7 +130,7 @@ def close(session: Session, number: int, repository: str | None, as_json: bool) 
 
 
 @command.command(epilog=example("oberonc issues reopen 1"))
-@click.argument("number", type=Number())
+@click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
 @_json
 @pass_session

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from oberonc import client, filters, log, repository
-from oberonc.commands import Session, example, pass_session, show_json, show_line, submitter
+from oberonc.commands import Session, example, offer, pass_session, show_json, show_line, submitter
 from oberonc.config import Config
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
 from oberonc.git import Git, null_oid
@@ -30,7 +30,7 @@ WATCHED = 100
 @click.command(
     "log", epilog=example("oberonc log", "oberonc log 1f2e3d4c", "oberonc log --json 5f0c1a52", "oberonc log -f")
 )
-@click.argument("key", metavar="[ID|COMMIT]", required=False)
+@click.argument("key", metavar="[ID|COMMIT]", required=False, shell_complete=offer("event"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--git-dir", metavar="DIR", type=click.Path(path_type=Path), help="The repository to ask about COMMIT.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow one document a line.")

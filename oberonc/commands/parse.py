@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from oberonc.commands import LONGEST, example, show, show_json
+from oberonc.commands import LONGEST, example, offer, show, show_json
 from oberonc.errors import BadInput, UsageError
 from oberonc.git import Git
 from oberonc.issues.grammar import Note, Reference, Scan, Words, scan, words_for
@@ -34,7 +34,13 @@ _READ = ("log", "-z", "--encoding=UTF-8", "--no-show-signature", "--no-color", "
 @click.option("--rev", metavar="REV", help="The message of this commit.")
 @click.option("--log", "log_range", metavar="RANGE", help="All messages of this history, summed up.")
 @click.option(
-    "--words", "kind", metavar="KIND", default="local", show_default=True, help="A tracker's kind: its words."
+    "--words",
+    "kind",
+    metavar="KIND",
+    shell_complete=offer("words"),
+    default="local",
+    show_default=True,
+    help="A tracker's kind: its words.",
 )
 @click.option("--key", "keys", metavar="KEY", multiple=True, help="A project key: PROJ of PROJ-12. May be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -9,7 +9,18 @@ from typing import Any
 import click
 
 from oberonc import client
-from oberonc.commands import Session, example, pass_session, show, show_json, show_line, show_text, show_time, submitter
+from oberonc.commands import (
+    Session,
+    example,
+    offer,
+    pass_session,
+    show,
+    show_json,
+    show_line,
+    show_text,
+    show_time,
+    submitter,
+)
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.text import counted
@@ -24,9 +35,11 @@ MOST = 1000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_service = click.argument("service")
-_repository = click.option("--repository", metavar="NAME", help="Only this repository.")
-_of_service = click.option("--service", metavar="NAME", help="Only this service's.")
+_service = click.argument("service", shell_complete=offer("service"))
+_repository = click.option(
+    "--repository", metavar="NAME", shell_complete=offer("repository"), help="Only this repository."
+)
+_of_service = click.option("--service", metavar="NAME", shell_complete=offer("service"), help="Only this service's.")
 
 
 @click.group(epilog=example("oberonc queue list --state dead", "oberonc queue show 17", "oberonc queue retry 17"))
@@ -102,7 +115,7 @@ def _since(given: str) -> int:
 
 
 @command.command("show", epilog=example("oberonc queue show 17"))
-@click.argument("delivery", type=int)
+@click.argument("delivery", type=int, shell_complete=offer("delivery"))
 @_json
 @pass_session
 def show_one(session: Session, delivery: int, as_json: bool) -> None:
@@ -121,7 +134,7 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
         show_text(attempt["output"], "    | ")
 
 
-_many = click.argument("deliveries", type=int, nargs=-1)
+_many = click.argument("deliveries", type=int, nargs=-1, shell_complete=offer("delivery"))
 
 
 @command.command(epilog=example("oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"))

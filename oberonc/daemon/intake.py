@@ -1,27 +1,31 @@
 """Intake: payloads become events, whether they come by the socket or lie in the spool.
 
-The order barrier: what a client spooled came before what is submitted now. So whenever the spool changed, its
-files are taken in first, and a submission waits until they are events.
+The order barrier: what a client spooled came before what is submitted now. So whenever the spool changed, it is
+looked at first, and a submission waits until the files of its repository are events; those of others cost it nothing.
+A file that cannot be read now holds nobody up: it is told of, tried again, and whoever goes before it is told of too.
 """
 
 import asyncio
 import errno
 import os
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import spool
+from oberonc import spool, wire
 from oberonc.config import Config
+from oberonc.daemon.backlog import Backlog, File
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.journal import Say
+from oberonc.daemon.peers import person
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.ref_order import Kept, in_ref_order, kept
+from oberonc.daemon.sparing import Sparing
 from oberonc.daemon.submissions import Sender, submission
+from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.queue.base import Answer, Queue, Submission
 from oberonc.text import one_line
@@ -31,8 +35,14 @@ SLICE: Final = 64
 SLICE_BYTES: Final = 4 << 20
 #: How many of them are taken again with the next ones, to be put into order with those.
 OVERLAP: Final = 8
-#: Errors that say nothing about a file: it is read again.
-PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+#: Errors that say nothing about a file, only that we can read none now.
+PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: Files that could not be read, of which so many are tried again at each look.
+AGAIN: Final = 64
+#: Files of one account that are put aside, of which so many are told one by one in a minute.
+LOSSES: Final = 20
+#: While files are taken in the folder is looked at again, for at most one part in so many of the time.
+PARTS: Final = 10
 #: Seconds between looks at the spool, and before a refused slice is tried again.
 LOOK: Final = 1.0
 #: Nanoseconds in which two changes of a folder may carry the same time.
@@ -63,24 +73,69 @@ class Intake:
         self.config = config
         self._queue = queue
         self._say = say
+        self._sparing = Sparing(say)
+        self._losses = Sparing(say, burst=LOSSES)
         self._new = os.fspath(config.spool / "new")
         self._seen = UNSURE
-        self._unreadable: set[str] = set()
+        self._backlog = Backlog()
+        #: The files that are becoming events right now, and how many of each repository.
+        self._current: list[File] = []
+        self._marks: Counter[str] = Counter()
+        #: {name: mark} of the files that cannot be read now, how many of each repository, and what cannot be removed.
+        self._unreadable: dict[str, str] = {}
+        self._held: Counter[str] = Counter()
+        self._done: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
+        #: How many looks at the folder began, and the number of the last that is over.
+        self._looks = self._looked = 0
+        self._step = asyncio.Event()
         #: Called with the services of an event that was asked for, so that its lease can share its commit.
         self.on_accept: Callable[[list[str]], None] = lambda services: None
 
+    @property
+    def files(self) -> int:
+        """How many files of the spool were not taken in when it was last looked at."""
+        return len(self._backlog) + len(self._current) + len(self._unreadable) + len(self._done)
+
+    @property
+    def unreadable(self) -> int:
+        """How many of them cannot be read, or not be removed."""
+        return len(self._unreadable) + len(self._done)
+
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
-        """Accept one payload, after everything that is in the spool. Raises BadInput."""
-        wanted = submission(self.config, payload, Sender(peer_uid))
+        """Accept one payload, after what the spool holds of its repository. Raises BadInput."""
+        # What takes time with the payload, checks and filters, is done beside the loop where it is large.
+        large = not isinstance(payload, wire.Received) or len(payload.raw) > wire.SMALL
+        beside = partial(submission, self.config, payload, Sender(peer_uid))
+        wanted = await in_a_thread(beside) if large else beside()
         if self._changed():
             self.look()
         if self._taking:
-            await asyncio.shield(self._taking)
+            await self._earlier(wanted.repo)
+        self._tell_overtaken(wanted.repo)
         answer = self._queue.accept(wanted)
         if wanted.routes:
             self.on_accept([route.service for route in wanted.routes])
         return await answer
+
+    async def _earlier(self, repository: str) -> None:
+        """Returns when what was in the spool of *repository* is events, or cannot become any now."""
+        mark, looks = spool.mark(repository), self._looks
+        while self._taking and (self._looked <= looks or self._holds(mark)):
+            await self._step.wait()
+
+    def _holds(self, mark: str) -> bool:
+        return self._backlog.holds(mark) or mark in self._marks or "" in self._marks
+
+    def _stepped(self) -> None:
+        """Whoever waits looks again."""
+        self._step.set()
+        self._step = asyncio.Event()
+
+    def _tell_overtaken(self, repository: str) -> None:
+        if self._held and self._held[mark := spool.mark(repository)]:
+            text = f"a push of {repository} goes before a spool file of it that cannot be read"
+            self._sparing.say(("overtaken", mark), text)
 
     def look(self) -> None:
         """Take in what the spool holds, unless that is under way."""
@@ -89,24 +144,15 @@ class Intake:
             self._taking.add_done_callback(self._taken)
 
     async def watch(self) -> None:
-        """Look whenever the spool changed; for ever."""
+        """Look whenever the spool changed, or holds what could not be read; for ever."""
         while True:
-            if self._changed():
+            if self._changed() or self._unreadable:
                 self.look()
             await asyncio.sleep(LOOK)
 
-    @property
-    def unreadable(self) -> int:
-        """How many spool files cannot be read, or not be removed."""
-        return len(self._unreadable)
-
-    async def settled(self) -> None:
-        """Returns when no files are being taken in."""
-        if self._taking:
-            await asyncio.shield(self._taking)
-
     def _taken(self, _task: "asyncio.Task[None]") -> None:
         self._taking = None
+        self._stepped()
 
     def _changed(self) -> bool:
         """Whether the spool's folder is not as it was when it was last found empty."""
@@ -127,49 +173,91 @@ class Intake:
             self._say(f"the spool could not be taken in: {type(error).__name__}: {error}")
 
     async def _take_all(self) -> None:
-        """Oldest first, a slice at a time; a full disk ends the turn."""
+        """A slice at a time, until the folder is empty; a full disk ends the turn."""
+        for name in list(self._unreadable)[:AGAIN]:
+            self._forget(name)
         while True:
-            stamp = self._stamp()
-            files = [path for path in spool.listing(self.config.spool) if path.name not in self._unreadable]
-            left = deque(files)
-            while left:
-                if not await self._take_slice(left):
-                    self._seen = UNSURE
-                    return
-            if not files:
+            stamp, began = self._stamp(), time.monotonic()
+            await self._fill()
+            again = time.monotonic() + PARTS * (time.monotonic() - began)
+            if not self._backlog:
                 self._seen = stamp if time.time_ns() - stamp > TICK else UNSURE
                 return
+            while self._backlog:
+                if not await self._take_slice():
+                    self._seen = UNSURE
+                    return
+                self._stepped()
+                if time.monotonic() > again:
+                    break
 
-    async def _take_slice(self, left: deque[Path]) -> bool:
-        """Take in the first of *left*; False when the queue has no room now."""
+    async def _fill(self) -> None:
+        self._looks += 1
+        number = self._looks
+        await self._backlog.fill(self._new, {*self._unreadable, *self._done})
+        self._looked = number
+        self._stepped()
+
+    async def _take_slice(self) -> bool:
+        """Take in the next files; False when the queue has no room now."""
+        self._current = sorted(self._backlog.take(SLICE))
+        self._marks = Counter(spool.mark_in(file.name) for file in self._current)
+        try:
+            return await self._accept_slice({file.name: file for file in self._current})
+        finally:
+            self._current, self._marks = [], Counter()
+
+    async def _accept_slice(self, files: dict[str, File]) -> bool:
+        try:
+            read, unread = await in_a_thread(self._read_some, files)
+            self._backlog.put_back(unread)
+            pushes = self._sooner(in_ref_order(read), files)
+            answers = await self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
+        except NotAccepted as error:
+            self._sparing.say("not now", str(error))
+            self._backlog.put_back(files.values())
+            return False
+        self.on_accept([route.service for push in pushes for route in push.submission.routes])
+        for push, answer in zip(pushes, answers, strict=False):
+            self._tell_overtaken(push.submission.repo)
+            self._settle(push.file, answer)
+        self._backlog.put_back(files[push.file.name] for push in pushes[len(answers) :])
+        return len(answers) == len(pushes)
+
+    def _read_some(self, files: dict[str, File]) -> tuple[list[Kept], list[File]]:
+        """What *files* hold, oldest first, up to what one commit takes; and the files that were left for that.
+
+        Beside the loop: strangers choose what is in them.
+        """
         pushes: list[Kept] = []
+        left: list[File] = []
         size = 0
-        while left and len(pushes) < SLICE and size < SLICE_BYTES:
-            try:
-                push = self._read(left.popleft())
-            except NotAccepted as error:
-                self._say(str(error))
-                return False
-            if push:
+        for file in files.values():
+            if size >= SLICE_BYTES:
+                left.append(file)
+            elif push := self._read(Path(self._new, file.name), file.uid):
                 pushes.append(push)
                 size += len(push.submission.body)
-        pushes = in_ref_order(pushes)
-        if left:
-            # What comes next may belong before the last ones. Half of them at least are taken now: else large
-            # files, of which few are read at once, would be put back for ever.
-            keep = len(pushes) - min(OVERLAP, len(pushes) // 2)
-            left.extendleft(sorted((push.file for push in pushes[keep:]), reverse=True))
-            del pushes[keep:]
-        answers = self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
-        self.on_accept([route.service for push in pushes for route in push.submission.routes])
-        try:
-            for push, answer in zip(pushes, await answers, strict=False):
-                self._settle(push.file, answer)
-            return len(answers.result()) == len(pushes)
-        except NotAccepted:
-            return False
+        return pushes, left
 
-    def _read(self, path: Path) -> Kept | None:
+    def _sooner(self, pushes: list[Kept], files: dict[str, File]) -> list[Kept]:
+        """*pushes* but the last ones of each repository of which more waits: what comes may belong before them.
+
+        Half of a repository's at least are taken now: else large files, of which few are read at once, would be put
+        back for ever.
+        """
+        counts = Counter(spool.mark_in(push.file.name) for push in pushes)
+        left = {mark: min(OVERLAP, count // 2) for mark, count in counts.items() if self._backlog.has(mark)}
+        later = set()
+        for push in reversed(pushes):
+            mark = spool.mark_in(push.file.name)
+            if left.get(mark):
+                left[mark] -= 1
+                later.add(push.file.name)
+        self._backlog.put_back(files[name] for name in later)
+        return [push for push in pushes if push.file.name not in later]
+
+    def _read(self, path: Path, uid: int) -> Kept | None:
         try:
             entry, uid, proven = spool.look(path)
             payload, sender = entry["payload"], Sender(uid, "spool", proven)
@@ -177,33 +265,46 @@ class Intake:
         except FileNotFoundError:
             return None
         except (spool.Damaged, BadInput) as error:
-            self._reject(path, str(error))
+            self._reject(path, uid, str(error))
         except OSError as error:
             if error.errno in PASSING:
                 raise NotAccepted(f"the spool cannot be read now: {error.strerror}") from None
-            self._unreadable.add(path.name)
-            self._say(f"the spool file {path} cannot be read: {error.strerror}")
+            self._remember(path, uid, f"cannot be read: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whatever it is, one file must not stop the others
-            self._reject(path, f"it cannot be taken in: {type(error).__name__}: {error}")
+            self._reject(path, uid, f"it cannot be taken in: {type(error).__name__}: {error}")
         return None
 
     def _settle(self, path: Path, answer: Answer | BadInput) -> None:
         if isinstance(answer, BadInput):
-            self._reject(path, str(answer))
+            self._reject(path, -1, str(answer))
         elif answer.status == "conflict":
-            self._reject(path, "another payload has the same id")
+            self._reject(path, -1, "another payload has the same id")
         else:
             crash_point("spooled")
             # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
             try:
                 spool.remove(path)
             except OSError as error:
-                self._unreadable.add(path.name)
+                self._done.add(path.name)
                 self._say(f"the spool file {path} was taken in and cannot be removed: {error.strerror}")
 
-    def _reject(self, path: Path, why: str) -> None:
-        self._say(f"the spool file {path.name} is put aside in bad/: {one_line(why)}")
-        with suppress(OSError):
+    def _reject(self, path: Path, uid: int, why: str) -> None:
+        text = f"the spool file {path.name} is put aside in bad/: {one_line(why)}"
+        self._losses.say(uid, text)
+        try:
             spool.reject(path, why)
-            return
-        self._unreadable.add(path.name)
+        except OSError as error:
+            self._remember(path, uid, f"cannot be put aside in bad/: {error.strerror}")
+
+    def _remember(self, path: Path, uid: int, why: str) -> None:
+        """The file stays where it is; it is told of, and tried again."""
+        self._unreadable[path.name] = mark = spool.mark_in(path.name)
+        self._held[mark] += 1
+        text = f"the spool file {path.name} of {person(uid)} {why}; it is tried again, and later pushes go before it"
+        self._sparing.say(("unreadable", uid), text)
+
+    def _forget(self, name: str) -> None:
+        mark = self._unreadable.pop(name)
+        self._held[mark] -= 1
+        if not self._held[mark]:
+            del self._held[mark]

@@ -25,8 +25,6 @@ IDLE: Final = 30.0
 HEADER: Final = 5.0
 BODY: Final = 10.0
 LINGER: Final = 2.0
-#: Bytes of a frame that is read in the loop at once; a larger one is read beside it, one at a time, users in turn.
-SMALL: Final = 128 << 10
 #: Milliseconds after which a refused client may try again.
 RETRY_MS: Final = 500
 
@@ -257,9 +255,9 @@ class Connection(asyncio.Protocol):
     async def _perform(self, body: bytes) -> bytes:
         """The frame of the answer, whatever request and answer are like."""
         try:
-            if len(body) <= SMALL:
+            if len(body) <= wire.SMALL:
                 answer = await self._server.perform(wire.decode_request(body), self._peer, self._control)
-            else:
+            else:  # one at a time, users in turn
                 async with self._quota.turns.of(self.uid):
                     request = await in_a_thread(wire.decode_request, body)
                     answer = await self._server.perform(request, self._peer, self._control)

@@ -132,8 +132,8 @@ class Daemon:
         self.dispatcher.on_dead = self.notices.look
         self.notices.on_accept = self.dispatcher.kick
         self.reloader.on_swap = self._swapped
+        # What comes by the socket waits for what the spool holds of its repository, so nobody waits for all of it.
         self.intake.look()
-        await self.intake.settled()
         await self.reload(first=True)
         await self._server.listen(listeners.submit, control=False)
         await self._server.listen(listeners.control, control=True)
@@ -209,7 +209,7 @@ class Daemon:
             },
             "connections": len(self._server.connections),
             "refused": dict(self._server.refused),
-            "spool": len(spool.listing(self.config.spool)),
+            "spool": self.intake.files,
             "spool_unreadable": self.intake.unreadable,
             "spool_bad": len(spool.rejected(self.config.spool)),
         }
@@ -253,6 +253,7 @@ class Daemon:
             try:
                 await self._look_at_clock()
                 await self._sweep()
+                spool.sweep(self.config.spool)
                 self.notices.look()
                 await self._forget_rejected()
                 await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)

@@ -1,33 +1,41 @@
-"""Records of the log that a stranger can cause: each kind at most once a minute, and then how many there were."""
+"""Records of the log that a stranger can cause: of each kind so many a minute, and then how many more there were."""
 
+import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Final
 
-#: Seconds between two records of one kind.
+#: Seconds for which the records of one kind are counted together.
 EVERY: Final = 60.0
-#: Kinds that are told apart; what more there are within a minute share one record.
+#: Kinds that are told apart; what more there are within a minute share one.
 MOST_KINDS: Final = 256
 
 
 class Sparing:
-    """Says things of one kind at most once a minute."""
+    """Says at most *burst* things of one kind in a minute."""
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, say: Callable[[str], None], burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
+        self._burst = burst
         self._clock = clock
-        #: {kind: when it was said last, how often it was not since}
-        self._said: dict[Hashable, tuple[float, int]] = {}
+        self._lock = threading.Lock()  # the spool is read beside the loop
+        #: {kind: when its minute began, how often it came since}
+        self._came: dict[Hashable, tuple[float, int]] = {}
 
     def say(self, kind: Hashable, text: str) -> None:
-        """One record, unless one of its *kind* was written within the last minute."""
+        """One record, unless there were enough of its *kind* within the minute."""
+        with self._lock:
+            self._count(kind, text)
+
+    def _count(self, kind: Hashable, text: str) -> None:
         now = self._clock()
-        if kind not in self._said and len(self._said) >= MOST_KINDS:
-            self._said = {known: row for known, row in self._said.items() if now - row[0] < EVERY or row[1]}
-            kind = kind if len(self._said) < MOST_KINDS else None
-        last, held = self._said.get(kind, (now - EVERY, 0))
-        if now - last < EVERY:
-            self._said[kind] = last, held + 1
-            return
-        self._said[kind] = now, 0
-        self._say(f"{text} (and {held} more since the last such line)" if held else text)
+        if kind not in self._came and len(self._came) >= MOST_KINDS:
+            self._came = {known: row for known, row in self._came.items() if now - row[0] < EVERY}
+            kind = kind if len(self._came) < MOST_KINDS else None
+        began, count = self._came.get(kind, (now, 0))
+        held = 0
+        if now - began >= EVERY:
+            began, count, held = now, 0, max(0, count - self._burst)
+        self._came[kind] = began, count + 1
+        if count < self._burst:
+            self._say(f"{text} (and {held} more like it before)" if held else text)

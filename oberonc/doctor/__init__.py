@@ -28,10 +28,13 @@ OLDEST_GIT = (2, 31)
 def examine(config_path: str | None) -> Iterator[Finding]:
     """Everything, in the order in which a push meets it."""
     yield from _git()
-    try:
-        config = configuration.load(config_path)
-    except OberoncError as error:
-        yield Finding(False, str(error), "edit the file that is named")
+    # As the hook would have it where this is a server's repository.
+    config = configuration.learn(config_path, server_hook=config_path is None and _is_bare())
+    if config.fault:
+        yield Finding(False, config.fault, "edit the file that is named")
+        if config.delivery == "daemon":
+            yield from folders.examine(config)
+            yield from work.examine(config)
         return
     files = ", ".join(str(file) for file in config.files) or "no file, so one service: issues on the embedded tracker"
     yield Finding(True, f"configuration: {files}")
@@ -39,6 +42,13 @@ def examine(config_path: str | None) -> Iterator[Finding]:
     yield from _services(config)
     yield from _repository(config)
     yield from work.examine(config)
+
+
+def _is_bare() -> bool:
+    try:
+        return repository.describe(repository.find_git_dir(), ()).bare
+    except OberoncError:
+        return False
 
 
 def _git() -> Iterator[Finding]:

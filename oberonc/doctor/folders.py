@@ -8,7 +8,6 @@ from pathlib import Path
 from oberonc import accounts
 from oberonc.config import Config
 from oberonc.doctor.finding import Finding
-from oberonc.queue.space import RESERVE_BYTES
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -22,9 +21,8 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from _drop_box(config.spool)
     # Seen as one where they are on one file system.
     places = {os.statvfs(place).f_fsid: place for place in (_there(config.spool), _there(config.state))}
-    least = getattr(config.daemon, "low_space", RESERVE_BYTES)
     for place in places.values():
-        yield _room(place, least)
+        yield _room(place, config.daemon.low_space)
 
 
 def _there(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from oberonc.process import environment
 from oberonc.text import one_line
 
 CHAINED = ".before-oberonc"
-#: What the hooks run, with the line of `hooks/hook`.
+#: What the hooks run, as `hooks/hook` does; here a fault is to be seen.
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from oberonc.hook import main; main()"
 
 

@@ -127,7 +127,7 @@ class Queue(ABC):
         At most one delivery of a lane is leased at any time, and of those not parked always the oldest.
         The attempt is recorded in the same commit: start its code only after the batch is durable. A
         service whose breaker is open gets nothing but a single probe when that is due; a suspect is leased
-        only while nothing else is, and nothing beside it.
+        only while nothing else is, and nothing beside it, but a minute of either is enough.
         """
 
     @abstractmethod

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from oberonc.queue.base import Breaker, Lease, Round, Slot, Token
+from oberonc.queue.base import MINUTE, Breaker, Lease, Round, Slot, Token
 from oberonc.queue.store import LEASED, READY, Store, durable
 from oberonc.retry import observed
 
+#: For how long a suspect runs alone at the most, and for how long it is waited for that it can.
+ALONE_MS: Final = MINUTE
 #: One more than wanted says when the next one is due.
 DUE_LANES = """
 SELECT id, wake_ms FROM lane
@@ -28,7 +30,7 @@ UPDATE lane SET
       SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)))
 WHERE id IN (SELECT value FROM json_each(:lanes))"""
 SUSPECTS = """
-SELECT d.id, d.state, d.lane, d.due_ms, d.parked, l.service, l.paused
+SELECT d.id, d.state, d.lane, d.due_ms, d.since_ms, d.parked, l.service, l.paused
 FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY d.id"""
 #: What a lease needs. Passed over are the dead and the parked deliveries before it in its lane.
 TO_LEASE = """
@@ -138,12 +140,13 @@ class Leasing(Store):
     def lease(self, now: int, slots: Sequence[Slot], worker: str) -> Round:
         slots = [slot for slot in slots if slot.free > 0]
         alone = self._suspects(now, slots)
-        if alone is None:
-            return Round((), None)
+        if isinstance(alone, int):
+            return Round((), alone)
         if alone:
             slot, delivery = alone
             chosen = self._chosen(ONE, delivery=delivery)
-            return Round(tuple(self._take(now, slot, worker, self._service(slot.service), chosen)), None)
+            taken = self._take(now, slot, worker, self._service(slot.service), chosen)
+            return Round(tuple(taken), now + ALONE_MS)
         leases: list[Lease] = []
         wakes: list[int] = []
         for slot in slots:
@@ -168,23 +171,31 @@ class Leasing(Store):
         row = self.con.execute(SERVICE, (name,)).fetchone()
         return Service(*row) if row else Service()
 
-    def _suspects(self, now: int, slots: Sequence[Slot]) -> tuple[Slot, int] | tuple[()] | None:
-        """The suspect to lease alone; () when there is none; None when nothing may be leased beside one."""
+    def _suspects(self, now: int, slots: Sequence[Slot]) -> tuple[Slot, int] | int | None:
+        """The suspect to lease alone; until when nothing may be leased because of one; None: go on as ever.
+
+        Who runs alone does so for a while only, and for a while only is it waited for that nothing else runs: a
+        delivery may take days, and the others have not done anything.
+        """
         if self._no_suspects:
-            return ()
+            return None
         by_service = {slot.service: slot for slot in slots}
         found = self._rows(SUSPECTS)
         self._no_suspects = not found
-        if any(state == LEASED for _, state, *_ in found):
-            return None
-        for delivery, _, lane, due, parked, name, paused in found:
+        began = max((since for _, state, _, _, since, *_ in found if state == LEASED), default=None)
+        if began is not None and 0 <= now - began < ALONE_MS:
+            return int(began + ALONE_MS)
+        for delivery, state, lane, due, _, parked, name, paused in found:
             slot = by_service.get(name)
-            if not slot or paused or due > now or not self._service(name).allows(now, 1):
+            if state == LEASED or not slot or paused or due > now or not self._service(name).allows(now, 1):
                 continue
             if not parked and self.con.execute(HEAD, (lane,)).fetchone()[0] != delivery:
                 continue
-            return None if self._leased() else (slot, delivery)
-        return ()
+            if not self._leased():
+                return slot, delivery
+            if now - due < ALONE_MS:
+                return int(due + ALONE_MS)
+        return None
 
     def _leased(self) -> bool:
         return bool(self._row("SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"))

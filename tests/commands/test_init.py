@@ -1,12 +1,17 @@
 """`oberonc init`: a configuration to start from, and never a change of one that is there."""
 
+import os
+import stat
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from oberonc.commands import init
+from oberonc.errors import NotAllowed
 from tests.support.admin import Admin
-from tests.support.command import Command
+from tests.support.command import Command, Done
 
 
 def test_the_written_file_is_in_force_and_is_never_overwritten(admin: Admin, oberonc: Command) -> None:
@@ -36,17 +41,85 @@ def test_every_line_that_is_commented_out_is_valid(admin: Admin, oberonc: Comman
     assert admin.load().services["issues"].paths == ("apps/**",)
 
 
-def test_system_files_go_below_root_and_all_or_nothing(oberonc: Command, tmp_path: Path) -> None:
+def _written(said: Done) -> dict[Path, str]:
+    """What was done with which file."""
+    rows = [line.split(" ", 1) for line in said.out.splitlines()]
+    return {Path(row[1]): row[0] for row in rows if row[0] in ("wrote", "same", "kept", "differs", "replaced")}
+
+
+def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(oberonc: Command, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    said = oberonc("init", "--system", "--root", root)
-    written = [Path(line.removeprefix("wrote ")) for line in said.out.splitlines()]
-    assert root / "etc/oberonc/config.toml" in written
-    assert all(path.is_file() for path in written)
-    assert tomllib.loads((root / "etc/oberonc/config.toml").read_text())["delivery"] == "daemon"
-    (root / "etc/oberonc/config.toml").unlink()
-    oberonc("init", "--system", "--root", root, code=78)
-    assert not (root / "etc/oberonc/config.toml").exists()
-    assert "--root goes with --system" in oberonc("init", "--root", root, code=2).err
+    written = _written(oberonc("init", "--system", "--root", root))
+    assert {str(path.relative_to(root)) for path in written} == {
+        "etc/oberonc/config.toml",
+        "usr/lib/systemd/system/oberonc.service",
+        "usr/lib/systemd/system/oberonc.socket",
+        "usr/lib/systemd/system/oberonc-control.socket",
+        "usr/lib/tmpfiles.d/oberonc.conf",
+        "usr/lib/sysusers.d/oberonc.conf",
+    }
+    unit = (root / "usr/lib/systemd/system/oberonc.service").read_text()
+    assert "ExecStart=/usr/bin/oberonc --config" in unit
+    assert sys.executable not in unit
+    settings = tomllib.loads((root / "etc/oberonc/config.toml").read_text())
+    assert (settings["delivery"], settings["user_config"]) == ("daemon", False)
+    for words in (("--root", root), ("--force",)):
+        assert "goes with --system" in oberonc("init", *words, code=2).err
+
+
+def test_run_again_it_writes_what_is_missing_and_shows_what_differs(oberonc: Command, tmp_path: Path) -> None:
+    again = ("init", "--system", "--root", tmp_path)
+    first = _written(oberonc(*again))
+    assert set(_written(oberonc(*again)).values()) == {"same"}
+    missing, changed = tmp_path / "usr/lib/tmpfiles.d/oberonc.conf", tmp_path / "usr/lib/systemd/system/oberonc.service"
+    missing.unlink()
+    shipped = changed.read_text()
+    changed.write_text(shipped.replace("WatchdogSec=30", "WatchdogSec=90"))
+    said = oberonc(*again, code=1)
+    assert "-WatchdogSec=90\n+WatchdogSec=30\n" in said.out
+    assert _written(said) == dict.fromkeys(first, "same") | {missing: "wrote", changed: "differs"}
+    assert "WatchdogSec=90" in changed.read_text()
+    assert _written(oberonc(*again, "--force"))[changed] == "replaced"
+    assert changed.read_text() == shipped
+
+
+def test_the_configuration_of_the_administrator_and_a_masked_unit_are_never_replaced(
+    oberonc: Command, tmp_path: Path
+) -> None:
+    again = ("init", "--system", "--root", tmp_path, "--force")
+    oberonc(*again)
+    config, unit = tmp_path / "etc/oberonc/config.toml", tmp_path / "usr/lib/systemd/system/oberonc.socket"
+    config.write_text('delivery = "here"\n')
+    unit.unlink()
+    unit.symlink_to("/dev/null")
+    done = _written(oberonc(*again))
+    assert (done[config], done[unit]) == ("kept", "kept")
+    assert config.read_text() == 'delivery = "here"\n'
+    assert unit.is_symlink()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_modes_do_not_depend_on_the_umask(oberonc: Command, tmp_path: Path, umask: int) -> None:
+    os.umask(umask)
+    root = tmp_path / "root"
+    oberonc("init", "--system", "--root", root)
+    for path in (root, *root.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    (closed / "bin").mkdir(parents=True)
+    (closed / "bin" / "python").touch(0o755)
+    closed.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(closed / "bin" / "python"))
+    monkeypatch.setattr(init, "_system_files", lambda root: pytest.fail("something would have been written"))
+    run = init.command.callback
+    assert run is not None
+    with pytest.raises(NotAllowed, match=r"an account of its own: everybody cannot run .*bin/oberonc init --system"):
+        run(system=True, force=False, root=None)
 
 
 def test_a_folder_that_takes_no_file_is_one_line(oberonc: Command) -> None:

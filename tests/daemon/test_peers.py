@@ -130,19 +130,19 @@ def test_a_mode_without_the_groups_bit_lets_no_group_in(short_dir: Path) -> None
 def test_what_a_stranger_can_cause_is_logged_once_a_minute_with_the_count() -> None:
     now = [0.0]
     said: list[str] = []
-    sparing = Sparing(said.append, lambda: now[0])
+    sparing = Sparing(said.append, clock=lambda: now[0])
     for _ in range(5):
         sparing.say("one", "one")
     sparing.say("two", "two")
     assert said == ["one", "two"]
     now[0] = EVERY
     sparing.say("one", "one")
-    assert said[2:] == ["one (and 4 more since the last such line)"]
+    assert said[2:] == ["one (and 4 more like it before)"]
 
 
 def test_many_kinds_cost_neither_memory_nor_many_records() -> None:
     said: list[str] = []
-    sparing = Sparing(said.append, lambda: 0.0)
+    sparing = Sparing(said.append, clock=lambda: 0.0)
     for kind in range(20 * MOST_KINDS):
         sparing.say(kind, "x")
     assert len(said) <= MOST_KINDS + 1

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.errors import NotAccepted
+from oberonc.daemon import snapshot
+from oberonc.errors import ConfigError, NotAccepted
+from oberonc.registry import Place
 from tests.support.command import Command
 from tests.support.daemon_site import Site, descendants, push, recorder
 from tests.support.eventually import eventually
@@ -288,11 +290,13 @@ def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
     report = site.reload()
     assert not report["accepted"]
     assert "more than a folder of brokers should" in report["message"]
-    image.unlink()
-    deep = site.brokers
-    for _ in range(20):
-        deep = deep / "_d"
-        deep.mkdir()
-        for number in range(600):
-            (deep / f"_{number}").mkdir()
-    assert "more than a folder of brokers should" in site.reload()["message"]
+
+
+def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "MOST_ENTRIES", 20)
+    brokers = tmp_path / "brokers"
+    for number in range(30):
+        (brokers / f"_{number}").mkdir(parents=True)
+    (brokers / "rec.py").write_text(recorder())
+    with pytest.raises(ConfigError, match="more than a folder of brokers should"):
+        snapshot.take({"rec": Place("rec", str(brokers / "rec.py"), None, str(brokers))}, tmp_path / "copy")

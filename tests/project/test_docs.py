@@ -1,14 +1,17 @@
 """The documentation tells the truth: commands, settings, exit codes, brokers, transcripts."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from oberonc import config
 from oberonc.cli import COMMANDS
-from tests.project import write_commands
+from tests.project import write_commands, write_manuals
 from tests.support.repo import Repo
 
 TOP = Path(__file__).parents[2]
@@ -23,6 +26,25 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (TOP / "README.md").read_text()
     for name in COMMANDS:
         assert f"`{name}`" in readme or f"oberonc {name}" in readme, name
+
+
+def test_the_manual_pages_are_what_the_commands_say() -> None:
+    written = {path.name: path.read_text() for path in write_manuals.FOLDER.iterdir()}
+    assert written == write_manuals.pages(), "run python -m tests.project.write_commands"
+
+
+@pytest.mark.parametrize("name", sorted(write_manuals.pages()))
+def test_a_manual_page_is_one_that_man_can_show(name: str) -> None:
+    page = write_manuals.FOLDER / name
+    checks = {"mandoc": ["mandoc", "-Tlint", "-W", "warning", str(page)], "man": ["man", "--warnings", "-l", str(page)]}
+    found = [words for tool, words in checks.items() if shutil.which(tool)]
+    if not found:
+        pytest.skip("neither man nor mandoc is here")
+    for words in found:
+        done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"MANWIDTH": "100"}, check=False)
+        said = done.stderr + (done.stdout if words[0] == "mandoc" else "")
+        # It has no date on purpose.
+        assert [line for line in said.splitlines() if "missing date" not in line] == []
 
 
 @pytest.mark.parametrize("name", [name for name, _ in write_commands.commands() if name != "oberonc"])

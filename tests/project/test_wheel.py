@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import write_manuals
+
 TOP = Path(__file__).parents[2]
 
 
@@ -16,7 +18,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment with the wheel in it; what it depends on is borrowed from this one."""
     folder = tmp_path_factory.mktemp("wheel")
     # From a copy: a build leaves things in the tree, and takes what an earlier one left there.
-    for name in ("oberonc", "brokers", "hooks"):
+    for name in ("oberonc", "brokers", "hooks", "docs/man"):
         shutil.copytree(TOP / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(TOP / name, folder / "tree")
@@ -74,3 +76,8 @@ def test_the_queue_finds_its_schema_and_the_units_are_inside(installed: Path) ->
 
 def test_the_version_is_told(installed: Path) -> None:
     assert _python(installed, "-m", "oberonc", "--version").startswith("oberonc 0.")
+
+
+def test_the_manual_pages_travel_with_it(installed: Path) -> None:
+    pages = {path.name for path in (installed.parents[1] / "share" / "man" / "man1").iterdir()}
+    assert pages == set(write_manuals.pages())

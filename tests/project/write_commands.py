@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands' own help: `python -m tests.project.write_commands`."""
+"""Writes docs/commands.md and docs/man from the commands' own help: `python -m tests.project.write_commands`."""
 
 import inspect
 from collections.abc import Iterator
@@ -61,4 +61,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
+    from tests.project import write_manuals  # it takes the exit codes from here
+
     FILE.write_text(text())
+    write_manuals.write()

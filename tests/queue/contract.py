@@ -337,6 +337,41 @@ class QueueContract:
         queue.end(NOW, beside.token, DONE)
         assert take_one(queue).event == submission(1).id
 
+    def test_a_suspect_that_runs_for_days_stops_nobody_for_more_than_a_minute(self, queue: Queue) -> None:
+        for number, repo in enumerate("abc"):
+            queue.accept(NOW, submission(number, repo))
+        for _ in range(2):
+            take(queue, free=2)
+            queue.recover(NOW)
+        (alone,) = take(queue, free=5)
+        assert queue.lease(NOW + MINUTE - 1, [Slot("tracker", 5, 1)], "w") == ((), NOW + MINUTE)
+        others = take(queue, NOW + MINUTE, free=5)
+        assert {lease.event for lease in others} == {submission(number).id for number in range(3)} - {alone.event}
+
+    @pytest.mark.parametrize("leap", [YEARS, -YEARS])
+    def test_a_leap_of_the_clock_leaves_no_suspect_alone_for_longer(self, queue: Queue, leap: int) -> None:
+        queue.accept(NOW, submission(1, "a"))
+        for _ in range(2):
+            take_one(queue)
+            queue.recover(NOW)
+        take_one(queue)
+        queue.tick(NOW + leap)
+        queue.accept(NOW + leap, submission(2, "b"))
+        assert take_one(queue, NOW + leap).event == submission(2).id
+
+    def test_what_runs_for_days_keeps_a_suspect_and_all_others_for_a_minute(self, queue: Queue) -> None:
+        queue.accept(NOW, submission(1, "a"))
+        for _ in range(2):
+            take_one(queue)
+            queue.recover(NOW)
+        queue.pause("tracker", "a")
+        queue.accept(NOW, submission(2, "b"))
+        take_one(queue)
+        queue.resume("tracker", "a")
+        queue.accept(NOW, submission(3, "c"))
+        assert queue.lease(NOW, [Slot("tracker", 5, 1)], "w") == ((), NOW + MINUTE)
+        assert len(take(queue, NOW + MINUTE, free=5)) == 2
+
     # Breaker
 
     def _open_breaker(self, queue: Queue) -> int:

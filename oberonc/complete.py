@@ -1,0 +1,106 @@
+"""What a shell can offer: names and ids that are known here and now. Quick, and silent whatever is broken.
+
+A shell asks at each press of a key, so that nothing here waits for long, runs a broker's code or changes anything.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from oberonc import client, config, log, registry
+from oberonc.config import Config
+
+#: What is offered, with a word on it for shells that show one.
+Offers = dict[str, str]
+
+#: Seconds the daemon has to answer.
+PATIENCE: Final = 0.5
+#: Records, and deliveries, that are looked at.
+MOST: Final = 100
+
+
+def offers(what: str, config_path: str | None) -> Offers:
+    """What there is of *what*, a key of `KINDS`; nothing where it cannot be found out."""
+    try:
+        return KINDS[what](config.learn(config_path))
+    except Exception:  # noqa: BLE001  a press of a key is no time for a message
+        return {}
+
+
+def _services(known: Config) -> Offers:
+    return {name: f"broker {service.broker}" for name, service in known.services.items()}
+
+
+def _brokers(known: Config) -> Offers:
+    return {name: registry.docline(place) for name, place in registry.find(known).places.items()}
+
+
+def _either(known: Config) -> Offers:
+    return _brokers(known) | _services(known)
+
+
+def _repositories(known: Config) -> Offers:
+    return {str(entry["repository"]): "" for entry in _records(known)}
+
+
+def _events(known: Config) -> Offers:
+    """Pushes, the newest first."""
+    return {str(entry["id"])[:8]: f"{entry['time']} {entry['repository']}" for entry in _records(known)[::-1]}
+
+
+def _records(known: Config) -> list[dict[str, Any]]:
+    """The latest records of the log and of the daemon, as far as they may be read."""
+    found: list[dict[str, Any]] = []
+    with suppress(Exception):  # the daemon may know more
+        found += log.recent(known, MOST)
+    return sorted([*found, *_told(known)], key=lambda entry: str(entry["time"]))
+
+
+def _told(known: Config) -> list[dict[str, Any]]:
+    if known.delivery != "daemon" and not known.daemon.control.exists():
+        return []
+    for path in (known.daemon.control, known.daemon.socket):
+        with suppress(Exception):  # the other socket may be for us
+            answer = client.call(known, "log", at=path, within=PATIENCE, limit=MOST)
+            return list(answer["events"])
+    return []
+
+
+def _deliveries(known: Config) -> Offers:
+    """Deliveries that have not ended well, the newest first."""
+    found: list[dict[str, Any]] = []
+    for state in ("leased", "ready", "dead"):
+        answer = client.call(known, "delivery.list", within=PATIENCE, state=state, before=1 << 61, limit=MOST)
+        found += answer["deliveries"]
+    found.sort(key=lambda row: -int(row["id"]))
+    return {str(row["id"]): f"{row['state']} {row['service']} {row['repository']}" for row in found}
+
+
+def _issues(known: Config) -> Offers:
+    """The open issues of the embedded tracker, of the repository one stands in."""
+    from oberonc import sources
+    from oberonc.issues.local import Tracker
+
+    if not (known.state / "tracker.sqlite").is_file():
+        return {}
+    rows = Tracker(known.state).issues(sources.here_name())
+    return {str(row.number): row.title for row in rows if row.state == "open"}
+
+
+def _words(_known: Config) -> Offers:
+    """The kinds of trackers whose words the grammar knows."""
+    from oberonc.issues.words import PRESETS
+
+    return dict.fromkeys(PRESETS, "")
+
+
+KINDS: Final[dict[str, Callable[[Config], Offers]]] = {
+    "service": _services,
+    "broker": _brokers,
+    "service or broker": _either,
+    "repository": _repositories,
+    "event": _events,
+    "delivery": _deliveries,
+    "issue": _issues,
+    "words": _words,
+}
