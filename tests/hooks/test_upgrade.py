@@ -76,7 +76,7 @@ def _gone(place: Path) -> None:
 
 def _cut(place: Path) -> None:
     raw = place.read_bytes()
-    place.write_bytes(raw[: len(raw) // 2])
+    place.write_bytes(raw[: len(raw) // 2] + b"\n(")  # within a statement, wherever half of it is
 
 
 def _empty(place: Path) -> None:
