@@ -19,6 +19,8 @@ from oberonc.text import one_line
 Payload = dict[str, Any]
 
 SCHEMA = 1
+#: Characters of a repository's name.
+LONGEST_REPOSITORY = 512
 TYPES = {"A": "added", "D": "removed"}
 #: Characters of a person's name or mail address, and of a path or ref; the rest is cut off, and that is flagged.
 LONGEST_NAME, LONGEST_PATH = 1024, 4096
@@ -105,7 +107,11 @@ def fit(payload: Payload, limits: Limits) -> Payload:
     File lists go first, then the oldest of dropped, merged and new commits, then updates that no publish ref needs,
     then push options.
     """
-    size = len(dumps(payload))
+    raw = dumps(payload)
+    if b"\\ud" in raw:
+        payload = _whole(payload)
+        raw = dumps(payload)
+    size = len(raw)
     if size <= limits.bytes:
         return payload
     payload["truncated"] = True
@@ -120,6 +126,15 @@ def fit(payload: Payload, limits: Limits) -> Payload:
     for name in ("published", "foreign"):
         payload[name] = [oid for oid in payload[name] if oid in kept]
     return payload
+
+
+def _whole(value: Any) -> Any:
+    """*value* with U+FFFD for each half of a surrogate pair: bytes of the system that are no text come as such."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _drop_files(entry: Payload) -> int:
@@ -140,7 +155,6 @@ def loads(raw: bytes, where: str) -> Payload:
     """A payload from outside, checked. Raises BadInput naming *where* and the first thing that is wrong."""
     try:
         value = wire.strict(raw)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could be stored nowhere
     except ValueError as error:
         raise BadInput(f"{where} is not JSON: {one_line(str(error))}") from None
     fault = check(value)
@@ -205,12 +219,51 @@ def check(value: Any) -> str:
     full_name = value["repository"].get("full_name")
     if not isinstance(full_name, str) or not full_name:
         return "'repository.full_name' is missing"
+    if len(full_name) > LONGEST_REPOSITORY or not full_name.isprintable():
+        return f"'repository.full_name' must be at most {LONGEST_REPOSITORY} printable characters"
     if not isinstance(value.get("submitter", {}), dict):
         return "'submitter' is not an object"
     if not _are_texts(value["repository"].get("services", [])):
         return "'repository.services' is not a list of texts"
-    return _lists(value)
+    return _lists(value) or _halves(value)
 
+
+def _halves(value: Payload) -> str:
+    """What is wrong with *value* where half a surrogate pair is in it: no file, database or service takes that."""
+    raw = value.raw if isinstance(value, wire.Received) else None
+    if raw is not None and b"\\ud" not in raw.lower():
+        return ""  # nothing was escaped that could be one
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "a text in it is no Unicode: it holds half a surrogate pair"
+    return ""
+
+
+#: Keys that an entry may lack.
+_MAYBE: dict[str, tuple[type, ...]] = {
+    "url": (str,),
+    "committer": (str,),
+    "truncated": (bool,),
+    "first": (bool,),
+    "timestamp": (str,),
+    "utctimestamp": (str,),
+}
+_OID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_NODE = re.compile("[0-9a-f]{4,64}")
+#: What git lets nobody call a ref: whoever prints one must not have to think of it.
+_REF = re.compile("[^\x00-\x1f\x7f]*")
+#: {key of a commit or an update: what its text must be, and how that is said}
+_PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
+    "node": (_NODE, "is not the beginning of an id: 4 to 64 hex digits"),
+    "raw_node": (_OID, "is no id: 40 or 64 hex digits"),
+    "change": (_OID, "is not 40 hex digits"),
+    "old": (_OID, "is no id: 40 or 64 hex digits"),
+    "new": (_OID, "is no id: 40 or 64 hex digits"),
+    "ref": (_REF, "holds a control character"),
+    "name": (_REF, "holds a control character"),
+    "branch": (_REF, "holds a control character"),
+}
 
 #: Keys that payloads of earlier versions lack.
 _LATER: dict[str, tuple[type, ...]] = {
@@ -227,20 +280,23 @@ def _lists(value: Payload) -> str:
             fault = _entry(entry, keys, f"{name}[{index}].")
             if fault:
                 return fault
-    for name in ("published", "foreign", "push_options"):
-        if not _are_texts(value.get(name, [])):
-            return f"'{name}' holds something that is not text"
-    return ""
+    for name in ("published", "foreign"):
+        if not _are_texts(value.get(name, [])) or not all(map(_OID.fullmatch, value.get(name, []))):
+            return f"'{name}' holds something that is no id: 40 or 64 hex digits"
+    return "" if _are_texts(value["push_options"]) else "'push_options' holds something that is not text"
 
 
 def _entry(entry: Any, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
     if not isinstance(entry, dict):
         return f"'{prefix[:-1]}' is not an object"
-    fault = _keys(entry, keys, prefix)
+    fault = _keys(entry, keys, prefix) or _keys(entry, {key: _MAYBE[key] for key in _MAYBE if key in entry}, prefix)
+    for key in _PATTERNS:
+        if not fault and isinstance(entry.get(key), str) and not _PATTERNS[key][0].fullmatch(entry[key]):
+            fault = f"'{prefix}{key}' {_PATTERNS[key][1]}"
     if fault or keys is not _COMMIT:
         return fault
-    if not _are_texts(entry["parents"]):
-        return f"'{prefix}parents' holds something that is not text"
+    if not _are_texts(entry["parents"]) or not all(map(_NODE.fullmatch, entry["parents"])):
+        return f"'{prefix}parents' holds something that is no id"
     if not all(isinstance(file, dict) and isinstance(file.get("file"), str) for file in entry["files"]):
         return f"'{prefix}files' holds something that is no object with a 'file'"
     return ""

@@ -326,13 +326,14 @@ def message(repo: Repository, text: str, config: Config) -> Payload:
     author = _identity(repo)
     branch = repo.default_ref.removeprefix("refs/heads/")
     entry = message_entry(text, author, branch, config.limits)
-    return _frame(repo.describe(), repo.canon_url, "commit") | {
+    made = _frame(repo.describe(), repo.canon_url, "commit") | {
         "commits": [entry],
         "published": [entry["raw_node"]],
         "truncated": "truncated" in entry,
         "commits_total": 1,
         "published_total": 1,
     }
+    return fit(made, config.limits)
 
 
 def _identity(repo: Repository) -> str:

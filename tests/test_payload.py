@@ -45,7 +45,8 @@ def test_an_id_is_new_each_time_and_owes_nothing_to_commits() -> None:
         (["event"], "pull", "'event' is neither push nor commit"),
         (["repository"], [], "'repository' has the wrong type"),
         (["repository", "full_name"], "", "'repository.full_name' is missing"),
-        (["foreign"], [1], "'foreign' holds something that is not text"),
+        (["foreign"], [1], "'foreign' holds something that is no id"),
+        (["foreign"], ["HEAD"], "'foreign' holds something that is no id"),
         (["dropped"], [1], "'dropped[0]' is not an object"),
         (["published_total"], "1", "'published_total' has the wrong type"),
         (["repository", "services"], [1], "'repository.services' is not a list of texts"),
@@ -54,11 +55,29 @@ def test_an_id_is_new_each_time_and_owes_nothing_to_commits() -> None:
         (["truncated"], 0, "'truncated' has the wrong type"),
         (["commits"], [3], "'commits[0]' is not an object"),
         (["commits", 0, "message"], None, "'commits[0].message' has the wrong type"),
-        (["commits", 1, "parents"], [1], "'commits[1].parents' holds something that is not text"),
+        (["commits", 1, "parents"], [1], "'commits[1].parents' holds something that is no id"),
+        (["commits", 1, "parents"], ["a" * 39 + "\n"], "'commits[1].parents' holds something that is no id"),
+        (["commits", 0, "node"], "abc\n\n/close\n@all", "'commits[0].node' is not the beginning of an id"),
+        (["commits", 0, "node"], "abcd1234\n", "'commits[0].node' is not the beginning of an id"),
+        (["commits", 0, "node"], "", "'commits[0].node' is not the beginning of an id"),
+        (["commits", 0, "raw_node"], "A" * 40, "'commits[0].raw_node' is no id"),
+        (["commits", 0, "raw_node"], "a" * 41, "'commits[0].raw_node' is no id"),
+        (["commits", 0, "change"], "[x](http://y)", "'commits[0].change' is not 40 hex digits"),
+        (["commits", 0, "branch"], "a\nb", "'commits[0].branch' holds a control character"),
+        (["commits", 0, "url"], {}, "'commits[0].url' has the wrong type"),
+        (["updates", 0, "old"], "\u0661" * 40, "'updates[0].old' is no id"),
+        (["updates", 0, "new"], "0" * 39, "'updates[0].new' is no id"),
+        (["updates", 0, "ref"], "refs/heads/a\x7f", "'updates[0].ref' holds a control character"),
+        (["updates", 0, "name"], "\x1b[2J", "'updates[0].name' holds a control character"),
+        (["repository", "full_name"], "a\nb", "'repository.full_name' must be at most 512 printable characters"),
+        (["repository", "full_name"], "x" * 513, "'repository.full_name' must be at most 512 printable characters"),
+        (["commits", 0, "message"], "fixes #1 \ud800", "a text in it is no Unicode"),
+        (["commits", 0, "author"], "\udcff", "a text in it is no Unicode"),
+        (["unknown"], {"\udfff": [1]}, "a text in it is no Unicode"),
         (["commits", 1, "files"], ["a.txt"], "'commits[1].files' holds"),
         (["commits", 1, "files"], [{"type": "added"}], "'commits[1].files' holds"),
         (["updates", 0, "publish"], "yes", "'updates[0].publish' has the wrong type"),
-        (["published"], [1], "'published' holds something that is not text"),
+        (["published"], [1], "'published' holds something that is no id"),
         (["push_options"], [None], "'push_options' holds something that is not text"),
     ],
 )
@@ -226,3 +245,11 @@ def test_the_page_lists_every_key_and_no_other(home: Path, bare: Repo) -> None:
     for part, keys in kept.items():
         assert keys >= real[part] - {"services", "truncated"}, part
         assert keys <= real[part] | {"broker", "service", "delivery_id", "attempt", "order"}, part
+
+
+def test_what_the_system_says_that_is_no_text_is_mended_before_it_is_judged() -> None:
+    made = sample() | {"user": "caf\udce9", "canon_url": "\ud83d\ude00 \ud800", "unknown": [{"\udcff": "fine"}]}
+    mended = payloads.fit(made, Limits())
+    assert (mended["user"], mended["canon_url"]) == ("caf\ufffd", "\U0001f600 \ufffd")
+    assert payloads.check(mended) == ""
+    assert payloads.check(json.loads(payloads.dumps(mended))) == ""

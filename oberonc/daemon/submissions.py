@@ -5,7 +5,7 @@ Who submitted comes from the kernel (the socket's peer, the spool file's owner),
 """
 
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from oberonc import filters, wire
 from oberonc.config import Config
@@ -14,9 +14,6 @@ from oberonc.errors import BadInput
 from oberonc.payload import check
 from oberonc.queue.base import Decision, Route, Submission
 from oberonc.text import one_line
-
-#: Characters of a repository's name.
-LONGEST_NAME: Final = 512
 
 
 class Sender(NamedTuple):
@@ -32,7 +29,7 @@ def submission(config: Config, payload: Any, sender: Sender, only: dict[str, Any
 
     *only* names the services that have not had it yet, when others were served before.
     """
-    fault = check(payload) or _bad_names(payload)
+    fault = check(payload)
     if fault:
         raise BadInput(f"not a payload of schema 1: {fault}")
     try:
@@ -90,10 +87,3 @@ def _commits(payload: dict[str, Any]) -> tuple[str, ...]:
     found |= {update["new"] for update in payload["updates"]}
     # The event's own id, as long as a commit's, is found by its beginning in the same way.
     return (payload["id"] + "0" * 8, *sorted(oid for oid in found if oid.strip("0")))
-
-
-def _bad_names(payload: dict[str, Any]) -> str:
-    name = payload["repository"]["full_name"]
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        return f"'repository.full_name' must be at most {LONGEST_NAME} printable characters"
-    return ""

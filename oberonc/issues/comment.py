@@ -116,7 +116,7 @@ def commit_parts(commit: dict[str, Any]) -> list[Part]:
     """The commit, linked where its address is known."""
     if is_nowhere(commit):
         return [Part("text", "a commit message")]
-    return [Part("text", "commit "), Part("link", commit["node"], commit.get("url") or "")]
+    return [Part("text", "commit "), Part("link", plain_name(commit["node"]), commit.get("url") or "")]
 
 
 def is_nowhere(commit: dict[str, Any]) -> bool:

@@ -27,9 +27,9 @@ def commits(draw: st.DrawFn, oids: list[str]) -> list[dict[str, Any]]:
             "raw_author": f"{draw(TEXT)} <{draw(TEXT)}>",
             "message": draw(TEXT),
             "branch": draw(BRANCHES),
-            "parents": draw(st.lists(TEXT, max_size=2)),
+            "parents": draw(st.lists(OIDS.map(lambda oid: oid[:12]), max_size=2)),
             "files": [{"file": name, "type": "added"} for name in draw(st.lists(NAMES, max_size=4))],
-            "change": draw(TEXT),
+            "change": draw(OIDS),
         }
         for oid in oids
     ]
@@ -62,7 +62,7 @@ def full(draw: st.DrawFn) -> dict[str, Any]:
         "time": draw(TEXT),
         "user": draw(st.none() | TEXT),
         "canon_url": draw(TEXT),
-        "repository": {"full_name": draw(NAMES)},
+        "repository": {"full_name": draw(NAMES.map(lambda name: name.replace("\n", "_")))},
         "updates": draw(updates()),
         "commits": draw(commits(oids[half:])),
         "merged": draw(commits(oids[:half])),
