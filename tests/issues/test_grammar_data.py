@@ -1,5 +1,6 @@
 """Real messages: all of them parse, and a sample read by eye is right."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from oberonc.issues.grammar import scan
 from tests.issues.brief import DATA, KINDS, brief, messages
 
 ROWS = Path(__file__).parent / "samples" / "rows.tsv"
+MANNERS = ROWS.parent / "manners.txt"
 
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real messages in {DATA}")
 
@@ -19,6 +21,22 @@ def rows() -> dict[str, dict[str, str]]:
         name, commit, expected = line.split("\t")
         found.setdefault(name, {})[commit] = expected
     return found
+
+
+def manners() -> list[tuple[str, str, str]]:
+    """(kind, what is found, message) of the messages that travel with the project."""
+    records = re.split(r"(?m)^== ", MANNERS.read_text())[1:]
+    heads = [record.partition("\n") for record in records]
+    return [(head.partition(":")[0], head.partition(":")[2].strip(), message) for head, _, message in heads]
+
+
+@pytest.mark.parametrize(("kind", "expected", "message"), manners())
+def test_messages_in_the_manner_of_six_projects(kind: str, expected: str, message: str) -> None:
+    assert brief(message, KINDS[kind]) == expected
+
+
+def test_every_kind_is_among_the_messages_that_travel_with_the_project() -> None:
+    assert {kind for kind, _, _ in manners()} == set(KINDS)
 
 
 @real
