@@ -54,9 +54,9 @@ class Issues(BaseBroker):
 
     def handle(self, payload: dict[str, Any]) -> str:
         plan = make_plan(payload, service.make_rules(self.settings, payload))
-        if not plan.tasks:
+        if not plan.tasks and not plan.held:
             return note(plan.notes, plan.remarks)
-        ledger = Ledger(self.state)
+        ledger = Ledger(self.state, by_hand=not payload["updates"])
         try:
             actor = Actor(
                 tracker=self._tracker(),

@@ -104,9 +104,15 @@ def _what(payload: Payload) -> str:
 
 def _cut(payload: Payload) -> list[str]:
     """What to say of a payload that was cut to the limits."""
+    new, published = payload["commits_total"], payload.get("published_total", 0)
     if not payload["truncated"]:
         return []
-    return ["the push was larger than the limits and was cut; `oberonc send --rev A..B` sends the rest"]
+    if new <= len(payload["commits"]) and published <= len(payload["published"]):
+        return ["names of files, refs or text that were larger than the limits were cut"]
+    kept = len(payload["commits"]) + len(payload["merged"])
+    moved = [u for u in payload["updates"] if u["kind"] == "branch" and not (u["created"] or u["deleted"])]
+    rev = next((f"{u['old'][:12]}..{u['new'][:12]}" for u in sorted(moved, key=lambda u: not u["publish"])), "A..B")
+    return [f"of {max(new, published)} commits only {kept} were looked at; `oberonc send --rev {rev}` sends all of them"]
 
 
 def _acts(config: Config, service: str) -> bool:

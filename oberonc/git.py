@@ -5,7 +5,7 @@ Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores
 """
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -150,6 +150,10 @@ class Git:
             total = len(graph) + _count_lines(out)
         return graph, total
 
+    def between(self, old: str, new: str) -> list[str]:
+        """The commits of old..new, oldest first."""
+        return self.read(*_WALK, "--reverse", lines=(new, f"^{old}")).split()
+
     def history(self, tips: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         """Every commit that *tips* reach, with its parents; children come before their parents."""
         with self._stream(*_WALK, "--parents", lines=tips) as out:
@@ -169,14 +173,13 @@ class Git:
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         return bool(self.read(*_WALK, "--max-parents=0", "--max-count=1", lines=lines))
 
-    def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Iterator[Commit]:
+    def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Generator[Commit]:
         """The commits *oids*, in that order, from one `git log`; memory holds one at a time.
 
-        Without *files* no tree is read, and each commit counts as cut.
+        Without *files* no tree is read. A merge's files are those it brought to its first parent.
         """
         with self._stream(*_LOG, "--name-status" if files else "--no-patch", lines=oids) as out:
-            for commit in _commits(_Tokens(out, message_cap + 1), message_cap, files_cap):
-                yield commit if files else commit._replace(cut=True)
+            yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
 
 
 #: The symbolic ref that names the default branch of where a repository was cloned from.
@@ -231,7 +234,7 @@ _LOG = (
     "--no-relative",
     "--ignore-submodules=none",
     "-O/dev/null",
-    "--diff-merges=off",
+    "--diff-merges=first-parent",
     "--format=tformat:%H%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B",
 )
 

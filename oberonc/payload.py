@@ -24,11 +24,21 @@ LONGEST_REPOSITORY = 512
 TYPES = {"A": "added", "D": "removed"}
 #: Characters of a person's name or mail address, and of a path or ref; the rest is cut off, and that is flagged.
 LONGEST_NAME, LONGEST_PATH = 1024, 4096
-#: Lines that rebase, cherry-pick, review and sign-off add; the change stays the same without them.
+#: What rebase, cherry-pick, review, sign-off and backports add; the change stays the same without it.
 _ADDED_LINES = re.compile(
-    r"^(\(cherry picked from commit .*\)|(signed-off-by|reviewed-by|tested-by|acked-by|change-id):.*)$",
-    re.IGNORECASE,
+    r"""^(
+    (signed-off-by|reviewed-by|tested-by|acked-by|change-id):.* |
+    [([]?\ *(cherry[ -]?picked|back-?ported|backport\ of|upstream)\b.*\b[0-9a-f]{7,64}\b.* |
+    commit\ [0-9a-f]{7,64}\ upstream\W*
+    )$""",
+    re.IGNORECASE | re.VERBOSE,
 )
+#: `[name: what I changed]`, also over several lines; the list of conflicts up to a blank line; Mercurial's own lines.
+_NOTES = re.compile(r"(?<=\n)\[[^\[\]\n]{1,80}: [^\[\]]*\][ \t]*$", re.MULTILINE)
+_CONFLICTS = re.compile(r"(?<=\n)#?[ \t]*conflicts\b[^\n]*:[ \t]*$(?:\n[ \t]*\S[^\n]*)*", re.IGNORECASE | re.MULTILINE)
+_MERCURIAL = re.compile(r"^--HG--[ \t]*$", re.MULTILINE)
+#: `[PATCH 1/2]`, `[8.2.x]`: `git am` takes it off.
+_PREFIX = re.compile(r"\s*(?:\[[^\[\]\n]{1,80}\]\s*)+(?=\S)")
 
 
 def new_id() -> str:
@@ -42,8 +52,14 @@ def now() -> str:
 
 
 def change(raw_author: str, date: tuple[int, str], message: str) -> str:
-    """The name of a change, the same after rebase and cherry-pick: 40 hex digits."""
-    kept = (line.rstrip() for line in message.splitlines())
+    """The name of a change, the same after rebase, cherry-pick and backport: 40 hex digits."""
+    text = _MERCURIAL.split(message.replace("\r\n", "\n"), maxsplit=1)[0]
+    text = (
+        _PREFIX.sub("", _CONFLICTS.sub("", _NOTES.sub("", text)), count=1)
+        if "[" in text or "onflicts" in text
+        else text
+    )
+    kept = (line.rstrip() for line in text.splitlines())
     body = "\n".join(line for line in kept if line and not _ADDED_LINES.match(line))
     text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
     return _name(text.encode("utf-8", "replace"))

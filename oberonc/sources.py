@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import memory, newness, repository
+from oberonc import entries, memory, newness, repository
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.git import Git, null_oid
 from oberonc.memory import Memory
 from oberonc.newness import Update
-from oberonc.payload import LONGEST_PATH, SCHEMA, Payload, commit_entry, fit, message_entry, new_id, now
+from oberonc.payload import LONGEST_PATH, SCHEMA, Payload, fit, message_entry, new_id, now
 from oberonc.repository import Repository
 from oberonc.text import clean, one_line
 
@@ -207,18 +207,20 @@ HOOKS = tuple(_HOOKS)
 def _payload(source: Source, news: newness.News, config: Config) -> Payload:
     """The payload of a hook's updates: what is new and what is published, commits read once."""
     limits = config.limits
-    entries = _entries(source.repo, [*news.commits, *news.merged, *news.dropped], news.branch, config)
+    newest_first = [*news.commits[::-1], *news.merged[::-1]]
+    found = entries.read(source.repo, newest_first, news.branch, limits, news.dropped[::-1])
     # A flood of refs must not push out the ones that act on issues.
     first = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
     updates = [u | {key: u[key][:LONGEST_PATH] for key in ("ref", "name")} for u in first]
-    cut = updates != first or len(first) < len(source.updates) or any("truncated" in e for e in entries.values())
+    cut = updates != first or len(first) < len(source.updates)
+    cut = cut or any(oid not in found or "truncated" in found[oid] for oid in newest_first)
     made = _frame(source.repo.describe(), source.repo.canon_url, source.event) | {
         "updates": updates,
-        "commits": [entries[oid] for oid in news.commits if oid in entries],
-        "merged": [entries[oid] for oid in news.merged if oid in entries],
-        "published": news.published,
-        "foreign": news.foreign,
-        "dropped": [entries[oid] | {"files": []} for oid in news.dropped if oid in entries],
+        "commits": [found[oid] for oid in news.commits if oid in found],
+        "merged": [found[oid] for oid in news.merged if oid in found],
+        "published": [oid for oid in news.published if oid in found],
+        "foreign": [oid for oid in news.foreign if oid in found],
+        "dropped": [found[oid] for oid in news.dropped if oid in found],
         "truncated": cut or news.total > len(news.commits) or news.published_total > len(news.published),
         "commits_total": news.total,
         "published_total": news.published_total,
@@ -226,24 +228,6 @@ def _payload(source: Source, news: newness.News, config: Config) -> Payload:
         "push_options": source.push_options,
     }
     return fit(made, limits)
-
-
-def _entries(repo: Repository, oids: list[str], branch: dict[str, str | None], config: Config) -> dict[str, Payload]:
-    if not oids:
-        return {}
-    try:
-        return _read(repo, oids, branch, config)
-    except BadInput:
-        # A partial clone has no trees, and nothing is fetched in a hook: do without the names of files.
-        return _read(repo, oids, branch, config, files=False)
-
-
-def _read(
-    repo: Repository, oids: list[str], branch: dict[str, str | None], config: Config, files: bool = True
-) -> dict[str, Payload]:
-    limits = config.limits
-    read = repo.git.log(oids, limits.message, limits.files, files)
-    return {commit.oid: commit_entry(commit, branch.get(commit.oid), repo.link) for commit in read}
 
 
 def _frame(about: Payload, canon_url: str, event: str) -> Payload:
@@ -267,37 +251,46 @@ def _frame(about: Payload, canon_url: str, event: str) -> Payload:
     }
 
 
-def revisions(repo: Repository, rev: str, config: Config) -> Payload:
-    """The payload of one commit or of a range, asked for by hand. What publish refs reach counts as published.
+def revisions(repo: Repository, rev: str, config: Config) -> Iterator[Payload]:
+    """The payloads of one commit or of a range, asked for by hand: as many as it takes, the oldest commits first.
+    What publish refs reach counts as published.
 
     Raises BadInput for a *rev* git does not know.
     """
-    limits = config.limits
     if ".." in rev:
-        wanted, known = _range(repo, rev)
-        graph, total = repo.git.rev_list(wanted, known, limits.commits)
+        oids = repo.git.between(*_range(repo, rev))
     else:
-        graph, total = {_commit(repo, rev): []}, 1
-    oids = list(graph)[::-1]
-    entries = _entries(repo, oids, {}, config)
-    published = _reached(repo, oids)
-    for oid in published:
-        entries[oid]["branch"] = repo.default_ref.removeprefix("refs/heads/")
-    made = _frame(repo.describe(), repo.canon_url, "commit") | {
-        "commits": [entries[oid] for oid in oids],
-        "published": published,
-        "truncated": total > len(oids) or any("truncated" in entry for entry in entries.values()),
-        "commits_total": total,
-        "published_total": len(published),
-    }
-    return fit(made, limits)
+        oids = [_commit(repo, rev)]
+    return _portions(repo, oids, set(_reached(repo, oids)), config)
 
 
-def _range(repo: Repository, rev: str) -> tuple[list[str], list[str]]:
+def _portions(repo: Repository, oids: list[str], published: set[str], config: Config) -> Iterator[Payload]:
+    done = 0
+    while True:
+        commits = entries.portion(repo, oids[done : done + config.limits.commits], config.limits)
+        for entry in commits:
+            if entry["raw_node"] in published:
+                entry["branch"] = repo.default_ref.removeprefix("refs/heads/")
+        reached = [entry["raw_node"] for entry in commits if entry["raw_node"] in published]
+        made = _frame(repo.describe(), repo.canon_url, "commit") | {
+            "commits": commits,
+            "published": reached,
+            "truncated": any("truncated" in entry for entry in commits),
+            "commits_total": len(commits),
+            "published_total": len(reached),
+        }
+        yield fit(made, config.limits)
+        done += len(commits)
+        if done >= len(oids):
+            return
+
+
+def _range(repo: Repository, rev: str) -> tuple[str, str]:
     if "..." in rev:
         raise UsageError(f"'{one_line(rev, 80)}' has three dots; a range is A..B")
     old, _, new = rev.partition("..")
-    return [_commit(repo, new or "HEAD")], [_commit(repo, old or "HEAD")]
+    there = _commit(repo, new or "HEAD")
+    return _commit(repo, old or "HEAD"), there
 
 
 def _commit(repo: Repository, rev: str) -> str:

@@ -301,7 +301,7 @@ def test_reading_may_stop_early(repo: Repo) -> None:
     oids = [repo.commit(f"step {n}") for n in range(3)]
     reader = git.Git(repo.path / ".git").log(oids, 100, 100)
     assert next(iter(reader)).oid == oids[0]
-    reader.close()  # type: ignore[attr-defined]
+    reader.close()
 
 
 def test_an_unknown_oid_is_an_error_in_one_line(repo: Repo) -> None:

@@ -1,6 +1,7 @@
 """`oberonc send`: a message, commits or a payload, to the services."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -45,7 +46,8 @@ def command(
 ) -> None:
     """Give a commit message on stdin, or what is named, to the services.
 
-    What publish refs reach counts as published, and so does a message without a commit. Exit 1 when a broker failed.
+    What publish refs reach counts as published, and so does a message without a commit. A range that is longer than one
+    payload may be is sent in portions. Exit 1 when a broker failed.
     """
     if sum(value is not None for value in (rev, message, file)) + spooled > 1:
         raise UsageError("give only one of --rev, --message, --payload and --spooled")
@@ -56,24 +58,31 @@ def command(
             raise UsageError("the daemon takes in the spool by itself; --here --spooled works it off without one")
         _waiting(config, as_json) if dry_run else _spooled(config, as_json)
         return
-    payload = _payload(config, rev, message, file)
-    if dry_run:
-        _dry_run(config, payload, as_json)
-        return
-    if runs_here:
-        report = deliver.here(config, payload)
-    else:
-        report = deliver.daemon(config, payload, BUDGET)
-    _tell(report, as_json)
+    rows: list[dict[str, Any]] = []
+    failed = ""
+    for payload in _payloads(config, rev, message, file):
+        if dry_run:
+            rows.append(_dry_run(config, payload, as_json))
+            continue
+        report = deliver.here(config, payload) if runs_here else deliver.daemon(config, payload, BUDGET)
+        rows.append({"id": report.id, "services": report.services})
+        if not as_json:
+            _tell(report)
+        failed = failed or (report.id[:8] if report.failed else "")
+    if as_json:
+        show_json(rows if len(rows) > 1 else rows[0])
+    if failed:
+        raise Failed(f"a broker failed; `oberonc log {failed}` tells more")
 
 
-def _payload(config: Config, rev: str | None, message: str | None, file: str | None) -> payloads.Payload:
+def _payloads(config: Config, rev: str | None, message: str | None, file: str | None) -> Iterable[payloads.Payload]:
+    """What is to be sent: one payload, or the portions of a long range."""
     if file is not None:
-        return read_payload(file) | {"submitter": repository.submitter()}
+        return [read_payload(file) | {"submitter": repository.submitter()}]
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
         return sources.revisions(repo, rev, config)
-    return sources.message(repo, _stdin() if message is None else message, config)
+    return [sources.message(repo, _stdin() if message is None else message, config)]
 
 
 def _stdin() -> str:
@@ -85,18 +94,19 @@ def _stdin() -> str:
         return ""
 
 
-def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> None:
+def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[str, Any]:
+    """What is shown of *payload*; for people it is printed."""
     from oberonc import plan
 
     services = plan.plan(config, payload)
     if as_json:
-        show_json({"payload": payload, "services": services})
-        return
+        return {"payload": payload, "services": services}
     show_json(payload)
     for name, row in services.items():
         show_line(f"{name}: {'would get this' if row['matches'] else 'would not'}: {row['why']}", err=True)
         for line in row["plan"]:
             show_line(f"  {line}", err=True)
+    return {}
 
 
 def _spooled(config: Config, as_json: bool) -> None:
@@ -130,16 +140,11 @@ def _waiting(config: Config, as_json: bool) -> None:
         show("the spool is empty", err=True)
 
 
-def _tell(report: deliver.Report, as_json: bool) -> None:
-    rows: dict[str, Any] = report.services
-    if as_json:
-        show_json({"id": report.id, "services": rows})
-    elif report.line:
+def _tell(report: deliver.Report) -> None:
+    if report.line:
         show_line(report.line)
-    else:
-        why = "; ".join(
-            f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}" for name, row in rows.items()
-        )
-        show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")
-    if report.failed:
-        raise Failed(f"a broker failed; `oberonc log {report.id[:8]}` tells more")
+        return
+    why = "; ".join(
+        f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}" for name, row in report.services.items()
+    )
+    show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")

@@ -86,6 +86,7 @@ class Actor:
 
     def run(self, plan: Plan) -> str:
         """Do what *plan* says; the note of the outcome. Raises Retry or Reject with that note."""
+        self.ledger.hold(step for task in plan.held for step in self._steps(task))
         self.report.notes += plan.notes
         held: dict[str, dict[str, None]] = {}
         for task in plan.tasks:
@@ -251,6 +252,14 @@ class Actor:
 
     def _step(self, task: Task, step: str) -> Step:
         return Step(self.tracker.name, task.issue.project, task.issue.number, step, task.change)
+
+    def _steps(self, task: Task) -> Iterator[Step]:
+        """The steps of *task* by name alone."""
+        yield self._step(task, "comment")
+        if task.seconds and self.tracker.keeps_time:
+            yield self._step(task, "time")
+        if task.action != "reference":
+            yield self._step(task, "reopen" if task.action == "reopen" else "close")
 
     def _comment(self, task: Task, step: str, parts: list[Part]) -> Comment:
         key = hashlib.sha256("\0".join(self._step(task, step)).encode()).hexdigest()[:32]

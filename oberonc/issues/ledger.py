@@ -8,7 +8,7 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -54,9 +54,13 @@ class Claim(NamedTuple):
 
 
 class Ledger:
-    """One worker's view of the ledger; `close` it so that claims it leaves behind count as doubtful at once."""
+    """One worker's view of the ledger; `close` it so that claims it leaves behind count as doubtful at once.
 
-    def __init__(self, state: Path, now: Callable[[], float] = time.time) -> None:
+    What an import was held back from counts as done, unless somebody asks for it *by_hand*.
+    """
+
+    def __init__(self, state: Path, now: Callable[[], float] = time.time, *, by_hand: bool = False) -> None:
+        self._settled = ("done",) if by_hand else ("done", "held")
         self.path = state / "ledger.sqlite"
         self.now = now
         self.who = f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}/{uuid.uuid4().hex}"
@@ -68,18 +72,25 @@ class Ledger:
         self._db.close()
 
     def is_done(self, step: Step) -> bool:
-        return self._find(step)[0] == "done"
+        return self._find(step)[0] in self._settled
+
+    def hold(self, steps: Iterable[Step]) -> None:
+        """Note that *steps*, as far as nothing is known of them, are not to be done."""
+        rows = [(*step, "held", self.who, 0.0, "", 0.0) for step in steps]
+        with writing(self._db):
+            self._db.executemany("INSERT OR IGNORE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def claim(self, step: Step, mark: str) -> Claim:
         """Claim *step* for this worker, unless it is done or a living worker has it."""
         now = self.now()
         with writing(self._db):
             state, who, begun, kept, touched = self._find(step)
-            if state == "done":
+            if state in self._settled:
                 return Claim("done", kept, begun)
             if state == "begun" and now - touched < CLAIM_LIMIT and _alive(who):
                 return Claim("busy", kept, begun)
-            claim = Claim("doubtful", kept, begun) if state else Claim("fresh", mark, now)
+            begun_before = state not in ("", "held")
+            claim = Claim("doubtful", kept, begun) if begun_before else Claim("fresh", mark, now)
             row = (*step, "begun", self.who, claim.begun, claim.mark, now)
             self._db.execute("INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         return claim

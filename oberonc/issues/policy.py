@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 
 from oberonc.issues.grammar import Reference, Words, scan
+from oberonc.issues.rewritten import without
 from oberonc.text import listed
 
 #: References of one message that count; a person does not write more.
@@ -25,8 +25,6 @@ RESOLUTIONS = {"close": "fixed", "wontfix": "wontfix", "invalid": "invalid", "du
 #: Reasons that are told, and issues named for each.
 _REASONS = 6
 _NAMED = 6
-#: Commits of an import that are looked at for what they name.
-_LOOK = 200
 #: What is said of a push that names no issue.
 NOBODY = "no issue is named"
 _UNPUBLISHED = "not on a publish ref"
@@ -71,12 +69,13 @@ class Plan(NamedTuple):
     """The tasks in the order of the commits, and what has to be said about what is not among them.
 
     `notes` are for who pushed: something was asked for and is not done. `remarks` are for who looks it up: an issue is
-    named, and nothing was asked.
+    named, and nothing was asked. `held` is what an import asked for: never done, unless it is sent by hand.
     """
 
     tasks: list[Task]
     notes: list[str]
     remarks: list[str]
+    held: tuple[Task, ...] = ()
 
 
 class _Left:
@@ -134,30 +133,59 @@ class Rules:
 def make_plan(payload: Payload, rules: Rules) -> Plan:
     """What *payload* asks for, under *rules*."""
     left = _Left()
-    commits = _commits(payload)
-    held = _import(payload, rules)
-    tasks = _merged(
-        task
-        for commit, published in (islice(commits, _LOOK) if held else commits)
-        for task in _tasks(commit, published, rules, left)
-    )
-    if not held and payload["updates"] and len(tasks) > rules.max_actions:
-        held = f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done; {_RUN}"
-    for task in tasks if held else ():
-        left.add(task.issue.shown, held, asked=True)
+    tasks = _merged(task for commit, published in _commits(payload) for task in _tasks(commit, published, rules, left))
     remarks = ["the push was larger than the limits and was cut"] if payload["truncated"] else []
-    if held and not tasks:
-        remarks.append(held)
-    return left.plan([] if held else tasks, remarks)
+    tasks, held = _hold_imports(payload, rules, tasks, left)
+    if not tasks and not held and _import(payload, rules):
+        remarks.append(_import(payload, rules))
+    tasks = _hold_floods(payload, rules, _not_again(payload, rules, tasks, left), left)
+    return left.plan(tasks, remarks)._replace(held=tuple(held))
+
+
+def _hold_imports(payload: Payload, rules: Rules, tasks: list[Task], left: _Left) -> tuple[list[Task], list[Task]]:
+    """*tasks* without those of histories that came whole, and these."""
+    why = _import(payload, rules)
+    foreign = set(payload.get("foreign", ()))
+    held = [task for task in tasks if why or task.commit["raw_node"] in foreign]
+    for task in held:
+        left.add(task.issue.shown, why or f"{_FOREIGN}; {_RUN}", asked=True)
+    return [task for task in tasks if not (why or task.commit["raw_node"] in foreign)], held
+
+
+def _not_again(payload: Payload, rules: Rules, tasks: list[Task], left: _Left) -> list[Task]:
+    """*tasks* without what was asked for already by the commits that this push took off the publish refs."""
+    dropped = payload.get("dropped", [])
+    if not tasks or not payload.get("dropped_total", 0):
+        return tasks
+    if len(dropped) < payload["dropped_total"]:
+        why = f"the push replaces more of the history than the limits hold, and acts on nothing; {_RUN}"
+        kept, again = list[Task](), tasks
+    else:
+        why = "the history that this push replaces asked for it already"
+        old = _merged(task for commit in dropped for task in _tasks(commit, True, rules, _Left()))
+        kept, again = without(tasks, old)
+    for task in again:
+        left.add(task.issue.shown, why, asked=True)
+    return kept
+
+
+def _hold_floods(payload: Payload, rules: Rules, tasks: list[Task], left: _Left) -> list[Task]:
+    if not payload["updates"] or len(tasks) <= rules.max_actions:
+        return tasks
+    why = f"{len(tasks)} actions are more than max_actions = {rules.max_actions}: none was done; {_RUN}"
+    for task in tasks:
+        left.add(task.issue.shown, why, asked=True)
+    return []
 
 
 _RUN = "`oberonc send --rev A..B` does what was held back"
+_FOREIGN = "a merge brought in another project's history, which acts on nothing"
 
 
 def _import(payload: Payload, rules: Rules) -> str:
     """Why this push is an import, or an empty string: it creates the first publish ref, with a whole history."""
     publishing = [update for update in payload["updates"] if update["publish"]]
-    count = len(payload["published"])
+    count = max(payload.get("published_total", 0), len(payload["published"]))
     if count <= rules.import_above or not publishing or not all(_is_first(update) for update in publishing):
         return ""
     name = publishing[0]["name"]

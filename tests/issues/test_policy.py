@@ -114,7 +114,7 @@ def test_the_subject_of_a_merge_that_names_an_issue_is_told() -> None:
 
 
 def test_an_issue_that_something_is_done_about_needs_no_excuse() -> None:
-    assert plan(payload(commit("fixes #4\n\n> fixes #4\n\nand `#4` (#4)")))[1:] == ([], [])
+    assert plan(payload(commit("fixes #4\n\n> fixes #4\n\nand `#4` (#4)")))[1:3] == ([], [])
 
 
 def test_a_plain_commit_says_that_no_issue_is_named_and_only_the_log_has_it() -> None:
