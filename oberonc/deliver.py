@@ -112,7 +112,9 @@ def _cut(payload: Payload) -> list[str]:
     kept = len(payload["commits"]) + len(payload["merged"])
     moved = [u for u in payload["updates"] if u["kind"] == "branch" and not (u["created"] or u["deleted"])]
     rev = next((f"{u['old'][:12]}..{u['new'][:12]}" for u in sorted(moved, key=lambda u: not u["publish"])), "A..B")
-    return [f"of {max(new, published)} commits only {kept} were looked at; `oberonc send --rev {rev}` sends all of them"]
+    return [
+        f"of {max(new, published)} commits only {kept} were looked at; `oberonc send --rev {rev}` sends all of them"
+    ]
 
 
 def _acts(config: Config, service: str) -> bool:
