@@ -43,8 +43,16 @@ def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Laye
     why = f"`user_config = false` in {machine.file}" if machine and alone else ""
     return [
         *([machine] if machine else []),
-        *(Layer(file, {}, left_out=why) if alone else _layer(file) for file in others),
+        # The daemon's unit names the machine's file with --config: that makes it no other file.
+        *(
+            Layer(file, {}, left_out=why) if alone else _layer(file)._replace(machine=_is_machine(file))
+            for file in others
+        ),
     ]
+
+
+def _is_machine(file: Path) -> bool:
+    return file == paths.SYSTEM / "config.toml"
 
 
 def _user_config(machine: Layer) -> bool:

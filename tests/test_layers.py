@@ -150,6 +150,16 @@ def test_where_the_machine_may_have_said_so_users_layers_do_not_count_either(adm
     assert (found.delivery, found.spool.name) == ("daemon", "SPOOL")
 
 
+@pytest.mark.parametrize("nosystem", ["", "1"])
+def test_the_machines_file_is_that_also_where_config_names_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, nosystem: str
+) -> None:
+    """The daemon's unit does."""
+    monkeypatch.setenv("OBERONC_CONFIG_NOSYSTEM", nosystem)
+    machine.write_text("user_config = false\n")
+    assert config.load(str(machine)).user_config is False
+
+
 def test_only_the_machines_file_may_say_user_config(admin: Admin) -> None:
     file = admin.configure("user_config = false\n")
     with pytest.raises(ConfigError, match=rf"^{file}: 'user_config' is for the machine's file"):
