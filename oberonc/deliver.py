@@ -113,7 +113,7 @@ def _cut(payload: Payload) -> list[str]:
     moved = [u for u in payload["updates"] if u["kind"] == "branch" and not (u["created"] or u["deleted"])]
     rev = next((f"{u['old'][:12]}..{u['new'][:12]}" for u in sorted(moved, key=lambda u: not u["publish"])), "A..B")
     return [
-        f"of {max(new, published)} commits only {kept} were looked at; `oberonc send --rev {rev}` sends all of them"
+        f"the push was cut to {kept} of {max(new, published)} commits; `oberonc send --rev {rev}` sends all of them"
     ]
 
 
