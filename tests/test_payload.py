@@ -240,6 +240,7 @@ def test_the_page_lists_every_key_and_no_other(home: Path, bare: Repo) -> None:
     said = _documented()
     assert said.pop("At delivery") == {"broker", "service", "delivery_id", "attempt", "order"}
     notice = {"dead_total", "dead", "delivery", "service", "repository", "push", "error"}
+    assert said.pop("A notice of what was given up") == notice
     assert said == real
     for part, keys in kept.items():
         assert keys >= real[part] - {"services", "truncated"}, part
