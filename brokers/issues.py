@@ -52,6 +52,9 @@ class Issues(BaseBroker):
         """What `handle` would do, and why; touches nothing."""
         return describe(make_plan(payload, service.make_rules(self.settings, payload)))
 
+    def has_work(self, payload: dict[str, Any]) -> bool:
+        return bool(make_plan(payload, service.make_rules(self.settings, payload)).tasks)
+
     def handle(self, payload: dict[str, Any]) -> str:
         plan = make_plan(payload, service.make_rules(self.settings, payload))
         if not plan.tasks and not plan.held:

@@ -63,6 +63,13 @@ class BaseBroker:
         """
         raise NotImplementedError
 
+    def has_work(self, payload: dict[str, Any]) -> bool:
+        """Whether `handle` would do anything for *payload*. No network, nothing changed.
+
+        Asked only where a hook runs the brokers and older deliveries wait: what is no work does not wait for them.
+        """
+        return True
+
     def verify(self) -> None:
         """Raise ValueError when the settings make no sense together. Called at reload; no network."""
 

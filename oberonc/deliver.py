@@ -9,6 +9,7 @@ import sys
 from typing import Any, NamedTuple
 
 from oberonc import filters, log
+from oberonc.budget import Budget
 from oberonc.config import Config
 from oberonc.payload import Payload
 
@@ -35,8 +36,8 @@ def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
     return {name: filters.choose(service, payload) for name, service in config.services.items()}
 
 
-def here(config: Config, payload: Payload, git_dir: str = "") -> Report:
-    """Run the services that match in child processes of this one, and wait for them.
+def here(config: Config, payload: Payload, budget: Budget, git_dir: str = "") -> Report:
+    """Run the services that match in child processes of this one, and wait for them as long as *budget* says.
 
     *git_dir* is logged for a push that was cut to the limits: its repository knows the commits that were cut away.
     """
@@ -51,7 +52,7 @@ def here(config: Config, payload: Payload, git_dir: str = "") -> Report:
             site.main()  # a hook starts without it; brokers may be installed distributions
         from oberonc import local_run
 
-        results |= local_run.deliver(config, payload, matching)
+        results |= local_run.deliver(config, payload, matching, budget)
     left = [f"{name}: {choice.left}" for name, choice in choices.items() if _acts(config, name) and choice.left]
     line = _line(payload, results, left)
     entry = log.record(payload, "here", results) | ({"git_dir": git_dir} if payload["truncated"] and git_dir else {})
@@ -135,4 +136,4 @@ def _said(result: dict[str, Any]) -> str:
         return _UNTOLD.sub("", str(note))
     if outcome == "dead":
         return f"failed for good: {note}"
-    return f"not done yet, will be tried again: {note}"
+    return f"not done yet, kept for the next push with work for it or `oberonc send --spooled`: {note}"

@@ -6,10 +6,12 @@ sqlite3; what runs brokers is loaded when there are brokers to run.
 
 import os
 import sys
+import time
 from functools import partial
 
+from oberonc import budget, deliver, filters, sources
 from oberonc import config as configuration
-from oberonc import deliver, filters, sources
+from oberonc.budget import Budget
 from oberonc.config import Config
 from oberonc.errors import OberoncError
 from oberonc.payload import Payload
@@ -65,6 +67,7 @@ def _stdin(name: str) -> str:
 
 def run(name: str, args: list[str], stdin: str) -> str:
     """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
+    began = time.monotonic()
     load = partial(configuration.learn, server_hook=name == "post-receive")
     found = sources.begin(name, args, stdin, load)
     if found is None:
@@ -80,7 +83,7 @@ def run(name: str, args: list[str], stdin: str) -> str:
         return ""
     source, payload = collected
     try:
-        line = _deliver(payload, config, source.repo.git.git_dir)
+        line = _deliver(source, payload, config, began)
     except BaseException:
         sources.take_back(source)
         raise
@@ -88,12 +91,13 @@ def run(name: str, args: list[str], stdin: str) -> str:
     return "; ".join(filter(None, (broken, line, _head_warning(source))))
 
 
-def _deliver(payload: Payload, config: Config, git_dir: str) -> str:
+def _deliver(source: sources.Source, payload: Payload, config: Config, began: float) -> str:
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
     if config.fault:
         return deliver.keep(config, payload)
-    return deliver.here(config, payload, git_dir).line
+    seconds = config.hook_budget or (budget.BARE if source.repo.bare else budget.WITH_WORK_TREE)
+    return deliver.here(config, payload, Budget(seconds, began), source.repo.git.git_dir).line
 
 
 def _head_warning(source: sources.Source) -> str:

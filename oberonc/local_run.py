@@ -1,27 +1,27 @@
-"""Runs deliveries in this process's children, and keeps in the spool what did not end.
+"""Runs deliveries in this process's children, and keeps in the spool what did not end (`oberonc.kept`).
 
-An entry is on disk before a broker starts and is removed when all its services ended, so a push that is
-killed loses nothing; an attempt is counted there before it begins. Per repository one process works at a time;
-per service oldest first; services side by side. The whole costs a push at most the longest of its brokers' limits.
+A push that is killed loses nothing: it is on disk before a broker starts. Per repository one process works at a time;
+per service oldest first; services side by side. The whole costs a push at most the longest of its brokers' limits,
+and a hook at most its budget. What asks nothing of a service waits for nobody.
 """
 
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from oberonc import filters, log, registry, retry, runner, secrets, spool
-from oberonc import payload as payloads
-from oberonc.config import Config
+from oberonc.budget import Budget
+from oberonc.config import Config, Service
 from oberonc.errors import NotAllowed, OberoncError
+from oberonc.kept import Kept, State, entries, fresh, repositories
 from oberonc.payload import Payload
 from oberonc.text import nearest, one_line
 
 #: {(event id, service): what is logged of it}
 Results = dict[tuple[str, str], dict[str, Any]]
-State = dict[str, Any]
 
 #: Seconds a broker may take to be loaded and asked for its limit.
 ASK = 10.0
@@ -29,19 +29,34 @@ ASK = 10.0
 LONGEST = 7 * 86_400.0
 
 
-def deliver(config: Config, payload: Payload, matching: dict[str, Payload]) -> dict[str, dict[str, Any]]:
-    """Run *payload* for the services in *matching*, after what older pushes of the repository left undone."""
-    path = spool.put(config.spool, {"payload": payload, "services": {name: _fresh() for name in matching}})
-    done = work_off(config, payload["repository"]["full_name"], own=payload["id"])
-    results = {name: done[payload["id"], name] for name in matching if (payload["id"], name) in done}
+def deliver(
+    config: Config, payload: Payload, matching: dict[str, Payload], budget: Budget
+) -> dict[str, dict[str, Any]]:
+    """Run *payload* for the services in *matching*, after what older pushes left undone for the same services.
+
+    A service of which it asks nothing neither waits for what is older nor has it tried.
+    """
+    event, repository = payload["id"], payload["repository"]["full_name"]
+    path = spool.put(config.spool, {"payload": payload, "services": {name: fresh() for name in matching}})
+    with budget.interruptible():
+        means = _Means(config, budget)
+        others = any(file != path for file in spool.listing(config.spool, repository))
+        idle = _idle(means, matching) if others else {}
+        if len(idle) == len(matching):
+            spool.remove(path)
+            return idle
+        done = _work_off(
+            means, repository, names=[name for name in matching if name not in idle], own=event, ended=idle
+        )
+    results = idle | {name: done[event, name] for name in matching if (event, name) in done}
     missing_ones = [name for name in matching if name not in results]
-    return results | (_elsewhere(config, payload["id"], path, missing_ones) if missing_ones else {})
+    return results | (_elsewhere(config, event, path, missing_ones) if missing_ones else {})
 
 
 def _elsewhere(config: Config, event: str, path: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """What became of deliveries that this process did not get to: another push works, or worked, on them."""
     if path.exists():
-        note = "an earlier push of this repository is still being worked on"
+        note = "earlier pushes of this repository are still being worked on"
         return {name: {"outcome": "retry", "note": note} for name in names}
     logged: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(NotAllowed):
@@ -51,172 +66,123 @@ def _elsewhere(config: Config, event: str, path: Path, names: list[str]) -> dict
     return {name: logged.get(name, taken) for name in names}
 
 
-def _fresh() -> State:
-    return {"attempts": 0, "crashes": 0, "orphans": 0, "first": time.time(), "running": False, "error": ""}
+class _Means:
+    """What every attempt of one run needs: the configuration, the brokers, and the time there is."""
+
+    def __init__(self, config: Config, budget: Budget) -> None:
+        self.config, self.budget = config, budget
+        self._catalogue = registry.find(config)
+
+    def place(self, service: Service) -> registry.Place:
+        """Where the broker of *service* is. Raises BrokenBroker where it cannot be used."""
+        place = self._catalogue.places.get(service.broker)
+        if place is None:
+            raise registry.BrokenBroker(missing(self._catalogue, service.broker, service.name))
+        return place
+
+    def limit(self, name: str) -> float:
+        """Seconds one delivery of service *name* may take: what the service says, else what its broker's class says."""
+        service = self.config.services.get(name)
+        if service is None:
+            return registry.DEFAULT_TIMEOUT
+        return min(self._limit(service.timeout, self._catalogue.places.get(service.broker)), LONGEST)
+
+    def _limit(self, said: float | None, place: registry.Place | None) -> float:
+        if said is not None or place is None:
+            return said or registry.DEFAULT_TIMEOUT
+        declared = registry.declared_timeout(place)
+        if declared is None:
+            # It is computed or inherited: only the class itself can tell.
+            declared = runner.ask(place, {"describe": True}, min(ASK, max(self.budget.left(), 0))).get("timeout")
+        return declared or registry.DEFAULT_TIMEOUT
+
+    def request(self, service: Service, payload: Payload, limit: float, attempt: int = 1) -> runner.Request:
+        """What an attempt is asked. Raises ConfigError or NotAllowed where a secret cannot be had."""
+        settings = secrets.resolve(service, time.monotonic() + self.budget.left())
+        return runner.request(service, settings, payload, str(self.config.state), limit, attempt)
 
 
-def limits(config: Config, catalogue: registry.Catalogue) -> dict[str, float]:
-    """Seconds one delivery of each service may take: what the service says, else what its broker's class says."""
-    return {
-        name: min(_limit(service.timeout, catalogue.places.get(service.broker)), LONGEST)
-        for name, service in config.services.items()
-    }
+def _idle(means: _Means, matching: dict[str, Payload]) -> dict[str, dict[str, Any]]:
+    """What became of *matching* where nothing is asked of the service; it is done then, whatever else waits."""
+    found: dict[str, dict[str, Any]] = {}
 
+    def ask(name: str, payload: Payload) -> None:
+        began = time.monotonic()
+        service = means.config.services[name]
+        limit = means.limit(name)
+        with contextlib.suppress(OberoncError, OSError):  # it is told of when its turn comes
+            asked = means.request(service, payload, limit) | {"only_idle": True}
+            outcome = runner.run(means.place(service), asked, min(limit, means.budget.left()), means.budget)
+            if outcome.kind == "done":
+                took = round((time.monotonic() - began) * 1000)
+                found[name] = {"why": "matches", "outcome": "done", "note": outcome.note, "attempt": 1, "took_ms": took}
 
-def _limit(said: float | None, place: registry.Place | None) -> float:
-    if said is not None or place is None:
-        return said or registry.DEFAULT_TIMEOUT
-    declared = registry.declared_timeout(place)
-    if declared is None:
-        # It is computed or inherited: only the class itself can tell.
-        declared = runner.ask(place, {"describe": True}, ASK).get("timeout")
-    return declared or registry.DEFAULT_TIMEOUT
-
-
-class _Kept:
-    """One entry of the spool while it is worked on, shared by the lanes of its services."""
-
-    def __init__(self, folder: Path, path: Path, entry: spool.Entry) -> None:
-        self._folder, self._path = folder, path
-        self._lock = threading.Lock()
-        self.payload: Payload = entry["payload"]
-        self.services: dict[str, State] = entry["services"]
-        self.changed = False
-
-    def begin(self, service: str) -> None:
-        """Count an attempt, durably, before it begins: a broker that kills everything uses up its budget too."""
-        with self._lock:
-            state = self.services[service]
-            self.services[service] = state | {"attempts": state["attempts"] + 1, "running": True}
-            self._save()
-
-    def note(self, service: str, **facts: Any) -> None:
-        """Remember *facts* of a service; on disk with the next save."""
-        with self._lock:
-            self.services[service] = self.services[service] | facts
-            self.changed = True
-
-    def end(self, service: str) -> None:
-        """The delivery ended, one way or the other."""
-        with self._lock:
-            del self.services[service]
-            self.changed = True
-
-    def _save(self) -> None:
-        spool.put(self._folder, {"payload": self.payload, "services": self.services}, self._path.name)
-
-    def close(self) -> None:
-        """Leave on disk what did not end. Where the disk refuses, the older file stays and is worked off again."""
-        with contextlib.suppress(OSError, OberoncError):
-            if not self.services:
-                spool.remove(self._path)
-            elif self.changed:
-                self._save()
-
-
-def work_off(config: Config, repository: str, turns: int = 1, own: str = "") -> Results:
-    """Try every kept delivery of *repository* once, oldest first per service, and log what came of it.
-
-    A service gets its limit *turns* times, waiting for other processes included; what it does not reach in that
-    time stays kept. The event *own* is logged by the caller.
-    """
-    results: Results = {}
-    catalogue = registry.find(config)
-    limit = limits(config, catalogue)
-    began = time.monotonic()
-    with spool.lane(config.spool, repository, began + max(limit.values(), default=0)) as mine:
-        if not mine:
-            return results
-        spool.sweep(config.spool)
-        entries = _entries(config, repository)
-        names = dict.fromkeys(name for kept in entries for name in kept.services)
-        lanes = []
-        for name in names:
-            allowed = limit.get(name, registry.DEFAULT_TIMEOUT)
-            run = _Run(config, catalogue, allowed, began + allowed * turns)
-            lanes.append(_Lane(name, run, [kept for kept in entries if name in kept.services], results))
-        for lane in lanes:
-            lane.start()
-        for lane in lanes:
-            lane.join()
-        for kept in entries:
-            kept.close()
-        _log(config, [kept.payload for kept in entries if kept.payload["id"] != own], results)
-    return results
-
-
-def _entries(config: Config, repository: str) -> list[_Kept]:
-    """The readable kept entries of *repository*; what is damaged goes to bad/ with its reason."""
-    found = []
-    for path, entry in _readable(config, repository):
-        if entry["payload"]["repository"]["full_name"] == repository:
-            states = entry.get("services")
-            # None: kept for a daemon that is no longer wanted; it goes to all that match.
-            names = config.services if states is None else states
-            entry["services"] = {name: _fresh() | (states or {}).get(name, {}) for name in names}
-            found.append(_Kept(config.spool, path, entry))
+    _side_by_side(threading.Thread(target=ask, args=item, daemon=True) for item in matching.items())
     return found
 
 
-def _readable(config: Config, repository: str | None = None) -> Iterator[tuple[Path, spool.Entry]]:
-    """The good files, one at a time: a spool may hold far more than a hook has memory for."""
-    for path in spool.listing(config.spool, repository):
-        try:
-            entry = spool.read(path)
-            fault = payloads.check(entry["payload"]) or _misfit(entry.get("services"))
-        except spool.Damaged as error:
-            fault = str(error)
-        except OSError:
-            continue  # gone meanwhile, or not ours to read: nothing is wrong with the file
-        if fault:
-            with contextlib.suppress(OSError):
-                spool.reject(path, fault)
-        else:
-            yield path, entry
+def _side_by_side(threads: Iterable[threading.Thread]) -> None:
+    started = list(threads)
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
 
 
-def _misfit(states: Any) -> str:
-    """What is wrong with the `services` of an entry, or an empty string."""
-    numbers = ("attempts", "crashes", "orphans", "first")
-    good = states is None or (
-        isinstance(states, dict)
-        and all(isinstance(state, dict) for state in states.values())
-        and all(isinstance(state.get(key, 0), (int, float)) for state in states.values() for key in numbers)
-    )
-    return "" if good else "its services are not what was written"
+def _work_off(
+    means: _Means,
+    repository: str,
+    *,
+    names: Iterable[str] | None = None,
+    own: str = "",
+    ended: Iterable[str] = (),
+    turns: int | None = None,
+) -> Results:
+    """Try the kept deliveries of *repository* once, oldest first per service, and log what came of it.
 
-
-def repositories(config: Config) -> list[str]:
-    """The repositories that have something in the spool. Raises NotAllowed where it is somebody else's."""
-    new = config.spool / "new"
-    try:
-        next(new.iterdir(), None)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise NotAllowed(f"cannot look into the spool {new}: {error.strerror}") from None
-    return list(dict.fromkeys(entry["payload"]["repository"]["full_name"] for _, entry in _readable(config)))
-
-
-def waiting(config: Config) -> list[dict[str, Any]]:
-    """What `retry_all` would try: event, repository, service, attempts so far and the last error."""
-    repositories(config)  # raises where the spool is somebody else's
-    return [
-        {"id": entry["payload"]["id"], "repository": entry["payload"]["repository"]["full_name"], "service": name}
-        | {"attempts": state.get("attempts", 0), "error": str(state.get("error", ""))}
-        for _, entry in _readable(config)
-        for name, state in (entry.get("services") or {key: {} for key in config.services}).items()
-    ]
+    *names* are the services whose turn it is, all when None. A service gets its limit once, or *turns* times, and then
+    whatever delay was asked for; waiting for other processes is included. What it does not reach in that time stays
+    kept. The event *own* is logged by the caller; of it, the services *ended* are over.
+    """
+    results: Results = {}
+    config, budget = means.config, means.budget
+    limits = {name: means.limit(name) for name in (config.services if names is None else names)}
+    began = time.monotonic()
+    patience = min(max(limits.values(), default=0), budget.left())
+    with spool.lane(config.spool, repository, began + patience, lambda: budget.interrupted) as mine:
+        if not mine:
+            return results
+        spool.sweep(config.spool)
+        found = entries(config, repository, budget)
+        for kept in found:
+            for name in ended if kept.payload["id"] == own else ():
+                kept.end(name)
+        lanes = []
+        for name in dict.fromkeys(name for kept in found for name in kept.services if names is None or name in limits):
+            limit = limits.get(name, registry.DEFAULT_TIMEOUT)
+            run = _Run(means, limit, began + limit * (turns or 1), at_once=turns is not None)
+            lanes.append(_Lane(name, run, [kept for kept in found if name in kept.services], results))
+        _side_by_side(lanes)
+        for kept in found:
+            kept.close()
+        _log(config, [kept.payload for kept in found if kept.payload["id"] != own], results)
+    return results
 
 
 class _Run:
     """What the attempts of one service have in common."""
 
-    def __init__(self, config: Config, catalogue: registry.Catalogue, limit: float, deadline: float) -> None:
-        self.config = config
-        self._catalogue, self._limit, self._deadline = catalogue, limit, deadline
+    def __init__(self, means: _Means, limit: float, deadline: float, at_once: bool) -> None:
+        self.config, self._means = means.config, means
+        self._limit, self._deadline, self._at_once = limit, deadline, at_once
 
-    def attempt(self, kept: _Kept, name: str, gap: bool) -> dict[str, Any]:
+    def waits(self, state: State) -> float:
+        """Seconds until a delivery that was put off by its broker is due; 0 where nobody waits for that."""
+        left = float(state["due"] - time.time())
+        # More than can be asked for is a clock that was set back.
+        return left if 0 < left <= retry.ASKED_MS / retry.SECOND and not self._at_once else 0.0
+
+    def attempt(self, kept: Kept, name: str, gap: bool) -> dict[str, Any]:
         """Try one delivery; returns what is logged of it, without an outcome where a filter kept it back."""
         began = time.monotonic()
         try:
@@ -237,50 +203,53 @@ class _Run:
         result |= {"attempt": kept.services[name]["attempts"], "took_ms": round((time.monotonic() - began) * 1000)}
         if outcome.output:
             result["output"] = outcome.output[:2000]
-        return self._verdict(kept, name, result)
+        # What was cut off is not charged: it may well be tried again.
+        return result | {"outcome": "retry"} if outcome.kind == "interrupted" else self._verdict(kept, name, result)
 
-    def _run(self, kept: _Kept, name: str, gap: bool) -> tuple[str, runner.Outcome | None]:
+    def _run(self, kept: Kept, name: str, gap: bool) -> tuple[str, runner.Outcome | None]:
         service = self.config.services.get(name)
         if service is None:
             return "matches", runner.Outcome("dead", f"service '{name}' is no longer configured")
         chosen = filters.choose(service, kept.payload)
         if chosen.payload is None:
             return chosen.reason, None
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            return chosen.reason, runner.Outcome("retry", "the time of this push was used up by earlier deliveries")
         if self._is_orphaned(kept, name):
             return chosen.reason, runner.Outcome("dead", "everything around it was ended each time while it ran")
-        place, limit = self._place(service.broker, name), self._limit if self._is_most(left) else left
-        settings, attempt = secrets.resolve(service), kept.services[name]["attempts"] + 1
-        asked = runner.request(service, settings, chosen.payload, str(self.config.state), limit, attempt)
-        asked["order"] = {"gap": gap}
+        place, attempt = self._means.place(service), kept.services[name]["attempts"] + 1
+        asked = self._means.request(service, chosen.payload, self._limit, attempt)
+        limit, why = self._time()
+        if limit <= 0:
+            return chosen.reason, runner.Outcome("interrupted", why)
+        asked |= {"timeout": limit, "order": {"gap": gap}}
         kept.begin(name)
-        outcome = runner.run(place, asked, limit)
-        # Ended early because older deliveries had used up the push's time: nobody's fault.
-        fault = outcome.kind == "crash" and limit == self._limit
-        kept.note(name, running=False, crashes=kept.services[name]["crashes"] + fault)
+        outcome = runner.run(place, asked, limit, self._means.budget)
+        if outcome.kind == "crash" and (limit < self._limit or self._means.budget.interrupted):
+            # Ended early, because time was used up otherwise: nobody's fault.
+            outcome = outcome._replace(kind="interrupted", note=self._time()[1] or outcome.note)
+            kept.note(name, error=outcome.note)
+        kept.note(name, running=False, crashes=kept.services[name]["crashes"] + (outcome.kind == "crash"))
+        if outcome.kind == "retry" and outcome.after:
+            kept.note(name, due=time.time() + min(outcome.after, retry.ASKED_MS / retry.SECOND))
         return chosen.reason, outcome
 
-    def _is_most(self, left: float) -> bool:
-        """Whether *left* is as good as the whole limit: looking into the spool takes its moment."""
-        return left >= self._limit * 0.9
+    def _time(self) -> tuple[float, str]:
+        """Seconds the next attempt may take, and why it may take none."""
+        left, budget = self._deadline - time.monotonic(), self._means.budget
+        # Looking into the spool takes its moment: nearly the whole limit is as good as the whole.
+        limit = min(self._limit if left >= self._limit * 0.9 else left, budget.left())
+        if limit > 0:
+            return limit, ""
+        return limit, budget.why if budget.left() <= 0 else "the time of this push was used up by earlier deliveries"
 
     @staticmethod
-    def _is_orphaned(kept: _Kept, name: str) -> bool:
+    def _is_orphaned(kept: Kept, name: str) -> bool:
         """Whether this delivery took its push down with it too often; an attempt without an end counts."""
         state = kept.services[name]
         if state["running"]:
             kept.note(name, running=False, orphans=state["orphans"] + 1)
         return bool(kept.services[name]["orphans"] >= retry.ORPHANS)
 
-    def _place(self, broker: str, name: str) -> registry.Place:
-        place = self._catalogue.places.get(broker)
-        if place is None:
-            raise registry.BrokenBroker(missing(self._catalogue, broker, name))
-        return place
-
-    def _verdict(self, kept: _Kept, name: str, result: dict[str, Any]) -> dict[str, Any]:
+    def _verdict(self, kept: Kept, name: str, result: dict[str, Any]) -> dict[str, Any]:
         """*result*, made a dead letter where its budget is used up; a dead one is kept as a file."""
         state = kept.services[name]
         if result["outcome"] in ("retry", "crash"):
@@ -300,14 +269,14 @@ class _Run:
 class _Lane(threading.Thread):
     """One service's deliveries of one repository, in order, until one does not end or time is up."""
 
-    def __init__(self, name: str, run: _Run, entries: list[_Kept], results: Results) -> None:
+    def __init__(self, name: str, run: _Run, entries: list[Kept], results: Results) -> None:
         super().__init__(name=f"service {name}", daemon=True)
         self._service, self._run, self._entries, self._results = name, run, entries, results
 
     def run(self) -> None:
         gap = False
         for index, kept in enumerate(self._entries):
-            result = self._run.attempt(kept, self._service, gap)
+            result = self._put_off(kept) or self._run.attempt(kept, self._service, gap)
             self._results[kept.payload["id"], self._service] = result
             if result.get("outcome") not in ("retry", "crash"):
                 kept.end(self._service)
@@ -318,6 +287,15 @@ class _Lane(threading.Thread):
                 self._wait_behind(self._entries[index + 1 :], result["note"])
                 return
 
+    def _put_off(self, kept: Kept) -> dict[str, Any] | None:
+        """What is said of a delivery whose broker asked for a delay that is not over; None for others."""
+        wait = self._run.waits(kept.services[self._service])
+        if wait <= 0:
+            return None
+        until = time.strftime("%H:%M:%SZ", time.gmtime(time.time() + wait))
+        note = f"waits until {until}, as its broker asked: {kept.services[self._service]['error']}"
+        return {"why": "matches", "outcome": "retry", "note": note}
+
     def _may_pass(self, state: State) -> bool:
         """Whether later deliveries may overtake this one: it had its lane for `hold` seconds, or order is none."""
         service = self._run.config.services.get(self._service)
@@ -325,7 +303,7 @@ class _Lane(threading.Thread):
             return True
         return service.order == "bounded" and bool(time.time() - state["first"] >= service.hold)
 
-    def _wait_behind(self, later: list[_Kept], error: str) -> None:
+    def _wait_behind(self, later: list[Kept], error: str) -> None:
         for kept in later:
             result = {"why": "matches", "outcome": "retry", "note": f"waits behind an earlier delivery: {error}"}
             self._results[kept.payload["id"], self._service] = result
@@ -340,11 +318,14 @@ def missing(catalogue: registry.Catalogue, broker: str, service: str) -> str:
     )
 
 
-def retry_all(config: Config) -> Results:
+def retry_all(config: Config, budget: Budget) -> Results:
     """Try every kept delivery of every repository once (`oberonc send --spooled`), and log what came of it."""
     results: Results = {}
-    for repository in repositories(config):
-        results |= work_off(config, repository, turns=max(1, len(spool.listing(config.spool))))
+    with budget.interruptible():
+        for repository in repositories(config):
+            if not budget.interrupted:
+                turns = max(1, len(spool.listing(config.spool, repository)))
+                results |= _work_off(_Means(config, budget), repository, turns=turns)
     return results
 
 

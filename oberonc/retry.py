@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 SECOND: Final = 1000
 #: Milliseconds of observed waiting after which a transient failure is final.
 GIVE_UP_MS: Final = 72 * 3600 * SECOND
-#: The longest back-off before jitter; a server's Retry-After counts up to here.
+#: The longest back-off before jitter.
 CAP_MS: Final = 3600 * SECOND
+#: The longest delay that a broker may ask for, a server's Retry-After among them.
+ASKED_MS: Final = 24 * 3600 * SECOND
 FIRST_MS: Final = 5 * SECOND
 JITTER: Final = 0.2
-#: No due time ever lies further ahead than this.
+#: What nobody asked for never lies further ahead than this; after a leap of the clock, nothing does.
 LONGEST_MS: Final = round(CAP_MS * (1 + JITTER))
 #: A broker that says "at once" again and again does not get a tight loop.
 SHORTEST_MS: Final = 1 * SECOND
@@ -49,11 +51,11 @@ class Verdict(NamedTuple):
 
 
 def after_failure(spent: Spent, after_ms: int | None, rng: random.Random) -> Verdict:
-    """What follows a transient failure; *after_ms* is the server's Retry-After."""
+    """What follows a transient failure; *after_ms* is what its broker asked for."""
     if spent.waited_ms >= GIVE_UP_MS:
         return Verdict(None, f"still failing after {GIVE_UP_MS // 3600 // SECOND} hours")
     if after_ms is not None:
-        # Never before the server's time, and not all at it.
+        # Never before the time that was asked for, and not all at it.
         return Verdict(round(_bounded(after_ms) * rng.uniform(1, 1 + JITTER)))
     # The exponent is bounded because 2**10000 is no float.
     delay = min(CAP_MS, FIRST_MS * 2 ** min(max(spent.tries, 1) - 1, 32))
@@ -64,7 +66,7 @@ def after_crash(spent: Spent) -> Verdict:
     """What follows the death of a worker."""
     if spent.crashes >= CRASHES:
         return Verdict(None, f"its worker died {spent.crashes} times")
-    return Verdict(CRASH_MS * 2**spent.crashes)
+    return Verdict(CRASH_MS * 2 ** (max(spent.crashes, 1) - 1))
 
 
 def after_progress(spent: Spent, after_ms: int | None) -> Verdict:
@@ -87,4 +89,4 @@ def observed(now: int, since: int, due: int) -> int:
 
 
 def _bounded(after_ms: int) -> int:
-    return max(SHORTEST_MS, min(after_ms, CAP_MS))
+    return max(SHORTEST_MS, min(after_ms, ASKED_MS))

@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple
 
 from oberonc import legacy, paths, process, secrets
 from oberonc.broker import BaseBroker
+from oberonc.budget import UNBOUNDED, Budget
 from oberonc.config import Service
 from oberonc.errors import Reject, Retry
 from oberonc.registry import Place, error_text
@@ -78,7 +79,9 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     except ValueError as error:
         # Somebody will mend the configuration; until then the delivery waits.
         return Outcome("retry", f"settings of service '{asked['service']}': {error}")
-    broker._deadline = time.monotonic() + asked["timeout"]
+    if asked.get("only_idle") and broker.has_work(delivered(asked)):
+        return Outcome("retry", "there is something to do", progress=True)
+    broker._deadline = min(time.monotonic() + asked["timeout"], asked.get("until", float("inf")))
     said = broker.handle(delivered(asked))
     if isinstance(said, _UNDONE):
         if hasattr(said, "close"):
@@ -156,11 +159,13 @@ def request(
     }
 
 
-def run(place: Place, asked: Request, limit: float) -> Outcome:
-    """Run the broker at *place* once in a child of its own that gets *limit* seconds."""
+def run(place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED) -> Outcome:
+    """Run the broker at *place* once in a child of its own that gets *limit* seconds, and none after an interrupt."""
     child = _spawn()
+    # The clock is the machine's: the child's start counts too, and it may end its turn before it is ended.
+    asked = asked | {"until": time.monotonic() + limit - budget.grace(0)}
     ask = {"place": place._asdict(), "request": secrets.to_wire(asked)}
-    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit)
+    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
     hidden = secrets.values(asked["settings"])
     outcome = _judge(child, answer, in_time, limit)
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
@@ -192,7 +197,9 @@ def _spawn() -> subprocess.Popen[bytes]:
     )
 
 
-def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple[bytes, bytes, bool]:
+def _converse(
+    child: subprocess.Popen[bytes], ask: bytes, limit: float, budget: Budget = UNBOUNDED
+) -> tuple[bytes, bytes, bool]:
     """Send *ask*, gather answer and output until the child ends or the limit is reached, then end its group."""
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
     threading.Thread(target=_feed, args=(child.stdin, ask), daemon=True).start()
@@ -201,13 +208,13 @@ def _converse(child: subprocess.Popen[bytes], ask: bytes, limit: float) -> tuple
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
         selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
-        while not (ended := _ended(child)) and time.monotonic() < deadline:
+        while not (ended := _ended(child)) and time.monotonic() < deadline and not budget.interrupted:
             _gather(selector, min(0.05, deadline - time.monotonic()))
             if answer and child.stdout not in {key.fileobj for key in selector.get_map().values()}:
                 ended = True  # as good as: a grandchild that keeps stderr open is not waited for
                 break
         _gather(selector, 0)
-    _end_group(child, GRACE if ended else 0)
+    _end_group(child, GRACE if ended else 0, budget.grace(GRACE))
     for stream in (child.stdout, child.stderr):
         stream.close()
     return bytes(answer), bytes(output), ended
@@ -236,11 +243,11 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
     )
 
 
-def _end_group(child: subprocess.Popen[bytes], patience: float) -> None:
+def _end_group(child: subprocess.Popen[bytes], patience: float, grace: float) -> None:
     """End what is left of the child's group, processes that the broker left behind among it; reap the child last."""
     if not _ends_within(child, patience):
         _signal(child, signal.SIGTERM)
-        _ends_within(child, GRACE)
+        _ends_within(child, grace)
     _signal(child, signal.SIGKILL)
     with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nobody can wait for that
         child.wait(10)

@@ -4,9 +4,11 @@ A setting never holds a secret, it says where one is: `env:NAME`, `file:PATH`, `
 LoadCredential) or `cmd:PROGRAM ARG...`. Values are `Secret`s; `redact` takes them out of every text that leaves.
 """
 
+import math
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +31,29 @@ def is_reference(value: object) -> bool:
     return isinstance(value, str) and value.startswith(KINDS)
 
 
-def resolve(service: Service) -> dict[str, Any]:
-    """The settings of *service* with each reference replaced by its `Secret`.
+def resolve(service: Service, until: float = math.inf) -> dict[str, Any]:
+    """The settings of *service* with each reference replaced by its `Secret`; commands end at *until* (monotonic).
 
     Raises ConfigError (nothing there) or NotAllowed (a file others may read), naming service and setting.
     """
     return {
-        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}")
+        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}", until)
         for key, value in service.settings.items()
     }
 
 
-def _resolve(value: Any, where: str) -> Any:
+def _resolve(value: Any, where: str, until: float) -> Any:
     if isinstance(value, dict):
-        return {key: _resolve(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: _resolve(item, f"{where}.{key}", until) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(item, where) for item in value]
+        return [_resolve(item, where, until) for item in value]
     if not is_reference(value):
         return value
     kind, _, rest = value.partition(":")
-    secret = {"env": _env, "file": _file, "cred": _credential, "cmd": _command}[kind](rest, where)
+    if kind == "cmd":
+        secret = _command(rest, where, min(COMMAND_SECONDS, max(until - time.monotonic(), 0)))
+    else:
+        secret = {"env": _env, "file": _file, "cred": _credential}[kind](rest, where)
     if not secret or len(secret) > LONGEST or any(c in secret for c in "\0\r\n"):
         raise ConfigError(f"{where}: {kind}:{rest} is empty or not one line of text")
     return Secret(secret)
@@ -89,7 +94,7 @@ def _credential(name: str, where: str) -> str:
         raise ConfigError(f"{where}: systemd gave no credential called {name}") from None
 
 
-def _command(line: str, where: str) -> str:
+def _command(line: str, where: str, seconds: float) -> str:
     import shlex
     import subprocess
 
@@ -100,13 +105,13 @@ def _command(line: str, where: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
             check=False,
             # In a hook GIT_DIR and its like belong to the push: `cmd:pass ...` has a repository of its own.
             env=process.environment(),
         )
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
-        raise ConfigError(f"{where}: cmd:{line} did not run, or took over {COMMAND_SECONDS} s") from None
+        raise ConfigError(f"{where}: cmd:{line} did not run, or took over {seconds:.0f} s") from None
     if done.returncode != 0:
         # What the command printed may be half a secret: it is not repeated.
         raise ConfigError(f"{where}: cmd:{line} ended with {done.returncode}")

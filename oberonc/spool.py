@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -326,7 +326,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
+def lane(folder: Path, repository: str, deadline: float, give_up: Callable[[], bool] = lambda: False) -> Iterator[bool]:
     """Exclusive work on one repository's entries; yields False when another process held it until *deadline*."""
     make(folder)
     path = folder / "lock" / mark(repository)
@@ -334,17 +334,17 @@ def lane(folder: Path, repository: str, deadline: float) -> Iterator[bool]:
     try:
         with contextlib.suppress(PermissionError):  # another user's, who did this
             os.fchmod(handle, file_mode(folder / "lock"))
-        yield _lock(handle, deadline)
+        yield _lock(handle, deadline, give_up)
     finally:
         os.close(handle)
 
 
-def _lock(handle: int, deadline: float) -> bool:
+def _lock(handle: int, deadline: float, give_up: Callable[[], bool]) -> bool:
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or give_up():
                 return False
             time.sleep(0.05)

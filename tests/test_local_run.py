@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from oberonc import deliver, local_run, log, retry, spool
+from oberonc.budget import Budget
 from oberonc.errors import NotAccepted
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
@@ -22,7 +23,7 @@ RECORD = "open(DONE, 'a').write(f\"{payload['service'].get('tag', '')}{payload['
 
 
 def _send(admin: Admin, user: str = "ann", **changes: Any) -> deliver.Report:
-    return deliver.here(admin.load(), sample(user=user, **changes))
+    return deliver.here(admin.load(), sample(user=user, **changes), Budget())
 
 
 def _kept(admin: Admin) -> list[spool.Entry]:
@@ -50,7 +51,10 @@ def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(adm
     admin.configure("[services.one]\nbroker = 'rec'")
     report = _send(admin, "ann")
     assert report.failed
-    assert "one: not done yet, will be tried again: tracker down" in report.line
+    assert (
+        "one: not done yet, kept for the next push with work for it or `oberonc send --spooled`: tracker down"
+        in report.line
+    )
     [entry] = _kept(admin)
     state = entry["services"]["one"]
     assert (state["attempts"], state["error"], state["running"]) == (1, "tracker down", False)
@@ -95,7 +99,7 @@ def test_one_repository_does_not_wait_for_another(admin: Admin) -> None:
     _send(admin)
     other = sample()
     other["repository"]["full_name"] = "else/where"
-    assert "down" in deliver.here(admin.load(), other).line
+    assert "down" in deliver.here(admin.load(), other, Budget()).line
     assert [entry["services"]["one"]["attempts"] for entry in _kept(admin)] == [1, 1]
 
 
@@ -131,7 +135,9 @@ def test_a_delivery_that_crashes_too_often_is_dead(admin: Admin) -> None:
     admin.handle("bad", "import os; os._exit(1)")
     admin.configure("[services.one]\nbroker = 'bad'")
     _send(admin)
-    outcomes = [next(iter(local_run.retry_all(admin.load()).values()))["outcome"] for _ in range(retry.CRASHES - 1)]
+    outcomes = [
+        next(iter(local_run.retry_all(admin.load(), Budget()).values()))["outcome"] for _ in range(retry.CRASHES - 1)
+    ]
     assert outcomes == ["crash"] * (retry.CRASHES - 2) + ["dead"]
     assert _kept(admin) == []
 
@@ -144,13 +150,13 @@ def test_a_delivery_that_fails_for_three_days_is_dead(admin: Admin) -> None:
     entry = spool.read(path)
     entry["services"]["one"]["first"] -= retry.GIVE_UP_MS / 1000
     spool.put(admin.state / "spool", entry, path.name)
-    assert [row["outcome"] for row in local_run.retry_all(admin.load()).values()] == ["dead"]
+    assert [row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()] == ["dead"]
 
 
 def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> None:
     admin.handle("kill", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
     admin.configure("[services.one]\nbroker = 'kill'")
-    script = "from oberonc import config, local_run; local_run.retry_all(config.load())"
+    script = "from oberonc import budget, config, local_run; local_run.retry_all(config.load(), budget.Budget())"
     spool.put(admin.state / "spool", {"payload": sample(), "services": None})
     codes = []
     for _ in range(2):
@@ -161,7 +167,7 @@ def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> 
     assert entry["services"]["one"]["attempts"] == 2
     entry["services"]["one"]["orphans"] = retry.ORPHANS - 1
     spool.put(admin.state / "spool", entry, path.name)
-    [result] = local_run.retry_all(admin.load()).values()
+    [result] = local_run.retry_all(admin.load(), Budget()).values()
     assert result["outcome"] == "dead"
 
 
@@ -170,7 +176,10 @@ def test_a_push_that_is_killed_in_the_middle_loses_nothing(admin: Admin) -> None
     wait = f"while not os.path.exists({up!r}):\n    time.sleep(0.05)\n"
     _recorder(admin, f"import os, time\nopen({here!r}, 'w')\n{wait}")
     admin.configure("[services.one]\nbroker = 'rec'")
-    script = "import sys, json; from oberonc import config, deliver; deliver.here(config.load(), json.load(sys.stdin))"
+    script = (
+        "import sys, json; from oberonc import budget, config, deliver;"
+        "deliver.here(config.load(), json.load(sys.stdin), budget.Budget())"
+    )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
         child.stdin.write(json.dumps(sample(user="ann")).encode())
@@ -239,7 +248,7 @@ def test_what_was_kept_for_the_daemon_goes_to_all_that_match(admin: Admin) -> No
     admin.configure("[services.one]\nbroker = 'rec'\n[services.two]\nbroker = 'rec'\nrepositories = ['other/*']")
     payload = sample()
     spool.put(admin.state / "spool", {"payload": payload, "services": None})
-    results = local_run.retry_all(admin.load())
+    results = local_run.retry_all(admin.load(), Budget())
     assert results[payload["id"], "one"]["outcome"] == "done"
     assert "outcome" not in results[payload["id"], "two"]
     assert "is not in `repositories`" in results[payload["id"], "two"]["why"]
@@ -251,7 +260,7 @@ def test_a_service_that_is_gone_ends_as_a_dead_letter(admin: Admin) -> None:
     admin.configure("[services.one]\nbroker = 'bad'")
     _send(admin)
     admin.configure("[services]")
-    assert "no longer configured" in next(iter(local_run.retry_all(admin.load()).values()))["note"]
+    assert "no longer configured" in next(iter(local_run.retry_all(admin.load(), Budget()).values()))["note"]
     assert len(list((admin.state / "spool" / "dead").iterdir())) == 1
 
 
@@ -262,7 +271,7 @@ def test_a_secret_that_is_missing_keeps_the_delivery_until_it_is_there(
     admin.configure("[services.one]\nbroker = 'rec'\ntag = 'env:TAG'")
     assert "the environment has no TAG" in _send(admin).line
     monkeypatch.setenv("TAG", "t-")
-    local_run.retry_all(admin.load())
+    local_run.retry_all(admin.load(), Budget())
     assert admin.lines() == ["t-ann"]
 
 
@@ -306,4 +315,4 @@ def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(admin: Admi
     assert "never (not put aside: No such file or directory)" in _send(admin).line
     assert len(_kept(admin)) == 1
     (admin.state / "spool" / "dead").unlink()
-    assert [row["outcome"] for row in local_run.retry_all(admin.load()).values()] == ["dead"]
+    assert [row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()] == ["dead"]

@@ -8,6 +8,7 @@ import click
 
 from oberonc import deliver, repository, sources
 from oberonc import payload as payloads
+from oberonc.budget import Budget
 from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json, show_line
 from oberonc.config import Config
 from oberonc.errors import Failed, UsageError
@@ -53,10 +54,11 @@ def command(
         raise UsageError("give only one of --rev, --message, --payload and --spooled")
     config = session.config
     runs_here = config.delivery == "here" if here is None else here
+    budget = Budget()
     if spooled:
         if not runs_here:
             raise UsageError("the daemon takes in the spool by itself; --here --spooled works it off without one")
-        _waiting(config, as_json) if dry_run else _spooled(config, as_json)
+        _waiting(config, as_json) if dry_run else _spooled(config, budget, as_json)
         return
     rows: list[dict[str, Any]] = []
     failed = ""
@@ -64,13 +66,14 @@ def command(
         if dry_run:
             rows.append(_dry_run(config, payload, as_json))
             continue
-        report = deliver.here(config, payload) if runs_here else deliver.daemon(config, payload, BUDGET)
+        report = deliver.here(config, payload, budget) if runs_here else deliver.daemon(config, payload, BUDGET)
         rows.append({"id": report.id, "services": report.services})
         if not as_json:
             _tell(report)
         failed = failed or (report.id[:8] if report.failed else "")
     if as_json:
         show_json(rows if len(rows) > 1 else rows[0])
+    _exit_if_interrupted(budget)
     if failed:
         raise Failed(f"a broker failed; `oberonc log {failed}` tells more")
 
@@ -109,11 +112,12 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[s
     return {}
 
 
-def _spooled(config: Config, as_json: bool) -> None:
+def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
     from oberonc import local_run
 
     results = [
-        {"id": event, "service": name, **result} for (event, name), result in local_run.retry_all(config).items()
+        {"id": event, "service": name, **result}
+        for (event, name), result in local_run.retry_all(config, budget).items()
     ]
     if as_json:
         show_json(results)
@@ -122,15 +126,22 @@ def _spooled(config: Config, as_json: bool) -> None:
         show_line(f"{row['id'][:8]} {row['service']}: {said}")
     if not results and not as_json:
         show("the spool is empty", err=True)
+    _exit_if_interrupted(budget)
     if any(row.get("outcome", "done") != "done" for row in results):
         raise Failed("some deliveries did not end; what can be tried again stays in the spool")
 
 
+def _exit_if_interrupted(budget: Budget) -> None:
+    if budget.interrupted:
+        show("oberonc: interrupted; what did not end is kept, and `oberonc send --spooled` goes on", err=True)
+        raise click.exceptions.Exit(130)
+
+
 def _waiting(config: Config, as_json: bool) -> None:
     """What `--spooled` would try, in order."""
-    from oberonc import local_run
+    from oberonc import kept
 
-    rows = local_run.waiting(config)
+    rows = kept.waiting(config)
     if as_json:
         show_json(rows)
     for row in [] if as_json else rows:

@@ -40,8 +40,7 @@ class Upkeep(Steering):
     @durable
     def recover(self, now: int) -> Recovered:
         recovered = super().recover(now)
-        self._observe(now)
-        self._pull(now)
+        self.tick(now)
         return recovered
 
     @durable

@@ -219,6 +219,18 @@ class QueueContract:
         (dead,) = queue.deliveries("dead")
         assert "killed by signal 11" in dead.note
 
+    def test_a_delay_that_was_asked_for_is_kept_also_by_a_look_at_the_clock_and_by_a_restart(
+        self, queue: Queue
+    ) -> None:
+        for number, kind in enumerate(("retry", "progress")):
+            queue.accept(NOW, submission(number, f"repo {number}"))
+            ended = queue.end(NOW, take_one(queue, NOW).token, Ending(kind, "not now", 10 * HOUR))  # type: ignore[arg-type]
+            assert (ended.due_ms or 0) >= NOW + 10 * HOUR
+        queue.tick(NOW + HOUR)
+        queue.recover(NOW + 2 * HOUR)
+        assert take(queue, NOW + 10 * HOUR - 1) == []
+        assert len(take(queue, NOW + 12 * HOUR + 1, free=2)) == 2
+
     def test_transient_failures_end_after_three_days_of_waiting(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
         now = NOW

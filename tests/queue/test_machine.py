@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from oberonc.errors import BadInput
 from oberonc.queue.base import DEDUPE_MS, Ended, Ending, Lease, Order, Slot, Token
 from oberonc.queue.sqlite import SqliteQueue
-from oberonc.retry import LONGEST_MS, ORPHANS, SUSPECT
+from oberonc.retry import ASKED_MS, JITTER, LONGEST_MS, ORPHANS, SUSPECT
 from tests.support.store_rounds import rounds
 from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 
@@ -166,7 +166,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(
         lease=consumes(leases),
         kind=st.sampled_from(KINDS),
-        after=st.none() | st.integers(0, 2 * HOUR),
+        after=st.none() | st.integers(0, 2 * HOUR) | st.integers(0, 30 * HOUR),
     )
     def end(self, lease: Lease, kind: Kind, after: int | None) -> None:
         self._end([(lease.token, kind, after)] * 2)  # the same answer again comes too late
@@ -180,9 +180,10 @@ class QueueMachine(RuleBasedStateMachine):
     def _end(self, told: list[tuple[Token, Kind, int | None]]) -> None:
         endings = [(token, Ending(kind, "note", after, took_ms=10)) for token, kind, after in told]
         for (token, ending), ended in zip(endings, self.queue.end_all(self.now, endings), strict=True):
-            self._ended(token, ending.kind, ended)
+            self._ended(token, ending, ended)
 
-    def _ended(self, token: Token, kind: Kind, ended: Ended) -> None:
+    def _ended(self, token: Token, ending: Ending, ended: Ended) -> None:
+        kind, asked = ending.kind, min(ending.after_ms or 0, ASKED_MS)
         found = self.model.deliveries.get(token.delivery)
         held = found is not None and found.state == "leased" and found.attempt == token.attempt
         if not held or found is None:
@@ -196,7 +197,8 @@ class QueueMachine(RuleBasedStateMachine):
         found.state, found.suspect = ended.state, False
         if ended.state == "ready":
             assert ended.due_ms is not None
-            assert self.now <= ended.due_ms <= self.now + LONGEST_MS
+            least = asked if kind in ("retry", "progress") else 0
+            assert self.now + least <= ended.due_ms <= self.now + max(LONGEST_MS, round(asked * (1 + JITTER)))
             found.due, found.parked = ended.due_ms, ended.parked
         else:
             self.model.ended(found.event)
@@ -252,8 +254,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _observe(self) -> None:
         self.model.age += max(0, min(self.now - self.ticked, HOUR))
+        went_back = self.now < self.ticked
         self.ticked = self.now
-        for found in self.model.in_state("ready"):
+        for found in self.model.in_state("ready") if went_back else ():
             found.due = min(found.due, self.now + LONGEST_MS)
 
     @rule()
