@@ -4,7 +4,6 @@ A request ends within its total limit whatever the server does: a watchdog shuts
 from proxy variables or `~/.netrc`, nothing is redirected unless asked for, and no secret reaches a message.
 """
 
-import base64
 import ipaddress
 import socket
 import threading
@@ -24,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from oberonc.answers import Answer, NotDone, Refused, check, reset_wait
 from oberonc.errors import Retry
+from oberonc.secrets import redact, without_userinfo
 from oberonc.text import one_line
 
 CONNECT_LIMIT = 10.0
@@ -63,7 +63,7 @@ class Http:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.remaining, self.now, self.guarded = remaining, now, guarded
-        self.secrets = sorted(_forms(secrets, auth), key=len, reverse=True)
+        self.secrets = [secret for secret in (*secrets, auth[1] if isinstance(auth, tuple) else "") if len(secret) > 3]
         self._rest_until = 0.0
         self._watchdog = _Watchdog()
         self._session = _Session()
@@ -91,7 +91,7 @@ class Http:
 
         With *redirects* a GET is followed to where it is sent within the same host.
         """
-        what = f"{method} {self._redacted(urlsplit(url)._replace(query='', fragment='').geturl())}"
+        what = f"{method} {self._shown(urlsplit(url)._replace(query='', fragment='').geturl())}"
         self._keep_rest(what)
         request = {"json": json, "data": data, "params": params, "headers": headers}
         for _ in range(REDIRECTS + 1):
@@ -133,7 +133,7 @@ class Http:
         ) as response:
             body = response.raw.read(SIZE_LIMIT + 1, decode_content=False)
         if len(body) > SIZE_LIMIT:
-            raise Refused(f"{method} {self._redacted(url)}: the answer is longer than {SIZE_LIMIT} bytes")
+            raise Refused(f"{method} {self._shown(url)}: the answer is longer than {SIZE_LIMIT} bytes")
         headers = {name.lower(): value for name, value in response.headers.items()}
         if len(body) < int(headers.get("content-length", 0)) and method != "HEAD":
             raise OSError("the answer was cut short")
@@ -147,18 +147,11 @@ class Http:
         kind = NotDone if _never_connected(error) else Retry
         return kind(f"{what}: {reason}")
 
+    def _shown(self, url: str) -> str:
+        return self._redacted(without_userinfo(url))
+
     def _redacted(self, text: str) -> str:
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
-
-
-def _forms(secrets: Iterable[str], auth: Any) -> set[str]:
-    """Every form in which a secret may come back in a message."""
-    plain = {secret for secret in secrets if secret}
-    if isinstance(auth, tuple):
-        plain |= {auth[1], base64.b64encode(":".join(auth).encode()).decode()}
-    return {form for secret in plain for form in (secret, quote(secret, safe="")) if len(form) > 3}
+        return redact(text, self.secrets)
 
 
 def _same_host(url: str, target: str) -> bool:

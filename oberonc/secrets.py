@@ -4,13 +4,18 @@ A setting never holds a secret, it says where one is: `env:NAME`, `file:PATH`, `
 LoadCredential) or `cmd:PROGRAM ARG...`. Values are `Secret`s; `redact` takes them out of every text that leaves.
 """
 
+import base64
+import html
+import json
 import math
 import os
 import re
 import stat
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 from oberonc import paths, process
 from oberonc.broker import Secret
@@ -24,6 +29,12 @@ LONGEST = 64 * 1024
 #: Settings that are not shown even where somebody wrote the secret itself, and credentials inside addresses.
 _DELICATE = re.compile(r"(?i)token|passw|passphrase|secret|credential|^key$|(api|access|private|signing)_?key$")
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_PASSWORD = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
+#: The same of what is looked for in texts: fewer keys, and nothing short, which may be any word.
+_PLAINLY = re.compile(r"(?i)token|passw|passphrase|secret|credential|(api|access|private|signing)_?key$")
+_TELLING = 8
+#: Characters of a secret whose other forms are looked for, too; of a shorter one they may be anything.
+_SHORTEST = 4
 
 
 def is_reference(value: object) -> bool:
@@ -118,23 +129,74 @@ def _command(line: str, where: str, seconds: float) -> str:
     return done.stdout.strip()
 
 
-def values(settings: Any) -> list[str]:
-    """Every secret value inside *settings*."""
+def values(settings: Any, key: str = "") -> list[str]:
+    """Every secret value inside *settings*: of references, and what a careless hand wrote in place of one."""
     if isinstance(settings, Secret):
         return [str(settings)]
+    if isinstance(settings, str):
+        passwords = [found[1] for found in _PASSWORD.finditer(settings)]
+        plain = [settings] if len(settings) >= _TELLING and _PLAINLY.search(key) else []
+        return [*passwords, *(unquote(password) for password in passwords), *plain]
     if isinstance(settings, dict):
-        return [secret for item in settings.values() for secret in values(item)]
+        return [secret for name, item in settings.items() for secret in values(item, str(name))]
     if isinstance(settings, list):
-        return [secret for item in settings for secret in values(item)]
+        return [secret for item in settings for secret in values(item, key)]
     return []
 
 
+@lru_cache(maxsize=256)
+def forms(secret: str) -> tuple[str, ...]:
+    """*secret* as it may come back in a text: as it is, escaped for JSON, Python, HTML or an address, and in base64.
+
+    Base64 shows it at one of three places of a longer text, such as `user:password`; what is left out there are the
+    letters that its neighbours have a part in.
+    """
+    if not secret:
+        return ()
+    found = {secret}
+    if len(secret) >= _SHORTEST:
+        raw = secret.encode("utf-8", "surrogatepass")
+        found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+        found |= {json.dumps(secret)[1:-1].replace("/", "\\/"), html.escape(secret), html.escape(secret, quote=False)}
+        quoted = {quote(raw), quote(raw, safe=""), quote_plus(raw), quote(raw, safe="!$&'()*+,;=:@~-._")}
+        found |= quoted | {re.sub("%..", lambda code: code[0].lower(), text) for text in quoted}
+        found |= {text for plain in _in_base64(raw) for text in (plain, plain.replace("+", "-").replace("/", "_"))}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _in_base64(raw: bytes) -> set[str]:
+    """The letters that *raw* alone decides, at each of three places in what is encoded."""
+    whole = base64.b64encode(raw).decode()
+    found = {whole}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        letters = (before + len(raw)) * 8 // 6
+        inner = encoded[-(-before * 8 // 6) : letters]
+        if len(inner) >= _SHORTEST:
+            found.add(inner)
+    return found
+
+
 def redact(text: str, secrets: list[str], cut: bool = False) -> str:
-    """*text* without any of *secrets*; where it was *cut*, also without the beginning of one at its end."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    halves = [text[-n:] for secret in secrets if cut for n in range(1, len(secret)) if text.endswith(secret[:n])]
-    return text.removesuffix(max(halves, key=len, default=""))
+    """*text* without any form of *secrets*; where it was *cut*, also without the beginning of one at its end."""
+    every = sorted({form for secret in secrets for form in forms(secret)}, key=len, reverse=True)
+    for form in every:
+        text = text.replace(form, "***")
+    ends = [_begun(text, form) for form in every] if cut else []
+    return text[: min(ends, default=len(text))]
+
+
+def _begun(text: str, form: str) -> int:
+    """Where the longest beginning of *form* at the end of *text* begins; the end where there is none."""
+    place = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while place >= 0 and not form.startswith(text[place:]):
+        place = text.find(form[0], place + 1)
+    return place if place >= 0 else len(text)
+
+
+def without_userinfo(url: str) -> str:
+    """*url* without what stands before the host: a user, and often a password."""
+    return _USERINFO.sub("", url)
 
 
 def redact_all(value: Any, secrets: list[str]) -> Any:

@@ -1,9 +1,13 @@
 """Secrets come by reference only, and leave in no text."""
 
+import base64
 import copy
+import html
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -165,3 +169,58 @@ def test_settings_for_showing_keep_references_and_hide_what_careless_hands_wrote
         "deep": {"Client-Secret": ["***", "file:/x"]},
         "count": 3,
     }
+
+
+AWKWARD = "pä/ss\"w+o'rd<&> %4=="
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(lambda s: s, id="as it is"),
+        pytest.param(json.dumps, id="JSON"),
+        pytest.param(lambda s: json.dumps(s, ensure_ascii=False), id="JSON with letters"),
+        pytest.param(lambda s: json.dumps(s).replace("/", "\\/"), id="JSON of PHP"),
+        pytest.param(repr, id="Python"),
+        pytest.param(html.escape, id="HTML"),
+        pytest.param(quote, id="path"),
+        pytest.param(lambda s: quote(s, safe=""), id="part of a path"),
+        pytest.param(lambda s: quote(s, safe="").lower(), id="lower case"),
+        pytest.param(quote_plus, id="form"),
+        pytest.param(lambda s: f"x://b:{quote(s, safe='')}@h", id="address"),
+        *(
+            pytest.param(lambda s, user=user: base64.b64encode(f"{user}:{s}".encode()).decode(), id=f"basic {user}")
+            for user in ("", "a", "ab", "abc", "oauth2")
+        ),
+        pytest.param(lambda s: base64.urlsafe_b64encode(f"x:{s}:y".encode()).decode(), id="base64 for addresses"),
+    ],
+)
+def test_a_secret_is_redacted_in_every_form_it_comes_back_in(form: Callable[[str], str]) -> None:
+    for secret in (AWKWARD, "hunter2hunter2", "ghp_0123456789abcdef"):
+        written = form(secret)
+        shown = secrets.redact(f"it said {written}, twice {written}", [secret])
+        assert shown.count("***") == 2
+        # What is left of it is shorter than what stood around the secret, and tells nothing.
+        assert all(written[place : place + 10] not in shown for place in range(8, len(written) - 10))
+
+
+def test_the_beginning_of_any_form_at_a_cut_is_taken_away() -> None:
+    for form in secrets.forms(AWKWARD):
+        for end in range(8, len(form)):
+            assert form[:8] not in secrets.redact(f"so: {form[:end]}", [AWKWARD], cut=True)
+
+
+def test_a_long_secret_at_a_cut_costs_no_more_than_its_length() -> None:
+    assert secrets.redact("a" * 60_000, ["a" * 60_001], cut=True) == ""
+
+
+def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_secrets() -> None:
+    settings = {
+        "url": "https://bot:p%2Fw@example.org/x",
+        "deep": [{"hook": "http://:t0ken@h"}],
+        "token": "plainly-written",
+        "password": "short",
+        "project": "PROJECT-KEY",
+    }
+    assert secrets.values(settings) == ["p%2Fw", "p/w", "t0ken", "t0ken", "plainly-written"]
+    assert secrets.without_userinfo("https://bot:pw@example.org/x@y") == "https://example.org/x@y"

@@ -38,7 +38,9 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
     if output:
         output = visible(secrets.redact(output, secrets.values(runtime.settings), cut=worker.cut))
         output += CUT if worker.cut else ""
-    return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output)
+    # Again, though the worker did it: what says it is a worker's answer may be the broker's.
+    note = secrets.redact(ending.note, secrets.values(runtime.settings))
+    return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output, note=note)
 
 
 async def _judged(queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease, ticket: str) -> Ending:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final, NamedTuple
 
-from oberonc import wire
+from oberonc import secrets, wire
 from oberonc.config import Service
 from oberonc.daemon import snapshot
 from oberonc.daemon.faults import crash_point
@@ -131,7 +131,8 @@ async def _try_service(
     try:
         fault = (await worker.ask(wire.encode(request), PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
-        fault = f"{lost}: {one_line(worker.printed()[-300:])}"
+        fault = f"{lost}: {_end(secrets.redact(worker.printed(), secrets.values(settings), cut=True))}"
+    fault = fault if fault is None else secrets.redact(str(fault), secrets.values(settings))
     if fault is None:
         limit = service.timeout or generation.timeouts.get(service.broker, 60.0)
         generation.runtimes[service.name] = Runtime(service, settings, limit)
@@ -140,3 +141,7 @@ async def _try_service(
     worker.retire()
     where = "" if service.origin in str(fault) else f"{service.origin}: service '{service.name}': "
     generation.unavailable[service.name] = faults[f"service {service.name}"] = where + str(fault)
+
+
+def _end(printed: str) -> str:
+    return one_line(printed[-300:])

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from oberonc import runner, secrets, wire
 from oberonc.broker import BaseBroker
+from oberonc.registry import error_text
 from oberonc.text import one_line
 
 #: Bytes read at once.
@@ -58,9 +59,9 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
         broker().bind(request["service"], settings, Path(request["state"]))
         why = None
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        text = one_line(str(error)) or type(error).__name__
+        # Redacted before it is cut: half a secret is not recognised.
+        text = one_line(secrets.redact(error_text(error), secrets.values(settings))) or type(error).__name__
         why = text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
-        why = secrets.redact(why, secrets.values(settings))
     return {"verified": why}
 
 

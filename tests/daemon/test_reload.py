@@ -114,6 +114,38 @@ def test_settings_that_do_not_fit_are_rejected(site: Site) -> None:
     site.wait_for(site.submit())
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        "print(t); raise ValueError('x' * 290 + t)",
+        "print(json.dumps(t), base64.b64encode(f'bot:{t}'.encode()).decode(), flush=True); os.kill(os.getpid(), 9)",
+        "print('y' * 70_000 + t, flush=True); os._exit(3)",
+        "raise RuntimeError(urllib.parse.quote(t))",
+        "raise ValueError('no answer from ' + self.settings.url)",
+    ],
+)
+def test_what_verify_says_and_prints_holds_no_secret(site: Site, oberonc: Command, work: str) -> None:
+    """Not in the report, the log or the database, in whatever form and wherever it is cut."""
+    (site.folder / "token").write_text("hunter2/hunter2-hunter2")
+    (site.folder / "token").chmod(0o600)
+    site.write(
+        "telling",
+        "import base64, json, os, urllib.parse\nfrom oberonc import BaseBroker, Secret\nclass B(BaseBroker):\n"
+        "    class Settings:\n        token: Secret\n        url: str\n"
+        f"    def verify(self):\n        t = self.settings.token\n        {work}\n    def handle(self, payload): ...\n",
+    )
+    site.configure()
+    running = site.start()
+    table = {"broker": "telling", "token": f"file:{site.folder}/token", "url": "http://bot:sesame123@127.0.0.1:9"}
+    site.configure({"told": table})
+    said = oberonc("--config", site.file, "reload", code=1)
+    database = b"".join(path.read_bytes() for path in site.state.glob("queue.sqlite*"))
+    for text in (said.out, said.err, running.log, database.decode(errors="replace")):
+        # "hunter2-hu" in base64, at each of its three places, and the password of the address.
+        for part in ("hunter2", "aHVudGVy", "h1bnRlcj", "odW50ZXIy", "sesame"):
+            assert part not in text
+
+
 def test_what_cannot_change_is_refused_by_name(site: Site) -> None:
     site.start()
     text = site.file.read_text()

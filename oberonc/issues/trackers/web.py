@@ -12,6 +12,7 @@ from oberonc.errors import Retry
 from oberonc.http import Http, part
 from oberonc.issues.comment import Comment
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker
+from oberonc.secrets import values, without_userinfo
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
@@ -32,12 +33,15 @@ class WebTracker(Tracker):
         if urlsplit(site).scheme not in ("http", "https") or not urlsplit(site).hostname:
             raise ValueError(f"url must be an address such as https://{self.kind}.example.org, not '{site}'")
         self.base = self.address(site)
-        self.name = f"{self.kind} {self.base}"
+        self.name = f"{self.kind} {without_userinfo(self.base)}"
         self.flavour = self.settings.markup or type(self).flavour
         self.http = Http(
             headers=self.headers(),
             auth=self.auth(),
-            secrets=[secret for secret in (self.settings.token, self.settings.password) if secret],
+            secrets=[
+                *(secret for secret in (self.settings.token, self.settings.password) if secret),
+                *values(self.settings.url),
+            ],
             proxy=self.settings.proxy,
             ca=self.settings.ca,
             remaining=setup.remaining,
