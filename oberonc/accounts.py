@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc.errors import NotAllowed
+from oberonc.errors import NotAllowed, OberoncError
 from oberonc.text import one_line
 
 #: Links that are followed on the way to a file, as the kernel does.
@@ -91,7 +91,7 @@ def _way(path: Path) -> Iterator[Path]:
 
 
 def as_account(uid: int, work: Callable[[], Any]) -> Any:
-    """What *work* returns (JSON) in a child that is the account *uid*. Only root can; raises NotAllowed."""
+    """What *work* returns (JSON) in a child that is the account *uid*; raises what it raises. Only root can do this."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -104,9 +104,10 @@ def as_account(uid: int, work: Callable[[], Any]) -> Any:
     try:
         answer = dict(json.loads(said))
     except (ValueError, TypeError):
-        answer = {"error": "its process ended early"}
+        answer = {"error": "its process ended early", "code": NotAllowed.exit_code}
     if "error" in answer:
-        raise NotAllowed(f"as {account(uid).name}: {answer['error']}")
+        kinds = {kind.exit_code: kind for kind in OberoncError.__subclasses__()}
+        raise kinds.get(answer["code"], NotAllowed)(f"as {account(uid).name}: {answer['error']}")
     return answer["said"]
 
 
@@ -121,7 +122,8 @@ def _be(uid: int, work: Callable[[], Any], writing: int) -> None:
             os.environ.update(HOME=known.pw_dir, USER=known.pw_name, LOGNAME=known.pw_name)
             answer = {"said": work()}
         except Exception as error:  # noqa: BLE001  the parent tells it
-            answer = {"error": one_line(str(error) or type(error).__name__)}
+            code = getattr(error, "exit_code", NotAllowed.exit_code)
+            answer = {"error": one_line(str(error) or type(error).__name__), "code": code}
         os.write(writing, json.dumps(answer).encode())
     finally:
         os._exit(0)

@@ -31,6 +31,7 @@ COMMANDS = {
     "hook": "Install, show and remove the hooks of a repository.",
     "parse": "What the grammar sees in a commit message, and why.",
     "issues": "The embedded issue tracker.",
+    "rename": "Let issues and waiting work follow a repository that has another name.",
     "demo": "A real repository, hook, issue and push, step by step.",
     "init": "Write a configuration.",
     "config": "The effective configuration, and where each value came from.",

@@ -162,6 +162,15 @@ def _drop_files(entry: Payload) -> int:
     return before - len(dumps(entry))
 
 
+def renamed(payload: Payload, name: str) -> Payload:
+    """*payload* as of a repository that is called *name* now."""
+    about = payload["repository"]
+    owner, _, last = name.rpartition("/")
+    was = about["full_name"].rpartition("/")[0]
+    now = {"full_name": name, "name": last, "slug": last.lower(), "absolute_url": f"/{name}/"}
+    return payload | {"repository": about | now | ({"owner": owner} if about.get("owner") == was else {})}
+
+
 def dumps(payload: Any) -> bytes:
     """The bytes that are sent, kept and hashed: ASCII JSON, so that no lone surrogate can break a reader."""
     return json.dumps(payload, separators=(",", ":")).encode()

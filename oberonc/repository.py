@@ -203,8 +203,12 @@ def _publish(patterns: list[str], default: str, aliases: dict[str, str]) -> tupl
 
 
 def pusher() -> str | None:
-    """Who pushed, as the server in front of git knows them; else the system's user."""
-    for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "REMOTE_USER"):
+    """Who pushed, as the server in front of git knows them; else the system's user.
+
+    OBERONC_USER is for servers where all share one account: `authorized_keys` sets it per key. Whoever has a shell may
+    set any of them; the daemon believes them of accounts that run git for others only.
+    """
+    for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "OBERONC_USER", "REMOTE_USER"):
         if os.environ.get(name):
             return clean(os.environ[name])
     return account() or os.environ.get("USER") or None

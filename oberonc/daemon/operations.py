@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from oberonc import registry, wire
-from oberonc.daemon import rows, stats
+from oberonc.daemon import renaming, rows, stats
 from oberonc.daemon.journal import About
 from oberonc.daemon.peers import Peer, person
 from oberonc.daemon.queue_link import now_ms
@@ -56,6 +56,7 @@ class Operations:
             "lane.pause": self.lane_pause,
             "lane.resume": self.lane_resume,
             "lane.unpark": self.lane_unpark,
+            "rename": self.rename,
             "delivery.list": self.delivery_list,
             "dead.list": self.dead_list,
             "dead.show": self.delivery_show,
@@ -176,6 +177,18 @@ class Operations:
         count = await self._queue.call(unpark)
         self._daemon.kick()
         return {"ok": True, "unparked": count}
+
+    async def rename(self, request: Request, peer: Peer) -> Answer:
+        """A repository has another name: its issues, ledger and lanes follow."""
+        old, new = _text(request, "old") or "", _text(request, "new") or ""
+        renaming.check(old, new)
+        self._daemon.intake.look()
+        await self._daemon.intake.settled()
+        state = self._daemon.config.state
+        told = await self._queue.call(lambda queue: renaming.in_queue(queue, state, old, new))
+        self._daemon.say(f"{person(peer.uid)} renamed {old} to {new}")
+        self._daemon.kick()
+        return {"ok": True, **told}
 
     async def delivery_list(self, request: Request, _peer: Peer) -> Answer:
         """Deliveries, filtered, by id from `after` on, or the newest first from `before` down.

@@ -7,15 +7,20 @@ from typing import Any
 
 from oberonc import accounts, client, log, spool
 from oberonc.config import Config
-from oberonc.doctor.finding import Finding, count
+from oberonc.doctor.finding import Finding
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.install.reach import hidden
-from oberonc.text import one_line
+from oberonc.text import counted, one_line
 
 #: Folders of the spool that should be empty: name, what is in it, what to do.
 _LEFT = (
-    ("bad", "file", "that could not be read", "look at the .why beside each, then: rm {folder}/*"),
-    ("dead", "delivery", "given up", "oberonc send --payload FILE sends one again; then: rm {folder}/FILE"),
+    ("bad", ("file", "files"), "that could not be read", "look at the .why beside each, then: rm {folder}/*"),
+    (
+        "dead",
+        ("delivery", "deliveries"),
+        "given up",
+        "oberonc send --payload FILE sends one again; then: rm {folder}/FILE",
+    ),
 )
 #: Runs of the log that are looked at, and failures in a row that tell of more than chance.
 RUNS = 200
@@ -41,16 +46,18 @@ def _spool(config: Config) -> Iterator[Finding]:
     shut = [path for path in waiting if accounts.hurdle(path, _reader(config))]
     if shut:
         mend = f"as the administrator: look at {shut[0]}, then chgrp and chmod g+r what is good"
-        yield Finding(False, f"{count(len(shut), 'push')} in {new} cannot be read by {_reader(config).name}", mend)
+        yield Finding(
+            False, f"{counted(len(shut), 'push', 'pushes')} in {new} cannot be read by {_reader(config).name}", mend
+        )
     if waiting:
         mend = "start the daemon" if config.delivery == "daemon" else "oberonc send --spooled"
-        yield Finding(False, f"{count(len(waiting), 'push')} not taken in yet, in {config.spool}", mend)
+        yield Finding(False, f"{counted(len(waiting), 'push', 'pushes')} not taken in yet, in {config.spool}", mend)
     yield from _unclaimed(config, [path for path in waiting if path not in shut])
     for name, thing, what, mend in _LEFT:
         folder = config.spool / name
         number = len(list(folder.glob("*.[oj]*"))) if os.access(folder, os.R_OK | os.X_OK) else 0
         if number:
-            yield Finding(False, f"{folder} holds {count(number, thing)} {what}", mend.format(folder=folder))
+            yield Finding(False, f"{folder} holds {counted(number, *thing)} {what}", mend.format(folder=folder))
 
 
 def _owner(folder: Path) -> str:
@@ -83,7 +90,9 @@ def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:
 
 
 def _nobody(name: str, number: int, mend: str) -> Finding:
-    return Finding(False, f"{count(number, 'delivery')} for '{one_line(name, 80)}', which nobody serves", mend)
+    return Finding(
+        False, f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves", mend
+    )
 
 
 def _runs(config: Config) -> Iterator[Finding]:
@@ -153,7 +162,7 @@ def _services(said: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(False, f"{what} failed the last {row['failures']} times: {error}", listing)
         if row.get("dead"):
             mend = f"{listing} --state dead; then oberonc queue retry or drop"
-            yield Finding(False, f"{what} has {count(row['dead'], 'dead letter')}", mend)
+            yield Finding(False, f"{what} has {counted(row['dead'], 'dead letter')}", mend)
         if row.get("paused"):
             yield Finding(False, f"{what} is paused", f"oberonc queue resume {name}")
 
@@ -166,5 +175,5 @@ def _rest(said: dict[str, Any]) -> Iterator[Finding]:
     if said.get("storage_low"):
         yield Finding(False, "the daemon takes nothing more, for want of space", "make room where its state is")
     if said.get("spool_bad"):
-        number = count(said["spool_bad"], "file")
+        number = counted(said["spool_bad"], "file")
         yield Finding(False, f"{number} of the spool could not be read", "look at the .why beside each in bad/")

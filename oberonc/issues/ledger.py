@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 from oberonc.issues.store import connect, writing
 
-_SCHEMA = """
+#: Its tables.
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS step (
     tracker TEXT NOT NULL, project TEXT NOT NULL, issue TEXT NOT NULL, step TEXT NOT NULL, change TEXT NOT NULL,
     state TEXT NOT NULL, who TEXT NOT NULL, begun REAL NOT NULL, mark TEXT NOT NULL, time REAL NOT NULL,
@@ -64,7 +65,7 @@ class Ledger:
         self.path = state / "ledger.sqlite"
         self.now = now
         self.who = f"{platform.node()}/{os.getpid()}/{_started(os.getpid())}/{uuid.uuid4().hex}"
-        self._db = connect(self.path, _SCHEMA)
+        self._db = connect(self.path, SCHEMA)
         _HERE.add(self.who)
 
     def close(self) -> None:

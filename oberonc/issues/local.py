@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from oberonc.errors import BadInput
 from oberonc.issues.store import connect, look, reading, writing
 
-_SCHEMA = """
+#: Its tables.
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS issue (
     repository TEXT NOT NULL, number INTEGER NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL,
     resolution TEXT NOT NULL DEFAULT '', time REAL NOT NULL,
@@ -47,12 +48,12 @@ class Tracker:
 
     @contextmanager
     def _open(self) -> Iterator[Connection]:
-        with closing(connect(self.path, _SCHEMA)) as db, writing(db):
+        with closing(connect(self.path, SCHEMA)) as db, writing(db):
             yield db
 
     @contextmanager
     def _look(self) -> Iterator[Connection]:
-        with closing(look(self.path, _SCHEMA)) as db, reading(db):
+        with closing(look(self.path, SCHEMA)) as db, reading(db):
             yield db
 
     def new(self, repository: str, title: str) -> int:

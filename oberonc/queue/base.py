@@ -10,7 +10,7 @@ change may or may not be found after a restart, so nobody may be told either, an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -208,6 +208,12 @@ class Queue(ABC):
     @abstractmethod
     def drop(self, now: int, delivery: int, by: str) -> Delivery:
         """Cancel a ready or dead delivery in the name of a person. Raises BadInput otherwise."""
+
+    @abstractmethod
+    def rename(self, old: str, new: str, beside: Callable[[], None] = lambda: None) -> int:
+        """The lanes of repository *old* become those of *new*, what waits in *old* before what came in *new* if it is
+        older; returns how many deliveries wait there. What is leased from now on is of *new*. *beside* runs when
+        nothing of either can start. Raises NotAccepted while something of either runs."""
 
     @abstractmethod
     def stats(self, now: int) -> Stats:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from oberonc import wire
+from oberonc.payload import renamed
 from oberonc.queue.base import MINUTE, Breaker, Lease, Round, Slot, Token
 from oberonc.queue.store import LEASED, READY, Store, durable
 from oberonc.retry import observed
@@ -35,7 +37,7 @@ FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY 
 #: What a lease needs. Passed over are the dead and the parked deliveries before it in its lane.
 TO_LEASE = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.due_ms, d.since_ms, d.turns, d.waited_ms, d.blocked_ms, d.parked,
-  l.service, l.repo, e.id, b.bytes,
+  l.service, l.repo, e.repo, e.id, b.bytes,
   EXISTS(SELECT 1 FROM delivery WHERE lane = d.lane AND state = 3 AND seq < d.seq),
   (SELECT group_concat(seq) FROM (
     SELECT seq FROM delivery WHERE lane = d.lane AND state = 0 AND parked = 1 AND seq < d.seq ORDER BY seq LIMIT 20))
@@ -114,6 +116,7 @@ class Chosen(NamedTuple):
     parked: int
     service: str
     repo: str
+    repo_then: str
     event: bytes
     body: bytes
     after_dead: int
@@ -125,7 +128,10 @@ class Chosen(NamedTuple):
         behind = tuple(map(int, self.behind.split(","))) if self.behind else ()
         name = delivery_name(self.event, self.service)
         gap = bool(behind or self.after_dead)
-        return Lease(token, name, self.event, self.seq, self.service, self.repo, self.body, generation, gap, behind)
+        body = self.body
+        if self.repo != self.repo_then:  # a body is kept as it came: its digest tells duplicates
+            body = wire.canonical(renamed(json.loads(body), self.repo))
+        return Lease(token, name, self.event, self.seq, self.service, self.repo, body, generation, gap, behind)
 
 
 class Leasing(Store):

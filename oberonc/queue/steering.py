@@ -1,8 +1,9 @@
 """What people tell the queue: pause, resume, again, no more; and the generations of a reload."""
 
+from collections.abc import Callable
 from typing import Final
 
-from oberonc.errors import BadInput
+from oberonc.errors import BadInput, NotAccepted
 from oberonc.queue.base import Delivery
 from oberonc.queue.ending import CLOSE, Finishing
 from oberonc.queue.reading import Reading
@@ -21,6 +22,12 @@ CANCEL = "UPDATE delivery SET state = 4, suspect = 0, ended_ms = ?, note = ? WHE
 ONE_MORE = "UPDATE event SET live = live + 1, ended_age = NULL WHERE seq = ?"
 #: It is no dead letter any more: nobody need be told.
 FORGIVE = "DELETE FROM untold WHERE delivery = ?"
+RUNS = "SELECT repo FROM lane WHERE repo IN (:old, :new) AND running IS NOT NULL LIMIT 1"
+LANES_OF = "SELECT id, service, ordinal, hold_ms, paused FROM lane WHERE repo = ?"
+JOIN_LANE = "UPDATE delivery SET lane = :to WHERE lane = :lane"
+RENAME_LANE = "UPDATE lane SET repo = ? WHERE id = ?"
+WAIT_IN = """
+SELECT count(*) FROM delivery WHERE state = 0 AND lane IN (SELECT id FROM lane WHERE repo = ?)"""
 _STATE_OF: Final = {name: number for number, name in enumerate(STATES)}
 
 
@@ -81,6 +88,25 @@ class Steering(Finishing, Reading):
         self.tallies.add(found.service, "cancelled")
         self._refresh_of(delivery)
         return self._found(delivery)
+
+    @durable
+    def rename(self, old: str, new: str, beside: Callable[[], None] = lambda: None) -> int:
+        running = self._row(RUNS, old=old, new=new)
+        if running:
+            raise NotAccepted(f"a delivery of {running[0]} is running: try again when it has ended")
+        beside()
+        there = {row[1]: row[0] for row in self.con.execute(LANES_OF, (new,)) if row[2] == 0}
+        for lane, service, ordinal, _hold, paused in self.con.execute(LANES_OF, (old,)).fetchall():
+            if ordinal or service not in there:
+                self.con.execute(RENAME_LANE, (new, lane))
+                continue
+            self.con.execute(JOIN_LANE, {"to": there[service], "lane": lane})
+            self.con.execute("UPDATE lane SET paused = max(paused, ?) WHERE id = ?", (paused, there[service]))
+            self.con.execute("DELETE FROM lane WHERE id = ?", (lane,))
+            self.refresh([there[service]])
+        self.forget()  # which lane is whose
+        waiting: int = self.con.execute(WAIT_IN, (new,)).fetchone()[0]
+        return waiting
 
     def _found(self, delivery: int) -> Delivery:
         found = self.delivery(delivery)

@@ -1,19 +1,26 @@
 """What every engine must keep, part two: what people ask and order, generations, retention, the clock, copies."""
 
+import json
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from oberonc.errors import BadInput
-from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Ending, Queue, Slot
+from oberonc.errors import BadInput, NotAccepted
+from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Ending, Order, Queue, Slot, Submission
 from oberonc.retry import LONGEST_MS
 from tests.support.store_values import DAY, HOUR, MINUTE, NOW, YEARS, fail, submission, take, take_and_end, take_one
 
 Opener = Callable[[], Queue]
 DONE = Ending("done")
 RETRY = Ending("retry", "connection refused")
+
+
+def push(number: int, repo: str, order: Order = "bounded") -> Submission:
+    """A submission whose body names its repository, as those of real pushes do."""
+    body = json.dumps({"repository": {"full_name": repo, "owner": repo.rpartition("/")[0]}}).encode()
+    return submission(number, repo, order=order)._replace(body=body)
 
 
 class SteeringContract:
@@ -104,6 +111,62 @@ class SteeringContract:
         for wrong in ("abc", "nothex", "a" * 65):
             with pytest.raises(BadInput):
                 queue.events_of_commit(wrong)
+
+    @pytest.mark.parametrize("order", ["bounded", "none"])
+    @pytest.mark.parametrize("begun", [False, True], ids=["new name", "name that has a lane"])
+    def test_what_waits_follows_a_repository_to_its_new_name_in_its_order(
+        self, queue: Queue, order: Order, begun: bool
+    ) -> None:
+        queue.accept(NOW, push(1, "web/shop", order))
+        queue.accept(NOW, push(2, "other", order))
+        if begun:
+            queue.accept(NOW, push(3, "store", order))
+        queue.accept(NOW, push(4, "web/shop", order))
+        queue.pause("tracker", "web/shop")
+        queue.rename("web/shop", "store")
+        queue.resume("tracker", "store")
+        queue.accept(NOW, push(5, "store", order))
+        done = []
+        while leases := take(queue):
+            [lease] = leases
+            assert json.loads(lease.body)["repository"]["full_name"] == lease.repo
+            done += [lease.event[-1]] if lease.repo == "store" else []
+            queue.end(NOW, lease.token, DONE)
+        assert done == ([1, 3, 4, 5] if begun else [1, 4, 5])
+        assert queue.deliveries(repo="web/shop") == []
+
+    def test_a_pause_of_the_old_name_holds_for_the_new_one(self, queue: Queue) -> None:
+        queue.accept(NOW, push(1, "web/shop"))
+        queue.accept(NOW, push(2, "store"))
+        queue.pause("tracker", "web/shop")
+        queue.rename("web/shop", "store")
+        assert take(queue, free=9) == []
+        assert queue.paused_lanes() == [("tracker", "store")]
+
+    def test_the_same_bytes_are_a_duplicate_also_under_the_new_name(self, queue: Queue) -> None:
+        queue.accept(NOW, push(1, "web/shop"))
+        queue.rename("web/shop", "store")
+        assert queue.accept(NOW, push(1, "web/shop")).status == "duplicate"
+
+    def test_a_dead_letter_comes_back_under_the_new_name(self, queue: Queue) -> None:
+        queue.accept(NOW, push(1, "web/shop"))
+        lease = take_one(queue)
+        with pytest.raises(NotAccepted, match="a delivery of web/shop is running"):
+            queue.rename("web/shop", "store")
+        queue.end(NOW, lease.token, Ending("dead", "no"))
+        queue.rename("web/shop", "store")
+        queue.retry(NOW, lease.token.delivery, "ann")
+        assert json.loads(take_one(queue).body)["repository"]["full_name"] == "store"
+
+    def test_what_fails_beside_a_rename_takes_it_back(self, queue: Queue) -> None:
+        queue.accept(NOW, push(1, "web/shop"))
+
+        def fail_beside() -> None:
+            raise BadInput("both have issues")
+
+        with pytest.raises(BadInput):
+            queue.rename("web/shop", "store", fail_beside)
+        assert [lease.repo for lease in take(queue)] == ["web/shop"]
 
     def test_an_event_tells_its_whole_story(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1, services=("tracker", "chat")))

@@ -1,0 +1,94 @@
+"""A repository has another name: what the daemon's account keeps under the old one follows, all of it or nothing.
+
+Its embedded issues and ledger are moved by a process of their own, since the daemon loads nothing of brokers, and
+while nothing of either name can start; a crash between is mended by asking again.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from oberonc import paths, spool
+from oberonc.config import Config
+from oberonc.daemon.queue_link import now_ms
+from oberonc.daemon.sockets import Lock
+from oberonc.errors import BadInput, Failed, NotAccepted
+from oberonc.payload import renamed
+from oberonc.queue.base import Queue
+from oberonc.queue.sqlite import SqliteQueue
+from oberonc.repository import LONGEST_NAME
+from oberonc.text import one_line
+
+#: Seconds for moving the issues: nothing is accepted meanwhile.
+LIMIT: Final = 10.0
+#: Seconds to wait for a push that is under way.
+PATIENCE: Final = 10.0
+
+
+def check(old: str, new: str) -> None:
+    """Raise BadInput for names that no repository can have, or that are the same."""
+    for name in (old, new):
+        if not name or len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip("/"):
+            raise BadInput(f"'{one_line(name, 80)}' is no name of a repository")
+    if old == new:
+        raise BadInput("the old and the new name are the same")
+
+
+def in_queue(queue: Queue, state: Path, old: str, new: str) -> dict[str, int]:
+    """Move issues, ledger and lanes; {"issues", "deliveries"}. Raises BadInput, NotAccepted, Failed: nothing moved."""
+    moved: list[int] = []
+    waiting = queue.rename(old, new, lambda: moved.append(_issues(state, old, new)))
+    return {"issues": moved[0], "deliveries": waiting}
+
+
+def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
+    """The same where no daemon runs, spool included. Raises NotAccepted where one does, or a push is under way."""
+    if not (config.state / "queue.sqlite").exists():
+        told = {"issues": _issues(config.state, old, new), "deliveries": 0}
+    else:
+        lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
+        queue = SqliteQueue(config.state / "queue.sqlite")
+        try:
+            queue.recover(now_ms())
+            told = in_queue(queue, config.state, old, new)
+        finally:
+            queue.close()
+            lock.release()
+    return told | {"spooled": _spooled(config.spool, old, new)}
+
+
+def _issues(state: Path, old: str, new: str) -> int:
+    line = [sys.executable, *paths.isolation(), "-m", "oberonc.issues.rename", str(state), old, new]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"the issues of {old} could not be moved: {one_line(str(error))}") from None
+    if done.returncode != 0:
+        kind = BadInput if done.returncode == BadInput.exit_code else Failed
+        raise kind(one_line(done.stderr) or f"the issues of {old} could not be moved")
+    return int(done.stdout)
+
+
+def _spooled(folder: Path, old: str, new: str) -> int:
+    """Give what is kept in the spool for *old* to *new*, in its place in the order; how much that was."""
+    if not spool.listing(folder, old):
+        return 0
+    count = 0
+    with spool.lane(folder, old, time.monotonic() + PATIENCE) as free:
+        if not free:
+            raise NotAccepted(f"a push to {old} is under way: try again when it has ended")
+        for path in spool.listing(folder, old):
+            try:
+                entry = spool.read(path)
+            except (OSError, spool.Damaged):
+                continue  # whoever takes the spool in deals with it
+            payload: dict[str, Any] = entry["payload"]
+            if payload["repository"]["full_name"] == old:
+                moment = path.name.partition("-")[0]
+                name = f"{moment}-{spool.mark(new)}-{payload['id']}.ob"
+                spool.put(folder, entry | {"payload": renamed(payload, new)}, name)
+                spool.remove(path)
+                count += 1
+    return count
