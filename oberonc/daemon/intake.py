@@ -108,15 +108,19 @@ class Intake:
         large = not isinstance(payload, wire.Received) or len(payload.raw) > wire.SMALL
         beside = partial(submission, self.config, payload, Sender(peer_uid))
         wanted = await in_a_thread(beside) if large else beside()
-        if self._changed():
-            self.look()
-        if self._taking:
-            await self._earlier(wanted.repo)
+        await self.catch_up(wanted.repo)
         self._tell_overtaken(wanted.repo)
         answer = self._queue.accept(wanted)
         if wanted.routes:
             self.on_accept([route.service for route in wanted.routes])
         return await answer
+
+    async def catch_up(self, repository: str) -> None:
+        """Returns when what the spool holds of *repository* has been taken in."""
+        if self._changed():
+            self.look()
+        if self._taking:
+            await self._earlier(repository)
 
     async def _earlier(self, repository: str) -> None:
         """Returns when what was in the spool of *repository* is events, or cannot become any now."""

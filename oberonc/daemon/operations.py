@@ -182,8 +182,7 @@ class Operations:
         """A repository has another name: its issues, ledger and lanes follow."""
         old, new = _text(request, "old") or "", _text(request, "new") or ""
         renaming.check(old, new)
-        self._daemon.intake.look()
-        await self._daemon.intake.settled()
+        await self._daemon.intake.catch_up(old)
         state = self._daemon.config.state
         told = await self._queue.call(lambda queue: renaming.in_queue(queue, state, old, new))
         self._daemon.say(f"{person(peer.uid)} renamed {old} to {new}")
