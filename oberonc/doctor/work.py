@@ -174,6 +174,9 @@ def _rest(said: dict[str, Any]) -> Iterator[Finding]:
         )
     if said.get("storage_low"):
         yield Finding(False, "the daemon takes nothing more, for want of space", "make room where its state is")
+    if said.get("spool_unreadable"):
+        number = counted(said["spool_unreadable"], "file")
+        yield Finding(False, f"{number} of the spool the daemon cannot read or remove", "its log names them")
     if said.get("spool_bad"):
         number = counted(said["spool_bad"], "file")
-        yield Finding(False, f"{number} of the spool could not be read", "look at the .why beside each in bad/")
+        yield Finding(False, f"{number} of the spool cannot be used", "look at the .why beside each in bad/")
