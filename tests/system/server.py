@@ -112,9 +112,9 @@ class Server:
     def _home(self, account: str) -> str:
         return self.sh(f"getent passwd {account} | cut -d: -f6").out.strip()
 
-    def follow(self, section: str) -> None:
-        """Do what docs/daemon.md says under *section*, word for word, as root."""
-        for script in commands("daemon.md", section):
+    def follow(self, section: str, page: str = "daemon.md") -> None:
+        """Do what a page of docs/ says under *section*, word for word, as root."""
+        for script in commands(page, section):
             self.sh(script)
 
     def record(self) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.blocks import blocks
+from tests.support.blocks import blocks, commands
+from tests.support.eventually import eventually
 from tests.system.machine import Machine
 from tests.system.server import Server
 from tests.system.wheels import LATER
@@ -31,6 +32,32 @@ def test_an_upgrade_by_the_documents_steps(server: Server) -> None:
     server.row(server.push("ann", "app", "ann"))
 
 
+def test_a_server_without_systemd_by_the_documents_steps(memory: Path, fresh: Machine) -> None:
+    with Machine(memory / "plain", (fresh,)) as machine:
+        made = Server(machine)
+        made.listen()
+        made.repository("app")
+        made.sh(commands("daemon.md", "On a server, step by step")[0])
+        made.follow("Without systemd")
+        made.sh("oberonc init --system && usermod -aG oberonc-submit ann && oberonc hook install /srv/git/app.git")
+        [line] = [block.text for block in blocks("daemon.md", "Without systemd") if block.kind == "text"]
+        made.sh(f"{line.strip()} > /var/log/oberonc.log 2>&1 &")
+        eventually(lambda: "ready" in made.sh("cat /var/log/oberonc.log").out, 60, "the daemon is not ready")
+        try:
+            said = made.push("ann", "app", "ann")
+            assert said.line.startswith("queued 1 commit ("), said.text
+            assert "FAIL" not in made.run("su", "-s", "/bin/sh", "-l", "ann", "-c", "oberonc doctor").out
+            assert made.sh("oberonc doctor").out.count("FAIL") == 0
+        finally:
+            made.sh("pid=$(cat /var/lib/oberonc/daemon.lock); kill $pid; tail --pid=$pid -f /dev/null")
+
+
+@pytest.mark.parametrize("section", ["Many repositories", "GitLab"])
+def test_hooks_for_many_by_the_documents_steps(server: Server, section: str) -> None:
+    server.follow(section, "hooks.md")
+    server.row(server.push("ann", "app", "ann"))
+
+
 @pytest.mark.parametrize("page", ["daemon.md", "hooks.md"])
 def test_every_command_for_an_operator_is_typed_here(page: str) -> None:
     """A block that shows a dialogue or a file is no `sh` block; every other one is in a section that a test follows."""
@@ -38,6 +65,12 @@ def test_every_command_for_an_operator_is_typed_here(page: str) -> None:
 
 
 FOLLOWED = {
-    "daemon.md": {"On a server, step by step", "Upgrading"},
-    "hooks.md": {"Several users push"},
+    "daemon.md": {"On a server, step by step", "Upgrading", "Without systemd"},
+    "hooks.md": {
+        "Many repositories",
+        "GitLab",
+        "Several users push",
+        "gitolite: all repositories",
+        "gitolite: chosen repositories",
+    },
 }

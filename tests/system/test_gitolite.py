@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.blocks import commands
 from tests.system.server import PUSHERS, Server
 
 HOME = "/var/lib/gitolite3"
@@ -62,7 +63,8 @@ def push(server: Server, who: str, repository: str) -> dict[str, object]:
 
 
 def test_the_common_hook_serves_every_repository_also_one_that_comes_with_a_push(served: Server) -> None:
-    gitolite(served, "oberonc hook install ~/.gitolite/hooks/common && gitolite setup --hooks-only")
+    for script in commands("hooks.md", "gitolite: all repositories"):
+        gitolite(served, script)
     push(served, "ann", "shop")
     push(served, "bob", "attic")
     push(served, "bob", "wild/bob/first")
@@ -77,8 +79,10 @@ def test_a_repository_specific_hook_serves_those_that_ask_for_it(served: Server)
         grep -q "^ *'repo-specific-hooks'," gitolite.rc && grep -q '^ *LOCAL_CODE .*HOME}/local"' gitolite.rc
         """
     )
-    gitolite(served, "mkdir -p ~/local/hooks/repo-specific && oberonc hook install ~/local/hooks/repo-specific")
+    for script in commands("hooks.md", "gitolite: chosen repositories"):
+        gitolite(served, script)
     configure(served, CONF.replace("repo shop", "repo shop\n    option hook.post-receive = oberonc"))
     push(served, "ann", "shop")
+    assert "installed, for all" in gitolite(served, "oberonc hook status ~/repositories/shop.git")
     served.sh("git clone -q gl-ann:attic ~/attic-gl-ann", user="desk")
     assert served.push("gl-ann", "attic", "main").line == ""
