@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from oberonc import client, local_run, plan, registry, runner, secrets
-from oberonc.commands import Session, example, offer, pass_session, read_payload, show, show_json, show_line
+from oberonc.commands import Session, example, offer, pass_session, read_payload, show, show_json, show_line, show_text
 from oberonc.config import Config, Service
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
@@ -68,15 +68,16 @@ def _running(config: Config) -> dict[str, Any]:
 
 def _print(overview: dict[str, Any]) -> None:
     for name, row in overview["brokers"].items():
-        show(f"{name:<16} {row['state']:<7} {row['does']}\n{'':<24} {row['from']}")
+        show_line(f"{name:<16} {row['state']:<7} {row['does']}")
+        show_text(row["from"], " " * 25)
         if "error" in row:
-            show(f"{'':<24} {row['error']}")
+            show_text(row["error"], " " * 25)
     for where, problem in overview["problems"].items():
-        show(f"{where}: {problem}")
+        show_line(f"{where}: {problem}")
     show("")
     for name, row in overview["services"].items():
         state = "" if row["state"] == "ok" else f"  {row['state']}"
-        show(f"service {name}: broker {row['broker']} ({row['from']}){state}")
+        show_line(f"service {name}: broker {row['broker']} ({row['from']}){state}")
     if "daemon" in overview:
         _print_running(overview["daemon"])
 
@@ -84,7 +85,7 @@ def _print(overview: dict[str, Any]) -> None:
 def _print_running(running: dict[str, Any]) -> None:
     """The daemon's part: the generation in service, and per service counts, breaker and last error."""
     if "error" in running:
-        show(f"daemon: {running['error']}")
+        show_line(f"daemon: {running['error']}")
         return
     show(f"\ndaemon: generation {running['generation']}")
     for name, row in running["services"].items():
@@ -92,7 +93,8 @@ def _print_running(running: dict[str, Any]) -> None:
         paused = ", paused" if row["paused"] else ""
         gone = "" if row["broker"] else ", no longer configured"
         wrong = row["problem"] or row["last_error"]
-        show(f"  {name}: {counts}, breaker {row['breaker']}{paused}{gone}{f'; last error: {wrong}' if wrong else ''}")
+        last = f"; last error: {wrong}" if wrong else ""
+        show_line(f"  {name}: {counts}, breaker {row['breaker']}{paused}{gone}{last}")
 
 
 @command.command("show", epilog=example("oberonc brokers show issues"))

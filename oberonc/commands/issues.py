@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oberonc.commands import Session, example, offer, pass_session, show, show_json
+from oberonc.commands import Session, example, offer, pass_session, show, show_json, show_line, show_text
 from oberonc.errors import BadInput
 from oberonc.issues.local import Tracker
 from oberonc.text import one_line
@@ -84,7 +84,7 @@ def list_issues(session: Session, repository: str | None, as_json: bool) -> None
         show_json([row._asdict() for row in rows])
         return
     for row in rows:
-        show(f"#{row.number:<5} {row.state:<6}  {one_line(row.title)}")
+        show_line(f"#{row.number:<5} {row.state:<6}  {one_line(row.title)}")
 
 
 @command.command("show", epilog=example("oberonc issues show 1", "oberonc issues show 1 --json"))
@@ -98,9 +98,11 @@ def show_issue(session: Session, number: int, repository: str | None, as_json: b
     if as_json:
         show_json(issue)
         return
-    show(f"#{number} {one_line(issue['title'])} ({issue['state']})")
+    show_line(f"#{number} {one_line(issue['title'])} ({issue['state']})")
     for comment in issue["comments"]:
-        show(f"\n{comment['author']}, {comment['time']}:\n{comment['text']}")
+        show("")
+        show_line(f"{comment['author']}, {comment['time']}:")
+        show_text(comment["text"])
 
 
 @command.command(epilog=example("oberonc issues comment 1 'seen on Debian too'"))

@@ -106,7 +106,7 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[s
         return {"payload": payload, "services": services}
     show_json(payload)
     for name, row in services.items():
-        show_line(f"{name}: {'would get this' if row['matches'] else 'would not'}: {row['why']}", err=True)
+        show_line(f"{name}: {'would get this' if row['matches'] else 'nothing'}: {row['why']}", err=True)
         for line in row["plan"]:
             show_line(f"  {line}", err=True)
     return {}

@@ -74,7 +74,7 @@ def test_dry_run_shows_payload_and_reasons_and_changes_nothing(admin: Admin, rep
     said = oberonc("send", "--rev", "HEAD", "--dry-run", cwd=repo.path)
     assert said.json["commits"][0]["raw_node"] == oid
     assert "one: would get this: matches\n  would note a change" in said.err
-    assert "two: would not: repository app is not in `repositories`" in said.err
+    assert "two: nothing: repository app is not in `repositories`" in said.err
     rows = oberonc("send", "--rev", "HEAD", "--dry-run", "--json", cwd=repo.path).json["services"]
     assert rows["one"] == {"matches": True, "why": "matches", "plan": ["would note a change"]}
     assert not admin.state.exists()

@@ -44,3 +44,14 @@ def test_text_that_would_steer_the_terminal_is_shown(oberonc: Command) -> None:
         said = oberonc("issues", *words, *HERE).out
         assert "\x1b" not in said
         assert "\\x1b[31mb\\u202e" in said
+
+
+def test_a_comment_cannot_look_like_another_one_or_another_issue(oberonc: Command) -> None:
+    oberonc("issues", "new", "one\n#99    closed  forged\ttab", *HERE)
+    oberonc("issues", "comment", "1", "first\n\nroot, 2026-01-01T00:00:00Z:\nforged\u2028line\r#2\x85x", *HERE)
+    assert len(oberonc("issues", "list", *HERE).out.splitlines()) == 1
+    title, empty, head, *text = oberonc("issues", "show", "1", *HERE).out.split("\n")[:-1]
+    assert title.startswith("#1 one #99")
+    assert (empty, head[-2:]) == ("", "Z:")
+    assert len(text) == 4
+    assert all(line.startswith("    ") for line in text)
