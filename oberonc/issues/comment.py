@@ -66,7 +66,7 @@ class Flavour(NamedTuple):
 def make_parts(task: Task, payload: Payload, template: str, *, remark: str = "") -> list[Part]:
     """The comment on *task*; ValueError where *template* has a field there is not."""
     commit = task.commit
-    remarks = [text for text in (_held(task), remark) if text]
+    remarks = [text for text in (_held(task, payload), remark) if text]
     fields = {
         "action": [Part("text", _HEADINGS[task.action])],
         "commit": commit_parts(commit),
@@ -97,7 +97,11 @@ def _pieces(template: str) -> Iterator[tuple[str, str]]:
     yield template[last:], ""
 
 
-def _held(task: Task) -> str:
+def _held(task: Task, payload: Payload) -> str:
+    """Why the state was left as it is; in words that stay true when the commit is published later."""
+    if task.commit["raw_node"] not in payload["published"]:
+        branch = task.commit.get("branch")
+        return f"on {branch}, before it was published" if branch else "before it was published"
     return f"state left as it is: {task.why}" if task.why else ""
 
 

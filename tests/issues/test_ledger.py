@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import NotAllowed
-from oberonc.issues.ledger import CLAIM_LIMIT, Ledger, Step
+from oberonc.issues.ledger import CLAIM_LIMIT, Claim, Ledger, Step
 
 STEP = Step("github https://api.github.com", "octo/hello", "42", "comment", "c" * 40)
 
@@ -179,3 +179,31 @@ def test_a_ledger_that_may_not_be_written_is_said_in_one_line(tmp_path: Path) ->
     tmp_path.chmod(0o500)
     with pytest.raises(NotAllowed, match=r"ledger\.sqlite may not be written"):
         Ledger(tmp_path)
+
+
+def test_what_an_import_was_held_back_from_is_done_unless_it_is_asked_for_by_hand(tmp_path: Path, clock: Clock) -> None:
+    first, hand = Ledger(tmp_path, clock), Ledger(tmp_path, clock, by_hand=True)
+    first.hold([STEP, STEP._replace(step="close")])
+    assert first.is_done(STEP)
+    assert first.claim(STEP, "mark").verdict == "done"
+    assert not hand.is_done(STEP)
+    assert hand.claim(STEP, "mark") == Claim("fresh", "mark", clock.now)
+    hand.done(STEP)
+    assert hand.claim(STEP, "mark").verdict == first.claim(STEP, "mark").verdict == "done"
+    first.close()
+    hand.close()
+
+
+def test_holding_back_changes_nothing_that_is_known(ledger: Ledger) -> None:
+    done, begun = STEP, STEP._replace(step="close")
+    ledger.claim(done, "mark")
+    ledger.done(done)
+    ledger.claim(begun, "mark")
+    ledger.hold([done, begun])
+    assert ledger.claim(done, "mark").verdict == "done"
+    assert ledger.claim(begun, "mark").verdict == "busy"
+
+
+def test_what_was_held_back_does_not_count_as_written(ledger: Ledger) -> None:
+    ledger.hold([STEP])
+    assert ledger.wait_for(STEP.tracker, 1, 3600.0) == 0
