@@ -125,6 +125,8 @@ def _acts(config: Config, service: str) -> bool:
 
 def _line(payload: Payload, results: Results, left: list[str]) -> str:
     parts = [f"{name}: {_said(result)}" for name, result in results.items() if result.get("outcome") and _said(result)]
+    if any(result.get("outcome") in ("retry", "crash") for result in results.values()):
+        parts.append("what is not done is kept, and the next push with work for it or `oberonc send --spooled` goes on")
     parts += left
     parts += _cut(payload)
     return f"{'; '.join(parts)} ({payload['id'][:8]})" if parts else ""
@@ -136,4 +138,4 @@ def _said(result: dict[str, Any]) -> str:
         return _UNTOLD.sub("", str(note))
     if outcome == "dead":
         return f"failed for good: {note}"
-    return f"not done yet, kept for the next push with work for it or `oberonc send --spooled`: {note}"
+    return f"not done yet: {note}"

@@ -50,6 +50,9 @@ def _guarded(name: str, args: list[str]) -> str:
         return (
             f"it cannot be loaded whole: is it being replaced? ({why}; the next push or commit here delivers this one)"
         )
+    except KeyboardInterrupt:
+        # Only where a hook of an older version, which does not keep Ctrl-C from us, runs this.
+        return "interrupted; the next push or commit here delivers this one"
     except Exception as error:  # noqa: BLE001  a bug of ours is no reason to trouble a push
         return f"unexpected {type(error).__name__}: {one_line(str(error), 200)}; please report it"
 

@@ -56,7 +56,7 @@ def deliver(
 def _elsewhere(config: Config, event: str, path: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """What became of deliveries that this process did not get to: another push works, or worked, on them."""
     if path.exists():
-        note = "earlier pushes of this repository are still being worked on"
+        note = "earlier pushes of this repository come first"
         return {name: {"outcome": "retry", "note": note} for name in names}
     logged: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(NotAllowed):

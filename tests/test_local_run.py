@@ -52,7 +52,7 @@ def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(adm
     report = _send(admin, "ann")
     assert report.failed
     assert (
-        "one: not done yet, kept for the next push with work for it or `oberonc send --spooled`: tracker down"
+        "one: not done yet: tracker down; what is not done is kept, and the next push with work for it or"
         in report.line
     )
     [entry] = _kept(admin)

@@ -23,7 +23,7 @@ LIMIT = 30.0
 def command(context: click.Context, session: Session, as_json: bool) -> None:
     """List brokers and services; with a subcommand, show, run or test one."""
     if context.invoked_subcommand is None:
-        overview = _overview(session.config)
+        overview = _overview(session.reach)
         if as_json:
             show_json(overview)
         else:

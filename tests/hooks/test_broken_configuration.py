@@ -78,6 +78,8 @@ def test_commands_that_only_ask_the_daemon_work_and_say_what_is_broken(site: Sit
 
     assert ask("stats", "--json").json["generation"] == 1
     assert ask("queue", "list", "--json").json == []
+    assert ask("brokers", "--json").json["daemon"]["generation"] == 1
+    ask("log")
     ask("queue", "pause", "rec")
     ask("backup", str(site.folder / "copy.sqlite"))
     # The daemon reads the file too, and refuses it.
