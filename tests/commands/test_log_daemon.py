@@ -18,6 +18,7 @@ from tests.daemon.conftest import site
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
+from tests.support.repo import Repo
 
 __all__ = ["site"]
 
@@ -181,3 +182,66 @@ def test_what_is_asked_is_checked(site: Site) -> None:
     for fields in ({"key": "ab"}, {"key": "a" * 65}, {"key": "%"}, {"ids": "x"}, {"ids": ["z" * 32]}, {"after": -1}):
         with pytest.raises(BadInput):
             client.call(config.load(str(site.file)), "log", **fields)
+
+
+@needs_root
+def test_who_hands_in_reads_of_their_own_pushes_where_everything_else_is_closed_to_them(site: Site) -> None:
+    """As shipped: the state folder is the daemon's alone, the control socket its administrators'."""
+    site.start()
+    site.folder.chmod(0o755)
+    site.socket.chmod(0o666)
+    made = push()
+    as_account(ANN, site, "submit", payload=made)
+    site.submit()
+    site.settled(done=2)
+    # Loaded first: the account may not be able to read the interpreter's folder.
+    code = "import grp, os, pwd, sys, tomllib, traceback, oberonc.cli, oberonc.commands.log\n"
+    code += f"os.setgroups([])\nos.setgid({ANN})\nos.setuid({ANN})\noberonc.cli.main(sys.argv[1:])"
+    words = [sys.executable, "-c", code, "--config", str(site.file), "log"]
+    for key in ([], [made["id"][:8]]):
+        done = subprocess.run([*words, *key], capture_output=True, text=True, cwd="/", check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line.split()[1] for line in done.stdout.splitlines() if line[0] != " "] == [made["id"][:8]]
+
+
+def test_a_commit_that_was_cut_away_is_found_by_the_repository_one_stands_in(
+    site: Site, oberonc: Command, repo: Repo
+) -> None:
+    site.start()
+    before = repo.commit("before")
+    away, tip = repo.commit("cut away, fixes #7"), repo.commit("the last")
+    other = repo.commit("another push")
+    made = push(truncated=True, commits_total=3)
+    made["updates"][0] |= {"old": before, "new": tip}
+    made["commits"][0]["raw_node"] = tip
+    event = site.submit(made)
+    site.submit()
+    site.settled(done=2)
+    said = oberonc("--config", site.file, "log", away, cwd=repo.path)
+    assert [row.split()[0] for row in rows(said)] == [event[:8]]
+    assert f"commit {away[:12]}, which names #7 was cut away" in said.out
+    for key, cwd in ((away, site.folder), (other, repo.path), (before, repo.path)):
+        oberonc("--config", site.file, "log", key, cwd=cwd, code=65)
+
+
+def test_why_nothing_was_done_stands_in_the_attempt_and_in_the_log(site: Site, oberonc: Command) -> None:
+    site.configure({"issues": {"broker": "issues"}, "docs": {"broker": "issues", "paths": ["nowhere/**"]}})
+    site.start()
+    plain = push(message="tidy up\n")
+    plain["commits"] = plain["commits"][:1]
+    events = [site.submit(push(published=[])), site.submit(plain)]
+    site.settled(done=2)
+    notes = [
+        "#42 is named, and nothing is done: not on a publish ref",
+        "nothing: no issue is named",
+    ]
+    for event, note in zip(events, notes, strict=True):
+        assert f"ms: {note}" in oberonc("--config", site.file, "log", event).out
+        [row] = [
+            row
+            for row in oberonc("--config", site.file, "queue", "list", "--state", "done", "--json").json
+            if row["event"] == event
+        ]
+        assert row["note"].startswith(note)
+    said = oberonc("--config", site.file, "log", events[0]).out
+    assert "  docs: nothing: #42 is named, and nothing is done: its commit touches no file in `paths`\n" in said
