@@ -88,7 +88,7 @@ def make_private(folder: Path) -> None:
 def file_mode(folder: Path) -> int:
     """The mode of a file in *folder*: as private as the folder is. In a drop box its group, the daemon's, reads it."""
     facts = folder.stat()
-    if _is_drop_box(facts):
+    if is_drop_box(facts):
         return 0o640
     return 0o660 if _shared(facts) else 0o600
 
@@ -98,7 +98,8 @@ def _shared(facts: os.stat_result) -> bool:
     return facts.st_mode & 0o1022 == 0o020
 
 
-def _is_drop_box(facts: os.stat_result) -> bool:
+def is_drop_box(facts: os.stat_result) -> bool:
+    """Whether a folder with *facts* is one that several accounts put files into, each its own."""
     return facts.st_mode & 0o3000 == 0o3000
 
 
@@ -247,7 +248,7 @@ def _is_proven(facts: os.stat_result, folder: os.stat_result) -> bool:
     """
     if facts.st_mode & 0o022:
         return False
-    return facts.st_gid == folder.st_gid if _is_drop_box(folder) else not folder.st_mode & 0o022
+    return facts.st_gid == folder.st_gid if is_drop_box(folder) else not folder.st_mode & 0o022
 
 
 def _decode(raw: bytes) -> Entry:

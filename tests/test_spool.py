@@ -13,6 +13,7 @@ import pytest
 
 from oberonc import log, spool
 from oberonc.config import Config, load
+from oberonc.daemon import renaming
 from oberonc.errors import NotAccepted
 from tests.support.admin import sample
 
@@ -424,3 +425,13 @@ def test_what_was_put_aside_is_kept_for_a_while_and_never_too_much_of_it(
     spool.forget_rejected(folder, 0)
     assert os.listdir(folder / "bad") == []
     assert spool.forget_rejected(tmp_path / "none", 0) == 0
+
+
+@needs_root
+def test_a_repository_whose_pushes_others_kept_is_not_renamed_without_the_daemon(shipped: Path, tmp_path: Path) -> None:
+    """Written anew by the daemon's account they would be believed to name any user."""
+    kept = Path(_as(ANN, lambda: spool.put(shipped, _entry(user="alice")), SUBMIT))
+    config = load()._replace(state=tmp_path, spool=shipped)
+    with pytest.raises(NotAccepted, match="pushes of other accounts wait"):
+        renaming.without_daemon(config, sample()["repository"]["full_name"], "web/new")
+    assert spool.listing(shipped) == [kept]

@@ -4,6 +4,7 @@ Its embedded issues and ledger are moved by a process of their own, since the da
 while nothing of either name can start; a crash between is mended by asking again.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ def in_queue(queue: Queue, state: Path, old: str, new: str) -> dict[str, int]:
 
 def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
     """The same where no daemon runs, spool included. Raises NotAccepted where one does, or a push is under way."""
+    _refuse_others(config.spool, old)
     if not (config.state / "queue.sqlite").exists():
         told = {"issues": _issues(config.state, old, new), "deliveries": 0}
     else:
@@ -57,6 +59,15 @@ def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
             queue.close()
             lock.release()
     return told | {"spooled": _spooled(config.spool, old, new)}
+
+
+def _refuse_others(folder: Path, old: str) -> None:
+    """Raise NotAccepted where other accounts keep pushes of *old* in the spool: written anew they would be our word."""
+    kept = spool.listing(folder, old)
+    if kept and spool.is_drop_box(kept[0].parent.stat()) and any(path.lstat().st_uid != os.geteuid() for path in kept):
+        raise NotAccepted(
+            f"pushes of other accounts wait in {folder}: start the daemon, which takes them in, then rename"
+        )
 
 
 def _issues(state: Path, old: str, new: str) -> int:

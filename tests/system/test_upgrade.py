@@ -2,7 +2,7 @@
 
 from tests.support.eventually import eventually
 from tests.system.server import Server
-from tests.system.test_pushes import after, load, true
+from tests.system.test_pushes import HOSTS, after, load, true
 from tests.system.wheels import LATER
 
 
@@ -22,7 +22,7 @@ def test_upgraded_under_load(server: Server) -> None:
 
 
 def test_taken_away_and_put_back_under_load(server: Server) -> None:
-    """Between `pip uninstall` and `pip install` there is no oberonc at all: the line says so."""
+    """From `pip uninstall` to `pip install` there is no oberonc: the line says so, and the next push delivers it."""
     with load(server) as said:
         after(said, 2)
         server.sh("/opt/oberonc/bin/pip uninstall --quiet --yes oberonc")
@@ -30,8 +30,14 @@ def test_taken_away_and_put_back_under_load(server: Server) -> None:
         server.sh("/opt/oberonc/bin/pip install --quiet oberonc")
         after(said, 6)
     gone = [each for each in said if not each.line.startswith(("queued", "spooled"))]
-    assert gone and all("nothing was delivered" in each.line for each in gone), gone
+    assert gone and all("is it being replaced?" in each.line and "next push" in each.line for each in gone), gone
+    assert "Traceback" not in "".join(each.text for each in said)
     eventually(lambda: server.facts()["ActiveState"] == "active")
-    for each in said:
+    later = [server.push(host, "app", host) for host in HOSTS]
+    for each in [*said, *later]:
         if each not in gone:
             server.row(each)
+    delivered = {message.split("\n")[0] for row in server.rows() for message in row["messages"]}
+    for each in gone:
+        show = f"git -c safe.directory='*' --git-dir=/srv/git/app.git show --no-patch --format=%s {each.new}"
+        assert server.sh(show).out.strip() in delivered
