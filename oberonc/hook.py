@@ -85,12 +85,14 @@ def run(name: str, args: list[str], stdin: str) -> str:
     if collected is None:
         return ""
     source, payload = collected
+    broken = f"the configuration is broken: {config.fault}" if config.fault else ""
     try:
         line = _deliver(source, payload, config, began)
-    except BaseException:
+    except BaseException as error:
         sources.take_back(source)
+        if broken and isinstance(error, OberoncError):
+            raise type(error)(f"{broken}; {error}") from None  # which may be why
         raise
-    broken = f"the configuration is broken: {config.fault}" if config.fault else ""
     return "; ".join(filter(None, (broken, line, _head_warning(source))))
 
 

@@ -123,6 +123,22 @@ def test_where_no_daemon_answers_the_push_is_where_the_daemon_looks(
     assert len(spool.listing(short_dir / "SPOOL")) == 1
 
 
+def test_where_nothing_takes_the_push_the_line_says_both_and_the_next_one_tells_of_it(
+    admin: Admin, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (admin.home / "file").touch()
+    put_hook(repo.path / ".git" / "hooks", "post-commit")
+    good = f"delivery = 'daemon'\nspool = '{admin.home / 'spool'}'\ndaemon.socket = '{admin.home / 's'}'\n"
+    file = admin.configure(good)
+    repo.commit("base")
+    file.write_text(f"unknown = 1\nspool = '{admin.home / 'file'}'\n")
+    line = repo.sh("git commit --allow-empty -q -m one")
+    assert line.count("\n") == 1
+    assert f"the configuration is broken: {file}: unknown key 'unknown'; cannot keep the push in" in line
+    file.write_text(good)
+    assert "spooled 2 commits" in repo.sh("git commit --allow-empty -q -m two")
+
+
 @pytest.mark.parametrize("slip", SLIPS)
 def test_brokers_that_would_run_in_the_hook_get_it_once_the_file_is_mended(
     admin: Admin, repo: Repo, oberonc: Command, slip: str
