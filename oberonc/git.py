@@ -115,6 +115,13 @@ class Git:
         """Branches and tags, and what the remote `origin` calls its default branch, by full name."""
         return _as_refs(self.read(*_REFS))
 
+    def targets(self, refs: Iterable[str]) -> dict[str, str]:
+        """Those of *refs* that are another name of one: {name: ref}."""
+        found = self.read("for-each-ref", "--format=%(refname)%00%(symref)", "refs/heads")
+        rows = (line.split("\0") for line in found.split("\n")[:-1])
+        asked = set(refs)
+        return {name: target for name, target in rows if target and name in asked}
+
     def head_ref(self) -> str:
         """The full ref HEAD names (it need not exist), or an empty string when HEAD is detached."""
         return self.read("symbolic-ref", "-q", "HEAD", ok=(0, 1)).strip()

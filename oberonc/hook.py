@@ -78,7 +78,7 @@ def run(name: str, args: list[str], stdin: str) -> str:
     call, config = found
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
     seen = sources.glance(call) if config.delivery == "here" and not config.fault else None
-    if seen and not any(filters.possible(service, seen) for service in config.services.values()):
+    if seen and not _wanted(call, config, seen):
         sources.pass_over(call)
         return deliver.nowhere(config, seen, call.door.git_dir)
     collected = sources.collect(call, config)
@@ -94,6 +94,18 @@ def run(name: str, args: list[str], stdin: str) -> str:
             raise type(error)(f"{broken}; {error}") from None  # which may be why
         raise
     return "; ".join(filter(None, (broken, line, _head_warning(source))))
+
+
+def _wanted(call: sources.Call, config: Config, seen: Payload) -> bool:
+    """Whether a service could want the push, by what is known without its commits."""
+    services = config.services.values()
+    if any(filters.possible(service, seen) for service in services):
+        return True
+    if not any(filters.possible(service._replace(refs=()), seen) for service in services):
+        return False
+    # Only the names of its refs stand in the way, and they may be other names of what is wanted.
+    named = seen | {"updates": sources.by_branch(call, seen["updates"])}
+    return any(filters.possible(service, named) for service in services)
 
 
 def _deliver(source: sources.Source, payload: Payload, config: Config, began: float) -> str:

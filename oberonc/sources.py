@@ -84,6 +84,12 @@ def glance(call: Call) -> Payload | None:
     }
 
 
+def by_branch(call: Call, updates: list[Update]) -> list[Update]:
+    """*updates* with the branch where a push named another name of it."""
+    targets = call.door.targets({u["ref"] for u in updates})
+    return [u | {"ref": targets.get(u["ref"], u["ref"])} for u in updates]
+
+
 def pass_over(call: Call) -> None:
     """Nobody wants the push of *call*: it is not told of later."""
     memory.note(repository.common_dir(call.door.git_dir), ((ref, new) for _, new, ref in _lines(call.stdin)))

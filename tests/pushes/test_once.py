@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from oberonc import memory
-from tests.support.command import Hook
+from oberonc.issues.local import Tracker
+from tests.support.command import Command, Hook
 from tests.support.pushes import Payload, Server, chain, fast_import, oids
 from tests.support.repo import Repo
 
@@ -382,6 +383,25 @@ def test_a_configured_default_branch_that_is_another_name_counts_as_the_branch(s
     assert published(server.push("main")) == [oid]
 
 
+@pytest.mark.parametrize(("ref", "told"), [("refs/heads/master", True), ("refs/heads/topic", False)])
+def test_a_service_of_main_gets_what_was_pushed_to_another_name_of_it(
+    home: Path, bare: Repo, state: Path, tmp_path: Path, oberonc: Command, ref: str, told: bool
+) -> None:
+    file = home / ".config" / "oberonc" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[services.issues]\nbroker = "issues"\nrefs = ["main"]\n')
+    tracker = Tracker(state)
+    tracker.new("shop", "issue")
+    oberonc("hook", "install", bare.path)
+    work = bare.clone(tmp_path / "work")
+    work.commit("base")
+    work.push("main")
+    bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
+    work.commit("fixes #1")
+    work.push(f"main:{ref}")
+    assert (tracker.state("shop", 1) == "closed") is told
+
+
 def test_another_name_made_by_renaming_publishes_nothing(server: Server) -> None:
     history(server, 3)
     server.bare.git("branch", "-m", "main", "trunk")
@@ -674,3 +694,29 @@ def test_a_sha256_repository_remembers_too(home: Path, tmp_path: Path) -> None:
     assert published(server.push("main")) == []
     server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
     assert published(server.push("main:trunk")) == []
+
+
+def test_a_reftable_repository_remembers_too(home: Path, tmp_path: Path) -> None:
+    if "--ref-format" not in Repo(tmp_path).sh("git init -h || true"):
+        pytest.skip("this git knows no reftable")
+    server = Server(home, Repo.init(tmp_path / "table.git", True, "--ref-format=reftable"))
+    made = history(server, 3)
+    server.push(f"+{made[0]}:main")
+    assert published(server.push("main")) == []
+    server.bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
+    oid = server.work.commit("fixes #9")
+    assert published(server.push("main:master")) == [oid]
+    server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
+    assert published(server.push("main:trunk")) == []
+
+
+def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(repo: Repo, tmp_path: Path) -> None:
+    from oberonc import repository
+
+    if "--ref-format" not in repo.sh("git init -h || true"):
+        pytest.skip("this git knows no reftable")
+    repo.git("checkout", "-q", "-b", "trunk")
+    repo.commit("one")
+    clone = repo.clone(tmp_path / "clone", "--ref-format=reftable")
+    clone.git("checkout", "-q", "-b", "main")
+    assert repository.describe(clone.path / ".git", ("HEAD",)).default_ref == "refs/heads/trunk"
