@@ -40,7 +40,7 @@ SELECT CAST(json_object('user', json_extract(text, '$.user'), 'submitter', json_
   'commits', (SELECT json_group_array(json_object('raw_node', json_extract(value, '$.raw_node')))
     FROM (SELECT value FROM json_each(text, '$.merged') UNION ALL SELECT value FROM json_each(text, '$.commits')))
   ) AS BLOB)
-FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq)"""
+FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq) WHERE json_valid(text)"""
 #: Bytes of payloads that are read for one answer, and the newest events among which somebody's own are looked for.
 MOST_READ: Final = 32 << 20
 OWN: Final = 10_000

@@ -4,11 +4,12 @@ import json
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Ending, Order, Queue, Slot, Submission
+from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Asked, Ending, Order, Queue, Slot, Submission
 from oberonc.retry import LONGEST_MS
 from tests.support.store_values import DAY, HOUR, MINUTE, NOW, YEARS, fail, submission, take, take_and_end, take_one
 
@@ -111,6 +112,48 @@ class SteeringContract:
         for wrong in ("abc", "nothex", "a" * 65):
             with pytest.raises(BadInput):
                 queue.events_of_commit(wrong)
+
+    def test_the_log_is_told_of_events_by_id_by_commit_and_after_another_and_of_ones_own_only(
+        self, queue: Queue
+    ) -> None:
+        body = b'{"user":"caf\\u00e9","truncated":%s,"updates":[{"ref":"r","old":"o","new":"n","x":1}],"merged":[],'
+        body += b'"commits":[{"raw_node":"c","message":"long"}],"commits_total":3}'
+        for number in range(1, 7):
+            made = submission(number)._replace(peer_uid=number % 2, body=body % (b"true" if number > 4 else b"false"))
+            queue.accept(NOW, made)
+        queue.accept(NOW, submission(7))
+
+        def seqs(**asked: Any) -> list[int]:
+            return [event.seq for event in queue.told_events(Asked(**asked))]
+
+        assert seqs() == [1, 2, 3, 4, 5, 6, 7]
+        assert seqs(limit=2) == [6, 7]
+        assert seqs(uid=1) == [1, 3, 5]
+        assert seqs(cut=True) == [5, 6]
+        assert seqs(cut=True, uid=0) == [6]
+        assert seqs(after=4, limit=2) == [5, 6]
+        assert seqs(after=4, uid=1) == [5]
+        ids = (submission(2).id, submission(3).id)
+        assert seqs(ids=ids) == [2, 3]
+        assert seqs(ids=ids, uid=1) == [3]
+        assert seqs(ids=ids, after=6) == [2, 3, 7]
+        assert seqs(key=f"{3:040x}"[:40]) == [3]
+        assert seqs(key=f"{3:040x}", uid=0) == []
+        about = json.loads(queue.told_events(Asked(ids=ids[:1]))[0].body or b"")
+        assert about["updates"] == [{"ref": "r", "old": "o", "new": "n"}]
+        assert (about["user"], about["commits"], about["truncated"]) == ("caf\u00e9", [{"raw_node": "c"}], False)
+        assert queue.told_events(Asked(after=6))[0].body is None  # it was no JSON
+
+    def test_deliveries_are_listed_from_either_end_and_say_what_they_wait_behind(self, queue: Queue) -> None:
+        for number in range(1, 5):
+            queue.accept(NOW + number, submission(number))
+        assert [found.id for found in queue.deliveries(before=4, limit=2)] == [3, 2]
+        assert [found.id for found in queue.deliveries(since=NOW + 3)] == [3, 4]
+        assert [found.behind for found in queue.deliveries()] == [None, 1, 1, 1]
+        lease = take_one(queue, NOW + 10)
+        assert [found.behind for found in queue.deliveries()] == [None, 1, 1, 1]
+        queue.end(NOW + 10, lease.token, Ending("done"))
+        assert [found.behind for found in queue.deliveries()] == [None, None, 2, 2]
 
     @pytest.mark.parametrize("order", ["bounded", "none"])
     @pytest.mark.parametrize("begun", [False, True], ids=["new name", "name that has a lane"])
