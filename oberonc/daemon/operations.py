@@ -95,7 +95,12 @@ class Operations:
 
     async def ping(self, _request: Request, _peer: Peer) -> Answer:
         """Here."""
-        return {"ok": True, "v": [wire.VERSION, wire.VERSION], "generation": self._daemon.number}
+        return {
+            "ok": True,
+            "v": [wire.VERSION, wire.VERSION],
+            "version": self._daemon.version,
+            "generation": self._daemon.number,
+        }
 
     async def stats(self, _request: Request, _peer: Peer) -> Answer:
         """Counts and states."""

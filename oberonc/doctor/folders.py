@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oberonc import accounts
 from oberonc.config import Config
-from oberonc.doctor.finding import Finding
+from oberonc.doctor.finding import Finding, join, may_push
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -18,7 +18,7 @@ def examine(config: Config) -> Iterator[Finding]:
             yield from _private(name, folder)
     else:
         yield from _of_daemon(config.state)
-        yield from _drop_box(config.spool)
+        yield from _drop_box(config, config.spool)
     # Seen as one where they are on one file system.
     places = {os.statvfs(place).f_fsid: place for place in (_there(config.spool), _there(config.state))}
     for place in places.values():
@@ -44,18 +44,10 @@ def _way_in(name: str, folder: Path, there: Path) -> str:
     if there != folder or not there.is_dir():
         return f"as the administrator: install -d -m 0700 -o {me.name} {folder}; or {another}"
     if facts.st_mode & stat.S_IWGRP and facts.st_uid != me.uid:
-        return f"{_join(facts.st_gid)}; or {another}"
+        return f"{join(facts.st_gid)}; or {another}"
     if facts.st_uid == me.uid:
         return f"chmod u+rwx {folder}"
     return f"run this as {accounts.account(facts.st_uid).name}, whose folder it is; or {another}"
-
-
-def _join(gid: int) -> str:
-    """How this account comes into a group: it may be in it already, but not in this session."""
-    me, group = accounts.account(os.geteuid()), accounts.group_name(gid)
-    if gid in me.groups:
-        return f"log in again: {me.name} is in the group {group} since this session began"
-    return f"as the administrator: usermod -aG {group} {me.name}; then log in again"
 
 
 def _private(name: str, folder: Path) -> Iterator[Finding]:
@@ -84,11 +76,11 @@ def _of_daemon(state: Path) -> Iterator[Finding]:
     yield Finding(not strange, what, mend)
 
 
-def _drop_box(spool: Path) -> Iterator[Finding]:
+def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
     """Where pushes are kept while no daemon answers: who hands in may create files, and need not list them."""
     there = _there(spool)
     if there != spool and not os.access(there, os.X_OK):
-        yield Finding(False, f"spool folder {spool}: you may not pass {there}", _join(there.stat().st_gid))
+        yield may_push(config, False, f"spool folder {spool}: you may not pass {there}", join(there.stat().st_gid))
     elif there != spool and not os.access(there, os.W_OK):
         mend = "as the administrator: systemd-tmpfiles --create, or start the daemon once, which makes it"
         yield Finding(False, f"spool folder {spool} is not there", mend)
@@ -100,8 +92,8 @@ def _drop_box(spool: Path) -> Iterator[Finding]:
         facts = spool.stat()
         owner = accounts.account(facts.st_uid).name
         shut = not os.access(spool, os.X_OK)
-        mend = _join(facts.st_gid) if shut else f"start the daemon as {owner}, which makes what is missing"
-        yield Finding(ok, f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}", mend)
+        mend = join(facts.st_gid) if shut else f"start the daemon as {owner}, which makes what is missing"
+        yield may_push(config, ok, f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}", mend)
 
 
 def _room(folder: Path, least: int) -> Finding:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import oberonc
 from oberonc import accounts, client, log, spool
 from oberonc.config import Config
-from oberonc.doctor.finding import Finding
+from oberonc.doctor.finding import Finding, join, may_push
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.install.reach import hidden
 from oberonc.text import counted, one_line
@@ -115,15 +116,15 @@ def _daemon(config: Config) -> Iterator[Finding]:
     if len(path.encode()) > 107:
         yield Finding(False, f"the socket path {path} is longer than 107 bytes", "set [daemon] socket to a shorter one")
         return
+    answer: dict[str, Any] = {}
     try:
         answer = client.call(config, "ping")
+        yield Finding(True, f"the daemon answers at {path}")
     except NotAllowed as error:
-        yield Finding(False, str(error), _join(config.daemon.socket))
-        return
+        yield may_push(config, False, str(error), _join(config.daemon.socket))
     except OberoncError as error:
         yield Finding(False, str(error), "systemctl start oberonc, or run `oberonc daemon`")
         return
-    yield Finding(True, f"the daemon answers at {path}")
     try:
         said = client.call(config, "stats")["stats"]
     except OberoncError as error:
@@ -136,17 +137,13 @@ def _daemon(config: Config) -> Iterator[Finding]:
 
 def _join(socket: Path) -> str:
     try:
-        group = accounts.group_name(socket.stat().st_gid)
+        return join(socket.stat().st_gid)
     except OSError:
         return "as the administrator: look at the modes of its folder"
-    me = accounts.account(os.geteuid()).name
-    return f"as the administrator: usermod -aG {group} {me}; then log in again"
 
 
 def _versions(daemon: str) -> Iterator[Finding]:
-    from importlib.metadata import version
-
-    mine = version("oberonc")
+    mine = oberonc.__version__
     if daemon:
         mend = "systemctl restart oberonc, after an upgrade; `oberonc hook install` where hooks name another one"
         yield Finding(daemon == mine, f"daemon and command have one version: {daemon} and {mine}", mend)

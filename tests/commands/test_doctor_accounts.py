@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+import oberonc
 from oberonc import client, config, spool
 from oberonc.errors import OberoncError
-from tests.support.accounts import DAEMON, PUSHER, PUSHERS, STRANGER, Elsewhere, needs_root
+from tests.support.accounts import DAEMON, PUSHER, PUSHERS, STRANGER, STRANGERS, Elsewhere, needs_root
 from tests.support.admin import sample
 from tests.support.eventually import eventually
 from tests.support.repo import Repo
@@ -132,6 +133,22 @@ def test_who_is_not_in_the_group_is_told_which(server: Server) -> None:
     ]
     [mend] = [mend for what, mend in wrong.items() if "spool folder" in what]
     assert mend == "as the administrator: usermod -aG games nobody; then log in again"
+
+
+def test_who_administers_and_does_not_push_lacks_nothing(server: Server) -> None:
+    with server.running():
+        for name in ("control.sock", "submit.sock"):
+            os.chown(server.folder / "run" / name, DAEMON, DAEMON)
+            (server.folder / "run" / name).chmod(0o660)
+        os.chown(server.folder / "run" / "control.sock", DAEMON, STRANGERS)
+        assert server.wrong(STRANGER) == {}
+        assert "spool folder" in server.unknown(STRANGER)
+
+
+def test_a_daemon_of_another_version_is_told_to_who_pushes_too(server: Server) -> None:
+    with server.running():
+        [said] = [row["what"] for row in server.findings(PUSHER) if "have one version" in row["what"]]
+    assert said == f"daemon and command have one version: {oberonc.__version__} and {oberonc.__version__}"
 
 
 def test_what_root_left_in_the_state_of_the_daemon_is_found_by_root_and_the_mend_works(server: Server) -> None:

@@ -20,8 +20,10 @@ from tests.support.command import Command
 
 #: Accounts that every system has: one for the daemon, one that pushes, one that has nothing to do with either.
 DAEMON, PUSHER, STRANGER = 1, 5, 65534
-#: The group of the one that pushes.
-PUSHERS = next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == PUSHER), PUSHER)
+#: The groups of the last two.
+PUSHERS, STRANGERS = (
+    next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == uid), uid) for uid in (PUSHER, STRANGER)
+)
 #: Debian's own, which everybody may run.
 PYTHON = Path("/usr/bin/python3")
 
