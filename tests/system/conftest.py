@@ -13,12 +13,7 @@ from tests.system.server import Server
 
 _NUMBERS = count()
 #: What is known to fail, and is to be mended.
-PENDING = (
-    "test_looking[oberonc doctor]",
-    "test_a_pushers_own_configuration_changes_nothing",
-    "test_upgraded_under_load",
-    "test_an_upgrade_by_the_documents_steps",
-)
+PENDING = ("test_upgraded_under_load",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
