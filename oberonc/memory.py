@@ -148,23 +148,26 @@ class Memory:
 
 
 class Held:
-    """The memory of a repository, for this process alone until the end of `hold`."""
+    """The memory of a repository; when it is *locked*, for this process alone until the end of `hold`.
 
-    def __init__(self, folder: int | None) -> None:
-        self._folder = folder
+    One that may be read and not written is as good as none: it would tell the same again and again.
+    """
+
+    def __init__(self, folder: int | None, locked: bool) -> None:
+        self._folder = folder if locked else None
         self.memory = Memory()
         if folder is not None:
             self._load(folder)
 
     def _load(self, folder: int) -> None:
-        with contextlib.suppress(OSError), os.fdopen(_open(folder, os.O_RDONLY), "rb") as file:
+        with contextlib.suppress(OSError), os.fdopen(_open(folder, os.O_RDWR), "rb") as file:
             if _is_ours(file.fileno()):
                 for line in file.read().decode("utf-8", "replace").split("\n"):
                     self.memory.read(line)
                 self.memory.first_look = not self.memory.count
 
     def save(self, there: Iterable[str]) -> None:
-        """Write what was added; *there* are the refs that exist. Where that fails, nothing is remembered."""
+        """Write what was added; *there* are the refs that exist. Where that fails, the next hook tells it again."""
         memory = self.memory
         if self._folder is None:
             return
@@ -178,15 +181,15 @@ class Held:
 
 @contextlib.contextmanager
 def hold(git_dir: str) -> Iterator[Held]:
-    """The memory of the repository whose common folder is *git_dir*; other hooks of it wait meanwhile."""
+    """The memory of the repository whose common folder is *git_dir*; other hooks of it wait meanwhile.
+
+    After `PATIENCE` it is only looked at, and what this hook tells is told once more by the next.
+    """
     folder = None
     with contextlib.suppress(OSError):
         folder = _folder(git_dir)
     try:
-        if folder is not None and not _lock(folder):
-            os.close(folder)
-            folder = None
-        yield Held(folder)
+        yield Held(folder, locked=folder is not None and _lock(folder))
     finally:
         if folder is not None:
             os.close(folder)
@@ -250,6 +253,8 @@ def _lock(folder: int) -> bool:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.005)
+        except OSError:  # a file system without locks
+            return False
 
 
 def _open(folder: int, flags: int, name: str = FILE) -> int:

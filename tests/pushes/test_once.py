@@ -672,6 +672,30 @@ def test_a_repository_that_cannot_be_written_has_no_memory_and_works(server: Ser
     assert published(server.push("main")) == [oid]
 
 
+def test_a_memory_that_may_not_be_written_is_as_good_as_none(server: Server) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everything")
+    server.work.commit("base")
+    server.push("main")
+    (server.bare.path / memory.FOLDER / memory.FILE).chmod(0o444)
+    for n in range(3):
+        oid = server.work.commit(f"fixes #{n}")
+        assert published(server.push("main")) == [oid]
+
+
+def test_a_hook_that_waited_too_long_tells_and_so_does_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.work.commit("base")
+    server.push("main")
+    monkeypatch.setattr(memory, "PATIENCE", 0.05)
+    with memory.hold(str(server.bare.path)), memory.hold(str(server.bare.path)) as second:
+        assert not second.memory.first_look
+        second.memory.tell("refs/heads/x", "1" * 40, publish=False)
+        second.save([])
+    assert "refs/heads/x" not in told(server.bare)
+
+
 @pytest.mark.parametrize(("shared", "mode"), [("group", 0o664), ("umask", 0o644)])
 def test_the_memory_is_shared_with_whom_the_repository_is_shared_with(
     home: Path, tmp_path: Path, shared: str, mode: int
