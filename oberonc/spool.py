@@ -134,7 +134,7 @@ def _repository(payload: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _put(folder: Path, raw: bytes, place: str) -> Path:
+def _put(folder: Path, raw: bytes, place: str, durable: bool = True) -> Path:
     kept = folder / place
     temporary = folder / "tmp" / f"{kept.name}.{os.getpid()}-{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -144,11 +144,13 @@ def _put(folder: Path, raw: bytes, place: str) -> Path:
             os.fchmod(handle, file_mode(kept.parent))
             stream.write(raw)
             stream.flush()
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
         temporary.rename(kept)
         # From here on it is kept, whatever is said of the folder: to report a failure would be false.
         with contextlib.suppress(OSError):
-            _sync(kept.parent, handle)
+            if durable:
+                _sync(kept.parent, handle)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -280,7 +282,7 @@ def reject(path: Path, why: str) -> Path:
     kept = path.parent.parent / "bad" / path.name
     path.rename(kept)
     with contextlib.suppress(OSError):  # a full disk, or a name with no room for more: the reason is in the log
-        _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why")
+        _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why", durable=False)
     return kept
 
 

@@ -39,10 +39,6 @@ class Backlog:
     def __len__(self) -> int:
         return sum(map(len, self._files.values()))
 
-    def holds(self, mark: str) -> bool:
-        """Whether something waits that is, or can be, of the repository with *mark*."""
-        return mark in self._files or "" in self._files
-
     def has(self, mark: str) -> bool:
         """Whether a file with *mark* waits."""
         return mark in self._files

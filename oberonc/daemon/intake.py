@@ -41,6 +41,8 @@ PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 AGAIN: Final = 64
 #: Files of one account that are put aside, of which so many are told one by one in a minute.
 LOSSES: Final = 20
+#: Seconds of reading after which what was read is taken in.
+SLICE_TIME: Final = 0.1
 #: While files are taken in the folder is looked at again, for at most one part in so many of the time.
 PARTS: Final = 10
 #: Seconds between looks at the spool, and before a refused slice is tried again.
@@ -78,16 +80,13 @@ class Intake:
         self._new = os.fspath(config.spool / "new")
         self._seen = UNSURE
         self._backlog = Backlog()
-        #: The files that are becoming events right now, and how many of each repository.
+        #: The files that are becoming events right now.
         self._current: list[File] = []
-        self._marks: Counter[str] = Counter()
         #: {name: mark} of the files that cannot be read now, how many of each repository, and what cannot be removed.
         self._unreadable: dict[str, str] = {}
         self._held: Counter[str] = Counter()
         self._done: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
-        #: How many looks at the folder began, and the number of the last that is over.
-        self._looks = self._looked = 0
         self._step = asyncio.Event()
         #: Called with the services of an event that was asked for, so that its lease can share its commit.
         self.on_accept: Callable[[list[str]], None] = lambda services: None
@@ -123,13 +122,22 @@ class Intake:
             await self._earlier(repository)
 
     async def _earlier(self, repository: str) -> None:
-        """Returns when what was in the spool of *repository* is events, or cannot become any now."""
-        mark, looks = spool.mark(repository), self._looks
-        while self._taking and (self._looked <= looks or self._holds(mark)):
-            await self._step.wait()
+        """Returns when what is in the spool of *repository* now is events, or cannot become any now."""
+        names = await in_a_thread(self._names, spool.mark(repository))
+        while self._taking and names:
+            name = names[-1]
+            if name in self._unreadable or name in self._done or not os.path.lexists(f"{self._new}/{name}"):
+                names.pop()
+            else:
+                await self._step.wait()
 
-    def _holds(self, mark: str) -> bool:
-        return self._backlog.holds(mark) or mark in self._marks or "" in self._marks
+    def _names(self, mark: str) -> list[str]:
+        """The files that can be of the repository with *mark*, the newest last."""
+        try:
+            names = os.listdir(self._new)  # noqa: PTH208  no path for each: there may be any number
+            return sorted(name for name in names if spool.mark_in(name) in ("", mark) and name.endswith(".ob"))
+        except OSError:
+            return []
 
     def _stepped(self) -> None:
         """Whoever waits looks again."""
@@ -182,8 +190,8 @@ class Intake:
             self._forget(name)
         while True:
             stamp, began = self._stamp(), time.monotonic()
-            await self._fill()
-            again = time.monotonic() + PARTS * (time.monotonic() - began)
+            await self._backlog.fill(self._new, {*self._unreadable, *self._done})
+            ended = time.monotonic()
             if not self._backlog:
                 self._seen = stamp if time.time_ns() - stamp > TICK else UNSURE
                 return
@@ -192,24 +200,16 @@ class Intake:
                     self._seen = UNSURE
                     return
                 self._stepped()
-                if time.monotonic() > again:
+                if time.monotonic() - ended > PARTS * (ended - began):
                     break
-
-    async def _fill(self) -> None:
-        self._looks += 1
-        number = self._looks
-        await self._backlog.fill(self._new, {*self._unreadable, *self._done})
-        self._looked = number
-        self._stepped()
 
     async def _take_slice(self) -> bool:
         """Take in the next files; False when the queue has no room now."""
         self._current = sorted(self._backlog.take(SLICE))
-        self._marks = Counter(spool.mark_in(file.name) for file in self._current)
         try:
             return await self._accept_slice({file.name: file for file in self._current})
         finally:
-            self._current, self._marks = [], Counter()
+            self._current = []
 
     async def _accept_slice(self, files: dict[str, File]) -> bool:
         try:
@@ -235,9 +235,9 @@ class Intake:
         """
         pushes: list[Kept] = []
         left: list[File] = []
-        size = 0
+        size, until = 0, time.monotonic() + SLICE_TIME
         for file in files.values():
-            if size >= SLICE_BYTES:
+            if size >= SLICE_BYTES or time.monotonic() > until:
                 left.append(file)
             elif push := self._read(Path(self._new, file.name), file.uid):
                 pushes.append(push)
