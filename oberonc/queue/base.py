@@ -172,7 +172,8 @@ class Queue(ABC):
 
     @abstractmethod
     def told_events(self, asked: Asked) -> list[Event]:
-        """The events *asked* for, oldest first, with their attempts.
+        """The events *asked* for, oldest first: with their attempts where a key is given by an administrator, else with
+        the last of each delivery, without what it printed.
 
         In place of the body stands what a log tells of it: who, refs, commit ids, and whether it was cut.
         Raises BadInput for a key that is no beginning of an id.

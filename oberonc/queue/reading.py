@@ -25,6 +25,9 @@ _RARE: Final = {"leased": "INDEXED BY delivery_one_leased", "dead": "INDEXED BY 
 ATTEMPTS = """
 SELECT number, generation, worker, began_ms, took_ms, outcome, note, output
 FROM attempt WHERE delivery = ? ORDER BY number"""
+LAST_ATTEMPT = """
+SELECT number, generation, worker, began_ms, took_ms, outcome, note, ''
+FROM attempt WHERE delivery = ? ORDER BY number DESC LIMIT 1"""
 EVENT = "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
 OF_COMMIT = "SELECT seq FROM event_commit WHERE instr(oids, :begins) ORDER BY seq DESC LIMIT :limit"
 OLDEST = """
@@ -44,8 +47,9 @@ FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq) WHERE json_
 #: Bytes of payloads that are read for one answer, and the newest events among which somebody's own are looked for.
 MOST_READ: Final = 32 << 20
 OWN: Final = 10_000
-#: The newest events among which those that were cut are looked for.
+#: The newest events among which those that were cut are looked for, by an administrator and by anybody: it reads them.
 CUT: Final = 500
+OWN_CUT: Final = 50
 _IS_CUT: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND instr(b.bytes, CAST(:cut AS BLOB)))"
 SERVICES = """
 SELECT name, paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error_ms, last_error FROM service"""
@@ -79,19 +83,19 @@ class Reading(Store):
     @durable
     def event(self, id: bytes) -> Event | None:
         row = self._row(f"{EVENT} WHERE id = :id", id=id)
-        return self._event(row, full=True) if row else None
+        return self._event(row, ATTEMPTS, full=True) if row else None
 
     @durable
     def events_of_commit(self, prefix: str, limit: int = 50) -> list[Event]:
         found = self._rows(OF_COMMIT, begins=f" {_digits(prefix)}", limit=limit)
         rows = [self._row(f"{EVENT} WHERE seq = :seq", seq=seq) for (seq,) in found]
-        return [self._event(row, full=True) for row in rows]
+        return [self._event(row, ATTEMPTS, full=True) for row in rows]
 
     @durable
     def recent_events(self, limit: int = 20, before: int | None = None) -> list[Event]:
         sql = f"{EVENT} WHERE seq < :before ORDER BY seq DESC LIMIT :limit"
         rows = self._rows(sql, before=1 << 62 if before is None else before, limit=limit)
-        return [self._event(row, full=False) for row in rows]
+        return [self._event(row) for row in rows]
 
     @durable
     def told_events(self, asked: Asked) -> list[Event]:
@@ -102,8 +106,10 @@ class Reading(Store):
             found += [] if asked.ids and asked.after is None else self._newest(asked)
         left = MOST_READ
         events = []
+        # Attempts are many where a service is down, and each may have printed 64 KiB.
+        attempts = ATTEMPTS if asked.key and asked.uid is None else LAST_ATTEMPT
         for row in found:
-            event = self._event(row, full=False, attempts=True)
+            event = self._event(row, attempts)
             (size,) = self._row("SELECT length(bytes) FROM body WHERE seq = :seq", seq=row[0]) or (0,)
             left -= size
             about = self._row(ABOUT, seq=row[0]) if size and left >= 0 else None
@@ -122,7 +128,7 @@ class Reading(Store):
             return self._wanted(
                 asked,
                 f"seq > :first AND {_IS_CUT} ORDER BY seq DESC LIMIT :limit",
-                first=self._newest_seq() - CUT,
+                first=self._newest_seq() - (CUT if asked.uid is None else OWN_CUT),
                 cut='"truncated":true',
                 limit=asked.limit,
             )
@@ -141,11 +147,12 @@ class Reading(Store):
         values |= {} if asked.uid is None else {"uid": asked.uid, "floor": self._floor(asked)}
         return self._rows(f"{EVENT} WHERE {mine} AND {where}", **values)
 
-    def _event(self, row: Any, *, full: bool, attempts: bool = False) -> Event:
+    def _event(self, row: Any, attempts: str = "", *, full: bool = False) -> Event:
+        """The event of *row*, with the attempts that the statement *attempts* finds; *full*: with its body."""
         *head, decisions = row
         seq = head[0]
         found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.seq = :seq ORDER BY d.id", seq=seq)  # noqa: S608 - constants
-        deliveries = tuple(self._delivery(row, attempts=full or attempts) for row in found)
+        deliveries = tuple(self._delivery(row, attempts) for row in found)
         body = self._row("SELECT bytes FROM body WHERE seq = :seq", seq=seq) if full else None
         said = tuple(Decision(name, bool(matched), reason) for name, matched, reason in json.loads(decisions))
         return Event._make((*head, body[0] if body else None, said, deliveries))
@@ -153,7 +160,7 @@ class Reading(Store):
     @durable
     def delivery(self, id: int) -> Delivery | None:
         row = self._row(ONE, id=id)
-        return self._delivery(row, attempts=True) if row else None
+        return self._delivery(row, ATTEMPTS) if row else None
 
     @durable
     def deliveries(
@@ -181,9 +188,9 @@ class Reading(Store):
         sql = f"SELECT {_COLUMNS} FROM {tables} WHERE {place}{where} ORDER BY d.id {order} LIMIT :limit"  # noqa: S608 - constants
         return [self._delivery(row) for row in self._rows(sql, after=after, before=before, limit=limit, **given)]
 
-    def _delivery(self, row: Any, *, attempts: bool = False) -> Delivery:
+    def _delivery(self, row: Any, attempts: str = "") -> Delivery:
         id, event, seq, service, repo, state, parked, paused, *rest = row
-        tried = tuple(Attempt(*row) for row in self.con.execute(ATTEMPTS, (id,))) if attempts else ()
+        tried = tuple(Attempt(*row) for row in self.con.execute(attempts, (id,))) if attempts else ()
         name = delivery_name(event, service)
         flags = (STATES[state], bool(parked), bool(paused))
         return Delivery._make((id, name, event, seq, service, repo, *flags, *rest, tried))

@@ -143,6 +143,14 @@ class SteeringContract:
         assert about["updates"] == [{"ref": "r", "old": "o", "new": "n"}]
         assert (about["user"], about["commits"], about["truncated"]) == ("caf\u00e9", [{"raw_node": "c"}], False)
         assert queue.told_events(Asked(after=6))[0].body is None  # it was no JSON
+        for minute in (0, 30):
+            lease = take_one(queue, NOW + minute * MINUTE)
+            queue.end(NOW + minute * MINUTE, lease.token, Ending("retry", f"at {minute}", output="x"))
+        attempts = {
+            uid: [(attempt.note, attempt.output) for attempt in queue.told_events(asked)[0].deliveries[0].attempts]
+            for uid, asked in ((None, Asked(key=f"{1:040x}")), (1, Asked(key=f"{1:040x}", uid=1)), (0, Asked()))
+        }
+        assert attempts == {None: [("at 0", "x"), ("at 30", "x")], 1: [("at 30", "")], 0: [("at 30", "")]}
 
     def test_deliveries_are_listed_from_either_end_and_say_what_they_wait_behind(self, queue: Queue) -> None:
         for number in range(1, 5):

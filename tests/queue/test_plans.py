@@ -19,7 +19,7 @@ DAILY = {
             *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS", "DIED"),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
-        reading: ("ATTEMPTS", "NEXT_WAKE", "OLDEST"),
+        reading: ("ATTEMPTS", "LAST_ATTEMPT", "NEXT_WAKE", "OLDEST"),
         upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
