@@ -1,12 +1,15 @@
 """Loopback trackers written from their contracts: they keep issues in memory and judge every request.
 
-Where the official OpenAPI documents lie beside the checkout, each request is validated against them as well.
+Each request is validated against an OpenAPI document too: against `contracts/` here, which says in the project's own
+words what the calls we make look like and knows no other keys, and, where they lie beside the checkout, against the
+official ones.
 """
 
 import json
 import re
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +17,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-CONTRACTS = Path(__file__).resolve().parents[3] / "shared" / "contracts"
+OWN = Path(__file__).parent / "contracts"
+OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "contracts"
 
 
 class Request(NamedTuple):
@@ -62,7 +66,7 @@ class Contract:
         self.issues: dict[int, Kept] = {}
         self.problems: list[str] = []
         self.lock = threading.RLock()
-        self.validator = _validator(self.document) if self.document else None
+        self.validators = _validators(self.document) if self.document else []
         contract = self
 
         class Handler(_Handler):
@@ -114,9 +118,9 @@ class Contract:
         return self.issues.get(int(number)) if number.isdigit() else None
 
     def validate(self, request: Request, raw: bytes, query: str) -> None:
-        """Hold the request to the official document."""
+        """Hold the request to the documents."""
         path = request.path.removeprefix(self.prefix)
-        if self.validator is None or any(re.fullmatch(pattern, path) for pattern in self.beside):
+        if not self.validators or any(re.fullmatch(pattern, path) for pattern in self.beside):
             return
         from openapi_core.exceptions import OpenAPIError
         from openapi_core.testing import MockRequest
@@ -124,22 +128,28 @@ class Contract:
         kind = request.headers.get("content-type", "application/json")
         args = dict(parse_qsl(query))
         headers = {name.title(): value for name, value in request.headers.items()}
-        asked = MockRequest(
-            self.origin, request.method.lower(), path, args=args, headers=headers, data=raw or None, content_type=kind
-        )
-        try:
-            self.validator.validate_request(asked)
-        except OpenAPIError as error:
-            self.problem(request, f"{error} {error.__cause__ or ''}")
+        for validator in self.validators:
+            asked = MockRequest(  # a new one each: a validator leaves in it what it read
+                self.origin,
+                request.method.lower(),
+                path,
+                args=args,
+                headers=headers,
+                data=raw or None,
+                content_type=kind,
+            )
+            try:
+                validator.validate_request(asked)
+            except OpenAPIError as error:
+                self.problem(request, f"{error} {error.__cause__ or ''}")
 
 
-def _validator(name: str) -> Any:
-    """The official document's validator, or None (with a visible warning of the test run) where it is not there."""
-    file = CONTRACTS / name
-    if not file.exists():
-        return None
+@lru_cache
+def _validators(name: str) -> list[Any]:
+    """A validator for each document *name* that is there."""
     openapi_core = pytest.importorskip("openapi_core")
-    return openapi_core.OpenAPI.from_dict(json.loads(file.read_text()))
+    files = [folder / name for folder in (OWN, OFFICIAL) if (folder / name).exists()]
+    return [openapi_core.OpenAPI.from_dict(json.loads(file.read_text())) for file in files]
 
 
 class _Handler(BaseHTTPRequestHandler):

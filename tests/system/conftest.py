@@ -17,11 +17,12 @@ PENDING = ("test_upgraded_under_load",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them in one process, which prepares the server once."""
+    """All of them in one process, which prepares the server once; on a busy machine that takes its time."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("system"))
+            item.add_marker(pytest.mark.timeout(900))
             if any(name in item.name for name in PENDING):
                 item.add_marker(pytest.mark.xfail(reason="not mended yet"))
 

@@ -148,7 +148,7 @@ class Machine:
     def run(self, *args: str, code: int | None = 0, stdin: str = "", **how: Any) -> Done:
         """Run *args* to their end; expects exit *code* unless it is None."""
         done = subprocess.run(
-            self.command(*args, **how), input=stdin.encode(), capture_output=True, timeout=150, check=False
+            self.command(*args, **how), input=stdin.encode(), capture_output=True, timeout=600, check=False
         )
         said = Done(done.returncode, done.stdout.decode(), done.stderr.decode())
         told = f"{args}: exit {said.code}, not {code}\n{said.out}\n{said.err}"

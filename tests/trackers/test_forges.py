@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from oberonc import Reject, Retry
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
-from tests.support.tracker_contract import CONTRACTS
 from tests.support.tracker_forges import ContractWorld, GiteaWorld, GitHubWorld, GitLabWorld, running
 from tests.support.tracker_relay import Relay, Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
@@ -50,11 +50,13 @@ def fixes(world: ContractWorld, tmp_path: Path, verb: str = "fixes", **settings:
     return issue, broker(world.settings | settings, tmp_path).handle(pushed)
 
 
-def test_the_official_contracts_are_there() -> None:
-    """Without them only what this project wrote down itself judges the requests."""
-    if not CONTRACTS.exists():
-        pytest.skip("no official OpenAPI documents beside the checkout: requests are judged by our own routes alone")
-    assert {file.name for file in CONTRACTS.glob("*.json")} >= {"github.json", "gitea.json", "jira-cloud.json"}
+@pytest.mark.parametrize("wrong", [{"state": "resolved"}, {"state": "closed", "why": "done"}, [], {}])
+def test_a_request_that_breaks_the_contract_is_noticed(github: ContractWorld, wrong: object) -> None:
+    """Also where only the documents that travel with the project judge it."""
+    address = f"http://127.0.0.1:{github.contract.port}/api/v3/repos/octo/demo/issues/1"
+    requests.patch(address, json=wrong, headers={"Authorization": "Bearer secret"}, timeout=30)
+    assert github.contract.problems
+    github.contract.problems.clear()
 
 
 class TestForges(Suite):
