@@ -12,7 +12,6 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +41,6 @@ class Told(NamedTuple):
     before: str = ""
 
 
-@dataclass
 class Memory:
     """What is remembered, and the lines that are to be added to it.
 
@@ -50,14 +48,15 @@ class Memory:
     place; `foreign` are tips of other projects' histories that were merged in.
     """
 
-    refs: dict[str, Told] = field(default_factory=dict)
-    left: dict[str, bool] = field(default_factory=dict)
-    foreign: set[str] = field(default_factory=set)
-    first_look: bool = True
-    #: To be added to the file; and what takes back what was told of refs.
-    lines: list[str] = field(default_factory=list)
-    undo: list[str] = field(default_factory=list)
-    count: int = 0
+    def __init__(self) -> None:
+        self.refs: dict[str, Told] = {}
+        self.left: dict[str, bool] = {}
+        self.foreign: set[str] = set()
+        self.first_look = True
+        #: To be added to the file; and what takes back what was told of refs.
+        self.lines: list[str] = []
+        self.undo: list[str] = []
+        self.count = 0
 
     def tell(self, ref: str, oid: str, publish: bool, before: str = "") -> None:
         """*ref* has been told of at *oid*; *before*: where it stood before, at the first look."""
@@ -131,7 +130,7 @@ class Memory:
         """The lines that say the same, without refs that are gone; *there* are the refs that exist."""
         exist = set(there)
         self.left |= {told.oid: False for ref, told in self.refs.items() if told.publish and ref not in exist}
-        kept = Memory(first_look=False)
+        kept = Memory()
         kept.look()
         for oid, waiting in list(self.left.items())[-LEFT_LIMIT:]:
             kept.leave(oid, waiting)

@@ -12,7 +12,19 @@ from tests.support.command import Command
 from tests.support.pushes import Catch, Server, chain, fast_import, oids, put_hook
 from tests.support.repo import Repo
 
-HEAVY = {"git", "gitdb", "requests", "urllib3", "asyncio", "click", "sqlite3", "http", "email", "importlib.metadata"}
+HEAVY = {
+    "git",
+    "gitdb",
+    "requests",
+    "urllib3",
+    "asyncio",
+    "click",
+    "sqlite3",
+    "http",
+    "email",
+    "importlib.metadata",
+    "inspect",
+}
 NOBODY = '[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n'
 
 LOADED = """
