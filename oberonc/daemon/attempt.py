@@ -30,6 +30,8 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
     except WorkerLost as lost:
         if generation.interrupted:
             ending = Ending("interrupted", "stopped to make way")
+        elif worker.innocent:
+            ending = Ending("interrupted", "its host ended, and not for it alone")
         else:
             ending = Ending("crash", secrets.redact(str(lost), secrets.values(runtime.settings)))
     except Exception as error:  # noqa: BLE001  whatever it is, the lease must end

@@ -8,7 +8,7 @@ from oberonc.config import Service
 from oberonc.daemon import snapshot
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import Generation, Runtime
-from oberonc.daemon.hosts import PROBE_LIMIT, Host, HostFailed
+from oberonc.daemon.hosts import PROBE_LIMIT, HostFailed
 from oberonc.daemon.journal import Say
 from oberonc.daemon.plan import Plan
 from oberonc.daemon.threads import in_a_thread
@@ -29,39 +29,35 @@ class Predecessor(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """What came out: a generation whose host runs, and what is wrong, by broker, `service NAME` or path."""
+    """What came out: a generation whose hosts run, and what is wrong, by broker, `service NAME` or path."""
 
     generation: Generation
-    host: Host
     faults: dict[str, str]
     #: Brokers that run the code of the generation before.
     kept: frozenset[str] = frozenset()
 
     async def discard(self) -> None:
         """Nothing of it is left."""
-        self.generation.drain()
-        await self.host.stop()
+        await self.generation.stop()
         await in_a_thread(snapshot.remove, self.generation.snapshot.root)
 
 
 async def examine(number: int, plan: Plan, say: Say) -> Candidate:
-    """Start a host on *plan*'s snapshot and try everything. Raises HostFailed."""
+    """Start processes on *plan*'s snapshot and try everything. Raises HostFailed."""
     generation = Generation(number, plan.config, plan.snapshot, say)
-    host = Host(f"generation {number}")
     try:
-        faults = dict(plan.faults) | await _examine_files(generation, host, plan)
+        faults = dict(plan.faults) | await _examine_files(generation, plan)
         crash_point("probe")
         _mark_unavailable(generation, faults)
-        await host.load(generation.loaded_places(), generation.threaded)
+        await generation.load()
         for service in plan.config.services.values():
             if service.name not in generation.unavailable:
-                await _try_service(generation, host, service, plan.settings[service.name], faults)
+                await _try_service(generation, service, plan.settings[service.name], faults)
         crash_point("warm")
     except BaseException:
-        generation.drain()
-        await host.stop()
+        await generation.stop()
         raise
-    return Candidate(generation, host, faults)
+    return Candidate(generation, faults)
 
 
 async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: Say) -> Candidate:
@@ -69,8 +65,7 @@ async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: 
     broken = {name for name in candidate.faults if name in plan.snapshot.places}
     affected = set(candidate.generation.unavailable)
     broken |= {plan.config.services[name].broker for name in affected}
-    candidate.generation.drain()
-    await candidate.host.stop()
+    await candidate.generation.stop()
     old = {name: before.places[name] for name in broken if name in before.places}
     kept = await in_a_thread(snapshot.keep, plan.snapshot, old)
     services = dict(plan.config.services)
@@ -88,13 +83,13 @@ async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: 
     return second._replace(faults=candidate.faults, kept=frozenset(old))
 
 
-async def _examine_files(generation: Generation, host: Host, plan: Plan) -> dict[str, str]:
+async def _examine_files(generation: Generation, plan: Plan) -> dict[str, str]:
     faults: dict[str, str] = {}
     places = plan.examined()
     verdicts: dict[str, dict[str, Any]] = {}
     try:
         async with asyncio.timeout(EXAMINATION):
-            async for verdict in host.probe(places):
+            async for verdict in (await generation.root()).probe(places):
                 verdicts[verdict["name"]] = verdict
     except TimeoutError:
         raise HostFailed(f"examining the brokers took more than {EXAMINATION:g} s: reload again with fewer") from None
@@ -118,10 +113,10 @@ def _mark_unavailable(generation: Generation, faults: dict[str, str]) -> None:
 
 
 async def _try_service(
-    generation: Generation, host: Host, service: Service, settings: dict[str, Any], faults: dict[str, str]
+    generation: Generation, service: Service, settings: dict[str, Any], faults: dict[str, str]
 ) -> None:
     """Bind the service in a worker of its own, which then stays, warm, for its first delivery."""
-    worker = await generation.new_worker(service.name, host)
+    worker = await generation.new_worker(service.name)
     request = {
         "op": "verify",
         "service": service.name,

@@ -147,16 +147,17 @@ class Dispatcher:
 
     def _join(self) -> None:
         """Requests go to the queue: what has ended, and one round of leases for all that is free, go along."""
-        if self._generation and self._generation.ready and not self._stopped:
+        if self._generation and not self._stopped:
             self._lease(self._generation)
         if self._queue.gathering or not self._telling:
             self._tell_all()
 
     def _lease(self, generation: Generation) -> None:
         """Ask for deliveries for the free workers, and for some to hold ahead."""
-        dealt = self._deal()
+        lines = {name: line for name, line in self._lines.items() if generation.serves(line.broker)}
+        dealt = self._deal(generation, lines)
         slots = []
-        for name, line in self._lines.items():
+        for name, line in lines.items():
             # What is held must not wait for a worker that turned out to be slow while others are free.
             dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
             free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
@@ -172,17 +173,18 @@ class Dispatcher:
             asked = Asked(generation, self._lines, dealt, slots, self._left)
             granted.add_done_callback(partial(self._granted, asked))
 
-    def _deal(self) -> dict[str, int]:
+    def _deal(self, generation: Generation, able: dict[str, Line]) -> dict[str, int]:
         """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
-        lines = self._lines.values()
-        dealt = dict.fromkeys(self._lines, 0)
+        lines = able.values()
+        dealt = dict.fromkeys(able, 0)
+        most = {line.broker: 1 if generation.one_at_a_time(line.broker) else self._limit for line in lines}
         free = self._workers - self.running
         used = self._taken.copy()
         while free > 0:
             open_to = [
                 line
                 for line in lines
-                if used[line.broker] < self._limit and line.hope + len(line.held) > dealt[line.service]
+                if used[line.broker] < most[line.broker] and line.hope + len(line.held) > dealt[line.service]
             ]
             if free == 1 and any(not used[line.broker] for line in lines):
                 # The last one is for a broker that runs nothing, so that slow ones cannot take them all.
@@ -270,8 +272,10 @@ class Dispatcher:
             lease = line.held.popleft()
             began = time.monotonic()
             ending = await attempt(self._queue, line.generation, worker, lease)
-            line.took(time.monotonic() - began)
             self._end(line, lease, ending)
+            if ending.kind not in ("crash", "interrupted"):
+                line.took(time.monotonic() - began)
+                line.generation.succeeded(line.broker)
             line.hope += 1
             if worker.spent:
                 line.generation.give_back(worker)

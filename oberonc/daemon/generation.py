@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from oberonc.config import Config, Service
-from oberonc.daemon.hosts import Host, HostFailed
+from oberonc.daemon.hosts import Host, HostFailed, Root
 from oberonc.daemon.journal import Say
 from oberonc.daemon.snapshot import Snapshot
 from oberonc.daemon.worker_link import Worker
+from oberonc.registry import Place
 
 #: Seconds a worker may wait for its next delivery; beyond the first few, which keep the usual push quick, only
 #: as long as a burst pauses: each costs memory.
@@ -18,6 +19,9 @@ BRIEFLY: Final = 2.0
 #: Seconds before a host that ended is started again, doubled each time up to the last.
 RESTART_FIRST: Final = 0.5
 RESTART_LAST: Final = 60.0
+#: Seconds for which a broker whose host ended has one worker at a time: else it could not be told which delivery
+#: ends it.
+CAUTION: Final = 60.0
 
 
 class Runtime(NamedTuple):
@@ -49,26 +53,50 @@ class Generation:
         self.interrupted = False
         self._idle: dict[str, list[tuple[Worker, asyncio.TimerHandle]]] = {}
         self._say = say
-        self._host: Host | None = None
+        self._root: Root | None = None
+        self._root_starts = asyncio.Lock()
+        #: By broker: its host, the seconds before that is started again, and until when it has one worker at a time.
+        self._hosts: dict[str, Host] = {}
+        self._delays: dict[str, float] = {}
+        self._cautious: dict[str, float] = {}
         self._stopping = False
-        self._keeper: asyncio.Task[None] | None = None
-        #: Called when the host is up again.
+        self._keepers: list[asyncio.Task[None]] = []
+        #: Called when a host is up again.
         self.on_ready: Callable[[], None] = lambda: None
 
-    @property
-    def ready(self) -> bool:
-        """Whether workers can be had."""
-        return self._host is not None and not self._host.ended.done() and not self._stopping
+    def serves(self, broker: str) -> bool:
+        """Whether workers of *broker* can be had."""
+        host = self._hosts.get(broker)
+        return host is not None and not host.ended.done() and not self._stopping
+
+    def one_at_a_time(self, broker: str) -> bool:
+        """Whether it has to be found out which delivery of *broker* ends its host."""
+        return self._cautious.get(broker, 0.0) > asyncio.get_running_loop().time()
+
+    def succeeded(self, broker: str) -> None:
+        """A delivery of *broker* left its host alive."""
+        self._delays.pop(broker, None)
 
     @property
     def idle(self) -> int:
         """How many workers wait."""
         return sum(map(len, self._idle.values()))
 
-    def adopt(self, host: Host) -> None:
-        """Take the verified host into service, and start a new one whenever it ends."""
-        self._host = host
-        self._keeper = asyncio.create_task(self._keep(host))
+    async def root(self) -> Root:
+        """The process that examines and forks, started where there is none. Raises OSError."""
+        async with self._root_starts:
+            if self._root is None or self._root.ended.done():
+                self._root = Root(f"generation {self.number}")
+            return self._root
+
+    async def load(self) -> None:
+        """Start a host for each broker that the services use. Raises HostFailed, OSError or TimeoutError."""
+        for place in self._loaded_places():
+            self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+
+    def adopt(self) -> None:
+        """The generation goes into service: whichever host ends is started again."""
+        self._keepers = [asyncio.create_task(self._keep(place)) for place in self._loaded_places()]
 
     async def worker(self, service: str) -> Worker:
         """A worker for *service*, warm where there is one. Raises HostFailed."""
@@ -82,12 +110,12 @@ class Generation:
         self.busy.add(worker)
         return worker
 
-    async def new_worker(self, service: str, host: Host | None = None) -> Worker:
+    async def new_worker(self, service: str) -> Worker:
         """Fork one for *service*: it sees that service's secrets and no other's."""
-        host = host or self._host
+        host = self._hosts.get(self.config.services[service].broker)
         if host is None or host.ended.done():
-            raise HostFailed("the host is being started again")
-        worker = await host.spawn(self.config.services[service].broker)
+            raise HostFailed("its host is being started again")
+        worker = await host.spawn()
         worker.service = service
         return worker
 
@@ -134,45 +162,38 @@ class Generation:
         await self.emptied()
 
     async def stop(self) -> None:
-        """End host and workers."""
+        """End all processes."""
         self.drain()
-        if self._keeper:
-            self._keeper.cancel()
-        if self._host:
-            await self._host.stop()
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._root:
+            await self._root.stop()
 
     def _expire(self, worker: Worker) -> None:
         waiting = self._idle.get(worker.service, [])
         waiting[:] = [(other, timer) for other, timer in waiting if other is not worker]
         worker.retire()
 
-    async def _keep(self, host: Host) -> None:
-        delay = RESTART_FIRST
+    async def _keep(self, place: Place) -> None:
+        """Start the host of one broker again whenever it ends: later each time, until a delivery succeeds."""
         while True:
+            host = self._hosts[place.name]
             status = await asyncio.shield(host.ended)
             if self._stopping:
                 return
-            self._say(f"the host of generation {self.number} ended with status {status}; starting it again")
+            delay = self._delays.get(place.name, RESTART_FIRST)
+            self._delays[place.name] = min(delay * 2, RESTART_LAST)
+            self._cautious[place.name] = asyncio.get_running_loop().time() + delay + CAUTION
+            self._say(f"the host of broker {place.name} ended with status {status}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
-            delay = min(delay * 2, RESTART_LAST)
             try:
-                host = Host(f"generation {self.number}")
-            except OSError as error:
-                self._say(f"the host of generation {self.number} did not start: {error}")
+                self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+            except (HostFailed, OSError, TimeoutError) as error:
+                self._say(f"the host of broker {place.name} did not start: {error}")
                 continue
-            try:
-                await host.load(self.loaded_places(), self.threaded)
-            except (HostFailed, TimeoutError) as error:
-                self._say(f"the host of generation {self.number} did not start: {error}")
-                await host.kill()
-                continue
-            except asyncio.CancelledError:
-                host.abandon()
-                raise
-            self._host = host
             self.on_ready()
 
-    def loaded_places(self) -> list[Any]:
+    def _loaded_places(self) -> list[Place]:
         """The places of the brokers that the services use."""
         used = {self.config.services[name].broker for name in self.config.services if name not in self.unavailable}
         return [place for name, place in self.snapshot.places.items() if name in used]

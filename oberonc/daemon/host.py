@@ -1,17 +1,24 @@
-"""A generation's host: a fresh interpreter that imports one snapshot of broker files and forks workers.
+"""A generation's processes: the root examines one snapshot of broker files and forks a host for each broker, which
+imports it and forks workers.
 
-`python -m oberonc.daemon.host FD` is started by the daemon, which speaks with it in packets on FD:
+`python -m oberonc.daemon.host FD` is the root, started by the daemon, which speaks with it in packets on FD:
 
     daemon: {"op": "probe", "places": [...]}          each file is imported in a child of its own
-    host:   {"verdict": {...}} for each, then {"probed": true}
-    daemon: {"op": "load", "places": [...]}           the good ones are imported here, once
-    host:   {"loaded": true} or {"loaded": false, "broker": NAME, "why": ...}
-    daemon: {"op": "spawn", "broker": NAME, "ticket": N} with the worker's channel and output pipe
-    host:   {"spawned": N, "pid": P}, and once it is over {"ended": P, "status": S}
+    root:   {"verdict": {...}} for each, then {"probed": true}
+    daemon: {"op": "host", "place": ..., "threaded": false, "ticket": N} with the host's channel
+    root:   {"forked": N, "pid": P}, and once it is over {"ended": P, "status": S}
+    daemon: {"op": "signal", "pid": P, "signal": S}   to the host
+
+and with each host on the channel that came for it:
+
+    host:   {"loaded": true} or {"loaded": false, "why": ...}
+    daemon: {"op": "spawn", "ticket": N} with the worker's channel and output pipe
+    host:   {"forked": N, "pid": P}, and once it is over {"ended": P, "status": S}
     daemon: {"op": "signal", "pid": P, "signal": S}   to the worker's whole process group
 
-Only this process signals workers: it alone knows that a process id still means the worker it forked. It
-holds no settings and no secrets. When the daemon is gone the channel closes, and everybody here ends.
+So a broker that ends its host ends what runs of that broker alone. Only who forked a process signals it: it alone
+knows that a process id still means that one. Nobody here holds settings or secrets. When the daemon is gone the
+channels close, and everybody here ends.
 """
 
 import gc
@@ -22,8 +29,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from oberonc import confine, legacy, paths, registry, runner
 from oberonc.broker import BaseBroker
@@ -34,29 +42,27 @@ from oberonc.daemon.probe import probe
 PACKET: Final = 128 * 1024
 
 
-class Host:
-    """The state of the host: the classes it loaded and the workers it forked."""
+class _Forker:
+    """A process that does what the daemon says, and forks children for it."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.places: dict[str, registry.Place] = {}
-        self.classes: dict[str, type[BaseBroker]] = {}
-        self.workers: set[int] = set()
+        self.children: set[int] = set()
+        self.wakeup, self.woken = os.pipe()
 
     def run(self) -> None:
         """Do what the daemon says until it closes the channel."""
-        wakeup, woken = os.pipe()
-        os.set_blocking(woken, False)
-        os.set_blocking(wakeup, False)
+        os.set_blocking(self.woken, False)
+        os.set_blocking(self.wakeup, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self.woken, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
-        poll.register(wakeup, select.POLLIN)
+        poll.register(self.wakeup, select.POLLIN)
         while True:
             ready = [fd for fd, _event in poll.poll()]
-            if wakeup in ready:
-                os.read(wakeup, 4096)
+            if self.wakeup in ready:
+                os.read(self.wakeup, 4096)
                 self.reap()
             if self.control.fileno() in ready and not self.obey():
                 return
@@ -70,88 +76,64 @@ class Host:
         if not packet:
             return False
         request = json.loads(packet)
-        obey = {"probe": self.probe, "load": self.load, "spawn": self.spawn, "signal": self.signal}
-        obey[request["op"]](request, fds)
+        self.perform(request["op"], request, fds)
         return True
+
+    def perform(self, op: str, request: dict[str, Any], fds: list[int]) -> None:
+        """One operation."""
+        raise NotImplementedError
 
     def say(self, **fields: Any) -> None:
         """One packet to the daemon; when it is gone, `run` will notice."""
         with suppress(OSError):
             self.control.send(json.dumps(fields).encode())
 
-    def probe(self, request: dict[str, Any], _fds: list[int]) -> None:
-        """Import each file in a child of its own, so that each fault has the name of its file."""
-        for fields in request["places"]:
-            self.say(verdict=probe(registry.Place(*fields), request["limit"])._asdict())
-        self.say(probed=True)
-
-    def load(self, request: dict[str, Any], _fds: list[int]) -> None:
-        """Import the good files; those that start threads are left to each worker's own interpreter."""
-        for place in (registry.Place(*fields) for fields in request["places"]):
-            self.places[place.name] = place
-            if place.name in request["threaded"]:
-                continue
-            try:
-                loaded = self.classes[place.name] = registry.load(place)
-                legacy.needs(runner.source(loaded))  # found out once, and not by each worker
-            except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
-                return self.say(loaded=False, broker=place.name, why=str(error))
-        # What is there now is shared with every worker for good; the collector must not write on its pages.
-        gc.collect()
-        gc.freeze()
-        return self.say(loaded=True)
-
-    def spawn(self, request: dict[str, Any], fds: list[int]) -> None:
-        """Fork a worker on the two descriptors that came with the packet."""
+    def fork(self, request: dict[str, Any], fds: list[int], become: Callable[[int], None]) -> None:
+        """Fork a child that gets *fds* and calls *become* with our process id, and never returns."""
+        parent = os.getpid()
         with suppress(Exception):  # a broker may have replaced it when it was imported
             sys.stdout.flush()
         try:
             pid = os.fork()
         except OSError as error:
-            self.say(spawned=request["ticket"], pid=0, why=str(error))
+            self.say(forked=request["ticket"], pid=0, why=str(error))
         else:
             if pid == 0:
-                self.become_worker(request["broker"], *fds)
-            self.workers.add(pid)
-            self.say(spawned=request["ticket"], pid=pid)
+                self.leave(lambda: become(parent))
+            self.children.add(pid)
+            self.say(forked=request["ticket"], pid=pid)
         for fd in fds:
             os.close(fd)
 
-    def become_worker(self, name: str, channel: int, output: int) -> None:
-        """Never returns: the rest of this process belongs to one broker."""
-        parent = os.getppid()
+    def leave(self, become: Callable[[], None]) -> NoReturn:
+        """In a child: let go of all that is the parent's, and be somebody else."""
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self.control.close()
-            for fd in (1, 2):
-                os.dup2(output, fd)
-            os.close(output)
-            self.workers.clear()
-            serve(name, self.places[name], self.classes.get(name), channel, parent)
+            os.close(self.wakeup)
+            os.close(self.woken)
+            self.children.clear()
+            become()
+            os._exit(0)
         except BaseException:  # noqa: BLE001  it goes where all goes that this process prints
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
 
-    def signal(self, request: dict[str, Any], _fds: list[int]) -> None:
-        """Signal the process group of a worker that was not reaped yet."""
-        if request["pid"] in self.workers:
-            _signal_group(request["pid"], request["signal"])
-
     def reap(self) -> None:
-        """Collect ended children; what a worker left behind ends with it."""
+        """Collect ended children; what one left behind ends with it."""
         while (ended := _next_ended()) is not None:
             pid, status = ended
-            if pid in self.workers:
+            if pid in self.children:
                 # Before it is collected: until then the group's number cannot belong to anybody else.
                 _signal_group(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            if pid in self.workers:
-                self.workers.discard(pid)
+            if pid in self.children:
+                self.children.discard(pid)
                 self.say(ended=pid, status=status)
-        for stray in set(confine.children()) - self.workers:
+        for stray in set(confine.children()) - self.children:
             with suppress(ProcessLookupError):
                 os.kill(stray, signal.SIGKILL)
 
@@ -167,7 +149,75 @@ class Host:
                 os.waitpid(-1, 0)
 
 
-def serve(name: str, place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int) -> None:
+class Root(_Forker):
+    """Examines files and forks hosts. No broker's code is imported here."""
+
+    def perform(self, op: str, request: dict[str, Any], fds: list[int]) -> None:
+        if op == "probe":
+            self.probe(request)
+        elif op == "host":
+            place = registry.Place(*request["place"])
+            self.fork(request, fds, lambda parent: be_host(place, request["threaded"], fds[0], parent))
+        elif op == "signal" and request["pid"] in self.children:
+            os.kill(request["pid"], request["signal"])
+
+    def probe(self, request: dict[str, Any]) -> None:
+        """Import each file in a child of its own, so that each fault has the name of its file."""
+        for fields in request["places"]:
+            self.say(verdict=probe(registry.Place(*fields), request["limit"])._asdict())
+        self.say(probed=True)
+
+
+def be_host(place: registry.Place, threaded: bool, control: int, parent: int) -> None:
+    """The life of a host, forked by *parent*."""
+    confine.die_with_parent(parent)
+    confine.adopt_orphans()
+    host = Host(socket.socket(fileno=control), place)
+    try:
+        if host.load(threaded):
+            host.run()
+    finally:
+        host.end()
+
+
+class Host(_Forker):
+    """Imports one broker and forks its workers."""
+
+    def __init__(self, control: socket.socket, place: registry.Place) -> None:
+        super().__init__(control)
+        self.place = place
+        self.loaded: type[BaseBroker] | None = None
+
+    def load(self, threaded: bool) -> bool:
+        """Import the broker; one that starts threads is left to each worker's own interpreter."""
+        try:
+            if not threaded:
+                self.loaded = registry.load(self.place)
+                legacy.needs(runner.source(self.loaded))  # found out once, and not by each worker
+        except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
+            self.say(loaded=False, why=str(error))
+            return False
+        # What is there now is shared with every worker for good; the collector must not write on its pages.
+        gc.collect()
+        gc.freeze()
+        self.say(loaded=True)
+        return True
+
+    def perform(self, op: str, request: dict[str, Any], fds: list[int]) -> None:
+        if op == "spawn":
+            self.fork(request, fds, lambda parent: self.be_worker(fds[0], fds[1], parent))
+        elif op == "signal" and request["pid"] in self.children:
+            _signal_group(request["pid"], request["signal"])
+
+    def be_worker(self, channel: int, output: int, parent: int) -> None:
+        """The rest of this process belongs to one service."""
+        for fd in (1, 2):
+            os.dup2(output, fd)
+        os.close(output)
+        serve(self.place, self.loaded, channel, parent)
+
+
+def serve(place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int) -> None:
     """The worker's life: with the class the host loaded, or in a new interpreter when a fork would not be safe."""
     if loaded is None:
         os.set_inheritable(channel, True)
@@ -200,22 +250,25 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """The host, or, after `worker`, one worker in an interpreter of its own."""
+    """The root, or, after `worker`, one worker in an interpreter of its own."""
     if argv[0] == "worker":
         place = registry.Place(*json.loads(argv[3]))
         loaded = registry.load(place)
-        serve(place.name, place, loaded, int(argv[1]), int(argv[2]))
+        serve(place, loaded, int(argv[1]), int(argv[2]))
         return
     parent = os.getppid()
     confine.die_with_parent(parent)
     confine.adopt_orphans()
     confine.limit_memory()
-    host = Host(socket.socket(fileno=int(argv[0])))
+    # Shared with all that is forked from here, for good: no collector of theirs must write on these pages.
+    gc.collect()
+    gc.freeze()
+    root = Root(socket.socket(fileno=int(argv[0])))
     confine.outlive_parent()
     try:
-        host.run()
+        root.run()
     finally:
-        host.end()
+        root.end()
 
 
 if __name__ == "__main__":

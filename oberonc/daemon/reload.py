@@ -119,7 +119,7 @@ class Reloader:
         crash_point("commit")
         await self._queue.commit_generation(generation.number, json.dumps(report))
         crash_point("committed")
-        generation.adopt(candidate.host)
+        generation.adopt()
         old, self.current = self.current, generation
         self.on_swap()
         crash_point("swapped")

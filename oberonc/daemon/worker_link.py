@@ -45,10 +45,17 @@ class Worker:
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self._lost = False
+        #: Ended with its host while others of that host ran too: nothing is known against its delivery.
+        self.innocent = False
         channel.setblocking(False)
         os.set_blocking(output, False)
         self._loop.add_reader(output, self._read_output)
         self._loop.add_reader(channel, self._receive)
+
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is waited for."""
+        return self._answer is not None
 
     @property
     def spent(self) -> bool:

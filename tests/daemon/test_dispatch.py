@@ -22,7 +22,7 @@ class Workers:
 
     def __init__(self, number: int = 1) -> None:
         self.number = number
-        self.ready, self.interrupted, self.can_start = True, False, True
+        self.interrupted, self.can_start = False, True
         self.flights = 0
         self.config = SimpleNamespace(daemon=SimpleNamespace(workers=2))
         self.runtimes = {"tracker": SimpleNamespace(service=SimpleNamespace(broker="b"))}
@@ -32,6 +32,15 @@ class Workers:
 
     def finish(self) -> None:
         self.flights -= 1
+
+    def serves(self, _broker: str) -> bool:
+        return True
+
+    def one_at_a_time(self, _broker: str) -> bool:
+        return False
+
+    def succeeded(self, _broker: str) -> None:
+        """It is noted."""
 
     async def worker(self, _service: str) -> Any:
         await asyncio.sleep(0)

@@ -4,7 +4,11 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from oberonc import wire
 from tests.support.daemon_site import Site, alive, descendants, kill, push, recorder
@@ -339,23 +343,125 @@ def test_retry_reject_and_progress(site: Site) -> None:
     assert rows["never"]["note"] == "not for us"
 
 
-def test_a_broker_that_kills_its_host_is_charged_and_the_others_go_on(site: Site) -> None:
-    site.write("killer", recorder("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"))
+def parent(pid: int) -> int:
+    """The process that started *pid*."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def busy(site: Site, service: str) -> list[int]:
+    """The workers that have begun and not ended a delivery of *service*, each delivery's last attempt."""
+    last = {row["id"]: row for row in site.rows() if row["service"] == service}
+    return [row["pid"] for row in last.values() if row["what"] == "begin" and alive(row["pid"])]
+
+
+def _keeps_signals_in() -> bool:
+    """Whether this kernel lets a process signal only its own."""
+    script = "from oberonc import confine; confine._libc.prctl(38, 1, 0, 0, 0); exit(not confine.keep_signals_in())"
+    return subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _keeps_signals_in(), reason="this kernel cannot keep signals in: Linux 6.12 with Landlock can")
+def test_a_broker_reaches_no_process_of_ours_and_of_others(site: Site) -> None:
+    """Neither its own host nor what stands above and beside that; what it started itself it may end."""
+    work = """
+        import subprocess
+        mine = subprocess.Popen(["sleep", "60"])
+        mine.kill()
+        self.note("mine " + str(mine.wait()), payload)
+        chain = [os.getppid()]  # host, root, daemon
+        while len(chain) < 3:
+            chain.append(int(open(f"/proc/{chain[-1]}/stat").read().rpartition(")")[2].split()[1]))
+        hosts = open(f"/proc/{chain[1]}/task/{chain[1]}/children").read().split()
+        self.note("hosts " + str(len(hosts)), payload)
+        reached = []
+        for pid in {*chain, *map(int, hosts)}:
+            for call in (os.kill, os.killpg):
+                try:
+                    call(pid, 0)
+                    reached.append(pid)
+                except PermissionError:
+                    pass
+                except ProcessLookupError:
+                    assert call is os.killpg  # no group has that number
+        self.note("reached " + str(reached), payload)"""
+    site.write("rec", recorder(work))
+    site.write("other", recorder())
+    site.configure(site.services("rec", "other"))
+    site.start()
+    site.submit()
+    site.settled(done=2)
+    said = {row["what"] for row in site.rows()}
+    assert {"mine -9", "hosts 2", "reached []"} <= said
+
+
+def test_whatever_ends_a_host_costs_other_brokers_nothing(site: Site) -> None:
+    """The one that ran there is charged; what runs of another broker does not notice."""
+    gate = site.folder / "gate"
+    wait = f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+    site.write("killer", recorder("time.sleep(600) if payload['attempt'] == 1 else None"))
+    site.write("rec", recorder(wait))
     site.configure(site.services("rec", "killer"))
-    running = site.start()
+    log = site.start()
     event = site.submit()
-    eventually(lambda: site.stats()["services"]["killer"]["counters"]["crash"] == 1, 60, running.log)
-    site.wait_for(site.submit(push("another/one")), within=90)
-    assert event
+    eventually(lambda: busy(site, "killer") and busy(site, "rec"))
+    kill(parent(busy(site, "killer")[0]))
+    eventually(lambda: site.stats()["services"]["killer"]["counters"]["crash"] == 1)
+    gate.touch()
+    eventually(lambda: event in site.ended("rec"))
+    shown = {row["service"]: row for row in site.call("event.show", id=event)["event"]["deliveries"]}
+    assert [attempt["outcome"] for attempt in shown["rec"]["attempts"]] in (["done"], [None])
+    site.call("dead.retry", delivery=shown["killer"]["id"])
+    site.settled(done=2)
+    assert "the host of broker killer ended with status -9; starting it again in 0.5 s" in log.log
 
 
-def test_a_worker_ends_after_its_uses_and_the_host_comes_back(site: Site) -> None:
+def test_of_two_that_ran_when_their_host_ended_none_is_charged_and_they_run_apart(site: Site) -> None:
+    gate = site.folder / "gate"
+    site.write("rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"))
+    site.start()
+    events = [site.submit(push(f"r/{number}")) for number in range(2)]
+    eventually(lambda: len(busy(site, "rec")) == 2)
+    kill(parent(busy(site, "rec")[0]))
+    eventually(lambda: len(site.begun()) == 3)
+    eventually(lambda: len(busy(site, "rec")) == 1)
+    assert site.stats()["deliveries"]["leased"] == 1, "one at a time until it is known whose fault it was"
+    gate.touch()
+    site.wait_for(*events)
+    counters = site.settled(done=2)["services"]["rec"]["counters"]
+    assert (counters["crash"], counters["interrupted"]) == (0, 2)
+
+
+def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(site: Site) -> None:
+    site.write("rec", recorder("if 'stay' in payload['commits'][0]['message']: time.sleep(600)"))
+    log = site.start()
+
+    def end_it() -> None:
+        before = log.log.count("starting it again")
+        eventually(lambda: busy(site, "rec"))
+        kill(parent(busy(site, "rec")[0]))
+        eventually(lambda: log.log.count("starting it again") > before)
+
+    site.submit(push("r/1", "stay"))
+    end_it()
+    site.settled(ready=1)
+    site.call("dead.retry", delivery=1)
+    end_it()
+    site.wait_for(site.submit(push("r/2")))
+    site.settled(ready=1, done=1)
+    site.call("dead.retry", delivery=1)
+    end_it()
+    waits = [line.rpartition(" in ")[2] for line in log.log.splitlines() if "starting it again" in line]
+    assert waits == ["0.5 s", "1 s", "0.5 s"]
+
+
+def test_a_worker_ends_after_its_uses_and_all_that_was_above_it_comes_back(site: Site) -> None:
     site.start()
     events = [site.submit(push(f"r/{n % 3}")) for n in range(250)]
     site.wait_for(*events)
     pids = {row["pid"] for row in site.rows()}
     assert len(pids) >= 3, "no worker was replaced"
-    host = int(Path(f"/proc/{site.daemons[0].pid}/task/{site.daemons[0].pid}/children").read_text().split()[0])
-    kill(host)
+    daemon = site.daemons[0].pid
+    root = int(Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()[0])
+    kill(root)
     site.wait_for(site.submit(), within=60)
     assert "starting it again" in site.daemons[0].log

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import threading
 
 import pytest
@@ -67,17 +66,17 @@ def test_what_ran_when_the_daemon_died_runs_again(site: Site) -> None:
 @pytest.mark.long
 def test_poison_that_kills_the_daemon(site: Site) -> None:
     """F13: a dead letter at the tenth death; the daemon stays up then, and what waited behind it runs."""
-    daemon = "int(open('/proc/' + str(os.getppid()) + '/status').read().split('PPid:')[1].split()[0])"
-    work = f"if 'poison' in payload['commits'][0]['message']: os.kill({daemon}, signal.SIGKILL); time.sleep(60)"
-    site.write("rec", recorder(work))
-    running = site.start()
+    site.write("rec", recorder("if 'poison' in payload['commits'][0]['message']: time.sleep(600)"))
     poison, good = push(message="poison\n"), push(message="fine\n")
-    site.submit(poison)
-    assert running.wait_end() == -signal.SIGKILL
-    client.submit(site.config, good, 1)
-    for _ in range(9):
-        running = site.start(wait=False)
-        assert running.wait_end() == -signal.SIGKILL, running.log
+    for death in range(1, 11):
+        running = site.start(wait=death == 1)
+        if death == 1:
+            site.submit(poison)
+        # What a broker may no longer do itself, such as filling the machine's memory, is done for it.
+        eventually(lambda death=death: site.begun().count(poison["id"]) == death, 60)  # type: ignore[misc]
+        running.kill()
+        if death == 1:
+            client.submit(site.config, good, 1)
     site.start()
     site.wait_for(good["id"])
     stats = site.settled(dead=1, done=1)
