@@ -210,8 +210,9 @@ def note(git_dir: str, moved: Iterable[tuple[str, str]]) -> None:
 def take_back(git_dir: str, undo: list[str]) -> None:
     """Add the lines *undo*: what was told of last did not reach anybody."""
     with hold(git_dir) as held:
-        held.memory.lines = undo
-        held.save(held.memory.refs)
+        if not held.memory.first_look:
+            held.memory.lines = undo
+            held.save(held.memory.refs)
 
 
 def forget(git_dir: str) -> None:

@@ -335,6 +335,23 @@ def test_a_push_that_could_not_be_kept_is_told_by_the_next(server: Server, home:
     assert published(server.push("main")) == [missed, oid]
 
 
+def test_a_push_under_a_broken_configuration_is_told_again_when_its_publish_refs_are_known(
+    home: Path, bare: Repo
+) -> None:
+    server = Server(home, bare, 'publish = ["stable"]')
+    file = home / ".config" / "oberonc" / "config.toml"
+    whole = file.read_text()
+    server.work.commit("base")
+    server.push("main:stable")
+    file.write_text(whole + "\n[services.x]\nnonsense = \n")
+    missed = server.work.commit("fixes #1")
+    server.work.push("main:stable")
+    server.catch.take()
+    file.write_text(whole)
+    oid = server.work.commit("fixes #2")
+    assert published(server.push("main:stable")) == [missed, oid]
+
+
 # Other names of a branch
 
 
