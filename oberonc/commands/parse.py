@@ -62,11 +62,12 @@ def command(rev: str | None, log_range: str | None, kind: str, keys: tuple[str, 
 
 
 def as_object(reference: Reference) -> dict[str, Any]:
-    """*reference* for programs; the argument only where there is one."""
-    fields = reference._asdict()
-    if reference.argument is None:
-        del fields["argument"]
-    return fields
+    """*reference* for programs; the argument, and what was kept back, only where there is such a thing."""
+    return {
+        name: value
+        for name, value in reference._asdict().items()
+        if value is not None or name not in ("argument", "wanted")
+    }
 
 
 def _words(kind: str, keys: tuple[str, ...]) -> Words:

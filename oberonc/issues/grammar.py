@@ -6,21 +6,25 @@ hold a reference becomes tokens and is read once from left to right. The rules a
 """
 
 import re
+from collections import Counter
 from typing import Final, NamedTuple
 
-from oberonc.issues.masks import Span, mask
+from oberonc.issues.masks import Span, mask, merge_subject
 from oberonc.issues.paragraph import Paragraph
-from oberonc.issues.quotes import reverted_titles
 from oberonc.issues.reference import Note, Reference
 from oberonc.issues.smart import smart_commands
-from oberonc.issues.vocabulary import CHANGES, Tables, tables
+from oberonc.issues.stretches import REAPPLIED, UNDONE, Stretches
+from oberonc.issues.vocabulary import CHANGES, Tables, fold, tables
 from oberonc.issues.words import DEFAULT, Words, words_for
 
 __all__ = ["DEFAULT", "Note", "Reference", "Scan", "Words", "find_references", "scan", "words_for"]
 
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
-#: What a near miss in dead text looks like.
+#: What a near miss in dead text looks like; how far before it a verb is looked for, and among how many words.
 _HASH: Final = re.compile(r"#[1-9][0-9]{0,9}(?!\w)")
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_NEAR: Final = 30
+_WORDS: Final = 3
 
 
 class Scan(NamedTuple):
@@ -67,15 +71,17 @@ def _limited(text: str, limit: int) -> str:
 def _read(text: str, known: Tables, cut: bool) -> Scan:
     words = known.words
     masked = mask(text, words.comment_char, cut)
-    titles = reverted_titles(masked.live)
+    stretches = Stretches(masked.live)
+    merge_end = merge_subject(masked.live)
     result = Scan([], [], _dead_references(text, masked.spans), False, 0)
     steps = masked.steps
     for begin, end in _paragraphs(masked.live):
         room = words.max_references - len(result.references)
         if room <= 0 or not known.trigger.search(masked.live, begin, end):
             continue
-        paragraph = Paragraph(text, masked.live, begin, end, known, titles)
+        paragraph = Paragraph(text, masked.live, begin, end, known, stretches, merge_end)
         paragraph.read(room)
+        merge_end = paragraph.merge_end
         smart, remarks = smart_commands(masked.live, paragraph.references, known)
         result.references.extend(smart[:room])
         result.warnings.extend(paragraph.warnings + remarks)
@@ -85,7 +91,8 @@ def _read(text: str, known: Tables, cut: bool) -> Scan:
     if full:
         last = result.references[-1]
         result.warnings.append(Note(last.start, last.end, f"only the first {words.max_references} references count"))
-    return result._replace(near_misses=sorted(result.near_misses), cut=full, steps=steps)
+    near_misses = [_with_wanted(note, text, known) for note in sorted(result.near_misses)]
+    return result._replace(near_misses=near_misses, cut=full, steps=steps + stretches.steps)
 
 
 def _paragraphs(live: str) -> list[tuple[int, int]]:
@@ -105,6 +112,13 @@ def _dead_references(text: str, spans: list[Span]) -> list[Note]:
     return notes
 
 
+def _with_wanted(note: Note, text: str, known: Tables) -> Note:
+    """*note* with the change of state that a verb close before its end would have asked for, on the same line."""
+    line = text[max(0, note.start - _NEAR) : note.end].rpartition("\n")[2]
+    actions = [known.verbs.known.get(word) for word in _WORD.findall(fold(line))[-_WORDS:]]
+    return note._replace(wanted=next((action for action in reversed(actions) if action in CHANGES), None))
+
+
 def _word_before(text: str, begin: int, place: int) -> int:
     """The start of the word that stands, after one blank, before *place*; *place* when there is none."""
     start = place - 1
@@ -114,18 +128,34 @@ def _word_before(text: str, begin: int, place: int) -> int:
 
 
 def _without_contradictions(references: list[Reference]) -> tuple[list[Reference], list[Note]]:
-    """*references* where an issue that is asked to change in two ways does not change; and warnings."""
+    """*references* where an issue that is asked to change in two ways does not change; and warnings.
+
+    A message that both fixes an issue and quotes the title of that fix as undone leaves the issue as it is, too.
+    """
     wanted: dict[tuple[str | None, str | None, str], set[str]] = {}
     for reference in references:
         if reference.action in CHANGES:
             wanted.setdefault(reference[1:4], set()).add(f"{reference.action} {reference.argument or ''}")
+    undone = _undone(references)
     opposed = {issue for issue, changes in wanted.items() if len(changes) > 1}
-    if not opposed:
+    if not opposed and undone.isdisjoint(wanted):
         return references, []
     kept, warnings = [], []
     for reference in references:
         if reference.action in CHANGES and reference[1:4] in opposed:
             warnings.append(Note(reference.start, reference.end, f"{reference.action}, and the opposite elsewhere"))
-            reference = reference._replace(action="reference", why=f"{reference.why}: opposite changes in one message")
+            why = f"{reference.why}: opposite changes in one message"
+            reference = reference._replace(action="reference", why=why, wanted=reference.action)
+        elif reference.action == "close" and reference[1:4] in undone:
+            why = f"{reference.why}: undone in the same message"
+            reference = reference._replace(action="reference", why=why, wanted="close")
         kept.append(reference)
     return kept, warnings
+
+
+def _undone(references: list[Reference]) -> set[tuple[str | None, str | None, str]]:
+    """The issues whose fix the message quotes as undone, and not as brought back after that."""
+    undone = Counter(reference[1:4] for reference in references if reference.wanted and reference.why.endswith(UNDONE))
+    if undone:
+        undone -= Counter(reference[1:4] for reference in references if reference.why.endswith(REAPPLIED))
+    return set(undone)

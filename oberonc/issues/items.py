@@ -20,7 +20,7 @@ _STRICT_LEFT: Final = frozenset("([{<,;:\"'*~|“‘–—\ufeff")
 _KEY_LEFT: Final = frozenset("-/.=&?!#@$\\")
 #: Those of them that are separators of a list, too.
 _LIST_LEFT: Final = frozenset("/&")
-_GLUED: Final = frozenset("_#@=%\\$`")
+_GLUED: Final = frozenset("_@=%\\$`")
 _NUMBER_WORDS: Final = frozenset({"no", "no.", "nos", "nos.", "num", "number", "numbers"})
 _COMMENT: Final = re.compile(r"#comment:(?:[0-9]{1,10}|description)")
 #: What follows a number that is the low end of a range: `#1-#3`, `#1..3`, `#1–3`.
@@ -110,10 +110,16 @@ class Forms:
 
     def _hash(self, index: int) -> Item | None:
         tokens = self.tokens
-        start, end, number = tokens.starts[index], tokens.starts[index + 1], tokens.text(index)[1:]
+        number = tokens.text(index)[1:]
+        if number.endswith("_") and self._is_emphasised(index):  # `_fixes #12_`
+            number = number.rstrip("_")
+        start = tokens.starts[index]
+        end = start + 1 + len(number)
+        if number in self.tables.keys:
+            return self._hashed_key(index, number)
         if not is_number(number):
             return self._refuse(start, end, "no number an issue can have") if number[:1].isdigit() else None
-        if not self._right(end):
+        if not self._right(tokens.starts[index + 1]):
             return self._refuse(start, end, "glued to what follows")
         if start and self.text[start - 1] == "&" and self.text[end : end + 1] == ";":
             return self._refuse(start, end, "a character of HTML")
@@ -122,6 +128,22 @@ class Forms:
         if first < index:
             return self._named(item, first)
         return self._with_comment(item) if self.tables.words.numbers else item
+
+    def _is_emphasised(self, index: int) -> bool:
+        """Whether underscores open before one of the few words before token *index*."""
+        return any(self.tokens.text(place).startswith("_") for place in range(max(0, index - 8), index))
+
+    def _hashed_key(self, index: int, key: str) -> Item | None:
+        """YouTrack's way to write a key: `#PROJ-12`."""
+        tokens = self.tokens
+        start, word = tokens.starts[index], tokens.text(index + 1).rstrip("-")
+        end = tokens.starts[index + 1] + len(word)
+        left = self.text[start - 1 : start] if start else ""
+        if not word.startswith("-") or not is_number(word[1:]) or not self._right(end):
+            return None
+        if _WORDISH.match(left) or left in _KEY_LEFT - _LIST_LEFT:
+            return None
+        return Item(index, index + 2, start, end, word[1:], key=key, listed=left in _LIST_LEFT)
 
     def _with_comment(self, item: Item) -> Item:
         """*item* with what Trac writes after it to name a comment: `#12#comment:3`."""
@@ -193,8 +215,11 @@ class Forms:
                 return item._replace(issue=number)
         head = word.rstrip("0123456789")
         number = word[len(head) :]
-        if head in self.tables.mono and is_number(number) and self._right(item.end):
-            return item._replace(issue=number)
+        if is_number(number) and self._right(item.end):
+            if head in self.tables.mono:
+                return item._replace(issue=number)
+            if self.tables.words.numbers and fold(head) in self.tables.nouns:
+                return item._replace(issue=number, noun=True)
         return None
 
     def _bare(self, index: int, number: str) -> Item | None:
@@ -233,8 +258,11 @@ class Forms:
         if not follows:
             return True
         char, next_char = follows[0], follows[1:]
+        if char == "#":
+            comment = self.tables.words.numbers and _COMMENT.match(self.text, end) is not None
+            return comment or not (next_char == "#" or _WORDISH.match(next_char))
         if char.isalnum() or char in _GLUED:
-            return char == "#" and self.tables.words.numbers and _COMMENT.match(self.text, end) is not None
+            return False
         if char in "-/.+":
             return not _WORDISH.match(next_char)
         return not (char == ":" and next_char == "/")

@@ -1,12 +1,14 @@
-"""Dead text: code, quotes, comments, merge subjects. It is overwritten in place, so no offset moves.
+"""Dead text: code, quotes, comments. It is overwritten in place, so no offset moves.
 
 Each kind of dead text is found by one pass over runs or lines; what is opened and never closed is text.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from oberonc.issues.quotes import can_close, can_open
 from oberonc.issues.tokens import FILLER
 
 
@@ -22,22 +24,28 @@ _Finder = Callable[[str], list[Span]]
 
 _FENCE: Final = re.compile(r"^[^\S\n]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _TICKS: Final = re.compile(r"`+")
+_APOSTROPHE: Final = re.compile(r"[^\W\d_]`(?:t|s|m|d|re|ll|ve)(?!\w)", re.IGNORECASE)
 _PARAGRAPH: Final = re.compile(r"\n[^\S\n]*(?=\n)")
-_TAG: Final = re.compile(r"<(/?)(code|pre)(?:[ \t][^<>]{0,200})?>", re.IGNORECASE)
+#: HTML whose text is not the author's word for this commit, and why.
+_TAGS: Final = {
+    **dict.fromkeys(("code", "pre", "samp", "kbd", "tt"), "code"),
+    **dict.fromkeys(("blockquote", "q"), "quoted HTML"),
+    **dict.fromkeys(("del", "s", "strike"), "struck out"),
+}
+_TAG: Final = re.compile(rf"<(/?)({'|'.join(_TAGS)})(?:\s[^<>]{{0,500}})?>", re.IGNORECASE)
 _QUOTE: Final = re.compile(r"^[^\S\n]*>[^\n]*", re.MULTILINE)
 _ANCHOR: Final = re.compile(r"\]\(#[^\s)]*")
 _COMMIT: Final = re.compile(
     r"^[^\S\n]*(?:[-*][^\S\n]+)?fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]{7,64}(?!\w)[^\n]*", re.I | re.M
 )
 _MERGE: Final = re.compile(
-    r"(?:Auto(?:matic)? )?(?:merge|merged|merging) "
-    r"(?:(?:pull request|pull|pr|branch|branches|tag|tags|commit|remote|remote-tracking|merge request|in|of)\b|[#\"'“]"
-    r")"
+    r"(?:(?:Auto(?:matic)?|Rollup) )?(?:merge|merged|merging) "
+    r"(?:(?:pull request|pull|pr|branch|branches|tag|tags|commit|commits|remote|remote-tracking|merge request|changes"
+    r"|in|of #)\b|[#\"'“])"
     r"|Merge \S{1,100} into |See merge request ",
     re.IGNORECASE,
 )
 _NUMBERED: Final = re.compile(r"Merged PR #?[0-9]{1,10}:", re.IGNORECASE)
-_SUBJECT: Final = re.compile(r"\s*([^\n]*)")
 _INK: Final = re.compile(r"\S+")
 
 
@@ -78,7 +86,9 @@ def _finders(text: str, comment_char: str, cut: bool) -> list[_Finder]:
         found.append(lambda live: _each(_ANCHOR, live, "a link's target"))
     if "ixes:" in text.lower():
         found.append(lambda live: _each(_COMMIT, live, "'Fixes:' with a commit"))
-    return [*found, _merge_subject]
+    if "erged pr" in text[:200].lower():
+        found.append(_merge_number)
+    return found
 
 
 def _overwrite(text: str, spans: list[Span]) -> str:
@@ -164,29 +174,47 @@ def _closer(lines: list[re.Match[str]], index: int, reach: list[dict[str, int]])
 
 def _code_spans(text: str) -> list[Span]:
     """Code between runs of equally many back-ticks in one paragraph."""
-    runs = list(_TICKS.finditer(text))
-    closers = _equal_runs(text, runs)
-    spans, index = [], 0
-    while index < len(runs):
-        closer = closers[index]
-        if closer:
-            spans.append(Span(runs[index].start(), runs[closer].end(), "code"))
-        index = max(index, closer) + 1
+    spans = []
+    for runs in _by_paragraph(text):
+        closers = _closing_runs(text, runs)
+        index = 0
+        while index < len(runs):
+            closer = closers[index]
+            if closer:
+                spans.append(Span(runs[index].start(), runs[closer].end(), "code"))
+            index = max(index, closer) + 1
     return spans
 
 
-def _equal_runs(text: str, runs: list[re.Match[str]]) -> list[int]:
-    """For each run of back-ticks the next one of its length in its paragraph, or 0."""
+def _by_paragraph(text: str) -> list[list[re.Match[str]]]:
+    """The runs of back-ticks of each paragraph, without those that stand for an apostrophe (don`t)."""
     breaks = [match.start() for match in _PARAGRAPH.finditer(text)]
+    paragraphs: dict[int, list[re.Match[str]]] = {}
+    for run in _TICKS.finditer(text):
+        if not _APOSTROPHE.match(text, max(0, run.start() - 1)):
+            paragraphs.setdefault(bisect_left(breaks, run.start()), []).append(run)
+    return list(paragraphs.values())
+
+
+def _closing_runs(text: str, runs: list[re.Match[str]]) -> list[int]:
+    """For each of *runs* the next that closes it, or 0.
+
+    Of single back-ticks in odd number one is stray: each pairs with the nearest that looks like its answer.
+    """
+    stray = sum(len(run[0]) == 1 for run in runs) % 2 == 1
     last: dict[int, int] = {}
     closers = [0] * len(runs)
     for index in range(len(runs) - 1, -1, -1):
-        run = runs[index]
-        while breaks and breaks[-1] > run.start():
-            breaks.pop()
-            last = {}
-        closers[index] = last.get(len(run[0]) - _escaped(text, run.start()), 0)
-        last[len(run[0])] = index
+        place, size = runs[index].start(), len(runs[index][0])
+        sided = stray and size == 1
+        opens = not sided or can_open(text, place)
+        closes = not sided or can_close(text, place)
+        if opens:
+            closers[index] = last.get(size - _escaped(text, place), 0)
+        if closes:
+            last[size] = index
+        elif opens:
+            last.pop(size, None)
     return closers
 
 
@@ -207,15 +235,15 @@ def _html_comments(text: str) -> list[Span]:
 
 
 def _html_code(text: str) -> list[Span]:
-    """`<code>` and `<pre>`, one inside the other too."""
+    """Code, quotations and what is struck out, one inside the other too."""
     spans = []
-    opened: dict[str, list[int]] = {"code": [], "pre": []}
+    opened: dict[str, list[int]] = {name: [] for name in _TAGS}
     for tag in _TAG.finditer(text):
-        stack = opened[tag[2].lower()]
+        name = tag[2].lower()
         if not tag[1]:
-            stack.append(tag.start())
-        elif stack:
-            spans.append(Span(stack.pop(), tag.end(), "code"))
+            opened[name].append(tag.start())
+        elif opened[name]:
+            spans.append(Span(opened[name].pop(), tag.end(), _TAGS[name]))
     return _outermost(spans)
 
 
@@ -228,12 +256,20 @@ def _outermost(spans: list[Span]) -> list[Span]:
     return kept
 
 
-def _merge_subject(text: str) -> list[Span]:
-    subject = _SUBJECT.match(text)
-    numbered = _NUMBERED.match(subject[1]) if subject else None
-    if subject and numbered:
-        # What follows is the pull request's own title, and as alive as any.
-        return [Span(subject.start(1), subject.start(1) + numbered.end(), "the number of a pull request")]
-    if subject and _MERGE.match(subject[1]):
-        return [Span(subject.start(1), subject.end(1), "the subject of a merge")]
-    return []
+def _merge_number(text: str) -> list[Span]:
+    """`Merged PR 12:`; what follows is the pull request's own title, and as alive as any."""
+    start = len(text) - len(text.lstrip())
+    numbered = _NUMBERED.match(text, start)
+    return [Span(start, numbered.end(), "the number of a pull request")] if numbered else []
+
+
+def merge_subject(live: str) -> int:
+    """Where the subject ends that git or a forge wrote for a merge; 0 when it is no such subject.
+
+    A number in it names a branch or a pull request, up to the first verb that changes the state of an issue.
+    """
+    start = len(live) - len(live.lstrip())
+    if not _MERGE.match(live, start):
+        return 0
+    end = live.find("\n", start)
+    return len(live) if end < 0 else end

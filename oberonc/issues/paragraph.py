@@ -1,34 +1,39 @@
 """One paragraph, read from left to right: which verb each reference belongs to, and whether it acts.
 
 A reference looks back for its verb over a gap and a noun, or joins the list of the reference before it. The
-rules that may take a verb's force away come after that, in `_judge`.
+rules that may take a verb's force away come after that: `Force` before the reference, `loss_after` behind it.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from typing import Final
 
 from oberonc.issues.duration import time_at
-from oberonc.issues.guards import guard
+from oberonc.issues.force import Force
 from oberonc.issues.items import Forms, Item
 from oberonc.issues.lists import goes_on, is_plural, is_subject, separator_before
-from oberonc.issues.quotes import Title, quotations
 from oberonc.issues.reference import Note, Reference
+from oberonc.issues.stretches import Stretches
+from oberonc.issues.tails import following, loss_after, predicate_after
 from oberonc.issues.tokens import BLANK, Tokens
-from oberonc.issues.verbs import QUOTES, Verb, verb_before
+from oberonc.issues.verbs import Verb, takes_numbers, verb_before
 from oberonc.issues.vocabulary import CHANGES, Tables, fold
 
 
 class Statement:
     """A verb with the references that follow it as a list."""
 
-    __slots__ = ("action", "argument", "bare", "bullet", "places", "size", "why")
+    __slots__ = ("action", "argument", "bare", "bullet", "heads", "places", "size", "verb", "wanted", "why")
 
-    def __init__(self, action: str, why: str, *, bullet: bool = False, bare: bool = False) -> None:
+    def __init__(self, action: str, why: str, *, bare: bool = False) -> None:
         self.action = action
         self.why = why
-        self.argument: str | None = None
-        self.bullet = bullet
         self.bare = bare
+        self.argument: str | None = None
+        self.wanted: str | None = None
+        self.verb = ""
+        #: Whether the verb begins its clause.
+        self.heads = False
+        self.bullet = False
         self.places: list[int] = []
         self.size = 0
 
@@ -41,20 +46,22 @@ _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"
 #: The action of a list that is none of issues: `PRs #3 and #4`.
 _OTHER: Final = "other"
+_MERGE: Final = "it stands in the subject of a merge"
 
 
 class Paragraph:
     """Reads the references of `text[begin:end]`, `live` being the same text without its dead parts."""
 
-    def __init__(self, text: str, live: str, begin: int, end: int, tables: Tables, titles: list[Title]) -> None:
+    def __init__(
+        self, text: str, live: str, begin: int, end: int, tables: Tables, stretches: Stretches, merge_end: int
+    ) -> None:
         self.text = text
         self.tables = tables
         self.words = tables.words
         self.tokens = Tokens(live, begin, end)
         self.forms = Forms(text, self.tokens, tables)
-        self.titles = titles
-        self.quoted = quotations(live, begin, end)
-        self.envelopes = _envelopes(live, begin, end, self.words.envelope)
+        self.force = Force(text, self.tokens, tables, stretches)
+        self.merge_end = merge_end
         self.references: list[Reference] = []
         self.warnings: list[Note] = []
         self.near_misses: list[Note] = []
@@ -106,6 +113,8 @@ class Paragraph:
         """Whether *item*, not the first of its list, is the subject of a sentence: `#2 is still open`."""
         if self.statement is None or self.statement.size < 1 or self.statement.action not in CHANGES:
             return False
+        if self.statement.heads and predicate_after(following(self.tokens.live, item.end), self.statement.verb):
+            return False  # said of the whole list: `Closing #1 and #2 was a mistake`
         return is_subject(self.tokens, item)
 
     def _leave(self, item: Item) -> None:
@@ -123,48 +132,29 @@ class Paragraph:
         """Look back from *item* for its verb; False when it is no reference at all."""
         self.statement = None
         verb = verb_before(self.tokens, self.tables, item)
-        if verb:
-            action, why = self._judge(verb)
-            self.statement = Statement(action, why, bullet=verb.gap.bullet, bare=item.bare or item.noun)
-            self.statement.argument = self.tables.states.get(verb.phrase) if action == "state" else None
-            return True
-        return self._mention(item)
+        if verb and not self.force.governs(verb):
+            verb = None
+        statement = self._statement(verb, item) if verb else None
+        if item.start < self.merge_end:
+            if statement is None or statement.action not in CHANGES:
+                return self._other(item, _MERGE)
+            self.merge_end = 0  # from here on, a person speaks
+        if statement is None:
+            return self._mention(item)
+        self.statement = statement
+        return True
 
-    # Whether a verb acts
-
-    def _judge(self, verb: Verb) -> tuple[str, str]:
-        """What *verb* asks for, after everything that may take its force away, and the rule that decided."""
-        written = f"'{verb.phrase}{':' if verb.gap.colon else ''}'"
-        title = self._title(verb.start)
-        if title:
-            if title.undone and verb.action == "close" and self.words.on_revert == "reopen":
-                return "reopen", f"{written} in a reverted title"
-            return "reference", f"{written} in a reverted title"
-        if self._is_quoted(verb):
-            return "mention", f"{written} is quoted"
-        if self.words.envelope and not _inside(self.envelopes, verb.start):
-            return "mention", f"{written} stands outside of {self.words.envelope}"
-        if verb.action not in CHANGES:
-            return verb.action, written
-        lost = self._lost_force(verb)
-        return ("reference", f"{written}: {lost}") if lost else (verb.action, written)
-
-    def _lost_force(self, verb: Verb) -> str | None:
-        tokens = self.tokens
-        if self.words.trailers_only and not (verb.gap.colon and tokens.begins_line(verb.first)):
-            return "not at the head of a line, with a colon"
-        if self.words.strict and tokens.clause(verb.first, crossing=False):
-            return "not at the start of a clause"
-        crossing = not verb.gap.colon and self.text[verb.start].islower()
-        return guard(verb.phrase, tokens.clause(verb.first, crossing), self.tables)
-
-    def _title(self, place: int) -> Title | None:
-        index = bisect_right(self.titles, place, key=_start_of) - 1
-        return self.titles[index] if index >= 0 and place < self.titles[index].end else None
-
-    def _is_quoted(self, verb: Verb) -> bool:
-        token = self.tokens.starts[verb.first]
-        return (self.text[max(0, token - 1) : token] in QUOTES and token > 0) or _inside(self.quoted, verb.start)
+    def _statement(self, verb: Verb, item: Item) -> Statement:
+        verdict = self.force.verdict(verb)
+        bare = item.bare or item.noun or takes_numbers(verb, self.tables)
+        statement = Statement(verdict.action, verdict.why, bare=bare)
+        statement.wanted = verdict.wanted
+        statement.bullet = verb.gap.bullet
+        if verdict.action in CHANGES:
+            statement.verb = verb.phrase
+            statement.heads = not self.tokens.clause(verb.first, crossing=False)
+        statement.argument = self.tables.states.get(verb.phrase) if verdict.action == "state" else None
+        return statement
 
     # References without a verb
 
@@ -174,14 +164,19 @@ class Paragraph:
             return False
         why = self._refusal(item) if item.plain else ""
         if why:
-            self.near_misses.append(Note(item.start, item.end, why))
-            if why is not _COLOUR:
-                self.statement, self.last = Statement(_OTHER, why), item
-            return False
+            return self._other(item, why)
         if item.bare or not self.forms.strict_left(item):
             return False
         self.statement = Statement("mention", "no verb before it", bare=item.noun)
         return True
+
+    def _other(self, item: Item, why: str) -> bool:
+        """*item* is no issue, and so is the rest of its list; always False."""
+        if item.issue is not None:
+            self.near_misses.append(Note(item.start, item.end, why))
+        if why is not _COLOUR:
+            self.statement, self.last = Statement(_OTHER, why), item
+        return False
 
     def _refusal(self, item: Item) -> str:
         """Why a bare `#12` is no issue: the word before it makes it something else, or a colour."""
@@ -219,16 +214,14 @@ class Paragraph:
             self.near_misses.append(Note(item.start, item.end, statement.why))
             return
         action, why = self._own_force(item, statement)
+        wanted = statement.wanted or (statement.action if action != statement.action else None)
         if action == "mention":
             action = self.words.mentions
         if action == "none":
             return
         statement.places.append(len(self.references))
-        self.references.append(
-            Reference(
-                action, item.repository, item.key, item.issue, item.start, item.end, None, why, statement.argument
-            )
-        )
+        what = (action, item.repository, item.key, item.issue)
+        self.references.append(Reference(*what, item.start, item.end, None, why, statement.argument, wanted))
 
     def _own_force(self, item: Item, statement: Statement) -> tuple[str, str]:
         """The statement's action and rule, unless *item* is a range's end or a possessive."""
@@ -256,7 +249,23 @@ class Paragraph:
         if after > item.after:
             self.last = item._replace(after=after)
         self._suffix(after)
+        self._loss(self.tokens.starts[after])
         return after
+
+    def _loss(self, place: int) -> None:
+        """Take back what the list asked for, where what follows it at *place* says so."""
+        statement = self.statement
+        if statement is None or not statement.verb or not statement.places:
+            return
+        after = following(self.tokens.live, place)
+        loss = loss_after(after, statement.verb, heads=statement.heads) if after else None
+        if loss is None:
+            return
+        for index in statement.places[-1:] if loss.last else statement.places:
+            reference = self.references[index]
+            if reference.action in CHANGES:
+                why = f"{reference.why}: {loss.why}"
+                self.references[index] = reference._replace(action="reference", why=why, wanted=reference.action)
 
     def _time(self, item: Item) -> int:
         tokens, after = self.tokens, item.after
@@ -294,27 +303,3 @@ def _after_refusal(item: Item) -> int:
     if item.listed:
         return 0
     return item.first + 1 if item.link and item.issue is None else item.after
-
-
-def _start_of(title: Title) -> int:
-    return title.start
-
-
-def _inside(spans: list[tuple[int, int]], place: int) -> bool:
-    """Whether *place* is inside one of *spans*, which are in order and do not meet."""
-    index = bisect_right(spans, (place, 1 << 62)) - 1
-    return index >= 0 and place < spans[index][1]
-
-
-def _envelopes(live: str, begin: int, end: int, marks: str) -> list[tuple[int, int]]:
-    """What stands between the two *marks*, without marks of its own."""
-    if not marks:
-        return []
-    spans, opened = [], -1
-    for place in range(begin, end):
-        if live[place] == marks[0]:
-            opened = place
-        elif live[place] == marks[-1] and opened >= 0:
-            spans.append((opened, place))
-            opened = -1
-    return spans

@@ -8,11 +8,11 @@ is decided in `act.py`.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from oberonc.issues.grammar import Reference, Words, scan
 from oberonc.issues.rewritten import without
+from oberonc.issues.undone import undone_by
 from oberonc.text import listed
 
 #: References of one message that count; a person does not write more.
@@ -28,12 +28,8 @@ _NAMED = 6
 #: What is said of a push that names no issue.
 NOBODY = "no issue is named"
 _UNPUBLISHED = "not on a publish ref"
-#: How the grammar's rules begin: with the verb.
-_VERB = re.compile("'([^']+?):?'")
-#: An issue's number in what was not read, and how far before it a verb is looked for.
+#: An issue's number in what was not read.
 _NUMBER = re.compile(r"#[0-9]+")
-_WORD = re.compile(r"[a-z]+")
-_NEAR = 30
 
 Payload = dict[str, Any]
 Commit = dict[str, Any]
@@ -133,7 +129,10 @@ class Rules:
 def make_plan(payload: Payload, rules: Rules) -> Plan:
     """What *payload* asks for, under *rules*."""
     left = _Left()
-    tasks = _merged(task for commit, published in _commits(payload) for task in _tasks(commit, published, rules, left))
+    commits = list(_commits(payload))
+    undone = undone_by(commit for commit, published in commits if published)
+    asked = (task for commit, published in commits for task in _tasks(commit, published, rules, left))
+    tasks = _merged(_unless_undone(task, undone) for task in asked)
     remarks = ["the push was larger than the limits and was cut"] if payload["truncated"] else []
     tasks, held = _hold_imports(payload, rules, tasks, left)
     if not tasks and not held and _import(payload, rules):
@@ -207,6 +206,14 @@ def _commits(payload: Payload) -> Iterator[tuple[Commit, bool]]:
             yield commit, commit["raw_node"] in published
 
 
+def _unless_undone(task: Task, undone: dict[str, str]) -> Task:
+    """*task* without its change of state, where the same push undoes it."""
+    by = undone.get(task.commit["raw_node"])
+    if by is None or task.action == "reference":
+        return task
+    return task._replace(action="reference", why=f"{by}, of the same push, undoes it")
+
+
 def _tasks(commit: Commit, published: bool, rules: Rules, left: _Left) -> Iterator[Task]:
     """What one commit asks for: one task an issue, in the order of first mention."""
     for reference in _references(commit, rules.words, left):
@@ -228,7 +235,7 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
     if not published:
         return task._replace(action="reference", seconds=0, why=_UNPUBLISHED)
     if task.action == "reference":
-        return task._replace(why=_held(reference, rules.words))
+        return task._replace(why=reference.why if reference.wanted else "")
     if task.action in ("mention", "comment", "time"):
         return task._replace(action="reference")
     if task.action not in _CHANGING:
@@ -236,19 +243,6 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
     if not rules.may_change_state:
         return task._replace(action="reference", why="a fork does not change the issues of its original")
     return task
-
-
-def _held(reference: Reference, words: Words) -> str:
-    """The rule by which the grammar kept a change of state back, or an empty string."""
-    verb = _VERB.match(reference.why)
-    return reference.why if verb and verb[1].casefold() in _verbs(words) else ""
-
-
-@lru_cache(maxsize=16)
-def _verbs(words: Words) -> frozenset[str]:
-    """The words that change a state."""
-    found = {word.casefold() for action in _CHANGING for word in getattr(words, action)}
-    return frozenset(found | {word.casefold() for word, action in words.trailers if action in _CHANGING})
 
 
 def describe(plan: Plan) -> list[str]:
@@ -273,37 +267,21 @@ def written(reference: Reference) -> str:
 def _references(commit: Commit, words: Words, left: _Left) -> list[Reference]:
     """The references of the commit's message that count."""
     message = commit["message"]
-    subject, text = "", message
-    if len(commit["parents"]) > 1:  # the subject names branches and pull requests, not issues
-        subject, _, text = message.partition("\n")
-    _overlook(subject, words, left, " in the subject of a merge")
-    found = _overlook(text, words, left)
-    if commit.get("truncated") and len(message) > _CUT_ABOVE and found and found[-1].end == len(text):
+    read = scan(message, words)
+    for near in read.near_misses:
+        number = _NUMBER.search(message, near.start, near.end)
+        if number:
+            left.add(number[0], near.text, asked=near.wanted is not None)
+    found = read.references
+    if commit.get("truncated") and len(message) > _CUT_ABOVE and found and found[-1].end == len(message):
         left.notes.append(
             f"{written(found[-1])} stands where the message of {commit['node']} was cut, and may be cut too"
         )
         found = found[:-1]
-    if len(found) > MESSAGE_LIMIT:
-        left.notes.append(f"{commit['node']} has {len(found)} references; only the first {MESSAGE_LIMIT} count")
+    limit = min(MESSAGE_LIMIT, words.max_references)
+    if len(found) > limit or (read.cut and len(found) == limit):
+        left.notes.append(f"{commit['node']} has more references than count: only the first {limit} do")
     return found[:MESSAGE_LIMIT]
-
-
-def _overlook(text: str, words: Words, left: _Left, dead: str = "") -> list[Reference]:
-    """The references of *text*. What only looks like one is told of; where *dead* says why, so are they."""
-    found = scan(text, words)
-    for near in found.near_misses:
-        number = _NUMBER.search(text, near.start, near.end)
-        if number:
-            left.add(number[0], near.text + dead, asked=_asks(text, near.start, near.end, words))
-    for reference in found.references if dead else ():
-        left.add(written(reference), f"it stands{dead}", asked=reference.action != "mention")
-    return found.references
-
-
-def _asks(text: str, start: int, end: int, words: Words) -> bool:
-    """Whether a word that changes a state stands close before the end of *text*'s part, on the same line."""
-    line = text[max(0, start - _NEAR) : end].rpartition("\n")[2].casefold()
-    return not _verbs(words).isdisjoint(_WORD.findall(line)[-3:])
 
 
 def _merged(tasks: Iterator[Task]) -> list[Task]:

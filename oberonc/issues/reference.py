@@ -16,6 +16,8 @@ class Reference(NamedTuple):
     why: str = ""
     #: What a state word or a smart command says besides: the status, the comment, the assignee.
     argument: str | None = None
+    #: The change of state that its verb asks for, where a rule keeps it back.
+    wanted: str | None = None
 
 
 class Note(NamedTuple):
@@ -24,3 +26,5 @@ class Note(NamedTuple):
     start: int
     end: int
     text: str
+    #: The change of state that was not read: `close` for `fixes #1` in code.
+    wanted: str | None = None

@@ -56,7 +56,7 @@ def _read_line(live: str, line: list[Reference], tables: Tables) -> tuple[list[R
     key = next(reference for reference in line if reference.key)
     end = live.find("\n", key.end)
     end = len(live) if end < 0 else end
-    commands, warnings = _commands(live, key.end, end, tables)
+    commands, warnings = _commands(live, key.end, end, tables, {reference.start for reference in line})
     if not commands:
         return line, warnings
     group = _group(live, [ref for ref in line if ref.key and ref.end <= commands[0].start])
@@ -70,10 +70,15 @@ def _read_line(live: str, line: list[Reference], tables: Tables) -> tuple[list[R
     return found, warnings
 
 
-def _commands(live: str, begin: int, end: int, tables: Tables) -> tuple[list[Command], list[Note]]:
+def _commands(
+    live: str, begin: int, end: int, tables: Tables, references: set[int]
+) -> tuple[list[Command], list[Note]]:
+    """The commands between *begin* and *end*, and what is wrong with some; `#PROJ-12` is one of the *references*."""
     commands: list[Command] = []
     warnings: list[Note] = []
     for match in _COMMAND.finditer(live, begin, end):
+        if match.start() in references:
+            continue
         name = fold(match[1])
         known = _resolve(name, tables)
         if isinstance(known, str):

@@ -78,8 +78,9 @@ class Tokens:
 
     def begins_line(self, index: int) -> bool:
         """Whether only blanks and at most one bullet stand before token *index* on its line."""
-        before = self.over_blanks(index - 1)
-        if before < index - 1 and self.text(before) in BULLETS:
+        inside = self.over_emphasis(index - 1)
+        before = self.over_blanks(inside)
+        if before < inside and self.text(before) in BULLETS:
             before = self.over_blanks(before - 1)
         return self.kind(before) in (0, NEWLINE)
 
@@ -102,8 +103,11 @@ class Tokens:
         return None
 
     def bare_word(self, index: int) -> str:
-        """The folded word at *index* without the underscores or the bullet before it."""
-        return fold(self.text(index)[self.lead(index) :])
+        """The folded word at *index* without the underscores around it or the bullet before it."""
+        word, lead = self.text(index), self.lead(index)
+        marks = word[:lead]
+        paired = marks.startswith("_") and word.endswith(marks)
+        return fold(word[lead:-lead] if paired else word[lead:])
 
     def lead(self, index: int) -> int:
         """How many characters of the word at *index* are Markdown: `_fixes`, or `-fixes` as a bullet."""
@@ -114,21 +118,42 @@ class Tokens:
         return len(word) - len(bare)
 
     def gap(self, index: int) -> "Gap | None":
-        """What separates token *index* from the word before it, where that may be a verb's gap."""
-        place = self.over_blanks(index - 1)
-        bullet = place < index - 1 and self.text(place) in BULLETS
-        if bullet:
-            place = self.over_blanks(place - 1)
+        """What separates token *index* from the word before it, where that may be a verb's gap.
+
+        Emphasis may close after the word or its colon, and open before the token: `**Fixes:** **#12**`.
+        """
+        inside = self.over_emphasis(index - 1)
+        place = self.over_blanks(inside)
+        bullet = place < inside and self.text(place) in BULLETS and not self._closes_emphasis(place)
+        place = self.over_blanks(place - 1) if bullet else self._over_closing(place)
         wrapped = self.kind(place) == NEWLINE
         if wrapped:
-            place = self.over_blanks(place - 1)
+            place = self._over_closing(self.over_blanks(place - 1))
         colon = self.text(place) == ":"
         if colon:
-            place = self.over_blanks(place - 1)
+            place = self._over_closing(self.over_blanks(place - 1))
         self.steps += index - place
-        if place == index - 1 or (bullet and not (wrapped and colon)):
+        apart = colon or wrapped or self.kind(inside) == BLANK
+        if not apart or (bullet and not (wrapped and colon)):
             return None
-        return Gap(place, colon, bullet)
+        return Gap(place, colon, bullet, wrapped)
+
+    def over_emphasis(self, index: int, step: int = -1) -> int:
+        """The token beyond the stars and underscores that begin, or with step -1 end, at token *index*."""
+        first = index
+        while abs(first - index) < 3 and 0 <= index < self.count and self.live[self.starts[index]] in "*_":
+            if self.text(index).strip("*_"):
+                break
+            index += step
+        return index
+
+    def _closes_emphasis(self, index: int) -> bool:
+        return self.text(index) == "*" and self.kind(index - 1) not in (0, BLANK, NEWLINE)
+
+    def _over_closing(self, index: int) -> int:
+        """The token before the emphasis that closes at token *index*, glued to what it emphasises."""
+        before = self.over_emphasis(index)
+        return before if self.kind(before) not in (0, BLANK, NEWLINE) else index
 
     def clause(self, index: int, crossing: bool) -> list[str]:
         """At most seven words before token *index* in its clause, nearest first."""
@@ -166,9 +191,10 @@ class Tokens:
 class Gap:
     """The place of the word before a gap, and what the gap holds."""
 
-    __slots__ = ("bullet", "colon", "place")
+    __slots__ = ("bullet", "colon", "place", "wrapped")
 
-    def __init__(self, place: int, colon: bool, bullet: bool) -> None:
+    def __init__(self, place: int, colon: bool, bullet: bool, wrapped: bool) -> None:
         self.place = place
         self.colon = colon
         self.bullet = bullet
+        self.wrapped = wrapped

@@ -3,7 +3,8 @@
 from typing import Final, NamedTuple
 
 from oberonc.issues.items import Item
-from oberonc.issues.tokens import Gap, Tokens
+from oberonc.issues.lists import goes_on
+from oberonc.issues.tokens import BLANK, NEWLINE, Gap, Tokens
 from oberonc.issues.vocabulary import Tables, fold
 
 QUOTES: Final = frozenset("\"'“”„‘’`«»")
@@ -30,9 +31,12 @@ def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
         further = tokens.gap(gap.place)
         verb = _verb(tokens, tables, further) if further else None
         if verb:
+            verb.gap.wrapped |= gap.wrapped
             return verb._replace(gap=gap) if gap.bullet else verb
     verb = _verb(tokens, tables, gap)
-    return verb if verb and (not item.bare or _takes_numbers(verb, tables)) else None
+    if verb and item.bare and not (takes_numbers(verb, tables) and _means_number(tokens, tables, item)):
+        return None
+    return verb
 
 
 def _heads_line(tokens: Tokens, tables: Tables, gap: Gap) -> bool:
@@ -40,15 +44,23 @@ def _heads_line(tokens: Tokens, tables: Tables, gap: Gap) -> bool:
     return gap.colon and fold(tokens.text(gap.place)) in tables.trailers and tokens.begins_line(gap.place)
 
 
-def _takes_numbers(verb: Verb, tables: Tables) -> bool:
-    """Whether a number alone may follow: the trailer itself names a noun (`Closes-Bug: 12`)."""
-    return verb.trailer and verb.phrase.rpartition("-")[2] in tables.nouns
+def takes_numbers(verb: Verb, tables: Tables) -> bool:
+    """Whether numbers alone may follow: the trailer names a noun (`Closes-Bug: 12`), or the tracker wants it so."""
+    if verb.trailer:
+        return verb.phrase.rpartition("-")[2] in tables.nouns
+    return verb.gap.colon and verb.phrase in tables.numbers_after
+
+
+def _means_number(tokens: Tokens, tables: Tables, item: Item) -> bool:
+    """Whether a number alone is an issue's and counts nothing: `Closes: 3 bugs`."""
+    return len(item.issue or "") > 3 or not goes_on(tokens, tables, item)
 
 
 def _verb(tokens: Tokens, tables: Tables, gap: Gap) -> Verb | None:
     found = tokens.phrase(gap.place, tables.verbs)
     if found and (gap.colon or found[0] not in tables.colon_verbs):
         phrase, first = found
+        first = _over_alternatives(tokens, tables, first, tables.verbs.known[phrase])
         start = tokens.starts[first] + tokens.lead(first)
         return Verb(tables.verbs.known[phrase], phrase, first, start, gap) if _may_follow(tokens, first) else None
     head = fold(tokens.text(gap.place))
@@ -57,7 +69,19 @@ def _verb(tokens: Tokens, tables: Tables, gap: Gap) -> Verb | None:
     return None
 
 
+def _over_alternatives(tokens: Tokens, tables: Tables, first: int, action: str) -> int:
+    """The first token of `Fixes/Closes/Resolves`, whose last word begins at token *first*."""
+    for _ in range(5):
+        before = tokens.phrase(first - 2, tables.verbs) if tokens.text(first - 1) == "/" else None
+        if before is None or tables.verbs.known[before[0]] != action:
+            break
+        first = before[1]
+    return first
+
+
 def _may_follow(tokens: Tokens, first: int) -> bool:
     """Whether a verb may stand after what is before token *first*; a quotation mark is judged later."""
     before = tokens.live[tokens.starts[first] - 1 : tokens.starts[first]] if first else ""
+    if before == "/":  # a quick action: `/close #12`
+        return tokens.kind(first - 2) in (0, BLANK, NEWLINE)
     return not before or before.isspace() or before in _LEFT

@@ -74,6 +74,8 @@ class Words(NamedTuple):
     url_keys: tuple[str, ...] = ("id", "bug", "issue")
     #: `bug 12` and `ticket:12` are references, and `Closes-Bug: 12`.
     numbers: bool = False
+    #: Verbs after whose colon a number alone is a reference, where `numbers` is on: `Closes: 771234`.
+    numbers_after: tuple[str, ...] = ()
     #: `@1.5` is a time, in hours.
     decimal_time: bool = False
     #: Words that make the `#12` after them something else than an issue.
@@ -99,9 +101,14 @@ class Words(NamedTuple):
     )
     negators: tuple[str, ...] = (
         *("not", "never", "no", "without", "cannot", "neither", "nor", "than", "instead", "unable", "fail", "fails"),
-        *("failed", "dont", "doesnt", "didnt", "wont", "cant", "isnt", "revert", "reverts", "reverted", "reverting"),
+        *("failed", "nobody", "none", "nothing", "hardly", "barely", "scarcely", "rarely", "seldom", "dont", "doesnt"),
+        *("didnt", "wont", "cant", "isnt", "wasnt", "arent", "werent", "couldnt", "shouldnt", "wouldnt", "hasnt"),
+        *("havent", "hadnt", "aint", "revert", "reverts", "reverted", "reverting", "undo", "undoes", "undid"),
+        *("undoing", "rollback", "rollbacks", "backout"),
     )
-    partials: tuple[str, ...] = ("partially", "partly")
+    partials: tuple[str, ...] = (
+        *("partially", "partly", "incompletely", "mostly", "almost", "nearly", "halfway", "half", "somewhat"),
+    )
     #: Smart commands that may act (`comment`, `time`, `assign`); empty: none is looked for.
     smart: tuple[str, ...] = ()
     #: Names of the workflow's transitions that smart commands may ask for.
@@ -150,6 +157,7 @@ class Tables(NamedTuple):
     colon_verbs: frozenset[str]
     trailers: dict[str, str]
     nouns: frozenset[str]
+    numbers_after: frozenset[str]
     joiners: frozenset[str]
     suffixes: dict[str, str]
     keys: frozenset[str]
@@ -169,6 +177,12 @@ class Tables(NamedTuple):
 def word_set(words: str) -> frozenset[str]:
     """The words of a line."""
     return frozenset(words.split())
+
+
+def alternatives(*lines: str) -> str:
+    """The phrases of *lines*, parted by commas, as one pattern; their apostrophes may be missing."""
+    phrases = ", ".join(lines).split(", ")
+    return f"(?:{'|'.join(phrases)})".replace("'", "['’]?").replace(" ", "[ ]")
 
 
 def is_commit(word: str) -> bool:
@@ -272,6 +286,7 @@ def _made(words: Words) -> Tables:
         colon_verbs=frozenset(verb[:-1] for verb in spoken if verb.endswith(":")),
         trailers={_phrase(word): action for word, action in words.trailers},
         nouns=_folded(words.nouns),
+        numbers_after=_folded(words.numbers_after),
         joiners=_folded(words.joiners),
         suffixes={_phrase(word): action for word, action in words.suffixes},
         keys=frozenset(words.keys),

@@ -28,7 +28,10 @@ PRESETS: Final[dict[str, Words]] = {
     "bugzilla": _NUMBERED._replace(urls=()),
     "phabricator": DEFAULT._replace(prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")),
     "debian": _NUMBERED._replace(
-        urls=("https://bugs.debian.org",), url_paths=(*DEFAULT.url_paths, ""), others=(*DEFAULT.others, "lp")
+        urls=("https://bugs.debian.org",),
+        url_paths=(*DEFAULT.url_paths, ""),
+        others=(*DEFAULT.others, "lp"),
+        numbers_after=("closes",),
     ),
     "launchpad": _NUMBERED._replace(
         urls=("https://bugs.launchpad.net", "https://launchpad.net"),
@@ -56,7 +59,19 @@ _TABLES: Final = {
     "suffixes": ("close", "wontfix", "invalid", "duplicate"),
 }
 _PHRASES: Final = (
-    *("close", "reopen", "wontfix", "invalid", "duplicate", "hold", "reference", "nouns", "joiners", "others"),
+    *(
+        "close",
+        "reopen",
+        "wontfix",
+        "invalid",
+        "duplicate",
+        "hold",
+        "reference",
+        "nouns",
+        "numbers_after",
+        "joiners",
+        "others",
+    ),
     *("colours", "negators", "partials"),
 )
 

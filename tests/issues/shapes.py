@@ -17,6 +17,9 @@ UNLIMITED = words_for(
     },
 )
 
+#: Verbs act wherever they stand, so that all that is said around them is looked at.
+ACTING = words_for("github", {"max_scan": 10**9, "max_references": 10**9})
+
 SHAPES = {
     "letters": "a",
     "words": "a ",
@@ -118,6 +121,36 @@ SHAPES = {
     "code spans that look like fences": "\n⟦``` `\n⟧```\n",
     "growing fences": "````\n```\n",
     "reverts one after another": 'Revert "a" ',
+    "labels": "TODO: ",
+    "labels of lists": "TODO:\n- fixes #1\n",
+    "labels without a list": "TODO:\n\n",
+    "labels in brackets": "(todo ",
+    "labels in a bullet list": "- still left TODO - a\n",
+    "half labels": "not yet ",
+    "what may be a label": "open ",
+    "open boxes": "- [ ] fixes #1\n",
+    "struck out": "~a~ ",
+    "tildes that open": " ~a",
+    "undone changes": "undo 1234567 (a) ",
+    "undone changes that go on": "undo 1234567 (",
+    "undone changes with quotes": 'undo 1234567 "a ',
+    "original descriptions": "««« original\n",
+    "original messages": "revert⟦\nOriginal message:\n⟧",
+    "tags before an undoing": "[a] ",
+    "blockquotes": "<blockquote>",
+    "quotations in HTML": "<blockquote>#1</blockquote>",
+    "alternatives": "fixes/",
+    "bold verbs": "**fixes** #1 ",
+    "underscores": "__fixes__ #1 ",
+    "keys with a hash": "#PROJ-1 ",
+    "glued keys with a hash": "#PROJ-1/",
+    "halves": "fixes #1 (partial, ",
+    "questions": "fixes #1 too also now ",
+    "gerunds": "fixing #1 also now ",
+    "added to": "was added in #1 to fix ",
+    "single back-ticks": "a `b ",
+    "straight quotes": 'a "b ',
+    "merges": "⟦Merge branch 'a' ⟧#1",
     "paragraphs of reverts": 'Revert "a #2"\n\n',
 }
 

@@ -32,7 +32,14 @@ DEAD = {
     "a whole commit id": f"Fixes: {'a1' * 20} #1",
     "a commit with the word": "Fixes: commit 536a38582a2d92da84f82d850e22f581b00d2082 #1",
     "a commit of the kernel's kind in a list": "- Fixes: 0123456789ab (closes #1)",
-    "the subject of a merge": "Merge branch 'a' (fixes #1)",
+    "the subject of a merge": "Merge branch 'fixes #1' into main",
+    "quoted HTML": "<blockquote>\n<li>fixes #1</li>\n\n<p>Closes #1</p></blockquote>",
+    "quoted HTML in capitals": "<BLOCKQUOTE cite='x'>fixes #1</BLOCKQUOTE>",
+    "a quotation in a quotation": "<blockquote><blockquote>a</blockquote> fixes #1</blockquote>",
+    "quoted HTML in details": "<details>\n<summary>Notes</summary>\n<blockquote>\nCloses #1\n</blockquote>\n</details>",
+    "a short quotation": "the author says <q>fixes #1</q>",
+    "a quotation over attributes and lines": '<blockquote class="a"\n id="b">\nfixes #1\n</blockquote>',
+    "struck-out HTML": "<del>fixes #1</del>",
 }
 
 
@@ -60,6 +67,15 @@ ALIVE = {
     "a list in a squash": "    * fixes #1",
     "a greater-than sign inside a line": "a > b, fixes #1",
     "a tag in a code span": "`<code>` fixes #1 </code>",
+    "a quotation never closed": "<blockquote> fixes #1",
+    "a quotation that is over": "<blockquote>a</blockquote> fixes #1",
+    "a tag that only begins alike": "<blockquotes> fixes #1 </blockquotes>",
+    "a tag's name in words": "escape blockquote tags, fixes #1",
+    "a closing tag alone": "</blockquote> fixes #1",
+    "a tag in a list": "- drop `<blockquote>`\n- fixes #1",
+    "a back-tick for an apostrophe": "don`t crash, fixes #1, see `foo`",
+    "a stray back-tick before code": "a ` stray, fixes #1 and `code` here",
+    "code that lost its end": "`foo is broken, fixes #1 and `bar`",
     "text that begins like a merge": "Merge fixes: fixes #1",
 }
 

@@ -20,7 +20,7 @@ def test_no_other_digits_are_a_number(number: str) -> None:
     assert brief(f"fixes #{number}") == ""
 
 
-RIGHT = ["", " ", ".", ",", ";", ":", "!", "?", ")", "]", "}", ">", '"', "'", "*", "~", "|", "...", ": text", "…", "、"]
+RIGHT = ["", " ", ".", ",", ";", ":", "!", "#", ")", "]", "}", ">", '"', "'", "*", "~", "|", "...", ": text", "…", "、"]
 
 
 @pytest.mark.parametrize("right", RIGHT)
@@ -28,8 +28,12 @@ def test_a_reference_may_end_before(right: str) -> None:
     assert brief(f"fixes #1{right}") == "close #1"
 
 
+def test_a_question_mark_ends_a_reference_and_asks() -> None:
+    assert brief("fixes #1?") == "reference #1"
+
+
 GLUED = [
-    *("a", "é", "_", "_x", "#", "#2", "@", "=2", "%", "\\", "$", "`"),
+    *("a", "é", "_", "_x", "##", "#2", "@", "=2", "%", "\\", "$", "`"),
     *("-2", "-fix", "/x", ".2", ".x", "+1", "://x", ":/"),
 ]
 
@@ -93,7 +97,7 @@ KEYS = {
     "^PROJ-1 ~PROJ-2 *PROJ-3": "mention PROJ-1; mention PROJ-2; mention PROJ-3",
     "fixes proj-12 Proj-12": "",
     "XPROJ-12 PROJ-12x PROJ-12-x MY-PROJ-12 PROJ-0 PROJ-012 PROJ_12": "",
-    "-PROJ-1 /PROJ-1 .PROJ-1 =PROJ-1 &PROJ-1 ?PROJ-1 !PROJ-1 #PROJ-1 @PROJ-1 $PROJ-1 \\PROJ-1": "",
+    "-PROJ-1 /PROJ-1 .PROJ-1 =PROJ-1 &PROJ-1 ?PROJ-1 !PROJ-1 ##PROJ-1 @PROJ-1 $PROJ-1 \\PROJ-1": "",
     "PROJ-1.2 refs/heads/PROJ-12 feature/PROJ-3": "",
     "PROJ-1- PROJ-2-, PROJ-3--": "mention PROJ-1; mention PROJ-2; mention PROJ-3",
     "Closes: PROJ-5/PROJ-4 / PROJ-3": "close PROJ-5; close PROJ-4; close PROJ-3",

@@ -9,7 +9,7 @@ import pytest
 
 from oberonc.issues.grammar import Words, scan
 from oberonc.issues.words import words_for
-from tests.issues.shapes import SHAPES, UNLIMITED, shaped
+from tests.issues.shapes import ACTING, SHAPES, UNLIMITED, shaped
 
 BUGZILLA = words_for("bugzilla", {"max_scan": 10**9, "max_references": 10**9})
 
@@ -18,13 +18,14 @@ BUGZILLA = words_for("bugzilla", {"max_scan": 10**9, "max_references": 10**9})
 NUMBERED = ("digits", "numbers", "bug numbers", "lists with nouns", "words", "blanks", "keys")
 CASES = [
     *(pytest.param(unit, UNLIMITED, id=name) for name, unit in SHAPES.items()),
+    *(pytest.param(unit, ACTING, id=f"acting: {name}") for name, unit in SHAPES.items()),
     *(pytest.param(SHAPES[name], BUGZILLA, id=f"bugzilla: {name}") for name in NUMBERED),
 ]
 
 
 @pytest.mark.parametrize(("unit", "words"), CASES)
 def test_doubling_a_shape_at_most_doubles_the_steps(unit: str, words: Words) -> None:
-    sizes = (4_000, 8_000, 32_000)
+    sizes = (2_000, 4_000, 16_000)
     steps = [scan(shaped(unit, size), words).steps for size in sizes]
     for (small, less), (large, more) in pairwise(zip(sizes, steps, strict=True)):
         assert more <= large // small * less + 200

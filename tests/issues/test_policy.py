@@ -72,8 +72,74 @@ def test_a_mention_is_nothing_unless_wanted() -> None:
 
 
 def test_the_subject_of_a_merge_is_dead_and_its_body_lives() -> None:
-    merge = commit("Merge fixes #7 from x\n\nfixes #8", parents=["1" * 12, "2" * 12])
+    merge = commit("Merge branch 'fixes #7' of x\n\nfixes #8", parents=["1" * 12, "2" * 12])
     assert asked(plan(payload(merge))) == [("close", "#8")]
+
+
+MERGE_TITLES = {
+    "Fix #1 by trusting it (#9)": [("close", "#1")],
+    "Merge: fix crash (fixes #3)": [("close", "#3")],
+    "Merge branch 'x' closes #908": [("close", "#908")],
+    "Merge pull request #7 from a/b\n\nFix #8": [("close", "#8")],
+    "Merge pull request #7 from a/fix-#8": [],
+    "Merge branch 'fixes #7'": [],
+    "Merged PR 7: fixes #8": [("close", "#8")],
+}
+
+
+@pytest.mark.parametrize(("title", "expected"), MERGE_TITLES.items())
+def test_a_merges_own_title_counts_as_that_of_any_commit(title: str, expected: list[tuple[str, str]]) -> None:
+    assert asked(plan(payload(commit(title, parents=["1" * 12, "2" * 12])))) == expected
+    assert asked(plan(payload(commit(title)))) == expected
+
+
+def pushed_fix(*later: str) -> dict[str, Any]:
+    """A push of a fix of issue 1, and of what came after it; `{0}` stands for the id of the first commit, and so on."""
+    commits: list[dict[str, Any]] = []
+    for number, text in enumerate(("Mend the window (fixes #1)", *later), 1):
+        commits.append(commit(text.format(*(each["raw_node"] for each in commits)), number))
+    return payload(*commits)
+
+
+REVERT = 'Revert "Mend the window (fixes #1)"'
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        (f"{REVERT}\n\nThis reverts commit {{0}}.",),
+        (REVERT,),
+        ("Take the window out again\n\nThis reverts commit {0}.",),
+        ("An other change", f"{REVERT}\n\nThis reverts commit {{0}}."),
+        (REVERT, 'Reapply "Mend the window (fixes #1)"', REVERT),
+        ("refs #1", REVERT),
+    ],
+)
+def test_a_fix_and_its_revert_in_one_push_leave_the_issue_open(later: tuple[str, ...]) -> None:
+    tasks = [task for task in plan(pushed_fix(*later)).tasks if task.issue.number == "1"]
+    assert {task.action for task in tasks} == {"reference"}
+    assert "undoes it" in tasks[0].why
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        (REVERT, f'Revert "{REVERT[8:-1]}"', "fixes #1"),
+        (f"{REVERT}\n\nThis reverts commit {{0}}.", 'Revert "x"\n\nThis reverts commit {1}.'),
+        (REVERT, 'Reapply "Mend the window (fixes #1)"'),
+        ('Revert "Mend the door (fixes #2)"',),
+        ("This reverts commit 1234567.",),
+        ("This reverts nothing",),
+    ],
+)
+def test_what_reverts_something_else_leaves_a_fix_alone(later: tuple[str, ...]) -> None:
+    assert ("close", "#1") in asked(plan(pushed_fix(*later)))
+
+
+def test_a_revert_that_is_not_published_undoes_nothing() -> None:
+    pushed = pushed_fix(REVERT)
+    pushed["published"] = pushed["published"][:1]
+    assert ("close", "#1") in asked(plan(pushed))
 
 
 def test_only_projects_the_service_is_bound_to_count() -> None:
@@ -109,7 +175,7 @@ def test_what_asks_for_nothing_is_a_remark_for_the_log(text: str) -> None:
 
 
 def test_the_subject_of_a_merge_that_names_an_issue_is_told() -> None:
-    made = plan(payload(commit("Fixes #7 by a merge", parents=["1" * 12, "2" * 12])))
+    made = plan(payload(commit("Merge branch 'fixes #7' of x", parents=["1" * 12, "2" * 12])))
     assert made == Plan([], ["#7 is named, and nothing is done: it stands in the subject of a merge"], [])
 
 
