@@ -162,7 +162,9 @@ def _not_again(payload: Payload, rules: Rules, tasks: list[Task], left: _Left) -
     else:
         why = "the history that this push replaces asked for it already"
         old = _merged(task for commit in dropped for task in _tasks(commit, True, rules, _Left()))
-        kept, again = without(tasks, old)
+        moved = [update for update in payload["updates"] if update["publish"]]
+        replaced = any(update["forced"] or update["deleted"] for update in moved)
+        kept, again = without(tasks, old, replaced=replaced)
     for task in again:
         left.add(task.issue.shown, why, asked=True)
     return kept

@@ -7,6 +7,7 @@ ask can be compared: per issue, what the old history asked is taken off what the
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,27 +41,34 @@ class _Asked:
         return None
 
 
-def without(tasks: list[Task], old: list[Task]) -> tuple[list[Task], list[Task]]:
-    """What *tasks* ask beyond what *old* asked, and the tasks of which nothing is left."""
+def without(tasks: list[Task], old: list[Task], *, replaced: bool) -> tuple[list[Task], list[Task]]:
+    """What *tasks* ask beyond what *old* asked, and the tasks of which nothing is left.
+
+    Unless the new history *replaced* the old one in the same push, only commits that look like old ones are taken for
+    them: after a branch was set back, somebody may well fix anew what had been fixed badly.
+    """
     asked: dict[tuple[str, str], _Asked] = {}
     for task in old:
         asked.setdefault(_issue(task), _Asked()).add(task)
     looks = {look for task in old for look in _looks(task)}
+    alike = [not looks.isdisjoint(_looks(task)) for task in tasks]
+    left: list[Task | None] = list(tasks)
     # The ones that look like an old one go first: what is left then is left to the others.
-    order = sorted(range(len(tasks)), key=lambda index: looks.isdisjoint(_looks(tasks[index])))
-    left: dict[int, Task | None] = {}
-    for index in order:
+    for index in sorted(range(len(tasks)), key=lambda index: not alike[index]):
         of_issue = asked.get(_issue(tasks[index]))
-        left[index] = of_issue.take_off(tasks[index]) if of_issue else tasks[index]
-    kept = [left[index] for index in range(len(tasks))]
-    return [task for task in kept if task], [task for index, task in enumerate(tasks) if not left[index]]
+        if of_issue and (replaced or alike[index]):
+            left[index] = of_issue.take_off(tasks[index])
+    return [task for task in left if task], [task for task, kept in zip(tasks, left, strict=True) if not kept]
 
 
 def _issue(task: Task) -> tuple[str, str]:
     return task.issue.project, task.issue.number
 
 
-def _looks(task: Task) -> tuple[tuple[str, str, str], ...]:
-    """What a commit is recognised by: its change, its subject."""
-    subject = task.commit["message"].strip().partition("\n")[0]
-    return (*_issue(task), task.change), (*_issue(task), f"subject {subject}")
+def _looks(task: Task) -> Iterator[tuple[str, ...]]:
+    """What a commit is recognised by: its change, its subject, who wrote it and when."""
+    commit = task.commit
+    subject = commit["message"].strip().partition("\n")[0]
+    yield (*_issue(task), "change", task.change)
+    yield (*_issue(task), "subject", subject.rpartition("] ")[2] if subject.startswith("[") else subject)
+    yield (*_issue(task), "written", commit["raw_author"], commit.get("utctimestamp", task.change))

@@ -153,6 +153,20 @@ def test_a_rewritten_history_on_a_branch_that_was_deleted_does_nothing_again(ser
     assert server.closed() == []
 
 
+def test_a_better_fix_after_a_branch_was_set_back_fixes(server: Server) -> None:
+    server.install()
+    base = server.work.commit("base")
+    server.work.push("main")
+    server.work.commit("catch the crash, fixes #2", "fix.txt")
+    server.work.push("main")
+    server.work.push(f"+{base}:main")
+    server.reopen(2)
+    server.work.git("reset", "-q", "--hard", base)
+    server.work.commit("find the cause, fixes #2", "fix.txt", GIT_AUTHOR_DATE=LATER)
+    server.work.push("main")
+    assert server.closed() == [2]
+
+
 def test_what_a_topic_branch_dropped_was_never_asked_for(server: Server) -> None:
     server.install()
     server.work.commit("base")
