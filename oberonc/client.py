@@ -103,11 +103,12 @@ def _locked(path: Path) -> str:
     """What to say to somebody who may not use the socket at *path*."""
     import grp
 
-    try:
+    group = ""
+    with suppress(OSError):
         facts = path.stat()
-        group = grp.getgrgid(facts.st_gid).gr_name if facts.st_mode & 0o020 else ""
-    except (OSError, KeyError):
-        group = ""
+        group = str(facts.st_gid) if facts.st_mode & 0o020 else ""
+    with suppress(KeyError, ValueError):  # a group may have no name
+        group = grp.getgrgid(int(group)).gr_name
     mend = f"an administrator can add you to its group {group}" if group else "only its owner and root may"
     return f"you may not use {path}: {mend}"
 

@@ -79,7 +79,7 @@ def test_it_is_shown_by_the_commands(site: Site, oberonc: Command) -> None:
     assert listed["submitter"] == OWN
     shown = site.call("event.show", id=made)["event"]
     assert shown["submitter"] == shown["payload"]["submitter"] == OWN
-    whom = f"from {OWN['name']} (uid {OWN['uid']})"
+    whom = f"from {OWN['name'] or 'an account without a name'} (uid {OWN['uid']})"
     assert whom in oberonc("--config", site.file, "log", made).out
     assert whom in oberonc("--config", site.file, "queue", "show", str(listed["id"])).out
 
