@@ -199,6 +199,12 @@ class SteeringContract:
         queue.rename("web/shop", "store")
         assert queue.accept(NOW, push(1, "web/shop")).status == "duplicate"
 
+    def test_another_repository_may_take_the_old_name(self, queue: Queue) -> None:
+        queue.accept(NOW, push(1, "web/shop"))
+        queue.rename("web/shop", "store")
+        queue.accept(NOW, push(2, "web/shop"))
+        assert [(lease.seq, lease.repo) for lease in take(queue, free=9)] == [(1, "store"), (2, "web/shop")]
+
     def test_a_dead_letter_comes_back_under_the_new_name(self, queue: Queue) -> None:
         queue.accept(NOW, push(1, "web/shop"))
         lease = take_one(queue)
