@@ -159,6 +159,29 @@ def test_what_root_left_in_the_state_of_the_daemon_is_found_by_root_and_the_mend
     assert not [what for what in server.wrong(0) if "state folder" in what]
 
 
+CHECKING = """\
+import os
+from oberonc import BaseBroker, Check
+
+class Who(BaseBroker):
+    def handle(self, payload):
+        pass
+
+    def check(self):
+        return [Check(True, f"I am {os.getuid()}")]
+"""
+
+
+def test_root_has_brokers_checked_by_the_account_that_runs_them(server: Server) -> None:
+    (server.folder / "brokers" / "who.py").write_text(CHECKING)
+    server.configure('[services.who]\nbroker = "who"\n')
+    assert f"service who: I am {DAEMON}" in [row["what"] for row in server.findings(0)]
+    said = server.oberonc("--config", server.file, "brokers", "test", "who").out
+    assert f"I am {DAEMON}" in said
+    refused = server.oberonc.by(PUSHER)("--config", server.file, "brokers", "test", "who", code=77).err
+    assert "sudo -u daemon oberonc" in refused
+
+
 def test_a_push_in_the_spool_that_the_daemon_cannot_read_is_found(server: Server) -> None:
     file = spool.put(server.spool, {"payload": sample(), "services": None})
     file.chmod(0o600)
