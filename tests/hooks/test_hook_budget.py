@@ -24,7 +24,7 @@ from tests.support.repo import Repo
 from tests.support.silent import Silent, silent
 
 #: Seconds of a budget here, and the seconds after which a hook certainly did not keep to it.
-BUDGET, FAR_OVER = 3, 15
+BUDGET, FAR_OVER = 3, 18
 GO_ON = "what is not done is kept, and the next push with work for it or `oberonc send --spooled` goes on"
 
 
@@ -68,7 +68,7 @@ def _kept(admin: Admin) -> list[spool.Entry]:
 def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
     admin: Admin, work: Repo, tracker: Silent, message: str
 ) -> None:
-    _issues(admin, tracker.url)
+    _issues(admin, tracker.url, 10)  # enough to reach the tracker, also on a busy machine
     assert GO_ON in _commit(work, message)
     assert tracker.requests
     [entry] = _kept(admin)
@@ -102,6 +102,7 @@ def test_a_commit_with_work_for_the_service_has_the_older_work_tried_first_and_b
     _issues(admin, tracker.url)
     _commit(work, "fixes #1")
     asked = len(tracker.requests)
+    _issues(admin, tracker.url, 10)  # enough to reach the tracker, also on a busy machine
     assert GO_ON in _commit(work, "fixes #2")
     assert b"/issues/1" in tracker.requests[asked]
     assert [entry["services"]["issues"]["attempts"] for entry in _kept(admin)] == [2, 0]
