@@ -7,7 +7,7 @@ import pytest
 from tests.support.blocks import blocks, commands
 from tests.support.eventually import eventually
 from tests.system.machine import Machine
-from tests.system.server import Server
+from tests.system.server import LEDGER, PUSHERS, RECORDER, SERVICE, Server
 from tests.system.wheels import LATER
 
 
@@ -50,6 +50,24 @@ def test_a_server_without_systemd_by_the_documents_steps(memory: Path, fresh: Ma
             assert made.sh("oberonc doctor").out.count("FAIL") == 0
         finally:
             made.sh("pid=$(cat /var/lib/oberonc/daemon.lock); kill $pid; tail --pid=$pid -f /dev/null")
+
+
+def test_people_who_share_one_folder_without_a_daemon_by_the_documents_steps(memory: Path, fresh: Machine) -> None:
+    with Machine(memory / "shared", (fresh,)) as machine:
+        made = Server(machine)
+        made.listen()
+        made.repository("app")
+        made.sh(commands("daemon.md", "On a server, step by step")[0])
+        made.sh("usermod -aG git ann && usermod -aG git bob")
+        made.follow("Several users push", "hooks.md")
+        [setting] = [block.text for block in blocks("hooks.md", "Several users push") if block.kind == "toml"]
+        machine.write("/etc/oberonc/config.toml", setting + SERVICE)
+        machine.write("/etc/oberonc/brokers/recorder.py", RECORDER)
+        made.sh(f"install -m 0666 /dev/null {LEDGER}; oberonc hook install /srv/git/app.git")
+        for host in (*PUSHERS, "git-ann", *PUSHERS):
+            said = made.push(host, "app", host)
+            assert said.line.startswith("recorder: recorded ("), said.text
+            made.row(said)
 
 
 @pytest.mark.parametrize("section", ["Many repositories", "GitLab"])
