@@ -47,7 +47,8 @@ _READ = ("log", "-z", "--encoding=UTF-8", "--no-show-signature", "--no-color", "
 def command(rev: str | None, log_range: str | None, kind: str, keys: tuple[str, ...], as_json: bool) -> None:
     """Show the references of a commit message on stdin, each with its action and the rule that decided.
 
-    Nothing is done to any issue: with --log it shows what oberonc would have done to a project.
+    Nothing is done to any issue: with --log it shows what oberonc would have done to a project, and all that it would
+    have refused to close, with the reason.
     """
     if rev is not None and log_range is not None:
         raise UsageError("--rev and --log exclude each other")
@@ -144,11 +145,13 @@ def _sum_up(log_range: str, words: Words) -> dict[str, Any]:
     rules: Counter[str] = Counter()
     notes: Counter[str] = Counter()
     samples: dict[str, list[dict[str, str]]] = {}
+    refused: list[dict[str, str]] = []
     speaking = 0
     for oid, message in _messages(door, oids):
         found = scan(message, words)
         speaking += bool(found.references)
         notes.update(warnings=len(found.warnings), near_misses=len(found.near_misses))
+        refused += [{"commit": oid, **_refused(message, place)} for place in _kept_back(found)]
         for reference in found.references:
             actions[reference.action] += 1
             rules[f"{reference.action}: {reference.why.partition(', item ')[0]}"] += 1
@@ -163,8 +166,21 @@ def _sum_up(log_range: str, words: Words) -> dict[str, Any]:
         "rules": dict(rules.most_common(RULES)),
         "warnings": notes["warnings"],
         "near_misses": notes["near_misses"],
+        "refused": refused,
         "samples": samples,
     }
+
+
+def _kept_back(found: Scan) -> list[Reference | Note]:
+    """What asks for a change of state that the grammar does not make."""
+    places: list[Reference | Note] = [*found.references, *found.near_misses]
+    return sorted((place for place in places if place.wanted), key=lambda place: place.start)
+
+
+def _refused(message: str, place: Reference | Note) -> dict[str, str]:
+    why, wanted = place.text if isinstance(place, Note) else place.why, place.wanted or ""
+    number = " ".join(message[place.start : place.end].split())
+    return {"wanted": wanted, "reference": number, "why": why, "line": _line(message, place)}
 
 
 def _messages(door: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
@@ -179,8 +195,8 @@ def _messages(door: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
             bar.update(len(batch))
 
 
-def _line(message: str, reference: Reference) -> str:
-    return "".join(_around(message, reference.start, reference.end)).strip()
+def _line(message: str, place: Reference | Note) -> str:
+    return "".join(_around(message, place.start, place.end)).strip()
 
 
 def _show_summary(summary: dict[str, Any]) -> None:
@@ -189,6 +205,10 @@ def _show_summary(summary: dict[str, Any]) -> None:
         show(f"\n{action}: {count}")
         for sample in summary["samples"][action]:
             show(f"  {sample['commit'][:10]} {sample['reference']}: {sample['line']}")
+    if summary["refused"]:
+        show(f"\nrefused, though a verb asks for it: {len(summary['refused'])}")
+    for each in summary["refused"]:
+        show(f"  {each['commit'][:10]} {each['wanted']} {visible(each['reference'])}: {each['line']}  ({each['why']})")
     if summary["rules"]:
         show("\nwhat decided, most often:")
     for rule, count in summary["rules"].items():

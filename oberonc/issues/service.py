@@ -42,6 +42,10 @@ def make_words(settings: SimpleNamespace) -> Words:
         known["keys"] = projects
     if settings.url:
         known["urls"] = [settings.url]
+    own = settings.words.get("keys")
+    if known.get("keys") and isinstance(own, list):
+        known["keys"] = [*known["keys"], *own]  # further keys do not take the project's own away
+        return words_for(kind.kind, known | {name: value for name, value in settings.words.items() if name != "keys"})
     return words_for(kind.kind, known | settings.words)
 
 

@@ -84,6 +84,30 @@ def test_a_history_is_summed_up(repo: Repo, oberonc: Command) -> None:
     assert "mention #5: Update (#5)" in shown
 
 
+def test_a_history_lists_what_was_refused_and_why(repo: Repo, oberonc: Command) -> None:
+    for message in (
+        "fixes #1",
+        "does not fix #2",
+        "closes #3 (partial)",
+        "run `fixes #4`",
+        "see #5, `#6`",
+        "say 'it fixes #7'",
+    ):
+        repo.commit(message)
+    refused = oberonc("parse", "--log", "HEAD", "--json", cwd=repo.path).json["refused"]
+    assert {each["reference"]: (each["wanted"], each["why"]) for each in refused} == {
+        "#2": ("close", "'fix': negated by 'not'"),
+        "#3": ("close", "'closes': only 'partial'"),
+        "fixes #4": ("close", "'fixes #4' is dead: code"),
+        "#7": ("close", "'fixes' is quoted"),
+    }
+    assert all(set(each) == {"commit", "wanted", "reference", "why", "line"} for each in refused)
+    shown = oberonc("parse", "--log", "HEAD", cwd=repo.path).out
+    assert "refused, though a verb asks for it: 4" in shown
+    assert "close #2: does not fix #2  ('fix': negated by 'not')" in shown
+    assert "refused" not in oberonc("parse", "--log", "HEAD~5", cwd=repo.path).out
+
+
 def test_a_history_longer_than_one_batch_is_read_whole(repo: Repo, oberonc: Command) -> None:
     script = "".join(
         f"commit refs/heads/long\ncommitter A <a@example.org> {1_700_000_000 + n} +0000\ndata <<E\nfixes #{n}\nE\n"

@@ -278,6 +278,12 @@ def test_keys_and_numbers_of_a_keyed_tracker() -> None:
     ]
 
 
+def test_the_project_of_a_keyed_tracker_needs_no_second_setting() -> None:
+    for words in ({}, {"keys": ["OPS"]}, {"keys": ["...", "OPS"]}):
+        made = plan(payload(commit("fixes #PROJ-1 and PROJ-2")), tracker="youtrack", project="PROJ", words=words)
+        assert asked(made) == [("close", "PROJ-1"), ("close", "PROJ-2")]
+
+
 def test_numbers_of_a_tracker_without_projects() -> None:
     made = plan(payload(commit("fixes #1, octo/hello#2 and other/x#3")), tracker="redmine")
     assert [task.issue for task in made.tasks] == [("", "1", "#1"), ("", "2", "#2")]
