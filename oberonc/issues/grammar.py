@@ -70,7 +70,7 @@ def _limited(text: str, limit: int) -> str:
 
 def _read(text: str, known: Tables, cut: bool) -> Scan:
     words = known.words
-    masked = mask(text, words.comment_char, cut)
+    masked = mask(text, cut)
     stretches = Stretches(masked.live)
     merge_end = merge_subject(masked.live)
     result = Scan([], [], _dead_references(text, masked.spans), False, 0)

@@ -57,10 +57,10 @@ class Masked(NamedTuple):
     steps: int
 
 
-def mask(text: str, comment_char: str = "", cut: bool = False) -> Masked:
+def mask(text: str, cut: bool = False) -> Masked:
     """*text* with its dead parts overwritten; *cut* says that the end of the text is missing."""
     live, dead, steps = text, list[Span](), 0
-    for find in _finders(text, comment_char, cut):
+    for find in _finders(text, cut):
         spans = find(live)
         steps += sum(span.end - span.start for span in spans)
         live = _overwrite(live, spans)
@@ -69,11 +69,9 @@ def mask(text: str, comment_char: str = "", cut: bool = False) -> Masked:
     return Masked(live, dead, steps)
 
 
-def _finders(text: str, comment_char: str, cut: bool) -> list[_Finder]:
+def _finders(text: str, cut: bool) -> list[_Finder]:
     """The passes this text needs, in the order in which one hides the other."""
     found: list[_Finder] = []
-    if comment_char:
-        found.append(lambda live: _comment_lines(live, comment_char))
     if "```" in text or "~~~" in text:
         found.append(lambda live: _fences(live, cut))
     if "`" in text:
@@ -112,19 +110,6 @@ def _fill(match: re.Match[str]) -> str:
 
 def _each(pattern: re.Pattern[str], text: str, why: str) -> list[Span]:
     return [Span(match.start(), match.end(), why) for match in pattern.finditer(text)]
-
-
-def _comment_lines(text: str, comment_char: str) -> list[Span]:
-    """In a commit-msg hook: comments, and everything under the scissors line."""
-    spans, place = [], 0
-    for line in text.split("\n"):
-        if line.startswith(comment_char):
-            scissors = " >8 " in line and line.strip(comment_char + " ->8") == ""
-            spans.append(Span(place, len(text) if scissors else place + len(line), "a comment line"))
-            if scissors:
-                break
-        place += len(line) + 1
-    return spans
 
 
 def _fences(text: str, cut: bool) -> list[Span]:

@@ -125,8 +125,6 @@ class Words(NamedTuple):
     on_revert: str = "reference"
     #: What the written ends of a range (`#1-#3`) are: `reference`, or `ends`, which act like any other.
     ranges: str = "reference"
-    #: In a `commit-msg` hook: lines that start so are dead, and all under the scissors line.
-    comment_char: str = ""
     #: The longest owner in `owner/name`.
     owner_limit: int = 100
     #: Characters looked at; the rest is cut off, and flagged.

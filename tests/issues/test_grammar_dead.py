@@ -4,7 +4,6 @@ import pytest
 
 from oberonc.issues.grammar import find_references, scan
 from oberonc.issues.masks import mask
-from oberonc.issues.words import words_for
 from tests.issues.brief import brief
 
 DEAD = {
@@ -88,19 +87,6 @@ def test_alive(text: str) -> None:
 def test_code_between_a_verb_and_its_reference_parts_them() -> None:
     assert brief("fixes `x` #1") == "mention #1"
     assert brief("`fixes` #1") == "mention #1"
-
-
-def test_a_comment_line_is_dead_in_a_hook_only() -> None:
-    text = "fixes #1\n# fixes #2\n; fixes #3\n"
-    assert brief(text) == "close #1; close #2; close #3"
-    assert brief(text, words_for("local", {"comment_char": "#"})) == "close #1; close #3"
-    assert brief(text, words_for("local", {"comment_char": ";"})) == "close #1; close #2"
-
-
-def test_all_under_the_scissors_line_is_dead_in_a_hook() -> None:
-    text = "fixes #1\n# ------------------------ >8 ------------------------\n# x\ndiff\nfixes #2\n"
-    assert brief(text, words_for("local", {"comment_char": "#"})) == "close #1"
-    assert brief(text) == "close #1; close #2"
 
 
 def test_a_blank_line_in_dead_text_parts_what_is_around_it_in_every_line_ending() -> None:

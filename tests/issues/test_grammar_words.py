@@ -113,7 +113,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"states": ["a"]}, "'states' must be a table"),
     ({"trailers": {"x": "shut"}}, "'trailers.x' must be one of"),
     ({"envelope": "["}, "'envelope' must be two characters"),
-    ({"comment_char": 1}, "'comment_char' must be a string"),
+    ({"mentions": 1}, "'mentions' must be a string"),
 ]
 
 

@@ -89,7 +89,7 @@ some_words = st.sampled_from(
     [
         *(PRESETS[kind] for kind in ("local", "github", "launchpad", "phabricator", "redmine")),
         words_for("jira", {"keys": ["PROJ"], "smart": ["comment"], "transitions": ["Close"]}),
-        words_for("trac", {"envelope": "[]", "strict": True, "comment_char": "#", "mentions": "reference"}),
+        words_for("trac", {"envelope": "[]", "strict": True, "mentions": "reference"}),
     ]
 )
 
