@@ -12,6 +12,7 @@ import pytest
 
 from oberonc import config, repository, spool, wire
 from oberonc.daemon.submissions import Sender, submission
+from oberonc.queue.sqlite import SqliteQueue
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
@@ -62,6 +63,22 @@ def test_only_a_trusted_account_names_another_user() -> None:
     assert _body(push(user=None), sender, other.pw_name)["user"] is None
     # A file that somebody else could have written is nobody's word.
     assert _body(push(user="alice"), sender._replace(proven=False), other.pw_name)["user"] == other.pw_name
+
+
+def test_the_same_bytes_are_the_same_push_though_what_is_kept_of_them_would_be_another(tmp_path: Path) -> None:
+    """P6: between the two the account became trusted."""
+    other = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (os.geteuid(), 65534))
+    sent, sender, known = push(user="alice"), Sender(other.pw_uid), config.load()
+    first, second = (
+        submission(known._replace(daemon=known.daemon._replace(trusted=trusted)), sent, sender)
+        for trusted in ((), (other.pw_name,))
+    )
+    assert first.body != second.body
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    try:
+        assert [queue.accept(1, each).status for each in (first, second)] == ["accepted", "duplicate"]
+    finally:
+        queue.close()
 
 
 def test_the_daemons_own_account_is_trusted() -> None:
