@@ -62,20 +62,20 @@ def _reached(lines: Iterable[tuple[str, list[str]]], pairs: set[Pair]) -> set[Pa
     return {pair for number, pair in enumerate(order) if found >> number & 1}
 
 
-class Ancestors:
-    """What *tips* reach; a commit in *others* is known not to be among it."""
+def within(git: Git, oids: set[str], tips: set[str]) -> set[str]:
+    """Those of *oids* that *tips* reach; one walk through the history of *tips*."""
+    left = oids - tips
+    found = oids & tips
+    for oid, _ in git.history(tips) if left and tips else ():
+        if oid in left:
+            found.add(oid)
+            left.discard(oid)
+            if not left:
+                break
+    return found
 
-    def __init__(self, git: Git, tips: set[str], others: set[str]) -> None:
-        self._git, self._tips = git, tips
-        self._known = dict.fromkeys(others, False) | dict.fromkeys(tips, True)
 
-    def __contains__(self, oid: str) -> bool:
-        if oid not in self._known:
-            self._known[oid] = any(self._git.is_ancestor(oid, tip) for tip in self._tips)
-        return self._known[oid]
-
-
-def rooted(graph: Graph, foreign: Ancestors) -> tuple[set[str], set[str]]:
+def rooted(graph: Graph, foreign: set[str]) -> tuple[set[str], set[str]]:
     """The commits of *graph* that descend from something outside it that is not *foreign*; and the parents of these
     that do not: the tips of other histories that were merged in."""
     ours: set[str] = set()

@@ -180,6 +180,12 @@ class Git:
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         return bool(self.read(*_WALK, "--max-parents=0", "--max-count=1", lines=lines))
 
+    def edge(self, wanted: Iterable[str], known: Iterable[str]) -> set[str]:
+        """The parents of what is reachable from *wanted* and not from *known*, as far as *known* reaches them."""
+        lines = [*wanted, *(f"^{oid}" for oid in known)]
+        with self._stream(*_WALK, "--boundary", lines=lines) as out:
+            return {raw[1:].decode().strip() for raw in out if raw.startswith(b"-")}
+
     def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Generator[Commit]:
         """The commits *oids*, in that order, from one `git log`; memory holds one at a time.
 

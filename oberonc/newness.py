@@ -200,15 +200,17 @@ def _strangers(
     ref of a history of its own."""
     created = [u for u in updates if u["publish"] and u["created"] and u["ref"] in tips]
     if total > len(published):
-        # Nobody knows where the lines that were cut lead; a new root among them says that something came whole.
-        roots = repo.git.has_roots(
-            [tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips], before.published
-        )
+        # Nobody knows where the lines that were cut lead: is there a root among them, or an end in foreign history?
+        new = [tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips]
+        came_whole = repo.git.has_roots(new, before.published)
         for u in created:
-            u["first"] = roots
-        return set(published) if roots and not created and not repo.is_shallow() else set()
-    foreign_before = ancestry.Ancestors(repo.git, memory.foreign, before.published)
-    ours, entries = ancestry.rooted(published, foreign_before)
+            u["first"] = came_whole
+        if not came_whole and memory.foreign:
+            edge = repo.git.edge(new, before.published)
+            came_whole = bool(ancestry.within(repo.git, edge, memory.foreign))
+        return set(published) if came_whole and not created and not repo.is_shallow() else set()
+    edge = {parent for parents in published.values() for parent in parents if parent not in published}
+    ours, entries = ancestry.rooted(published, ancestry.within(repo.git, edge - before.published, memory.foreign))
     for u in created:
         u["first"] = tips[u["ref"]] in published and tips[u["ref"]] not in ours
     if not entries or repo.is_shallow():

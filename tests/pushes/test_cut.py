@@ -234,6 +234,38 @@ def test_all_forced_branches_of_a_push_cost_one_child(home: Path, bare: Repo, mo
     assert counted.children <= 4
 
 
+@pytest.mark.parametrize("count", [2, 20])
+def test_merges_of_many_old_branches_cost_one_child_more_where_foreign_history_was_merged(
+    home: Path, bare: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    from oberonc import memory, newness, repository
+
+    server = Server(home, bare)
+    other = Repo.init(tmp_path / "other")
+    other.commit("theirs", "theirs.txt")
+    base = [server.work.commit(f"step {n}") for n in range(count)]
+    server.push("main")
+    server.work.git("fetch", "-q", str(other.path), "main:theirs")
+    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "theirs")
+    assert len(server.push("main")["foreign"]) == 1
+    for n, start in enumerate(base):
+        server.work.git("checkout", "-q", "-b", f"b{n}", start)
+        server.work.commit(f"fixes #{n}", f"{n}.txt")
+        server.work.git("checkout", "-q", "main")
+        server.work.git("merge", "-q", "--no-ff", "-m", f"Merge b{n}", f"b{n}")
+    old = bare.git("rev-parse", "main")
+    (bare.path / "hooks" / "post-receive").unlink()
+    server.work.push("main")
+    repo = repository.describe(bare.path, ("HEAD",))
+    counted = Counted(monkeypatch)
+    with memory.hold(str(bare.path)) as held:
+        news = newness.news(
+            repo, [newness.update(repo, old, bare.git("rev-parse", "main"), "refs/heads/main")], 2048, held.memory
+        )
+    assert (len(news.published), news.foreign) == (2 * count, [])
+    assert counted.children <= 3
+
+
 @pytest.mark.parametrize("count", [3, 30])
 def test_forced_is_told_truly_of_branches_that_swap_grow_and_shrink(home: Path, bare: Repo, count: int) -> None:
     server = Server(home, bare)

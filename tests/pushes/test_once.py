@@ -530,6 +530,26 @@ def test_a_foreign_history_larger_than_the_limits_holds_all_of_the_push(home: Pa
     assert payload["foreign"] == published(payload) != []
 
 
+def test_more_of_it_than_the_limits_hold_the_next_time_holds_all_of_that_push(home: Path, bare: Repo) -> None:
+    server = Server(home, bare, "[limits]\ncommits = 4")
+    server.work.commit("base")
+    server.push("main")
+    other = foreign(server, 2)
+    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    assert len(server.push("main")["foreign"]) == 2
+    for n in range(8):
+        other.commit(f"theirs, closes #{n}", "theirs.txt")
+    server.work.git("fetch", "-q", "foreign")
+    server.work.git("merge", "-q", "-m", "Take more", "foreign/main")
+    payload = server.push("main")
+    assert payload["foreign"] == published(payload) != []
+    for n in range(8):
+        oid = server.work.commit(f"ours, fixes #{n}")
+    payload = server.push("main")
+    assert payload["foreign"] == []
+    assert oid in published(payload)
+
+
 def subtree(server: Server, squash: str) -> None:
     server.work.sh(f"git subtree add -q --prefix=lib {squash} foreign main")
 
