@@ -243,9 +243,13 @@ def _outermost(spans: list[Span]) -> list[Span]:
 
 def _merge_number(text: str) -> list[Span]:
     """`Merged PR 12:`; what follows is the pull request's own title, and as alive as any."""
-    start = len(text) - len(text.lstrip())
+    start = _first_ink(text)
     numbered = _NUMBERED.match(text, start)
     return [Span(start, numbered.end(), "the number of a pull request")] if numbered else []
+
+
+def _first_ink(text: str) -> int:
+    return len(text) - len(text.lstrip()) if text[:1].isspace() else 0
 
 
 def merge_subject(live: str) -> int:
@@ -253,7 +257,7 @@ def merge_subject(live: str) -> int:
 
     A number in it names a branch or a pull request, up to the first verb that changes the state of an issue.
     """
-    start = len(live) - len(live.lstrip())
+    start = _first_ink(live)
     if not _MERGE.match(live, start):
         return 0
     end = live.find("\n", start)

@@ -122,6 +122,8 @@ class Tokens:
 
         Emphasis may close after the word or its colon, and open before the token: `**Fixes:** **#12**`.
         """
+        if index < 1 or (self.kinds[index - 1] in (WORD, OTHER) and self.live[self.starts[index - 1]] not in ":*_"):
+            return None
         inside = self.over_emphasis(index - 1)
         place = self.over_blanks(inside)
         bullet = place < inside and self.text(place) in BULLETS and not self._closes_emphasis(place)
