@@ -27,6 +27,10 @@ _NEAR: Final = 30
 _WORDS: Final = 3
 
 
+#: Punctuation as it is written with Chinese and Japanese, character for character.
+_WIDE: Final = str.maketrans("：，、；（）［］？！。＃＆", ":,,;()[]?!.#&")
+
+
 class Scan(NamedTuple):
     """All that was found in a message."""
 
@@ -51,10 +55,12 @@ def scan(text: str, words: Words = DEFAULT) -> Scan:
     text = _limited(text, words.max_scan)
     cut = len(text) < whole
     warnings = [Note(len(text), whole, f"only the first {len(text)} characters were read")] if cut else []
-    if not known.trigger.search(text):
+    if not known.trigger.search(text) and "＃" not in text:
         return Scan([], warnings, [], cut, 1)
     if "\r" in text:
         text = text.replace("\r\n", " \n").replace("\r", "\n")
+    if not text.isascii():
+        text = text.translate(_WIDE)
     found = _read(text, known, cut)
     references, opposed = _without_contradictions(found.references)
     return Scan(references, warnings + found.warnings + opposed, found.near_misses, cut or found.cut, found.steps)

@@ -22,6 +22,7 @@ _INFINITIVE: Final = _FILLERS | word_set(
     " plan plans planned hope reason chance allowed allow allows enable required necessary know known"
     " good right proper correct best better great nice ideal real complete full viable sane safe clean"
     " appropriate idea approach solution method patch change thing place used worth us we you anyone one"
+    " manage manages managed managing"
 )
 #: After "not" these say that the commit does more, not less.
 _NO_NEGATION: Final = frozenset({"only", "merely", "simply", "solely"})
@@ -47,7 +48,7 @@ _CONDITIONS: Final = word_set(
 _BINDING: Final = word_set("whether unless until till before once")
 _DOUBTS: Final = word_set(
     "doubt doubts doubted doubtful unsure unclear unlikely uncertain wonder wonders wondering questionable dubious"
-    " claim claims claimed claiming pretend pretends pretended pretending"
+    " wish wishes wished claim claims claimed claiming pretend pretends pretended pretending"
 )
 _BELIEFS: Final = word_set(
     "think thinks thinking believe believes sure certain convinced confident expect expects guess know knows clear say"
@@ -179,6 +180,8 @@ def _doubted(verb: str, clause: list[str], tables: Tables) -> str | None:
     infinitive = "to" in clause[:2]
     unknown = determined = 0
     for place, word in enumerate(clause):
+        if word in _DOUBTS and any(_negates(other, tables) for other in clause[place + 1 : place + 3]):
+            return None  # "no doubt this fixes"
         if word in _DOUBTS or (word in _WRONG_BELIEFS and place and not infinitive):
             return f"'{word}' doubts it"
         if word in _BELIEFS and any(_negates(other, tables) for other in clause[place + 1 : place + 4]):
@@ -227,6 +230,8 @@ def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
         return f"'{clause[0]}' is not done yet"
     if clause[0] in ("help", "helps", "helped", "lets"):
         return f"'{clause[0]}' does a part of it"
+    if clause[0] in _OTHERS | {"us", "me", "else"} and {"let", "lets", "letting"} & set(clause[1:3]):
+        return None if clause[:2] == ["us", "let"] else "'let' leaves it to others"
     if "to" in clause[:3] and "yet" in clause[1:4]:
         return "'yet to' is not done yet"
     words = _before_infinitive(clause)

@@ -15,7 +15,9 @@ _UNDO: Final = alternatives(
     "unappl(?:y|ies|ied)",
 )
 _REVERT: Final = re.compile(rf"(?<![\w-])({_UNDO}|reapply|reapplies)[: ][^\S\n]*([\"“'])", re.IGNORECASE)
-_REVERT_SUBJECT: Final = re.compile(rf"\s*(?:{_UNDO})(?:\([^()\n]{{0,100}}\))?!?:[^\n]*", re.IGNORECASE)
+_REVERT_SUBJECT: Final = re.compile(
+    rf"\s*(?:{_UNDO})(?:(?:\([^()\n]{{0,100}}\))?!?:|[ \t]+\[[^\]\n]{{1,40}}\])[^\n]*", re.IGNORECASE
+)
 #: A commit that is undone, by what names it, and the bracket or mark behind which its title stands.
 _UNDONE: Final = re.compile(
     rf"(?<![\w-])(?:{_UNDO})(?:[ \t]+of)?(?:[ \t]+the)?"

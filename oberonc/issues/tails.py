@@ -15,9 +15,10 @@ _JOINT: Final = r"[ ]?[,;:(–—-]?[ ]?"
 
 _NUMBER: Final = r"(?:[0-9]{1,2}|one|two|three|i{1,3}|[a-c])"
 _PARTIALLY: Final = (
-    r"(?:(?:but[ ])?(?:only|just|so far|for now)?[ ]?(?:"
+    r"(?:(?:(?:but|only|just|at least|so far|for now|for the time being)[ ]){0,3}(?:"
     + alternatives(
-        "partial, partially, partial(?:ly)? (?:fix(?:ed)?|solution|support|implementation|only|done), partly",
+        "partial",
+        "partially, (?:partial(?:ly)?|incomplete) (?:fix(?:ed)?|solution|support|implementation|only|done), partly",
         "in parts?, mostly, almost, nearly, half, halfway, half(?: |-)way, incomplete, incompletely, somewhat",
         "for the most part",
         "to some (?:extent|degree), (?:the )?(?:first|1st|second|2nd|third|3rd|another|one) (?:part|half|step)",
@@ -25,7 +26,7 @@ _PARTIALLY: Final = (
         r"w\.?i\.?p\.?, work in progress, unfinished, to be continued, more to (?:come|follow|do)",
     )
     + rf"|(?:part|pt\.?|step|phase)[ ]?{_NUMBER}(?:[ ]?(?:/|of)[ ]?{_NUMBER})?"
-    + r"|[0-9]{1,2}[ ]?/[ ]?[0-9]{1,2}))"
+    + r"|[0-9]{1,2}[ ]?(?:/|of)[ ]?[0-9]{1,2}))"
 )
 #: In brackets a remark may follow; without them nothing may: `Fix #1 - Partial refresh is slow` is a title.
 _PARTIAL: Final = re.compile(
@@ -60,7 +61,7 @@ _LATER: Final = re.compile(
 _MISTAKE: Final = re.compile(
     rf"{_JOINT}(?:"
     + alternatives("(?:by|in) (?:mistake|accident|error), by hand, by themselves, on their own")
-    + r"(?!\w)|"
+    + r"(?![\w-])|"
     + alternatives(
         "manually, too early, too soon, prematurely, accidentally, mistakenly, wrongly, erroneously, incorrectly",
         "unintentionally, (?:was|were|is) (?:a (?:mistake|bad idea)|wrong|premature)",

@@ -101,7 +101,20 @@ class Words(NamedTuple):
     )
     negators: tuple[str, ...] = (
         *("not", "never", "no", "without", "cannot", "neither", "nor", "than", "instead", "unable", "fail", "fails"),
-        *("failed", "nobody", "none", "nothing", "hardly", "barely", "scarcely", "rarely", "seldom", "dont", "doesnt"),
+        *(
+            "failed",
+            "failing",
+            "nobody",
+            "none",
+            "nothing",
+            "hardly",
+            "barely",
+            "scarcely",
+            "rarely",
+            "seldom",
+            "dont",
+            "doesnt",
+        ),
         *("didnt", "wont", "cant", "isnt", "wasnt", "arent", "werent", "couldnt", "shouldnt", "wouldnt", "hasnt"),
         *("havent", "hadnt", "aint", "revert", "reverts", "reverted", "reverting", "undo", "undoes", "undid"),
         *("undoing", "rollback", "rollbacks", "backout"),
