@@ -1,7 +1,6 @@
 """The seal around every test, and the few fixtures all tests share."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,15 +30,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where temporary files of the tests and of what they start go; short enough for sockets, and empty at the end."""
     tmp_path_factory.getbasetemp()  # pytest keeps its own beside it, for who looks at a failed test
-    folder = Path(tempfile.mkdtemp(prefix="ob-", dir="/tmp"))
-    folder.chmod(0o711)  # servers that drop their rights pass through
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    yield folder
-    tempfile.tempdir = None
-    os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
-    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="ob-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # servers that drop their rights pass through
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = tempfile.tempdir = name
+        yield folder
+        tempfile.tempdir = None
+        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+        left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert not left, f"the tests of this process left in their temporary folder: {left[:20]}"
 
 

@@ -16,7 +16,12 @@ from oberonc.text import nearest
 LIMIT = 30.0
 
 
-@click.group("brokers", invoke_without_command=True, epilog=example("oberonc brokers", "oberonc brokers test tracker"))
+@click.group(
+    "brokers",
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",
+    epilog=example("oberonc brokers", "oberonc brokers test tracker"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 @click.pass_context

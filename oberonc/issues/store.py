@@ -79,6 +79,8 @@ def _who_may(path: Path) -> str:
     for place in (path.parent, *path.parent.parents):
         with suppress(OSError):
             facts = place.stat()
+            if facts.st_uid == os.geteuid():
+                return f"the mode of it or of its folder forbids it: chmod u+rwX {place}"
             owner = account(facts.st_uid).name
             group = f", or be in the group {group_name(facts.st_gid)}" if facts.st_mode & stat.S_IWGRP else ""
             return f"run this as {owner} (sudo -u {owner} ...){group}"

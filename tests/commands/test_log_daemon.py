@@ -15,6 +15,7 @@ from oberonc import client, config, repository
 from oberonc.commands import submitter
 from oberonc.errors import BadInput
 from tests.daemon.conftest import site
+from tests.support.children import end
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
@@ -92,10 +93,13 @@ def followed(site: Site) -> Iterator[Followed]:
     """A reader that follows the log of a running daemon."""
     site.start()
     found = Followed(site.file)
-    yield found
-    found.process.send_signal(signal.SIGINT)
-    assert found.process.wait(30) == 130
-    assert "Traceback" not in found.err.read_text()
+    try:
+        yield found
+        found.process.send_signal(signal.SIGINT)
+        assert found.process.wait(60) == 130
+        assert "Traceback" not in found.err.read_text()
+    finally:
+        end(found.process)
 
 
 def test_following_tells_each_push_to_its_end_and_survives_a_restart(site: Site, followed: Followed) -> None:

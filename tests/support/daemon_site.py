@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -265,13 +264,13 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A site with a recording broker; afterwards every daemon has ended well."""
-    folder = Path(tempfile.mkdtemp())
-    made = Site(folder)
-    made.write("rec", recorder())
-    try:
-        yield made
-        made.close()
-    finally:
-        for running in made.daemons:
-            end(running.process)
-        shutil.rmtree(folder, ignore_errors=True)
+    # Which also removes what nobody may write, such as a generation's folders.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Site(Path(folder))
+        made.write("rec", recorder())
+        try:
+            yield made
+            made.close()
+        finally:
+            for running in made.daemons:
+                end(running.process)

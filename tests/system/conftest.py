@@ -12,8 +12,6 @@ from tests.system.machine import Machine, keeper, missing
 from tests.system.server import Server
 
 _NUMBERS = count()
-#: What is known to fail, and is to be mended.
-PENDING = ("test_upgraded_under_load",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,8 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("system"))
             item.add_marker(pytest.mark.timeout(900))
-            if any(name in item.name for name in PENDING):
-                item.add_marker(pytest.mark.xfail(reason="not mended yet"))
 
 
 @pytest.fixture(scope="session")

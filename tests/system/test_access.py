@@ -62,7 +62,7 @@ LOOKS = {
     "oberonc brokers": (0, 0, 0),
     "oberonc config": (0, 0, 0),
     "oberonc hook status /srv/git/app.git": (0, 0, 0),
-    "oberonc doctor": (0, 0, None),
+    "oberonc doctor": (None, 0, None),
 }
 
 
