@@ -1,6 +1,7 @@
 """The seal around every test, and the few fixtures all tests share."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,13 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert not left, f"the tests of this process left in their temporary folder: {left[:20]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

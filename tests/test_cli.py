@@ -154,8 +154,6 @@ def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # A shell's background command, such as a test run may be, ignores Ctrl-C, and so would ours.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         ) as child:
             assert child.stdin is not None and child.stderr is not None
             child.stdin.write(__import__("json").dumps(sample()).encode())
