@@ -45,7 +45,7 @@ _CONDITIONS: Final = word_set(
     "if whether unless until till when whenever before after assuming provided suppose supposing lest how why who what"
 )
 #: Conditions whose subject may be any noun: `until mozilla fixes`.
-_BINDING: Final = word_set("whether unless until till before once")
+_BINDING: Final = word_set("whether unless until till once")
 _DOUBTS: Final = word_set(
     "doubt doubts doubted doubtful unsure unclear unlikely uncertain wonder wonders wondering questionable dubious"
     " wish wishes wished claim claims claimed claiming pretend pretends pretended pretending"
@@ -105,7 +105,6 @@ _ITSELF: Final = word_set("pr prs mr patch patches commit commits change changes
 _NOUNS: Final = frozenset({"fix", "close", "resolve"})
 _MISTAKES: Final = word_set(
     "accidentally wrongly mistakenly incorrectly erroneously falsely prematurely inadvertently unintentionally"
-    " supposedly allegedly"
 )
 _REMOVALS: Final = word_set(
     "drop drops dropped dropping remove removes removed removing delete deletes deleted deleting undo undoes undid"
@@ -269,7 +268,8 @@ def _others(verb: str, clause: list[str], _tables: Tables) -> str | None:
         return None
     place = 1 if words[0] in _AUXILIARIES or words[0] == "cannot" else 0
     who = words[place] if len(words) > place else ""
-    if place and who in ("you", "one") and words[0] not in ("has", "have", "had", "did"):
+    anyone = who == "you" or (who == "one" and len(words) == 2)  # not "this one will fix"
+    if place and anyone and words[0] not in ("has", "have", "had", "did"):
         return f"'{who} {words[0]}' leaves it to others"
     rest = [word for word in words[place + 1 :] if word not in _DETERMINERS and word not in ("and", "but", "so", "our")]
     return f"'{who}' leaves it to others" if who in _OTHERS and not rest else None

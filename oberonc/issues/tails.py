@@ -49,12 +49,12 @@ _LATER_ON: Final = alternatives(
     "(?:at )?(?:some other|another) (?:day|time), next (?:week|month|time|year|sprint|release|version|step)",
 )
 _OTHER_CHANGE: Final = (
-    r"(?:(?:later|future|separate|subsequent|next|upcoming|following|different|another|other|second)[ ])?"
+    r"(?:later|future|separate|subsequent|next|upcoming|following|different|another|other|second)[ ]"
     r"(?:commits?|patch(?:es)?|prs?|mrs?|releases?|versions?|(?:pull|merge) requests?|sprint|week|month|branch|change)"
 )
 _LATER: Final = re.compile(
     rf"{_JOINT}(?:{_LATER_ON}{END}"
-    rf"|(?:in|as|with|by)[ ](?:(?:an?|the|my|our|another|some|one of the)[ ])?(?:follow[ -]?ups?|{_OTHER_CHANGE})"
+    rf"|(?:in|as|with|by)[ ](?:(?:an?|the|my|our|some|one of the)[ ])?(?:follow[ -]?ups?|{_OTHER_CHANGE})"
     r"(?:[ ]later)?(?![\w-]))",
     re.IGNORECASE,
 )
