@@ -46,12 +46,12 @@ def adopt_orphans() -> None:
 
 
 def children() -> list[int]:
-    """The processes this (single-threaded) one is the parent of."""
-    try:
-        listing = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    except OSError:
-        return []
-    return [int(pid) for pid in listing.split()]
+    """The processes this one is the parent of, whichever of its threads started them."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            found += map(int, task.read_text().split())
+    return found
 
 
 def limit_memory() -> None:

@@ -225,6 +225,7 @@ def serve(place: registry.Place, loaded: type[BaseBroker] | None, channel: int, 
         os.execv(sys.executable, [*argv, json.dumps(place)])  # noqa: S606  an argv list, no shell
     confine.die_with_parent(parent)
     confine.confine_worker()
+    confine.adopt_orphans()
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import runner, secrets, wire
+from oberonc import confine, runner, secrets, wire
 from oberonc.broker import BaseBroker
 from oberonc.registry import error_text
 from oberonc.text import one_line
@@ -44,6 +44,8 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
         for stream in streams:
             with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
                 stream.flush()
+        # What the broker left running is ended with its worker, and that must not wait for a hundred deliveries.
+        answer["spent"] = bool(confine.children())
         channel.sendall(wire.encode(answer, wire.LARGEST_RESULT))
 
 

@@ -44,7 +44,7 @@ class Worker:
         self.cut = False
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
-        self._lost = False
+        self._lost = self._spent = False
         #: Ended with its host while others of that host ran too: nothing is known against its delivery.
         self.innocent = False
         channel.setblocking(False)
@@ -60,7 +60,7 @@ class Worker:
     @property
     def spent(self) -> bool:
         """Whether it must not be given another delivery."""
-        return self.uses >= MAX_USE or self.ended.done() or self._lost
+        return self.uses >= MAX_USE or self._spent or self.ended.done() or self._lost
 
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
         """The answer to the frame *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
@@ -72,7 +72,9 @@ class Worker:
         timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
             await self._loop.sock_sendall(self._channel, request)
-            return wire.decode(await self._answer)
+            answer = wire.decode(await self._answer)
+            self._spent = answer.get("spent") is True
+            return answer
         except TimeoutError:
             await self._lose()
             raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None

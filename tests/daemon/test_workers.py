@@ -106,6 +106,24 @@ def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
     assert zombies == []
 
 
+@pytest.mark.parametrize("deed", ["", "os.setsid()", "os.setsid(); os.fork() and os._exit(0)"])
+def test_what_a_broker_leaves_running_is_ended_soon(site: Site, deed: str) -> None:
+    """P11: else a hundred of them, one of each delivery, would wait for their worker to be replaced."""
+    work = f"""
+        if not os.fork():
+            {deed or "pass"}
+            self.note("left " + str(os.getpid()), payload)
+            time.sleep(600)
+        while not any('"left ' in line for line in open(self.settings.ledger)): time.sleep(0.01)"""
+    site.write("rec", recorder(work))
+    site.start()
+    site.wait_for(site.submit())
+    [pid] = [int(row["what"].split()[1]) for row in site.rows() if row["what"].startswith("left")]
+    eventually(lambda: not alive(pid), what="it runs on")
+    site.wait_for(site.submit())
+    site.settled(done=2)
+
+
 def test_a_slow_broker_costs_no_other_anything(site: Site) -> None:
     """P11, P5: all workers but one may be slow; the last is for the others, also when they come later."""
     gate, wait = _gate(site)
@@ -234,26 +252,17 @@ def is_socket(fd):
 
 
 def test_a_copy_of_the_worker_answers_for_no_delivery(site: Site) -> None:
-    """P15: the copy comes back when the next delivery is under way, whose end is its own."""
-    gate, wait = _gate(site)
-    work = f"""
-        if "first" in payload["commits"][0]["message"]:
-            if os.fork():
-                return
-            {wait}
-            self.note("copy", payload)
-            return
-        open({str(gate)!r}, "w").close()
-        while not any('"copy"' in line for line in open(self.settings.ledger)): time.sleep(0.01)
-        time.sleep(0.2)
-        raise Reject("not this one")"""
+    """P15: what the broker forked comes back from `handle` first; the worker's own end is the one that counts."""
+    work = """
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            raise Reject("not this one")"""
     site.write("rec", recorder(work))
     site.start()
-    first = site.submit(push(message="first\n"))
-    site.wait_for(first)
-    second = site.submit(push(message="second\n"))
-    assert site.settled(done=1, dead=1)["late_results"] == 0
-    [row] = site.call("event.show", id=second)["event"]["deliveries"]
+    event = site.submit()
+    assert site.settled(dead=1)["late_results"] == 0
+    [row] = site.call("event.show", id=event)["event"]["deliveries"]
     assert [(a["outcome"], a["note"]) for a in row["attempts"]] == [("dead", "not this one")]
 
 
