@@ -98,9 +98,14 @@ def look(repo: Repository) -> None:
     with hold(repo.common) as held:
         if held.memory.first_look:
             held.memory.look()
+            unborn = not any(map(repo.publishes, repo.refs))
             for ref in repo.refs.values():
-                held.memory.tell(ref.name, ref.oid, repo.publishes(ref.name))
+                held.memory.tell(ref.name, ref.oid, repo.publishes(ref.name) or (unborn and _is_branch(ref.name)))
             held.save(repo.refs)
+
+
+def _is_branch(ref: str) -> bool:
+    return ref.startswith("refs/heads/")
 
 
 def _before(repo: Repository, updates: list[Update], memory: Memory) -> _Before:
@@ -119,12 +124,12 @@ def _before(repo: Repository, updates: list[Update], memory: Memory) -> _Before:
     published = {oid for ref, oid in refs.items() if _was_published(repo, memory, ref)} | set(memory.left)
     if memory.first_look and not published:
         # The publish ref may have had another name: what any branch had may have been published, long ago.
-        published = {oid for ref, oid in refs.items() if ref.startswith("refs/heads/")}
+        published = {oid for ref, oid in refs.items() if _is_branch(ref)}
     return _Before(refs, {*refs.values(), *memory.left}, published)
 
 
 def _was_published(repo: Repository, memory: Memory, ref: str) -> bool:
-    return (ref in memory.refs and memory.refs[ref].publish) or (ref.startswith("refs/heads/") and repo.publishes(ref))
+    return (ref in memory.refs and memory.refs[ref].publish) or (_is_branch(ref) and repo.publishes(ref))
 
 
 def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
@@ -251,8 +256,12 @@ def _tell(repo: Repository, updates: list[Update], before: _Before, memory: Memo
     moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
     if memory.first_look:
         memory.look()
+        # Where no publish ref exists, the one there was may have had any name.
+        unborn = not any(_was_published(repo, memory, ref) for ref in [*before.refs, *moved])
         for ref, oid in before.refs.items():
             if ref not in moved:
-                memory.find(ref, oid, ref.startswith("refs/heads/") and repo.publishes(ref))
+                memory.find(ref, oid, _is_branch(ref) and (unborn or repo.publishes(ref)))
+            elif unborn and _is_branch(ref):
+                memory.leave(oid, waiting=False)
     for ref, u in moved.items():
         memory.tell(ref, u["new"], u["publish"], u["old"] if memory.first_look else "")

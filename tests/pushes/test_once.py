@@ -67,6 +67,22 @@ def test_what_is_new_on_a_renamed_default_branch_is_published_and_no_import(serv
     assert not payload["updates"][0]["first"]
 
 
+@pytest.mark.parametrize("first", ["install", "topic", "main"])
+def test_a_rename_before_anybody_looked_publishes_nothing_whatever_is_seen_first(
+    server: Server, oberonc: Command, first: str
+) -> None:
+    history(server, 3)
+    server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
+    if first == "install":
+        oberonc("hook", "install", server.bare.path)
+        made = []
+    else:
+        made = [server.work.commit("between, fixes #8")]
+        assert published(server.push(f"main:{first}" if first == "main" else "main:refs/heads/topic")) == []
+    made.append(server.work.commit("fixes #9"))
+    assert published(server.push("main:trunk")) == made
+
+
 def test_a_rename_that_deletes_the_old_name_in_the_same_push_publishes_nothing(server: Server) -> None:
     history(server, 3)
     server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
