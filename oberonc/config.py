@@ -90,6 +90,8 @@ class Config(NamedTuple):
     #: Whether users' own folders of brokers count here.
     user_brokers: bool = True
     fault: str = ""
+    #: Whether `publish` is what was said, whatever else is at fault.
+    publish_known: bool = True
 
 
 #: What is there without any configuration: the issue broker on the embedded tracker.
@@ -177,6 +179,7 @@ def _without_faults(found: list[Layer]) -> Config:
     sources: dict[str, str] = {}
     counting = [layer for layer in found if not layer.left_out]
     lost = any(layer.fault for layer in counting)
+    publish_known = not any(layer.publish_lost for layer in counting)
     for part in (layer._replace(values=values) for layer in counting for values in _settings(layer.values)):
         tried = {key: dict(value) if isinstance(value, dict) else value for key, value in merged.items()}
         origins = dict(sources)
@@ -187,9 +190,12 @@ def _without_faults(found: list[Layer]) -> Config:
         except ConfigError:
             # It may have been meant for one of the keys that say where the push goes.
             lost = lost or not part.values.keys() <= {"limits", "brokers"}
+            # A slip in the key is an unknown key.
+            publish_known = publish_known and not any(nearest(key, ("publish",)) for key in part.values)
     if lost:
         _as_set_up(merged)
-    return _build(merged | {"services": {}}, sources, tuple(layer.file for layer in counting))
+    config = _build(merged | {"services": {}}, sources, tuple(layer.file for layer in counting))
+    return config._replace(publish_known=publish_known)
 
 
 def _settings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:

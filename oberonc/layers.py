@@ -25,6 +25,8 @@ class Layer(NamedTuple):
     values: Table
     fault: OberoncError | None = None
     left_out: str = ""
+    #: Whether it may have said which refs publish where nobody can read it.
+    publish_lost: bool = False
     #: Whether it is the machine's, written by its administrator for everybody.
     machine: bool = False
 
@@ -76,7 +78,8 @@ def _layer(file: Path) -> Layer:
     try:
         text = _text(file)
     except OberoncError as error:
-        return Layer(file, {}, error)  # who could have written it is not known: nothing of it is believed
+        # Who could have written it is not known: nothing of it is believed.
+        return Layer(file, {}, error, publish_lost=True)
     import tomllib  # a hook without configuration does not pay for the parser
 
     try:
@@ -88,7 +91,9 @@ def _layer(file: Path) -> Layer:
         fault = "it is not UTF-8"
     except ValueError as error:
         fault = one_line(str(error))
-    return Layer(file, _salvaged(text), ConfigError(f"{file} is not valid TOML: {fault}"))
+    values = _salvaged(text)
+    lost = "publish" in text and "publish" not in values
+    return Layer(file, values, ConfigError(f"{file} is not valid TOML: {fault}"), publish_lost=lost)
 
 
 def _text(file: Path) -> str:

@@ -105,7 +105,7 @@ def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
         if not updates:
             return None
         news = newness.news(repo, updates, config.limits.commits, held.memory)
-        if not config.fault:  # which refs publish is not known: tell it again when it is
+        if config.publish_known:  # else it is told again when it is
             held.save(repo.refs)
     source = Source(repo, call.event, updates, call.push_options, held.memory.undo)
     return source, _payload(source, news, config)

@@ -351,21 +351,44 @@ def test_a_push_that_could_not_be_kept_is_told_by_the_next(server: Server, home:
     assert published(server.push("main")) == [missed, oid]
 
 
+@pytest.mark.parametrize("slip", ['publish = ["stable"', 'publis = ["stable"]', 'publish = "stable"'])
 def test_a_push_under_a_broken_configuration_is_told_again_when_its_publish_refs_are_known(
-    home: Path, bare: Repo
+    home: Path, bare: Repo, slip: str
 ) -> None:
     server = Server(home, bare, 'publish = ["stable"]')
     file = home / ".config" / "oberonc" / "config.toml"
     whole = file.read_text()
     server.work.commit("base")
     server.push("main:stable")
-    file.write_text(whole + "\n[services.x]\nnonsense = \n")
+    file.write_text(whole.replace('publish = ["stable"]', slip))
     missed = server.work.commit("fixes #1")
     server.work.push("main:stable")
     server.catch.take()
     file.write_text(whole)
     oid = server.work.commit("fixes #2")
     assert published(server.push("main:stable")) == [missed, oid]
+
+
+@pytest.mark.parametrize("fault", ["[services.x]\nnonsense = \n", "[services.x]\nnonsense = 1\n", "wrong = 1\n"])
+@pytest.mark.parametrize("setting", ['publish = ["HEAD", "stable"]', ""], ids=["said", "not said"])
+def test_a_push_under_a_broken_configuration_whose_publish_refs_are_known_is_told_once(
+    home: Path, bare: Repo, setting: str, fault: str
+) -> None:
+    server = Server(home, bare, setting)
+    file = home / ".config" / "oberonc" / "config.toml"
+    server.work.commit("base")
+    server.push("main")
+    whole = file.read_text()
+    file.write_text(f"{whole}\n{fault}")
+    for n in range(2):
+        oid = server.work.commit(f"fixes #{n}")
+        payload = server.push("main")
+        assert payload["commits_total"] == 1
+        assert published(payload) == [oid]
+        assert "the configuration is broken" in server.said
+    file.write_text(whole)
+    oid = server.work.commit("fixes #3")
+    assert published(server.push("main")) == [oid]
 
 
 # Other names of a branch
