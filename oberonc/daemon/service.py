@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import oberonc
+from oberonc import accounts, spool
 from oberonc import config as configuration
-from oberonc import spool
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.generation import Generation
@@ -79,8 +79,13 @@ def _claim(state: Path) -> None:
         facts = state.stat()
     except OSError as error:
         raise ConfigError(f"cannot make the state folder {state}: {error.strerror}") from None
-    if facts.st_uid != os.geteuid() or facts.st_mode & 0o002:
-        raise ConfigError(f"the state folder {state} must belong to the daemon's user: chown it, chmod o-w it")
+    if facts.st_uid != os.geteuid():
+        whose, mine = accounts.account(facts.st_uid).name, accounts.account(os.geteuid()).name
+        # To chown what is another account's would take it from the daemon whose it is.
+        mend = f"run the daemon as {whose}" if facts.st_uid else f"chown it to {mine}"
+        raise ConfigError(f"the state folder {state} belongs to {whose}: {mend}, or give {mine} a `state` of its own")
+    if facts.st_mode & 0o002:
+        raise ConfigError(f"everybody may write the state folder {state}: chmod o-w it, and look at what is in it")
 
 
 async def _serve(

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from oberonc import accounts, git, install, paths, plan, registry, repository
 from oberonc import config as configuration
-from oberonc import git, install, plan, registry, repository
 from oberonc.config import Config
 from oberonc.doctor import folders, work
 from oberonc.doctor.finding import Finding
@@ -31,17 +31,27 @@ def examine(config_path: str | None) -> Iterator[Finding]:
     # As the hook would have it where this is a server's repository.
     config = configuration.learn(config_path, server_hook=config_path is None and _is_bare())
     if config.fault:
-        yield Finding(False, config.fault, "edit the file that is named")
+        yield Finding(False, config.fault, "put right what is named: the file's text, its owner or its mode")
         if config.delivery == "daemon":
             yield from folders.examine(config)
             yield from work.examine(config)
         return
     files = ", ".join(str(file) for file in config.files) or "no file, so one service: issues on the embedded tracker"
     yield Finding(True, f"configuration: {files}")
+    yield from _for_all(config)
     yield from folders.examine(config)
     yield from _services(config)
     yield from _repository(config)
     yield from work.examine(config)
+
+
+def _for_all(config: Config) -> Iterator[Finding]:
+    """The machine's file is read by everybody's hooks and by the daemon, whoever looks at it now."""
+    machine = paths.SYSTEM / "config.toml"
+    shut = accounts.hurdle(machine, accounts.EVERYBODY) if machine in config.files else ""
+    if shut:
+        mend = "as the administrator: chmod o+r for the file, o+x for a folder"
+        yield Finding(False, f"{machine} can be read by everybody: not with {shut}", mend)
 
 
 def _is_bare() -> bool:

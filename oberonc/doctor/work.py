@@ -51,7 +51,11 @@ def _spool(config: Config) -> Iterator[Finding]:
             False, f"{counted(len(shut), 'push', 'pushes')} in {new} cannot be read by {_reader(config).name}", mend
         )
     if waiting:
-        mend = "start the daemon" if config.delivery == "daemon" else "oberonc send --spooled"
+        mend = (
+            "the daemon takes them in once it runs and has room"
+            if config.delivery == "daemon"
+            else "oberonc send --spooled"
+        )
         yield Finding(False, f"{counted(len(waiting), 'push', 'pushes')} not taken in yet, in {config.spool}", mend)
     yield from _unclaimed(config, [path for path in waiting if path not in shut])
     for name, thing, what, mend in _LEFT:
@@ -123,7 +127,7 @@ def _daemon(config: Config) -> Iterator[Finding]:
     except NotAllowed as error:
         yield may_push(config, False, str(error), _join(config.daemon.socket))
     except OberoncError as error:
-        yield Finding(False, str(error), "systemctl start oberonc, or run `oberonc daemon`")
+        yield Finding(False, str(error), _start(config))
         return
     try:
         said = client.call(config, "stats")["stats"]
@@ -133,6 +137,15 @@ def _daemon(config: Config) -> Iterator[Finding]:
     yield from _versions(str(said.get("version") or answer.get("version") or ""))
     yield from _services(said)
     yield from _rest(said)
+
+
+def _start(config: Config) -> str:
+    """How the daemon is started, and by whom: its own account runs it, which is not always the one that looks."""
+    if config.state.exists() and config.state.stat().st_uid == os.geteuid():
+        return "systemctl start oberonc, or run `oberonc daemon`"
+    return (
+        f"{'' if os.geteuid() == 0 else 'as the administrator: '}systemctl start oberonc, or what else starts it here"
+    )
 
 
 def _join(socket: Path) -> str:
@@ -146,7 +159,8 @@ def _versions(daemon: str) -> Iterator[Finding]:
     mine = oberonc.__version__
     if daemon:
         mend = "systemctl restart oberonc, after an upgrade; `oberonc hook install` where hooks name another one"
-        yield Finding(daemon == mine, f"daemon and command have one version: {daemon} and {mine}", mend)
+        what = f"have one version, {mine}" if daemon == mine else f"have versions of their own, {daemon} and {mine}"
+        yield Finding(daemon == mine, f"daemon and command {what}", mend)
 
 
 def _services(said: dict[str, Any]) -> Iterator[Finding]:
@@ -155,7 +169,9 @@ def _services(said: dict[str, Any]) -> Iterator[Finding]:
         listing = f"oberonc queue list --service {name}"
         if row.get("problem"):
             yield Finding(False, f"{what} cannot run: {one_line(str(row['problem']), 200)}", "mend it; oberonc reload")
-        if row.get("breaker", "closed") != "closed" or row.get("failures", 0) >= IN_VAIN:
+        # What failed before it was taken out of the configuration is nobody's matter any more.
+        served = row.get("broker") is not None
+        if served and (row.get("breaker", "closed") != "closed" or row.get("failures", 0) >= IN_VAIN):
             yield Finding(False, f"{what} failed the last {row['failures']} times: {error}", listing)
         if row.get("dead"):
             mend = f"{listing} --state dead; then oberonc queue retry or drop"

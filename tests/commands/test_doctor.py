@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from oberonc import spool
+import pytest
+
+from oberonc import doctor, spool
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
 from tests.support.repo import Repo
@@ -21,9 +23,23 @@ def test_a_good_installation_has_nothing_to_mend(bare: Repo, oberonc: Command) -
 
 def test_a_broken_configuration_is_the_last_thing_looked_at(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
     file = admin.configure("delivry = 1")
-    assert _wrong(oberonc, tmp_path) == {
-        f"{file}: unknown key 'delivry'; did you mean 'delivery'?": "edit the file that is named"
-    }
+    mend = "put right what is named: the file's text, its owner or its mode"
+    assert _wrong(oberonc, tmp_path) == {f"{file}: unknown key 'delivry'; did you mean 'delivery'?": mend}
+
+
+def test_a_machines_file_that_others_cannot_read_is_found_by_who_can(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner's own commands work, and everybody's hooks and the next start of the daemon do not."""
+    monkeypatch.setattr("oberonc.paths.SYSTEM", short_dir)
+    monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM", raising=False)
+    monkeypatch.chdir(short_dir)
+    short_dir.chmod(0o755)
+    file = short_dir / "config.toml"
+    file.write_text(f'state = "{short_dir}/state"\n')
+    for mode, found in ((0o644, []), (0o640, [f"{file} can be read by everybody: not with {file} (mode 0640)"])):
+        file.chmod(mode)
+        assert [each.what for each in doctor.examine(None) if not each.ok and "read by" in each.what] == found
 
 
 def test_folders_services_and_brokers_are_looked_at(admin: Admin, oberonc: Command, tmp_path: Path) -> None:

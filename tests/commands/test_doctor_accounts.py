@@ -148,7 +148,7 @@ def test_who_administers_and_does_not_push_lacks_nothing(server: Server) -> None
 def test_a_daemon_of_another_version_is_told_to_who_pushes_too(server: Server) -> None:
     with server.running():
         [said] = [row["what"] for row in server.findings(PUSHER) if "have one version" in row["what"]]
-    assert said == f"daemon and command have one version: {oberonc.__version__} and {oberonc.__version__}"
+    assert said == f"daemon and command have one version, {oberonc.__version__}"
 
 
 def test_what_root_left_in_the_state_of_the_daemon_is_found_by_root_and_the_mend_works(server: Server) -> None:
@@ -213,9 +213,24 @@ def test_what_fails_waits_for_nobody_or_is_given_up_is_found(server: Server) -> 
         server.file.write_text(server.file.read_text().replace('[services.gone]\nbroker = "fails"\n', ""))
         client.call(settings, "reload")
         wrong = server.wrong(0)
+        server.configure('[services.dies]\nbroker = "dies"\n')
+        client.call(settings, "reload")
+        assert "service fails failed" not in str(server.wrong(0)), "nobody needs it any more"
     text = "\n".join(wrong)
     assert "service dies has 1 dead letter" in wrong
     assert "oberonc queue retry or drop" in wrong["service dies has 1 dead letter"]
     assert "service fails failed the last" in text
     assert "1 delivery for 'gone', which nobody serves" in wrong
     assert "service held is paused" in wrong
+
+
+def test_who_may_start_the_daemon_is_told_how_and_others_whom_to_ask(server: Server) -> None:
+    """Run by anybody else, root too, `oberonc daemon` would be refused the state folder."""
+    mends = {
+        who: next(mend for what, mend in server.wrong(who).items() if "no daemon answers" in what)
+        for who in (DAEMON, 0, PUSHER)
+    }
+    assert "oberonc daemon" in mends[DAEMON]
+    assert mends[0].startswith("systemctl start oberonc")
+    assert mends[PUSHER].startswith("as the administrator: systemctl start oberonc")
+    assert "oberonc daemon" not in mends[0] + mends[PUSHER]

@@ -1,8 +1,11 @@
 """The whole way of a push through a running daemon, and how it starts and stops."""
 
 import os
+import pwd
 import signal
 from pathlib import Path
+
+import pytest
 
 from oberonc import client
 from oberonc.errors import BadInput
@@ -174,7 +177,18 @@ def test_a_state_folder_of_strangers_is_refused(site: Site) -> None:
     site.state.chmod(0o777)
     running = site.start(wait=False)
     assert running.wait_end() == 78
-    assert "must belong to the daemon's user" in running.log
+    assert f"everybody may write the state folder {site.state}" in running.log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another account, which needs root")
+def test_a_state_folder_of_another_account_is_left_to_it(site: Site) -> None:
+    """Its line must not have root take the folder from the daemon whose it is."""
+    site.state.mkdir()
+    os.chown(site.state, pwd.getpwnam("nobody").pw_uid, -1)
+    running = site.start(wait=False)
+    assert running.wait_end() == 78
+    assert "belongs to nobody: run the daemon as nobody, or give root a `state` of its own" in running.log
+    assert "chown" not in running.log
 
 
 def test_bad_configuration_exits_78(site: Site) -> None:
