@@ -84,7 +84,7 @@ def _per_service(number: Callable[[Value], float | None]) -> Callable[[Value], l
 
     def find(value: Value) -> list[Sample]:
         found = ((name, number(row)) for name, row in value["services"].items())
-        return [Sample(number, {"service": name}) for name, number in found if number is not None]
+        return [Sample(amount, {"service": name}) for name, amount in found if amount is not None]
 
     return find
 

@@ -26,7 +26,7 @@ BODIES = [
     (b'{"op": NaN}', "invalid", "NaN"),
     (b'{"op":"ping","op":"ping"}', "invalid", "twice"),
     (b'{"op":"ping","x":1e999}', "invalid", "beyond any number"),
-    (b"[" * 5000, "invalid", "deep"),
+    (b"[" * 5000 + b"]" * 5000, "invalid", "deep"),
     (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "invalid", "deep"),
     (b'{"a":' + b"1" * 5000 + b"}", "invalid", "digits"),
     (b"\xff\xfe{}", "invalid", "utf-8"),
