@@ -43,7 +43,7 @@ def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Laye
     others += [Path(named).absolute()] if named else []
     alone = server_hook and machine is not None and not _user_config(machine)
     why = f"`user_config = false` in {machine.file}" if machine and alone else ""
-    return [
+    found = [
         *([machine] if machine else []),
         # The daemon's unit names the machine's file with --config: that makes it no other file.
         *(
@@ -51,6 +51,20 @@ def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Laye
             for file in others
         ),
     ]
+    if server_hook and system and _is_set_up() and not any(each.values or each.fault for each in found):
+        return [_nothing_said(system / "config.toml")]
+    return found
+
+
+def _is_set_up() -> bool:
+    """Whether this machine has a daemon for all its pushers, as `oberonc init --system` sets it up."""
+    return os.path.exists(paths.SOCKETS / "submit.sock") and os.path.isdir(paths.SPOOL)  # noqa: PTH110, PTH112  False where we may not look
+
+
+def _nothing_said(file: Path) -> Layer:
+    """The machine's file while it is being written, or lost: its daemon's pushes are not for a pusher's own folder."""
+    why = f"{file} is missing or empty, and the machine's daemon is there: `oberonc init --system` writes a missing one"
+    return Layer(file, {}, ConfigError(why), publish_lost=True, machine=True)
 
 
 def _is_machine(file: Path) -> bool:

@@ -150,6 +150,32 @@ def test_where_the_machine_may_have_said_so_users_layers_do_not_count_either(adm
     assert (found.delivery, found.spool.name) == ("daemon", "SPOOL")
 
 
+@pytest.mark.parametrize("text", [None, "", "# nothing yet\n"], ids=["missing", "empty", "comments"])
+def test_a_machines_file_that_says_nothing_takes_no_push_from_the_machines_daemon(
+    machine: Path, short_dir: Path, text: str | None
+) -> None:
+    """As while an editor writes it; a pusher's own folder is no place for a push to a server."""
+    if text is not None:
+        machine.write_text(text)
+    assert config.learn(server_hook=True).delivery == "here", "there is no daemon"
+    (short_dir / "SOCKETS" / "submit.sock").touch()
+    found = config.learn(server_hook=True)
+    assert found.fault.startswith(f"{machine} is missing or empty")
+    assert (found.delivery, found.spool, found.services) == ("daemon", short_dir / "SPOOL", {})
+    assert not found.publish_known
+    assert not config.learn().fault, "what is no server's hook needs no machine's file"
+
+
+def test_where_somebodys_file_says_something_the_machines_may_be_missing(
+    admin: Admin, machine: Path, short_dir: Path
+) -> None:
+    (short_dir / "SOCKETS" / "submit.sock").touch()
+    admin.configure('delivery = "here"\n')
+    assert not config.learn(server_hook=True).fault
+    machine.write_text('delivery = "daemon"\n')
+    assert not config.learn(server_hook=True).fault
+
+
 @pytest.mark.parametrize("nosystem", ["", "1"])
 def test_the_machines_file_is_that_also_where_config_names_it(
     machine: Path, monkeypatch: pytest.MonkeyPatch, nosystem: str

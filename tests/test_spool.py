@@ -303,7 +303,7 @@ def shipped(short_dir: Path) -> Path:
     short_dir.chmod(0o755)
     ids = {"oberonc": DAEMON, "oberonc-submit": SUBMIT}
     for line in (Path(spool.__file__).parent / "daemon" / "oberonc-tmpfiles.conf").read_text().splitlines():
-        if line.startswith("d "):
+        if line.startswith("d /var/spool/"):
             _, place, mode, user, group, _ = line.split()
             folder = short_dir / Path(place).relative_to("/var/spool")
             folder.mkdir()

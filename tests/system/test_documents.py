@@ -22,6 +22,10 @@ def test_a_server_is_set_up_by_the_documents_steps(memory: Path, fresh: Machine)
             said = made.push(host, "app", host)
             assert said.line.startswith("queued 1 commit ("), said.text
         assert made.facts()["ActiveState"] == "active"
+        assert (
+            made.sh("ls -A /etc/oberonc; stat -c '%U %a' /etc/oberonc/brokers").out
+            == "brokers\nconfig.toml\nroot 755\n"
+        )
 
 
 def test_an_upgrade_by_the_documents_steps(server: Server) -> None:
