@@ -314,7 +314,13 @@ class Operations:
         target = Path(_text(request, "path") or "")
         if not target.is_absolute():
             raise BadInput("backup needs an absolute path")
-        await self._queue.call(lambda queue: queue.backup(target), alone=True)
+        try:
+            await self._queue.call(lambda queue: queue.backup(target), alone=True)
+        except BadInput as error:
+            if os.path.lexists(target):
+                raise
+            # A service is kept from most of the file system, whatever the folder's mode says to who asks.
+            raise BadInput(f"{error}; the daemon can write below {self._daemon.config.state}") from None
         self._daemon.say(f"{person(peer.uid)} made a backup: {target}")
         return {"ok": True, "path": str(target), "bytes": target.stat().st_size}
 

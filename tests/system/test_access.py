@@ -102,6 +102,15 @@ def test_administrators_administer_and_pushers_do_not(server: Server) -> None:
     server.row(said)
 
 
+def test_a_backup_is_where_the_command_says(server: Server) -> None:
+    """The service has a /tmp of its own, and may write in its state folder only."""
+    said = server.sh("oberonc backup /var/backups/queue.sqlite", 65, user="admin")
+    assert said.err.endswith("the daemon can write below /var/lib/oberonc\n"), said.err
+    assert "name a file below /var/lib/oberonc" in server.sh("oberonc backup /tmp/queue.sqlite", 1).err
+    server.sh("oberonc backup /var/lib/oberonc/admins.sqlite", user="admin")
+    server.sh("oberonc backup /var/lib/oberonc/roots.sqlite && test -s /var/lib/oberonc/roots.sqlite")
+
+
 def test_a_pushers_own_configuration_changes_nothing(server: Server) -> None:
     for text in ('delivery = "here"\n', "not toml at all", '[daemon]\nsocket = "/tmp/mine.sock"\nspool = "/tmp"\n'):
         server.machine.write("/home/ann/.config/oberonc/config.toml", text, owner="ann")
