@@ -27,7 +27,7 @@ PATIENCE = 5.0
 #: Issues one kind of outcome names in the note.
 _NAMED = 20
 #: In the order of the note.
-_OUTCOMES = ("closed", "reopened", "commented on", "logged time on", "already done for the same change:")
+_OUTCOMES = ("closed", "reopened", "moved", "commented on", "logged time on", "already done for the same change:")
 
 
 class Deed(NamedTuple):
@@ -59,7 +59,7 @@ class Report:
     def told(self) -> list[str]:
         """`closed #42, commented on #37`, `#99 does not exist`"""
         by_outcome = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
-        changed = {*by_outcome["closed"], *by_outcome["reopened"]}
+        changed = {*by_outcome["closed"], *by_outcome["reopened"], *by_outcome["moved"]}
         by_outcome["commented on"] = [shown for shown in by_outcome["commented on"] if shown not in changed]
         told = ", ".join(f"{outcome} {listed(names, _NAMED)}" for outcome, names in by_outcome.items() if names)
         return [told, *self.notes]
@@ -214,7 +214,9 @@ class Actor:
         return True
 
     def _change_of(self, task: Task) -> Deed:
-        """The step that closes or reopens."""
+        """The step that changes the state."""
+        if task.action == "move":
+            return self._move_of(task)
         close = task.action != "reopen"
         name, outcome = ("close", "closed") if close else ("reopen", "reopened")
         text = self._comment(task, name, commit_parts(task.commit))
@@ -225,6 +227,25 @@ class Actor:
             lambda: self._change(task, text, close=close),
             lambda since, mark: self.tracker.was_moved(task.issue, since, closed=close),
         )
+
+    def _move_of(self, task: Task) -> Deed:
+        """The step that moves to the status that is asked for."""
+        text = self._comment(task, "move", commit_parts(task.commit))
+        return Deed(
+            self._step(task, "move"),
+            text,
+            "moved",
+            lambda: self._move(task, text),
+            lambda since, mark: self.tracker.was_put(task.issue, task.target, since),
+        )
+
+    def _move(self, task: Task, comment: Comment) -> bool:
+        moved = self.tracker.move(task.issue, task.target, comment)
+        if moved:
+            self.closed.pop(task.issue, None)  # the new status may be one that closes, or opens again
+        else:
+            self.report.notes.append(f"{task.issue.shown} was {task.target} already")
+        return moved
 
     def _change(self, task: Task, comment: Comment, *, close: bool) -> bool:
         """Close or reopen, unless the issue is in that state already: it is left alone then."""
@@ -259,7 +280,7 @@ class Actor:
         if task.seconds and self.tracker.keeps_time:
             yield self._step(task, "time")
         if task.action != "reference":
-            yield self._step(task, "reopen" if task.action == "reopen" else "close")
+            yield self._step(task, task.action if task.action in ("reopen", "move") else "close")
 
     def _comment(self, task: Task, step: str, parts: list[Part]) -> Comment:
         key = hashlib.sha256("\0".join(self._step(task, step)).encode()).hexdigest()[:32]

@@ -27,6 +27,7 @@ _HEADINGS = {
     "invalid": "Closed as invalid",
     "duplicate": "Closed as duplicate",
     "reopen": "Reopened",
+    "move": "Moved to ",
     "reference": "Referenced",
 }
 
@@ -68,7 +69,7 @@ def make_parts(task: Task, payload: Payload, template: str, *, remark: str = "")
     commit = task.commit
     remarks = [text for text in (_held(task, payload), remark) if text]
     fields = {
-        "action": [Part("text", _HEADINGS[task.action])],
+        "action": [Part("text", _HEADINGS[task.action]), *([Part("name", task.target)] if task.target else [])],
         "commit": commit_parts(commit),
         "repository": [Part("name", payload["repository"]["full_name"])],
         "branch": [Part("name", commit.get("branch") or "")],

@@ -40,7 +40,7 @@ class Statement:
 
 _SPENT: Final = frozenset({"spent", "took"})
 #: What `as wontfix` may follow.
-_CLOSING: Final = CHANGES - {"reopen", "hold", "state"}
+_CLOSING: Final = CHANGES - {"reopen", "state"}
 _RANGE_MARKS: Final = frozenset({"-", "..", "...", *"\u2010\u2011\u2012–—\u2015\u2212"})
 _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"

@@ -19,8 +19,7 @@ from oberonc.text import listed
 MESSAGE_LIMIT = 100
 #: A cut message shorter than this was not cut in its text (its list of files was).
 _CUT_ABOVE = 1024
-#: The actions that change an issue's state, and the resolution with which some of them close it.
-_CHANGING = ("close", "wontfix", "invalid", "duplicate", "reopen")
+#: The resolution with which some actions close an issue.
 RESOLUTIONS = {"close": "fixed", "wontfix": "wontfix", "invalid": "invalid", "duplicate": "duplicate"}
 #: Reasons that are told, and issues named for each.
 _REASONS = 6
@@ -46,8 +45,8 @@ class Issue(NamedTuple):
 class Task(NamedTuple):
     """What one change asks of one issue.
 
-    `action` is `close`, `wontfix`, `invalid`, `duplicate`, `reopen` or `reference`; `seconds` is work to log;
-    `why` says what kept a stronger action back, and is empty otherwise.
+    `action` is `close`, `wontfix`, `invalid`, `duplicate`, `reopen`, `move` (to `target`) or `reference`; `seconds` is
+    work to log; `why` says what kept a stronger action back, and is empty otherwise.
     """
 
     issue: Issue
@@ -55,6 +54,8 @@ class Task(NamedTuple):
     action: str
     seconds: int
     why: str
+    #: The status, or the transition to it, as the configuration writes it.
+    target: str = ""
 
     @property
     def change(self) -> str:
@@ -124,6 +125,8 @@ class Rules:
     import_above: int = 20
     max_actions: int = 1000
     may_change_state: bool = True
+    #: Whether the tracker has statuses between open and closed.
+    moves: bool = True
 
 
 def make_plan(payload: Payload, rules: Rules) -> Plan:
@@ -213,7 +216,7 @@ def _unless_undone(task: Task, undone: dict[str, str]) -> Task:
     by = undone.get(task.commit["raw_node"])
     if by is None or task.action == "reference":
         return task
-    return task._replace(action="reference", why=f"{by}, of the same push, undoes it")
+    return task._replace(action="reference", target="", why=f"{by}, of the same push, undoes it")
 
 
 def _tasks(commit: Commit, published: bool, rules: Rules, left: _Left) -> Iterator[Task]:
@@ -240,10 +243,15 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
         return task._replace(why=reference.why if reference.wanted else "")
     if task.action in ("mention", "comment", "time"):
         return task._replace(action="reference")
-    if task.action not in _CHANGING:
-        return task._replace(action="reference", why=f"{task.action} is nothing oberonc does")
+    if task.action == "assign":
+        return task._replace(action="reference", why="assign is nothing oberonc does")
     if not rules.may_change_state:
         return task._replace(action="reference", why="a fork does not change the issues of its original")
+    if task.action in ("state", "transition"):
+        target = reference.argument or ""
+        if not rules.moves:
+            return task._replace(action="reference", why=f"this tracker has no status {target}")
+        return task._replace(action="move", target=target)
     return task
 
 
@@ -253,10 +261,12 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _line(task: Task) -> str:
-    verb = {"reference": "comment on", "close": "close", "reopen": "reopen"}.get(task.action, f"close as {task.action}")
+    verb = {"reference": "comment on"} | {same: same for same in ("close", "reopen", "move")}
+    did = f"{verb.get(task.action, f'close as {task.action}')} {task.issue.shown}"
+    target = f" to {task.target}" if task.target else ""
     time = f", log {task.seconds // 60} minutes" if task.seconds else ""
     why = f" (state left as it is: {task.why})" if task.why else ""
-    return f"{verb} {task.issue.shown}{time} for {task.commit['node']}{why}"
+    return f"{did}{target}{time} for {task.commit['node']}{why}"
 
 
 def written(reference: Reference) -> str:
@@ -299,5 +309,5 @@ def _both(first: Task, second: Task) -> Task:
     same = first.commit["raw_node"] == second.commit["raw_node"]
     task = first._replace(seconds=first.seconds + second.seconds * same)
     if first.action == "reference" and second.action != "reference":
-        return task._replace(action=second.action, why="")
+        return task._replace(action=second.action, target=second.target, why="")
     return task

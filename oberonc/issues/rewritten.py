@@ -19,25 +19,26 @@ class _Asked:
 
     def __init__(self) -> None:
         self.times = 0
-        self.changes: Counter[str] = Counter()
+        self.changes: Counter[tuple[str, str]] = Counter()
         self.seconds = 0
 
     def add(self, task: Task) -> None:
         self.times += 1
-        self.changes[task.action] += task.action != "reference"
+        self.changes[_change(task)] += task.action != "reference"
         self.seconds += task.seconds
 
     def take_off(self, task: Task) -> Task | None:
         """What *task* asks beyond it; None for nothing."""
         known = self.times > 0
         self.times -= known
-        changes = task.action != "reference" and not self.changes[task.action]
+        changes = task.action != "reference" and not self.changes[_change(task)]
         if task.action != "reference" and not changes:
-            self.changes[task.action] -= 1
+            self.changes[_change(task)] -= 1
         seconds = max(0, task.seconds - self.seconds)
         self.seconds -= task.seconds - seconds
         if changes or seconds or (task.action == "reference" and not known):
-            return task._replace(action=task.action if changes else "reference", seconds=seconds)
+            task = task._replace(seconds=seconds)
+            return task if changes else task._replace(action="reference", target="")
         return None
 
 
@@ -63,6 +64,10 @@ def without(tasks: list[Task], old: list[Task], *, replaced: bool) -> tuple[list
 
 def _issue(task: Task) -> tuple[str, str]:
     return task.issue.project, task.issue.number
+
+
+def _change(task: Task) -> tuple[str, str]:
+    return task.action, task.target
 
 
 def _looks(task: Task) -> Iterator[tuple[str, ...]]:

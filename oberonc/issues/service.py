@@ -62,6 +62,7 @@ def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:
         import_above=settings.import_above,
         max_actions=settings.max_actions,
         may_change_state=not foreign,
+        moves=load(settings.tracker).moves,
     )
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 #: Actions that change an issue's state; the guards turn them into `reference`.
-CHANGES: Final = frozenset({"close", "reopen", "wontfix", "invalid", "duplicate", "hold", "state"})
+CHANGES: Final = frozenset({"close", "reopen", "wontfix", "invalid", "duplicate", "state"})
 
 _TRAILERS: Final = (
     *((f"{verb}-{noun}", "close") for verb in ("closes", "fixes", "resolves") for noun in ("bug", "issue", "ticket")),
@@ -31,7 +31,6 @@ class Words(NamedTuple):
     wontfix: tuple[str, ...] = ("wontfix", "wontfixes", "wontfixed")
     invalid: tuple[str, ...] = ("invalidate", "invalidates", "invalidated", "invalidating")
     duplicate: tuple[str, ...] = ()
-    hold: tuple[str, ...] = ()
     reference: tuple[str, ...] = (
         *("ref", "refs", "reference", "references", "referenced", "referencing", "re", "see", "see also"),
         *("address", "addresses", "addressed", "addressing", "relate to", "relates to", "related to", "relating to"),
@@ -229,7 +228,7 @@ def _phrases(known: dict[str, str]) -> Phrases:
 def _verbs(words: Words) -> dict[str, str]:
     """Every verb with its action; a verb that needs its colon is written with one (`LP:`)."""
     verbs: dict[str, str] = {}
-    for action in ("reference", "hold", "duplicate", "invalid", "wontfix", "reopen", "close"):
+    for action in ("reference", "duplicate", "invalid", "wontfix", "reopen", "close"):
         verbs.update((_phrase(word), action) for word in getattr(words, action))
     return verbs | {_phrase(word): "state" for word, _ in words.states}
 

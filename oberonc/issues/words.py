@@ -8,7 +8,6 @@ from oberonc.issues.vocabulary import DEFAULT, WORD, Words, tables
 
 __all__ = ["DEFAULT", "PRESETS", "Words", "words_for"]
 
-_HOLD: Final = ("hold", "holds", "holding")
 _GITEA: Final = DEFAULT._replace(prefixes=())
 _NUMBERED: Final = DEFAULT._replace(prefixes=(), numbers=True)
 
@@ -18,7 +17,7 @@ PRESETS: Final[dict[str, Words]] = {
     "gitea": _GITEA,
     "forgejo": _GITEA,
     "gogs": _GITEA,
-    "bitbucket": DEFAULT._replace(urls=("https://bitbucket.org",), prefixes=(), hold=_HOLD),
+    "bitbucket": DEFAULT._replace(urls=("https://bitbucket.org",), prefixes=()),
     "jira": DEFAULT._replace(prefixes=()),
     "azure": DEFAULT._replace(prefixes=("AB#",), urls=("https://dev.azure.com",)),
     "redmine": DEFAULT._replace(
@@ -55,7 +54,7 @@ _CHOICES: Final = {
 }
 _TABLES: Final = {
     "states": None,
-    "trailers": ("close", "reopen", "wontfix", "invalid", "duplicate", "hold", "reference"),
+    "trailers": ("close", "reopen", "wontfix", "invalid", "duplicate", "reference"),
     "suffixes": ("close", "wontfix", "invalid", "duplicate"),
 }
 _PHRASES: Final = (
@@ -65,7 +64,6 @@ _PHRASES: Final = (
         "wontfix",
         "invalid",
         "duplicate",
-        "hold",
         "reference",
         "nouns",
         "numbers_after",

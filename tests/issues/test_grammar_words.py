@@ -71,10 +71,13 @@ def test_a_word_may_be_of_several_words() -> None:
     assert brief("Get  rid of #1, made of #2", words) == "close #1; reference #2"
 
 
-def test_bitbuckets_hold_is_opt_in_elsewhere() -> None:
-    assert brief("holds #1", words_for("bitbucket")) == "hold #1"
-    assert brief("does not hold #1", words_for("bitbucket")) == "reference #1"
-    assert brief("holds #1") == "mention #1"
+def test_hold_is_a_word_only_where_it_names_a_status() -> None:
+    assert brief("holds #1", words_for("bitbucket")) == "mention #1"
+    words = words_for("redmine", {"states": {"holds": "On hold"}})
+    assert brief("holds #1", words) == "state #1"
+    assert brief("does not hold #1 and never holds #2", words) == "mention #1; reference #2"
+    with pytest.raises(ValueError, match="unknown key 'hold'"):
+        words_for("redmine", {"hold": ["hold"]})
 
 
 def test_a_word_may_ask_for_a_status() -> None:

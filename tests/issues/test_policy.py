@@ -297,3 +297,47 @@ def test_the_plan_reads_as_a_sentence() -> None:
     assert second.startswith(f"comment on #2 for {node} (state left as it is: ")
     assert third == f"close as wontfix #3 for {node}"
     assert fourth == "other/x#9 is not of a project this service is bound to"
+
+
+FEEDBACK = {"states": {"feedback": "Feedback", "later": "Deferred"}}
+
+
+def test_a_word_for_a_status_moves_where_a_close_would_close() -> None:
+    made = plan(payload(commit("feedback #1")), tracker="redmine", words=FEEDBACK)
+    (task,) = made.tasks
+    assert (task.action, task.target, task.why) == ("move", "Feedback", "")
+    assert describe(made) == [f"move #1 to Feedback for {task.commit['node']}"]
+    for text in ("does not feedback #1", "TODO: feedback #1", "feedback #1, later #1"):
+        (task,) = plan(payload(commit(text)), tracker="redmine", words=FEEDBACK).tasks
+        assert (task.action, task.target) == ("reference", "")
+
+
+def test_a_tracker_without_statuses_says_so_in_the_plan() -> None:
+    (line,) = describe(plan(payload(commit("feedback #1")), words=FEEDBACK))
+    assert line.endswith("(state left as it is: this tracker has no status Feedback)")
+
+
+def test_a_status_is_asked_for_by_published_commits_of_the_project_itself_only() -> None:
+    redmine = {"tracker": "redmine", "words": FEEDBACK}
+    assert plan(payload(commit("feedback #1"), published=[]), **redmine).tasks == []
+    fork = payload(commit("feedback #1"), repository={"full_name": "me/hello", "fork": True})
+    (task,) = plan(fork, project="octo/hello", **redmine).tasks
+    assert (task.action, task.target) == ("reference", "")
+    imported = payload(*(commit(f"feedback #{number}", number) for number in range(1, 30)))
+    imported["updates"][0] |= {"created": True}
+    assert plan(imported, **redmine).tasks == []
+
+
+def test_a_status_asked_for_again_after_a_rewrite_is_not_asked_for_twice() -> None:
+    old = commit("Wait\n\nfeedback #1", 1)
+    for text, expected in (("Wait\n\nfeedback #1 please", []), ("Wait\n\nlater #1", [("move", "#1")])):
+        pushed = payload(commit(text, 2), dropped=[old], dropped_total=1)
+        pushed["updates"][0] |= {"forced": True}
+        assert asked(plan(pushed, tracker="redmine", words=FEEDBACK)) == expected
+
+
+def test_a_status_whose_commit_the_push_undoes_is_left() -> None:
+    first = commit("feedback #1", 1)
+    undo = commit(f'Revert "feedback #1"\n\nThis reverts commit {first["raw_node"]}.', 2)
+    made = plan(payload(first, undo), tracker="redmine", words=FEEDBACK)
+    assert {(task.action, task.target) for task in made.tasks} == {("reference", "")}

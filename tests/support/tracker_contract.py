@@ -46,9 +46,13 @@ class Kept:
     def __init__(self, number: int) -> None:
         self.number = number
         self.state = "open"
+        #: The status, where it is another than that of a new or a closed issue.
+        self.status = ""
         self.comments: list[dict[str, Any]] = []
         self.times: list[dict[str, Any]] = []
         self.history: list[Any] = []
+        #: Names of the statuses it was moved to.
+        self.reached: list[str] = []
 
 
 class Contract:

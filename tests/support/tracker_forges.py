@@ -40,7 +40,7 @@ class ContractWorld(World):
         return sum(entry["time"] for entry in self.kept(written).times)
 
     def reopen_by_hand(self, written: str) -> None:
-        self.kept(written).state = "open"
+        self.kept(written).state, self.kept(written).status = "open", ""
 
 
 W = TypeVar("W", bound=ContractWorld)
@@ -158,7 +158,7 @@ class GitLabContract(Contract):
         ]
 
     def shown(self, kept: Kept) -> dict[str, Any]:
-        return {"iid": kept.number, "state": "opened" if kept.state == "open" else "closed"}
+        return {"iid": kept.number, "state": "opened" if kept.state == "open" else "closed", "labels": kept.reached}
 
     def read(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
@@ -168,6 +168,9 @@ class GitLabContract(Contract):
         kept = self.issue(number)
         if not kept:
             return MISSING
+        if set(request.json) == {"add_labels"}:
+            kept.reached.append(request.json["add_labels"])
+            return Answer(200, self.shown(kept))
         events = {"close": "closed", "reopen": "open"}
         if set(request.json) != {"state_event"} or request.json["state_event"] not in events:
             self.problem(request, "state_event")
@@ -210,6 +213,10 @@ class GitLabContract(Contract):
 class GitLabWorld(ContractWorld):
     contract_class = GitLabContract
     has_history = True
+    status = "status::doing"
+
+    def status_of(self, written: str) -> str:
+        return " ".join(self.kept(written).reached)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Jira Cloud (by its official contract) and Data Center, with names translated as an installation may have them."""
 
 import base64
+import builtins
 from typing import Any
 
 from tests.support.tracker_contract import Answer, Contract, Kept, Request
@@ -74,8 +75,21 @@ class JiraContract(Contract):
 
     def read(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
-        status = kept and (DONE if kept.state == "closed" else OPEN)
-        return Answer(200, {"key": f"PROJ-{number}", "fields": {"status": status}}) if kept else GONE
+        if not kept:
+            return GONE
+        moves = [{"field": "status", "toString": name} for name in kept.reached]
+        past = {"histories": [{"created": LATE, "items": [item]} for item in reversed(moves)]}
+        known = {"key": f"PROJ-{number}", "fields": {"status": self.status(kept)}}
+        return Answer(200, known | ({"changelog": past} if request.params.get("expand") == "changelog" else {}))
+
+    def status(self, kept: Kept) -> dict[str, Any]:
+        if kept.status:
+            return {"name": kept.status, "statusCategory": {"key": "indeterminate"}}
+        return DONE if kept.state == "closed" else OPEN
+
+    def offered(self, kept: Kept) -> builtins.list[dict[str, Any]]:
+        """All that leads elsewhere."""
+        return [entry for entry in self.transitions[kept.state] if entry["to"]["name"] != self.status(kept)["name"]]
 
     def list(self, request: Request, number: str) -> Answer:
         start, size = int(request.params["startAt"]), int(request.params["maxResults"])
@@ -92,21 +106,24 @@ class JiraContract(Contract):
 
     def offer(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
-        return Answer(200, {"transitions": self.transitions[kept.state]}) if kept else GONE
+        return Answer(200, {"transitions": self.offered(kept)}) if kept else GONE
 
     def move(self, request: Request, number: str) -> Answer:
         kept = self.issues[int(number)]
         wanted = request.json["transition"]["id"]
         if not isinstance(wanted, str):
             self.problem(request, "the id of a transition is a string")
-        found = [entry for entry in self.transitions[kept.state] if entry["id"] == wanted]
+        found = [entry for entry in self.offered(kept) if entry["id"] == wanted]
         if not found:
             return Answer(400, {"errorMessages": ["no such transition"]})
         for name, rule in found[0].get("fields", {}).items():
             if rule["required"] and name not in request.json.get("fields", {}):
                 return Answer(400, {"errors": {name: "is required"}})
         kept.history.append(request.json)
-        kept.state = "closed" if found[0]["to"]["statusCategory"]["key"] == "done" else "open"
+        target = found[0]["to"]
+        kept.reached.append(target["name"])
+        kept.state = "closed" if target["statusCategory"]["key"] == "done" else "open"
+        kept.status = target["name"] if target["statusCategory"]["key"] == "indeterminate" else ""
         return Answer(204)
 
     def work(self, request: Request, number: str) -> Answer:
@@ -116,11 +133,16 @@ class JiraContract(Contract):
 
 class JiraWorld(ContractWorld):
     contract_class: type[JiraContract] = JiraContract
+    status = "In Arbeit"
 
     @property
     def settings(self) -> dict[str, Any]:
         site = {"tracker": "jira", "url": self.relay.url, "project": "PROJ"}
         return site | {"user": "bot@example.org", "token": "token-1"}
+
+    def status_of(self, written: str) -> str:
+        assert isinstance(self.contract, JiraContract)
+        return str(self.contract.status(self.kept(written))["name"])
 
     @property
     def transitions(self) -> dict[str, list[dict[str, Any]]]:

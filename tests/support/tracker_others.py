@@ -20,6 +20,7 @@ class BugzillaContract(Contract):
     def routes(self) -> list[Any]:
         bug = "/rest/bug/([0-9]+)"
         values = [{"name": "RESOLVED", "is_open": False}, {"name": "CONFIRMED", "is_open": True}]
+        values.append({"name": "IN_PROGRESS", "is_open": True})
         return [
             ("GET", "/rest/whoami", lambda request: Answer(200, {"id": 1})),
             ("GET", "/rest/field/bug/bug_status", lambda request: Answer(200, {"fields": [{"values": values}]})),
@@ -38,19 +39,23 @@ class BugzillaContract(Contract):
         kept = self.issue(number)
         if not kept:
             return fault(404, 101, f"Bug #{number} does not exist.")
-        known = {"is_open": kept.state == "open", "status": kept.state, "actual_time": 0}
+        known = {"is_open": kept.state == "open", "status": self.status(kept), "actual_time": 0}
         if kept.history == ["no time"]:
             del known["actual_time"]
         fields = request.params["include_fields"].split(",")
         return Answer(200, {"bugs": [{name: known[name] for name in fields if name in known}]})
 
+    def status(self, kept: Kept) -> str:
+        return kept.status or ("RESOLVED" if kept.state == "closed" else "CONFIRMED")
+
     def change(self, request: Request, number: str) -> Answer:
         kept, status = self.issues[int(number)], request.json["status"]
-        if status not in ("RESOLVED", "CONFIRMED"):
+        if status not in ("RESOLVED", "CONFIRMED", "IN_PROGRESS"):
             return fault(404, 51, f"There is no status named '{status}'.")
         if (status == "RESOLVED") != ("resolution" in request.json):
             return fault(400, 121, "A valid resolution is required to mark bugs as RESOLVED.")
         kept.state = "closed" if status == "RESOLVED" else "open"
+        kept.status = status
         kept.history.append(status)
         return Answer(200, {"bugs": [{"changes": {}}]})
 
@@ -73,6 +78,11 @@ def fault(status: int, code: int, message: str) -> Answer:
 class BugzillaWorld(ContractWorld):
     contract_class = BugzillaContract
     has_history = True
+    status = "IN_PROGRESS"
+
+    def status_of(self, written: str) -> str:
+        assert isinstance(self.contract, BugzillaContract)
+        return self.contract.status(self.kept(written))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,7 +110,9 @@ class YouTrackContract(Contract):
         kept = self.issue(number)
         if not kept:
             return Answer(404, {"error": "Not Found"})
-        return Answer(200, {"idReadable": f"PROJ-{number}", "resolved": 1 if kept.state == "closed" else None})
+        fields = [{"name": "State", "value": {"name": kept.status or "Open"}}, {"name": "Tags", "value": [{}]}]
+        known = {"idReadable": f"PROJ-{number}", "resolved": 1 if kept.state == "closed" else None}
+        return Answer(200, {"customFields": fields} if "customFields" in request.params["fields"] else known)
 
     def list(self, request: Request, number: str) -> Answer:
         skip, top = int(request.params["$skip"]), int(request.params["$top"])
@@ -116,12 +128,13 @@ class YouTrackContract(Contract):
     def command(self, request: Request) -> Answer:
         kept = self.issues[int(request.json["issues"][0]["idReadable"].removeprefix("PROJ-"))]
         states = {"Fixed": "closed", "Won't fix": "closed", "Duplicate": "closed", "Open": "open"}
+        states["In Progress"] = "open"
         query = request.json["query"]
         work = re.fullmatch(r"work (?:(\d+)h)? ?(?:(\d+)m)?", query)
         if work:
             kept.times.append({"time": int(work[1] or 0) * 3600 + int(work[2] or 0) * 60})
         elif query in states:
-            kept.state = states[query]
+            kept.state, kept.status = states[query], query
             kept.history.append(query)
         else:
             return Answer(400, {"error": "invalid_query", "error_description": f"Command [{query}] is invalid"})
@@ -132,6 +145,10 @@ class YouTrackContract(Contract):
 
 class YouTrackWorld(ContractWorld):
     contract_class = YouTrackContract
+    status = "In Progress"
+
+    def status_of(self, written: str) -> str:
+        return self.kept(written).status or "Open"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -165,20 +182,23 @@ class LinearContract(Contract):
         if "commentCreate" in query:
             return self.comment(variables["i"])
         if "issueUpdate" in query:
-            kind = next(kind for i, _, kind, _ in self.states if i == variables["i"]["stateId"])
-            self.issues[int(variables["id"])].state = "open" if kind == "unstarted" else "closed"
-            self.issues[int(variables["id"])].history.append(variables["i"]["stateId"])
+            wanted = variables["i"]["stateId"]
+            name, kind = next((name, kind) for i, name, kind, _ in self.states if i == wanted)
+            kept = self.issues[int(variables["id"])]
+            kept.state, kept.status = "open" if kind == "unstarted" else "closed", name
+            kept.history.append(wanted)
             return data(issueUpdate={"success": True})
         if "comment(id" in query:
             found = [
                 entry for kept in self.issues.values() for entry in kept.comments if entry["id"] == variables["id"]
             ]
             return data(comment=found[0]) if found else Answer(200, {"errors": [gone("Entity not found: Comment")]})
-        kept = self.issue(variables["id"].removeprefix("ENG-"))
-        if not kept:
+        asked = self.issue(variables["id"].removeprefix("ENG-"))
+        if not asked:
             return Answer(200, {"errors": [gone("Entity not found: Issue")]})
-        state = {"type": "completed" if kept.state == "closed" else "unstarted"}
-        return data(issue={"id": str(kept.number), "state": state, "team": {"states": {"nodes": nodes}}})
+        name = asked.status or ("Done" if asked.state == "closed" else "Todo")
+        state = next({"id": i, "type": kind} for i, known, kind, _ in self.states if known == name)
+        return data(issue={"id": str(asked.number), "state": state, "team": {"states": {"nodes": nodes}}})
 
     def comment(self, given: dict[str, Any]) -> Answer:
         if set(given) != {"id", "issueId", "body"} or UUID(given["id"]).version != 4:
@@ -198,6 +218,10 @@ def gone(message: str, code: str = "INPUT_ERROR") -> dict[str, Any]:
 class LinearWorld(ContractWorld):
     contract_class = LinearContract
     keeps_time = False
+    status = "Later"
+
+    def status_of(self, written: str) -> str:
+        return self.kept(written).status
 
     @property
     def settings(self) -> dict[str, Any]:

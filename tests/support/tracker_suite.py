@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +14,12 @@ from tests.support.tracker_world import Push, World, broker, commit, payload, wo
 
 #: Every push of a run asks for another change.
 NUMBERS = count(1)
+
+
+def with_word(world: World) -> dict[str, Any]:
+    """The settings in which `parks #1` asks for a status."""
+    word = world.status or "Somewhere"
+    return world.settings | {"words": {"states": {"parks": word, "park": word}}}
 
 
 class Suite:
@@ -120,6 +126,48 @@ class Suite:
         note = broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
         assert f"{issue} was closed already" in note
         assert world.is_closed(issue)
+
+    def test_a_word_for_a_status_moves_the_issue_there_once(self, world: World, tmp_path: Path) -> None:
+        settings, issue = with_word(world), world.new()
+        pushed = payload(commit(f"The window is out, parks {issue}", next(NUMBERS)))
+        note = broker(settings, tmp_path).handle(pushed)
+        (said,) = world.comments(issue)
+        if not world.status:
+            assert "state left as it is: this tracker has no status Somewhere" in said
+            assert f"the state of {issue} is left as it is: this tracker has no status Somewhere" in note
+            return
+        assert note == f"moved {issue}"
+        assert (world.status_of(issue), world.is_closed(issue)) == (world.status, False)
+        assert said.startswith("Moved to ")
+        writes = world.relay.writes()
+        assert "already done for the same change: " in broker(settings, tmp_path).handle(pushed)
+        other = payload(commit(f"parks {issue} too", next(NUMBERS)))
+        assert f"{issue} was {world.status} already" in broker(settings, tmp_path).handle(other)
+        assert world.relay.writes() > writes, "the other change was commented on"
+        assert world.status_of(issue) == world.status
+
+    def test_a_move_whose_answer_is_lost_is_made_once(self, world: World, tmp_path: Path) -> None:
+        if not world.status:
+            pytest.skip("there are no statuses here")
+        for write in range(4):
+            issue = world.new()
+            world.relay.spoil_write(write, Spoil("drop"))
+            work_off(with_word(world), tmp_path, payload(commit(f"parks {issue}", next(NUMBERS))))
+            world.relay.spoil_nothing()
+            assert world.status_of(issue) == world.status
+            assert len(world.comments(issue)) == 1
+
+    def test_a_word_for_a_status_does_nothing_where_a_close_would_not(self, world: World, tmp_path: Path) -> None:
+        settings, issue = with_word(world), world.new()
+        imported = payload(*(commit(f"parks {issue} {number}", next(NUMBERS)) for number in range(21)))
+        imported["updates"][0] |= {"created": True, "first": True}
+        topic = payload(commit(f"parks {issue}", next(NUMBERS)), published=[])
+        writes = world.relay.writes()
+        for pushed in (imported, topic):
+            assert "and nothing is done" in broker(settings, tmp_path).handle(pushed)
+        assert world.relay.writes() == writes
+        broker(settings, tmp_path).handle(payload(commit(f"does not park {issue}", next(NUMBERS))))
+        assert not world.status or world.status_of(issue) != world.status
 
     def test_check_proves_it_and_changes_nothing(self, world: World, tmp_path: Path) -> None:
         writes = len(world.relay.seen)

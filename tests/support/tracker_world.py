@@ -80,6 +80,8 @@ class World(ABC):
     reopens = True
     keeps_time = True
     has_history = False
+    #: A status that is none of a new or a closed issue, where it has one.
+    status = ""
 
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
@@ -100,6 +102,10 @@ class World(ABC):
     @abstractmethod
     def is_closed(self, written: str) -> bool:
         """Whether the issue is closed, asked of the tracker itself."""
+
+    def status_of(self, written: str) -> str:
+        """The issue's status, asked of the tracker itself."""
+        raise NotImplementedError
 
     def seconds(self, written: str) -> int:
         """The time logged on the issue."""

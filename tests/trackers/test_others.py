@@ -88,6 +88,60 @@ def test_a_transition_is_found_by_category_name_or_target(jira: JiraWorld, tmp_p
         assert jira.kept(issue).history[0]["transition"] == {"id": "31"}
 
 
+def test_a_smart_command_takes_the_transition_of_its_name(jira: JiraWorld, tmp_path: Path) -> None:
+    words = {"transitions": ["Beginnen", "Fertig", "Erledigt"]}
+    issue, other = jira.new(), jira.new()
+    assert push(jira, tmp_path, f"{issue} #beg", words=words) == f"moved {issue}"
+    assert (jira.status_of(issue), jira.is_closed(issue)) == ("In Arbeit", False)
+    assert push(jira, tmp_path, f"refs {issue}\n\n{other} #fertig", words=words) == (
+        f"moved {other}, commented on {issue}"
+    )
+    assert f"{other} was Erledigt already" in push(jira, tmp_path, f"{other} #erledigt", words=words)
+    assert f"{other} was closed already" in push(jira, tmp_path, f"fixes {other}")
+    assert jira.status_of(issue) == "In Arbeit"
+    with pytest.raises(Reject, match=r"there is no transition 'Beginnen' now; there is .*Wieder auf.*set `words`"):
+        push(jira, tmp_path, f"{other} #beginnen", words=words)
+
+
+def test_what_moves_and_closes_in_one_push_does_both_in_order(jira: JiraWorld, tmp_path: Path) -> None:
+    issue, words = jira.new(), {"transitions": ["Fertig"], "states": {"reviews": "In Arbeit"}}
+    commits = (commit(f"{verb} {issue}", next(NUMBERS)) for verb in ("reviews", "fixes"))
+    assert (
+        broker(jira.settings | {"words": words}, tmp_path).handle(payload(*commits)) == f"closed {issue}, moved {issue}"
+    )
+    commits = (commit(text, next(NUMBERS)) for text in (f"reopens {issue}", f"{issue} #fertig", f"fixes {issue}"))
+    note = broker(jira.settings | {"words": words}, tmp_path).handle(payload(*commits))
+    assert note == f"reopened {issue}, moved {issue}; {issue} was closed already"
+
+
+@pytest.mark.parametrize("text", ["{} #beginnen", "starts {}"])
+def test_one_a_person_moved_back_before_the_retry_stays_there(jira: JiraWorld, tmp_path: Path, text: str) -> None:
+    words = {"transitions": ["Beginnen"], "states": {"starts": "In Arbeit"}}
+    _moved_back(jira, tmp_path, text, words)
+
+
+def test_bugzillas_history_tells_a_move_that_was_taken_back(bugzilla: BugzillaWorld, tmp_path: Path) -> None:
+    _moved_back(bugzilla, tmp_path, "starts {}", {"states": {"starts": "IN_PROGRESS"}})
+
+
+def _moved_back(world: ContractWorld, tmp_path: Path, text: str, words: dict[str, Any]) -> None:
+    """The answer to a move is lost, and somebody moves the issue back before the next try."""
+    issue = world.new()
+    made, pushed = world.settings | {"words": words}, payload(commit(text.format(issue), next(NUMBERS)))
+    world.relay.rule = lambda method, path: Spoil("drop") if method != "GET" and _moves(path) else None
+    with pytest.raises(Retry):
+        broker(made, tmp_path).handle(pushed)
+    assert world.status_of(issue) == world.status
+    world.reopen_by_hand(issue)
+    world.relay.spoil_nothing()
+    assert broker(made, tmp_path).handle(pushed) == f"moved {issue}"
+    assert world.status_of(issue) != world.status
+
+
+def _moves(path: str) -> bool:
+    return not path.partition("?")[0].endswith("/comment")
+
+
 def test_no_transition_is_ever_guessed(jira: JiraWorld, tmp_path: Path) -> None:
     issue = jira.new()
     with pytest.raises(Reject, match=r"there is no transition 'Done' now; there is .*Fertig"):

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import requests
 
-from oberonc import Reject
+from oberonc import Reject, Retry
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from oberonc.issues.trackers.redmine import Redmine
 from tests.support import tracker_servers as servers
-from tests.support.tracker_relay import Relay
-from tests.support.tracker_suite import NUMBERS, Suite
+from tests.support.tracker_relay import Relay, Spoil
+from tests.support.tracker_suite import NUMBERS, Suite, with_word
 from tests.support.tracker_world import World, broker, commit, payload
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redmine")]
@@ -41,6 +41,7 @@ puts "admin=#{u.reload.api_key}"
 
 class RedmineWorld(World):
     has_history = True
+    status = "Feedback"
 
     def __init__(self, relay: Relay, keys: dict[str, str]) -> None:
         super().__init__(relay)
@@ -72,6 +73,9 @@ class RedmineWorld(World):
 
     def is_closed(self, written: str) -> bool:
         return bool(self.read(written)["status"]["is_closed"])
+
+    def status_of(self, written: str) -> str:
+        return str(self.read(written)["status"]["name"])
 
     def seconds(self, written: str) -> int:
         found = self.session.get(f"{self.site}/time_entries.json?issue_id={written[1:]}").json()["time_entries"]
@@ -140,6 +144,28 @@ def test_a_closed_status_can_be_named(world: RedmineWorld, tmp_path: Path) -> No
     note = broker(settings, tmp_path).handle(payload(commit(f"wontfix {issue}\n\nfixes {other}", next(NUMBERS))))
     assert (world.read(issue)["status"]["name"], world.read(other)["status"]["name"]) == ("Rejected", "Closed")
     assert f"closed {issue} and {other}" in note
+
+
+def test_a_move_that_a_person_took_back_before_the_retry_is_not_made_again(world: RedmineWorld, tmp_path: Path) -> None:
+    issue, settings = world.new(), with_word(world)
+    pushed = payload(commit(f"parks {issue}", next(NUMBERS)))
+    world.relay.spoil_write(1, Spoil("drop"))
+    with pytest.raises(Retry):
+        broker(settings, tmp_path).handle(pushed)
+    assert world.status_of(issue) == "Feedback"
+    world.reopen_by_hand(issue)
+    world.relay.spoil_nothing()
+    assert broker(settings, tmp_path).handle(pushed) == f"moved {issue}"
+    assert world.status_of(issue) == "In Progress"
+
+
+def test_a_status_the_workflow_does_not_allow_is_refused_with_those_it_does(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    issue, settings = world.new(), world.settings | {"words": {"states": {"parks": "Parked"}}}
+    with pytest.raises(Reject, match=r"there is no status 'Parked' now; there is .*Feedback.*: set `words`"):
+        broker(settings, tmp_path).handle(payload(commit(f"parks {issue}", next(NUMBERS))))
+    assert world.status_of(issue) == "New"
 
 
 def test_a_resolution_redmine_does_not_have_is_said_in_the_comment(world: RedmineWorld, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("roundup")]
 
 class RoundupWorld(World):
     keeps_time = False
+    status = "in-progress"
 
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay)
@@ -46,10 +47,12 @@ class RoundupWorld(World):
         found = [self.session.get(f"{self.rest}/msg/{number}?@verbose=3").json() for number in ids]
         return [message["data"]["attributes"]["content"] for message in found]
 
-    def is_closed(self, written: str) -> bool:
+    def status_of(self, written: str) -> str:
         status = self.read(written)["attributes"]["status"]["id"]
-        name = self.session.get(f"{self.rest}/status/{status}").json()["data"]["attributes"]["name"]
-        return bool(name == "resolved")
+        return str(self.session.get(f"{self.rest}/status/{status}").json()["data"]["attributes"]["name"])
+
+    def is_closed(self, written: str) -> bool:
+        return self.status_of(written) == "resolved"
 
     def set_status(self, written: str, status: str) -> None:
         tag = {"If-Match": self.read(written)["@etag"]}

@@ -34,6 +34,8 @@ print "TOKEN=$tok\\n";
 
 
 class RtWorld(World):
+    status = "stalled"
+
     def __init__(self, relay: Relay, token: str) -> None:
         super().__init__(relay)
         self.token = token
@@ -64,8 +66,11 @@ class RtWorld(World):
         texts = [entry.get("Content") or "" for entry in self.session.get(url).json()["items"]]
         return [text for text in texts if text.strip() and text.strip() != "it is"]
 
+    def status_of(self, written: str) -> str:
+        return str(self.read(written)["Status"])
+
     def is_closed(self, written: str) -> bool:
-        return bool(self.read(written)["Status"] == "resolved")
+        return self.status_of(written) == "resolved"
 
     def seconds(self, written: str) -> int:
         return int(self.read(written)["TimeWorked"]) * 60

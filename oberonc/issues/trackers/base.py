@@ -43,6 +43,8 @@ class Tracker(ABC):
     #: The resolutions it can close with, besides `fixed`.
     resolutions: frozenset[str] = frozenset()
     keeps_time: ClassVar[bool] = False
+    #: Whether it has statuses that `move` leads to.
+    moves: ClassVar[bool] = False
     #: The published limits on writing: (writes, seconds).
     pace: tuple[tuple[int, float], ...] = ()
     #: Which settings it needs besides `tracker`; `a|b` for one of two.
@@ -81,6 +83,20 @@ class Tracker(ABC):
         A tracker whose history is not looked at goes by the state the issue is in.
         """
         return self.is_closed(issue) == closed
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        """Lead *issue* to the status *state*, or through the transition of that name; False where it is there already.
+
+        Only called where `moves`. *state* is the configuration's word.
+        """
+        raise NotImplementedError
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        """Whether `move` was done after *since*, whatever became of it; asked after a lost answer.
+
+        A tracker whose history is not looked at does it again, which changes nothing where it was done.
+        """
+        return False
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         """Log work; only called where `keeps_time`."""

@@ -7,7 +7,7 @@ from oberonc.broker import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number
-from oberonc.issues.trackers.web import WebTracker, iso
+from oberonc.issues.trackers.web import WebTracker, iso, one_of
 from oberonc.text import one_line
 
 _NO_BUG = (100, 101)
@@ -25,6 +25,7 @@ class Bugzilla(WebTracker):
     flavour = "plain"
     numbering = "all"
     keeps_time = True
+    moves = True
     #: Not `duplicate`: Bugzilla wants to know of what.
     resolutions = frozenset({"wontfix", "invalid"})
 
@@ -67,10 +68,17 @@ class Bugzilla(WebTracker):
         return any(mark in entry["text"] for entry in found)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        states = {value["name"]: value["is_open"] for value in self._states()}
+        return any(states.get(status) == (not closed) for status in self._reached(issue, since))
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        return state.casefold() in map(str.casefold, self._reached(issue, since))
+
+    def _reached(self, issue: Issue, since: float) -> list[str]:
+        """The statuses it was given after *since*."""
         found = self._call("GET", "bug", issue_number(issue), "history", new_since=iso(since))["bugs"][0]["history"]
         changes = [change for entry in found for change in entry["changes"] if change["field_name"] == "status"]
-        states = {value["name"]: value["is_open"] for value in self._states()}
-        return any(states.get(change["added"]) == (not closed) for change in changes)
+        return [str(change["added"]) for change in changes]
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         own = self.settings.resolutions.get(resolution)
@@ -80,10 +88,18 @@ class Bugzilla(WebTracker):
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, {"status": self.settings.reopen or "CONFIRMED"}, is_open=True)
 
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        wanted = one_of(state, {str(value["name"]): value for value in self._states()}, "status", "words")
+        if self._bug(issue, "status")["status"] == wanted["name"]:
+            return False
+        resolution = {} if wanted["is_open"] else {"resolution": self.settings.resolutions.get("fixed") or "FIXED"}
+        self._set(issue, {"status": wanted["name"], **resolution}, is_open=wanted["is_open"])
+        return True
+
     def _set(self, issue: Issue, change: dict[str, str], *, is_open: bool) -> None:
         self._call("PUT", "bug", issue_number(issue), json=change)
         found = self._bug(issue, "is_open", "status")
-        if found["is_open"] != is_open:
+        if found["is_open"] != is_open or found["status"] != change["status"]:
             raise Refused(f"Bugzilla answered, and left the status {found['status']}")
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:

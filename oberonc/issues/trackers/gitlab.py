@@ -20,6 +20,7 @@ class GitLab(WebTracker):
     default_url = "https://gitlab.com"
     api = "/api/v4"
     keeps_time = True
+    moves = True
     needs: ClassVar[tuple[str, ...]] = ("token",)
     #: Notes a user may write, as gitlab.com has it.
     pace: tuple[tuple[int, float], ...] = ((60, 60.0),)
@@ -76,6 +77,16 @@ class GitLab(WebTracker):
         if answer.get("state") != state:
             left = answer.get("state")
             raise Refused(f"GitLab answered, and left the issue {left}; may the token's user {event} it?")
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        """Statuses are labels here; of scoped ones (`status::doing`) GitLab itself keeps one only."""
+        with known():
+            if state in self.get(*_path(issue))["labels"]:
+                return False
+            answer = self.send("PUT", *_path(issue), json={"add_labels": state}, comment=comment).json()
+        if state not in answer.get("labels", []):
+            raise Refused(f"GitLab answered, and did not add the label {state}; may the token's user label it?")
+        return True
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         # A note with the quick action, so that the time is found again by the note's mark.

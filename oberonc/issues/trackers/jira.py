@@ -31,6 +31,7 @@ class Jira(WebTracker):
     flavour = "jira"
     numbering = "key"
     keeps_time = True
+    moves = True
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "project", "token|password")
 
@@ -52,9 +53,13 @@ class Jira(WebTracker):
         return (settings.user, str(settings.token or settings.password)) if settings.user else None
 
     def is_closed(self, issue: Issue) -> bool:
-        with known():
-            status = self.get("issue", issue_key(issue), fields="status")["fields"]["status"]
+        status = self._status(issue)
         return bool(status["statusCategory"]["key"] == "done")  # the names are translated, the keys are not
+
+    def _status(self, issue: Issue) -> Json:
+        with known():
+            found: Json = self.get("issue", issue_key(issue), fields="status")["fields"]["status"]
+        return found
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():
@@ -83,18 +88,46 @@ class Jira(WebTracker):
         return any(kept.get("value") == {"key": mark} for kept in entry.get("properties", []))
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        self._move(issue, self.settings.close, ("done",), "close", resolution)
+        self._take(issue, choose(self._offered(issue), self.settings.close, ("done",), "close"), resolution)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._move(issue, self.settings.reopen, ("new", "indeterminate"), "reopen", "")
+        offered = self._offered(issue)
+        self._take(issue, choose(offered, self.settings.reopen, ("new", "indeterminate"), "reopen"), "")
 
-    def _move(self, issue: Issue, wanted: str, categories: tuple[str, ...], setting: str, resolution: str) -> None:
-        path = ("issue", issue_key(issue), "transitions")
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        status = str(self._status(issue)["name"])
+        if status.casefold() == state.casefold():
+            return False
+        transition = choose(self._offered(issue), state, (), "words")
+        if transition["to"]["name"] == status:
+            return False
+        closes = transition["to"]["statusCategory"]["key"] == "done"
+        self._take(issue, transition, "fixed" if closes else "")
+        return True
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        # Where a transition leads is not told once it was taken; but then the issue moved, and it is not offered.
         with known():
-            offered = self.get(*path, expand="transitions.fields")["transitions"]
-            transition = choose(offered, wanted, categories, setting)
-            request: Json = {"transition": {"id": str(transition["id"])}}
-            fields = self._fields(transition.get("fields") or {}, resolution)
+            found = self.get("issue", issue_key(issue), fields="status", expand="changelog")
+        recent = [entry for entry in found["changelog"]["histories"] if not is_before(entry["created"], since)]
+        reached = [str(item["toString"]) for entry in recent for item in entry["items"] if item["field"] == "status"]
+        leads = {str(entry["name"]): str(entry["to"]["name"]) for entry in self._offered(issue)}
+        targets = {target for name, target in leads.items() if state.casefold() in (name.casefold(), target.casefold())}
+        wanted = {name.casefold() for name in (state, *targets)}
+        return any(name.casefold() in wanted for name in reached) or (bool(reached) and not targets)
+
+    def _offered(self, issue: Issue) -> list[Json]:
+        """The transitions that lead on from where the issue is."""
+        with known():
+            path = ("issue", issue_key(issue), "transitions")
+            found: list[Json] = self.get(*path, expand="transitions.fields")["transitions"]
+        return found
+
+    def _take(self, issue: Issue, transition: Json, resolution: str) -> None:
+        request: Json = {"transition": {"id": str(transition["id"])}}
+        fields = self._fields(transition.get("fields") or {}, resolution)
+        with known():
+            path = ("issue", issue_key(issue), "transitions")
             self.send("POST", *path, json=request | ({"fields": fields} if fields else {}))
 
     def _fields(self, fields: Json, resolution: str) -> Json:
@@ -154,7 +187,7 @@ class Jira(WebTracker):
             issue = issue_key(Issue(project, found[0]["key"], ""))
         except NoSuchIssue:
             return False
-        offered = self.get("issue", issue, "transitions", expand="transitions.fields")["transitions"]
+        offered = self._offered(Issue(project, issue, ""))
         self._fields(choose(offered, self.settings.close, ("done",), "close").get("fields") or {}, "fixed")
         return True
 

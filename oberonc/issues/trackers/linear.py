@@ -12,7 +12,7 @@ from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import WebTracker
 from oberonc.text import one_line
 
-_ISSUE = "query($id:String!){issue(id:$id){id state{type} team{states(first:100){nodes{id name type position}}}}}"
+_ISSUE = "query($id:String!){issue(id:$id){id state{id type} team{states(first:100){nodes{id name type position}}}}}"
 _COMMENT = "mutation($i:CommentCreateInput!){commentCreate(input:$i){success comment{id}}}"
 _FIND = "query($id:String!){comment(id:$id){id}}"
 _UPDATE = "mutation($id:String!,$i:IssueUpdateInput!){issueUpdate(id:$id,input:$i){success issue{state{type}}}}"
@@ -31,6 +31,7 @@ class Linear(WebTracker):
     api = "/graphql"
     flavour = "markdown"
     numbering = "key"
+    moves = True
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("token", "project")
 
@@ -72,6 +73,13 @@ class Linear(WebTracker):
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._move(issue, self.settings.reopen, "reopen", "reopen")
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        found = self._issue(issue)
+        if choose(found["team"]["states"]["nodes"], state, "reopen", "words")["id"] == found["state"]["id"]:
+            return False
+        self._move(issue, state, "reopen", "words")
+        return True
 
     def _move(self, issue: Issue, wanted: str, how: str, setting: str) -> None:
         found = self._issue(issue)

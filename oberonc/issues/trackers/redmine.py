@@ -1,5 +1,6 @@
 """Redmine. A 204 proves nothing there, so what was changed is read again."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from oberonc.answers import Refused
@@ -17,6 +18,7 @@ class Redmine(WebTracker):
     flavour = "textile"
     numbering = "all"
     keeps_time = True
+    moves = True
     needs: ClassVar[tuple[str, ...]] = ("url", "token|password")
 
     def __init__(self, setup: Setup) -> None:
@@ -54,8 +56,15 @@ class Redmine(WebTracker):
         return any(mark in (journal.get("notes") or "") for journal in journals)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        return self._was_set(issue, since, lambda status: bool(status.get("is_closed")) == closed)
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        return self._was_set(issue, since, lambda status: status["name"].casefold() == state.casefold())
+
+    def _was_set(self, issue: Issue, since: float, fits: Callable[[Any], bool]) -> bool:
+        """Whether a status that *fits* was set after *since*."""
         statuses = self.get("issue_statuses.json")["issue_statuses"]
-        wanted = {str(status["id"]) for status in statuses if bool(status.get("is_closed")) == closed}
+        wanted = {str(status["id"]) for status in statuses if fits(status)}
         journals = self._read(issue, "journals").get("journals", [])
         recent = [journal for journal in journals if not is_before(journal["created_on"], since)]
         changes = [detail for journal in recent for detail in journal["details"] if detail["name"] == "status_id"]
@@ -68,6 +77,14 @@ class Redmine(WebTracker):
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self._status(issue, self.settings.reopen, closed=False), {}, comment)
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        found = self._read(issue, "allowed_statuses")
+        if found["status"]["name"].casefold() == state.casefold():
+            return False
+        allowed = {str(status["name"]): int(status["id"]) for status in found.get("allowed_statuses", [])}
+        self._set(issue, int(one_of(state, allowed, "status", "words")), {}, comment)
+        return True
 
     def _status(self, issue: Issue, wanted: str, *, closed: bool) -> int:
         """The status called *wanted*, or the first that is (or is not) a closed one, among those allowed now."""

@@ -21,6 +21,7 @@ class Roundup(WebTracker):
     api = "/rest"
     flavour = "plain"
     numbering = "all"
+    moves = True
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
     def __init__(self, setup: Setup) -> None:
@@ -96,6 +97,12 @@ class Roundup(WebTracker):
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self.settings.reopen or "chatting", "reopen")
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        if self._status(issue) == one_of(state, self._statuses(), "status", "words"):
+            return False
+        self._set(issue, state, "words")
+        return True
 
     def _set(self, issue: Issue, status: str, setting: str) -> None:
         wanted = one_of(status, self._statuses(), "status", setting)

@@ -23,6 +23,7 @@ class RequestTracker(WebTracker):
     flavour = "plain"
     numbering = "all"
     keeps_time = True
+    moves = True
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -67,6 +68,12 @@ class RequestTracker(WebTracker):
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self.settings.reopen or "open")
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        if str(self._ticket(issue)["Status"]).casefold() == state.casefold():
+            return False
+        self._set(issue, state.casefold())  # that is how RT keeps them
+        return True
 
     def _set(self, issue: Issue, status: str) -> None:
         for _ in range(_TRIES):

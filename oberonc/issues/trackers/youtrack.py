@@ -20,6 +20,7 @@ class YouTrack(WebTracker):
     flavour = "markdown-visible"
     numbering = "key"
     keeps_time = True
+    moves = True
     resolutions = frozenset({"wontfix", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "token", "project")
 
@@ -56,6 +57,15 @@ class YouTrack(WebTracker):
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self.settings.reopen or "Open", resolved=False)
+
+    def move(self, issue: Issue, state: str, comment: Comment) -> bool:
+        with known():
+            found = self.get("issues", issue_key(issue), fields="customFields(name,value(name))")["customFields"]
+        values = [field["value"] for field in found if isinstance(field.get("value"), dict)]
+        if state.casefold() in (str(value.get("name")).casefold() for value in values):
+            return False
+        self._command(issue, state, "")
+        return True
 
     def _set(self, issue: Issue, state: str, *, resolved: bool) -> None:
         self._command(issue, state, "")
