@@ -99,7 +99,8 @@ _NEXT = """\
 next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
 systemctl enable --now oberonc.socket oberonc-control.socket oberonc.service,
 then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository;
-after an upgrade: systemctl daemon-reload && systemctl restart oberonc"""
+after an upgrade: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
+systemctl restart oberonc"""
 
 
 def _user(file: Path) -> None:
