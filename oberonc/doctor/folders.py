@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oberonc import accounts
 from oberonc.config import Config
-from oberonc.doctor.finding import Finding, join, may_push
+from oberonc.doctor.finding import SET_RIGHT, Finding, join, may_push
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def _way_in(name: str, folder: Path, there: Path) -> str:
     if there != folder or not there.is_dir():
         return f"as the administrator: install -d -m 0700 -o {me.name} {folder}; or {another}"
     if facts.st_mode & stat.S_IWGRP and facts.st_uid != me.uid:
-        return f"{join(facts.st_gid)}; or {another}"
+        return f"{join(facts, 3)}; or {another}"
     if facts.st_uid == me.uid:
         return f"chmod u+rwx {folder}"
     return f"run this as {accounts.account(facts.st_uid).name}, whose folder it is; or {another}"
@@ -80,20 +80,42 @@ def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
     """Where pushes are kept while no daemon answers: who hands in may create files, and need not list them."""
     there = _there(spool)
     if there != spool and not os.access(there, os.X_OK):
-        yield may_push(config, False, f"spool folder {spool}: you may not pass {there}", join(there.stat().st_gid))
-    elif there != spool and not os.access(there, os.W_OK):
-        mend = "as the administrator: systemd-tmpfiles --create, or start the daemon once, which makes it"
-        yield Finding(False, f"spool folder {spool} is not there", mend)
+        yield may_push(config, False, f"spool folder {spool}: you may not pass {there}", join(there.stat(), 1))
+    elif there != spool and (_server(config) or not os.access(there, os.W_OK)):
+        yield Finding(False, f"spool folder {spool} is not there", SET_RIGHT)
     elif there != spool:
         yield Finding(True, f"spool folder {spool} can be made")
     else:
         yield from _private("spool", spool)
-        ok = all(os.access(spool / name, os.W_OK | os.X_OK) for name in ("tmp", "new"))
-        facts = spool.stat()
-        owner = accounts.account(facts.st_uid).name
-        shut = not os.access(spool, os.X_OK)
-        mend = join(facts.st_gid) if shut else f"start the daemon as {owner}, which makes what is missing"
+        facts, boxes = spool.stat(), [spool / name for name in ("tmp", "new")]
+        others = _server(config) if os.geteuid() == 0 else None
+        if others:
+            # Root may do everything: what counts is what the daemon and those who push may.
+            yield Finding(_lets_push(facts, boxes, others), f"spool folder {spool} takes pushes of others", SET_RIGHT)
+            return
+        ok = all(os.access(box, os.W_OK | os.X_OK) for box in boxes)
+        mend = SET_RIGHT if os.access(spool, os.X_OK) else join(facts, 1)
         yield may_push(config, ok, f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}", mend)
+
+
+def _server(config: Config) -> accounts.Account | None:
+    """Whose daemon serves several accounts here, where it is not the one that looks; a spool in `state` is for one."""
+    try:
+        owner = config.state.stat().st_uid
+    except OSError:
+        return None
+    shared = owner != os.geteuid() and not config.spool.is_relative_to(config.state)
+    return accounts.account(owner) if shared else None
+
+
+def _lets_push(facts: os.stat_result, boxes: list[Path], daemon: accounts.Account) -> bool:
+    """Whether a group may pass the spool's folder, put files into *boxes*, and the daemon may take them out."""
+    if facts.st_uid != daemon.uid or not facts.st_gid or not facts.st_mode & 0o010:
+        return False
+    try:
+        return all(box.stat().st_uid == daemon.uid and box.stat().st_mode & 0o003 == 0o003 for box in boxes)
+    except FileNotFoundError:
+        return False
 
 
 def _room(folder: Path, least: int) -> Finding:

@@ -150,7 +150,7 @@ def _start(config: Config) -> str:
 
 def _join(socket: Path) -> str:
     try:
-        return join(socket.stat().st_gid)
+        return join(socket.stat(), 2)
     except OSError:
         return "as the administrator: look at the modes of its folder"
 

@@ -234,3 +234,15 @@ def test_who_may_start_the_daemon_is_told_how_and_others_whom_to_ask(server: Ser
     assert mends[0].startswith("systemctl start oberonc")
     assert mends[PUSHER].startswith("as the administrator: systemctl start oberonc")
     assert "oberonc daemon" not in mends[0] + mends[PUSHER]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["chmod 0755 new", "chmod 0700 .", "chown 0:0 . new tmp; chmod 0700 .", "rm -r tmp", "rm -r ../spool"],
+)
+def test_a_spool_that_takes_no_pushes_is_seen_by_everybody_and_mended_by_no_group(server: Server, wrong: str) -> None:
+    """Root may write everywhere and would see nothing; nobody who pushes is to join root's group."""
+    subprocess.run(wrong, shell=True, cwd=server.spool, check=True)
+    for who in (0, PUSHER):
+        [mend] = [mend for what, mend in server.wrong(who).items() if what.startswith(f"spool folder {server.spool}")]
+        assert mend.startswith("as the administrator: give it the owner and modes it was set up with"), who

@@ -323,7 +323,7 @@ def test_a_vanished_interpreter_falls_back_to_path_and_then_to_one_line(
     work = bare.clone(tmp_path / "work")
     work.commit("base")
     said = work.push("main")
-    assert said.count("remote: oberonc: /gone/bin/python is gone and there is no oberonc on PATH") == 1
+    assert said.count("remote: oberonc: /gone/bin/python cannot be run and there is no oberonc on PATH") == 1
     assert "broken: /gone/bin/python is gone" in oberonc("hook", "status", bare.path, code=1).out
     _old_hook(tmp_path / "bin" / "oberonc", f'#!/bin/sh\nexec {sys.executable} -I -m oberonc "$@"\n')
     work.commit("fixes #1")
