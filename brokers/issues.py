@@ -27,7 +27,7 @@ class Issues(BaseBroker):
         project: str = ""  # where `#42` is looked for; default: the project called like the repository
         projects: list[str] = []  # further projects that `owner/name#42` or `KEY-42` may name
         aliases: dict[str, str] = {}  # short names of projects
-        authors: dict[str, str] = {}  # e-mail of a commit's author -> the tracker's user to act for
+        authors: dict[str, str] = {}  # e-mail of a commit's author -> the tracker's user: to act for, and for #assign
         other_refs: str = ""  # "reference": comment on what commits outside the publish refs name
         mentions: str = ""  # "comment": a bare `#42` comments
         import_above: int = 20

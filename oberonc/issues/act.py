@@ -27,7 +27,15 @@ PATIENCE = 5.0
 #: Issues one kind of outcome names in the note.
 _NAMED = 20
 #: In the order of the note.
-_OUTCOMES = ("closed", "reopened", "moved", "commented on", "logged time on", "already done for the same change:")
+_OUTCOMES = (
+    "closed",
+    "reopened",
+    "moved",
+    "assigned",
+    "commented on",
+    "logged time on",
+    "already done for the same change:",
+)
 
 
 class Deed(NamedTuple):
@@ -59,7 +67,7 @@ class Report:
     def told(self) -> list[str]:
         """`closed #42, commented on #37`, `#99 does not exist`"""
         by_outcome = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
-        changed = {*by_outcome["closed"], *by_outcome["reopened"], *by_outcome["moved"]}
+        changed = {*by_outcome["closed"], *by_outcome["reopened"], *by_outcome["moved"], *by_outcome["assigned"]}
         by_outcome["commented on"] = [shown for shown in by_outcome["commented on"] if shown not in changed]
         told = ", ".join(f"{outcome} {listed(names, _NAMED)}" for outcome, names in by_outcome.items() if names)
         return [told, *self.notes]
@@ -202,6 +210,8 @@ class Actor:
                 lambda: self._log_time(task, entry),
                 lambda since, mark: tracker.has_time(issue, task.seconds, mark, since),
             )
+        if task.assign:
+            yield self._assignment(task)
         if task.action != "reference":
             yield self._change_of(task)
 
@@ -211,6 +221,15 @@ class Actor:
 
     def _log_time(self, task: Task, entry: Comment) -> bool:
         self.tracker.log_time(task.issue, task.seconds, entry)
+        return True
+
+    def _assignment(self, task: Task) -> Deed:
+        """The step that gives the issue to a user; done again after a lost answer, it changes nothing."""
+        text = self._comment(task, "assign", commit_parts(task.commit))
+        return Deed(self._step(task, "assign"), text, "assigned", lambda: self._assign(task), lambda since, mark: False)
+
+    def _assign(self, task: Task) -> bool:
+        self.tracker.assign(task.issue, task.assign)
         return True
 
     def _change_of(self, task: Task) -> Deed:
@@ -279,6 +298,8 @@ class Actor:
         yield self._step(task, "comment")
         if task.seconds and self.tracker.keeps_time:
             yield self._step(task, "time")
+        if task.assign:
+            yield self._step(task, "assign")
         if task.action != "reference":
             yield self._step(task, task.action if task.action in ("reopen", "move") else "close")
 

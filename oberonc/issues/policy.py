@@ -7,13 +7,13 @@ is decided in `act.py`.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from oberonc.issues.grammar import Reference, Words, scan
 from oberonc.issues.rewritten import without
 from oberonc.issues.undone import undone_by
-from oberonc.text import listed
+from oberonc.text import listed, visible
 
 #: References of one message that count; a person does not write more.
 MESSAGE_LIMIT = 100
@@ -46,7 +46,8 @@ class Task(NamedTuple):
     """What one change asks of one issue.
 
     `action` is `close`, `wontfix`, `invalid`, `duplicate`, `reopen`, `move` (to `target`) or `reference`; `seconds` is
-    work to log; `why` says what kept a stronger action back, and is empty otherwise.
+    work to log; `assign` is the tracker's user who gets the issue; `why` says what kept a stronger action back, and
+    is empty otherwise.
     """
 
     issue: Issue
@@ -56,6 +57,7 @@ class Task(NamedTuple):
     why: str
     #: The status, or the transition to it, as the configuration writes it.
     target: str = ""
+    assign: str = ""
 
     @property
     def change(self) -> str:
@@ -127,6 +129,8 @@ class Rules:
     may_change_state: bool = True
     #: Whether the tracker has statuses between open and closed.
     moves: bool = True
+    #: The tracker's users, by the lower-case names and addresses people call them.
+    users: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(payload: Payload, rules: Rules) -> Plan:
@@ -232,10 +236,11 @@ def _tasks(commit: Commit, published: bool, rules: Rules, left: _Left) -> Iterat
         elif issue is None:
             left.notes.append(f"{shown} is not of a project this service is bound to")
         else:
-            yield _decide(Task(issue, commit, reference.action, reference.time or 0, ""), reference, published, rules)
+            task = Task(issue, commit, reference.action, reference.time or 0, "")
+            yield _decide(task, reference, published, rules, left)
 
 
-def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> Task:
+def _decide(task: Task, reference: Reference, published: bool, rules: Rules, left: _Left) -> Task:
     """*task* with the action it may have."""
     if not published:
         return task._replace(action="reference", seconds=0, why=_UNPUBLISHED)
@@ -243,16 +248,25 @@ def _decide(task: Task, reference: Reference, published: bool, rules: Rules) -> 
         return task._replace(why=reference.why if reference.wanted else "")
     if task.action in ("mention", "comment", "time"):
         return task._replace(action="reference")
-    if task.action == "assign":
-        return task._replace(action="reference", why="assign is nothing oberonc does")
     if not rules.may_change_state:
         return task._replace(action="reference", why="a fork does not change the issues of its original")
+    if task.action == "assign":
+        return _assigned(task, reference.argument or "", rules.users, left)
     if task.action in ("state", "transition"):
         target = reference.argument or ""
         if not rules.moves:
             return task._replace(action="reference", why=f"this tracker has no status {target}")
         return task._replace(action="move", target=target)
     return task
+
+
+def _assigned(task: Task, name: str, users: dict[str, str], left: _Left) -> Task:
+    """*task* for the user called *name*, or as its first word; never somebody the settings do not know."""
+    first = name.partition(" ")[0]
+    user = users.get(name.casefold()) or users.get(first.casefold()) or ""
+    if not user:
+        left.notes.append(f"{task.issue.shown} is assigned to nobody: {visible(first[:60])!r} is not in `authors`")
+    return task._replace(action="reference", assign=user)
 
 
 def describe(plan: Plan) -> list[str]:
@@ -265,8 +279,9 @@ def _line(task: Task) -> str:
     did = f"{verb.get(task.action, f'close as {task.action}')} {task.issue.shown}"
     target = f" to {task.target}" if task.target else ""
     time = f", log {task.seconds // 60} minutes" if task.seconds else ""
+    to = f", assign it to {task.assign}" if task.assign else ""
     why = f" (state left as it is: {task.why})" if task.why else ""
-    return f"{did}{target}{time} for {task.commit['node']}{why}"
+    return f"{did}{target}{time}{to} for {task.commit['node']}{why}"
 
 
 def written(reference: Reference) -> str:
@@ -307,7 +322,7 @@ def _merged(tasks: Iterator[Task]) -> list[Task]:
 
 def _both(first: Task, second: Task) -> Task:
     same = first.commit["raw_node"] == second.commit["raw_node"]
-    task = first._replace(seconds=first.seconds + second.seconds * same)
+    task = first._replace(seconds=first.seconds + second.seconds * same, assign=first.assign or second.assign)
     if first.action == "reference" and second.action != "reference":
         return task._replace(action=second.action, target=second.target, why="")
     return task

@@ -21,11 +21,13 @@ class _Asked:
         self.times = 0
         self.changes: Counter[tuple[str, str]] = Counter()
         self.seconds = 0
+        self.assigned: set[str] = set()
 
     def add(self, task: Task) -> None:
         self.times += 1
         self.changes[_change(task)] += task.action != "reference"
         self.seconds += task.seconds
+        self.assigned.add(task.assign)
 
     def take_off(self, task: Task) -> Task | None:
         """What *task* asks beyond it; None for nothing."""
@@ -36,8 +38,9 @@ class _Asked:
             self.changes[_change(task)] -= 1
         seconds = max(0, task.seconds - self.seconds)
         self.seconds -= task.seconds - seconds
-        if changes or seconds or (task.action == "reference" and not known):
-            task = task._replace(seconds=seconds)
+        assign = "" if task.assign in self.assigned else task.assign
+        if changes or seconds or assign or (task.action == "reference" and not known):
+            task = task._replace(seconds=seconds, assign=assign)
             return task if changes else task._replace(action="reference", target="")
         return None
 

@@ -63,6 +63,7 @@ def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:
         max_actions=settings.max_actions,
         may_change_state=not foreign,
         moves=load(settings.tracker).moves,
+        users={name.casefold(): user for pair in settings.authors.items() for name in pair for user in pair[1:]},
     )
 
 

@@ -341,3 +341,36 @@ def test_a_status_whose_commit_the_push_undoes_is_left() -> None:
     undo = commit(f'Revert "feedback #1"\n\nThis reverts commit {first["raw_node"]}.', 2)
     made = plan(payload(first, undo), tracker="redmine", words=FEEDBACK)
     assert {(task.action, task.target) for task in made.tasks} == {("reference", "")}
+
+
+SMART = {
+    "tracker": "jira",
+    "project": "PROJ",
+    "words": {"smart": ["assign", "comment", "time"], "transitions": ["Start Progress"]},
+    "authors": {"jane@example.org": "jane-1"},
+}
+
+
+def test_smart_commands_of_one_line_are_one_task() -> None:
+    text = "PROJ-1 #time 2h #assign jane-1 #start-progress #comment the window is out"
+    (task,) = plan(payload(commit(text)), **SMART).tasks
+    assert (task.action, task.target, task.seconds, task.assign) == ("move", "Start Progress", 7200, "jane-1")
+    (line,) = describe(plan(payload(commit(text)), **SMART))
+    assert line.startswith("move PROJ-1 to Start Progress, log 120 minutes, assign it to jane-1 for ")
+
+
+def test_nobody_is_assigned_by_what_may_not_change_an_issue() -> None:
+    text = "PROJ-1 #assign jane-1"
+    topic = plan(payload(commit(text), published=[]), other_refs="reference", **SMART)
+    fork = plan(payload(commit(text), repository={"full_name": "me/hello", "fork": True}), **SMART)
+    assert [task.assign for task in (*topic.tasks, *fork.tasks)] == ["", ""]
+    old = commit(text, 1)
+    again = payload(commit(f"{text} now", 2), dropped=[old], dropped_total=1)
+    again["updates"][0] |= {"forced": True}
+    assert plan(again, **SMART).tasks == []
+
+
+def test_who_is_not_in_the_table_of_authors_is_told_and_not_assigned() -> None:
+    made = plan(payload(commit("PROJ-1 #assign root")), **SMART)
+    assert [task.assign for task in made.tasks] == [""]
+    assert made.notes == ["PROJ-1 is assigned to nobody: 'root' is not in `authors`"]

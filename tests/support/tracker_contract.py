@@ -51,6 +51,7 @@ class Kept:
         self.comments: list[dict[str, Any]] = []
         self.times: list[dict[str, Any]] = []
         self.history: list[Any] = []
+        self.assigned: list[str] = []
         #: Names of the statuses it was moved to.
         self.reached: list[str] = []
 

@@ -33,7 +33,9 @@ class JiraContract(Contract):
     document = "jira-cloud.json"
     origin = "https://x.atlassian.net"
     api = "/rest/api/3"
-    beside = ("/rest/api/3/(myself|mypermissions|search/jql)",)
+    beside = ("/rest/api/3/(myself|mypermissions|search/jql|issue/[^/]+/assignee)",)
+    #: The key under which a user is named.
+    who = "accountId"
     search = "search/jql"
 
     def __init__(self) -> None:
@@ -61,6 +63,7 @@ class JiraContract(Contract):
             ("POST", f"{issue}/comment", self.comment),
             ("GET", f"{issue}/transitions", self.offer),
             ("POST", f"{issue}/transitions", self.move),
+            ("PUT", f"{issue}/assignee", self.assign),
             (
                 "GET",
                 f"{issue}/worklog",
@@ -107,6 +110,14 @@ class JiraContract(Contract):
     def offer(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
         return Answer(200, {"transitions": self.offered(kept)}) if kept else GONE
+
+    def assign(self, request: Request, number: str) -> Answer:
+        if list(request.json) != [self.who]:
+            self.problem(request, "assignee")
+        if request.json[self.who] != "jane-1":
+            return Answer(404, {"errorMessages": ["The specified user does not exist or you do not have permission."]})
+        self.issues[int(number)].assigned.append(request.json[self.who])
+        return Answer(204)
 
     def move(self, request: Request, number: str) -> Answer:
         kept = self.issues[int(number)]
@@ -161,6 +172,7 @@ class DataCenterContract(JiraContract):
     document = ""
     api = "/rest/api/2"
     search = "search"
+    who = "name"
 
     def refuse(self, request: Request) -> Answer | None:
         return None if request.headers.get("authorization") == "Bearer token-1" else Answer(401, {})

@@ -131,7 +131,9 @@ class YouTrackContract(Contract):
         states["In Progress"] = "open"
         query = request.json["query"]
         work = re.fullmatch(r"work (?:(\d+)h)? ?(?:(\d+)m)?", query)
-        if work:
+        if query.startswith("for "):
+            kept.assigned.append(query.removeprefix("for "))
+        elif work:
             kept.times.append({"time": int(work[1] or 0) * 3600 + int(work[2] or 0) * 60})
         elif query in states:
             kept.state, kept.status = states[query], query
@@ -182,9 +184,12 @@ class LinearContract(Contract):
         if "commentCreate" in query:
             return self.comment(variables["i"])
         if "issueUpdate" in query:
+            kept = self.issues[int(variables["id"])]
+            if "assigneeId" in variables["i"]:
+                kept.assigned.append(variables["i"]["assigneeId"])
+                return data(issueUpdate={"success": True})
             wanted = variables["i"]["stateId"]
             name, kind = next((name, kind) for i, name, kind, _ in self.states if i == wanted)
-            kept = self.issues[int(variables["id"])]
             kept.state, kept.status = "open" if kind == "unstarted" else "closed", name
             kept.history.append(wanted)
             return data(issueUpdate={"success": True})

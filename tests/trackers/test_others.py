@@ -142,6 +142,49 @@ def _moves(path: str) -> bool:
     return not path.partition("?")[0].endswith("/comment")
 
 
+@pytest.fixture(params=["jira", "jira-dc", "youtrack", "linear"])
+def keyed(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from running(WORLDS[request.param])
+
+
+ASSIGN = {"words": {"smart": ["assign", "comment"]}, "authors": {"jane@example.org": "jane-1", "Jane Roe": "jane-1"}}
+
+
+@pytest.mark.parametrize("name", ["jane@example.org", "JANE-1", "jane roe", "jane-1 because she knows the window"])
+def test_a_smart_command_assigns_to_one_whom_the_settings_know(keyed: ContractWorld, tmp_path: Path, name: str) -> None:
+    issue = keyed.new()
+    pushed = payload(commit(f"{issue} #assign {name}", next(NUMBERS)))
+    assert broker(keyed.settings | ASSIGN, tmp_path).handle(pushed) == f"assigned {issue}"
+    assert "already done" in broker(keyed.settings | ASSIGN, tmp_path).handle(pushed)
+    assert keyed.kept(issue).assigned == ["jane-1"]
+    assert len(keyed.comments(issue)) == 1
+
+
+@pytest.mark.parametrize("name", ["root", "", "jane", "jane-1; delete", "\u202ejane-1"])
+def test_nobody_else_is_ever_assigned(keyed: ContractWorld, tmp_path: Path, name: str) -> None:
+    issue = keyed.new()
+    note = push(keyed, tmp_path, f"{issue} #assign {name}", **ASSIGN)
+    assert f"{issue} is assigned to nobody: " in note
+    assert "\u202e" not in note
+    assert keyed.kept(issue).assigned == []
+    assert len(keyed.comments(issue)) == 1
+
+
+def test_an_assignment_whose_answer_is_lost_stands_once(keyed: ContractWorld, tmp_path: Path) -> None:
+    for write in range(3):
+        issue = keyed.new()
+        keyed.relay.spoil_write(write, Spoil("drop"))
+        work_off(keyed.settings | ASSIGN, tmp_path, payload(commit(f"{issue} #assign jane-1", next(NUMBERS))))
+        assert set(keyed.kept(issue).assigned) == {"jane-1"}
+        assert len(keyed.comments(issue)) == 1
+
+
+def test_a_user_jira_does_not_know_is_refused_and_named_as_such(jira: JiraWorld, tmp_path: Path) -> None:
+    issue = jira.new()
+    with pytest.raises(Reject, match=r"user does not exist"):
+        push(jira, tmp_path, f"{issue} #assign gone", **ASSIGN | {"authors": {"gone": "gone-1"}})
+
+
 def test_no_transition_is_ever_guessed(jira: JiraWorld, tmp_path: Path) -> None:
     issue = jira.new()
     with pytest.raises(Reject, match=r"there is no transition 'Done' now; there is .*Fertig"):

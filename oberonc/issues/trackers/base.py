@@ -98,6 +98,10 @@ class Tracker(ABC):
         """
         return False
 
+    def assign(self, issue: Issue, user: str) -> None:
+        """Give *issue* to the tracker's *user*, a word of the configuration; only called where `numbering` is `key`."""
+        raise NotImplementedError
+
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         """Log work; only called where `keeps_time`."""
         raise NotImplementedError

@@ -116,6 +116,10 @@ class Jira(WebTracker):
         wanted = {name.casefold() for name in (state, *targets)}
         return any(name.casefold() in wanted for name in reached) or (bool(reached) and not targets)
 
+    def assign(self, issue: Issue, user: str) -> None:
+        # Not `known`: 404 means the user as well.
+        self.send("PUT", "issue", issue_key(issue), "assignee", json={"accountId" if self.cloud else "name": user})
+
     def _offered(self, issue: Issue) -> list[Json]:
         """The transitions that lead on from where the issue is."""
         with known():

@@ -81,6 +81,9 @@ class Linear(WebTracker):
         self._move(issue, state, "reopen", "words")
         return True
 
+    def assign(self, issue: Issue, user: str) -> None:
+        self._did(self._ask(_UPDATE, id=self._issue(issue)["id"], i={"assigneeId": user})["issueUpdate"])
+
     def _move(self, issue: Issue, wanted: str, how: str, setting: str) -> None:
         found = self._issue(issue)
         state = choose(found["team"]["states"]["nodes"], wanted, how, setting)

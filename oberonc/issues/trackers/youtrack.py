@@ -67,6 +67,9 @@ class YouTrack(WebTracker):
         self._command(issue, state, "")
         return True
 
+    def assign(self, issue: Issue, user: str) -> None:
+        self._command(issue, f"for {user}", "")
+
     def _set(self, issue: Issue, state: str, *, resolved: bool) -> None:
         self._command(issue, state, "")
         if (self._issue(issue).get("resolved") is not None) != resolved:
