@@ -293,12 +293,12 @@ class Intake:
                 self._say(f"the spool file {path} was taken in and cannot be removed: {error.strerror}")
 
     def _reject(self, path: Path, uid: int, why: str) -> None:
-        text = f"the spool file {path.name} is put aside in bad/: {one_line(why)}"
-        self._losses.say(uid, text)
         try:
             spool.reject(path, why)
-        except OSError as error:
-            self._remember(path, uid, f"cannot be put aside in bad/: {error.strerror}")
+        except OSError as error:  # another account's folder, for one, can be moved by nobody else
+            self._remember(path, uid, f"is no good ({one_line(why)}) and cannot be put aside in bad/: {error.strerror}")
+        else:
+            self._losses.say(uid, f"the spool file {path.name} is put aside in bad/: {one_line(why)}")
 
     def _remember(self, path: Path, uid: int, why: str) -> None:
         """The file stays where it is; it is told of, and tried again."""

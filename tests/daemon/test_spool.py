@@ -113,7 +113,20 @@ def test_bad_files_are_put_aside_with_the_reason(site: Site) -> None:
     eventually(lambda: not spool.listing(folder))
     reasons = [path.read_text() for path in (folder / "bad").glob("*.why")]
     assert len(reasons) == 6
-    assert running.log.count("put aside") == 6
+    eventually(lambda: running.log.count("put aside") == 6)
+
+
+def test_what_cannot_be_put_aside_is_not_said_to_be(site: Site) -> None:
+    """As another account's folder, which only its owner can move."""
+    spool.make(site.state / "spool")
+    (site.state / "spool" / "new" / "1-other.ob").write_bytes(b"not ours")
+    (site.state / "spool" / "bad" / "1-other.ob").mkdir()  # in the way
+    running = site.start()
+    eventually(lambda: "1-other.ob" in running.log)
+    event = site.submit()
+    site.wait_for(event)
+    assert "is no good (it does not begin as a spool file does) and cannot be put aside in bad/" in running.log
+    assert "is put aside" not in running.log
 
 
 def test_killed_between_commit_and_removal(site: Site) -> None:
