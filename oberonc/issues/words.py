@@ -157,6 +157,8 @@ def _pairs(key: str, value: Any, actions: "tuple[str, ...] | None") -> tuple[tup
         raise ValueError(f"'{key}' must be a table of word = string, not {type(value).__name__}")
     for word, action in value.items():
         _check_phrase(key, word)
+        if not action:
+            raise ValueError(f"'{key}.{word}' is an empty string")
         if actions and action not in actions:
             raise ValueError(f"'{key}.{word}' must be one of {', '.join(actions)}, not '{action}'")
     return tuple(value.items())

@@ -114,6 +114,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"keys": ["proj"]}, "'keys' holds 'proj'"),
     ({"prefixes": [""]}, "'prefixes' holds an empty string"),
     ({"states": ["a"]}, "'states' must be a table"),
+    ({"states": {"feedback": ""}}, "'states.feedback' is an empty string"),
     ({"trailers": {"x": "shut"}}, "'trailers.x' must be one of"),
     ({"envelope": "["}, "'envelope' must be two characters"),
     ({"mentions": 1}, "'mentions' must be a string"),
