@@ -56,6 +56,7 @@ def test_a_payload_comes_from_a_file_or_stdin(admin: Admin, oberonc: Command, tm
         (b"\xff", "is not JSON"),
         (json.dumps(sample(schema=2)).encode(), "'schema' is 2, not 1"),
     ],
+    ids=["empty", "no keys", "deep", "twice", "no text", "schema 2"],  # a sample's own text differs in each process
 )
 def test_what_is_no_payload_is_one_line(oberonc: Command, raw: bytes, said: str) -> None:
     done = oberonc("send", "--payload", "-", stdin=raw, code=65)
