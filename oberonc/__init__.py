@@ -6,15 +6,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oberonc.broker import BaseBroker, Check, Secret
+    from oberonc.broker.contract import BaseBroker, Check, Secret
     from oberonc.errors import Reject, Retry
 
 __all__ = ["BaseBroker", "Check", "Reject", "Retry", "Secret"]
 
 _HOMES = {
-    "BaseBroker": "broker",
-    "Check": "broker",
-    "Secret": "broker",
+    "BaseBroker": "broker.contract",
+    "Check": "broker.contract",
+    "Secret": "broker.contract",
     "Reject": "errors",
     "Retry": "errors",
 }

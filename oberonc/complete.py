@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from oberonc import client, config, log, registry
+from oberonc import config
+from oberonc.broker import registry
 from oberonc.config import Config
+from oberonc.delivery import handover, log
 
 #: What is offered, with a word on it for shells that show one.
 Offers = dict[str, str]
@@ -61,7 +63,7 @@ def _told(known: Config) -> list[dict[str, Any]]:
         return []
     for path in (known.daemon.control, known.daemon.socket):
         with suppress(Exception):  # the other socket may be for us
-            answer = client.call(known, "log", at=path, within=PATIENCE, limit=MOST)
+            answer = handover.call(known, "log", at=path, within=PATIENCE, limit=MOST)
             return list(answer["events"])
     return []
 
@@ -70,7 +72,7 @@ def _deliveries(known: Config) -> Offers:
     """Deliveries that have not ended well, the newest first."""
     found: list[dict[str, Any]] = []
     for state in ("leased", "ready", "dead"):
-        answer = client.call(known, "delivery.list", within=PATIENCE, state=state, before=1 << 61, limit=MOST)
+        answer = handover.call(known, "delivery.list", within=PATIENCE, state=state, before=1 << 61, limit=MOST)
         found += answer["deliveries"]
     found.sort(key=lambda row: -int(row["id"]))
     return {str(row["id"]): f"{row['state']} {row['service']} {row['repository']}" for row in found}
@@ -78,18 +80,18 @@ def _deliveries(known: Config) -> Offers:
 
 def _issues(known: Config) -> Offers:
     """The open issues of the embedded tracker, of the repository one stands in."""
-    from oberonc import sources
-    from oberonc.issues.local import Tracker
+    from oberonc.issues.embedded import Tracker
+    from oberonc.source import hooks
 
     if not (known.state / "tracker.sqlite").is_file():
         return {}
-    rows = Tracker(known.state).issues(sources.here_name())
+    rows = Tracker(known.state).issues(hooks.here_name())
     return {str(row.number): row.title for row in rows if row.state == "open"}
 
 
 def _words(_known: Config) -> Offers:
     """The kinds of trackers whose words the grammar knows."""
-    from oberonc.issues.words import PRESETS
+    from oberonc.grammar.words import PRESETS
 
     return dict.fromkeys(PRESETS, "")
 

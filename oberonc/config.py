@@ -1,7 +1,7 @@
 """The configuration: what the layers (`oberonc.layers`) say, checked, as one immutable value.
 
 Later layers win key by key. A `[services.NAME]` table belongs to the last file that has it, whole, so that
-nobody's token is ever sent to a url from another file. Secrets stay references here; `oberonc.secrets` turns
+nobody's token is ever sent to a url from another file. Secrets stay references here; `oberonc.broker.secrets` turns
 them into values when a delivery needs them.
 """
 

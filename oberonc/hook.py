@@ -9,13 +9,16 @@ import sys
 import time
 from functools import partial
 
-from oberonc import budget, deliver, filters, sources
+from oberonc import budget
 from oberonc import config as configuration
 from oberonc.budget import Budget
 from oberonc.config import Config
+from oberonc.delivery import deliver
 from oberonc.errors import OberoncError
-from oberonc.payload import Payload
+from oberonc.payload import filters
+from oberonc.payload.schema import Payload
 from oberonc.process import open_standard_streams
+from oberonc.source import hooks
 from oberonc.text import one_line
 
 #: Seconds the whole hand-off to the daemon may take in a hook.
@@ -72,16 +75,16 @@ def run(name: str, args: list[str], stdin: str) -> str:
     """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
     began = time.monotonic()
     load = partial(configuration.learn, server_hook=name == "post-receive")
-    found = sources.begin(name, args, stdin, load)
+    found = hooks.begin(name, args, stdin, load)
     if found is None:
         return ""
     call, config = found
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
-    seen = sources.glance(call) if config.delivery == "here" and not config.fault else None
+    seen = hooks.glance(call) if config.delivery == "here" and not config.fault else None
     if seen and not _wanted(call, config, seen):
-        sources.pass_over(call)
+        hooks.pass_over(call)
         return deliver.nowhere(config, seen, call.door.git_dir)
-    collected = sources.collect(call, config)
+    collected = hooks.collect(call, config)
     if collected is None:
         return ""
     source, payload = collected
@@ -89,14 +92,14 @@ def run(name: str, args: list[str], stdin: str) -> str:
     try:
         line = _deliver(source, payload, config, began)
     except BaseException as error:
-        sources.take_back(source)
+        hooks.take_back(source)
         if broken and isinstance(error, OberoncError):
             raise type(error)(f"{broken}; {error}") from None  # which may be why
         raise
     return "; ".join(filter(None, (broken, line, _head_warning(source))))
 
 
-def _wanted(call: sources.Call, config: Config, seen: Payload) -> bool:
+def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
     """Whether a service could want the push, by what is known without its commits."""
     services = config.services.values()
     if any(filters.possible(service, seen) for service in services):
@@ -104,11 +107,11 @@ def _wanted(call: sources.Call, config: Config, seen: Payload) -> bool:
     if not any(filters.possible(service._replace(refs=()), seen) for service in services):
         return False
     # Only the names of its refs stand in the way, and they may be other names of what is wanted.
-    named = seen | {"updates": sources.by_branch(call, seen["updates"])}
+    named = seen | {"updates": hooks.by_branch(call, seen["updates"])}
     return any(filters.possible(service, named) for service in services)
 
 
-def _deliver(source: sources.Source, payload: Payload, config: Config, began: float) -> str:
+def _deliver(source: hooks.Source, payload: Payload, config: Config, began: float) -> str:
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
     if config.fault:
@@ -117,7 +120,7 @@ def _deliver(source: sources.Source, payload: Payload, config: Config, began: fl
     return deliver.here(config, payload, Budget(seconds, began), source.repo.git.git_dir).line
 
 
-def _head_warning(source: sources.Source) -> str:
+def _head_warning(source: hooks.Source) -> str:
     repo = source.repo
     branch = next((u["name"] for u in source.updates if u["kind"] == "branch" and not u["deleted"]), None)
     if branch is None or not repo.bare or repo.default_exists or not repo.publishes(repo.default_ref):

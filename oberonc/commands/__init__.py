@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from oberonc import config as configuration
 from oberonc.errors import BadInput, ConfigError
-from oberonc.payload import Payload, loads
+from oberonc.payload.schema import Payload, loads
 from oberonc.text import one_line, visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.

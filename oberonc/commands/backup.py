@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from oberonc import client
 from oberonc.commands import Session, example, pass_session, show
+from oberonc.delivery import handover
 from oberonc.errors import Failed
 
 
@@ -22,7 +22,7 @@ def command(session: Session, file: Path) -> None:
     Exit codes: 0 written; 1 the daemon wrote it where you do not see it; 65 the daemon cannot write there;
     69 no daemon.
     """
-    answer = client.call(session.reach, "backup", path=str(file.absolute()))
+    answer = handover.call(session.reach, "backup", path=str(file.absolute()))
     if _is_missing(file):
         where = session.reach.state
         raise Failed(f"the daemon has a {file.absolute().parent} of its own: name a file below {where}")

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
-from oberonc import client, local_run, plan, registry, runner, secrets
+from oberonc.admin import preview
+from oberonc.broker import registry, runner, secrets
 from oberonc.commands import Session, example, offer, pass_session, read_payload, show, show_json, show_line, show_text
 from oberonc.config import Config, Service
+from oberonc.delivery import handover, here
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
 
@@ -59,14 +61,14 @@ def _service_row(service: Service, catalogue: registry.Catalogue) -> dict[str, A
         "from": service.origin,
         "filters": given,
         "settings": secrets.masked(service.settings),
-        "state": "ok" if there else local_run.missing(catalogue, service.broker, service.name),
+        "state": "ok" if there else here.missing(catalogue, service.broker, service.name),
     }
 
 
 def _running(config: Config) -> dict[str, Any]:
     """What the daemon says of its brokers; without one, why."""
     try:
-        return client.call(config, "brokers")
+        return handover.call(config, "brokers")
     except OberoncError as error:
         return {"error": str(error)}
 
@@ -165,7 +167,7 @@ def run(
         raise BadInput(f"{directory} is not a folder")
     place = _place(registry.find(config) if directory is None else registry.find_in(directory.absolute()), name, [])
     service = Service(name=name, broker=name, settings=dict(_setting(item) for item in given), origin="--set")
-    payload = plan.sample() if file is None else read_payload(file)
+    payload = preview.sample() if file is None else read_payload(file)
     asked = runner.request(service, secrets.resolve(service), payload, str(config.state), _timeout(place))
     outcome = runner.run(place, asked, asked["timeout"])
     if as_json:
@@ -210,7 +212,7 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
         near = nearest(service_name, list(config.services))
         raise UsageError(f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them")
     service = config.services[service_name]
-    findings = plan.as_runner(config, lambda: plan.check(config, registry.find(config), service))
+    findings = preview.as_runner(config, lambda: preview.check(config, registry.find(config), service))
     if as_json:
         show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
     else:

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from oberonc import layers, secrets
+from oberonc import layers
+from oberonc.broker import secrets
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 

@@ -2,7 +2,7 @@
 
 import click
 
-from oberonc import demo, demo_daemon
+from oberonc.admin import demo, demo_daemon
 from oberonc.commands import example, show
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from oberonc import doctor
+from oberonc.admin import doctor
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.errors import Failed
 

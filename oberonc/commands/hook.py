@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from oberonc import install as installer
-from oberonc import memory, newness, repository
+from oberonc.admin import install as installer
+from oberonc.admin.install import places
+from oberonc.admin.install.notes import notes
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.errors import Failed, OberoncError
-from oberonc.install import places
-from oberonc.install.notes import notes
+from oberonc.source import memory, newness, repository
 
 
 @click.group("hook", epilog=example("oberonc hook install /srv/git/app.git", "oberonc hook status"))

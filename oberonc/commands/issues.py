@@ -8,7 +8,7 @@ import click
 
 from oberonc.commands import Session, example, offer, pass_session, show, show_json, show_line, show_text
 from oberonc.errors import BadInput
-from oberonc.issues.local import Tracker
+from oberonc.issues.embedded import Tracker
 from oberonc.text import one_line
 
 _repository = click.option(
@@ -23,9 +23,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def _name(given: str | None) -> str:
     if given:
         return given
-    from oberonc import sources  # only needed without --repository
+    from oberonc.source import hooks  # only needed without --repository
 
-    return sources.here_name()
+    return hooks.here_name()
 
 
 def _user() -> str:

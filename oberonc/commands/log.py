@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
-from oberonc import client, filters, log, repository
 from oberonc.commands import Session, example, offer, pass_session, show_json, show_line, submitter
 from oberonc.config import Config
+from oberonc.delivery import handover, log
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
-from oberonc.git import Git, null_oid
+from oberonc.payload import filters
+from oberonc.source import repository
+from oberonc.source.git import Git, null_oid
 from oberonc.text import counted, listed
 
 Record = dict[str, Any]
@@ -73,9 +75,9 @@ def _has_daemon(config: Config) -> bool:
 def _ask(config: Config, **asked: Any) -> dict[str, Any]:
     """The daemon's answer: as an administrator, else as somebody who hands pushes in. Raises OberoncError."""
     try:
-        return client.call(config, "log", at=config.daemon.control, **asked)
+        return handover.call(config, "log", at=config.daemon.control, **asked)
     except (NotAllowed, Unreachable):
-        return client.call(config, "log", at=config.daemon.socket, **asked)
+        return handover.call(config, "log", at=config.daemon.socket, **asked)
 
 
 def _gathered(config: Config, own: list[Record] | NotAllowed, **asked: Any) -> list[Record]:

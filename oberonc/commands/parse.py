@@ -9,9 +9,9 @@ import click
 
 from oberonc.commands import LONGEST, example, offer, show, show_json
 from oberonc.errors import BadInput, UsageError
-from oberonc.git import Git
-from oberonc.issues.grammar import Note, Reference, Scan, Words, scan, words_for
-from oberonc.repository import find_git_dir
+from oberonc.grammar.message import Note, Reference, Scan, Words, scan, words_for
+from oberonc.source.git import Git
+from oberonc.source.repository import find_git_dir
 from oberonc.text import visible
 
 #: Commits read by one git child; samples and rules a summary shows; characters of a line beside a reference.

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from oberonc import client
 from oberonc.commands import (
     Session,
     example,
@@ -22,6 +21,7 @@ from oberonc.commands import (
     submitter,
 )
 from oberonc.config import Config
+from oberonc.delivery import handover
 from oberonc.errors import BadInput, UsageError
 from oberonc.text import counted
 
@@ -93,7 +93,7 @@ def _pages(config: Config, oldest: bool, count: int, **wanted: Any) -> Iterator[
     """At most *count* deliveries, a page at a time, with what is known of their services."""
     place: dict[str, int] = {"after": 0} if oldest else {"before": 1 << 61}
     while count > 0:
-        answer = client.call(config, "delivery.list", at=None, **wanted, **place, limit=min(count, MOST))
+        answer = handover.call(config, "delivery.list", at=None, **wanted, **place, limit=min(count, MOST))
         page: list[Row] = answer["deliveries"]
         yield page, answer.get("services", {})
         if len(page) < min(count, MOST):
@@ -120,7 +120,7 @@ def _since(given: str) -> int:
 @pass_session
 def show_one(session: Session, delivery: int, as_json: bool) -> None:
     """Show a delivery with every attempt and what it printed."""
-    row = client.call(session.reach, "dead.show", delivery=delivery)["delivery"]
+    row = handover.call(session.reach, "dead.show", delivery=delivery)["delivery"]
     if as_json:
         show_json(row)
         return
@@ -206,7 +206,7 @@ def _steer(config: Config, op: str, done: str, numbers: list[int], as_json: bool
     """Do *op* with each of *numbers*, tell of each, and sum up; raises BadInput where one could not be done."""
     results: list[Row] = []
     for start in range(0, len(numbers), MOST):
-        part = client.call(config, op, deliveries=numbers[start : start + MOST])["results"]
+        part = handover.call(config, op, deliveries=numbers[start : start + MOST])["results"]
         results += part
         for result in [] if as_json else part:
             if "error" in result:
@@ -229,7 +229,7 @@ def _steer(config: Config, op: str, done: str, numbers: list[int], as_json: bool
 @pass_session
 def pause(session: Session, service: str, repository: str | None) -> None:
     """Start nothing more of a service; what comes in waits, also after a restart."""
-    client.call(session.reach, "lane.pause", service=service, repository=repository)
+    handover.call(session.reach, "lane.pause", service=service, repository=repository)
 
 
 @command.command(epilog=example("oberonc queue resume chat"))
@@ -238,7 +238,7 @@ def pause(session: Session, service: str, repository: str | None) -> None:
 @pass_session
 def resume(session: Session, service: str, repository: str | None) -> None:
     """Undo `pause`; also try a service again whose failures had stopped it."""
-    client.call(session.reach, "lane.resume", service=service, repository=repository)
+    handover.call(session.reach, "lane.resume", service=service, repository=repository)
 
 
 def _line(row: Row) -> str:

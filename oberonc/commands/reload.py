@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from oberonc import client
 from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.delivery import handover
 from oberonc.errors import Failed
 
 
@@ -23,7 +23,7 @@ def command(session: Session, check: bool, partial: bool, as_json: bool) -> None
     Exit codes: 0 taken (with --check: it would be); 1 something is broken; 69 no daemon; 75 a reload is
     under way, or the one before still drains.
     """
-    report: dict[str, Any] = client.call(session.reach, "reload", check=check, partial=partial)["report"]
+    report: dict[str, Any] = handover.call(session.reach, "reload", check=check, partial=partial)["report"]
     if as_json:
         show_json(report)
     else:

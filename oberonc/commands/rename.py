@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
-from oberonc import client, plan
+from oberonc.admin import preview
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.daemon import renaming
+from oberonc.delivery import handover
 from oberonc.errors import Unreachable
 from oberonc.text import counted
 
@@ -31,7 +32,7 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
     renaming.check(old, new)
     told = _through_daemon(config, old, new)
     if told is None:
-        told = plan.as_runner(config, lambda: renaming.without_daemon(config, old, new))
+        told = preview.as_runner(config, lambda: renaming.without_daemon(config, old, new))
     if as_json:
         show_json(told)
         return
@@ -49,7 +50,7 @@ def _through_daemon(config: Config, old: str, new: str) -> dict[str, Any] | None
     if config.delivery != "daemon" and not os.path.exists(config.daemon.control):  # noqa: PTH110
         return None
     try:
-        answer = client.call(config, "rename", old=old, new=new)
+        answer = handover.call(config, "rename", old=old, new=new)
     except Unreachable:
         return None
     return {name: answer[name] for name in ("issues", "deliveries")}

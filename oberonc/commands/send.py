@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from oberonc import deliver, repository, sources
-from oberonc import payload as payloads
 from oberonc.budget import Budget
 from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json, show_line
 from oberonc.config import Config
+from oberonc.delivery import deliver
 from oberonc.errors import Failed, UsageError
+from oberonc.payload import schema as payloads
+from oberonc.source import hooks, repository
 
 #: Seconds `send` waits for the daemon; a hook waits less.
 BUDGET = 10.0
@@ -84,8 +85,8 @@ def _payloads(config: Config, rev: str | None, message: str | None, file: str | 
         return [read_payload(file) | {"submitter": repository.submitter()}]
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
-        return sources.revisions(repo, rev, config)
-    return [sources.message(repo, _stdin() if message is None else message, config)]
+        return hooks.revisions(repo, rev, config)
+    return [hooks.message(repo, _stdin() if message is None else message, config)]
 
 
 def _stdin() -> str:
@@ -99,9 +100,9 @@ def _stdin() -> str:
 
 def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[str, Any]:
     """What is shown of *payload*; for people it is printed."""
-    from oberonc import plan
+    from oberonc.admin import preview
 
-    services = plan.plan(config, payload)
+    services = preview.plan(config, payload)
     if as_json:
         return {"payload": payload, "services": services}
     show_json(payload)
@@ -113,7 +114,7 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[s
 
 
 def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
-    from oberonc import local_run
+    from oberonc.delivery import here as local_run
 
     results = [
         {"id": event, "service": name, **result}
@@ -139,7 +140,7 @@ def _exit_if_interrupted(budget: Budget) -> None:
 
 def _waiting(config: Config, as_json: bool) -> None:
     """What `--spooled` would try, in order."""
-    from oberonc import kept
+    from oberonc.delivery import kept
 
     rows = kept.waiting(config)
     if as_json:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 import oberonc
-from oberonc import client
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
+from oberonc.delivery import handover
 from oberonc.errors import NotAccepted, Unreachable, UsageError
 from oberonc.text import counted, one_line, utc
 
@@ -43,7 +43,7 @@ def command(session: Session, as_json: bool, as_metrics: bool, watch: bool) -> N
 
 
 def _ask(config: Config) -> dict[str, Any]:
-    value: dict[str, Any] = client.call(config, "stats")["stats"]
+    value: dict[str, Any] = handover.call(config, "stats")["stats"]
     return value | {"command_version": oberonc.__version__}
 
 
@@ -66,7 +66,7 @@ def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -
     elif as_json:
         show_json(value)
     elif as_metrics:
-        from oberonc.daemon.stats import prometheus
+        from oberonc.daemon.front.stats import prometheus
 
         show(prometheus(value), nl=False)
     else:

@@ -5,12 +5,15 @@ import os
 import time
 from typing import Any, Final, Literal
 
-from oberonc import filters, secrets, wire
+from oberonc import jsontext
+from oberonc.broker import secrets
 from oberonc.config import Service
-from oberonc.daemon.generation import Generation, Runtime
+from oberonc.daemon.generation.generation import Generation, Runtime
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.worker_link import Worker, WorkerLost
-from oberonc.queue.base import Ending, Lease
+from oberonc.delivery import frames
+from oberonc.payload import filters
+from oberonc.queue.contract import Ending, Lease
 from oberonc.text import CUT, visible
 
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
@@ -82,7 +85,9 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
         },
     }
     # The payload is JSON already: it is not read and written again on its way through.
-    return wire.frame(wire.canonical(request)[:-1] + b',"payload":' + _trimmed(runtime.service, lease.body) + b"}")
+    return frames.frame(
+        jsontext.canonical(request)[:-1] + b',"payload":' + _trimmed(runtime.service, lease.body) + b"}"
+    )
 
 
 def _trimmed(service: Service, body: bytes) -> bytes:
@@ -91,4 +96,4 @@ def _trimmed(service: Service, body: bytes) -> bytes:
         return body
     chosen = filters.choose(service, json.loads(body)).payload
     # The filters may have changed since the event was accepted; what was promised then is kept.
-    return body if chosen is None else wire.canonical(chosen)
+    return body if chosen is None else jsontext.canonical(chosen)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
-from oberonc.spool import mark_in
+from oberonc.delivery.spool import mark_in
 
 #: Files of one repository that are taken before it is another account's turn.
 TURN: Final = 8

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from oberonc.daemon.attempt import attempt
-from oberonc.daemon.generation import Generation
-from oberonc.daemon.hosts import HostFailed
+from oberonc.daemon.generation.generation import Generation
+from oberonc.daemon.host_link import HostFailed
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, NotAccepted
-from oberonc.queue.base import Ended, Ending, Lease, Round, Slot, StorageFull
+from oberonc.queue.contract import Ended, Ending, Lease, Round, Slot, StorageFull
 from oberonc.text import counted
 
 #: Workers a broker may have at once when there are many brokers; with few, its even share.

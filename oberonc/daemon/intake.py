@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import spool, wire
+from oberonc import jsontext
 from oberonc.config import Config
 from oberonc.daemon.backlog import Backlog, File
 from oberonc.daemon.faults import crash_point
@@ -26,8 +26,9 @@ from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.daemon.sparing import Sparing
 from oberonc.daemon.submissions import Sender, submission
 from oberonc.daemon.threads import in_a_thread
+from oberonc.delivery import frames, spool
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.base import Answer, Queue, Submission
+from oberonc.queue.contract import Answer, Queue, Submission
 from oberonc.text import one_line
 
 #: Spool files, and bytes of them, committed together.
@@ -104,7 +105,7 @@ class Intake:
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
         """Accept one payload, after what the spool holds of its repository. Raises BadInput."""
         # What takes time with the payload, checks and filters, is done beside the loop where it is large.
-        large = not isinstance(payload, wire.Received) or len(payload.raw) > wire.SMALL
+        large = not isinstance(payload, jsontext.Received) or len(payload.raw) > frames.SMALL
         beside = partial(submission, self.config, payload, Sender(peer_uid))
         wanted = await in_a_thread(beside) if large else beside()
         await self.catch_up(wanted.repo)

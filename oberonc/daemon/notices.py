@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from oberonc import wire
+from oberonc import jsontext
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, OberoncError
-from oberonc.payload import SCHEMA, now
-from oberonc.queue.base import MINUTE, Decision, Delivery, Queue, Route, Submission
+from oberonc.payload.schema import SCHEMA, now
+from oberonc.queue.contract import MINUTE, Decision, Delivery, Queue, Route, Submission
 from oberonc.text import one_line, utc
 
 #: Milliseconds between two notices.
@@ -87,7 +87,7 @@ def notice(service: str, total: int, first: tuple[Delivery, ...]) -> Submission:
     }
     return Submission(
         event,
-        wire.canonical(payload),
+        jsontext.canonical(payload),
         REPOSITORY,
         kind="dead",
         origin="daemon",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.base import Answer, Ended, Ending, Queue, Submission, Token, check
+from oberonc.queue.contract import Answer, Ended, Ending, Queue, Submission, Token, check
 from oberonc.queue.writer import Outcome, Request, Writer, settle
 
 T = TypeVar("T")

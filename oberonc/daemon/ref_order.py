@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc.queue.base import Submission
+from oberonc.queue.contract import Submission
 
 
 class Kept(NamedTuple):

@@ -11,15 +11,16 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import paths, spool
+from oberonc import paths
 from oberonc.config import Config
+from oberonc.daemon.front.sockets import Lock
 from oberonc.daemon.queue_link import now_ms
-from oberonc.daemon.sockets import Lock
+from oberonc.delivery import spool
 from oberonc.errors import BadInput, Failed, NotAccepted
-from oberonc.payload import renamed
-from oberonc.queue.base import Queue
-from oberonc.queue.sqlite import SqliteQueue
-from oberonc.repository import LONGEST_NAME
+from oberonc.payload.schema import renamed
+from oberonc.queue.contract import Queue
+from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.source.repository import LONGEST_NAME
 from oberonc.text import one_line
 
 #: Seconds for moving the issues: nothing is accepted meanwhile.

@@ -14,24 +14,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import oberonc
-from oberonc import accounts, spool
+from oberonc import accounts
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.generation import Generation
+from oberonc.daemon.front.operations import Operations
+from oberonc.daemon.front.server import Server
+from oberonc.daemon.front.sockets import Listeners, Lock, listen
+from oberonc.daemon.generation.generation import Generation
+from oberonc.daemon.generation.reload import Reloader
 from oberonc.daemon.intake import Intake
 from oberonc.daemon.journal import NOTHING, Subject, say
 from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
-from oberonc.daemon.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.daemon.reload import Reloader
-from oberonc.daemon.server import Server
-from oberonc.daemon.sockets import Listeners, Lock, listen
 from oberonc.daemon.threads import in_a_thread
+from oberonc.delivery import spool
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
-from oberonc.queue.base import Delivery
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Delivery
+from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.text import counted
 
 #: Seconds between looks at the free space.

@@ -7,12 +7,13 @@ Who submitted comes from the kernel (the socket's peer, the spool file's owner),
 import os
 from typing import Any, NamedTuple
 
-from oberonc import filters, wire
+from oberonc import jsontext
 from oberonc.config import Config
 from oberonc.daemon.peers import account
 from oberonc.errors import BadInput
-from oberonc.payload import check
-from oberonc.queue.base import Decision, Route, Submission
+from oberonc.payload import filters
+from oberonc.payload.schema import check
+from oberonc.queue.contract import Decision, Route, Submission
 from oberonc.text import one_line
 
 
@@ -39,13 +40,13 @@ def submission(config: Config, payload: Any, sender: Sender, only: dict[str, Any
 
 
 def _submission(config: Config, payload: Any, sender: Sender, only: dict[str, Any] | None) -> Submission:
-    came = payload.raw if isinstance(payload, wire.Received) else wire.canonical(payload)
+    came = payload.raw if isinstance(payload, jsontext.Received) else jsontext.canonical(payload)
     stamped = _stamped(config, payload, sender)
     decisions = tuple(_decide(config, stamped, name, only) for name in [*config.services, *_left(config, only)])
     wanted = [config.services[decision.service] for decision in decisions if decision.matched]
     return Submission(
         id=bytes.fromhex(payload["id"]),
-        body=came if stamped is payload else wire.canonical(stamped),
+        body=came if stamped is payload else jsontext.canonical(stamped),
         repo=payload["repository"]["full_name"],
         kind=payload["event"],
         origin=sender.origin,
@@ -64,7 +65,7 @@ def _stamped(config: Config, payload: Any, sender: Sender) -> Any:
     may_name = sender.proven and (sender.uid == os.geteuid() or name in config.daemon.trusted)
     user = payload["user"] if may_name else name
     # By their bytes: for Python true and 1.0 are 1.
-    if payload["user"] == user and wire.canonical(payload.get("submitter")) == wire.canonical(submitter):
+    if payload["user"] == user and jsontext.canonical(payload.get("submitter")) == jsontext.canonical(submitter):
         return payload
     return {**payload, "user": user, "submitter": submitter}
 

@@ -7,11 +7,11 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from oberonc import wire
-from oberonc.queue.base import OUTPUT_LIMIT
+from oberonc.delivery import frames
+from oberonc.queue.contract import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
-    from oberonc.daemon.hosts import Host
+    from oberonc.daemon.host_link import Host
 
 #: A worker ends after this many deliveries, so that what broker code leaks stays small.
 MAX_USE: Final = 100
@@ -72,13 +72,13 @@ class Worker:
         timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
             await self._loop.sock_sendall(self._channel, request)
-            answer = wire.decode(await self._answer)
+            answer = frames.decode(await self._answer)
             self._spent = answer.get("spent") is True
             return answer
         except TimeoutError:
             await self._lose()
             raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None
-        except wire.BadFrame as error:
+        except frames.BadFrame as error:
             await self._lose()
             raise WorkerLost(f"wrote to the daemon's channel: {error}") from None
         except OSError:
@@ -103,15 +103,15 @@ class Worker:
             self._fail(ConnectionResetError())
             return
         self._received += part
-        if len(self._received) < wire.HEADER.size:
+        if len(self._received) < frames.HEADER.size:
             return
         try:
-            length = wire.body_length(bytes(self._received[: wire.HEADER.size]), wire.LARGEST_RESULT)
-        except wire.BadFrame as error:
+            length = frames.body_length(bytes(self._received[: frames.HEADER.size]), frames.LARGEST_RESULT)
+        except frames.BadFrame as error:
             self._fail(error)
             return
-        if len(self._received) >= wire.HEADER.size + length and self._answer and not self._answer.done():
-            self._answer.set_result(bytes(self._received[wire.HEADER.size : wire.HEADER.size + length]))
+        if len(self._received) >= frames.HEADER.size + length and self._answer and not self._answer.done():
+            self._answer.set_result(bytes(self._received[frames.HEADER.size : frames.HEADER.size + length]))
 
     def _fail(self, error: Exception) -> None:
         if self._answer and not self._answer.done():

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from oberonc.answers import Forbidden, NotDone, Refused
 from oberonc.errors import Reject, Retry
 from oberonc.issues.comment import FLAVOURS, Comment, Part, commit_parts, duration, make_comment, make_parts, time_parts
 from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task, note
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
+from oberonc.kit.answers import Forbidden, NotDone, Refused
 from oberonc.text import listed, one_line
 
 #: Seconds of the delivery's limit that stay unused: one request may last that long.

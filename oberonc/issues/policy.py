@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from oberonc.issues.grammar import Reference, Words, scan
+from oberonc.grammar.message import Reference, Words, scan
 from oberonc.issues.rewritten import without
 from oberonc.issues.undone import undone_by
 from oberonc.text import listed, visible

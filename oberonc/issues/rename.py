@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from oberonc.errors import BadInput, OberoncError
-from oberonc.issues import ledger, local
+from oberonc.issues import embedded, ledger
 from oberonc.issues.store import connect, writing
 
 _TABLES = ("issue", "comment", "work", "change")
@@ -28,7 +28,7 @@ def rename(state: Path, old: str, new: str) -> int:
     names = {"old": old, "new": new}
     moved = 0
     if (state / "tracker.sqlite").exists():
-        with closing(connect(state / "tracker.sqlite", local.SCHEMA)) as db, writing(db):
+        with closing(connect(state / "tracker.sqlite", embedded.SCHEMA)) as db, writing(db):
             count = "SELECT count(*) FROM issue WHERE repository = ?"
             moved, there = (db.execute(count, (name,)).fetchone()[0] for name in (old, new))
             if moved and there:

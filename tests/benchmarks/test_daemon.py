@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import client, wire
+from oberonc import jsontext
+from oberonc.delivery import frames as wire
+from oberonc.delivery import handover
 from tests.benchmarks.test_queue import bare_loop
 from tests.support.daemon_site import Running, Site, descendants, push, recorder, site
 from tests.support.eventually import eventually
@@ -234,7 +236,7 @@ def _submitters(site: Site, count: int, stop: threading.Event, sent: list[list[s
         def work(n: int = n, mine: list[str] = mine) -> None:
             while not stop.is_set():
                 made = push(f"load/{n}")
-                assert client.submit(site.config, made, 30).status == "accepted"
+                assert handover.submit(site.config, made, 30).status == "accepted"
                 mine.append(made["id"])
 
         yield threading.Thread(target=work)
@@ -265,4 +267,4 @@ def test_reload_under_load(site: Site) -> None:
     print(f"\nreload under load: 50 reloads in {took:.1f} s, {total} pushes, 0 lost")
     assert [by_repo[f"load/{n}"] for n in range(20)] == sent
     assert "refused" not in running.log
-    assert json.loads(wire.canonical(site.stats()["deliveries"]))["dead"] == 0
+    assert json.loads(jsontext.canonical(site.stats()["deliveries"]))["dead"] == 0

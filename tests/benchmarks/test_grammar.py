@@ -8,9 +8,9 @@ from time import process_time
 
 import pytest
 
-from oberonc.issues.grammar import find_references, scan
-from tests.issues.brief import DATA, KINDS, messages
-from tests.issues.shapes import SHAPES, UNLIMITED, shaped
+from oberonc.grammar.message import find_references, scan
+from tests.grammar.brief import DATA, KINDS, messages
+from tests.grammar.shapes import SHAPES, UNLIMITED, shaped
 
 pytestmark = pytest.mark.benchmark
 

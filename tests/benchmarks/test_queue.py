@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Decision, Ending, Queue, Route, Slot, Submission
+from oberonc.queue.sqlite.engine import SqliteQueue
 
 pytestmark = pytest.mark.benchmark
 NOW = 1_700_000_000_000
@@ -167,7 +167,7 @@ def _memory(path: Path) -> float:
     work = """
 import sys
 from pathlib import Path
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.benchmarks.test_queue import CLIENTS, _round
 queue = SqliteQueue(Path(sys.argv[1]))
 for number in range(100):

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import accounts, doctor, spool
+from oberonc import accounts
+from oberonc.admin import doctor
+from oberonc.delivery import spool
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
 from tests.support.repo import Repo

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import oberonc
-from oberonc import client, config, spool
+from oberonc import config
+from oberonc.delivery import handover, spool
 from oberonc.errors import OberoncError
 from tests.support.accounts import DAEMON, PUSHER, PUSHERS, STRANGER, STRANGERS, Elsewhere, needs_root
 from tests.support.admin import sample
@@ -70,7 +71,7 @@ class Server:
 
     def _answers(self) -> bool:
         with suppress(OberoncError):
-            return bool(client.call(config.load(str(self.file)), "ping")["ok"])
+            return bool(handover.call(config.load(str(self.file)), "ping")["ok"])
         return False
 
     def findings(self, who: int, cwd: Path | None = None) -> list[dict[str, Any]]:
@@ -206,15 +207,15 @@ def test_what_fails_waits_for_nobody_or_is_given_up_is_found(server: Server) -> 
     )
     settings = config.load(str(server.file))
     with server.running():
-        client.call(settings, "lane.pause", service="gone")
-        client.call(settings, "lane.pause", service="held")
-        client.submit(settings, sample(), 20)
-        eventually(lambda: client.call(settings, "stats")["stats"]["services"]["fails"]["failures"] >= 3, 60, "")
+        handover.call(settings, "lane.pause", service="gone")
+        handover.call(settings, "lane.pause", service="held")
+        handover.submit(settings, sample(), 20)
+        eventually(lambda: handover.call(settings, "stats")["stats"]["services"]["fails"]["failures"] >= 3, 60, "")
         server.file.write_text(server.file.read_text().replace('[services.gone]\nbroker = "fails"\n', ""))
-        client.call(settings, "reload")
+        handover.call(settings, "reload")
         wrong = server.wrong(0)
         server.configure('[services.dies]\nbroker = "dies"\n')
-        client.call(settings, "reload")
+        handover.call(settings, "reload")
         assert "service fails failed" not in str(server.wrong(0)), "nobody needs it any more"
     text = "\n".join(wrong)
     assert "service dies has 1 dead letter" in wrong

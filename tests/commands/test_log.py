@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oberonc import repository
+from oberonc.source import repository
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo

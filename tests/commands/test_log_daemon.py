@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from oberonc import client, config, repository
+from oberonc import config
 from oberonc.commands import submitter
+from oberonc.delivery import handover
 from oberonc.errors import BadInput
+from oberonc.source import repository
 from tests.daemon.conftest import site
 from tests.support.children import end
 from tests.support.command import Command
@@ -141,11 +143,12 @@ def as_account(who: int, site: Site, op: str = "log", **fields: Any) -> dict[str
     code = (
         "import os, sys, json\n"
         "from pathlib import Path\n"
-        "from oberonc import client, config\n"
+        "from oberonc import config\n"
+        "from oberonc.delivery import handover\n"
         "file, uid, op, fields = sys.argv[1:]\n"
         "loaded = config.load(file)\n"
         "os.setgroups([]); os.setgid(int(uid)); os.setuid(int(uid))\n"
-        "print(json.dumps(client.call(loaded, op, at=loaded.daemon.socket, **json.loads(fields))))\n"
+        "print(json.dumps(handover.call(loaded, op, at=loaded.daemon.socket, **json.loads(fields))))\n"
     )
     words = [sys.executable, "-c", code, str(site.file), str(who), op, json.dumps(fields)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -185,7 +188,7 @@ def test_what_is_asked_is_checked(site: Site) -> None:
     site.start()
     for fields in ({"key": "ab"}, {"key": "a" * 65}, {"key": "%"}, {"ids": "x"}, {"ids": ["z" * 32]}, {"after": -1}):
         with pytest.raises(BadInput):
-            client.call(config.load(str(site.file)), "log", **fields)
+            handover.call(config.load(str(site.file)), "log", **fields)
 
 
 @needs_root

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import spool
+from oberonc.delivery import spool
+from oberonc.issues.embedded import Tracker
 from oberonc.issues.ledger import Ledger, Step
-from oberonc.issues.local import Tracker
 from oberonc.issues.rename import rename
 from tests.support.admin import Admin, sample
 from tests.support.command import Command

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oberonc import spool
 from oberonc.daemon import backlog
 from oberonc.daemon.backlog import Backlog, File
+from oberonc.delivery import spool
 
 ANN, BOB, EVE = 1001, 1002, 1003
 

@@ -10,10 +10,10 @@ import pytest
 
 from oberonc.daemon import dispatch
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.hosts import HostFailed
+from oberonc.daemon.host_link import HostFailed
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.queue.base import Ended, Ending, Lease, StorageFull, Token
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Ended, Ending, Lease, StorageFull, Token
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_values import submission
 
 

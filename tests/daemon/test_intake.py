@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from oberonc import spool
 from oberonc.config import Config, load
+from oberonc.daemon.front.stats import prometheus
 from oberonc.daemon.intake import SLICE, Intake
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.daemon.stats import prometheus
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.delivery import spool
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from oberonc import client
 from oberonc.daemon.notices import EVERY, MOST, tell
+from oberonc.delivery import handover
 from oberonc.errors import BadInput
-from oberonc.queue.base import Ending, Queue
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Ending, Queue
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
@@ -176,7 +176,7 @@ def test_a_notice_waits_in_the_queue_for_its_service(site: Site) -> None:
 def test_nobody_else_can_hand_in_a_notice(site: Site) -> None:
     site.start()
     with pytest.raises(BadInput, match="'event'"):
-        client.submit(site.config, push(event="dead"), 10)
+        handover.submit(site.config, push(event="dead"), 10)
 
 
 def test_on_dead_must_name_a_service(site: Site, oberonc: Command) -> None:
@@ -190,7 +190,7 @@ def test_low_space_is_a_setting_and_is_told_on_entering_and_leaving(site: Site, 
     running = site.start()
     eventually(lambda: "space is low" in running.log)
     made = push()
-    assert client.submit(site.config, made, 10).status == "spooled"
+    assert handover.submit(site.config, made, 10).status == "spooled"
     shown = site.stats()
     assert (shown["storage_low"], shown["storage_threshold"]) == (True, 1 << 50)
     assert 0 < shown["storage_free"] < 1 << 50

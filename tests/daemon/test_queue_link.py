@@ -9,8 +9,8 @@ import pytest
 
 from oberonc.daemon.queue_link import WAITING_EVENTS, QueueLink
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.base import Queue, Slot
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Queue, Slot
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_values import NOW, submission
 
 Work = Callable[[QueueLink], Awaitable[None]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from oberonc.errors import BadInput
 from tests.support.command import Command
 from tests.support.daemon_site import Site, descendants, push, recorder
@@ -29,11 +29,11 @@ def test_same_id_is_a_duplicate_and_other_bytes_are_refused(site: Site) -> None:
     """P6."""
     site.start()
     made = push()
-    assert client.submit(site.config, made, 20).status == "accepted"
-    assert client.submit(site.config, made, 20).status == "duplicate"
+    assert handover.submit(site.config, made, 20).status == "accepted"
+    assert handover.submit(site.config, made, 20).status == "duplicate"
     other = push() | {"id": made["id"]}
     try:
-        client.submit(site.config, other | {"user": "eve"}, 20)
+        handover.submit(site.config, other | {"user": "eve"}, 20)
         raise AssertionError("the conflict was taken")
     except BadInput as error:
         assert "used before" in str(error)

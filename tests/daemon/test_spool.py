@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from oberonc import client, spool, wire
 from oberonc.daemon.intake import SLICE
+from oberonc.delivery import frames, handover, spool
 from oberonc.errors import NotAccepted
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
@@ -16,7 +16,7 @@ from tests.support.store_rounds import rounds
 
 def _spooled(site: Site, repo: str = "web/shop") -> str:
     made = push(repo)
-    assert client.submit(site.config, made, 2).status == "spooled"
+    assert handover.submit(site.config, made, 2).status == "spooled"
     return str(made["id"])
 
 
@@ -29,7 +29,7 @@ def test_the_spool_is_taken_in_before_what_comes_after(site: Site) -> None:
     def submit() -> None:
         while len(after) < 5:
             made = push()
-            if client.submit(site.config, made, 5).status == "accepted":
+            if handover.submit(site.config, made, 5).status == "accepted":
                 after.append(made["id"])
             else:
                 before.append(made["id"])
@@ -154,8 +154,8 @@ def test_a_lost_answer_is_one_event(site: Site) -> None:
         connection, _ = listener.accept()
         with connection, socket.socket(socket.AF_UNIX) as upstream:
             upstream.connect(str(site.socket))
-            header = connection.recv(wire.HEADER.size, socket.MSG_WAITALL)
-            body = connection.recv(wire.body_length(header), socket.MSG_WAITALL)
+            header = connection.recv(frames.HEADER.size, socket.MSG_WAITALL)
+            body = connection.recv(frames.body_length(header), socket.MSG_WAITALL)
             upstream.sendall(header + body)
             assert upstream.recv(65536)
 
@@ -164,7 +164,7 @@ def test_a_lost_answer_is_one_event(site: Site) -> None:
     made = push()
     config = site.config
     lossy = config._replace(daemon=config.daemon._replace(socket=proxy))
-    assert client.submit(lossy, made, 20).status == "spooled"
+    assert handover.submit(lossy, made, 20).status == "spooled"
     thread.join()
     listener.close()
     eventually(lambda: site.stats()["events"]["duplicates"] == 1)
@@ -178,7 +178,7 @@ def test_a_daemon_that_hangs_costs_a_second(site: Site) -> None:
     listener.bind(str(site.socket))
     listener.listen()
     made = push()
-    assert client.submit(site.config, made, 1).status == "spooled"
+    assert handover.submit(site.config, made, 1).status == "spooled"
     listener.close()
     site.socket.unlink()
 
@@ -187,4 +187,4 @@ def test_without_daemon_and_without_spool_it_says_so(site: Site) -> None:
     site.state.mkdir()
     (site.state / "spool").write_text("in the way")
     with pytest.raises(NotAccepted, match="cannot keep"):
-        client.submit(site.config, push(), 1)
+        handover.submit(site.config, push(), 1)

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from oberonc import config, repository, spool, wire
+from oberonc import config
 from oberonc.daemon.submissions import Sender, submission
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.delivery import frames, spool
+from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.source import repository
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
@@ -30,7 +32,7 @@ def _body(sent: dict[str, Any], sender: Sender, *trusted: str) -> dict[str, Any]
 
 
 def test_what_our_client_sends_is_kept_byte_for_byte() -> None:
-    received = wire.decode_request(wire.encode({"op": "submit", "payload": push()})[8:])["payload"]
+    received = frames.decode_request(frames.encode({"op": "submit", "payload": push()})[8:])["payload"]
     made = submission(config.load(), received, Sender(os.geteuid()))
     assert made.body is received.raw
     assert made.came is received.raw
@@ -103,7 +105,7 @@ def test_it_is_shown_by_the_commands(site: Site, oberonc: Command) -> None:
 
 def _as_stranger(site: Site, made: dict[str, Any]) -> bytes:
     """Hand *made* in as somebody else, without any code of ours."""
-    frame = wire.encode({"op": "submit", "payload": made})
+    frame = frames.encode({"op": "submit", "payload": made})
     code = (
         "import os, socket, sys\n"
         "s = socket.socket(socket.AF_UNIX)\n"

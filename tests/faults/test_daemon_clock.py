@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.retry import LONGEST_MS
+from oberonc.policy import LONGEST_MS
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
 

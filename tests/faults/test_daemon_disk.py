@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from tests.support.children import child
 from tests.support.daemon_site import Running, Site, push
 from tests.support.store_rounds import rounds
@@ -34,7 +34,7 @@ def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_nex
     with _broken_syncs(running, first):
         while running.process.poll() is None and len(said) < 20:
             made = push()
-            said.append((made["id"], client.submit(site.config, made, 5).status))
+            said.append((made["id"], handover.submit(site.config, made, 5).status))
         assert running.wait_end() == 74
     assert "the disk failed" in running.log
     assert "Traceback" not in running.log

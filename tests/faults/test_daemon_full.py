@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
 
@@ -42,7 +42,7 @@ def test_a_full_disk(small: Site) -> None:
         stream.write(b"\0" * (room.f_bavail * room.f_frsize - 20 * MIB))
     refused = [push() for _ in range(3)]
     for made in refused:
-        assert client.submit(small.config, made, 5).status == "spooled"
+        assert handover.submit(small.config, made, 5).status == "spooled"
     assert small.stats()["storage_low"]
     gate.touch()
     small.wait_for(accepted)

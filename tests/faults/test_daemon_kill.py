@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from oberonc.errors import OberoncError
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
@@ -25,7 +25,7 @@ def test_killed_under_load(site: Site) -> None:
             while not stop.is_set():
                 made = push(f"r/{n}")
                 with contextlib.suppress(OberoncError):
-                    client.submit(site.config, made, 2)
+                    handover.submit(site.config, made, 2)
                     kept.setdefault(f"r/{n}", []).append(made["id"])
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
@@ -76,7 +76,7 @@ def test_poison_that_kills_the_daemon(site: Site) -> None:
         eventually(lambda death=death: site.begun().count(poison["id"]) == death, 60)  # type: ignore[misc]
         running.kill()
         if death == 1:
-            client.submit(site.config, good, 1)
+            handover.submit(site.config, good, 1)
     site.start()
     site.wait_for(good["id"])
     stats = site.settled(dead=1, done=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import spool
+from oberonc.delivery import spool
 from tests.support.children import child
 from tests.support.daemon_site import push
 from tests.support.eventually import eventually

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from tests.support.daemon_site import Running, Site, push, recorder
 from tests.support.eventually import eventually
 from tests.support.store_rounds import rounds
@@ -126,7 +126,7 @@ def test_a_damaged_or_foreign_queue_is_left_alone(site: Site) -> None:
     assert running.wait_end() == 78
     assert "queue.sqlite" in running.log
     made = push()
-    assert client.submit(site.config, made, 2).status == "spooled"
+    assert handover.submit(site.config, made, 2).status == "spooled"
     assert database.read_bytes().startswith(b"this is no database")
     database.unlink()
     site.start()

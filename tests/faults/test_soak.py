@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oberonc import client
+from oberonc.delivery import handover
 from oberonc.errors import OberoncError
 from tests.support.accounts import DAEMON, PUSHER, PYTHON, needs_root
 from tests.support.children import end
@@ -68,7 +68,7 @@ class Honest(threading.Thread):
         while not self.over.wait(0.05):
             made = push(self.repository)
             began = time.monotonic()
-            client.submit(self.site.config, made, 1.0)
+            handover.submit(self.site.config, made, 1.0)
             self.took.append(time.monotonic() - began)
             self.kept.append(made["id"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_history import History, start
 from tests.support.store_process import NOW, event_of
 from tests.support.store_rounds import rounds

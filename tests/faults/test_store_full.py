@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.queue.base import Answer, Ending, Lease, Slot, Token
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Answer, Ending, Lease, Slot, Token
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_values import NOW, ThreadWriter, submission
 
 MIB = 1 << 20

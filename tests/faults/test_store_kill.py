@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_history import History, kill, start
 from tests.support.store_process import NOW
 from tests.support.store_rounds import rounds

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import OberoncError
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.children import child
 from tests.support.eventually import eventually
 from tests.support.store_history import ROOT, History, kill, start

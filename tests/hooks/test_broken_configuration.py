@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import hook, spool
+from oberonc import hook
+from oberonc.delivery import spool
 from tests.support.admin import Admin
 from tests.support.command import Command, Done
 from tests.support.daemon_site import Site, recorder, site

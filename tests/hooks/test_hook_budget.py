@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import spool
+from oberonc.delivery import spool
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.eventually import eventually

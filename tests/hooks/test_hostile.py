@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import files, install
+from oberonc import files
+from oberonc.admin import install
+from oberonc.admin.install import places
+from oberonc.admin.install.script import read_ours, script
 from oberonc.errors import NotAllowed
-from oberonc.install import places
-from oberonc.install.script import read_ours, script
 from tests.support.command import Command
 from tests.support.repo import Repo
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import install
+from oberonc.admin import install
+from oberonc.admin.install.script import read_ours
 from oberonc.errors import Failed
-from oberonc.install.script import read_ours
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo

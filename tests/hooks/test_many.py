@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.install import places
-from oberonc.install.script import read_ours
+from oberonc.admin.install import places
+from oberonc.admin.install.script import read_ours
 from tests.support.command import Command
 from tests.support.repo import Repo
 

@@ -8,8 +8,8 @@ from shlex import quote
 import pytest
 
 import oberonc
-from oberonc import spool
-from oberonc.install.script import ROOT, script
+from oberonc.admin.install.script import ROOT, script
+from oberonc.delivery import spool
 from tests.support.repo import Repo
 
 
@@ -90,11 +90,11 @@ FAULTS: list[tuple[str, Callable[[Path], None]]] = [
     ("hook.py", _empty),
     ("__init__.py", _cut),
     ("config.py", _gone),
-    ("deliver.py", _cut),
-    ("sources.py", _empty),
-    ("client.py", _gone),
-    ("spool.py", _cut),
-    ("spool.py", _gone),
+    ("delivery/deliver.py", _cut),
+    ("source/hooks.py", _empty),
+    ("delivery/handover.py", _gone),
+    ("delivery/spool.py", _cut),
+    ("delivery/spool.py", _gone),
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oberonc.issues import service
+from oberonc.issues import rules
 from oberonc.issues.policy import Plan, describe, make_plan, note
 from tests.support.tracker_world import commit, payload
 
@@ -12,9 +12,9 @@ from tests.support.tracker_world import commit, payload
 def plan(pushed: dict[str, Any], **settings: Any) -> Plan:
     """The plan under the broker's default settings, but for *settings*."""
     from brokers.issues import Issues
-    from oberonc.broker import checked_settings
+    from oberonc.broker.contract import checked_settings
 
-    return make_plan(pushed, service.make_rules(checked_settings(Issues.Settings, settings), pushed))
+    return make_plan(pushed, rules.make_rules(checked_settings(Issues.Settings, settings), pushed))
 
 
 def asked(made: Plan) -> list[tuple[str, str]]:

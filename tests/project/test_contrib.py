@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from oberonc.daemon import stats
-from oberonc.daemon.server import ERRORS
-from oberonc.queue.base import Room, ServiceStats, Stats
+from oberonc.daemon.front import stats
+from oberonc.daemon.front.server import ERRORS
+from oberonc.queue.contract import Room, ServiceStats, Stats
 from tests.support.tracker_servers import SERVERS, need
 
 CONTRIB = Path(__file__).parents[2] / "contrib"

@@ -62,7 +62,7 @@ def test_every_setting_of_the_configuration_is_documented() -> None:
 
 def test_every_key_a_repository_may_set_is_documented() -> None:
     page = (DOCS / "configuration.md").read_text().lower()
-    source = (TOP / "oberonc" / "repository.py").read_text()
+    source = (TOP / "oberonc" / "source" / "repository.py").read_text()
     for key in set(re.findall(r'"(oberonc\.[a-z]+)"', source)):
         assert f"`{key}`" in page, key
 

@@ -61,14 +61,14 @@ def test_only_oberonc_is_importable(installed: Path) -> None:
 
 def test_the_shipped_brokers_and_hooks_are_inside(installed: Path) -> None:
     assert "issues" in _python(installed, "-m", "oberonc", "brokers")
-    script = "from oberonc import install; print(install.script('post-receive'))"
+    script = "from oberonc.admin import install; print(install.script('post-receive'))"
     assert "oberonc hook 1." in _python(installed, "-c", script)
 
 
 def test_the_queue_finds_its_schema_and_the_units_are_inside(installed: Path) -> None:
     look = (
-        "import oberonc.queue, oberonc.daemon, pathlib;"
-        "print(sorted({p.suffix for m in (oberonc.queue, oberonc.daemon)"
+        "import oberonc.queue.sqlite, oberonc.daemon, pathlib;"
+        "print(sorted({p.suffix for m in (oberonc.queue.sqlite, oberonc.daemon)"
         " for p in pathlib.Path(m.__path__[0]).iterdir() if p.suffix in ('.sql', '.service', '.socket')}))"
     )
     assert _python(installed, "-c", look).strip() == "['.service', '.socket', '.sql']"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.payload import change
+from oberonc.payload.schema import change
 from tests.support.pushes import Server
 from tests.support.repo import Repo
 

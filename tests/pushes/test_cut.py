@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from oberonc import entries, git, payload
 from oberonc.config import Limits
-from oberonc.issues.local import Tracker
+from oberonc.issues.embedded import Tracker
+from oberonc.payload import schema as payload
+from oberonc.source import entries, git
 from tests.support.command import Command
 from tests.support.pushes import Server, chain, fast_import, oids
 from tests.support.repo import Repo
@@ -168,7 +169,7 @@ class Counted:
 def test_names_of_files_are_read_only_as_far_as_a_payload_goes(
     repo: Repo, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
-    from oberonc import repository
+    from oberonc.source import repository
 
     fast_import(repo, many_files(300, commits))
     order = repo.git("rev-list", "main").split()
@@ -181,7 +182,7 @@ def test_names_of_files_are_read_only_as_far_as_a_payload_goes(
 
 
 def test_messages_are_read_only_as_far_as_a_payload_goes(repo: Repo) -> None:
-    from oberonc import repository
+    from oberonc.source import repository
 
     fast_import(repo, chain(50))
     repo.git("checkout", "-q", "main")
@@ -218,7 +219,7 @@ def forced_branches(server: Server, count: int) -> None:
 
 
 def test_all_forced_branches_of_a_push_cost_one_child(home: Path, bare: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oberonc import memory, newness, repository
+    from oberonc.source import memory, newness, repository
 
     server = Server(home, bare)
     forced_branches(server, 60)
@@ -238,7 +239,7 @@ def test_all_forced_branches_of_a_push_cost_one_child(home: Path, bare: Repo, mo
 def test_merges_of_many_old_branches_cost_one_child_more_where_foreign_history_was_merged(
     home: Path, bare: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    from oberonc import memory, newness, repository
+    from oberonc.source import memory, newness, repository
 
     server = Server(home, bare)
     other = Repo.init(tmp_path / "other")

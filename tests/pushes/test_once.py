@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oberonc import memory
-from oberonc.issues.local import Tracker
+from oberonc.issues.embedded import Tracker
+from oberonc.source import memory
 from tests.support.command import Command, Hook
 from tests.support.pushes import Payload, Server, chain, fast_import, oids
 from tests.support.repo import Repo
@@ -811,7 +811,7 @@ def test_a_reftable_repository_remembers_too(home: Path, tmp_path: Path) -> None
 
 
 def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(repo: Repo, tmp_path: Path) -> None:
-    from oberonc import repository
+    from oberonc.source import repository
 
     if "--ref-format" not in repo.sh("git init -h || true"):
         pytest.skip("this git knows no reftable")

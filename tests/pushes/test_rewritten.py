@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.issues.local import Tracker
+from oberonc.issues.embedded import Tracker
 from tests.support.command import Command
 from tests.support.repo import Repo
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import OUTPUT_LIMIT, Ending, Queue, Slot, Token
-from oberonc.retry import GIVE_UP_MS, LONGEST_MS
+from oberonc.policy import GIVE_UP_MS, LONGEST_MS
+from oberonc.queue.contract import OUTPUT_LIMIT, Ending, Queue, Slot, Token
 from tests.support.store_values import DAY, HOUR, MINUTE, NOW, SECOND, YEARS, fail, submission, take, take_one
 
 Opener = Callable[[], Queue]

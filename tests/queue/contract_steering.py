@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.base import DEDUPE_MS, UNCLAIMED_GRACE_MS, Asked, Ending, Order, Queue, Slot, Submission
-from oberonc.retry import LONGEST_MS
+from oberonc.policy import LONGEST_MS
+from oberonc.queue.contract import DEDUPE_MS, UNCLAIMED_GRACE_MS, Asked, Ending, Order, Queue, Slot, Submission
 from tests.support.store_values import DAY, HOUR, MINUTE, NOW, YEARS, fail, submission, take, take_and_end, take_one
 
 Opener = Callable[[], Queue]

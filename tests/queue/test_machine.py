@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from oberonc.errors import BadInput
-from oberonc.queue.base import DEDUPE_MS, Ended, Ending, Lease, Order, Slot, Token
-from oberonc.queue.sqlite import SqliteQueue
-from oberonc.retry import ASKED_MS, JITTER, LONGEST_MS, ORPHANS, SUSPECT
+from oberonc.policy import ASKED_MS, JITTER, LONGEST_MS, ORPHANS, SUSPECT
+from oberonc.queue.contract import DEDUPE_MS, Ended, Ending, Lease, Order, Slot, Token
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_rounds import rounds
 from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
-from oberonc.queue.base import Answer, Ending, Queue, Slot, Stats
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Answer, Ending, Queue, Slot, Stats
+from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.writer import BATCH_REQUESTS
 from tests.support.store_values import NOW, ThreadWriter, submission
 

@@ -15,7 +15,7 @@ import pytest
 
 from oberonc import paths
 from oberonc.accounts import EVERYBODY, account, hurdle
-from oberonc.install import reach
+from oberonc.admin.install import reach
 from tests.support.command import Command
 
 #: Accounts that every system has: one for the daemon, one that pushes, one that has nothing to do with either.

@@ -5,10 +5,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from oberonc import config, payload, registry, runner, secrets
+from oberonc import config
+from oberonc.broker import registry, runner, secrets
+from oberonc.broker.runner import Outcome
 from oberonc.config import Config, Service
-from oberonc.payload import Payload
-from oberonc.runner import Outcome
+from oberonc.payload import schema
+from oberonc.payload.schema import Payload
 from tests.support.eventually import eventually
 from tests.support.recorded import whole_lines
 
@@ -80,6 +82,6 @@ class Admin:
 
 def sample(**changes: Any) -> Payload:
     """The shipped sample payload, with *changes* and an id of its own."""
-    raw = (Path(payload.__file__).parent / "sample.json").read_text()
-    found: Payload = json.loads(raw) | {"id": payload.new_id()} | changes
+    raw = (Path(schema.__file__).parent / "sample.json").read_text()
+    found: Payload = json.loads(raw) | {"id": schema.new_id()} | changes
     return found

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
-from oberonc import client, config, payload, repository
+from oberonc import config
 from oberonc.config import Config
+from oberonc.delivery import handover
 from oberonc.errors import OberoncError
+from oberonc.payload import schema
+from oberonc.source import repository
 from tests.support import recorded
 from tests.support.children import end
 from tests.support.eventually import eventually
@@ -58,13 +61,13 @@ def recorder(work: str = "pass", mark: str = "1", head: str = "") -> str:
     return head + source
 
 
-_SAMPLE: dict[str, Any] = json.loads((Path(payload.__file__).parent / "sample.json").read_text())
+_SAMPLE: dict[str, Any] = json.loads((Path(schema.__file__).parent / "sample.json").read_text())
 
 
 def push(repo: str = "web/shop", message: str = "fixes #42\n", **changes: Any) -> dict[str, Any]:
     """A payload with an id of its own."""
     made: dict[str, Any] = json.loads(json.dumps(_SAMPLE))
-    made["id"] = payload.new_id()
+    made["id"] = schema.new_id()
     made["submitter"] = repository.submitter()
     made["repository"]["full_name"] = repo
     made["commits"][0]["message"] = message
@@ -135,12 +138,12 @@ class Site:
     def submit(self, made: dict[str, Any] | None = None, budget: float = 20) -> str:
         """Hand a payload over; its id. It must be taken by the daemon, not by the spool."""
         made = made or push()
-        assert client.submit(self.config, made, budget).status in ("accepted", "duplicate")
+        assert handover.submit(self.config, made, budget).status in ("accepted", "duplicate")
         return str(made["id"])
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
         """One operation."""
-        return client.call(self.config, op, **fields)
+        return handover.call(self.config, op, **fields)
 
     def stats(self) -> dict[str, Any]:
         """The numbers of `oberonc stats --json`."""
@@ -201,7 +204,7 @@ class Running:
         def look() -> bool:
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}: {self.log}"
             with suppress(OberoncError):
-                return bool(client.call(self.site.config, "ping")["ok"])
+                return bool(handover.call(self.site.config, "ping")["ok"])
             return False
 
         eventually(look, 60, f"not ready: {self.log}")

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from oberonc import wire
+from oberonc.delivery import frames
 
 
 class Raw:
@@ -27,15 +27,15 @@ class Raw:
 
     def body(self, raw: bytes) -> None:
         """A frame around *raw*."""
-        self.send(wire.frame(raw))
+        self.send(frames.frame(raw))
 
     def answer(self) -> dict[str, Any]:
         """The next frame of the daemon."""
-        return wire.decode(self._read(wire.body_length(self._read(wire.HEADER.size), 1 << 30)))
+        return frames.decode(self._read(frames.body_length(self._read(frames.HEADER.size), 1 << 30)))
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """One request, one answer."""
-        self.send(wire.encode(request))
+        self.send(frames.encode(request))
         return self.answer()
 
     def closed(self) -> bool:

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from oberonc import spool
-from oberonc.install.script import script
+from oberonc.admin.install.script import script
+from oberonc.delivery import spool
 from tests.support.repo import Repo
 
 Payload = dict[str, Any]

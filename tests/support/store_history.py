@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from oberonc.queue.base import Queue
+from oberonc.queue.contract import Queue
 from tests.support.children import child
 from tests.support.store_process import event_of
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from oberonc.errors import OberoncError
-from oberonc.queue.base import Decision, Ending, Queue, Route, Slot, Submission
-from oberonc.queue.sqlite import SqliteQueue
+from oberonc.queue.contract import Decision, Ending, Queue, Route, Slot, Submission
+from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_values import ThreadWriter
 
 NOW: Final = 1_700_000_000_000
@@ -55,7 +55,7 @@ def _work(writer: ThreadWriter) -> None:
 
 
 def _ender(delivery: int, attempt: int) -> Callable[[Queue], bool]:
-    from oberonc.queue.base import Token
+    from oberonc.queue.contract import Token
 
     return lambda queue: queue.end(NOW, Token(delivery, attempt), Ending("done")).state == "done"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from oberonc.queue.base import Answer, Decision, Ended, Ending, Lease, Order, Queue, Route, Slot, Submission, Token
+from oberonc.queue.contract import Answer, Decision, Ended, Ending, Lease, Order, Queue, Route, Slot, Submission, Token
 from oberonc.queue.writer import Request, Writer
 
 T = TypeVar("T")

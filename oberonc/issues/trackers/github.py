@@ -3,12 +3,12 @@
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number, repository_path
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, iso, known, unproven
+from oberonc.kit.answers import Refused
 
 _REASONS = {"fixed": "completed", "wontfix": "not_planned", "invalid": "not_planned", "duplicate": "duplicate"}
 

@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number, project_path
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, unproven
+from oberonc.kit.answers import Refused
 
 #: The lowest access level that may close other people's issues: Planner.
 _PLANNER = 15

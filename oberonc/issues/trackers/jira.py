@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, Part, plain_name, plain_text, safe_url
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_key
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, one_of
+from oberonc.kit.answers import Refused
 
 #: Under which key Cloud keeps our mark beside a comment or a worklog.
 PROPERTY = "oberonc"

@@ -3,13 +3,13 @@
 import uuid
 from typing import Any, ClassVar
 
-from oberonc.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check, wait_hint
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import WebTracker
+from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check, wait_hint
 from oberonc.text import one_line
 
 _ISSUE = "query($id:String!){issue(id:$id){id state{id type} team{states(first:100){nodes{id name type position}}}}}"

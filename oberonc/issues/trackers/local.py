@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.errors import BadInput, OberoncError
 from oberonc.issues.comment import Comment
-from oberonc.issues.local import Tracker as Store
+from oberonc.issues.embedded import Tracker as Store
 from oberonc.issues.policy import Issue
 from oberonc.issues.store import fault
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker, issue_number

@@ -3,12 +3,12 @@
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number
 from oberonc.issues.trackers.web import WebTracker, known, one_of
+from oberonc.kit.answers import Refused
 
 #: How often a change is tried again when somebody else changed the issue in between.
 _TRIES = 4

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number
 from oberonc.issues.trackers.web import PAGES, WebTracker, is_before, known
+from oberonc.kit.answers import Refused
 from oberonc.text import one_line
 
 #: Statuses in which nobody expects anything more, besides those the settings name.

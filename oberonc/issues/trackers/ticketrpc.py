@@ -3,14 +3,14 @@
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from oberonc.answers import CREDENTIALS_AFTER, NotDone, Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.errors import Retry
-from oberonc.http import AnyAuth
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number
 from oberonc.issues.trackers.web import WebTracker
+from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused
+from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
 _ACCESS_DENIED = 1000

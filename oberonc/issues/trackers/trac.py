@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar
 
-from oberonc.answers import CREDENTIALS_AFTER, NotDone, Refused
-from oberonc.broker import Check
-from oberonc.http import AnyAuth
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
+from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused
+from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
 _TRIES = 4

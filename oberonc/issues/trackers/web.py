@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.answers import Answer, Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
+from oberonc.broker.secrets import values, without_userinfo
 from oberonc.errors import Retry
-from oberonc.http import Http, part
 from oberonc.issues.comment import Comment
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker
-from oberonc.secrets import values, without_userinfo
+from oberonc.kit.answers import Answer, Refused
+from oberonc.kit.http import Http, part
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50

@@ -2,12 +2,12 @@
 
 from typing import Any, ClassVar
 
-from oberonc.answers import Refused
-from oberonc.broker import Check
+from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import issue_key
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, known
+from oberonc.kit.answers import Refused
 
 _STATES = {"fixed": "Fixed", "wontfix": "Won't fix", "duplicate": "Duplicate"}
 

@@ -1,0 +1,196 @@
+"""What waits, what failed, and what the daemon says of it, as far as this account may ask."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import oberonc
+from oberonc import accounts
+from oberonc.admin.doctor.finding import Finding, join, may_push
+from oberonc.admin.install.reach import hidden
+from oberonc.config import Config
+from oberonc.delivery import handover, log, spool
+from oberonc.errors import NotAllowed, OberoncError
+from oberonc.text import counted, one_line
+
+#: Folders of the spool that should be empty: name, what is in it, what to do.
+_LEFT = (
+    ("bad", ("file", "files"), "that could not be read", "look at the .why beside each, then: rm {folder}/*"),
+    (
+        "dead",
+        ("delivery", "deliveries"),
+        "given up",
+        "oberonc send --payload FILE sends one again; then: rm {folder}/FILE",
+    ),
+)
+#: Runs of the log that are looked at, and failures in a row that tell of more than chance.
+RUNS = 200
+IN_VAIN = 3
+FAILED = ("retry", "dead", "crash")
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Spool and log; in daemon mode the daemon."""
+    yield from _spool(config)
+    if config.delivery == "here":
+        yield from _runs(config)
+    else:
+        yield from _daemon(config)
+
+
+def _spool(config: Config) -> Iterator[Finding]:
+    new = config.spool / "new"
+    if not os.access(new, os.R_OK | os.X_OK) and (hidden(new) or new.is_dir()):
+        yield Finding(None, f"what waits in {config.spool} only {_owner(config.spool)} can tell")
+        return
+    waiting = spool.listing(config.spool)
+    shut = [path for path in waiting if accounts.hurdle(path, _reader(config))]
+    if shut:
+        mend = f"as the administrator: look at {shut[0]}, then chgrp and chmod g+r what is good"
+        yield Finding(
+            False, f"{counted(len(shut), 'push', 'pushes')} in {new} cannot be read by {_reader(config).name}", mend
+        )
+    if waiting:
+        mend = (
+            "the daemon takes them in once it runs and has room"
+            if config.delivery == "daemon"
+            else "oberonc send --spooled"
+        )
+        yield Finding(False, f"{counted(len(waiting), 'push', 'pushes')} not taken in yet, in {config.spool}", mend)
+    yield from _unclaimed(config, [path for path in waiting if path not in shut])
+    for name, thing, what, mend in _LEFT:
+        folder = config.spool / name
+        number = len(list(folder.glob("*.[oj]*"))) if os.access(folder, os.R_OK | os.X_OK) else 0
+        if number:
+            yield Finding(False, f"{folder} holds {counted(number, *thing)} {what}", mend.format(folder=folder))
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return accounts.account(folder.stat().st_uid).name
+    except OSError:
+        return "its owner"
+
+
+def _reader(config: Config) -> accounts.Account:
+    """Who takes the spool in."""
+    if config.delivery == "daemon":
+        return accounts.account(config.spool.stat().st_uid)
+    return accounts.account(os.geteuid())
+
+
+def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:
+    """Services that entries wait for and nobody serves."""
+    lost: dict[str, int] = {}
+    for path in waiting[:RUNS]:
+        try:
+            services = spool.read(path)["services"] or {}
+        except (OSError, KeyError, spool.Damaged):
+            continue
+        for name in services if isinstance(services, dict) else ():
+            if name not in config.services:
+                lost[name] = lost.get(name, 0) + 1
+    for name, number in lost.items():
+        yield _nobody(name, number, "configure it again, or remove the files")
+
+
+def _nobody(name: str, number: int, mend: str) -> Finding:
+    return Finding(
+        False, f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves", mend
+    )
+
+
+def _runs(config: Config) -> Iterator[Finding]:
+    """Services that failed every time of late."""
+    try:
+        records = log.recent(config, RUNS)
+    except NotAllowed as error:
+        yield Finding(None, str(error))
+        return
+    for name in config.services:
+        rows = [record["services"].get(name) or {} for record in records]
+        ended = [row for row in rows if row.get("outcome")][-IN_VAIN:]
+        if len(ended) == IN_VAIN and all(row["outcome"] in FAILED for row in ended):
+            note = one_line(str(ended[-1].get("note") or ""), 200)
+            yield Finding(False, f"service {name} failed the last {IN_VAIN} times: {note}", "oberonc log shows each")
+
+
+def _daemon(config: Config) -> Iterator[Finding]:
+    path = str(config.daemon.socket)
+    if len(path.encode()) > 107:
+        yield Finding(False, f"the socket path {path} is longer than 107 bytes", "set [daemon] socket to a shorter one")
+        return
+    answer: dict[str, Any] = {}
+    try:
+        answer = handover.call(config, "ping")
+        yield Finding(True, f"the daemon answers at {path}")
+    except NotAllowed as error:
+        yield may_push(config, False, str(error), _join(config.daemon.socket))
+    except OberoncError as error:
+        yield Finding(False, str(error), _start(config))
+        return
+    try:
+        said = handover.call(config, "stats")["stats"]
+    except OberoncError as error:
+        yield Finding(None, f"what the daemon has to do it does not tell you: {error}")
+        said = {}
+    yield from _versions(str(said.get("version") or answer.get("version") or ""))
+    yield from _services(said)
+    yield from _rest(said)
+
+
+def _start(config: Config) -> str:
+    """How the daemon is started, and by whom: its own account runs it, which is not always the one that looks."""
+    if config.state.exists() and config.state.stat().st_uid == os.geteuid():
+        return "systemctl start oberonc, or run `oberonc daemon`"
+    return (
+        f"{'' if os.geteuid() == 0 else 'as the administrator: '}systemctl start oberonc, or what else starts it here"
+    )
+
+
+def _join(socket: Path) -> str:
+    try:
+        return join(socket.stat(), 2)
+    except OSError:
+        return "as the administrator: look at the modes of its folder"
+
+
+def _versions(daemon: str) -> Iterator[Finding]:
+    mine = oberonc.__version__
+    if daemon:
+        mend = "systemctl restart oberonc, after an upgrade; `oberonc hook install` where hooks name another one"
+        what = f"have one version, {mine}" if daemon == mine else f"have versions of their own, {daemon} and {mine}"
+        yield Finding(daemon == mine, f"daemon and command {what}", mend)
+
+
+def _services(said: dict[str, Any]) -> Iterator[Finding]:
+    for name, row in said.get("services", {}).items():
+        what, error = f"service {name}", one_line(str(row.get("last_error") or ""), 200)
+        listing = f"oberonc queue list --service {name}"
+        if row.get("problem"):
+            yield Finding(False, f"{what} cannot run: {one_line(str(row['problem']), 200)}", "mend it; oberonc reload")
+        # What failed before it was taken out of the configuration is nobody's matter any more.
+        served = row.get("broker") is not None
+        if served and (row.get("breaker", "closed") != "closed" or row.get("failures", 0) >= IN_VAIN):
+            yield Finding(False, f"{what} failed the last {row['failures']} times: {error}", listing)
+        if row.get("dead"):
+            mend = f"{listing} --state dead; then oberonc queue retry or drop"
+            yield Finding(False, f"{what} has {counted(row['dead'], 'dead letter')}", mend)
+        if row.get("paused"):
+            yield Finding(False, f"{what} is paused", f"oberonc queue resume {name}")
+
+
+def _rest(said: dict[str, Any]) -> Iterator[Finding]:
+    for name, number in said.get("unclaimed", {}).items():
+        yield _nobody(
+            name, number, f"configure it again, or oberonc queue drop what oberonc queue list --service {name}"
+        )
+    if said.get("storage_low"):
+        yield Finding(False, "the daemon takes nothing more, for want of space", "make room where its state is")
+    if said.get("spool_unreadable"):
+        number = counted(said["spool_unreadable"], "file")
+        yield Finding(False, f"{number} of the spool the daemon cannot read or remove", "its log names them")
+    if said.get("spool_bad"):
+        number = counted(said["spool_bad"], "file")
+        yield Finding(False, f"{number} of the spool cannot be used", "look at the .why beside each in bad/")

@@ -1,0 +1,66 @@
+"""What the administrator should know about a repository whose hooks were installed."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from oberonc import files
+from oberonc.admin.install.places import Layout
+from oberonc.config import Config
+from oberonc.delivery.spool import file_mode, make_private
+from oberonc.source import repository
+from oberonc.source.repository import Repository
+
+
+def notes(found: Layout, config: Config) -> Iterator[str]:
+    """What will not work as one might expect; remembers the repository's name."""
+    if found.repository is None:
+        return
+    repo = repository.describe(found.repository, config.publish)
+    if repo.bare and not repo.default_exists and repo.refs:
+        mend = f"git --git-dir={found.repository} symbolic-ref HEAD refs/heads/NAME"
+        yield f"HEAD names {repo.default_ref}, which does not exist: nothing counts as published; {mend}"
+    private = private_state(repo, config)
+    if private:
+        yield private
+    same = _same_name(config, repo.full_name, found.repository)
+    if same:
+        mend = "git config oberonc.name NAME tells them apart"
+        yield f"{same} is called {repo.full_name} too, so they share issues: {mend}"
+
+
+def private_state(repo: Repository, config: Config) -> str:
+    """What to do where several accounts push and each would keep a state of its own; else an empty string."""
+    shared = repo.git.config().get("core.sharedrepository", ["umask"])[-1]
+    if not repo.bare or shared in ("umask", "false", "0") or "state" in config.sources:
+        return ""
+    return (
+        "several users push here (core.sharedRepository), each with a state folder of their own: set `state` in"
+        " /etc/oberonc/config.toml to one folder that their group may write"
+    )
+
+
+def _same_name(config: Config, full_name: str, path: Path) -> str:
+    """Another repository known by *full_name*, or an empty string; remembers this one."""
+    file = config.state / "repositories.json"
+    known = remembered(config)
+    others = [place for place, name in known.items() if name == full_name and place != str(path)]
+    others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112  False, too, where we may not look
+    if known.get(str(path)) != full_name:
+        known[str(path)] = full_name
+        with contextlib.suppress(OSError):  # it is only a memory; the next install tries again
+            make_private(file.parent)
+            with files.folder(file.parent.resolve()) as folder:
+                files.put(folder, file.name, json.dumps(known, indent=1).encode(), file_mode(file.parent))
+    return others[0] if others else ""
+
+
+def remembered(config: Config) -> dict[str, str]:
+    """{git folder: name} of the repositories that hooks were installed into."""
+    try:
+        known = dict(json.loads((config.state / "repositories.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {str(place): str(name) for place, name in known.items()}

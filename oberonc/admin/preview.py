@@ -1,0 +1,89 @@
+"""What would happen, without letting it happen: `send --dry-run`, `brokers test` and `doctor` ask here."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from oberonc import paths
+from oberonc.accounts import account, as_account
+from oberonc.admin.install import reach
+from oberonc.broker import registry, runner, secrets
+from oberonc.config import Config, Service
+from oberonc.delivery import deliver, here
+from oberonc.errors import NotAllowed, OberoncError
+from oberonc.payload.schema import Payload, loads
+
+#: Seconds a broker may think about what it would do, and look at the outside world.
+LIMIT = 30.0
+CHECK_LIMIT = 60.0
+
+
+def plan(config: Config, payload: Payload) -> dict[str, dict[str, Any]]:
+    """Per service {"matches", "why", "plan": lines a broker with a `plan(payload)` method says}."""
+    catalogue = registry.find(config)
+    rows = {}
+    for name, choice in deliver.decide(config, payload).items():
+        row: dict[str, Any] = {"matches": choice.payload is not None, "why": choice.reason, "plan": []}
+        if choice.payload is not None:
+            row["plan"] = _ask(config, catalogue, config.services[name], choice.payload)
+        rows[name] = row
+    return rows
+
+
+def _ask(config: Config, catalogue: registry.Catalogue, service: Service, payload: Payload) -> list[str]:
+    place = catalogue.places.get(service.broker)
+    if place is None:
+        return [here.missing(catalogue, service.broker, service.name)]
+    try:
+        request = runner.request(service, secrets.resolve(service), payload, str(config.state), LIMIT)
+    except OberoncError as error:
+        return [str(error)]
+    answer = runner.ask(place, {"call": "plan", "request": secrets.to_wire(request)}, LIMIT)
+    if "error" in answer:
+        return [str(answer["error"])]
+    said = answer.get("said")
+    return [str(line) for line in said] if isinstance(said, list) else []
+
+
+def as_runner(config: Config, work: Callable[[], Any]) -> Any:
+    """What *work* returns (JSON) when the account does it that brokers run as; raises NotAllowed.
+
+    Whoever else asked would see other secrets and files, and might leave some.
+    """
+    try:
+        runs = config.state.stat().st_uid if config.delivery == "daemon" else os.geteuid()
+    except OSError:  # no daemon has run yet
+        runs = os.geteuid()
+    if runs == os.geteuid():
+        return work()
+    name = account(runs).name
+    if os.geteuid() != 0:
+        raise NotAllowed(f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ...")
+    fault = reach.fault(account(runs))
+    if fault:
+        raise NotAllowed(fault)
+    return as_account(runs, work)
+
+
+def sample() -> Payload:
+    """The sample payload that is shipped."""
+    file = Path(paths.__file__).parent / "payload" / "sample.json"
+    return loads(file.read_bytes(), str(file))
+
+
+def check(config: Config, catalogue: registry.Catalogue, service: Service) -> list[tuple[bool, str, str]]:
+    """(holds, what, what mends it) for *service*: its broker, settings and whatever the broker itself checks."""
+    place = catalogue.places.get(service.broker)
+    if place is None:
+        return [(False, here.missing(catalogue, service.broker, service.name), "")]
+    try:
+        settings = secrets.resolve(service)
+    except OberoncError as error:
+        return [(False, str(error), "")]
+    asked = runner.request(service, settings, sample(), str(config.state), CHECK_LIMIT)
+    answer = runner.ask(place, {"call": "check", "request": secrets.to_wire(asked)}, CHECK_LIMIT)
+    if "error" in answer:
+        return [(False, str(answer["error"]), "")]
+    ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
+    return [ready, *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"])]

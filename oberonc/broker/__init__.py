@@ -1,0 +1,1 @@
+"""The plugins: what they are, where they are found, how one runs."""

@@ -1,0 +1,117 @@
+"""The child process in which one broker runs once: `python -m oberonc.broker.child PARENT`.
+
+It reads {"place", "request"} from stdin and writes one outcome to the stdout it was given, which the broker
+never sees: before any broker code is loaded, stdin is empty and stdout is joined to stderr. With
+{"describe": true} it loads the broker and tells what it is instead; with {"call": "check"|"plan"}, what that
+method of the bound broker says.
+"""
+
+import inspect
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from oberonc.broker import confine, legacy, runner, secrets
+from oberonc.broker.contract import BaseBroker, Check, settings_fields
+from oberonc.broker.registry import Place, error_text, load
+from oberonc.errors import OberoncError
+from oberonc.text import one_line
+
+
+def main() -> None:
+    """Read one request, answer it."""
+    # A push that is killed takes its brokers with it; their delivery stays in the spool.
+    confine.die_with_parent(int(sys.argv[1]))
+    confine.limit_memory()
+    confine.be_the_first_to_go()
+    ask = json.load(sys.stdin)
+    channel = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    itself, streams = os.getpid(), (sys.stdout, sys.stderr)
+    answer = _answer(ask)
+    if os.getpid() != itself:
+        os._exit(0)  # the broker forked and let the copy come back; one answer is enough
+    for stream in streams:
+        with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
+            stream.flush()
+    with os.fdopen(channel, "w") as out:
+        out.write(json.dumps(answer, default=repr))
+    # A broker may leave threads that never end; the answer is given, so nothing is waited for.
+    os._exit(0)
+
+
+def _answer(ask: dict[str, Any]) -> dict[str, Any]:
+    place = Place(**ask["place"])
+    try:
+        broker_class = load(place)
+    except OberoncError as error:
+        if "request" in ask and "call" not in ask:
+            return runner.Outcome("retry", str(error))._asdict()
+        return {"error": str(error)}
+    if ask.get("describe"):
+        return _described(broker_class)
+    request = secrets.from_wire(ask["request"])
+    if "call" in ask:
+        return _call(broker_class, ask["call"], request)
+    return runner.perform(broker_class, request)._asdict()
+
+
+def _described(broker_class: type[BaseBroker]) -> dict[str, Any]:
+    try:
+        return describe(broker_class)
+    except Exception as error:  # noqa: BLE001  annotations are the broker's code too
+        return {"error": f"its Settings cannot be read: {type(error).__name__}: {one_line(error_text(error))}"}
+
+
+def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
+    """What `oberonc brokers` shows of a broker."""
+    fields = settings_fields(broker_class.Settings)
+    return {
+        "class": broker_class.__name__,
+        "doc": inspect.getdoc(broker_class) or "",
+        "timeout": broker_class.timeout,
+        "settings": {
+            name: {
+                "type": _type_name(hint),
+                "required": default is ...,
+                "default": None if default is ... else secrets.masked(default),
+            }
+            for name, (hint, default) in fields.items()
+        },
+    }
+
+
+def _type_name(hint: Any) -> str:
+    return (
+        hint.__name__
+        if isinstance(hint, type) and not hasattr(hint, "__args__")
+        else str(hint).replace("oberonc.broker.", "")
+    )
+
+
+def _call(broker_class: type[BaseBroker], name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of `check()`, or of `plan(payload)` where the broker has one."""
+    hidden = secrets.values(request["settings"])
+    try:
+        with legacy.names_of_2009(legacy.needs(runner.source(broker_class))):
+            broker = broker_class()
+            broker.bind(request["service"], request["settings"], Path(request["state"]))
+            method = getattr(broker, name, None)
+            if method is None:
+                return {"said": None}
+            said = _checks(method()) if name == "check" else [str(line) for line in method(runner.delivered(request))]
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        return {"error": f"{type(error).__name__}: {one_line(secrets.redact(error_text(error), hidden))}"}
+    return {"said": secrets.redact_all(said, hidden)}
+
+
+def _checks(found: Any) -> list[Any]:
+    return [[bool(ok), str(what), str(mend)] for ok, what, mend in (Check(*each) for each in found)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""One payload through one broker: `perform` in this process, `run` in a child with a time limit.
+
+The child (`oberonc.broker.child`) gets its request on stdin and answers on its stdout, which it hides from the
+broker; what the broker prints is captured and capped. Nothing a broker does (hang, crash, exit, fork) costs
+its neighbours anything, or the caller more than the limit.
+"""
+
+import copy
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from oberonc import paths, process
+from oberonc.broker import legacy, secrets
+from oberonc.broker.contract import BaseBroker
+from oberonc.broker.registry import Place, error_text
+from oberonc.budget import UNBOUNDED, Budget
+from oberonc.config import Service
+from oberonc.errors import Reject, Retry
+from oberonc.text import one_line, shortened, visible
+
+#: Bytes of what a broker printed, and characters of a note or an error, that are kept.
+OUTPUT = 64 * 1024
+NOTE = 4096
+#: Bytes of an answer; a worker that sends more has lost its way.
+_ANSWER = 1 << 20
+#: Seconds between SIGTERM to a broker's processes and SIGKILL.
+GRACE = 1.0
+KINDS = ("done", "retry", "dead", "crash")
+#: What a call gives back instead of doing its work: coroutines, generators, `map`, and the like.
+_UNDONE = (Awaitable, AsyncIterator, Iterator)
+
+Request = dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or was killed at its limit)."""
+
+    kind: str
+    note: str = ""
+    after: float | None = None
+    progress: bool = False
+    output: str = ""
+
+
+def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
+    """Run `handle` once in this process. Never raises for what the broker's code does.
+
+    *asked* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
+    """
+    hidden = secrets.values(asked["settings"])
+    file = source(broker_class)
+    try:
+        with legacy.names_of_2009(legacy.needs(file)):
+            outcome = _handle(broker_class, asked)
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        outcome = _failed(error, file, hidden)
+    # Redacted before anything is cut or escaped: half a secret is not recognised.
+    return outcome._replace(note=shortened(visible(secrets.redact(outcome.note, hidden)), NOTE))
+
+
+def source(broker_class: type[BaseBroker]) -> str:
+    """The file *broker_class* was loaded from, or an empty string."""
+    return getattr(sys.modules.get(broker_class.__module__), "__file__", None) or ""
+
+
+def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
+    broker = broker_class()
+    try:
+        broker.bind(asked["service"], asked["settings"], Path(asked["state"]))
+    except ValueError as error:
+        # Somebody will mend the configuration; until then the delivery waits.
+        return Outcome("retry", f"settings of service '{asked['service']}': {error}")
+    if asked.get("only_idle") and broker.has_work(delivered(asked)):
+        return Outcome("retry", "there is something to do", progress=True)
+    broker._deadline = min(time.monotonic() + asked["timeout"], asked.get("until", float("inf")))
+    said = broker.handle(delivered(asked))
+    if isinstance(said, _UNDONE):
+        if hasattr(said, "close"):
+            said.close()  # else Python would say on stderr that it was never awaited
+        raise TypeError(f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method")
+    return Outcome("done", said if isinstance(said, str) else "")
+
+
+def delivered(asked: Request) -> dict[str, Any]:
+    """The payload as `handle` gets it: a deep copy with the keys that exist only at delivery."""
+    payload: dict[str, Any] = copy.deepcopy(asked["payload"])
+    return payload | {
+        "broker": asked["broker"],
+        "service": copy.deepcopy(asked["settings"]),
+        "delivery_id": asked["delivery_id"],
+        "attempt": asked["attempt"],
+        "order": asked.get("order") or {"gap": False},
+    }
+
+
+def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
+    said = secrets.redact(error_text(error), hidden)
+    if isinstance(error, Retry):
+        after = error.after if isinstance(error.after, (int, float)) and 0 <= error.after < 10**9 else None
+        return Outcome("retry", said, after, bool(error.progress))
+    if isinstance(error, Reject):
+        return Outcome("dead", said or "rejected without a reason")
+    if isinstance(error, SystemExit):
+        said = f"the broker called exit({said})"
+    return Outcome("retry", f"{type(error).__name__}: {one_line(said, NOTE // 2)}{_place(error, file)}")
+
+
+def _place(error: BaseException, file: str) -> str:
+    # A broker's author needs their own line, not the runner's.
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if file and trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" ({Path(file).name}:{line})" if line else ""
+
+
+def child_environment() -> dict[str, str]:
+    """What a broker's process inherits: no GIT_*, no OBERONC_*, and nothing that could be somebody's secret."""
+    kept = (
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "XDG_RUNTIME_DIR",
+    )
+    return {k: v for k, v in process.environment().items() if k in kept or k.startswith("LC_")}
+
+
+def request(
+    service: Service, settings: dict[str, Any], payload: dict[str, Any], state: str, limit: float, attempt: int = 1
+) -> Request:
+    """What one attempt needs to know; *settings* are resolved, *limit* is in seconds."""
+    return {
+        "service": service.name,
+        "broker": service.broker,
+        "settings": settings,
+        "payload": payload,
+        "state": state,
+        "timeout": limit,
+        "delivery_id": f"{payload['id']}-{service.name}",
+        "attempt": attempt,
+        "order": {"gap": False},
+    }
+
+
+def run(place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED) -> Outcome:
+    """Run the broker at *place* once in a child of its own that gets *limit* seconds, and none after an interrupt."""
+    child = _spawn()
+    # The clock is the machine's: the child's start counts too, and it may end its turn before it is ended.
+    asked = asked | {"until": time.monotonic() + limit - budget.grace(0)}
+    ask = {"place": place._asdict(), "request": secrets.to_wire(asked)}
+    answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
+    hidden = secrets.values(asked["settings"])
+    outcome = _judge(child, answer, in_time, limit)
+    printed = output.decode("utf-8", "replace").rstrip("\ufffd")
+    text = secrets.redact(printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash")
+    return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
+
+
+def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
+    """What the broker at *place* says to `describe` or `call` (see `broker/child`); {"error": why} when it fails."""
+    child = _spawn()
+    answer, _, in_time = _converse(child, json.dumps({"place": place._asdict(), **question}).encode(), limit)
+    if not in_time:
+        return {"error": f"loading it or asking it took more than {limit:g} s"}
+    try:
+        said: dict[str, Any] = dict(json.loads(answer))
+    except (ValueError, TypeError, RecursionError):
+        return {"error": f"its process ended with {child.returncode} when it was loaded or asked"}
+    return said
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *paths.isolation(), "-m", "oberonc.broker.child", str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=child_environment(),
+        start_new_session=True,
+    )
+
+
+def _converse(
+    child: subprocess.Popen[bytes], ask: bytes, limit: float, budget: Budget = UNBOUNDED
+) -> tuple[bytes, bytes, bool]:
+    """Send *ask*, gather answer and output until the child ends or the limit is reached, then end its group."""
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    threading.Thread(target=_feed, args=(child.stdin, ask), daemon=True).start()
+    answer, output = bytearray(), bytearray()
+    deadline = time.monotonic() + limit
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
+        selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
+        while not (ended := _ended(child)) and time.monotonic() < deadline and not budget.interrupted:
+            _gather(selector, min(0.05, deadline - time.monotonic()))
+            if answer and child.stdout not in {key.fileobj for key in selector.get_map().values()}:
+                ended = True  # as good as: a grandchild that keeps stderr open is not waited for
+                break
+        _gather(selector, 0)
+    _end_group(child, GRACE if ended else 0, budget.grace(GRACE))
+    for stream in (child.stdout, child.stderr):
+        stream.close()
+    return bytes(answer), bytes(output), ended
+
+
+def _feed(stdin: IO[bytes], ask: bytes) -> None:
+    with suppress(OSError), stdin:
+        stdin.write(ask)
+
+
+def _gather(selector: selectors.BaseSelector, wait: float) -> None:
+    for key, _ in selector.select(max(wait, 0)):
+        kept, cap = key.data
+        part = os.read(key.fd, 1 << 16)
+        if not part:
+            selector.unregister(key.fileobj)
+        kept.extend(part[: max(cap - len(kept), 0)])
+
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child ended. It is not reaped here: as long as it is not, its number and its group's stay ours."""
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return child.poll() is not None
+    return child.returncode is not None or (
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    )
+
+
+def _end_group(child: subprocess.Popen[bytes], patience: float, grace: float) -> None:
+    """End what is left of the child's group, processes that the broker left behind among it; reap the child last."""
+    if not _ends_within(child, patience):
+        _signal(child, signal.SIGTERM)
+        _ends_within(child, grace)
+    _signal(child, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nobody can wait for that
+        child.wait(10)
+
+
+def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _ended(child) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return _ended(child)
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+def _judge(child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float) -> Outcome:
+    if not in_time:
+        return Outcome("crash", f"took more than its limit of {limit:g} s and was ended")
+    outcome = _parsed(answer)
+    if outcome is not None:
+        return outcome
+    code = child.returncode
+    manner = f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
+    return Outcome("crash", f"the broker's process {manner} without an outcome")
+
+
+def _parsed(answer: bytes) -> Outcome | None:
+    try:
+        outcome = Outcome(**json.loads(answer))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    good = (
+        outcome.kind in KINDS and isinstance(outcome.note, str) and isinstance(outcome.after, (int, float, type(None)))
+    )
+    return outcome if good else None

@@ -1,0 +1,1 @@
+"""The daemon's child processes, where broker code runs."""

@@ -1,0 +1,1 @@
+"""The daemon's sockets, and what can be asked there."""

@@ -1,0 +1,82 @@
+"""Events and deliveries as JSON rows, for `queue`, `log` and `event.show`."""
+
+import json
+import time
+from typing import Any
+
+from oberonc.daemon.peers import account
+from oberonc.queue.contract import Attempt, Delivery, Event
+
+Row = dict[str, Any]
+
+
+def delivery(value: Delivery) -> Row:
+    """A delivery with its attempts."""
+    row = value._asdict()
+    return row | {
+        "event": value.event.hex(),
+        "repository": row.pop("repo"),
+        "submitter": _submitter(row.pop("peer_uid")),
+        "attempts": [attempt._asdict() for attempt in value.attempts],
+    }
+
+
+def event(value: Event) -> Row:
+    """An event with its decisions and deliveries, without its body."""
+    row = value._asdict()
+    del row["body"]
+    return row | {
+        "id": value.id.hex(),
+        "repository": row.pop("repo"),
+        "submitter": _submitter(row.pop("peer_uid")),
+        "decisions": [decision._asdict() for decision in value.decisions],
+        "deliveries": [delivery(found) for found in value.deliveries],
+    }
+
+
+def record(value: Event, *, outputs: bool = True) -> Row:
+    """An event as the log of runs tells of it: per service what happened, or why nothing did.
+
+    Its body is what `Queue.told_events` made of it. Without *outputs*, what brokers printed is left out.
+    """
+    payload = json.loads(value.body.decode("utf-8", "replace")) if value.body else {}
+    found = {row.service: row for row in value.deliveries}
+    services: dict[str, Row] = {decision.service: {"why": decision.reason} for decision in value.decisions}
+    for name, row in found.items():
+        services[name] = services.get(name, {}) | _told(row, outputs)
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)),
+        "id": value.id.hex(),
+        "seq": value.seq,
+        "via": "daemon",
+        "event": value.kind,
+        "repository": value.repo,
+        "user": payload.get("user"),
+        "submitter": payload.get("submitter") or _submitter(value.peer_uid),
+        "updates": payload.get("updates", []),
+        "commits": [commit["raw_node"] for commit in payload.get("commits", [])],
+        "commits_total": payload.get("commits_total"),
+        "truncated": payload.get("truncated", False),
+        "services": services,
+    }
+
+
+def _submitter(uid: int) -> Row | None:
+    """The account an event came from, as it is called today; None for what came before that was known."""
+    return {"uid": uid, "name": account(uid)} if uid >= 0 else None
+
+
+def _told(row: Delivery, outputs: bool) -> Row:
+    last: Attempt | None = row.attempts[-1] if row.attempts else None
+    words = {"ready": "waits", "leased": "runs"}
+    told: Row = {
+        "outcome": words.get(row.state, row.state),
+        "attempt": last.number if last else 0,
+        "took_ms": last.took_ms if last else None,
+        "note": row.note or (last.note if last else ""),
+        "delivery": row.id,
+    }
+    if outputs:
+        told["output"] = last.output if last else ""
+        told["attempts"] = [attempt._asdict() for attempt in row.attempts]
+    return told

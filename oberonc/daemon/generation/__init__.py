@@ -1,0 +1,1 @@
+"""Broker code as numbered snapshots, and how one takes over from another."""

@@ -1,0 +1,199 @@
+"""A generation in service: its host, its warm workers, and the services it can run."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from oberonc.broker.registry import Place
+from oberonc.config import Config, Service
+from oberonc.daemon.generation.snapshot import Snapshot
+from oberonc.daemon.host_link import Host, HostFailed, Root
+from oberonc.daemon.journal import Say
+from oberonc.daemon.worker_link import Worker
+
+#: Seconds a worker may wait for its next delivery; beyond the first few, which keep the usual push quick, only
+#: as long as a burst pauses: each costs memory.
+MAX_IDLE: Final = 100.0
+KEPT_WARM: Final = 3
+BRIEFLY: Final = 2.0
+#: Seconds before a host that ended is started again, doubled each time up to the last.
+RESTART_FIRST: Final = 0.5
+RESTART_LAST: Final = 60.0
+#: Seconds for which a broker whose host ended has one worker at a time: else it could not be told which delivery
+#: ends it.
+CAUTION: Final = 60.0
+
+
+class Runtime(NamedTuple):
+    """A service as this generation runs it: its settings with secrets, its broker's time limit."""
+
+    service: Service
+    settings: dict[str, Any]
+    timeout: float
+
+
+class Generation:
+    """One snapshot with its processes. Owned by the event loop."""
+
+    def __init__(self, number: int, config: Config, snapshot: Snapshot, say: Say) -> None:
+        self.number = number
+        self.config = config
+        self.snapshot = snapshot
+        self.runtimes: dict[str, Runtime] = {}
+        #: Why a configured service cannot run here.
+        self.unavailable: dict[str, str] = {}
+        #: Brokers that must not be forked, and each broker's time limit.
+        self.threaded: set[str] = set()
+        self.timeouts: dict[str, float] = {}
+        self.busy: set[Worker] = set()
+        #: Lease rounds and deliveries that count on this generation; it must not end before they do.
+        self.flights = 0
+        self._empty = asyncio.Event()
+        #: Set when busy workers are being ended for our own reasons: no delivery is charged for it.
+        self.interrupted = False
+        self._idle: dict[str, list[tuple[Worker, asyncio.TimerHandle]]] = {}
+        self._say = say
+        self._root: Root | None = None
+        self._root_starts = asyncio.Lock()
+        #: By broker: its host, the seconds before that is started again, and until when it has one worker at a time.
+        self._hosts: dict[str, Host] = {}
+        self._delays: dict[str, float] = {}
+        self._cautious: dict[str, float] = {}
+        self._stopping = False
+        self._keepers: list[asyncio.Task[None]] = []
+        #: Called when a host is up again.
+        self.on_ready: Callable[[], None] = lambda: None
+
+    def serves(self, broker: str) -> bool:
+        """Whether workers of *broker* can be had."""
+        host = self._hosts.get(broker)
+        return host is not None and not host.ended.done() and not self._stopping
+
+    def one_at_a_time(self, broker: str) -> bool:
+        """Whether it has to be found out which delivery of *broker* ends its host."""
+        return self._cautious.get(broker, 0.0) > asyncio.get_running_loop().time()
+
+    def succeeded(self, broker: str) -> None:
+        """A delivery of *broker* left its host alive."""
+        self._delays.pop(broker, None)
+
+    @property
+    def idle(self) -> int:
+        """How many workers wait."""
+        return sum(map(len, self._idle.values()))
+
+    async def root(self) -> Root:
+        """The process that examines and forks, started where there is none. Raises OSError."""
+        async with self._root_starts:
+            if self._root is None or self._root.ended.done():
+                self._root = Root(f"generation {self.number}")
+            return self._root
+
+    async def load(self) -> None:
+        """Start a host for each broker that the services use. Raises HostFailed, OSError or TimeoutError."""
+        for place in self._loaded_places():
+            self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+
+    def adopt(self) -> None:
+        """The generation goes into service: whichever host ends is started again."""
+        self._keepers = [asyncio.create_task(self._keep(place)) for place in self._loaded_places()]
+
+    async def worker(self, service: str) -> Worker:
+        """A worker for *service*, warm where there is one. Raises HostFailed."""
+        while waiting := self._idle.get(service):
+            worker, timer = waiting.pop()
+            timer.cancel()
+            if not worker.ended.done():
+                break
+        else:
+            worker = await self.new_worker(service)
+        self.busy.add(worker)
+        return worker
+
+    async def new_worker(self, service: str) -> Worker:
+        """Fork one for *service*: it sees that service's secrets and no other's."""
+        host = self._hosts.get(self.config.services[service].broker)
+        if host is None or host.ended.done():
+            raise HostFailed("its host is being started again")
+        worker = await host.spawn()
+        worker.service = service
+        return worker
+
+    def give_back(self, worker: Worker) -> None:
+        """The worker's delivery ended; it waits for the next, or ends."""
+        self.busy.discard(worker)
+        full = self.idle >= self.config.daemon.workers
+        if worker.spent or self._stopping or full:
+            worker.retire()
+            return
+        patience = MAX_IDLE if self.idle < KEPT_WARM else BRIEFLY
+        timer = asyncio.get_running_loop().call_later(patience, self._expire, worker)
+        self._idle.setdefault(worker.service, []).append((worker, timer))
+
+    def drain(self) -> None:
+        """Take no more deliveries: idle workers end, busy ones when they are done."""
+        self._stopping = True
+        for waiting in self._idle.values():
+            for worker, timer in waiting:
+                timer.cancel()
+                worker.retire()
+        self._idle.clear()
+
+    def begin(self) -> None:
+        """Something counts on this generation from here to `finish`."""
+        self.flights += 1
+        self._empty.clear()
+
+    def finish(self) -> None:
+        """See `begin`."""
+        self.flights -= 1
+        if not self.flights:
+            self._empty.set()
+
+    async def emptied(self) -> None:
+        """Returns when nothing counts on this generation."""
+        if self.flights:
+            await self._empty.wait()
+
+    async def interrupt(self) -> None:
+        """End the deliveries that run; they go back to the queue uncharged."""
+        self.interrupted = True
+        await asyncio.gather(*(worker.kill() for worker in self.busy))
+        await self.emptied()
+
+    async def stop(self) -> None:
+        """End all processes."""
+        self.drain()
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._root:
+            await self._root.stop()
+
+    def _expire(self, worker: Worker) -> None:
+        waiting = self._idle.get(worker.service, [])
+        waiting[:] = [(other, timer) for other, timer in waiting if other is not worker]
+        worker.retire()
+
+    async def _keep(self, place: Place) -> None:
+        """Start the host of one broker again whenever it ends: later each time, until a delivery succeeds."""
+        while True:
+            host = self._hosts[place.name]
+            status = await asyncio.shield(host.ended)
+            if self._stopping:
+                return
+            delay = self._delays.get(place.name, RESTART_FIRST)
+            self._delays[place.name] = min(delay * 2, RESTART_LAST)
+            self._cautious[place.name] = asyncio.get_running_loop().time() + delay + CAUTION
+            self._say(f"the host of broker {place.name} ended with status {status}; starting it again in {delay:g} s")
+            await asyncio.sleep(delay)
+            try:
+                self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+            except (HostFailed, OSError, TimeoutError) as error:
+                self._say(f"the host of broker {place.name} did not start: {error}")
+                continue
+            self.on_ready()
+
+    def _loaded_places(self) -> list[Place]:
+        """The places of the brokers that the services use."""
+        used = {self.config.services[name].broker for name in self.config.services if name not in self.unavailable}
+        return [place for name, place in self.snapshot.places.items() if name in used]

@@ -1,0 +1,1 @@
+"""What a commit message says about issues: pure functions of text."""

@@ -1,0 +1,1 @@
+"""From what git says to one payload."""

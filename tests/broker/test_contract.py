@@ -1,0 +1,118 @@
+"""The contract: settings are checked, secrets stay secrets, get_local makes things once."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oberonc import BaseBroker, Reject, Retry, Secret, config
+from oberonc.broker.contract import SERVICE_KEYS, checked_settings, settings_fields
+
+
+class Settings:
+    url: str
+    token: Secret | None = None
+    count: int = 3
+    ratio: float = 0.5
+    names: list[str] = []  # noqa: RUF012
+    table: dict[str, str] = {}  # noqa: RUF012
+    anything: Any = None
+    flag: bool = False
+    _private: str = "x"
+
+
+def test_defaults_are_filled_in() -> None:
+    found = checked_settings(Settings, {"url": "u"})
+    assert vars(found) == {
+        "url": "u",
+        "token": None,
+        "count": 3,
+        "ratio": 0.5,
+        "names": [],
+        "table": {},
+        "anything": None,
+        "flag": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "setting 'url' is missing"),
+        ({"url": "u", "tokn": "x"}, "unknown setting 'tokn'; did you mean 'token'?"),
+        ({"url": "u", "repositores": []}, "unknown setting 'repositores'; did you mean 'repositories'?"),
+        ({"url": "u", "_private": "x"}, "unknown setting '_private'"),
+        ({"url": 3}, "setting 'url' must be str, not int"),
+        ({"url": "u", "token": "plain"}, "setting 'token' is a secret: give env:NAME"),
+        ({"url": "u", "count": True}, "setting 'count' must be int, not bool"),
+        ({"url": "u", "count": 1.5}, "setting 'count' must be int, not float"),
+        ({"url": "u", "names": "a"}, "setting 'names' must be list, not str"),
+        ({"url": "u", "flag": 1}, "setting 'flag' must be bool, not int"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        checked_settings(Settings, given)
+
+
+def test_numbers_and_secrets_fit_where_they_are_meant() -> None:
+    found = checked_settings(
+        Settings, {"url": Secret("hidden in a url"), "ratio": 2, "token": Secret("t"), "anything": [1]}
+    )
+    assert (found.ratio, found.anything) == (2.0, [1])
+    assert isinstance(found.ratio, float)
+    assert isinstance(found.url, Secret)
+    assert isinstance(found.token, Secret)
+
+
+def test_a_broker_without_settings_gets_what_there_is() -> None:
+    assert vars(checked_settings(None, {"a": 1})) == {"a": 1}
+    assert settings_fields(None) == {}
+
+
+def test_the_words_of_a_service_are_those_of_the_configuration() -> None:
+    assert set(SERVICE_KEYS) == set(config._SERVICE)
+
+
+def test_bind_gives_service_settings_and_state_and_verifies() -> None:
+    class Broker(BaseBroker):
+        Settings = Settings
+
+        def verify(self) -> None:
+            if self.settings.url == "bad":
+                raise ValueError("no such place")
+
+    broker = Broker()
+    broker.bind("svc", {"url": "u"}, Path("/state"))
+    assert (broker.service, broker.state, broker.settings.url) == ("svc", Path("/state"), "u")
+    with pytest.raises(ValueError, match="no such place"):
+        Broker().bind("svc", {"url": "bad"}, Path("/state"))
+
+
+def test_get_local_makes_one_per_name_and_thread() -> None:
+    broker = BaseBroker()
+    made: list[object] = []
+
+    def ask() -> None:
+        made.append(broker.get_local("opener", object))
+
+    ask()
+    ask()
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert made[0] is made[1]
+    assert made[2] is not made[0]
+    assert broker.get_local("other", object) is not made[0]
+    assert BaseBroker().get_local("opener", object) is not made[0]
+
+
+def test_retry_and_reject_carry_what_the_policy_needs() -> None:
+    assert str(Retry()) == "again later"
+    assert str(Retry(after=2.5)) == "again in 2.5 s"
+    retry = Retry("busy", after=7, progress=True)
+    assert (str(retry), retry.after, retry.progress) == ("busy", 7, True)
+    assert str(Reject("never")) == "never"
+    with pytest.raises(NotImplementedError):
+        BaseBroker().handle({})

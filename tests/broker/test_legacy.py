@@ -1,0 +1,266 @@
+"""Files in the style of 2009 run unmodified against a real server; what they are lent is gone afterwards."""
+
+import base64
+import json
+import sys
+import threading
+import urllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from oberonc.broker import legacy, registry
+from oberonc.broker.registry import BrokenBroker
+from tests.support.admin import Admin
+
+#: Cards on a board: class-level cache, opener made once per thread, the secrets taken out before the rest is sent.
+CARDS = """
+import urllib
+from django.utils import simplejson as sj
+from brokers import BaseBroker
+
+class URLOpener(urllib.FancyURLopener):
+    version = 'bitbucket.org'
+
+class Cards(BaseBroker):
+    __cards = {}
+
+    def handle(self, payload):
+        self.board = payload['service']['board']
+        self.token = payload['service']['token']
+        del payload['service']
+        del payload['broker']
+        opener = self.get_local('opener', URLOpener)
+        for commit in payload['commits']:
+            self.__cards[commit['node']] = self.board
+            commit['url'] = 'x'
+        post = {'payload': sj.dumps(payload), 'token': self.token}
+        opener.open(URL + '/cards/' + self.board, urllib.urlencode(post))
+"""
+#: A stream that wants a user and password: Basic authentication by a subclass of the opener.
+STREAM = """
+import urllib
+from django.utils import simplejson as sj
+from brokers import BaseBroker
+
+class URLOpener(urllib.FancyURLopener):
+    version = 'bitbucket.org'
+
+    def prompt_user_passwd(self, host, realm):
+        return self.user, self.password
+
+class Stream(BaseBroker):
+    def handle(self, payload):
+        opener = self.get_local('opener', URLOpener)
+        service = payload['service']
+        opener.user = service['username']
+        opener.password = service['password']
+        del payload['service']
+        del payload['broker']
+        url = URL + '/private'
+        post = {'message[body]': '%s pushed' % payload['user'], 'payload': sj.dumps(payload)}
+        opener.open(url, urllib.urlencode(post))
+"""
+#: A deployment: optional settings, no secrets taken out.
+DEPLOY = """
+from brokers import BaseBroker
+from django.utils import simplejson as sj
+from urllib import FancyURLopener, urlencode
+
+class Opener(FancyURLopener):
+    version = 'bitbucket.org'
+
+class Deploy(BaseBroker):
+    def handle(self, payload):
+        if 'email' in payload['service']:
+            payload['email'] = payload['service']['email']
+        data = {'commits': [c['raw_node'] for c in payload['commits']], 'email': payload['email']}
+        self.get_local('opener', Opener).open(URL + '/deploy', urlencode({'payload': sj.dumps(data)}))
+"""
+#: A build server: several old-style helpers, GET with a query.
+BUILD = """
+import urllib
+from brokers import BaseBroker
+
+class Bamboo(BaseBroker):
+    def get_url(self, service):
+        query = urllib.urlencode({'buildKey': service['build'], 'os_authType': 'basic'})
+        return URL + '/build?' + query + '&q=' + urllib.quote('a b') + urllib.quote_plus('c d')
+
+    def handle(self, payload):
+        answer = urllib.urlopen(self.get_url(payload['service']))
+        return answer.read()
+"""
+#: A tracker that is told with a header of its own, and answers with an error page.
+STORIES = """
+import urllib
+from brokers import BaseBroker
+
+class Stories(BaseBroker):
+    def handle(self, payload):
+        opener = urllib.FancyURLopener()
+        opener.addheader('X-TrackerToken', payload['service']['token'])
+        answer = opener.open(URL + '/gone', '<xml/>')
+        return str(answer.status)
+"""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    seen: list[tuple[str, str, dict[str, str], str]]
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        if self.path == "/private" and "Authorization" not in self.headers:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="the stream"')
+            self.end_headers()
+            return
+        self.seen.append((self.command, self.path, dict(self.headers), body))
+        self.send_response(410 if self.path == "/gone" else 200)
+        self.end_headers()
+        self.wfile.write(b"fine")
+
+    do_POST = do_GET
+
+    def log_message(self, *_args: object) -> None:
+        return
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    class Handler(_Handler):
+        seen: list[tuple[str, str, dict[str, str], str]] = []  # noqa: RUF012
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def _run(
+    admin: Admin, server: ThreadingHTTPServer, text: str, **settings: Any
+) -> tuple[str, list[tuple[str, str, dict[str, str], str]]]:
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    admin.broker("old", text.replace("URL +", f"{url!r} +"), head="")
+    outcome = admin.run("old", **settings)
+    assert outcome.kind == "done", outcome
+    return outcome.note, server.RequestHandlerClass.seen  # type: ignore[attr-defined]
+
+
+def test_cards_get_the_payload_without_its_secrets(
+    admin: Admin, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "t0ken")
+    _, [(method, path, headers, body)] = _run(admin, server, CARDS, board="b1", token="env:TOKEN")
+    sent = parse_qs(body)
+    payload = json.loads(sent["payload"][0])
+    assert (method, path, headers["User-Agent"], sent["token"]) == ("POST", "/cards/b1", "bitbucket.org", ["t0ken"])
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert "service" not in payload
+    assert {c["url"] for c in payload["commits"]} == {"x"}
+
+
+def test_a_stream_is_told_with_basic_authentication(
+    admin: Admin, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PW", "p:ä")
+    _, [(_, path, headers, body)] = _run(admin, server, STREAM, username="ann", password="env:PW")
+    assert path == "/private"
+    assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode() == "ann:p:ä"
+    assert "pushed" in parse_qs(body)["message[body]"][0]
+
+
+def test_a_deployment_reads_its_optional_settings(admin: Admin, server: ThreadingHTTPServer) -> None:
+    _, [(_, path, _, body)] = _run(admin, server, DEPLOY, email="a@example.org")
+    assert path == "/deploy"
+    assert json.loads(parse_qs(body)["payload"][0])["email"] == "a@example.org"
+
+
+def test_a_build_is_started_by_a_get(admin: Admin, server: ThreadingHTTPServer) -> None:
+    _, [(method, path, _, _)] = _run(admin, server, BUILD, build="KEY-1")
+    assert (method, path) == ("GET", "/build?buildKey=KEY-1&os_authType=basic&q=a%20bc+d")
+
+
+def test_an_error_page_is_an_answer_as_it_was_then(admin: Admin, server: ThreadingHTTPServer) -> None:
+    note, [(_, _, headers, body)] = _run(admin, server, STORIES, token="t")
+    assert (note, headers["X-Trackertoken"], body) == ("410", "t", "<xml/>")
+
+
+def test_the_lent_names_are_gone_afterwards(admin: Admin) -> None:
+    before, lent = set(vars(urllib)), _lent()
+    admin.broker("old", CARDS, head="")
+    registry.load(admin.place("old"))
+    assert _lent() == lent
+    assert not hasattr(urllib, "urlencode")
+    assert set(vars(urllib)) - before <= {"parse", "request", "error", "response"}
+    with legacy.names_of_2009(False):
+        assert _lent() == lent
+
+
+def test_what_was_there_before_is_put_back() -> None:
+    import types
+
+    real = types.ModuleType("django")
+    sys.modules["django"] = real
+    try:
+        with legacy.names_of_2009():
+            assert sys.modules["django"] is not real
+        assert sys.modules["django"] is real
+    finally:
+        del sys.modules["django"]
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("from brokers import BaseBroker", True),
+        ("import brokers", True),
+        ("from django.utils import simplejson", True),
+        ("import urllib\nurllib.urlencode({})", True),
+        ("from urllib import urlencode", True),
+        ("from django.conf import settings", False),
+        ("import django_x", False),
+        ("from .brokers import x", False),
+        ("import urllib.parse\nurllib.parse.urlencode({})", False),
+        ("x = (", False),
+    ],
+)
+def test_only_files_of_that_time_are_lent_its_names(admin: Admin, line: str, needed: bool) -> None:
+    assert legacy.needs(str(admin.broker("b", line, head=""))) is needed
+
+
+def test_only_http_is_opened(admin: Admin) -> None:
+    with pytest.raises(OSError, match="only http and https"):
+        legacy.FancyURLopener().open("file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('print "x"', "Python 2 syntax"),
+        ("try:\n    pass\nexcept E, e:\n    pass", "Python 2 syntax"),
+        ("x = 1 <> 2", "Python 2 syntax"),
+        ("x = `1`", "Python 2 syntax"),
+        ('raise E, "x"', "Python 2 syntax"),
+        ("x = 0777", "Python 2 syntax"),
+        ('exec "x"', "Python 2 syntax"),
+        ("import urllib2", "'urllib2', which is not installed (it was part of Python 2; urllib.request replaces it)"),
+        ("import simplejson_x.y", "'simplejson_x', which is not installed"),
+        ("from httplib import HTTP", "http.client replaces it"),
+    ],
+)
+def test_what_python_no_longer_has_is_named(admin: Admin, line: str, said: str) -> None:
+    file = admin.broker("old", line + "\n", head="from brokers import BaseBroker\n")
+    with pytest.raises(BrokenBroker) as caught:
+        registry.load(admin.place("old"))
+    assert said in str(caught.value)
+    assert str(caught.value).startswith(f"{file}:")
+
+
+def _lent() -> set[str]:
+    return {name for name in sys.modules if name.split(".")[0] in ("brokers", "django")}

@@ -1,0 +1,66 @@
+"""What HTTP answers mean, header by header."""
+
+import pytest
+
+from oberonc.errors import Retry
+from oberonc.kit.answers import Answer, Forbidden, NotDone, Refused, check, wait_hint
+
+NOW = 1_767_261_600.0  # 2026-01-01T10:00:00Z
+
+HEADERS: list[tuple[dict[str, str], float | None]] = [
+    ({"retry-after": "17"}, 17.0),
+    ({"retry-after": "0"}, 1.0),
+    ({"retry-after": "1e999"}, None),
+    ({"retry-after": "-5"}, None),
+    ({"retry-after": "999999999999999"}, 86_400.0),
+    ({"retry-after": "Thu, 01 Jan 2026 10:00:30 GMT"}, 30.0),
+    ({"retry-after": "soon"}, None),
+    ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767261690"}, 90.0),
+    ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767261690000"}, 90.0),
+    ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-01-01T10:02Z"}, 120.0),
+    ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "45"}, 45.0),
+    ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "1767261690"}, None),
+    ({"ratelimit-remaining": "0", "ratelimit-reset": "1767261610"}, 10.0),
+    ({"x-ratelimit-requests-remaining": "0", "x-ratelimit-requests-reset": "1767261690000"}, 90.0),
+    ({"x-ratelimit-complexity-remaining": "0", "x-ratelimit-complexity-reset": "1767261690000"}, 90.0),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "wait"), HEADERS)
+def test_limits_of_every_product_become_a_wait(headers: dict[str, str], wait: float | None) -> None:
+    assert wait_hint(Answer(429, headers, ""), NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("body", "wait"), [('{"retry_after_ms": 4060}', 4.06), ('{"retry_after": 2.5}', 2.5), ("[1]", None), ("{", None)]
+)
+def test_a_wait_may_stand_in_the_body(body: str, wait: float | None) -> None:
+    assert wait_hint(Answer(429, {}, body), NOW) == wait
+
+
+MEANINGS: list[tuple[int, type[Exception]]] = [
+    *((status, Retry) for status in (408, 425, 500, 502, 503, 504, 599)),
+    *((status, NotDone) for status in (401, 407, 429)),
+    (403, Forbidden),
+    *((status, Refused) for status in (300, 301, 302, 307, 400, 402, 404, 405, 409, 410, 412, 413, 422, 451)),
+]
+
+
+@pytest.mark.parametrize(("status", "kind"), MEANINGS)
+def test_every_status_has_a_meaning(status: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        check(Answer(status, {}, "<p>why</p>"), "GET https://x.example/y", NOW)
+    assert type(caught.value) is kind
+    assert str(status) in str(caught.value)
+    assert "<p>" not in str(caught.value)
+
+
+def test_a_success_is_one() -> None:
+    answer = Answer(204, {}, "")
+    assert check(answer, "PUT x", NOW) is answer
+
+
+def test_what_is_no_json_is_no_answer() -> None:
+    with pytest.raises(Retry, match="not JSON"):
+        Answer(200, {}, "<html>").json()
