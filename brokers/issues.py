@@ -14,35 +14,47 @@ from oberonc.issues.trackers.base import Setup, Tracker
 
 
 class Issues(BaseBroker):
-    """ "fixes #42" closes issue 42 with a comment that names the commit; "references #37" comments on 37."""
+    """ "fixes #42" closes issue 42 with a comment that names the commit; "references
+    #37" comments on 37.
+    """
 
     timeout = 120
 
     class Settings:
-        tracker: str = "local"  # local, github, gitlab, gitea, forgejo, jira, redmine, trac, bugzilla, ...
+        # local, github, gitlab, gitea, forgejo, jira, redmine, trac, bugzilla, ...
+        tracker: str = "local"
         url: str = ""  # where it is
         token: Secret | None = None
         user: str = ""
         password: Secret | None = None
-        project: str = ""  # where `#42` is looked for; default: the project called like the repository
-        projects: list[str] = []  # further projects that `owner/name#42` or `KEY-42` may name
+        # where `#42` is looked for; default: the project called like the repository
+        project: str = ""
+        # further projects that `owner/name#42` or `KEY-42` may name
+        projects: list[str] = []
         aliases: dict[str, str] = {}  # short names of projects
-        authors: dict[str, str] = {}  # e-mail of a commit's author -> the tracker's user: to act for, and for #assign
-        other_refs: str = ""  # "reference": comment on what commits outside the publish refs name
+        # e-mail of a commit's author -> the tracker's user: to act for, and for #assign
+        authors: dict[str, str] = {}
+        # "reference": comment on what commits outside the publish refs name
+        other_refs: str = ""
         mentions: str = ""  # "comment": a bare `#42` comments
         import_above: int = 20
         max_actions: int = 1000
         template: str = TEMPLATE
         words: dict[str, Any] = {}  # the grammar's tables
-        close: str = ""  # the status or transition that closes, where the tracker's first is not the one
+        # the status or transition that closes, where the tracker's first is not the one
+        close: str = ""
         reopen: str = ""  # and the one that opens again
-        resolutions: dict[str, str] = {}  # what the tracker calls fixed, wontfix, invalid, duplicate
+        # what the tracker calls fixed, wontfix, invalid, duplicate
+        resolutions: dict[str, str] = {}
         activity: str = ""  # Redmine: of time entries
         pull_requests: bool = False  # GitHub, Gitea: `#42` may be a pull request
         notify: bool = True  # Trac, Jira, YouTrack: mail people about it
-        markup: str = ""  # markdown, textile, trac, jira, plain: where the tracker was told to use another one
+        # markdown, textile, trac, jira, plain: where the tracker was told to use
+        # another one
+        markup: str = ""
         proxy: str = ""  # the environment's proxies are not looked at
-        ca: str = ""  # a file with the certificates to trust, where the tracker's is not a public one
+        # a file with the certificates to trust, where the tracker's is not a public one
+        ca: str = ""
 
     def verify(self) -> None:
         rules.check_settings(self.settings)
@@ -76,4 +88,6 @@ class Issues(BaseBroker):
         return self._tracker().check()
 
     def _tracker(self) -> Tracker:
-        return load(self.settings.tracker)(Setup(self.settings, self.state, self.remaining))
+        return load(self.settings.tracker)(
+            Setup(self.settings, self.state, self.remaining)
+        )

@@ -1,6 +1,7 @@
 """oberonc: a push moves the work that hangs on it.
 
-`BaseBroker`, `Reject`, `Retry`, `Secret` and `Check` are the whole interface for plugins.
+`BaseBroker`, `Reject`, `Retry`, `Secret` and `Check` are the whole interface for
+plugins.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load the name when it is asked for: the hook imports `oberonc.hook` and should pay for that alone."""
+    """Load the name when it is asked for: the hook imports `oberonc.hook` and should
+    pay for that alone.
+    """
     if name == "__version__":
         from importlib.metadata import version
 

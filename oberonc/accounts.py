@@ -1,4 +1,6 @@
-"""The machine's accounts: what they may reach, by the modes of files, and doing something as one of them."""
+"""The machine's accounts: what they may reach, by the modes of files, and doing
+something as one of them.
+"""
 
 import grp
 import json
@@ -17,7 +19,9 @@ _MOST_LINKS = 40
 
 
 class Account(NamedTuple):
-    """Who would use a file. *uid* -1 stands for people of whom only the groups are known."""
+    """Who would use a file. *uid* -1 stands for people of whom only the groups are
+    known.
+    """
 
     uid: int
     groups: frozenset[int]
@@ -34,7 +38,9 @@ def account(uid: int) -> Account:
         known = pwd.getpwuid(uid)
     except KeyError:  # a container's user need not have a name
         return Account(uid, frozenset(), f"uid {uid}")
-    return Account(uid, frozenset(os.getgrouplist(known.pw_name, known.pw_gid)), known.pw_name)
+    return Account(
+        uid, frozenset(os.getgrouplist(known.pw_name, known.pw_gid)), known.pw_name
+    )
 
 
 def members(gid: int) -> Account:
@@ -91,7 +97,9 @@ def _way(path: Path) -> Iterator[Path]:
 
 
 def as_account(uid: int, work: Callable[[], Any]) -> Any:
-    """What *work* returns (JSON) in a child that is the account *uid*; raises what it raises. Only root can do this."""
+    """What *work* returns (JSON) in a child that is the account *uid*; raises what it
+    raises. Only root can do this.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -107,7 +115,9 @@ def as_account(uid: int, work: Callable[[], Any]) -> Any:
         answer = {"error": "its process ended early", "code": NotAllowed.exit_code}
     if "error" in answer:
         kinds = {kind.exit_code: kind for kind in OberoncError.__subclasses__()}
-        raise kinds.get(answer["code"], NotAllowed)(f"as {account(uid).name}: {answer['error']}")
+        raise kinds.get(answer["code"], NotAllowed)(
+            f"as {account(uid).name}: {answer['error']}"
+        )
     return answer["said"]
 
 
@@ -119,11 +129,16 @@ def _be(uid: int, work: Callable[[], Any], writing: int) -> None:
             os.initgroups(known.pw_name, known.pw_gid)
             os.setgid(known.pw_gid)
             os.setuid(uid)
-            os.environ.update(HOME=known.pw_dir, USER=known.pw_name, LOGNAME=known.pw_name)
+            os.environ.update(
+                HOME=known.pw_dir, USER=known.pw_name, LOGNAME=known.pw_name
+            )
             answer = {"said": work()}
         except Exception as error:  # noqa: BLE001  the parent tells it
             code = getattr(error, "exit_code", NotAllowed.exit_code)
-            answer = {"error": one_line(str(error) or type(error).__name__), "code": code}
+            answer = {
+                "error": one_line(str(error) or type(error).__name__),
+                "code": code,
+            }
         os.write(writing, json.dumps(answer).encode())
     finally:
         os._exit(0)

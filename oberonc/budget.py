@@ -1,19 +1,27 @@
-"""The time that everything in one run may take together. Ctrl-C uses it up: what runs ends, what is left stays kept."""
+"""The time that everything in one run may take together. Ctrl-C uses it up: what runs
+ends, what is left stays kept.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Seconds a hook may take where the configuration does not say: whoever commits waits, a server's push may.
+#: Seconds a hook may take where the configuration does not say: whoever commits waits,
+#: a server's push may.
 WITH_WORK_TREE, BARE = 5.0, 20.0
-#: The part of it, and the seconds at most, in which brokers that are ended may end and all is put away.
+#: The part of it, and the seconds at most, in which brokers that are ended may end and
+#: all is put away.
 _LAST_PART, _LAST = 0.25, 1.3
 
 
 class Budget:
-    """*seconds* from *began* (of the monotonic clock) on; without them it ends with an interrupt only."""
+    """*seconds* from *began* (of the monotonic clock) on; without them it ends with an
+    interrupt only.
+    """
 
-    def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
+    def __init__(
+        self, seconds: float | None = None, began: float | None = None
+    ) -> None:
         self.seconds = seconds
         self.interrupted = False
         start = time.monotonic() if began is None else began
@@ -31,7 +39,9 @@ class Budget:
     @property
     def why(self) -> str:
         """Why nothing more is begun once nothing is left."""
-        return "interrupted" if self.interrupted else f"not done within {self.seconds:g} s"
+        return (
+            "interrupted" if self.interrupted else f"not done within {self.seconds:g} s"
+        )
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -1,4 +1,6 @@
-"""The command: loads a subcommand only when it is asked for, and turns exceptions into exit codes."""
+"""The command: loads a subcommand only when it is asked for, and turns exceptions into
+exit codes.
+"""
 
 import errno
 import io
@@ -55,16 +57,37 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and args[0][:1] != "-" and not ctx.resilient_parsing:
-            ctx.fail(f"there is no command '{args[0]}'{nearest(args[0], list(COMMANDS))}")
+        if (
+            args
+            and args[0] not in COMMANDS
+            and args[0][:1] != "-"
+            and not ctx.resilient_parsing
+        ):
+            ctx.fail(
+                f"there is no command '{args[0]}'{nearest(args[0], list(COMMANDS))}"
+            )
         return super().resolve_command(ctx, args)
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete from the table above: loading every command for its help line would take a second."""
-        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
-        return found if incomplete[:1] != "-" else click.Command.shell_complete(self, ctx, incomplete)
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete from the table above: loading every command for its help line would
+        take a second.
+        """
+        found = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return (
+            found
+            if incomplete[:1] != "-"
+            else click.Command.shell_complete(self, ctx, incomplete)
+        )
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -78,8 +101,20 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_path", metavar="FILE", help="Read this configuration as the last layer.")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="Read this configuration as the last layer.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version.",
+)
 @click.pass_context
 def group(ctx: click.Context, config_path: str | None) -> None:
     """A push moves the work that hangs on it: commit messages in, brokers out."""
@@ -92,7 +127,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its documented code."""
     _reopen_closed_streams()
     if os.environ.get("_OBERONC_COMPLETE", "").endswith("_complete"):
-        # A shell asks what it may offer: whatever is wrong, nothing is written between somebody's keys.
+        # A shell asks what it may offer: whatever is wrong, nothing is written between
+        # somebody's keys.
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     code = _run(argv)
     _drop_unwritten()
@@ -100,7 +136,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _drop_unwritten() -> None:
-    # Python writes at exit what is left, and complains when the reader is gone or the disk is full.
+    # Python writes at exit what is left, and complains when the reader is gone or the
+    # disk is full.
     for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             stream.flush()
@@ -115,7 +152,8 @@ def _reopen_closed_streams() -> None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still gets every line
+            # a terminal that knows no UTF-8 still gets every line
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str] | None) -> int:
@@ -134,7 +172,8 @@ def _run(argv: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except SystemExit as end:
-        # click puts a wrapper there when the reader went away (`oberonc log | head`): nothing is wrong
+        # click puts a wrapper there when the reader went away (`oberonc log | head`):
+        # nothing is wrong
         return int(end.code or 0) if isinstance(sys.stdout, io.TextIOWrapper) else 0
     except PermissionError as error:
         _complain(f"{error.filename or 'a file'}: {error.strerror}")
@@ -170,5 +209,7 @@ def _unexpected(error: Exception) -> int:
         where = f"the details are in {path}, please report them"
     except OSError:
         where = "the details could not be written, as no temporary folder takes a file"
-    _complain(f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; {where}")
+    _complain(
+        f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; {where}"
+    )
     return 3

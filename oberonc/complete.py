@@ -1,6 +1,8 @@
-"""What a shell can offer: names and ids that are known here and now. Quick, and silent whatever is broken.
+"""What a shell can offer: names and ids that are known here and now. Quick, and silent
+whatever is broken.
 
-A shell asks at each press of a key, so that nothing here waits for long, runs a broker's code or changes anything.
+A shell asks at each press of a key, so that nothing here waits for long, runs a
+broker's code or changes anything.
 """
 
 from collections.abc import Callable
@@ -30,11 +32,16 @@ def offers(what: str, config_path: str | None) -> Offers:
 
 
 def _services(known: Config) -> Offers:
-    return {name: f"broker {service.broker}" for name, service in known.services.items()}
+    return {
+        name: f"broker {service.broker}" for name, service in known.services.items()
+    }
 
 
 def _brokers(known: Config) -> Offers:
-    return {name: registry.docline(place) for name, place in registry.find(known).places.items()}
+    return {
+        name: registry.docline(place)
+        for name, place in registry.find(known).places.items()
+    }
 
 
 def _either(known: Config) -> Offers:
@@ -47,7 +54,10 @@ def _repositories(known: Config) -> Offers:
 
 def _events(known: Config) -> Offers:
     """Pushes, the newest first."""
-    return {str(entry["id"])[:8]: f"{entry['time']} {entry['repository']}" for entry in _records(known)[::-1]}
+    return {
+        str(entry["id"])[:8]: f"{entry['time']} {entry['repository']}"
+        for entry in _records(known)[::-1]
+    }
 
 
 def _records(known: Config) -> list[dict[str, Any]]:
@@ -72,10 +82,20 @@ def _deliveries(known: Config) -> Offers:
     """Deliveries that have not ended well, the newest first."""
     found: list[dict[str, Any]] = []
     for state in ("leased", "ready", "dead"):
-        answer = handover.call(known, "delivery.list", within=PATIENCE, state=state, before=1 << 61, limit=MOST)
+        answer = handover.call(
+            known,
+            "delivery.list",
+            within=PATIENCE,
+            state=state,
+            before=1 << 61,
+            limit=MOST,
+        )
         found += answer["deliveries"]
     found.sort(key=lambda row: -int(row["id"]))
-    return {str(row["id"]): f"{row['state']} {row['service']} {row['repository']}" for row in found}
+    return {
+        str(row["id"]): f"{row['state']} {row['service']} {row['repository']}"
+        for row in found
+    }
 
 
 def _issues(known: Config) -> Offers:

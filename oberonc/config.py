@@ -1,8 +1,10 @@
-"""The configuration: what the layers (`oberonc.layers`) say, checked, as one immutable value.
+"""The configuration: what the layers (`oberonc.layers`) say, checked, as one immutable
+value.
 
-Later layers win key by key. A `[services.NAME]` table belongs to the last file that has it, whole, so that
-nobody's token is ever sent to a url from another file. Secrets stay references here; `oberonc.broker.secrets` turns
-them into values when a delivery needs them.
+Later layers win key by key. A `[services.NAME]` table belongs to the last file that has
+it, whole, so that nobody's token is ever sent to a url from another file. Secrets stay
+references here; `oberonc.broker.secrets` turns them into values when a delivery needs
+them.
 """
 
 import os
@@ -21,7 +23,9 @@ LOW_SPACE = 64 << 20
 
 
 class Service(NamedTuple):
-    """One configured use of a broker. *settings* still hold references; times are in seconds."""
+    """One configured use of a broker. *settings* still hold references; times are in
+    seconds.
+    """
 
     name: str
     broker: str
@@ -41,7 +45,8 @@ TRUSTED = ("root", "git", "gitea", "forgejo", "gitlab", "gitolite3")
 
 
 class DaemonSettings(NamedTuple):
-    """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in days).
+    """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in
+    days).
 
     `low_space` is in bytes; `on_dead` names the service that is told of dead letters.
     Pushes of the accounts in *trusted* say themselves who pushed.
@@ -68,9 +73,11 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """Everything the administrator said. *sources* tells for each key which file said it.
+    """Everything the administrator said. *sources* tells for each key which file said
+    it.
 
-    With a *fault* it is only what could be learnt without it: there are no services then.
+    With a *fault* it is only what could be learnt without it: there are no services
+    then.
     """
 
     delivery: str
@@ -135,21 +142,30 @@ _SERVICE = {
     "hold": float,
 }
 #: Least and most of the daemon's workers, seconds, days and bytes.
-_RANGES = {"workers": (1, 1000), "stop_timeout": (0, 86_400), "keep": (0, 36_500), "low_space": (0, 1 << 50)}
+_RANGES = {
+    "workers": (1, 1000),
+    "stop_timeout": (0, 86_400),
+    "keep": (0, 36_500),
+    "low_space": (0, 1 << 50),
+}
 ORDERS = ("bounded", "strict", "none")
 DELIVERIES = ("here", "daemon")
 
 
 def load(explicit: str | None = None) -> Config:
-    """Read and check every layer. Raises ConfigError or NotAllowed with file, key and mend."""
+    """Read and check every layer. Raises ConfigError or NotAllowed with file, key and
+    mend.
+    """
     return _checked(layers.read(explicit))
 
 
 def learn(explicit: str | None = None, *, server_hook: bool = False) -> Config:
-    """As `load`, but never raises: enough to hand a push over or to ask the daemon, and the `fault`, if there is one.
+    """As `load`, but never raises: enough to hand a push over or to ask the daemon, and
+    the `fault`, if there is one.
 
-    What is wrong by itself counts for nothing; where something could not be read at all, a key that nobody says is
-    as the machine's daemon has it when `oberonc init --system` set it up.
+    What is wrong by itself counts for nothing; where something could not be read at
+    all, a key that nobody says is as the machine's daemon has it when `oberonc init
+    --system` set it up.
     """
     found = layers.read(explicit, server_hook=server_hook)
     try:
@@ -170,18 +186,28 @@ def _checked(found: list[Layer]) -> Config:
             _merge(merged, sources, layer)
         return _build(merged, sources, tuple(layer.file for layer in counting))
     except ConfigError as error:
-        raise ConfigError(one_line(str(error), 2000)) from None  # a key may hold a newline
+        # a key may hold a newline
+        raise ConfigError(one_line(str(error), 2000)) from None
 
 
 def _without_faults(found: list[Layer]) -> Config:
-    """What is good by itself, but for the services: half of one could send a token to the wrong place."""
+    """What is good by itself, but for the services: half of one could send a token to
+    the wrong place.
+    """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     counting = [layer for layer in found if not layer.left_out]
     lost = any(layer.fault for layer in counting)
     publish_known = not any(layer.publish_lost for layer in counting)
-    for part in (layer._replace(values=values) for layer in counting for values in _settings(layer.values)):
-        tried = {key: dict(value) if isinstance(value, dict) else value for key, value in merged.items()}
+    for part in (
+        layer._replace(values=values)
+        for layer in counting
+        for values in _settings(layer.values)
+    ):
+        tried = {
+            key: dict(value) if isinstance(value, dict) else value
+            for key, value in merged.items()
+        }
         origins = dict(sources)
         try:
             _merge(tried, origins, part)
@@ -191,10 +217,14 @@ def _without_faults(found: list[Layer]) -> Config:
             # It may have been meant for one of the keys that say where the push goes.
             lost = lost or not part.values.keys() <= {"limits", "brokers"}
             # A slip in the key is an unknown key.
-            publish_known = publish_known and not any(nearest(key, ("publish",)) for key in part.values)
+            publish_known = publish_known and not any(
+                nearest(key, ("publish",)) for key in part.values
+            )
     if lost:
         _as_set_up(merged)
-    config = _build(merged | {"services": {}}, sources, tuple(layer.file for layer in counting))
+    config = _build(
+        merged | {"services": {}}, sources, tuple(layer.file for layer in counting)
+    )
     return config._replace(publish_known=publish_known)
 
 
@@ -208,7 +238,9 @@ def _settings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _as_set_up(merged: dict[str, Any]) -> None:
-    """Fill in what nobody could tell: the places of a machine's daemon, where they are there."""
+    """Fill in what nobody could tell: the places of a machine's daemon, where they are
+    there.
+    """
     beside_state = "state" in merged and os.path.isdir(Path(merged["state"]) / "spool")  # noqa: PTH112  as below
     # False, too, where we may not look.
     sockets, spool = os.path.isdir(paths.SOCKETS), os.path.isdir(paths.SPOOL)  # noqa: PTH112
@@ -222,7 +254,9 @@ def _merge(merged: dict[str, Any], sources: dict[str, str], layer: Layer) -> Non
     file = str(layer.file)
     _check_table(layer.values, _TOP, file, "")
     if "user_config" in layer.values and not layer.machine:
-        raise ConfigError(f"{file}: 'user_config' is for the machine's file, {paths.SYSTEM / 'config.toml'}")
+        raise ConfigError(
+            f"{file}: 'user_config' is for the machine's file, {paths.SYSTEM / 'config.toml'}"
+        )
     for key, value in layer.values.items():
         if isinstance(value, dict):
             if key in _TABLES:
@@ -236,10 +270,14 @@ def _merge(merged: dict[str, Any], sources: dict[str, str], layer: Layer) -> Non
             sources[key] = file
 
 
-def _check_table(table: dict[str, Any], known: Mapping[str, type], file: str, prefix: str) -> None:
+def _check_table(
+    table: dict[str, Any], known: Mapping[str, type], file: str, prefix: str
+) -> None:
     for key, value in table.items():
         if key not in known:
-            raise ConfigError(f"{file}: unknown key '{prefix}{key}'{nearest(key, list(known))}")
+            raise ConfigError(
+                f"{file}: unknown key '{prefix}{key}'{nearest(key, list(known))}"
+            )
         _check_type(value, known[key], f"{file}: '{prefix}{key}'")
 
 
@@ -259,10 +297,16 @@ def _check_type(value: Any, kind: type, where: str) -> None:
         raise ConfigError(f"{where} must be a list of texts")
 
 
-def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, ...]) -> Config:
-    state = _folder(merged.get("state"), paths.state_home(), sources.get("state", ""), "state")
+def _build(
+    merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, ...]
+) -> Config:
+    state = _folder(
+        merged.get("state"), paths.state_home(), sources.get("state", ""), "state"
+    )
     services = {
-        name: _service(name, table, sources.get(f"services.{name}", "the default configuration"))
+        name: _service(
+            name, table, sources.get(f"services.{name}", "the default configuration")
+        )
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
@@ -270,12 +314,21 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
     if daemon.on_dead is not None and daemon.on_dead not in services:
         near = nearest(daemon.on_dead, list(services))
         where = f"{sources['daemon.on_dead']}: 'daemon.on_dead'"
-        raise ConfigError(f"{where} names '{one_line(daemon.on_dead)}', which is no service{near}")
+        raise ConfigError(
+            f"{where} names '{one_line(daemon.on_dead)}', which is no service{near}"
+        )
     return Config(
-        delivery=_one_of(merged.get("delivery", "here"), DELIVERIES, sources.get("delivery", ""), "delivery"),
+        delivery=_one_of(
+            merged.get("delivery", "here"),
+            DELIVERIES,
+            sources.get("delivery", ""),
+            "delivery",
+        ),
         publish=tuple(merged.get("publish", ["HEAD"])),
         state=state,
-        spool=_folder(merged.get("spool"), state / "spool", sources.get("spool", ""), "spool"),
+        spool=_folder(
+            merged.get("spool"), state / "spool", sources.get("spool", ""), "spool"
+        ),
         services=services,
         directories=tuple(
             _folder(item, state, sources["brokers.directories"], "brokers.directories")
@@ -292,7 +345,9 @@ def _build(merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, .
 
 def _budget(seconds: float | None, sources: dict[str, str]) -> float | None:
     if seconds is not None and not 0.1 <= seconds <= 3600:
-        raise ConfigError(f"{sources['hook_budget']}: 'hook_budget' must be between 0.1 and 3600, not {seconds}")
+        raise ConfigError(
+            f"{sources['hook_budget']}: 'hook_budget' must be between 0.1 and 3600, not {seconds}"
+        )
     return seconds
 
 
@@ -303,25 +358,35 @@ def _folder(given: str | None, default: Path, file: str, key: str) -> Path:
     if given.startswith("~/"):
         path = paths.home() / given[2:]
     if not path.is_absolute() or not given.isprintable():
-        raise ConfigError(f"{file}: '{key}' must be an absolute path or begin with ~/, not '{one_line(given)}'")
+        raise ConfigError(
+            f"{file}: '{key}' must be an absolute path or begin with ~/, not '{one_line(given)}'"
+        )
     return path
 
 
 def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
     if value not in choices:
-        raise ConfigError(f"{file}: '{key}' is '{value}'; it must be one of {', '.join(choices)}")
+        raise ConfigError(
+            f"{file}: '{key}' is '{value}'; it must be one of {', '.join(choices)}"
+        )
     return value
 
 
-def _daemon(table: dict[str, Any], sources: dict[str, str], state: Path) -> DaemonSettings:
+def _daemon(
+    table: dict[str, Any], sources: dict[str, str], state: Path
+) -> DaemonSettings:
     for key, (least, most) in _RANGES.items():
         # Written so that nan, which compares with nothing, is outside too.
         if key in table and not least <= table[key] <= most:
             file = sources[f"daemon.{key}"]
-            raise ConfigError(f"{file}: 'daemon.{key}' must be between {least} and {most}, not {table[key]}")
+            raise ConfigError(
+                f"{file}: 'daemon.{key}' must be between {least} and {most}, not {table[key]}"
+            )
 
     def path(key: str, default: Path) -> Path:
-        return _folder(table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}")
+        return _folder(
+            table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}"
+        )
 
     socket = path("socket", paths.socket_home(state) / "submit.sock")
     return DaemonSettings(
@@ -342,7 +407,9 @@ def _limits(table: dict[str, Any], sources: dict[str, str]) -> Limits:
         ceiling = Limits._field_defaults[key] * (1 if key == "bytes" else 4)
         if not 1 <= value <= ceiling:
             file = sources[f"limits.{key}"]
-            raise ConfigError(f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}")
+            raise ConfigError(
+                f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}"
+            )
     return Limits(**table)
 
 
@@ -350,7 +417,12 @@ def _service(name: str, table: Any, file: str) -> Service:
     where = f"services.{name}."
     if not isinstance(table, dict):
         raise ConfigError(f"{file}: 'services.{name}' must be a table")
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name) or not name.isascii():
+    if (
+        not name
+        or len(name) > 64
+        or not all(c.isalnum() or c in "-_." for c in name)
+        or not name.isascii()
+    ):
         raise ConfigError(
             f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
         )
@@ -362,18 +434,24 @@ def _service(name: str, table: Any, file: str) -> Service:
         )
     for key in ("timeout", "hold"):
         if key in general and not 0 < general[key] <= 7 * DAY:
-            raise ConfigError(f"{file}: '{where}{key}' must be a number of seconds above 0 and at most a week")
+            raise ConfigError(
+                f"{file}: '{where}{key}' must be a number of seconds above 0 and at most a week"
+            )
     for key in ("repositories", "refs", "paths", "authors"):
         if key in general:
             general[key] = tuple(general[key])
     _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
-    settings = {key: value for key, value in table.items() if not _is_general(key, value)}
+    settings = {
+        key: value for key, value in table.items() if not _is_general(key, value)
+    }
     _check_settings(settings, file, where.removesuffix("."))
     return Service(name=name, settings=settings, origin=file, **general)
 
 
 def _is_general(key: str, value: Any) -> bool:
-    """Whether *key* is every service's, not its broker's: `authors` is a filter as a list, a setting as a table."""
+    """Whether *key* is every service's, not its broker's: `authors` is a filter as a
+    list, a setting as a table.
+    """
     return key in _SERVICE and not (key == "authors" and isinstance(value, dict))
 
 

@@ -1,7 +1,8 @@
 """Every exception that crosses a module border, and the exit code each one means.
 
-An `OberoncError` carries one line for the user: what, where, what to do. `cli.py` prints it and exits
-with its `exit_code`; a hook prints it and exits 0. `Retry` and `Reject` are what brokers raise.
+An `OberoncError` carries one line for the user: what, where, what to do. `cli.py`
+prints it and exits with its `exit_code`; a hook prints it and exits 0. `Retry` and
+`Reject` are what brokers raise.
 """
 
 
@@ -36,7 +37,9 @@ class Unreachable(OberoncError):
 
 
 class DiskFailed(OberoncError):
-    """The disk failed under the daemon; it recovers from what the disk holds when started again."""
+    """The disk failed under the daemon; it recovers from what the disk holds when
+    started again.
+    """
 
     exit_code = 74
 
@@ -48,7 +51,9 @@ class NotAccepted(OberoncError):
 
 
 class NotAllowed(OberoncError):
-    """The caller may not do this, or a file is readable or writable by people it must not be."""
+    """The caller may not do this, or a file is readable or writable by people it must
+    not be.
+    """
 
     exit_code = 77
 
@@ -62,12 +67,17 @@ class ConfigError(OberoncError):
 class Retry(Exception):
     """Raised by a broker: this delivery again, later.
 
-    `after` is in seconds (None: the policy decides). `progress=True` says that this turn did part of the
-    work and only ran out of time or of the server's rate limit: it counts as no failed try, but its time counts.
+    `after` is in seconds (None: the policy decides). `progress=True` says that this
+    turn did part of the work and only ran out of time or of the server's rate limit: it
+    counts as no failed try, but its time counts.
     """
 
-    def __init__(self, reason: str = "", *, after: float | None = None, progress: bool = False) -> None:
-        super().__init__(reason or (f"again in {after:g} s" if after is not None else "again later"))
+    def __init__(
+        self, reason: str = "", *, after: float | None = None, progress: bool = False
+    ) -> None:
+        super().__init__(
+            reason or (f"again in {after:g} s" if after is not None else "again later")
+        )
         self.after = after
         self.progress = progress
 

@@ -1,7 +1,9 @@
-"""Files in folders that others may write: made, replaced and read so that nobody else's file is touched.
+"""Files in folders that others may write: made, replaced and read so that nobody else's
+file is touched.
 
-A folder is opened once, component by component and through no link, and everything is done relative to it: what
-is put in its place meanwhile is not followed. New files have random names, and modes that no umask changes.
+A folder is opened once, component by component and through no link, and everything is
+done relative to it: what is put in its place meanwhile is not followed. New files have
+random names, and modes that no umask changes.
 """
 
 import contextlib
@@ -18,7 +20,8 @@ _PASS = getattr(os, "O_PATH", os.O_RDONLY) | _DOWN
 
 @contextmanager
 def folder(path: Path, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder *path*, which is absolute and holds no link; *make*: with what is missing, 0755.
+    """A descriptor of the folder *path*, which is absolute and holds no link; *make*:
+    with what is missing, 0755.
 
     Raises OSError, where there is a link on the way too.
     """
@@ -75,7 +78,9 @@ def move(handle: int, old: str, new: str) -> None:
 
 
 def is_there(handle: int, name: str) -> bool:
-    """Whether the open folder *handle* has anything called *name*, a dangling link included."""
+    """Whether the open folder *handle* has anything called *name*, a dangling link
+    included.
+    """
     try:
         os.stat(name, dir_fd=handle, follow_symlinks=False)
     except FileNotFoundError:
@@ -84,9 +89,13 @@ def is_there(handle: int, name: str) -> bool:
 
 
 def read(path: Path, most: int = 1 << 16) -> bytes | None:
-    """The first *most* bytes of *path*; None where it is a link, no plain file, or may not be read."""
+    """The first *most* bytes of *path*; None where it is a link, no plain file, or may
+    not be read.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(
+            path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
     except OSError:
         return None
     try:

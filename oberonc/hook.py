@@ -1,7 +1,8 @@
-"""What the installed hooks run: `main`, with the hook's name and arguments; the fast way into oberonc.
+"""What the installed hooks run: `main`, with the hook's name and arguments; the fast
+way into oberonc.
 
-A hook never fails a push and prints at most one line. It loads no GitPython, requests, asyncio, click or
-sqlite3; what runs brokers is loaded when there are brokers to run.
+A hook never fails a push and prints at most one line. It loads no GitPython, requests,
+asyncio, click or sqlite3; what runs brokers is loaded when there are brokers to run.
 """
 
 import os
@@ -30,12 +31,14 @@ def main(argv: list[str] | None = None) -> None:
     open_standard_streams()
     name, *args = argv if argv is not None else sys.argv[1:] or [""]
     if name == "check":
-        # `oberonc hook install` proves with this that the line it is about to write works.
+        # `oberonc hook install` proves with this that the line it is about to write
+        # works.
         os.write(1, b"ok\n")
         return
     say(_guarded(name, args))
     if argv is None:
-        os._exit(0)  # nothing is left to be done, and Python would take its time to find that out
+        # nothing is left to be done, and Python would take its time to find that out
+        os._exit(0)
 
 
 def _guarded(name: str, args: list[str]) -> str:
@@ -48,13 +51,16 @@ def _guarded(name: str, args: list[str]) -> str:
         where = f" {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where} (nothing was delivered; `oberonc doctor` may help)"
     except (ImportError, SyntaxError) as error:
-        # What was loaded is older than what is there now: the package is being replaced.
+        # What was loaded is older than what is there now: the package is being
+        # replaced.
         why = one_line(str(error), 200)
         return (
-            f"it cannot be loaded whole: is it being replaced? ({why}; the next push or commit here delivers this one)"
+            f"it cannot be loaded whole: is it being replaced? ({why}; "
+            "the next push or commit here delivers this one)"
         )
     except KeyboardInterrupt:
-        # Only where a hook of an older version, which does not keep Ctrl-C from us, runs this.
+        # Only where a hook of an older version, which does not keep Ctrl-C from us,
+        # runs this.
         return "interrupted; the next push or commit here delivers this one"
     except Exception as error:  # noqa: BLE001  a bug of ours is no reason to trouble a push
         return f"unexpected {type(error).__name__}: {one_line(str(error), 200)}; please report it"
@@ -72,15 +78,20 @@ def _stdin(name: str) -> str:
 
 
 def run(name: str, args: list[str], stdin: str) -> str:
-    """Deliver what the hook tells of; returns the line for the pusher, empty where nothing is to be said."""
+    """Deliver what the hook tells of; returns the line for the pusher, empty where
+    nothing is to be said.
+    """
     began = time.monotonic()
     load = partial(configuration.learn, server_hook=name == "post-receive")
     found = hooks.begin(name, args, stdin, load)
     if found is None:
         return ""
     call, config = found
-    # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours to write.
-    seen = hooks.glance(call) if config.delivery == "here" and not config.fault else None
+    # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours
+    # to write.
+    seen = (
+        hooks.glance(call) if config.delivery == "here" and not config.fault else None
+    )
     if seen and not _wanted(call, config, seen):
         hooks.pass_over(call)
         return deliver.nowhere(config, seen, call.door.git_dir)
@@ -104,28 +115,50 @@ def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
     services = config.services.values()
     if any(filters.possible(service, seen) for service in services):
         return True
-    if not any(filters.possible(service._replace(refs=()), seen) for service in services):
+    if not any(
+        filters.possible(service._replace(refs=()), seen) for service in services
+    ):
         return False
-    # Only the names of its refs stand in the way, and they may be other names of what is wanted.
+    # Only the names of its refs stand in the way, and they may be other names of what
+    # is wanted.
     named = seen | {"updates": hooks.by_branch(call, seen["updates"])}
     return any(filters.possible(service, named) for service in services)
 
 
-def _deliver(source: hooks.Source, payload: Payload, config: Config, began: float) -> str:
+def _deliver(
+    source: hooks.Source, payload: Payload, config: Config, began: float
+) -> str:
     if config.delivery == "daemon":
         return deliver.daemon(config, payload, HAND_OFF).line
     if config.fault:
         return deliver.keep(config, payload)
-    seconds = config.hook_budget or (budget.BARE if source.repo.bare else budget.WITH_WORK_TREE)
-    return deliver.here(config, payload, Budget(seconds, began), source.repo.git.git_dir).line
+    seconds = config.hook_budget or (
+        budget.BARE if source.repo.bare else budget.WITH_WORK_TREE
+    )
+    return deliver.here(
+        config, payload, Budget(seconds, began), source.repo.git.git_dir
+    ).line
 
 
 def _head_warning(source: hooks.Source) -> str:
     repo = source.repo
-    branch = next((u["name"] for u in source.updates if u["kind"] == "branch" and not u["deleted"]), None)
-    if branch is None or not repo.bare or repo.default_exists or not repo.publishes(repo.default_ref):
+    branch = next(
+        (
+            u["name"]
+            for u in source.updates
+            if u["kind"] == "branch" and not u["deleted"]
+        ),
+        None,
+    )
+    if (
+        branch is None
+        or not repo.bare
+        or repo.default_exists
+        or not repo.publishes(repo.default_ref)
+    ):
         return ""
-    from shlex import quote  # a branch's name is the pusher's, and somebody will paste this into a shell
+    # a branch's name is the pusher's, and somebody will paste this into a shell
+    from shlex import quote
 
     return (
         f"HEAD names {repo.default_ref}, which does not exist, so no branch counts as the default;"

@@ -1,7 +1,8 @@
-"""JSON as oberonc writes and reads it: one form for equal values, and nothing that is not JSON.
+"""JSON as oberonc writes and reads it: one form for equal values, and nothing that is
+not JSON.
 
-What Python's parser would let pass (NaN, 1e999, a key given twice, other encodings, thousands of brackets) is
-refused here.
+What Python's parser would let pass (NaN, 1e999, a key given twice, other encodings,
+thousands of brackets) is refused here.
 """
 
 import json
@@ -12,8 +13,8 @@ from typing import Any, Final
 #: How deep objects and lists may nest. A payload needs six levels.
 DEEPEST: Final = 32
 _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
-#: How many values one frame may hold. A payload has one in eight bytes at most; `[],[],[]` takes fifty times its bytes
-#: of memory.
+#: How many values one frame may hold. A payload has one in eight bytes at most;
+#: `[],[],[]` takes fifty times its bytes of memory.
 MOST_VALUES: Final = 9 * 1024 * 1024 // 8
 
 
@@ -24,19 +25,26 @@ class Received(dict[str, Any]):
 
 
 def canonical(value: Any) -> bytes:
-    """*value* as JSON in ASCII: equal values give equal bytes, whatever order their keys came in."""
+    """*value* as JSON in ASCII: equal values give equal bytes, whatever order their
+    keys came in.
+    """
     return _ENCODER.encode(value).encode()
 
 
 def strict(raw: bytes) -> Any:
-    """The JSON value in *raw*, read as strictly as said above; raises ValueError, and nothing else."""
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_VALUES and _too_many(raw):
+    """The JSON value in *raw*, read as strictly as said above; raises ValueError, and
+    nothing else.
+    """
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_VALUES and _too_many(
+        raw
+    ):
         raise ValueError(f"more than {MOST_VALUES} values")
     try:
         value = _DECODER.decode(raw.decode())
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    # Counting brackets is cheap and clears nearly every small value; strings with brackets only cost a walk.
+    # Counting brackets is cheap and clears nearly every small value; strings with
+    # brackets only cost a walk.
     if raw.count(b"[") + raw.count(b"{") > DEEPEST and _too_deep(value):
         raise ValueError(_TOO_DEEP)
     return value
@@ -47,7 +55,10 @@ def _too_many(raw: bytes) -> bool:
     import re  # only for what counting bytes does not clear
 
     marks = re.finditer(rb'"(?:[^"\\]|\\.)*+"|([,\[{])', raw, re.DOTALL)
-    return next(islice((mark for mark in marks if mark[1]), MOST_VALUES, None), None) is not None
+    return (
+        next(islice((mark for mark in marks if mark[1]), MOST_VALUES, None), None)
+        is not None
+    )
 
 
 def _no_constant(name: str) -> None:
@@ -83,5 +94,9 @@ def _too_deep(value: Any) -> bool:
 
 
 #: Made once: json.dumps and json.loads would make one for every frame.
-_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice)
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False
+)
+_DECODER: Final = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice
+)

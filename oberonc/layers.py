@@ -1,7 +1,9 @@
-"""The files of the configuration: which count, what is in each, and what is wrong with it.
+"""The files of the configuration: which count, what is in each, and what is wrong with
+it.
 
-Layers, later ones win key by key: /etc/oberonc/config.toml (the machine's), ~/.config/oberonc/config.toml (the
-user's), then the file of `--config` or OBERONC_CONFIG. What they mean is `oberonc.config`'s business.
+Layers, later ones win key by key: /etc/oberonc/config.toml (the machine's),
+~/.config/oberonc/config.toml (the user's), then the file of `--config` or
+OBERONC_CONFIG. What they mean is `oberonc.config`'s business.
 """
 
 import os
@@ -19,7 +21,9 @@ Table = dict[str, Any]
 
 
 class Layer(NamedTuple):
-    """One file. *values* is what could be read of it, *fault* why that is not all, *left_out* why it does not count."""
+    """One file. *values* is what could be read of it, *fault* why that is not all,
+    *left_out* why it does not count.
+    """
 
     file: Path
     values: Table
@@ -32,37 +36,55 @@ class Layer(NamedTuple):
 
 
 def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Layer]:
-    """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has to exist.
+    """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has
+    to exist.
 
-    In a *server_hook* the machine's file may say `user_config = false`: then no other one counts.
+    In a *server_hook* the machine's file may say `user_config = false`: then no other
+    one counts.
     """
     system, user = paths.system(), paths.config_home() / "config.toml"
     named = explicit or os.environ.get("OBERONC_CONFIG")
-    machine = _layer(system / "config.toml")._replace(machine=True) if system and _is_there(system) else None
+    machine = (
+        _layer(system / "config.toml")._replace(machine=True)
+        if system and _is_there(system)
+        else None
+    )
     others = [user] if _is_there(user.parent, or_hidden=False) else []
     others += [Path(named).absolute()] if named else []
     alone = server_hook and machine is not None and not _user_config(machine)
     why = f"`user_config = false` in {machine.file}" if machine and alone else ""
     found = [
         *([machine] if machine else []),
-        # The daemon's unit names the machine's file with --config: that makes it no other file.
+        # The daemon's unit names the machine's file with --config: that makes it no
+        # other file.
         *(
-            Layer(file, {}, left_out=why) if alone else _layer(file)._replace(machine=_is_machine(file))
+            Layer(file, {}, left_out=why)
+            if alone
+            else _layer(file)._replace(machine=_is_machine(file))
             for file in others
         ),
     ]
-    if server_hook and system and _is_set_up() and not any(each.values or each.fault for each in found):
+    if (
+        server_hook
+        and system
+        and _is_set_up()
+        and not any(each.values or each.fault for each in found)
+    ):
         return [_nothing_said(system / "config.toml")]
     return found
 
 
 def _is_set_up() -> bool:
-    """Whether this machine has a daemon for all its pushers, as `oberonc init --system` sets it up."""
+    """Whether this machine has a daemon for all its pushers, as `oberonc init --system`
+    sets it up.
+    """
     return os.path.exists(paths.SOCKETS / "submit.sock") and os.path.isdir(paths.SPOOL)  # noqa: PTH110, PTH112  False where we may not look
 
 
 def _nothing_said(file: Path) -> Layer:
-    """The machine's file while it is being written, or lost: its daemon's pushes are not for a pusher's own folder."""
+    """The machine's file while it is being written, or lost: its daemon's pushes are
+    not for a pusher's own folder.
+    """
     why = f"{file} is missing or empty, and the machine's daemon is there: `oberonc init --system` writes a missing one"
     return Layer(file, {}, ConfigError(why), publish_lost=True, machine=True)
 
@@ -72,18 +94,23 @@ def _is_machine(file: Path) -> bool:
 
 
 def _user_config(machine: Layer) -> bool:
-    """Whether users' own files count; not where the machine's file might say that they do not."""
+    """Whether users' own files count; not where the machine's file might say that they
+    do not.
+    """
     return machine.values.get("user_config", machine.fault is None) is True
 
 
 def _is_there(folder: Path, or_hidden: bool = True) -> bool:
-    """Whether *folder* has a `config.toml`, of whatever kind; *or_hidden*: also where nobody lets us look."""
+    """Whether *folder* has a `config.toml`, of whatever kind; *or_hidden*: also where
+    nobody lets us look.
+    """
     try:
         (folder / "config.toml").lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        # A pusher whose home the hook may not look into has no configuration there; a machine has.
+        # A pusher whose home the hook may not look into has no configuration there; a
+        # machine has.
         return or_hidden
     return True
 
@@ -107,7 +134,12 @@ def _layer(file: Path) -> Layer:
         fault = one_line(str(error))
     values = _salvaged(text)
     lost = "publish" in text and "publish" not in values
-    return Layer(file, values, ConfigError(f"{file} is not valid TOML: {fault}"), publish_lost=lost)
+    return Layer(
+        file,
+        values,
+        ConfigError(f"{file} is not valid TOML: {fault}"),
+        publish_lost=lost,
+    )
 
 
 def _text(file: Path) -> str:
@@ -118,22 +150,34 @@ def _text(file: Path) -> str:
             _refuse(file, os.fstat(handle))
             with open(handle, "rb", closefd=False) as stream:
                 # What is not UTF-8 is no TOML, and harms only the line it is in.
-                return stream.read().decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+                return (
+                    stream.read()
+                    .decode("utf-8", "surrogateescape")
+                    .replace("\r\n", "\n")
+                )
         finally:
             os.close(handle)
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
+        raise ConfigError(
+            f"cannot read the configuration {file}: {error.strerror}"
+        ) from None
 
 
 def _refuse(file: Path, facts: os.stat_result) -> None:
-    """Raise NotAllowed where somebody else than root and the reader could have written it: it names programs to run."""
+    """Raise NotAllowed where somebody else than root and the reader could have written
+    it: it names programs to run.
+    """
     if not stat.S_ISREG(facts.st_mode):
         kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a device or a pipe"
-        raise ConfigError(f"cannot read the configuration {file}: it is {kind} and not a file")
+        raise ConfigError(
+            f"cannot read the configuration {file}: it is {kind} and not a file"
+        )
     reader = os.geteuid()
     if facts.st_uid not in (0, reader):
         whose = f"root or {_account(reader)}" if reader else "root"
-        raise NotAllowed(f"{file} belongs to {_account(facts.st_uid)} and not to {whose}, so it is not read: chown it")
+        raise NotAllowed(
+            f"{file} belongs to {_account(facts.st_uid)} and not to {whose}, so it is not read: chown it"
+        )
     if facts.st_mode & 0o002:
         raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
 
@@ -146,7 +190,9 @@ def _account(uid: int) -> str:
 
 
 def _salvaged(text: str) -> Table:
-    """What can be known of a broken file: each `key = value` that is whole by itself, in the table it stands in."""
+    """What can be known of a broken file: each `key = value` that is whole by itself,
+    in the table it stands in.
+    """
     found: Table = {}
     for head, statements in _tables(text):
         if _parsed(head) is None:
@@ -169,9 +215,11 @@ def _add(found: Table, values: Table) -> None:
 
 
 def _tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
-    """(head, statements) of each table of a TOML text; what stands above the first head has an empty one.
+    """(head, statements) of each table of a TOML text; what stands above the first head
+    has an empty one.
 
-    A statement is its first line, `key = ...`, and those that follow it. Nothing begins inside a text of many lines.
+    A statement is its first line, `key = ...`, and those that follow it. Nothing begins
+    inside a text of many lines.
     """
     head, statements, quote = "", list[list[str]](), ""
     for line in text.split("\n"):
@@ -193,7 +241,9 @@ def _tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _open_quote(line: str, quote: str) -> str:
-    """The quotes of the text of many lines that is open at the end of *line*, if *quote* was before it."""
+    """The quotes of the text of many lines that is open at the end of *line*, if
+    *quote* was before it.
+    """
     while True:
         marks = [quote] if quote else ['"""', "'''"]
         places = [(line.find(mark), mark) for mark in marks if mark in line]

@@ -1,15 +1,19 @@
-"""Where things are: the user's folders, the system's, and what is shipped with the package.
+"""Where things are: the user's folders, the system's, and what is shipped with the
+package.
 
-Everything is a function of the environment, so that a hook without HOME still finds its way.
+Everything is a function of the environment, so that a hook without HOME still finds its
+way.
 """
 
 import os
 import pwd
 from pathlib import Path
 
-#: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves it out.
+#: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves
+#: it out.
 SYSTEM = Path("/etc/oberonc")
-#: Where the machine's daemon has its sockets and its spool, as `oberonc init --system` sets it up.
+#: Where the machine's daemon has its sockets and its spool, as `oberonc init --system`
+#: sets it up.
 SOCKETS = Path("/run/oberonc")
 SPOOL = Path("/var/spool/oberonc")
 
@@ -23,7 +27,9 @@ def home() -> Path:
 
 
 def _named(variable: str) -> Path | None:
-    """The folder an environment variable names. One that is not absolute counts for nothing, as XDG has it."""
+    """The folder an environment variable names. One that is not absolute counts for
+    nothing, as XDG has it.
+    """
     named = Path(os.environ.get(variable, ""))
     return named if named.is_absolute() else None
 
@@ -52,9 +58,11 @@ def system() -> Path | None:
 
 
 def isolation() -> list[str]:
-    """The flags for a child of this interpreter: nothing of the caller's environment or folder is imported.
+    """The flags for a child of this interpreter: nothing of the caller's environment or
+    folder is imported.
 
-    The user's own site folder is left in where it is in use, because oberonc may live there.
+    The user's own site folder is left in where it is in use, because oberonc may live
+    there.
     """
     import site
 
@@ -62,7 +70,9 @@ def isolation() -> list[str]:
 
 
 def bundled(kind: str) -> Path:
-    """The shipped *kind* ("brokers" or "hooks"): inside the package once installed, beside it in a checkout."""
+    """The shipped *kind* ("brokers" or "hooks"): inside the package once installed,
+    beside it in a checkout.
+    """
     here = Path(__file__).parent
     shipped = here / "_bundled" / kind
     return shipped if shipped.is_dir() else here.parent / kind

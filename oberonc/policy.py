@@ -1,8 +1,9 @@
 """When a failed delivery is tried again, and when it is given up.
 
-Pure functions of what the delivery has used up so far: tested without a queue, changed without a migration.
-Budgets are of three kinds: transient failures have an age (an outage of a day costs the same whether we
-looked ten times or a thousand), worker deaths and daemon deaths have a number.
+Pure functions of what the delivery has used up so far: tested without a queue, changed
+without a migration. Budgets are of three kinds: transient failures have an age (an
+outage of a day costs the same whether we looked ten times or a thousand), worker deaths
+and daemon deaths have a number.
 """
 
 import random
@@ -17,7 +18,8 @@ CAP_MS: Final = 3600 * SECOND
 ASKED_MS: Final = 24 * 3600 * SECOND
 FIRST_MS: Final = 5 * SECOND
 JITTER: Final = 0.2
-#: What nobody asked for never lies further ahead than this; after a leap of the clock, nothing does.
+#: What nobody asked for never lies further ahead than this; after a leap of the clock,
+#: nothing does.
 LONGEST_MS: Final = round(CAP_MS * (1 + JITTER))
 #: A broker that says "at once" again and again does not get a tight loop.
 SHORTEST_MS: Final = 1 * SECOND
@@ -28,7 +30,8 @@ ORPHANS: Final = 10
 SUSPECT: Final = 2
 #: A head that failed this often gives up its place in the lane.
 PARK_TRIES: Final = 6
-#: How much longer than planned a wait may count: more is a leap of the clock, or time we were not there.
+#: How much longer than planned a wait may count: more is a leap of the clock, or time
+#: we were not there.
 SLACK_MS: Final = 60 * SECOND
 
 
@@ -53,7 +56,9 @@ class Verdict(NamedTuple):
 def after_failure(spent: Spent, after_ms: int | None, rng: random.Random) -> Verdict:
     """What follows a transient failure; *after_ms* is what its broker asked for."""
     if spent.waited_ms >= GIVE_UP_MS:
-        return Verdict(None, f"still failing after {GIVE_UP_MS // 3600 // SECOND} hours")
+        return Verdict(
+            None, f"still failing after {GIVE_UP_MS // 3600 // SECOND} hours"
+        )
     if after_ms is not None:
         # Never before the time that was asked for, and not all at it.
         return Verdict(round(_bounded(after_ms) * rng.uniform(1, 1 + JITTER)))
@@ -70,21 +75,30 @@ def after_crash(spent: Spent) -> Verdict:
 
 
 def after_progress(spent: Spent, after_ms: int | None) -> Verdict:
-    """When a turn that did part of the work goes on. Whoever says so costs no try, but the time counts."""
+    """When a turn that did part of the work goes on. Whoever says so costs no try, but
+    the time counts.
+    """
     if spent.waited_ms >= GIVE_UP_MS:
         return Verdict(None, f"not done after {GIVE_UP_MS // 3600 // SECOND} hours")
     return Verdict(_bounded(after_ms or 0))
 
 
 def parks(spent: Spent, delay_ms: int, hold_ms: int | None) -> bool:
-    """Whether waiting *delay_ms* more would hold up a lane longer than it may be (None: no limit)."""
+    """Whether waiting *delay_ms* more would hold up a lane longer than it may be (None:
+    no limit).
+    """
     if hold_ms is None:
         return False
-    return spent.tries + spent.crashes >= PARK_TRIES or spent.blocked_ms + delay_ms >= hold_ms
+    return (
+        spent.tries + spent.crashes >= PARK_TRIES
+        or spent.blocked_ms + delay_ms >= hold_ms
+    )
 
 
 def observed(now: int, since: int, due: int) -> int:
-    """How much of the wait from *since* to *now*, planned to last until *due*, really counts."""
+    """How much of the wait from *since* to *now*, planned to last until *due*, really
+    counts.
+    """
     return max(0, min(now - since, max(0, due - since) + SLACK_MS))
 
 

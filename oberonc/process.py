@@ -1,36 +1,57 @@
-"""A child process as cheap as a hook needs it: `subprocess` alone would cost a third of what a hook may.
+"""A child process as cheap as a hook needs it: `subprocess` alone would cost a third of
+what a hook may.
 
-stdin and stderr are files in memory, so no order of reading and writing can deadlock; stdout is a pipe.
+stdin and stderr are files in memory, so no order of reading and writing can deadlock;
+stdout is a pipe.
 """
 
 import os
 from collections.abc import Mapping
 from typing import IO
 
-#: GIT_* variables that say where git and its configuration are. Every other one is dropped: in a hook GIT_DIR
-#: is relative and beats `-C`, GIT_INDEX_FILE and GIT_CONFIG_COUNT belong to whoever pushed or committed.
-_KEPT = ("GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH")
-#: Python ignores SIGPIPE, and a child would inherit that; 13 on every system, and `signal` is dear to load.
+#: GIT_* variables that say where git and its configuration are. Every other one is
+#: dropped: in a hook GIT_DIR is relative and beats `-C`, GIT_INDEX_FILE and
+#: GIT_CONFIG_COUNT belong to whoever pushed or committed.
+_KEPT = (
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_EXEC_PATH",
+)
+#: Python ignores SIGPIPE, and a child would inherit that; 13 on every system, and
+#: `signal` is dear to load.
 _SIGPIPE = 13
 
 
 def environment() -> dict[str, str]:
     """The environment of every child: ours, without what the caller said to git."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    return kept | {"PATH": kept.get("PATH") or os.defpath, "LC_ALL": "C.UTF-8", "GIT_TERMINAL_PROMPT": "0"}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT
+    }
+    return kept | {
+        "PATH": kept.get("PATH") or os.defpath,
+        "LC_ALL": "C.UTF-8",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
 
 
 class Child:
-    """*argv* with *stdin*, running; raises FileNotFoundError where there is no such program."""
+    """*argv* with *stdin*, running; raises FileNotFoundError where there is no such
+    program.
+    """
 
-    def __init__(self, argv: list[str], env: Mapping[str, str], stdin: bytes = b"") -> None:
+    def __init__(
+        self, argv: list[str], env: Mapping[str, str], stdin: bytes = b""
+    ) -> None:
         given, self._errors = _scratch(), _scratch()
         reading, writing = os.pipe()
         try:
             _write_all(given, stdin)
             os.lseek(given, 0, os.SEEK_SET)
             places = ((given, 0), (writing, 1), (self._errors, 2))
-            actions = [(os.POSIX_SPAWN_DUP2, source, target) for source, target in places]
+            actions = [
+                (os.POSIX_SPAWN_DUP2, source, target) for source, target in places
+            ]
             self.pid = _spawn(argv, env, actions)
         except BaseException:
             os.close(reading)
@@ -42,7 +63,9 @@ class Child:
         self.stdout: IO[bytes] = os.fdopen(reading, "rb")
 
     def wait(self) -> tuple[int, bytes]:
-        """Its exit code (negative: the signal that ended it) and the beginning of its stderr."""
+        """Its exit code (negative: the signal that ended it) and the beginning of its
+        stderr.
+        """
         self.stdout.close()
         _, status = os.waitpid(self.pid, 0)
         os.lseek(self._errors, 0, os.SEEK_SET)
@@ -51,11 +74,19 @@ class Child:
         return os.waitstatus_to_exitcode(status), said
 
 
-def _spawn(argv: list[str], env: Mapping[str, str], actions: list[tuple[int, int, int]]) -> int:
+def _spawn(
+    argv: list[str], env: Mapping[str, str], actions: list[tuple[int, int, int]]
+) -> int:
     # posix_spawnp would look along our own PATH, which a server's hook may not have.
     for folder in filter(None, env["PATH"].split(os.pathsep)):
         try:
-            return os.posix_spawn(f"{folder}/{argv[0]}", argv, env, file_actions=actions, setsigdef=(_SIGPIPE,))
+            return os.posix_spawn(
+                f"{folder}/{argv[0]}",
+                argv,
+                env,
+                file_actions=actions,
+                setsigdef=(_SIGPIPE,),
+            )
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
     raise FileNotFoundError(argv[0])
@@ -79,7 +110,9 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def open_standard_streams() -> None:
-    """Give closed standard streams something harmless: the next file we open must not become our stderr."""
+    """Give closed standard streams something harmless: the next file we open must not
+    become our stderr.
+    """
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)

@@ -1,14 +1,16 @@
 """Text that is not ours: commit messages, names, answers of servers. Pure functions.
 
-`visible` is the one door from such text to a terminal or a log line: what would steer the terminal is
-shown as an escape instead. `one_line` is for places that have room for one.
+`visible` is the one door from such text to a terminal or a log line: what would steer
+the terminal is shown as an escape instead. `one_line` is for places that have room for
+one.
 """
 
 import re
 import time
 
-#: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and other
-#: format characters, line and paragraph separators, lone surrogates, tag characters.
+#: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and
+#: other format characters, line and paragraph separators, lone surrogates, tag
+#: characters.
 _UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -27,7 +29,9 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """*text* with everything that would steer a terminal written as an escape; newline and tab stay."""
+    """*text* with everything that would steer a terminal written as an escape; newline
+    and tab stay.
+    """
     return re.sub(_UNSAFE, _escape, text.replace("\r\n", "\n"))
 
 
@@ -37,7 +41,9 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """*text* as one visible line of at most *limit* characters; what was cut ends with an ellipsis."""
+    """*text* as one visible line of at most *limit* characters; what was cut ends with
+    an ellipsis.
+    """
     line = visible(" ".join(text[: limit * 4].split()))
     whole = len(line) <= limit and not text[limit * 4 :].strip()
     return line if whole else line[: limit - 1] + "…"

@@ -19,9 +19,15 @@ MOMENT = "1767261600 +0200"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Two processes unless `-n` says otherwise; not in `addopts`, which would need pytest-xdist."""
+    """Two processes unless `-n` says otherwise; not in `addopts`, which would need
+    pytest-xdist.
+    """
     worker = "PYTEST_XDIST_WORKER" in os.environ
-    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and not worker:
+    if (
+        config.pluginmanager.hasplugin("xdist")
+        and config.option.numprocesses is None
+        and not worker
+    ):
         config.option.numprocesses = 2
         if config.option.dist == "no":
             config.option.dist = "loadgroup"
@@ -29,8 +35,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where temporary files of the tests and of what they start go; short enough for sockets, and empty at the end."""
-    tmp_path_factory.getbasetemp()  # pytest keeps its own beside it, for who looks at a failed test
+    """Where temporary files of the tests and of what they start go; short enough for
+    sockets, and empty at the end.
+    """
+    # pytest keeps its own beside it, for who looks at a failed test
+    tmp_path_factory.getbasetemp()
     with tempfile.TemporaryDirectory(prefix="ob-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)  # servers that drop their rights pass through
@@ -40,21 +49,30 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         tempfile.tempdir = None
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    assert not left, f"the tests of this process left in their temporary folder: {left[:20]}"
+    assert not left, (
+        f"the tests of this process left in their temporary folder: {left[:20]}"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start."""
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the
+    tests start.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A home of the test's own: nothing of the machine's configuration, identity or state is read or written."""
+    """A home of the test's own: nothing of the machine's configuration, identity or
+    state is read or written.
+    """
     for name in list(os.environ):
-        if name.startswith(("GIT_", "OBERONC_", "XDG_", "GL_", "GITEA_")) and name not in _OURS:
+        if (
+            name.startswith(("GIT_", "OBERONC_", "XDG_", "GL_", "GITEA_"))
+            and name not in _OURS
+        ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -99,7 +117,9 @@ def state(home: Path) -> Path:
 
 @pytest.fixture
 def oberonc() -> Command:
-    """The installed command, run as a user runs it: `oberonc("issues", "list")`; expects exit 0 unless told."""
+    """The installed command, run as a user runs it: `oberonc("issues", "list")`;
+    expects exit 0 unless told.
+    """
     return Command()
 
 

@@ -1,7 +1,8 @@
-"""The demonstration: a real repository, hook, issue, commit and push in a temporary folder.
+"""The demonstration: a real repository, hook, issue, commit and push in a temporary
+folder.
 
-It has its own home, identity and branch name, so nothing of the user's machine is read or changed, and works
-with this very interpreter.
+It has its own home, identity and branch name, so nothing of the user's machine is read
+or changed, and works with this very interpreter.
 """
 
 import shutil
@@ -38,21 +39,33 @@ class Demo:
         self.env = self._environment()
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in process.environment().items() if not k.startswith(("XDG_", "OBERONC_", "GIT_CONFIG"))}
-        return kept | {"HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1", "OBERONC_CONFIG_NOSYSTEM": "1"}
+        kept = {
+            k: v
+            for k, v in process.environment().items()
+            if not k.startswith(("XDG_", "OBERONC_", "GIT_CONFIG"))
+        }
+        return kept | {
+            "HOME": str(self.home),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "OBERONC_CONFIG_NOSYSTEM": "1",
+        }
 
     def step(self, title: str) -> None:
         """Begin a step."""
         self.say(f"\n# {title}")
 
     def run(self, line: str, folder: str = ".") -> str:
-        """Show *line*, run it in *folder* and show what it said; raises Failed when it fails."""
+        """Show *line*, run it in *folder* and show what it said; raises Failed when it
+        fails.
+        """
         self.say(f"$ {line}")
         done = self._sh(line, folder)
         for printed in done.stdout.splitlines():
             self.say(printed.rstrip())
         if done.returncode != 0:
-            raise Failed(f"the demonstration stopped: '{line}' ended with {done.returncode}")
+            raise Failed(
+                f"the demonstration stopped: '{line}' ended with {done.returncode}"
+            )
         return done.stdout
 
     def quietly(self, line: str) -> str:
@@ -62,7 +75,11 @@ class Demo:
 
     def _sh(self, line: str, folder: str) -> subprocess.CompletedProcess[str]:
         oberonc = f'"{sys.executable}" {" ".join(paths.isolation())} -m oberonc'
-        script = line.replace("oberonc ", f"{oberonc} ", 1) if line.startswith("oberonc ") else line
+        script = (
+            line.replace("oberonc ", f"{oberonc} ", 1)
+            if line.startswith("oberonc ")
+            else line
+        )
         return subprocess.run(
             ["/bin/sh", "-c", script],
             cwd=self.folder / folder,
@@ -77,7 +94,9 @@ class Demo:
 
     def repositories(self) -> None:
         """The server's repository with the hook, and a clone."""
-        self.step("A bare repository, as on a server, with oberonc's hook, and somebody's clone of it")
+        self.step(
+            "A bare repository, as on a server, with oberonc's hook, and somebody's clone of it"
+        )
         self.run("git init -q --bare shop.git")
         self.run("oberonc hook install shop.git")
         self.run("git clone -q shop.git shop 2>/dev/null")
@@ -100,7 +119,9 @@ def main_job(demo: Demo) -> None:
     demo.step("A commit whose message says what it does, pushed for real")
     demo.push("start.txt", "great, all done, fixes #1")
     demo.push("search.txt", "hm, needs more work, references #2")
-    demo.step("The first issue is closed by a comment that names the commit; the second has a comment")
+    demo.step(
+        "The first issue is closed by a comment that names the commit; the second has a comment"
+    )
     said = demo.run("oberonc issues show 1 --repository shop")
     demo.run("oberonc issues show 2 --repository shop")
     demo.step("What happened, and why")

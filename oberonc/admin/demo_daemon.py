@@ -1,4 +1,6 @@
-"""The demonstration of the daemon: killed in the middle of its work, it delivers everything all the same."""
+"""The demonstration of the daemon: killed in the middle of its work, it delivers
+everything all the same.
+"""
 
 import subprocess
 import sys
@@ -46,7 +48,9 @@ PATIENCE = 60.0
 
 
 def job(demo: Demo) -> None:
-    """Start, push, kill the daemon mid-way, push, start, reload a broker: all delivered."""
+    """Start, push, kill the daemon mid-way, push, start, reload a broker: all
+    delivered.
+    """
     daemon = _Daemon(demo)
     daemon.prepare()
     demo.repositories()
@@ -64,9 +68,13 @@ def _act(demo: Demo, daemon: "_Daemon") -> None:
     demo.step("The daemon is killed while the broker is at work, and somebody pushes")
     daemon.kill()
     demo.push("more.txt", "while the daemon is down, refs #1")
-    demo.step("It is started again, and takes up where it was killed; the spool is taken in")
+    demo.step(
+        "It is started again, and takes up where it was killed; the spool is taken in"
+    )
     daemon.start()
-    daemon.wait(lambda: daemon.notes().count("first:") >= 2, "both pushes to be delivered")
+    daemon.wait(
+        lambda: daemon.notes().count("first:") >= 2, "both pushes to be delivered"
+    )
     demo.step("New code for the broker, without disrupting service")
     daemon.write_broker("second", 0)
     demo.run("oberonc reload")
@@ -74,7 +82,10 @@ def _act(demo: Demo, daemon: "_Daemon") -> None:
     daemon.wait(lambda: "second:" in daemon.notes(), "the new code to run")
     demo.step("All delivered")
     demo.run("cat notes.txt")
-    daemon.wait(lambda: "closed" in demo.quietly("oberonc issues list --repository shop"), "the issue to be closed")
+    daemon.wait(
+        lambda: "closed" in demo.quietly("oberonc issues list --repository shop"),
+        "the issue to be closed",
+    )
     demo.run("oberonc issues show 1 --repository shop")
     demo.run("oberonc stats")
 
@@ -95,7 +106,9 @@ class _Daemon:
         self.write_broker("first", 2)
 
     def write_broker(self, words: str, seconds: float) -> None:
-        text = BROKER.format(seconds=seconds, words=words, file=self._folder / "notes.txt")
+        text = BROKER.format(
+            seconds=seconds, words=words, file=self._folder / "notes.txt"
+        )
         (self._folder / "brokers" / "notes.py").write_text(text)
 
     def notes(self) -> str:
@@ -113,7 +126,10 @@ class _Daemon:
                 stdout=log,
                 stderr=log,
             )
-        self.wait(lambda: "generation" in self._demo.quietly("oberonc stats"), "the daemon to answer")
+        self.wait(
+            lambda: "generation" in self._demo.quietly("oberonc stats"),
+            "the daemon to answer",
+        )
 
     def kill(self) -> None:
         self._demo.say("$ kill -9 %1")
@@ -136,5 +152,7 @@ class _Daemon:
         while not holds():
             if time.monotonic() > deadline:
                 log = Path(self._folder / "daemon.log").read_text(errors="replace")
-                raise Failed(f"the demonstration waited too long for {what}; the daemon said: {log[-500:]}")
+                raise Failed(
+                    f"the demonstration waited too long for {what}; the daemon said: {log[-500:]}"
+                )
             time.sleep(0.1)

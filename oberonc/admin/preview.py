@@ -1,4 +1,6 @@
-"""What would happen, without letting it happen: `send --dry-run`, `brokers test` and `doctor` ask here."""
+"""What would happen, without letting it happen: `send --dry-run`, `brokers test` and
+`doctor` ask here.
+"""
 
 import os
 from collections.abc import Callable
@@ -20,26 +22,38 @@ CHECK_LIMIT = 60.0
 
 
 def plan(config: Config, payload: Payload) -> dict[str, dict[str, Any]]:
-    """Per service {"matches", "why", "plan": lines a broker with a `plan(payload)` method says}."""
+    """Per service {"matches", "why", "plan": lines a broker with a `plan(payload)`
+    method says}.
+    """
     catalogue = registry.find(config)
     rows = {}
     for name, choice in deliver.decide(config, payload).items():
-        row: dict[str, Any] = {"matches": choice.payload is not None, "why": choice.reason, "plan": []}
+        row: dict[str, Any] = {
+            "matches": choice.payload is not None,
+            "why": choice.reason,
+            "plan": [],
+        }
         if choice.payload is not None:
             row["plan"] = _ask(config, catalogue, config.services[name], choice.payload)
         rows[name] = row
     return rows
 
 
-def _ask(config: Config, catalogue: registry.Catalogue, service: Service, payload: Payload) -> list[str]:
+def _ask(
+    config: Config, catalogue: registry.Catalogue, service: Service, payload: Payload
+) -> list[str]:
     place = catalogue.places.get(service.broker)
     if place is None:
         return [here.missing(catalogue, service.broker, service.name)]
     try:
-        request = runner.request(service, secrets.resolve(service), payload, str(config.state), LIMIT)
+        request = runner.request(
+            service, secrets.resolve(service), payload, str(config.state), LIMIT
+        )
     except OberoncError as error:
         return [str(error)]
-    answer = runner.ask(place, {"call": "plan", "request": secrets.to_wire(request)}, LIMIT)
+    answer = runner.ask(
+        place, {"call": "plan", "request": secrets.to_wire(request)}, LIMIT
+    )
     if "error" in answer:
         return [str(answer["error"])]
     said = answer.get("said")
@@ -47,19 +61,24 @@ def _ask(config: Config, catalogue: registry.Catalogue, service: Service, payloa
 
 
 def as_runner(config: Config, work: Callable[[], Any]) -> Any:
-    """What *work* returns (JSON) when the account does it that brokers run as; raises NotAllowed.
+    """What *work* returns (JSON) when the account does it that brokers run as; raises
+    NotAllowed.
 
     Whoever else asked would see other secrets and files, and might leave some.
     """
     try:
-        runs = config.state.stat().st_uid if config.delivery == "daemon" else os.geteuid()
+        runs = (
+            config.state.stat().st_uid if config.delivery == "daemon" else os.geteuid()
+        )
     except OSError:  # no daemon has run yet
         runs = os.geteuid()
     if runs == os.geteuid():
         return work()
     name = account(runs).name
     if os.geteuid() != 0:
-        raise NotAllowed(f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ...")
+        raise NotAllowed(
+            f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ..."
+        )
     fault = reach.fault(account(runs))
     if fault:
         raise NotAllowed(fault)
@@ -72,8 +91,12 @@ def sample() -> Payload:
     return loads(file.read_bytes(), str(file))
 
 
-def check(config: Config, catalogue: registry.Catalogue, service: Service) -> list[tuple[bool, str, str]]:
-    """(holds, what, what mends it) for *service*: its broker, settings and whatever the broker itself checks."""
+def check(
+    config: Config, catalogue: registry.Catalogue, service: Service
+) -> list[tuple[bool, str, str]]:
+    """(holds, what, what mends it) for *service*: its broker, settings and whatever the
+    broker itself checks.
+    """
     place = catalogue.places.get(service.broker)
     if place is None:
         return [(False, here.missing(catalogue, service.broker, service.name), "")]
@@ -82,8 +105,13 @@ def check(config: Config, catalogue: registry.Catalogue, service: Service) -> li
     except OberoncError as error:
         return [(False, str(error), "")]
     asked = runner.request(service, settings, sample(), str(config.state), CHECK_LIMIT)
-    answer = runner.ask(place, {"call": "check", "request": secrets.to_wire(asked)}, CHECK_LIMIT)
+    answer = runner.ask(
+        place, {"call": "check", "request": secrets.to_wire(asked)}, CHECK_LIMIT
+    )
     if "error" in answer:
         return [(False, str(answer["error"]), "")]
     ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
-    return [ready, *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"])]
+    return [
+        ready,
+        *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"]),
+    ]

@@ -1,9 +1,10 @@
-"""The child process in which one broker runs once: `python -m oberonc.broker.child PARENT`.
+"""The child process in which one broker runs once: `python -m oberonc.broker.child
+PARENT`.
 
-It reads {"place", "request"} from stdin and writes one outcome to the stdout it was given, which the broker
-never sees: before any broker code is loaded, stdin is empty and stdout is joined to stderr. With
-{"describe": true} it loads the broker and tells what it is instead; with {"call": "check"|"plan"}, what that
-method of the bound broker says.
+It reads {"place", "request"} from stdin and writes one outcome to the stdout it was
+given, which the broker never sees: before any broker code is loaded, stdin is empty and
+stdout is joined to stderr. With {"describe": true} it loads the broker and tells what
+it is instead; with {"call": "check"|"plan"}, what that method of the bound broker says.
 """
 
 import inspect
@@ -23,7 +24,8 @@ from oberonc.text import one_line
 
 def main() -> None:
     """Read one request, answer it."""
-    # A push that is killed takes its brokers with it; their delivery stays in the spool.
+    # A push that is killed takes its brokers with it; their delivery stays in the
+    # spool.
     confine.die_with_parent(int(sys.argv[1]))
     confine.limit_memory()
     confine.be_the_first_to_go()
@@ -34,13 +36,16 @@ def main() -> None:
     itself, streams = os.getpid(), (sys.stdout, sys.stderr)
     answer = _answer(ask)
     if os.getpid() != itself:
-        os._exit(0)  # the broker forked and let the copy come back; one answer is enough
+        # the broker forked and let the copy come back; one answer is enough
+        os._exit(0)
     for stream in streams:
-        with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
+        # the broker may have closed it; what it put in its place is not ours to call
+        with suppress(Exception):
             stream.flush()
     with os.fdopen(channel, "w") as out:
         out.write(json.dumps(answer, default=repr))
-    # A broker may leave threads that never end; the answer is given, so nothing is waited for.
+    # A broker may leave threads that never end; the answer is given, so nothing is
+    # waited for.
     os._exit(0)
 
 
@@ -64,7 +69,9 @@ def _described(broker_class: type[BaseBroker]) -> dict[str, Any]:
     try:
         return describe(broker_class)
     except Exception as error:  # noqa: BLE001  annotations are the broker's code too
-        return {"error": f"its Settings cannot be read: {type(error).__name__}: {one_line(error_text(error))}"}
+        return {
+            "error": f"its Settings cannot be read: {type(error).__name__}: {one_line(error_text(error))}"
+        }
 
 
 def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
@@ -93,7 +100,9 @@ def _type_name(hint: Any) -> str:
     )
 
 
-def _call(broker_class: type[BaseBroker], name: str, request: dict[str, Any]) -> dict[str, Any]:
+def _call(
+    broker_class: type[BaseBroker], name: str, request: dict[str, Any]
+) -> dict[str, Any]:
     """The answer of `check()`, or of `plan(payload)` where the broker has one."""
     hidden = secrets.values(request["settings"])
     try:
@@ -103,14 +112,23 @@ def _call(broker_class: type[BaseBroker], name: str, request: dict[str, Any]) ->
             method = getattr(broker, name, None)
             if method is None:
                 return {"said": None}
-            said = _checks(method()) if name == "check" else [str(line) for line in method(runner.delivered(request))]
+            said = (
+                _checks(method())
+                if name == "check"
+                else [str(line) for line in method(runner.delivered(request))]
+            )
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        return {"error": f"{type(error).__name__}: {one_line(secrets.redact(error_text(error), hidden))}"}
+        return {
+            "error": f"{type(error).__name__}: {one_line(secrets.redact(error_text(error), hidden))}"
+        }
     return {"said": secrets.redact_all(said, hidden)}
 
 
 def _checks(found: Any) -> list[Any]:
-    return [[bool(ok), str(what), str(mend)] for ok, what, mend in (Check(*each) for each in found)]
+    return [
+        [bool(ok), str(what), str(mend)]
+        for ok, what, mend in (Check(*each) for each in found)
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What a process that runs broker code may do to the machine: Linux calls Python has no names for, and limits."""
+"""What a process that runs broker code may do to the machine: Linux calls Python has no
+names for, and limits.
+"""
 
 import ctypes
 import os
@@ -19,11 +21,13 @@ _LANDLOCK_SCOPES: Final = 6
 _SCOPE_SIGNAL: Final = 1 << 1
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
-#: Bytes of memory a broker may fill before its own allocation fails, instead of the machine.
+#: Bytes of memory a broker may fill before its own allocation fails, instead of the
+#: machine.
 MOST_MEMORY: Final = 1 << 30
 #: Files a worker may hold open.
 MOST_FILES: Final = 256
-#: Where the kernel looks first when memory runs out: at broker code, not at the daemon that holds the queue.
+#: Where the kernel looks first when memory runs out: at broker code, not at the daemon
+#: that holds the queue.
 OOM_SCORE: Final = 500
 
 
@@ -36,12 +40,16 @@ def die_with_parent(parent: int) -> None:
 
 
 def outlive_parent() -> None:
-    """Take `die_with_parent` back: from here on the end of the parent is seen on the channel."""
+    """Take `die_with_parent` back: from here on the end of the parent is seen on the
+    channel.
+    """
     _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none escapes."""
+    """Become the parent of every descendant whose own parent ends, so that none
+    escapes.
+    """
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -56,7 +64,9 @@ def children() -> list[int]:
 
 
 def limit_memory() -> None:
-    """Let an allocation beyond `MOST_MEMORY` fail in this process and its children; secrets stay out of core files."""
+    """Let an allocation beyond `MOST_MEMORY` fail in this process and its children;
+    secrets stay out of core files.
+    """
     _lower(resource.RLIMIT_DATA, MOST_MEMORY)
     _lower(resource.RLIMIT_CORE, 0)
 
@@ -70,19 +80,37 @@ def confine_worker() -> None:
 
 
 def keep_signals_in() -> bool:
-    """Let this process and what it starts signal and trace nobody else, where Linux can do that (6.12, landlock(7)).
+    """Let this process and what it starts signal and trace nobody else, where Linux can
+    do that (6.12, landlock(7)).
 
-    Call it after rights were given up (`PR_SET_NO_NEW_PRIVS`); False where it does not hold.
+    Call it after rights were given up (`PR_SET_NO_NEW_PRIVS`); False where it does not
+    hold.
     """
-    abi = _libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION))
+    abi = _libc.syscall(
+        _LANDLOCK_CREATE_RULESET,
+        None,
+        ctypes.c_size_t(0),
+        ctypes.c_uint32(_LANDLOCK_VERSION),
+    )
     if abi < _LANDLOCK_SCOPES:
         return False
-    rules = (ctypes.c_uint64 * 3)(0, 0, _SCOPE_SIGNAL)  # no file system, no network, signals
-    handle = _libc.syscall(_LANDLOCK_CREATE_RULESET, rules, ctypes.c_size_t(ctypes.sizeof(rules)), ctypes.c_uint32(0))
+    # no file system, no network, signals
+    rules = (ctypes.c_uint64 * 3)(0, 0, _SCOPE_SIGNAL)
+    handle = _libc.syscall(
+        _LANDLOCK_CREATE_RULESET,
+        rules,
+        ctypes.c_size_t(ctypes.sizeof(rules)),
+        ctypes.c_uint32(0),
+    )
     if handle < 0:
         return False
     try:
-        return bool(_libc.syscall(_LANDLOCK_RESTRICT_SELF, ctypes.c_int(handle), ctypes.c_uint32(0)) == 0)
+        return bool(
+            _libc.syscall(
+                _LANDLOCK_RESTRICT_SELF, ctypes.c_int(handle), ctypes.c_uint32(0)
+            )
+            == 0
+        )
     finally:
         os.close(handle)
 

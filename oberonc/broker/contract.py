@@ -1,7 +1,8 @@
 """The contract between oberonc and a broker, and nothing else.
 
-A broker is a class that subclasses `BaseBroker` and has `handle(self, payload)`. It is constructed without
-arguments, then `bind` gives it its service: one instance per worker, one delivery at a time.
+A broker is a class that subclasses `BaseBroker` and has `handle(self, payload)`. It is
+constructed without arguments, then `bind` gives it its service: one instance per
+worker, one delivery at a time.
 """
 
 import threading
@@ -10,14 +11,31 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from oberonc.text import nearest
 
 T = TypeVar("T")
 
 #: What a service's table holds besides its broker's settings.
-SERVICE_KEYS = ("broker", "repositories", "refs", "paths", "authors", "timeout", "order", "hold")
+SERVICE_KEYS = (
+    "broker",
+    "repositories",
+    "refs",
+    "paths",
+    "authors",
+    "timeout",
+    "order",
+    "hold",
+)
 
 
 class Secret(str):
@@ -30,7 +48,9 @@ class Secret(str):
 
 
 class Check(NamedTuple):
-    """One finding of `BaseBroker.check`: what was tried, whether it holds, and what mends it."""
+    """One finding of `BaseBroker.check`: what was tried, whether it holds, and what
+    mends it.
+    """
 
     ok: bool
     what: str
@@ -40,8 +60,9 @@ class Check(NamedTuple):
 class BaseBroker:
     """Subclass this and write `handle`.
 
-    Class attributes: `timeout`, seconds one `handle` may take (enforced from outside the process); `Settings`,
-    an optional class whose annotated attributes are the broker's settings with their types and defaults.
+    Class attributes: `timeout`, seconds one `handle` may take (enforced from outside
+    the process); `Settings`, an optional class whose annotated attributes are the
+    broker's settings with their types and defaults.
     """
 
     timeout: ClassVar[float] = 60
@@ -51,34 +72,45 @@ class BaseBroker:
     settings: Any = SimpleNamespace()
     #: The name of the service this instance works for.
     service: str = ""
-    #: A folder that outlives runs, shared by all workers; for what a broker must remember.
+    #: A folder that outlives runs, shared by all workers; for what a broker must
+    #: remember.
     state: Path = Path()
     _deadline: float = float("inf")
 
     def handle(self, payload: dict[str, Any]) -> str | None:
-        """Do the work for one push. Return = done (a str is kept as the note of the attempt).
+        """Do the work for one push. Return = done (a str is kept as the note of the
+        attempt).
 
-        Raise `Retry` for "again later", `Reject` for "never"; any other exception is a failed attempt,
-        retried by the policy. *payload* is this call's own copy and may be changed.
+        Raise `Retry` for "again later", `Reject` for "never"; any other exception is a
+        failed attempt, retried by the policy. *payload* is this call's own copy and may
+        be changed.
         """
         raise NotImplementedError
 
     def has_work(self, payload: dict[str, Any]) -> bool:
-        """Whether `handle` would do anything for *payload*. No network, nothing changed.
+        """Whether `handle` would do anything for *payload*. No network, nothing
+        changed.
 
-        Asked only where a hook runs the brokers and older deliveries wait: what is no work does not wait for them.
+        Asked only where a hook runs the brokers and older deliveries wait: what is no
+        work does not wait for them.
         """
         return True
 
     def verify(self) -> None:
-        """Raise ValueError when the settings make no sense together. Called at reload; no network."""
+        """Raise ValueError when the settings make no sense together. Called at reload;
+        no network.
+        """
 
     def check(self) -> list[Check]:
-        """Prove that the outside world is ready for this service, without changing it (`brokers test`)."""
+        """Prove that the outside world is ready for this service, without changing it
+        (`brokers test`).
+        """
         return []
 
     def remaining(self) -> float:
-        """Seconds until this delivery's time limit; end a long turn with `Retry(progress=True)` before it."""
+        """Seconds until this delivery's time limit; end a long turn with
+        `Retry(progress=True)` before it.
+        """
         return self._deadline - time.monotonic()
 
     def get_local(self, name: str, factory: Callable[[], T]) -> T:
@@ -90,7 +122,9 @@ class BaseBroker:
         return made
 
     def bind(self, service: str, settings: dict[str, Any], state: Path) -> None:
-        """Give a new instance its service; raises ValueError with one line when *settings* do not fit."""
+        """Give a new instance its service; raises ValueError with one line when
+        *settings* do not fit.
+        """
         self.service, self.state = service, state
         self.settings = checked_settings(type(self).Settings, settings)
         self.verify()
@@ -98,21 +132,31 @@ class BaseBroker:
 
 @cache
 def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
-    """{name: (type, default or `...` where there is none)} of a `Settings` class; not to be changed."""
+    """{name: (type, default or `...` where there is none)} of a `Settings` class; not
+    to be changed.
+    """
     if declared is None:
         return {}
     hints = get_type_hints(declared)
-    return {name: (hint, getattr(declared, name, ...)) for name, hint in hints.items() if name[0] != "_"}
+    return {
+        name: (hint, getattr(declared, name, ...))
+        for name, hint in hints.items()
+        if name[0] != "_"
+    }
 
 
 def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleNamespace:
-    """*given* with defaults filled in; raises ValueError naming the first setting that does not fit."""
+    """*given* with defaults filled in; raises ValueError naming the first setting that
+    does not fit.
+    """
     if declared is None:
         return SimpleNamespace(**given)
     fields = settings_fields(declared)
     for name in given:
         if name not in fields:
-            raise ValueError(f"unknown setting '{name}'{nearest(name, [*fields, *SERVICE_KEYS])}")
+            raise ValueError(
+                f"unknown setting '{name}'{nearest(name, [*fields, *SERVICE_KEYS])}"
+            )
     values = {}
     for name, (hint, default) in fields.items():
         if name not in given and default is ...:
@@ -122,20 +166,34 @@ def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleName
 
 
 def _fit(name: str, hint: Any, value: Any) -> Any:
-    """*value* as the declared type; a whole number serves as a float, a reference's text as a Secret."""
-    choices = get_args(hint) if get_origin(hint) not in (list, dict, tuple) and get_args(hint) else (hint,)
+    """*value* as the declared type; a whole number serves as a float, a reference's
+    text as a Secret.
+    """
+    choices = (
+        get_args(hint)
+        if get_origin(hint) not in (list, dict, tuple) and get_args(hint)
+        else (hint,)
+    )
     for choice in choices:
         kind = get_origin(choice) or choice
         if kind is Secret:
             if isinstance(value, Secret):
                 return value
             if isinstance(value, str):
-                raise ValueError(f"setting '{name}' is a secret: give env:NAME, file:PATH, cred:NAME or cmd:...")
-        elif kind is Any or (isinstance(kind, type) and isinstance(value, kind) and not _bool_as_number(kind, value)):
+                raise ValueError(
+                    f"setting '{name}' is a secret: give env:NAME, file:PATH, cred:NAME or cmd:..."
+                )
+        elif kind is Any or (
+            isinstance(kind, type)
+            and isinstance(value, kind)
+            and not _bool_as_number(kind, value)
+        ):
             return value
         elif kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
-    wanted = " or ".join(getattr(c, "__name__", str(c)) for c in choices if c is not type(None))
+    wanted = " or ".join(
+        getattr(c, "__name__", str(c)) for c in choices if c is not type(None)
+    )
     raise ValueError(f"setting '{name}' must be {wanted}, not {type(value).__name__}")
 
 

@@ -1,7 +1,9 @@
-"""What broker files of 2009 expect and Python no longer has, lent to them while they are loaded or run.
+"""What broker files of 2009 expect and Python no longer has, lent to them while they
+are loaded or run.
 
-Such a file says `from brokers import BaseBroker`, perhaps `from django.utils import simplejson`, `urllib.urlencode`
-and `urllib.FancyURLopener`. The names exist only inside `names_of_2009`, only in the process of that broker.
+Such a file says `from brokers import BaseBroker`, perhaps `from django.utils import
+simplejson`, `urllib.urlencode` and `urllib.FancyURLopener`. The names exist only inside
+`names_of_2009`, only in the process of that broker.
 """
 
 import ast
@@ -21,7 +23,8 @@ from oberonc.broker.contract import BaseBroker
 #: Seconds the lent FancyURLopener waits; the original waited for ever.
 URL_SECONDS = 30
 _URLLIB = ("urlencode", "quote", "quote_plus", "unquote", "urlopen", "FancyURLopener")
-#: Imports that only a file of that time has; a newer one that uses the real Django keeps it.
+#: Imports that only a file of that time has; a newer one that uses the real Django
+#: keeps it.
 _LENT = {"brokers", "django.utils.simplejson", *(f"urllib.{name}" for name in _URLLIB)}
 _GONE = {
     "urllib2": "it was part of Python 2; urllib.request replaces it",
@@ -37,9 +40,11 @@ _GONE = {
 
 @functools.cache
 def needs(file: str) -> bool:
-    """Whether the source in *file* uses names of that time; False where it cannot be read or parsed.
+    """Whether the source in *file* uses names of that time; False where it cannot be
+    read or parsed.
 
-    Asked before every delivery; a process loads a file once, so one answer holds for its life.
+    Asked before every delivery; a process loads a file once, so one answer holds for
+    its life.
     """
     try:
         tree = ast.parse(Path(file).read_bytes())
@@ -58,7 +63,11 @@ def _is_old(node: ast.AST) -> bool:
 
 
 def _names_urllib(node: ast.Attribute) -> bool:
-    return isinstance(node.value, ast.Name) and node.value.id == "urllib" and node.attr in _URLLIB
+    return (
+        isinstance(node.value, ast.Name)
+        and node.value.id == "urllib"
+        and node.attr in _URLLIB
+    )
 
 
 @contextlib.contextmanager
@@ -88,12 +97,19 @@ def _restore(table: Any, kept: dict[str, Any]) -> None:
 
 
 def _modules() -> dict[str, types.ModuleType]:
-    brokers, django, utils = (types.ModuleType(name) for name in ("brokers", "django", "django.utils"))
+    brokers, django, utils = (
+        types.ModuleType(name) for name in ("brokers", "django", "django.utils")
+    )
     brokers.BaseBroker = BaseBroker  # type: ignore[attr-defined]
     utils.simplejson = json  # type: ignore[attr-defined]
     django.utils = utils  # type: ignore[attr-defined]
     django.__path__ = []
-    return {"brokers": brokers, "django": django, "django.utils": utils, "django.utils.simplejson": json}
+    return {
+        "brokers": brokers,
+        "django": django,
+        "django.utils": utils,
+        "django.utils.simplejson": json,
+    }
 
 
 def _urllib_names() -> dict[str, Any]:
@@ -111,7 +127,8 @@ def _urllib_names() -> dict[str, Any]:
 
 
 class FancyURLopener:
-    """The part of Python 2's class that brokers used: `open` with form data, and Basic authentication once.
+    """The part of Python 2's class that brokers used: `open` with form data, and Basic
+    authentication once.
 
     A subclass sets `version`, the User-Agent, and may override `prompt_user_passwd`.
     """
@@ -125,29 +142,43 @@ class FancyURLopener:
         """Send this header with every request."""
         self.addheaders.append((name, value))
 
-    def prompt_user_passwd(self, host: str, realm: str) -> tuple[str | None, str | None]:
+    def prompt_user_passwd(
+        self, host: str, realm: str
+    ) -> tuple[str | None, str | None]:
         """The user and password for *realm* of *host*; a subclass's business."""
         return None, None
 
     def open(self, fullurl: str, data: str | bytes | None = None) -> Any:
-        """GET *fullurl*, or POST *data* to it; returns the file-like answer, also of a refusal."""
+        """GET *fullurl*, or POST *data* to it; returns the file-like answer, also of a
+        refusal.
+        """
         answer = self._send(fullurl, data, {})
         if answer.status != 401:
             return answer
-        user, password = self.prompt_user_passwd(urlsplit(fullurl).netloc, _realm(answer))
+        user, password = self.prompt_user_passwd(
+            urlsplit(fullurl).netloc, _realm(answer)
+        )
         if not user:
             return answer
-        return self._send(fullurl, data, {"Authorization": _basic(user, password or "")})
+        return self._send(
+            fullurl, data, {"Authorization": _basic(user, password or "")}
+        )
 
     def _send(self, url: str, data: str | bytes | None, headers: dict[str, str]) -> Any:
         import urllib.error
         import urllib.request
 
         if urlsplit(url).scheme not in ("http", "https"):
-            raise OSError(f"only http and https addresses can be opened, not {urlsplit(url).scheme}:")
+            raise OSError(
+                f"only http and https addresses can be opened, not {urlsplit(url).scheme}:"
+            )
         body = data.encode() if isinstance(data, str) else data
         request = urllib.request.Request(url, data=body)  # noqa: S310  the scheme was checked above
-        for name, value in [("User-Agent", self.version), *self.addheaders, *headers.items()]:
+        for name, value in [
+            ("User-Agent", self.version),
+            *self.addheaders,
+            *headers.items(),
+        ]:
             request.add_header(name, value)
         try:
             return urllib.request.urlopen(request, timeout=URL_SECONDS)  # noqa: S310
@@ -156,7 +187,11 @@ class FancyURLopener:
 
 
 def _realm(answer: Any) -> str:
-    return str(answer.headers.get("WWW-Authenticate", "")).partition('realm="')[2].partition('"')[0]
+    return (
+        str(answer.headers.get("WWW-Authenticate", ""))
+        .partition('realm="')[2]
+        .partition('"')[0]
+    )
 
 
 def _basic(user: str, password: str) -> str:
@@ -168,13 +203,29 @@ def _basic(user: str, password: str) -> str:
 def python2_hint(file: str, error: SyntaxError) -> str:
     """What to say where a syntax error is Python 2's syntax."""
     message = error.msg or ""
-    if any(sign in message for sign in ("print", "exec", "Missing parentheses", "leading zeros", "multiple exception")):
+    if any(
+        sign in message
+        for sign in (
+            "print",
+            "exec",
+            "Missing parentheses",
+            "leading zeros",
+            "multiple exception",
+        )
+    ):
         return " (this is Python 2 syntax; write it for Python 3)"
     try:
-        line = Path(file).read_text(errors="replace").splitlines()[(error.lineno or 1) - 1]
+        line = (
+            Path(file).read_text(errors="replace").splitlines()[(error.lineno or 1) - 1]
+        )
     except (OSError, IndexError):
         return ""
-    old = ("except " in line and "," in line) or "<>" in line or "`" in line or line.lstrip().startswith("raise ")
+    old = (
+        ("except " in line and "," in line)
+        or "<>" in line
+        or "`" in line
+        or line.lstrip().startswith("raise ")
+    )
     return " (this looks like Python 2 syntax; write it for Python 3)" if old else ""
 
 

@@ -1,7 +1,9 @@
-"""Finds brokers, and loads one: by path, under a private module name, always from source.
+"""Finds brokers, and loads one: by path, under a private module name, always from
+source.
 
-`find` runs no broker code. `load` does, so it is called in worker processes only. Python's bytecode cache is
-not used: it is matched by whole seconds and size, and "edit, reload" within one second would run old code.
+`find` runs no broker code. `load` does, so it is called in worker processes only.
+Python's bytecode cache is not used: it is matched by whole seconds and size, and "edit,
+reload" within one second would run old code.
 """
 
 import ast
@@ -48,8 +50,14 @@ class Catalogue(NamedTuple):
     problems: dict[str, str]
 
     def why(self, name: str) -> str:
-        """Why broker *name* cannot be used although there is a file of it; empty where there is none."""
-        refused = (p for where, p in self.problems.items() if name in (where, Path(where).stem) or _holds(where, name))
+        """Why broker *name* cannot be used although there is a file of it; empty where
+        there is none.
+        """
+        refused = (
+            p
+            for where, p in self.problems.items()
+            if name in (where, Path(where).stem) or _holds(where, name)
+        )
         return next(refused, "")
 
 
@@ -62,37 +70,56 @@ class BrokenBroker(ConfigError):
 
 
 def directories(config: Config) -> list[Path]:
-    """The folders brokers are found in, in order; the shipped ones last. Never the repository pushed to."""
+    """The folders brokers are found in, in order; the shipped ones last. Never the
+    repository pushed to.
+    """
     system = paths.system()
-    places = [*config.directories, *([paths.config_home() / "brokers"] if config.user_brokers else [])]
+    places = [
+        *config.directories,
+        *([paths.config_home() / "brokers"] if config.user_brokers else []),
+    ]
     places += [*([system / "brokers"] if system else []), paths.bundled("brokers")]
     # One folder under two names is one folder.
-    return list({os.path.realpath(place): place for place in reversed(places)}.values())[::-1]
+    return list(
+        {os.path.realpath(place): place for place in reversed(places)}.values()
+    )[::-1]
 
 
 def find(config: Config, entry_points: bool = True) -> Catalogue:
-    """Every broker there is. A name found twice is unusable: both places are named in `problems`."""
+    """Every broker there is. A name found twice is unusable: both places are named in
+    `problems`.
+    """
     found: dict[str, list[Place]] = {}
     problems: dict[str, str] = {}
     for folder in directories(config):
-        for place in _in_folder(folder, trusted=folder == paths.bundled("brokers"), problems=problems):
+        for place in _in_folder(
+            folder, trusted=folder == paths.bundled("brokers"), problems=problems
+        ):
             found.setdefault(place.name, []).append(place)
     for place in _installed() if entry_points else ():
         found.setdefault(place.name, []).append(place)
     for folder in config.directories:
         if not os.path.isdir(folder):  # noqa: PTH112  False, too, where we may not look
-            problems[str(folder)] = f"brokers.directories names {folder}, which is not a folder"
+            problems[str(folder)] = (
+                f"brokers.directories names {folder}, which is not a folder"
+            )
     for name, places in found.items():
         if len(places) > 1:
             both = " and ".join(place.file or place.origin for place in places)
-            problems[name] = f"broker '{name}' is there twice: {both}; rename or remove one"
+            problems[name] = (
+                f"broker '{name}' is there twice: {both}; rename or remove one"
+            )
     usable = {name: places[0] for name, places in found.items() if name not in problems}
     return Catalogue(usable, problems)
 
 
 def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Place]:
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_.")
+        files = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix == ".py" and path.name[0] not in "_."
+        )
     except OSError:
         return []
     if not files:
@@ -114,32 +141,49 @@ def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Pl
 def find_in(folder: Path) -> Catalogue:
     """The brokers in *folder* alone."""
     problems: dict[str, str] = {}
-    places = _in_folder(folder, trusted=folder == paths.bundled("brokers"), problems=problems)
+    places = _in_folder(
+        folder, trusted=folder == paths.bundled("brokers"), problems=problems
+    )
     return Catalogue({place.name: place for place in places}, problems)
 
 
 def _unsafe_helper(folder: Path) -> str:
-    """Why a module that brokers of *folder* may import cannot be trusted, or an empty string."""
+    """Why a module that brokers of *folder* may import cannot be trusted, or an empty
+    string.
+    """
     packages = [path.parent for path in folder.glob("*/__init__.py")]
-    helpers = [*folder.glob("_*.py"), *packages, *(path for package in packages for path in package.rglob("*"))]
-    return next((fault for path in helpers if (fault := unsafe(path, parents=False))), "")
+    helpers = [
+        *folder.glob("_*.py"),
+        *packages,
+        *(path for package in packages for path in package.rglob("*")),
+    ]
+    return next(
+        (fault for path in helpers if (fault := unsafe(path, parents=False))), ""
+    )
 
 
 def _misnamed(path: Path) -> str:
     if not path.is_file():
         return "it is not a plain file"
-    return "" if NAME.fullmatch(path.stem) else "a broker's file is called by small letters, digits and '_'"
+    return (
+        ""
+        if NAME.fullmatch(path.stem)
+        else "a broker's file is called by small letters, digits and '_'"
+    )
 
 
 def unsafe(path: Path, parents: bool = True) -> str:
-    """Why *path* cannot be trusted with code, or an empty string: writing it must be the administrator's right.
+    """Why *path* cannot be trusted with code, or an empty string: writing it must be
+    the administrator's right.
 
-    A sticky folder of root's, such as /tmp, counts as safe: others cannot replace what we own in it.
+    A sticky folder of root's, such as /tmp, counts as safe: others cannot replace what
+    we own in it.
     """
     chain = [path, *(path.absolute().parents if parents else ())]
     real = path.resolve()
     if path.is_symlink() or (parents and real != path.absolute()):
-        chain += [real, *real.parents]  # who may change where a link leads may change what is read
+        # who may change where a link leads may change what is read
+        chain += [real, *real.parents]
     for place in chain:
         try:
             facts = place.stat()
@@ -169,11 +213,17 @@ def _installed() -> list[Place]:
 
 
 def load(place: Place) -> type[BaseBroker]:
-    """The broker class at *place*. Raises BrokenBroker, whatever the broker's code does at import."""
+    """The broker class at *place*. Raises BrokenBroker, whatever the broker's code does
+    at import.
+    """
     where = place.file or place.origin
     try:
         found = _import(place)
-        found = _broker_class(found, where) if isinstance(found, types.ModuleType) else found
+        found = (
+            _broker_class(found, where)
+            if isinstance(found, types.ModuleType)
+            else found
+        )
         _check_class(found, where)
     except BrokenBroker:
         raise
@@ -187,36 +237,52 @@ def _import(place: Place) -> Any:
     if place.file is None:
         name, _, attribute = (place.entry_point or "").partition("[")[0].partition(":")
         module = importlib.import_module(name.strip())
-        return functools.reduce(getattr, attribute.strip().split("."), module) if attribute.strip() else module
+        return (
+            functools.reduce(getattr, attribute.strip().split("."), module)
+            if attribute.strip()
+            else module
+        )
     with legacy.names_of_2009(legacy.needs(place.file)):
         return _mount(Path(place.file).parent, Path(place.file).stem)
 
 
 class _FreshSource(importlib.machinery.SourceFileLoader):
     def path_stats(self, path: Any) -> Any:
-        raise OSError  # no bytecode: it is compiled each time, and nothing is written beside it
+        # no bytecode: it is compiled each time, and nothing is written beside it
+        raise OSError
 
 
 class _Finder:
-    """Finds the modules of mounted folders, so that `from ._helper import x` works between a folder's files."""
+    """Finds the modules of mounted folders, so that `from ._helper import x` works
+    between a folder's files.
+    """
 
     roots: dict[str, Path] = {}  # noqa: RUF012  one table for the process, as sys.modules is
 
     @classmethod
     def find_spec(
-        cls, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+        cls,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         mount, _, inner = fullname.partition(".")
         if not inner or mount not in cls.roots:
             return None
         place = cls.roots[mount].joinpath(*inner.split("."))
-        for file, inside in ((place.with_suffix(".py"), None), (place / "__init__.py", [str(place)])):
+        for file, inside in (
+            (place.with_suffix(".py"), None),
+            (place / "__init__.py", [str(place)]),
+        ):
             if file.is_file():
                 loader = _FreshSource(fullname, str(file))
                 return importlib.util.spec_from_file_location(
                     fullname, file, loader=loader, submodule_search_locations=inside
                 )
-        raise ModuleNotFoundError(f"there is no {inner.replace('.', '/')}.py beside the broker", name=f".{inner}")
+        raise ModuleNotFoundError(
+            f"there is no {inner.replace('.', '/')}.py beside the broker",
+            name=f".{inner}",
+        )
 
 
 def _mount(folder: Path, stem: str) -> types.ModuleType:
@@ -237,39 +303,64 @@ def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
         for thing in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
         if issubclass(thing, BaseBroker) and thing.__module__ == module.__name__
     ]
-    # A helper base class in the same file is no second broker: only classes nobody here derives from count.
-    leaves = [c for c in classes if not any(c in other.__mro__[1:] for other in classes)]
+    # A helper base class in the same file is no second broker: only classes nobody here
+    # derives from count.
+    leaves = [
+        c for c in classes if not any(c in other.__mro__[1:] for other in classes)
+    ]
     if len(leaves) != 1:
         names = ", ".join(c.__name__ for c in leaves) or "none"
-        raise BrokenBroker(f"{where}: a broker file has one subclass of BaseBroker; this one has {names}")
+        raise BrokenBroker(
+            f"{where}: a broker file has one subclass of BaseBroker; this one has {names}"
+        )
     return leaves[0]
 
 
 def _check_class(found: Any, where: str) -> None:
     if not (inspect.isclass(found) and issubclass(found, BaseBroker)):
-        raise BrokenBroker(f"{where}: {one_line(repr(found), 80)} is no subclass of BaseBroker")
+        raise BrokenBroker(
+            f"{where}: {one_line(repr(found), 80)} is no subclass of BaseBroker"
+        )
     line = _line_of_class(found)
     if not isinstance(found.timeout, (int, float)) or not found.timeout > 0:
-        raise BrokenBroker(f"{where}:{line}: {found.__name__}.timeout must be a number of seconds above 0")
+        raise BrokenBroker(
+            f"{where}:{line}: {found.__name__}.timeout must be a number of seconds above 0"
+        )
     if found.handle is BaseBroker.handle:
-        raise BrokenBroker(f"{where}:{line}: {found.__name__} has no handle(self, payload)")
+        raise BrokenBroker(
+            f"{where}:{line}: {found.__name__} has no handle(self, payload)"
+        )
     try:
         inspect.signature(found.handle).bind(None, {})
     except (TypeError, ValueError):
-        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle takes one argument, payload") from None
+        raise BrokenBroker(
+            f"{where}:{line}: {found.__name__}.handle takes one argument, payload"
+        ) from None
     if any(is_odd(form) for form in _forms(found.handle) for is_odd in _ODD):
-        raise BrokenBroker(f"{where}:{line}: {found.__name__}.handle is async or a generator; write a plain method")
+        raise BrokenBroker(
+            f"{where}:{line}: {found.__name__}.handle is async or a generator; write a plain method"
+        )
 
 
 #: Calling one of these runs nothing of it.
-_ODD = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+_ODD = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
 
 
 def _forms(handle: Any) -> Iterator[Any]:
-    """*handle*, and what decorators and partials put it around; at most as many as anybody would write."""
+    """*handle*, and what decorators and partials put it around; at most as many as
+    anybody would write.
+    """
     for _ in range(32):
         yield handle
-        inner = handle.func if isinstance(handle, functools.partial) else getattr(handle, "__wrapped__", None)
+        inner = (
+            handle.func
+            if isinstance(handle, functools.partial)
+            else getattr(handle, "__wrapped__", None)
+        )
         if inner is None:
             return
         handle = inner
@@ -285,9 +376,13 @@ def _line_of_class(found: type[BaseBroker]) -> int:
 def _fault(where: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         file = error.filename or where  # it may be a helper's
-        return f"{file}:{error.lineno or 1}: {error.msg}{legacy.python2_hint(file, error)}"
+        return (
+            f"{file}:{error.lineno or 1}: {error.msg}{legacy.python2_hint(file, error)}"
+        )
     line = _line_of(where, error)
-    if isinstance(error, ModuleNotFoundError) and not (error.name or ".").startswith("."):
+    if isinstance(error, ModuleNotFoundError) and not (error.name or ".").startswith(
+        "."
+    ):
         return f"{where}:{line}: needs the library '{error.name}', which is not installed{legacy.gone_hint(error.name)}"
     return f"{where}:{line}: {type(error).__name__}: {one_line(error_text(error), 200)}"
 
@@ -322,9 +417,15 @@ def docline(place: Place) -> str:
 
 
 def declared_timeout(place: Place) -> float | None:
-    """The `timeout` of the broker class, read without running the file; None where only running it would tell."""
+    """The `timeout` of the broker class, read without running the file; None where only
+    running it would tell.
+    """
     classes = {node.name: node for node in _classes(_tree(place))}
-    handling = [name for name, node in classes.items() if any(_name(item) == "handle" for item in node.body)]
+    handling = [
+        name
+        for name, node in classes.items()
+        if any(_name(item) == "handle" for item in node.body)
+    ]
     return _timeout_of(handling[0], classes) if len(handling) == 1 else None
 
 
@@ -337,14 +438,23 @@ def _timeout_of(name: str, classes: dict[str, ast.ClassDef]) -> float | None:
     for item in node.body:
         if _name(item) == "timeout":
             value = getattr(getattr(item, "value", None), "value", None)
-            return float(value) if isinstance(value, (int, float)) and value > 0 else None
+            return (
+                float(value) if isinstance(value, (int, float)) and value > 0 else None
+            )
     base = node.bases[0]
-    return _timeout_of(base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", ""), classes)
+    return _timeout_of(
+        base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", ""),
+        classes,
+    )
 
 
 def _name(item: ast.stmt) -> str:
     """What a plain statement of a class body defines."""
-    target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+    target = (
+        item.targets[0]
+        if isinstance(item, ast.Assign)
+        else getattr(item, "target", None)
+    )
     return getattr(item, "name", "") or getattr(target, "id", "")
 
 

@@ -1,8 +1,10 @@
-"""One payload through one broker: `perform` in this process, `run` in a child with a time limit.
+"""One payload through one broker: `perform` in this process, `run` in a child with a
+time limit.
 
-The child (`oberonc.broker.child`) gets its request on stdin and answers on its stdout, which it hides from the
-broker; what the broker prints is captured and capped. Nothing a broker does (hang, crash, exit, fork) costs
-its neighbours anything, or the caller more than the limit.
+The child (`oberonc.broker.child`) gets its request on stdin and answers on its stdout,
+which it hides from the broker; what the broker prints is captured and capped. Nothing a
+broker does (hang, crash, exit, fork) costs its neighbours anything, or the caller more
+than the limit.
 """
 
 import copy
@@ -36,14 +38,17 @@ _ANSWER = 1 << 20
 #: Seconds between SIGTERM to a broker's processes and SIGKILL.
 GRACE = 1.0
 KINDS = ("done", "retry", "dead", "crash")
-#: What a call gives back instead of doing its work: coroutines, generators, `map`, and the like.
+#: What a call gives back instead of doing its work: coroutines, generators, `map`, and
+#: the like.
 _UNDONE = (Awaitable, AsyncIterator, Iterator)
 
 Request = dict[str, Any]
 
 
 class Outcome(NamedTuple):
-    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or was killed at its limit)."""
+    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or
+    was killed at its limit).
+    """
 
     kind: str
     note: str = ""
@@ -55,7 +60,8 @@ class Outcome(NamedTuple):
 def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     """Run `handle` once in this process. Never raises for what the broker's code does.
 
-    *asked* has service, broker, settings (resolved), payload, state, timeout, delivery_id, attempt, order.
+    *asked* has service, broker, settings (resolved), payload, state, timeout,
+    delivery_id, attempt, order.
     """
     hidden = secrets.values(asked["settings"])
     file = source(broker_class)
@@ -65,7 +71,9 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         outcome = _failed(error, file, hidden)
     # Redacted before anything is cut or escaped: half a secret is not recognised.
-    return outcome._replace(note=shortened(visible(secrets.redact(outcome.note, hidden)), NOTE))
+    return outcome._replace(
+        note=shortened(visible(secrets.redact(outcome.note, hidden)), NOTE)
+    )
 
 
 def source(broker_class: type[BaseBroker]) -> str:
@@ -82,17 +90,23 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
         return Outcome("retry", f"settings of service '{asked['service']}': {error}")
     if asked.get("only_idle") and broker.has_work(delivered(asked)):
         return Outcome("retry", "there is something to do", progress=True)
-    broker._deadline = min(time.monotonic() + asked["timeout"], asked.get("until", float("inf")))
+    broker._deadline = min(
+        time.monotonic() + asked["timeout"], asked.get("until", float("inf"))
+    )
     said = broker.handle(delivered(asked))
     if isinstance(said, _UNDONE):
         if hasattr(said, "close"):
             said.close()  # else Python would say on stderr that it was never awaited
-        raise TypeError(f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method")
+        raise TypeError(
+            f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method"
+        )
     return Outcome("done", said if isinstance(said, str) else "")
 
 
 def delivered(asked: Request) -> dict[str, Any]:
-    """The payload as `handle` gets it: a deep copy with the keys that exist only at delivery."""
+    """The payload as `handle` gets it: a deep copy with the keys that exist only at
+    delivery.
+    """
     payload: dict[str, Any] = copy.deepcopy(asked["payload"])
     return payload | {
         "broker": asked["broker"],
@@ -106,13 +120,20 @@ def delivered(asked: Request) -> dict[str, Any]:
 def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
     said = secrets.redact(error_text(error), hidden)
     if isinstance(error, Retry):
-        after = error.after if isinstance(error.after, (int, float)) and 0 <= error.after < 10**9 else None
+        after = (
+            error.after
+            if isinstance(error.after, (int, float)) and 0 <= error.after < 10**9
+            else None
+        )
         return Outcome("retry", said, after, bool(error.progress))
     if isinstance(error, Reject):
         return Outcome("dead", said or "rejected without a reason")
     if isinstance(error, SystemExit):
         said = f"the broker called exit({said})"
-    return Outcome("retry", f"{type(error).__name__}: {one_line(said, NOTE // 2)}{_place(error, file)}")
+    return Outcome(
+        "retry",
+        f"{type(error).__name__}: {one_line(said, NOTE // 2)}{_place(error, file)}",
+    )
 
 
 def _place(error: BaseException, file: str) -> str:
@@ -127,7 +148,9 @@ def _place(error: BaseException, file: str) -> str:
 
 
 def child_environment() -> dict[str, str]:
-    """What a broker's process inherits: no GIT_*, no OBERONC_*, and nothing that could be somebody's secret."""
+    """What a broker's process inherits: no GIT_*, no OBERONC_*, and nothing that could
+    be somebody's secret.
+    """
     kept = (
         "PATH",
         "HOME",
@@ -140,11 +163,20 @@ def child_environment() -> dict[str, str]:
         "SSL_CERT_DIR",
         "XDG_RUNTIME_DIR",
     )
-    return {k: v for k, v in process.environment().items() if k in kept or k.startswith("LC_")}
+    return {
+        k: v
+        for k, v in process.environment().items()
+        if k in kept or k.startswith("LC_")
+    }
 
 
 def request(
-    service: Service, settings: dict[str, Any], payload: dict[str, Any], state: str, limit: float, attempt: int = 1
+    service: Service,
+    settings: dict[str, Any],
+    payload: dict[str, Any],
+    state: str,
+    limit: float,
+    attempt: int = 1,
 ) -> Request:
     """What one attempt needs to know; *settings* are resolved, *limit* is in seconds."""
     return {
@@ -160,36 +192,57 @@ def request(
     }
 
 
-def run(place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED) -> Outcome:
-    """Run the broker at *place* once in a child of its own that gets *limit* seconds, and none after an interrupt."""
+def run(
+    place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED
+) -> Outcome:
+    """Run the broker at *place* once in a child of its own that gets *limit* seconds,
+    and none after an interrupt.
+    """
     child = _spawn()
-    # The clock is the machine's: the child's start counts too, and it may end its turn before it is ended.
+    # The clock is the machine's: the child's start counts too, and it may end its turn
+    # before it is ended.
     asked = asked | {"until": time.monotonic() + limit - budget.grace(0)}
     ask = {"place": place._asdict(), "request": secrets.to_wire(asked)}
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
     hidden = secrets.values(asked["settings"])
     outcome = _judge(child, answer, in_time, limit)
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
-    text = secrets.redact(printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash")
-    return outcome._replace(output=visible(text), note=secrets.redact(outcome.note, hidden))
+    text = secrets.redact(
+        printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash"
+    )
+    return outcome._replace(
+        output=visible(text), note=secrets.redact(outcome.note, hidden)
+    )
 
 
 def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
-    """What the broker at *place* says to `describe` or `call` (see `broker/child`); {"error": why} when it fails."""
+    """What the broker at *place* says to `describe` or `call` (see `broker/child`);
+    {"error": why} when it fails.
+    """
     child = _spawn()
-    answer, _, in_time = _converse(child, json.dumps({"place": place._asdict(), **question}).encode(), limit)
+    answer, _, in_time = _converse(
+        child, json.dumps({"place": place._asdict(), **question}).encode(), limit
+    )
     if not in_time:
         return {"error": f"loading it or asking it took more than {limit:g} s"}
     try:
         said: dict[str, Any] = dict(json.loads(answer))
     except (ValueError, TypeError, RecursionError):
-        return {"error": f"its process ended with {child.returncode} when it was loaded or asked"}
+        return {
+            "error": f"its process ended with {child.returncode} when it was loaded or asked"
+        }
     return said
 
 
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, *paths.isolation(), "-m", "oberonc.broker.child", str(os.getpid())],
+        [
+            sys.executable,
+            *paths.isolation(),
+            "-m",
+            "oberonc.broker.child",
+            str(os.getpid()),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -201,18 +254,31 @@ def _spawn() -> subprocess.Popen[bytes]:
 def _converse(
     child: subprocess.Popen[bytes], ask: bytes, limit: float, budget: Budget = UNBOUNDED
 ) -> tuple[bytes, bytes, bool]:
-    """Send *ask*, gather answer and output until the child ends or the limit is reached, then end its group."""
-    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    """Send *ask*, gather answer and output until the child ends or the limit is
+    reached, then end its group.
+    """
+    assert (
+        child.stdin is not None
+        and child.stdout is not None
+        and child.stderr is not None
+    )
     threading.Thread(target=_feed, args=(child.stdin, ask), daemon=True).start()
     answer, output = bytearray(), bytearray()
     deadline = time.monotonic() + limit
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
         selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
-        while not (ended := _ended(child)) and time.monotonic() < deadline and not budget.interrupted:
+        while (
+            not (ended := _ended(child))
+            and time.monotonic() < deadline
+            and not budget.interrupted
+        ):
             _gather(selector, min(0.05, deadline - time.monotonic()))
-            if answer and child.stdout not in {key.fileobj for key in selector.get_map().values()}:
-                ended = True  # as good as: a grandchild that keeps stderr open is not waited for
+            if answer and child.stdout not in {
+                key.fileobj for key in selector.get_map().values()
+            }:
+                # as good as: a grandchild that keeps stderr open is not waited for
+                ended = True
                 break
         _gather(selector, 0)
     _end_group(child, GRACE if ended else 0, budget.grace(GRACE))
@@ -236,7 +302,9 @@ def _gather(selector: selectors.BaseSelector, wait: float) -> None:
 
 
 def _ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child ended. It is not reaped here: as long as it is not, its number and its group's stay ours."""
+    """Whether the child ended. It is not reaped here: as long as it is not, its number
+    and its group's stay ours.
+    """
     if not hasattr(os, "waitid"):  # macOS, before Python 3.13
         return child.poll() is not None
     return child.returncode is not None or (
@@ -245,12 +313,15 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
 
 
 def _end_group(child: subprocess.Popen[bytes], patience: float, grace: float) -> None:
-    """End what is left of the child's group, processes that the broker left behind among it; reap the child last."""
+    """End what is left of the child's group, processes that the broker left behind
+    among it; reap the child last.
+    """
     if not _ends_within(child, patience):
         _signal(child, signal.SIGTERM)
         _ends_within(child, grace)
     _signal(child, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nobody can wait for that
+    # stuck in the kernel: nobody can wait for that
+    with suppress(subprocess.TimeoutExpired):
         child.wait(10)
 
 
@@ -266,14 +337,20 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(child.pid, number)
 
 
-def _judge(child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float) -> Outcome:
+def _judge(
+    child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float
+) -> Outcome:
     if not in_time:
-        return Outcome("crash", f"took more than its limit of {limit:g} s and was ended")
+        return Outcome(
+            "crash", f"took more than its limit of {limit:g} s and was ended"
+        )
     outcome = _parsed(answer)
     if outcome is not None:
         return outcome
     code = child.returncode
-    manner = f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
+    manner = (
+        f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
+    )
     return Outcome("crash", f"the broker's process {manner} without an outcome")
 
 
@@ -283,6 +360,8 @@ def _parsed(answer: bytes) -> Outcome | None:
     except (ValueError, TypeError, RecursionError):
         return None
     good = (
-        outcome.kind in KINDS and isinstance(outcome.note, str) and isinstance(outcome.after, (int, float, type(None)))
+        outcome.kind in KINDS
+        and isinstance(outcome.note, str)
+        and isinstance(outcome.after, (int, float, type(None)))
     )
     return outcome if good else None

@@ -1,4 +1,6 @@
-"""The commands, one file each, and what they share: the session and the one way to print."""
+"""The commands, one file each, and what they share: the session and the one way to
+print.
+"""
 
 import json
 import sys
@@ -21,7 +23,9 @@ LONGEST = 64 * 1024 * 1024
 
 
 class Session:
-    """What one run of the command knows: which configuration was named, and that configuration once asked for."""
+    """What one run of the command knows: which configuration was named, and that
+    configuration once asked for.
+    """
 
     def __init__(self, config_path: str | None = None) -> None:
         self.config_path = config_path
@@ -33,13 +37,18 @@ class Session:
 
     @cached_property
     def reach(self) -> configuration.Config:
-        """The part of it that says where the daemon is, which is enough to ask it; what is broken is said once.
+        """The part of it that says where the daemon is, which is enough to ask it; what
+        is broken is said once.
 
-        Raises ConfigError where nothing can be learnt from the file that was named: another daemon is not meant.
+        Raises ConfigError where nothing can be learnt from the file that was named:
+        another daemon is not meant.
         """
         found = configuration.learn(self.config_path)
         if found.fault:
-            if self.config_path and str(Path(self.config_path).absolute()) not in found.sources.values():
+            if (
+                self.config_path
+                and str(Path(self.config_path).absolute()) not in found.sources.values()
+            ):
                 raise ConfigError(found.fault)
             show(f"oberonc: the configuration is broken: {found.fault}", err=True)
         return found
@@ -49,17 +58,23 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 def show(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print *text* of ours, or a whole document; what would steer the terminal is shown instead of obeyed."""
+    """Print *text* of ours, or a whole document; what would steer the terminal is shown
+    instead of obeyed.
+    """
     click.echo(visible(text), err=err, nl=nl)
 
 
 def show_line(text: str, *, err: bool = False) -> None:
-    """Print a row, whoever wrote what is in it: it stays one line, and what aligns in it is ours alone."""
+    """Print a row, whoever wrote what is in it: it stays one line, and what aligns in
+    it is ours alone.
+    """
     click.echo(" ".join(visible(text).replace("\t", " ").splitlines()), err=err)
 
 
 def show_text(text: str, mark: str = "    ") -> None:
-    """Print *text* of somebody else that has lines, each behind *mark*, so that none looks like a row of ours."""
+    """Print *text* of somebody else that has lines, each behind *mark*, so that none
+    looks like a row of ours.
+    """
     for line in visible(text).splitlines():
         click.echo(f"{mark}{line}")
 
@@ -73,7 +88,9 @@ def show_time(milliseconds: int) -> str:
 
 
 def show_json(value: Any, *, line: bool = False) -> None:
-    """Print *value* for programs: JSON in ASCII, one document; *line*: on one line, as one of many."""
+    """Print *value* for programs: JSON in ASCII, one document; *line*: on one line, as
+    one of many.
+    """
     click.echo(json.dumps(value) if line else json.dumps(value, indent=2))
 
 
@@ -86,20 +103,27 @@ def read_payload(name: str) -> Payload:
             with Path(name).open("rb") as stream:
                 raw = stream.read(LONGEST + 1)
     except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read the payload {name}: {getattr(error, 'strerror', error)}") from None
+        raise BadInput(
+            f"cannot read the payload {name}: {getattr(error, 'strerror', error)}"
+        ) from None
     if len(raw) > LONGEST:
         raise BadInput(f"the payload {name} is larger than {LONGEST} bytes")
     return loads(raw, "the payload on stdin" if name == "-" else name)
 
 
-def offer(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+def offer(
+    what: str,
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """What the shell offers for a parameter: a key of `oberonc.complete.KINDS`."""
 
-    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(
+        ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from oberonc.complete import offers  # only a shell that asks pays for it
 
         found = offers(what, ctx.find_root().params.get("config_path"))
-        # Shells take what they are given line by line, and fish what follows a tab for the help.
+        # Shells take what they are given line by line, and fish what follows a tab for
+        # the help.
         return [
             CompletionItem(value, help=one_line(said, 80) or None)
             for value, said in found.items()
@@ -115,6 +139,12 @@ def example(*lines: str) -> str:
 
 
 def submitter(row: dict[str, Any]) -> str:
-    """Whose process handed in what *row* is about: `, from ann (uid 1001)`; empty where that is not known."""
+    """Whose process handed in what *row* is about: `, from ann (uid 1001)`; empty where
+    that is not known.
+    """
     known = row.get("submitter")
-    return f", from {known['name'] or 'an account without a name'} (uid {known['uid']})" if known else ""
+    return (
+        f", from {known['name'] or 'an account without a name'} (uid {known['uid']})"
+        if known
+        else ""
+    )

@@ -1,4 +1,6 @@
-"""`oberonc brokers`: brokers and services: where from, state, settings; run one once, test a service."""
+"""`oberonc brokers`: brokers and services: where from, state, settings; run one once,
+test a service.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +10,17 @@ import click
 
 from oberonc.admin import preview
 from oberonc.broker import registry, runner, secrets
-from oberonc.commands import Session, example, offer, pass_session, read_payload, show, show_json, show_line, show_text
+from oberonc.commands import (
+    Session,
+    example,
+    offer,
+    pass_session,
+    read_payload,
+    show,
+    show_json,
+    show_line,
+    show_text,
+)
 from oberonc.config import Config, Service
 from oberonc.delivery import handover, here
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
@@ -40,8 +52,15 @@ def command(context: click.Context, session: Session, as_json: bool) -> None:
 def _overview(config: Config) -> dict[str, Any]:
     catalogue = registry.find(config)
     brokers = {name: _row(place) for name, place in sorted(catalogue.places.items())}
-    services = {name: _service_row(service, catalogue) for name, service in config.services.items()}
-    overview = {"brokers": brokers, "services": services, "problems": catalogue.problems}
+    services = {
+        name: _service_row(service, catalogue)
+        for name, service in config.services.items()
+    }
+    overview = {
+        "brokers": brokers,
+        "services": services,
+        "problems": catalogue.problems,
+    }
     if config.delivery == "daemon" or config.daemon.control.exists():
         overview["daemon"] = _running(config)
     return overview
@@ -50,18 +69,28 @@ def _overview(config: Config) -> dict[str, Any]:
 def _row(place: registry.Place) -> dict[str, Any]:
     described = runner.ask(place, {"describe": True}, LIMIT)
     row = {"from": place.file or place.origin, "does": registry.docline(place)}
-    return row | ({"state": "broken", "error": described["error"]} if "error" in described else {"state": "ok"})
+    return row | (
+        {"state": "broken", "error": described["error"]}
+        if "error" in described
+        else {"state": "ok"}
+    )
 
 
 def _service_row(service: Service, catalogue: registry.Catalogue) -> dict[str, Any]:
     there = service.broker in catalogue.places
-    given = {key: list(value) for key, value in service._asdict().items() if isinstance(value, tuple) and value}
+    given = {
+        key: list(value)
+        for key, value in service._asdict().items()
+        if isinstance(value, tuple) and value
+    }
     return {
         "broker": service.broker,
         "from": service.origin,
         "filters": given,
         "settings": secrets.masked(service.settings),
-        "state": "ok" if there else here.missing(catalogue, service.broker, service.name),
+        "state": "ok"
+        if there
+        else here.missing(catalogue, service.broker, service.name),
     }
 
 
@@ -90,13 +119,17 @@ def _print(overview: dict[str, Any]) -> None:
 
 
 def _print_running(running: dict[str, Any]) -> None:
-    """The daemon's part: the generation in service, and per service counts, breaker and last error."""
+    """The daemon's part: the generation in service, and per service counts, breaker and
+    last error.
+    """
     if "error" in running:
         show_line(f"daemon: {running['error']}")
         return
     show(f"\ndaemon: generation {running['generation']}")
     for name, row in running["services"].items():
-        counts = ", ".join(f"{row[key]} {key}" for key in ("ready", "leased", "done", "dead"))
+        counts = ", ".join(
+            f"{row[key]} {key}" for key in ("ready", "leased", "done", "dead")
+        )
         paused = ", paused" if row["paused"] else ""
         gone = "" if row["broker"] else ", no longer configured"
         wrong = row["problem"] or row["last_error"]
@@ -113,13 +146,17 @@ def show_one(session: Session, name: str, as_json: bool) -> None:
     config = session.config
     service = config.services.get(name)
     catalogue = registry.find(config)
-    place = _place(catalogue, service.broker if service else name, list(config.services))
+    place = _place(
+        catalogue, service.broker if service else name, list(config.services)
+    )
     described = runner.ask(place, {"describe": True}, LIMIT)
     if "error" in described:
         raise ConfigError(described["error"])
     row = {"broker": place.name, "from": place.file or place.origin, **described}
     if service:
-        row |= {"service": name, **_service_row(service, catalogue)} | {"settings": _effective(described, service)}
+        row |= {"service": name, **_service_row(service, catalogue)} | {
+            "settings": _effective(described, service)
+        }
     if as_json:
         show_json(row)
     else:
@@ -135,7 +172,9 @@ def _effective(described: dict[str, Any], service: Service) -> dict[str, Any]:
 
 
 def _print_one(row: dict[str, Any]) -> None:
-    show(f"{row['broker']} ({row['from']}), time limit {row['timeout']:g} s\n\n{row['doc']}\n")
+    show(
+        f"{row['broker']} ({row['from']}), time limit {row['timeout']:g} s\n\n{row['doc']}\n"
+    )
     for key, facts in row["settings"].items():
         default = "required" if facts["required"] else f"default {facts['default']!r}"
         value = f" = {facts['value']!r}" if "value" in facts else ""
@@ -147,33 +186,78 @@ def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registr
         if catalogue.why(name):
             raise ConfigError(catalogue.why(name))
         near = nearest(name, [*catalogue.places, *more])
-        raise UsageError(f"there is no broker or service called '{name}'{near}; `oberonc brokers` lists them")
+        raise UsageError(
+            f"there is no broker or service called '{name}'{near}; `oberonc brokers` lists them"
+        )
     return catalogue.places[name]
 
 
-@command.command(epilog=example("oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000"))
+@command.command(
+    epilog=example(
+        "oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000"
+    )
+)
 @click.argument("name", shell_complete=offer("broker"))
-@click.option("--directory", metavar="DIR", type=click.Path(path_type=Path), help="Find it in DIR.")
-@click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="A setting, or a reference to a secret.")
-@click.option("--payload", "file", metavar="FILE", help="The payload; - for stdin (default: a sample).")
+@click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Find it in DIR.",
+)
+@click.option(
+    "--set",
+    "given",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting, or a reference to a secret.",
+)
+@click.option(
+    "--payload",
+    "file",
+    metavar="FILE",
+    help="The payload; - for stdin (default: a sample).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def run(
-    session: Session, name: str, directory: Path | None, given: tuple[str, ...], file: str | None, as_json: bool
+    session: Session,
+    name: str,
+    directory: Path | None,
+    given: tuple[str, ...],
+    file: str | None,
+    as_json: bool,
 ) -> None:
-    """Run broker NAME once, with a sample payload unless one is given; exit 1 when it does not end well."""
+    """Run broker NAME once, with a sample payload unless one is given; exit 1 when it
+    does not end well.
+    """
     config = session.config
     if directory is not None and not directory.is_dir():
         raise BadInput(f"{directory} is not a folder")
-    place = _place(registry.find(config) if directory is None else registry.find_in(directory.absolute()), name, [])
-    service = Service(name=name, broker=name, settings=dict(_setting(item) for item in given), origin="--set")
+    place = _place(
+        registry.find(config)
+        if directory is None
+        else registry.find_in(directory.absolute()),
+        name,
+        [],
+    )
+    service = Service(
+        name=name,
+        broker=name,
+        settings=dict(_setting(item) for item in given),
+        origin="--set",
+    )
     payload = preview.sample() if file is None else read_payload(file)
-    asked = runner.request(service, secrets.resolve(service), payload, str(config.state), _timeout(place))
+    asked = runner.request(
+        service, secrets.resolve(service), payload, str(config.state), _timeout(place)
+    )
     outcome = runner.run(place, asked, asked["timeout"])
     if as_json:
         show_json(outcome._asdict())
     else:
-        show(outcome.output, nl=not outcome.output.endswith("\n") and outcome.output != "")
+        show(
+            outcome.output,
+            nl=not outcome.output.endswith("\n") and outcome.output != "",
+        )
         show_line(f"{name}: {outcome.kind}{': ' if outcome.note else ''}{outcome.note}")
     if outcome.kind != "done":
         raise Failed(f"broker '{name}' did not end well: {outcome.kind}")
@@ -206,17 +290,27 @@ def _setting(item: str) -> tuple[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def test(session: Session, service_name: str, as_json: bool) -> None:
-    """Prove that SERVICE could do its work, without changing anything; exit 1 when it could not."""
+    """Prove that SERVICE could do its work, without changing anything; exit 1 when it
+    could not.
+    """
     config = session.config
     if service_name not in config.services:
         near = nearest(service_name, list(config.services))
-        raise UsageError(f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them")
+        raise UsageError(
+            f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them"
+        )
     service = config.services[service_name]
-    findings = preview.as_runner(config, lambda: preview.check(config, registry.find(config), service))
+    findings = preview.as_runner(
+        config, lambda: preview.check(config, registry.find(config), service)
+    )
     if as_json:
-        show_json([{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings])
+        show_json(
+            [{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings]
+        )
     else:
         for ok, what, mend in findings:
-            show_line(f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}")
+            show_line(
+                f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}"
+            )
     if not all(ok for ok, _, _ in findings):
         raise Failed(f"service '{service_name}' is not ready")

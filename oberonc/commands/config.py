@@ -10,21 +10,34 @@ from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 
 
-@click.command("config", epilog=example("oberonc config", "oberonc --config ./oberonc.toml config --json"))
+@click.command(
+    "config",
+    epilog=example("oberonc config", "oberonc --config ./oberonc.toml config --json"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(session: Session, as_json: bool) -> None:
-    """Show the effective configuration, where each value came from, and which files count.
+    """Show the effective configuration, where each value came from, and which files
+    count.
 
     Secrets are shown as references only.
     """
     config = session.config
     rows = effective(config)
-    left_out = [layer for layer in layers.read(session.config_path, server_hook=True) if layer.left_out]
+    left_out = [
+        layer
+        for layer in layers.read(session.config_path, server_hook=True)
+        if layer.left_out
+    ]
     if as_json:
-        shown = {key: {"value": value, "from": source} for key, (value, source) in rows.items()}
+        shown = {
+            key: {"value": value, "from": source}
+            for key, (value, source) in rows.items()
+        }
         files = [{"file": str(file), "left_out": ""} for file in config.files]
-        files += [{"file": str(layer.file), "left_out": layer.left_out} for layer in left_out]
+        files += [
+            {"file": str(layer.file), "left_out": layer.left_out} for layer in left_out
+        ]
         show_json(shown | {"files": {"value": files, "from": "default"}})
         return
     for key, (value, source) in rows.items():
@@ -55,10 +68,14 @@ def effective(config: Config) -> dict[str, tuple[Any, str]]:
         "daemon.trusted": list(config.daemon.trusted),
     }
     rows |= {f"limits.{key}": value for key, value in config.limits._asdict().items()}
-    shown = {key: (value, config.sources.get(key, "default")) for key, value in rows.items()}
+    shown = {
+        key: (value, config.sources.get(key, "default")) for key, value in rows.items()
+    }
     for name, service in config.services.items():
         given = {
-            k: list(v) if isinstance(v, tuple) else v for k, v in service._asdict().items() if k not in _HIDDEN and v
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in service._asdict().items()
+            if k not in _HIDDEN and v
         }
         for key, value in {**given, **secrets.masked(service.settings)}.items():
             shown[f"services.{name}.{key}"] = (value, service.origin)

@@ -5,16 +5,19 @@ import click
 from oberonc.commands import Session, example, pass_session
 
 
-@click.command(epilog=example("oberonc daemon", "oberonc --config /etc/oberonc/config.toml daemon"))
+@click.command(
+    epilog=example("oberonc daemon", "oberonc --config /etc/oberonc/config.toml daemon")
+)
 @pass_session
 def command(session: Session) -> None:
     """Run the daemon in the foreground, until SIGTERM or Ctrl-C.
 
-    It answers on its two sockets, keeps what it accepts in the queue and has the brokers handle it. SIGTERM
-    finishes what runs (a second one does not wait), SIGHUP reloads. The log goes to stderr.
+    It answers on its two sockets, keeps what it accepts in the queue and has the
+    brokers handle it. SIGTERM finishes what runs (a second one does not wait), SIGHUP
+    reloads. The log goes to stderr.
 
-    Exit codes: 0 stopped; 74 the disk failed; 75 another daemon has the state folder; 78 the configuration or
-    the queue cannot be used.
+    Exit codes: 0 stopped; 74 the disk failed; 75 another daemon has the state folder;
+    78 the configuration or the queue cannot be used.
     """
     from oberonc.daemon.service import run
 

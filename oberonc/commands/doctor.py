@@ -1,4 +1,6 @@
-"""`oberonc doctor`: what is wrong with this installation, and the command that mends it."""
+"""`oberonc doctor`: what is wrong with this installation, and the command that mends
+it.
+"""
 
 import click
 
@@ -9,14 +11,17 @@ from oberonc.errors import Failed
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
-@click.command("doctor", epilog=example("oberonc doctor", "cd /srv/git/app.git && oberonc doctor"))
+@click.command(
+    "doctor", epilog=example("oberonc doctor", "cd /srv/git/app.git && oberonc doctor")
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(session: Session, as_json: bool) -> None:
-    """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1 when something is wrong.
+    """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1
+    when something is wrong.
 
-    Looks as the account that runs it: `?` is before what only another account can know (null in JSON). Run as root,
-    it sees most. Nothing is changed.
+    Looks as the account that runs it: `?` is before what only another account can know
+    (null in JSON). Run as root, it sees most. Nothing is changed.
     """
     findings = []
     for finding in doctor.examine(session.config_path):

@@ -1,4 +1,6 @@
-"""`oberonc hook`: install, status, uninstall; `run` is what the installed hooks fall back to."""
+"""`oberonc hook`: install, status, uninstall; `run` is what the installed hooks fall
+back to.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,34 +16,52 @@ from oberonc.errors import Failed, OberoncError
 from oberonc.source import memory, newness, repository
 
 
-@click.group("hook", epilog=example("oberonc hook install /srv/git/app.git", "oberonc hook status"))
+@click.group(
+    "hook",
+    epilog=example("oberonc hook install /srv/git/app.git", "oberonc hook status"),
+)
 def command() -> None:
     """Install, show and remove the hooks of repositories.
 
-    Exit codes: 0 done; 1 something is broken, or one of several PATHS failed; else what was wrong with the one PATH.
+    Exit codes: 0 done; 1 something is broken, or one of several PATHS failed; else what
+    was wrong with the one PATH.
     """
 
 
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 _ALL = click.option(
-    "--all", "folders", multiple=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Every repository below."
+    "--all",
+    "folders",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Every repository below.",
 )
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would be done and do nothing.")
+_DRY = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done and do nothing."
+)
 
 
-@command.command(epilog=example("oberonc hook install", "oberonc hook install --dry-run --all /srv/git"))
+@command.command(
+    epilog=example(
+        "oberonc hook install", "oberonc hook install --dry-run --all /srv/git"
+    )
+)
 @_PATHS
 @_ALL
 @_DRY
 @pass_session
-def install(session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool) -> None:
+def install(
+    session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
+) -> None:
     """Install the hooks of the repositories at PATHS (default: the one you stand in).
 
-    A bare repository gets post-receive; one with a work tree gets post-commit, post-merge, post-rewrite and
-    post-applypatch as well. A hook that is there already is kept and run first. What is in the repository by then is
-    history. A PATH may also be a folder that serves many repositories: that of core.hooksPath, gitolite's
-    hooks/common, GitLab's custom_hooks_dir, a template of new repositories. Nothing is ever written outside what you
-    name.
+    A bare repository gets post-receive; one with a work tree gets post-commit,
+    post-merge, post-rewrite and post-applypatch as well. A hook that is there already
+    is kept and run first. What is in the repository by then is history. A PATH may also
+    be a folder that serves many repositories: that of core.hooksPath, gitolite's
+    hooks/common, GitLab's custom_hooks_dir, a template of new repositories. Nothing is
+    ever written outside what you name.
     """
     config = session.config
     if not dry_run:
@@ -56,7 +76,11 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
     installer.refuse(found)
     for target in found.targets:
         if dry_run:
-            chained = ", and keep the hook that is there as the first to run" if target.there == "another hook" else ""
+            chained = (
+                ", and keep the hook that is there as the first to run"
+                if target.there == "another hook"
+                else ""
+            )
             show(f"would write {target.file}{chained}")
         else:
             show(f"installed {installer.install(target)}")
@@ -66,11 +90,18 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
         show(f"note: {note}", err=True)
 
 
-@command.command(epilog=example("oberonc hook uninstall /srv/git/app.git", "oberonc hook uninstall --all /srv/git"))
+@command.command(
+    epilog=example(
+        "oberonc hook uninstall /srv/git/app.git",
+        "oberonc hook uninstall --all /srv/git",
+    )
+)
 @_PATHS
 @_ALL
 @_DRY
-def uninstall(paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool) -> None:
+def uninstall(
+    paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
+) -> None:
     """Remove what `install` wrote, and put back what was there before."""
     _each(paths, folders, lambda found: _uninstall(found, dry_run))
 
@@ -88,7 +119,12 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
         memory.forget(str(found.repository))
 
 
-@command.command(epilog=example("oberonc hook status --json /srv/git/app.git", "oberonc hook status --all /srv/git"))
+@command.command(
+    epilog=example(
+        "oberonc hook status --json /srv/git/app.git",
+        "oberonc hook status --all /srv/git",
+    )
+)
 @_PATHS
 @_ALL
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -99,7 +135,12 @@ def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) ->
     def look(found: places.Layout) -> None:
         for target in found.targets:
             ok, text = installer.state(found, target)
-            row = {"repository": str(found.path), "kind": found.kind, "hook": target.hook, "file": str(target.file)}
+            row = {
+                "repository": str(found.path),
+                "kind": found.kind,
+                "hook": target.hook,
+                "file": str(target.file),
+            }
             rows.append({**row, "ok": ok, "state": text})
             if not as_json:
                 show(f"{target.hook}: {text} ({target.file})")
@@ -126,8 +167,14 @@ def run(name: str, args: tuple[str, ...]) -> None:
     hook.main([name, *args])
 
 
-def _each(paths: tuple[Path, ...], folders: tuple[Path, ...], work: Callable[[places.Layout], None]) -> None:
-    """Do *work* for every place that is named; one that fails is told, and the others go on."""
+def _each(
+    paths: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    work: Callable[[places.Layout], None],
+) -> None:
+    """Do *work* for every place that is named; one that fails is told, and the others
+    go on.
+    """
     done: set[Path] = set()
     faults: list[OberoncError] = []
     count = 0
@@ -152,7 +199,9 @@ def _each(paths: tuple[Path, ...], folders: tuple[Path, ...], work: Callable[[pl
         raise Failed(f"{len(faults)} of {count} failed")
 
 
-def _named(paths: tuple[Path, ...], folders: tuple[Path, ...]) -> Iterator[Path | OberoncError]:
+def _named(
+    paths: tuple[Path, ...], folders: tuple[Path, ...]
+) -> Iterator[Path | OberoncError]:
     yield from paths if paths or folders else (Path(),)
     for folder in folders:
         yield from places.below(folder.absolute())

@@ -1,4 +1,6 @@
-"""`oberonc init`: write a configuration to start from; with --system, what a server needs."""
+"""`oberonc init`: write a configuration to start from; with --system, what a server
+needs.
+"""
 
 import os
 import sys
@@ -43,7 +45,8 @@ control = "/run/oberonc/control.sock"
 broker = "issues"
 tracker = "local"
 """
-#: Shipped unit files, and where below /etc (an administrator's) and /usr/lib (a package's) the system looks for them.
+#: Shipped unit files, and where below /etc (an administrator's) and /usr/lib (a
+#: package's) the system looks for them.
 UNITS = {
     "oberonc.service": "systemd/system/oberonc.service",
     "oberonc.socket": "systemd/system/oberonc.socket",
@@ -64,19 +67,27 @@ CONFIG = "etc/oberonc/config.toml"
     ),
 )
 @click.option(
-    "--system", is_flag=True, help="For the whole machine: configuration, unit, socket and folders for systemd."
+    "--system",
+    is_flag=True,
+    help="For the whole machine: configuration, unit, socket and folders for systemd.",
 )
-@click.option("--force", is_flag=True, help="With --system: replace units that differ; never the configuration.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --system: replace units that differ; never the configuration.",
+)
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
     help="With --system: write below this folder, units that run /usr/bin/oberonc to usr/lib (for packagers).",
 )
 def command(system: bool, force: bool, root: Path | None) -> None:
-    """Write a configuration to start from. A configuration that exists is never changed.
+    """Write a configuration to start from. A configuration that exists is never
+    changed.
 
-    With --system it can be run again, as after an upgrade: it writes what is missing, leaves what is the same, and
-    shows how the rest differs. Changes of your own belong into drop-ins (systemctl edit oberonc).
+    With --system it can be run again, as after an upgrade: it writes what is missing,
+    leaves what is the same, and shows how the rest differs. Changes of your own belong
+    into drop-ins (systemctl edit oberonc).
     """
     if (root is not None or force) and not system:
         raise UsageError(f"{'--force' if force else '--root'} goes with --system")
@@ -105,21 +116,30 @@ systemctl restart oberonc"""
 
 def _user(file: Path) -> None:
     if os.path.lexists(file):
-        raise ConfigError(f"{file} exists already; nothing was written (`oberonc config` shows what is in force)")
+        raise ConfigError(
+            f"{file} exists already; nothing was written (`oberonc config` shows what is in force)"
+        )
     _write(file, USER, force=False)
 
 
 def _system_files(root: Path | None) -> dict[Path, str]:
     top = root or Path("/")
     wanted = {top / CONFIG: SYSTEM}
-    # The unit runs this installation, wherever it is; a package's runs what the package brings.
-    itself = " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"]) if root is None else "/usr/bin/oberonc"
+    # The unit runs this installation, wherever it is; a package's runs what the package
+    # brings.
+    itself = (
+        " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"])
+        if root is None
+        else "/usr/bin/oberonc"
+    )
     for name, place in UNITS.items():
         if root is None and (top / "usr/lib" / place).exists():
             show(f"left to its package: {top / 'usr/lib' / place}")
             continue
         text = (Path(paths.__file__).parent / "daemon" / name).read_text()
-        wanted[top / ("etc" if root is None else "usr/lib") / place] = text.replace("/usr/bin/env oberonc", itself)
+        wanted[top / ("etc" if root is None else "usr/lib") / place] = text.replace(
+            "/usr/bin/env oberonc", itself
+        )
     return wanted
 
 
@@ -135,7 +155,10 @@ def _write(file: Path, text: str, force: bool) -> str:
     else:
         done = "replaced" if force else "differs"
         names = (str(file), f"{file} of this version")
-        show("".join(unified_diff(was.splitlines(True), text.splitlines(True), *names)), nl=False)
+        show(
+            "".join(unified_diff(was.splitlines(True), text.splitlines(True), *names)),
+            nl=False,
+        )
     if done in ("wrote", "replaced"):
         try:
             with files.folder(file.parent.absolute().resolve(), make=True) as folder:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from oberonc.commands import Session, example, offer, pass_session, show, show_json, show_line, show_text
+from oberonc.commands import (
+    Session,
+    example,
+    offer,
+    pass_session,
+    show,
+    show_json,
+    show_line,
+    show_text,
+)
 from oberonc.errors import BadInput
 from oberonc.issues.embedded import Tracker
 from oberonc.text import one_line
@@ -46,14 +55,20 @@ class Number(NumberType):
 
     name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         digits = str(value).removeprefix("#")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
             raise BadInput(f"'{value}' is no issue number; give one such as 42")
         return int(digits)
 
 
-@click.group(epilog=example("oberonc issues new 'crash on start'", "oberonc issues show 1 --json"))
+@click.group(
+    epilog=example(
+        "oberonc issues new 'crash on start'", "oberonc issues show 1 --json"
+    )
+)
 def command() -> None:
     """The embedded issue tracker."""
 
@@ -87,12 +102,16 @@ def list_issues(session: Session, repository: str | None, as_json: bool) -> None
         show_line(f"#{row.number:<5} {row.state:<6}  {one_line(row.title)}")
 
 
-@command.command("show", epilog=example("oberonc issues show 1", "oberonc issues show 1 --json"))
+@command.command(
+    "show", epilog=example("oberonc issues show 1", "oberonc issues show 1 --json")
+)
 @click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
 @_json
 @pass_session
-def show_issue(session: Session, number: int, repository: str | None, as_json: bool) -> None:
+def show_issue(
+    session: Session, number: int, repository: str | None, as_json: bool
+) -> None:
     """An issue with its comments."""
     issue = Tracker(session.config.state).show(_name(repository), number)
     if as_json:
@@ -111,7 +130,9 @@ def show_issue(session: Session, number: int, repository: str | None, as_json: b
 @_repository
 @_json
 @pass_session
-def comment(session: Session, number: int, text: str, repository: str | None, as_json: bool) -> None:
+def comment(
+    session: Session, number: int, text: str, repository: str | None, as_json: bool
+) -> None:
     """Comment on an issue."""
     if not text.strip():
         raise BadInput("a comment needs a text")
@@ -136,19 +157,30 @@ def close(session: Session, number: int, repository: str | None, as_json: bool) 
 @_repository
 @_json
 @pass_session
-def reopen(session: Session, number: int, repository: str | None, as_json: bool) -> None:
+def reopen(
+    session: Session, number: int, repository: str | None, as_json: bool
+) -> None:
     """Open an issue again."""
     _set_state(session, number, repository, as_json, "open", "reopened")
 
 
-def _set_state(session: Session, number: int, repository: str | None, as_json: bool, state: str, told: str) -> None:
+def _set_state(
+    session: Session,
+    number: int,
+    repository: str | None,
+    as_json: bool,
+    state: str,
+    told: str,
+) -> None:
     name = _name(repository)
     tracker = Tracker(session.config.state)
     tracker.set_state(name, number, state)
     _tell(tracker, name, number, as_json, told)
 
 
-def _tell(tracker: Tracker, repository: str, number: int, as_json: bool, told: str) -> None:
+def _tell(
+    tracker: Tracker, repository: str, number: int, as_json: bool, told: str
+) -> None:
     """What was done; as JSON the issue as it is now."""
     if as_json:
         show_json(tracker.show(repository, number))

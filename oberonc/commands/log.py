@@ -1,4 +1,6 @@
-"""`oberonc log`: what happened to a push, per service, and why nothing happened where nothing did."""
+"""`oberonc log`: what happened to a push, per service, and why nothing happened where
+nothing did.
+"""
 
 import os
 import time
@@ -8,7 +10,15 @@ from typing import Any
 
 import click
 
-from oberonc.commands import Session, example, offer, pass_session, show_json, show_line, submitter
+from oberonc.commands import (
+    Session,
+    example,
+    offer,
+    pass_session,
+    show_json,
+    show_line,
+    submitter,
+)
 from oberonc.config import Config
 from oberonc.delivery import handover, log
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
@@ -21,26 +31,52 @@ Record = dict[str, Any]
 
 #: Runs shown when no id is given, and characters an id must have at least.
 RECENT = 20
-#: The latest runs among which a push whose commits were not listed is looked for by its commits.
+#: The latest runs among which a push whose commits were not listed is looked for by its
+#: commits.
 UNREAD = 500
 SHORTEST = 4
-#: Seconds between two looks of --follow, and pushes that have not ended which it looks at again.
+#: Seconds between two looks of --follow, and pushes that have not ended which it looks
+#: at again.
 INTERVAL = 1.0
 WATCHED = 100
 
 
 @click.command(
-    "log", epilog=example("oberonc log", "oberonc log 1f2e3d4c", "oberonc log --json 5f0c1a52", "oberonc log -f")
+    "log",
+    epilog=example(
+        "oberonc log",
+        "oberonc log 1f2e3d4c",
+        "oberonc log --json 5f0c1a52",
+        "oberonc log -f",
+    ),
 )
-@click.argument("key", metavar="[ID|COMMIT]", required=False, shell_complete=offer("event"))
-@click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
-@click.option("--git-dir", metavar="DIR", type=click.Path(path_type=Path), help="The repository to ask about COMMIT.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow one document a line.")
+@click.argument(
+    "key", metavar="[ID|COMMIT]", required=False, shell_complete=offer("event")
+)
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C."
+)
+@click.option(
+    "--git-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The repository to ask about COMMIT.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON; with --follow one document a line.",
+)
 @pass_session
-def command(session: Session, key: str | None, follow: bool, git_dir: Path | None, as_json: bool) -> None:
-    """Show what happened to the push or commit whose id begins with ID or COMMIT; without one, the latest runs.
+def command(
+    session: Session, key: str | None, follow: bool, git_dir: Path | None, as_json: bool
+) -> None:
+    """Show what happened to the push or commit whose id begins with ID or COMMIT;
+    without one, the latest runs.
 
-    A running daemon is asked: who administers it sees every push, everybody else those they handed in.
+    A running daemon is asked: who administers it sees every push, everybody else those
+    they handed in.
     """
     config = session.reach
     if key is not None:
@@ -61,7 +97,9 @@ def command(session: Session, key: str | None, follow: bool, git_dir: Path | Non
 
 def _checked(key: str) -> str:
     if len(key) < SHORTEST or not all(c in "0123456789abcdef" for c in key.lower()):
-        raise BadInput(f"'{key}' is not an id: give at least {SHORTEST} hex digits of a push or commit")
+        raise BadInput(
+            f"'{key}' is not an id: give at least {SHORTEST} hex digits of a push or commit"
+        )
     return key.lower()
 
 
@@ -73,15 +111,20 @@ def _has_daemon(config: Config) -> bool:
 
 
 def _ask(config: Config, **asked: Any) -> dict[str, Any]:
-    """The daemon's answer: as an administrator, else as somebody who hands pushes in. Raises OberoncError."""
+    """The daemon's answer: as an administrator, else as somebody who hands pushes in.
+    Raises OberoncError.
+    """
     try:
         return handover.call(config, "log", at=config.daemon.control, **asked)
     except (NotAllowed, Unreachable):
         return handover.call(config, "log", at=config.daemon.socket, **asked)
 
 
-def _gathered(config: Config, own: list[Record] | NotAllowed, **asked: Any) -> list[Record]:
-    """What the daemon says to *asked*, and *own* of the log that hooks write themselves, in order.
+def _gathered(
+    config: Config, own: list[Record] | NotAllowed, **asked: Any
+) -> list[Record]:
+    """What the daemon says to *asked*, and *own* of the log that hooks write
+    themselves, in order.
 
     Where there is a daemon, that log need not be readable; one of them must answer.
     """
@@ -122,39 +165,63 @@ def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
         own = error
     found = _gathered(config, own, key=key)
     if not found:
-        unread = [entry for entry in _gathered(config, _read(config, UNREAD), cut=True) if _lists_not_all(entry)]
+        unread = [
+            entry
+            for entry in _gathered(config, _read(config, UNREAD), cut=True)
+            if _lists_not_all(entry)
+        ]
         found = list(_within(unread, key, git_dir))
     else:
-        found = [entry for known in found for entry in (list(_within(_unlisting(known, key), key, git_dir)) or [known])]
+        found = [
+            entry
+            for known in found
+            for entry in (
+                list(_within(_unlisting(known, key), key, git_dir)) or [known]
+            )
+        ]
     if found:
         return found
-    whose = "the log of the daemon, as far as you may read it" if _has_daemon(config) else "the log"
-    raise BadInput(f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}")
+    whose = (
+        "the log of the daemon, as far as you may read it"
+        if _has_daemon(config)
+        else "the log"
+    )
+    raise BadInput(
+        f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}"
+    )
 
 
 # Commits that no record lists
 
 
 def _lists_not_all(entry: Record) -> bool:
-    """Whether the push brought commits that its record does not list: it was not read, or cut to the limits."""
+    """Whether the push brought commits that its record does not list: it was not read,
+    or cut to the limits.
+    """
     return entry["via"] == "nowhere" or bool(entry.get("truncated"))
 
 
 def _unlisting(entry: Record, key: str) -> list[Record]:
-    """*entry* in a list, if it was found by the end of a ref and does not say whether it brought commit *key*."""
+    """*entry* in a list, if it was found by the end of a ref and does not say whether
+    it brought commit *key*.
+    """
     is_listed = any(oid.startswith(key) for oid in (entry["id"], *entry["commits"]))
     return [] if is_listed or not _lists_not_all(entry) else [entry]
 
 
 def _within(entries: list[Record], key: str, git_dir: Path | None) -> Iterator[Record]:
-    """Those of *entries* that brought commit *key*, as the repository says: a hook did not list it.
+    """Those of *entries* that brought commit *key*, as the repository says: a hook did
+    not list it.
 
-    A log may be written by others. So the repository it names is opened only if its owner is the reader or root; the
-    one that is named or stood in always is.
+    A log may be written by others. So the repository it names is opened only if its
+    owner is the reader or root; the one that is named or stood in always is.
     """
     trusted = _standing(git_dir)
     for entry in entries:
-        for door in [Git(place) for place in dict.fromkeys([*trusted, *_owned(entry.get("git_dir"))])]:
+        for door in [
+            Git(place)
+            for place in dict.fromkeys([*trusted, *_owned(entry.get("git_dir"))])
+        ]:
             oid = _brought(door, key, entry["updates"])
             if oid:
                 yield entry | {"unlisted": oid, "names": _names(door, oid)}
@@ -180,10 +247,16 @@ def _owned(git_dir: Any) -> list[str]:
 
 
 def _brought(door: Git, key: str, updates: list[dict[str, str]]) -> str:
-    """The commit *key* stands for, if one of *updates* brought it; else an empty string."""
+    """The commit *key* stands for, if one of *updates* brought it; else an empty
+    string.
+    """
     try:
         oid = door.peel(key)
-        return oid if oid and any(_moved_over(door, oid, update) for update in updates) else ""
+        return (
+            oid
+            if oid and any(_moved_over(door, oid, update) for update in updates)
+            else ""
+        )
     except OberoncError:
         return ""  # the repository has gone, or knows nothing of it
 
@@ -197,7 +270,9 @@ def _moved_over(door: Git, oid: str, update: dict[str, str]) -> bool:
 def _names(door: Git, oid: str) -> list[str]:
     """The issues that the message of commit *oid* names."""
     try:
-        return filters.named([commit.message for commit in door.log([oid], 1 << 16, 0, files=False)])
+        return filters.named(
+            [commit.message for commit in door.log([oid], 1 << 16, 0, files=False)]
+        )
     except OberoncError:
         return []
 
@@ -226,7 +301,14 @@ def _of_daemon(config: Config) -> Iterator[Record]:
     answers = True
     while True:
         try:
-            answer = _ask(config, **({} if last is None else {"after": last, "ids": list(told)[-WATCHED:]}))
+            answer = _ask(
+                config,
+                **(
+                    {}
+                    if last is None
+                    else {"after": last, "ids": list(told)[-WATCHED:]}
+                ),
+            )
         except (Unreachable, NotAccepted) as error:
             if last is None and answers and not isinstance(error, NotAccepted):
                 raise
@@ -241,7 +323,10 @@ def _of_daemon(config: Config) -> Iterator[Record]:
             if told.get(entry["id"]) != form:
                 yield entry
             told[entry["id"]] = form
-            if not any(row.get("outcome") in ("waits", "runs") for row in entry["services"].values()):
+            if not any(
+                row.get("outcome") in ("waits", "runs")
+                for row in entry["services"].values()
+            ):
                 del told[entry["id"]]
         last = max(last or 0, int(answer["last"]))
         time.sleep(INTERVAL)
@@ -250,7 +335,12 @@ def _of_daemon(config: Config) -> Iterator[Record]:
 def _form(entry: Record) -> str:
     """What is worth telling again: outcomes and notes, not that an attempt has begun."""
     rows = entry["services"].items()
-    return repr([(name, str(row.get("outcome")).replace("runs", "waits"), row.get("note")) for name, row in rows])
+    return repr(
+        [
+            (name, str(row.get("outcome")).replace("runs", "waits"), row.get("note"))
+            for name, row in rows
+        ]
+    )
 
 
 # Printing
@@ -258,12 +348,24 @@ def _form(entry: Record) -> str:
 
 def _print(entry: Record) -> None:
     refs = ", ".join(str(update["ref"]) for update in entry["updates"])
-    read = [] if entry["via"] == "nowhere" else [counted(len(entry["commits"]), "commit")]
-    cut = [f"cut to the limits from {entry.get('commits_total') or 'more'}"] if entry.get("truncated") else []
+    read = (
+        [] if entry["via"] == "nowhere" else [counted(len(entry["commits"]), "commit")]
+    )
+    cut = (
+        [f"cut to the limits from {entry.get('commits_total') or 'more'}"]
+        if entry.get("truncated")
+        else []
+    )
     user = entry.get("user")
-    by = f" by {user}" if user and user != (entry.get("submitter") or {}).get("name") else ""
+    by = (
+        f" by {user}"
+        if user and user != (entry.get("submitter") or {}).get("name")
+        else ""
+    )
     how = ", ".join([*read, *cut, entry["via"]]) + submitter(entry)
-    show_line(f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} {refs}{by} ({how})")
+    show_line(
+        f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} {refs}{by} ({how})"
+    )
     if "unlisted" in entry:
         show_line(f"  {_unlisted(entry)}")
     for name, row in entry["services"].items():
@@ -276,7 +378,8 @@ def _unlisted(entry: Record) -> str:
     if entry["via"] == "nowhere":
         return f"commit {oid}{named} was not read: no service could want it"
     return (
-        f"commit {oid}{named} was cut away, as the push was larger than the limits: `oberonc send --rev {oid}` sends it"
+        f"commit {oid}{named} was cut away, as the push was larger than the limits: "
+        f"`oberonc send --rev {oid}` sends it"
     )
 
 

@@ -14,13 +14,22 @@ from oberonc.source.git import Git
 from oberonc.source.repository import find_git_dir
 from oberonc.text import visible
 
-#: Commits read by one git child; samples and rules a summary shows; characters of a line beside a reference.
+#: Commits read by one git child; samples and rules a summary shows; characters of a
+#: line beside a reference.
 BATCH = 500
 SAMPLES = 3
 RULES = 12
 MARGIN = 50
 
-_READ = ("log", "-z", "--encoding=UTF-8", "--no-show-signature", "--no-color", "--no-notes", "--format=%H%n%B")
+_READ = (
+    "log",
+    "-z",
+    "--encoding=UTF-8",
+    "--no-show-signature",
+    "--no-color",
+    "--no-notes",
+    "--format=%H%n%B",
+)
 
 
 @click.command(
@@ -32,7 +41,12 @@ _READ = ("log", "-z", "--encoding=UTF-8", "--no-show-signature", "--no-color", "
     ),
 )
 @click.option("--rev", metavar="REV", help="The message of this commit.")
-@click.option("--log", "log_range", metavar="RANGE", help="All messages of this history, summed up.")
+@click.option(
+    "--log",
+    "log_range",
+    metavar="RANGE",
+    help="All messages of this history, summed up.",
+)
 @click.option(
     "--words",
     "kind",
@@ -42,13 +56,26 @@ _READ = ("log", "-z", "--encoding=UTF-8", "--no-show-signature", "--no-color", "
     show_default=True,
     help="A tracker's kind: its words.",
 )
-@click.option("--key", "keys", metavar="KEY", multiple=True, help="A project key: PROJ of PROJ-12. May be repeated.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="KEY",
+    multiple=True,
+    help="A project key: PROJ of PROJ-12. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(rev: str | None, log_range: str | None, kind: str, keys: tuple[str, ...], as_json: bool) -> None:
-    """Show the references of a commit message on stdin, each with its action and the rule that decided.
+def command(
+    rev: str | None,
+    log_range: str | None,
+    kind: str,
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show the references of a commit message on stdin, each with its action and the
+    rule that decided.
 
-    Nothing is done to any issue: with --log it shows what oberonc would have done to a project, and all that it would
-    have refused to close, with the reason.
+    Nothing is done to any issue: with --log it shows what oberonc would have done to a
+    project, and all that it would have refused to close, with the reason.
     """
     if rev is not None and log_range is not None:
         raise UsageError("--rev and --log exclude each other")
@@ -59,11 +86,15 @@ def command(rev: str | None, log_range: str | None, kind: str, keys: tuple[str, 
         return
     text = _stdin() if rev is None else _message(rev)
     found = scan(text, words)
-    show_json([as_object(reference) for reference in found.references]) if as_json else _show(text, found)
+    show_json(
+        [as_object(reference) for reference in found.references]
+    ) if as_json else _show(text, found)
 
 
 def as_object(reference: Reference) -> dict[str, Any]:
-    """*reference* for programs; the argument, and what was kept back, only where there is such a thing."""
+    """*reference* for programs; the argument, and what was kept back, only where there
+    is such a thing.
+    """
     return {
         name: value
         for name, value in reference._asdict().items()
@@ -80,7 +111,9 @@ def _words(kind: str, keys: tuple[str, ...]) -> Words:
 
 def _stdin() -> str:
     if sys.stdin.isatty():
-        show("oberonc: reading a message from the terminal; end it with Ctrl-D", err=True)
+        show(
+            "oberonc: reading a message from the terminal; end it with Ctrl-D", err=True
+        )
     try:
         return sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace")
     except OSError as error:
@@ -110,8 +143,16 @@ def _show(text: str, found: Scan) -> None:
 
 def _spoken(reference: Reference) -> str:
     """*reference* in a few words: `close owner/name#12, 1:30 h`."""
-    name = f"{reference.key}-{reference.issue}" if reference.key else f"{reference.repository or ''}#{reference.issue}"
-    time = "" if reference.time is None else f", {reference.time // 3600}:{reference.time // 60 % 60:02} h"
+    name = (
+        f"{reference.key}-{reference.issue}"
+        if reference.key
+        else f"{reference.repository or ''}#{reference.issue}"
+    )
+    time = (
+        ""
+        if reference.time is None
+        else f", {reference.time // 3600}:{reference.time // 60 % 60:02} h"
+    )
     argument = "" if reference.argument is None else f": {reference.argument}"
     return f"{reference.action} {name}{time}{argument}"
 
@@ -124,10 +165,16 @@ def _show_place(text: str, place: Reference | Note, remark: str) -> None:
 
 
 def _around(text: str, start: int, end: int) -> tuple[str, str, str]:
-    """What stands before, at and after a place on its line, cut to a terminal's width and safe to show."""
+    """What stands before, at and after a place on its line, cut to a terminal's width
+    and safe to show.
+    """
     head = text[max(0, start - MARGIN) : start].rpartition("\n")[2]
     inside = text[start : min(end, start + 2 * MARGIN)].partition("\n")[0]
-    tail = text[end : end + MARGIN].partition("\n")[0] if "\n" not in text[start:end] else ""
+    tail = (
+        text[end : end + MARGIN].partition("\n")[0]
+        if "\n" not in text[start:end]
+        else ""
+    )
     return _flat(head), _flat(inside), _flat(tail.rstrip("\r"))
 
 
@@ -151,13 +198,21 @@ def _sum_up(log_range: str, words: Words) -> dict[str, Any]:
         found = scan(message, words)
         speaking += bool(found.references)
         notes.update(warnings=len(found.warnings), near_misses=len(found.near_misses))
-        refused += [{"commit": oid, **_refused(message, place)} for place in _kept_back(found)]
+        refused += [
+            {"commit": oid, **_refused(message, place)} for place in _kept_back(found)
+        ]
         for reference in found.references:
             actions[reference.action] += 1
             rules[f"{reference.action}: {reference.why.partition(', item ')[0]}"] += 1
             shown = samples.setdefault(reference.action, [])
             if len(shown) < SAMPLES:
-                shown.append({"commit": oid, "reference": _spoken(reference), "line": _line(message, reference)})
+                shown.append(
+                    {
+                        "commit": oid,
+                        "reference": _spoken(reference),
+                        "line": _line(message, reference),
+                    }
+                )
     return {
         "range": log_range,
         "commits": len(oids),
@@ -174,21 +229,38 @@ def _sum_up(log_range: str, words: Words) -> dict[str, Any]:
 def _kept_back(found: Scan) -> list[Reference | Note]:
     """What asks for a change of state that the grammar does not make."""
     places: list[Reference | Note] = [*found.references, *found.near_misses]
-    return sorted((place for place in places if place.wanted), key=lambda place: place.start)
+    return sorted(
+        (place for place in places if place.wanted), key=lambda place: place.start
+    )
 
 
 def _refused(message: str, place: Reference | Note) -> dict[str, str]:
-    why, wanted = place.text if isinstance(place, Note) else place.why, place.wanted or ""
+    why, wanted = (
+        place.text if isinstance(place, Note) else place.why,
+        place.wanted or "",
+    )
     number = " ".join(message[place.start : place.end].split())
-    return {"wanted": wanted, "reference": number, "why": why, "line": _line(message, place)}
+    return {
+        "wanted": wanted,
+        "reference": number,
+        "why": why,
+        "line": _line(message, place),
+    }
 
 
 def _messages(door: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
     """Commit id and message of *oids*, with a progress bar on a terminal."""
-    with click.progressbar(length=len(oids), label="reading", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with click.progressbar(
+        length=len(oids),
+        label="reading",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
         for first in range(0, len(oids), BATCH):
             batch = oids[first : first + BATCH]
-            for record in door.read(*_READ, "--no-walk=unsorted", "--stdin", lines=batch).split("\0"):
+            for record in door.read(
+                *_READ, "--no-walk=unsorted", "--stdin", lines=batch
+            ).split("\0"):
                 oid, _, message = record.partition("\n")
                 if oid:
                     yield oid, message
@@ -200,7 +272,9 @@ def _line(message: str, place: Reference | Note) -> str:
 
 
 def _show_summary(summary: dict[str, Any]) -> None:
-    show(f"{summary['commits']} commits, {summary['commits_with_references']} with references")
+    show(
+        f"{summary['commits']} commits, {summary['commits_with_references']} with references"
+    )
     for action, count in summary["actions"].items():
         show(f"\n{action}: {count}")
         for sample in summary["samples"][action]:
@@ -208,9 +282,13 @@ def _show_summary(summary: dict[str, Any]) -> None:
     if summary["refused"]:
         show(f"\nrefused, though a verb asks for it: {len(summary['refused'])}")
     for each in summary["refused"]:
-        show(f"  {each['commit'][:10]} {each['wanted']} {visible(each['reference'])}: {each['line']}  ({each['why']})")
+        show(
+            f"  {each['commit'][:10]} {each['wanted']} {visible(each['reference'])}: {each['line']}  ({each['why']})"
+        )
     if summary["rules"]:
         show("\nwhat decided, most often:")
     for rule, count in summary["rules"].items():
         show(f"  {count:6} {rule}")
-    show(f"\n{summary['warnings']} warnings, {summary['near_misses']} near misses; `oberonc parse --rev` shows them")
+    show(
+        f"\n{summary['warnings']} warnings, {summary['near_misses']} near misses; `oberonc parse --rev` shows them"
+    )

@@ -37,28 +37,61 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _service = click.argument("service", shell_complete=offer("service"))
 _repository = click.option(
-    "--repository", metavar="NAME", shell_complete=offer("repository"), help="Only this repository."
+    "--repository",
+    metavar="NAME",
+    shell_complete=offer("repository"),
+    help="Only this repository.",
 )
-_of_service = click.option("--service", metavar="NAME", shell_complete=offer("service"), help="Only this service's.")
+_of_service = click.option(
+    "--service",
+    metavar="NAME",
+    shell_complete=offer("service"),
+    help="Only this service's.",
+)
 
 
-@click.group(epilog=example("oberonc queue list --state dead", "oberonc queue show 17", "oberonc queue retry 17"))
+@click.group(
+    epilog=example(
+        "oberonc queue list --state dead",
+        "oberonc queue show 17",
+        "oberonc queue retry 17",
+    )
+)
 def command() -> None:
-    """Deliveries: what waits, what ran, what is dead. A delivery is one push for one service.
+    """Deliveries: what waits, what ran, what is dead. A delivery is one push for one
+    service.
 
-    Exit codes: 0 done; 65 no such delivery, or not in that state; 69 no daemon; 77 not allowed.
+    Exit codes: 0 done; 65 no such delivery, or not in that state; 69 no daemon; 77 not
+    allowed.
     """
 
 
-@command.command("list", epilog=example("oberonc queue list", "oberonc queue list --state dead --since 2h --json"))
-@click.option("--state", type=click.Choice(STATES), help="Only these; default: ready, leased and dead.")
+@command.command(
+    "list",
+    epilog=example(
+        "oberonc queue list", "oberonc queue list --state dead --since 2h --json"
+    ),
+)
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    help="Only these; default: ready, leased and dead.",
+)
 @_of_service
 @_repository
 @click.option(
-    "--since", metavar="WHEN", help="Accepted since 30m, 2h, 3d ago, or 2026-01-31 or 2026-01-31T10:00Z (UTC)."
+    "--since",
+    metavar="WHEN",
+    help="Accepted since 30m, 2h, 3d ago, or 2026-01-31 or 2026-01-31T10:00Z (UTC).",
 )
 @click.option("--oldest", is_flag=True, help="The oldest first.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most this many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="At most this many.",
+)
 @_json
 @pass_session
 def list_(
@@ -71,8 +104,14 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List deliveries, the newest first: when the next try is due, and what each waits behind."""
-    wanted = {"service": service, "repository": repository, "since": _since(since) if since else 0}
+    """List deliveries, the newest first: when the next try is due, and what each waits
+    behind.
+    """
+    wanted = {
+        "service": service,
+        "repository": repository,
+        "since": _since(since) if since else 0,
+    }
     found: list[Row] = []
     services: dict[str, Row] = {}
     for one in (state,) if state else LIVE:
@@ -84,16 +123,27 @@ def list_(
         show_json(found[:limit])
     now = time.time_ns() // 1_000_000
     for row in [] if as_json else found[:limit]:
-        show_line(_line(row) + _waits(row, services.get(row["service"]), now) + _note(row))
+        show_line(
+            _line(row) + _waits(row, services.get(row["service"]), now) + _note(row)
+        )
     if len(found) > limit:
-        show(f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit", err=True)
+        show(
+            f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit",
+            err=True,
+        )
 
 
-def _pages(config: Config, oldest: bool, count: int, **wanted: Any) -> Iterator[tuple[list[Row], dict[str, Row]]]:
-    """At most *count* deliveries, a page at a time, with what is known of their services."""
+def _pages(
+    config: Config, oldest: bool, count: int, **wanted: Any
+) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+    """At most *count* deliveries, a page at a time, with what is known of their
+    services.
+    """
     place: dict[str, int] = {"after": 0} if oldest else {"before": 1 << 61}
     while count > 0:
-        answer = handover.call(config, "delivery.list", at=None, **wanted, **place, limit=min(count, MOST))
+        answer = handover.call(
+            config, "delivery.list", at=None, **wanted, **place, limit=min(count, MOST)
+        )
         page: list[Row] = answer["deliveries"]
         yield page, answer.get("services", {})
         if len(page) < min(count, MOST):
@@ -110,8 +160,15 @@ def _since(given: str) -> int:
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
-        raise UsageError(f"--since wants 30m, 2h, 3d, 2026-01-31 or 2026-01-31T10:00Z, not '{given}'") from None
-    return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))
+        raise UsageError(
+            f"--since wants 30m, 2h, 3d, 2026-01-31 or 2026-01-31T10:00Z, not '{given}'"
+        ) from None
+    return max(
+        0,
+        int(
+            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
+        ),
+    )
 
 
 @command.command("show", epilog=example("oberonc queue show 17"))
@@ -134,14 +191,24 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
         show_text(attempt["output"], "    | ")
 
 
-_many = click.argument("deliveries", type=int, nargs=-1, shell_complete=offer("delivery"))
+_many = click.argument(
+    "deliveries", type=int, nargs=-1, shell_complete=offer("delivery")
+)
 
 
-@command.command(epilog=example("oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"))
+@command.command(
+    epilog=example(
+        "oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"
+    )
+)
 @_many
 @_of_service
 @_repository
-@click.option("--state", type=click.Choice(("ready", "done", "dead", "cancelled")), help="Only these; default: dead.")
+@click.option(
+    "--state",
+    type=click.Choice(("ready", "done", "dead", "cancelled")),
+    help="Only these; default: dead.",
+)
 @_json
 @pass_session
 def retry(
@@ -154,7 +221,8 @@ def retry(
 ) -> None:
     """Make deliveries due now: waiting ones, dead ones, even done ones again.
 
-    Give their numbers, or --service, --repository or --state for all that fit; one that fails stops no other.
+    Give their numbers, or --service, --repository or --state for all that fit; one that
+    fails stops no other.
     """
     _steer(
         session.reach,
@@ -165,11 +233,17 @@ def retry(
     )
 
 
-@command.command(epilog=example("oberonc queue drop 17", "oberonc queue drop --service chat --state dead"))
+@command.command(
+    epilog=example(
+        "oberonc queue drop 17", "oberonc queue drop --service chat --state dead"
+    )
+)
 @_many
 @_of_service
 @_repository
-@click.option("--state", type=click.Choice(("ready", "dead")), help="Only these; default: dead.")
+@click.option(
+    "--state", type=click.Choice(("ready", "dead")), help="Only these; default: dead."
+)
 @_json
 @pass_session
 def drop(
@@ -182,31 +256,52 @@ def drop(
 ) -> None:
     """Cancel deliveries that wait or are dead, in your name.
 
-    Give their numbers, or --service, --repository or --state for all that fit; one that fails stops no other.
+    Give their numbers, or --service, --repository or --state for all that fit; one that
+    fails stops no other.
     """
     _steer(
-        session.reach, "dead.drop", "dropped", _chosen(session.reach, deliveries, service, repository, state), as_json
+        session.reach,
+        "dead.drop",
+        "dropped",
+        _chosen(session.reach, deliveries, service, repository, state),
+        as_json,
     )
 
 
 def _chosen(
-    config: Config, given: tuple[int, ...], service: str | None, repository: str | None, state: str | None
+    config: Config,
+    given: tuple[int, ...],
+    service: str | None,
+    repository: str | None,
+    state: str | None,
 ) -> list[int]:
     """The numbers given, or those of all deliveries that fit, the oldest first."""
     by_filter = any((service, repository, state))
     if bool(given) == by_filter:
-        raise UsageError("give the numbers of deliveries, or --service, --repository or --state")
+        raise UsageError(
+            "give the numbers of deliveries, or --service, --repository or --state"
+        )
     if given:
         return list(dict.fromkeys(given))
     wanted = {"service": service, "repository": repository, "state": state or "dead"}
-    return [int(row["id"]) for page, _ in _pages(config, True, 1 << 40, **wanted) for row in page]
+    return [
+        int(row["id"])
+        for page, _ in _pages(config, True, 1 << 40, **wanted)
+        for row in page
+    ]
 
 
-def _steer(config: Config, op: str, done: str, numbers: list[int], as_json: bool) -> None:
-    """Do *op* with each of *numbers*, tell of each, and sum up; raises BadInput where one could not be done."""
+def _steer(
+    config: Config, op: str, done: str, numbers: list[int], as_json: bool
+) -> None:
+    """Do *op* with each of *numbers*, tell of each, and sum up; raises BadInput where
+    one could not be done.
+    """
     results: list[Row] = []
     for start in range(0, len(numbers), MOST):
-        part = handover.call(config, op, deliveries=numbers[start : start + MOST])["results"]
+        part = handover.call(config, op, deliveries=numbers[start : start + MOST])[
+            "results"
+        ]
         results += part
         for result in [] if as_json else part:
             if "error" in result:
@@ -223,7 +318,11 @@ def _steer(config: Config, op: str, done: str, numbers: list[int], as_json: bool
         show(f"oberonc: {told}", err=True)
 
 
-@command.command(epilog=example("oberonc queue pause chat", "oberonc queue pause chat --repository web/shop"))
+@command.command(
+    epilog=example(
+        "oberonc queue pause chat", "oberonc queue pause chat --repository web/shop"
+    )
+)
 @_service
 @_repository
 @pass_session
@@ -256,7 +355,10 @@ def _waits(row: Row, service: Row | None, now: int) -> str:
         waits.append(f"next try {show_time(row['due_ms'])}")
     if service and service["breaker"] != "closed":
         probe = service["probe_due_ms"]
-        waits.append("the service is failing" + (f", tried again {show_time(probe)}" if probe else ""))
+        waits.append(
+            "the service is failing"
+            + (f", tried again {show_time(probe)}" if probe else "")
+        )
     return f"  ({'; '.join(waits or ['due now'])})"
 
 

@@ -9,21 +9,32 @@ from oberonc.delivery import handover
 from oberonc.errors import Failed
 
 
-@click.command(epilog=example("oberonc reload", "oberonc reload --check", "oberonc reload --partial"))
+@click.command(
+    epilog=example(
+        "oberonc reload", "oberonc reload --check", "oberonc reload --partial"
+    )
+)
 @click.option("--check", is_flag=True, help="Only verify; change nothing.")
-@click.option("--partial", is_flag=True, help="Keep the old code of what is broken, take the rest.")
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Keep the old code of what is broken, take the rest.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(session: Session, check: bool, partial: bool, as_json: bool) -> None:
     """Have the daemon take the brokers and the configuration as they are on disk now.
 
-    Everything is verified beside what runs. When something is broken, nothing changes: the table names file
-    and line, and the exit code is 1. What runs is finished by the code it began with.
+    Everything is verified beside what runs. When something is broken, nothing changes:
+    the table names file and line, and the exit code is 1. What runs is finished by the
+    code it began with.
 
-    Exit codes: 0 taken (with --check: it would be); 1 something is broken; 69 no daemon; 75 a reload is
-    under way, or the one before still drains.
+    Exit codes: 0 taken (with --check: it would be); 1 something is broken; 69 no
+    daemon; 75 a reload is under way, or the one before still drains.
     """
-    report: dict[str, Any] = handover.call(session.reach, "reload", check=check, partial=partial)["report"]
+    report: dict[str, Any] = handover.call(
+        session.reach, "reload", check=check, partial=partial
+    )["report"]
     if as_json:
         show_json(report)
     else:
@@ -45,6 +56,8 @@ def _print(report: dict[str, Any]) -> None:
         services = ", ".join(row["services"]) or "no service"
         show(f"{row['verdict']:<7} {row['broker']:<20} {row['why'] or services}")
         if row["verdict"] == "ok" and row["mode"] == "exec":
-            show(f"{'':<7} {'':<20} starts threads when imported: each worker is a new interpreter")
+            show(
+                f"{'':<7} {'':<20} starts threads when imported: each worker is a new interpreter"
+            )
     if report["accepted"]:
         show(f"generation {report['generation']}")

@@ -1,4 +1,6 @@
-"""`oberonc rename`: a repository has another name, and what is kept under the old one follows."""
+"""`oberonc rename`: a repository has another name, and what is kept under the old one
+follows.
+"""
 
 import os
 from typing import Any
@@ -22,17 +24,21 @@ from oberonc.text import counted
 def command(session: Session, old: str, new: str, as_json: bool) -> None:
     """Let everything kept for repository OLD follow it to its name NEW.
 
-    That is: embedded issues, what the ledger knows to be done, deliveries that wait, pushes in the spool. The daemon
-    does it where one runs. Run it when the folder or `oberonc.name` was changed, before the next push; run again
-    after a fault it goes on.
+    That is: embedded issues, what the ledger knows to be done, deliveries that wait,
+    pushes in the spool. The daemon does it where one runs. Run it when the folder or
+    `oberonc.name` was changed, before the next push; run again after a fault it goes
+    on.
 
-    Exit codes: 0 done; 65 both have issues; 75 something of the repository is running, try again; 77 not allowed.
+    Exit codes: 0 done; 65 both have issues; 75 something of the repository is running,
+    try again; 77 not allowed.
     """
     config = session.config
     renaming.check(old, new)
     told = _through_daemon(config, old, new)
     if told is None:
-        told = preview.as_runner(config, lambda: renaming.without_daemon(config, old, new))
+        told = preview.as_runner(
+            config, lambda: renaming.without_daemon(config, old, new)
+        )
     if as_json:
         show_json(told)
         return
@@ -41,7 +47,9 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
         "deliveries": ("delivery", "deliveries"),
         "spooled": ("kept push", "kept pushes"),
     }
-    parts = [counted(told[name], *word) for name, word in words.items() if told.get(name)]
+    parts = [
+        counted(told[name], *word) for name, word in words.items() if told.get(name)
+    ]
     show(f"renamed {old} to {new}: {', '.join(parts) or 'nothing was kept for it'}")
 
 

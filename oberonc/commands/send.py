@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from oberonc.budget import Budget
-from oberonc.commands import LONGEST, Session, example, pass_session, read_payload, show, show_json, show_line
+from oberonc.commands import (
+    LONGEST,
+    Session,
+    example,
+    pass_session,
+    read_payload,
+    show,
+    show_json,
+    show_line,
+)
 from oberonc.config import Config
 from oberonc.delivery import deliver
 from oberonc.errors import Failed, UsageError
@@ -26,14 +35,31 @@ BUDGET = 10.0
         "oberonc send --payload push.json --daemon",
     ),
 )
-@click.option("--rev", metavar="REV|A..B", help="The commit REV, or the commits of a range.")
-@click.option("--message", metavar="TEXT", help="This commit message, without a commit.")
-@click.option("--payload", "file", metavar="FILE", help="A payload of schema 1; - for stdin.")
-@click.option("--spooled", is_flag=True, help="What is in the spool: deliveries that did not end yet.")
 @click.option(
-    "--here/--daemon", "here", default=None, help="Run the brokers here, or let the daemon (default: `delivery`)."
+    "--rev", metavar="REV|A..B", help="The commit REV, or the commits of a range."
 )
-@click.option("--dry-run", is_flag=True, help="Show the payload, and per service whether it would act and why.")
+@click.option(
+    "--message", metavar="TEXT", help="This commit message, without a commit."
+)
+@click.option(
+    "--payload", "file", metavar="FILE", help="A payload of schema 1; - for stdin."
+)
+@click.option(
+    "--spooled",
+    is_flag=True,
+    help="What is in the spool: deliveries that did not end yet.",
+)
+@click.option(
+    "--here/--daemon",
+    "here",
+    default=None,
+    help="Run the brokers here, or let the daemon (default: `delivery`).",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the payload, and per service whether it would act and why.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_session
 def command(
@@ -48,8 +74,9 @@ def command(
 ) -> None:
     """Give a commit message on stdin, or what is named, to the services.
 
-    What publish refs reach counts as published, and so does a message without a commit. A range that is longer than one
-    payload may be is sent in portions. Exit 1 when a broker failed.
+    What publish refs reach counts as published, and so does a message without a commit.
+    A range that is longer than one payload may be is sent in portions. Exit 1 when a
+    broker failed.
     """
     if sum(value is not None for value in (rev, message, file)) + spooled > 1:
         raise UsageError("give only one of --rev, --message, --payload and --spooled")
@@ -58,7 +85,9 @@ def command(
     budget = Budget()
     if spooled:
         if not runs_here:
-            raise UsageError("the daemon takes in the spool by itself; --here --spooled works it off without one")
+            raise UsageError(
+                "the daemon takes in the spool by itself; --here --spooled works it off without one"
+            )
         _waiting(config, as_json) if dry_run else _spooled(config, budget, as_json)
         return
     rows: list[dict[str, Any]] = []
@@ -67,7 +96,11 @@ def command(
         if dry_run:
             rows.append(_dry_run(config, payload, as_json))
             continue
-        report = deliver.here(config, payload, budget) if runs_here else deliver.daemon(config, payload, BUDGET)
+        report = (
+            deliver.here(config, payload, budget)
+            if runs_here
+            else deliver.daemon(config, payload, BUDGET)
+        )
         rows.append({"id": report.id, "services": report.services})
         if not as_json:
             _tell(report)
@@ -79,7 +112,9 @@ def command(
         raise Failed(f"a broker failed; `oberonc log {failed}` tells more")
 
 
-def _payloads(config: Config, rev: str | None, message: str | None, file: str | None) -> Iterable[payloads.Payload]:
+def _payloads(
+    config: Config, rev: str | None, message: str | None, file: str | None
+) -> Iterable[payloads.Payload]:
     """What is to be sent: one payload, or the portions of a long range."""
     if file is not None:
         return [read_payload(file) | {"submitter": repository.submitter()}]
@@ -91,14 +126,18 @@ def _payloads(config: Config, rev: str | None, message: str | None, file: str | 
 
 def _stdin() -> str:
     if sys.stdin.isatty():
-        show("reading the commit message from the terminal; end it with Ctrl-D", err=True)
+        show(
+            "reading the commit message from the terminal; end it with Ctrl-D", err=True
+        )
     try:
         return sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace")
     except OSError:
         return ""
 
 
-def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[str, Any]:
+def _dry_run(
+    config: Config, payload: payloads.Payload, as_json: bool
+) -> dict[str, Any]:
     """What is shown of *payload*; for people it is printed."""
     from oberonc.admin import preview
 
@@ -107,7 +146,10 @@ def _dry_run(config: Config, payload: payloads.Payload, as_json: bool) -> dict[s
         return {"payload": payload, "services": services}
     show_json(payload)
     for name, row in services.items():
-        show_line(f"{name}: {'would get this' if row['matches'] else 'nothing'}: {row['why']}", err=True)
+        show_line(
+            f"{name}: {'would get this' if row['matches'] else 'nothing'}: {row['why']}",
+            err=True,
+        )
         for line in row["plan"]:
             show_line(f"  {line}", err=True)
     return {}
@@ -123,18 +165,25 @@ def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
     if as_json:
         show_json(results)
     for row in [] if as_json else results:
-        said = ": ".join(filter(None, (row.get("outcome", "nothing"), row.get("note") or row["why"])))
+        said = ": ".join(
+            filter(None, (row.get("outcome", "nothing"), row.get("note") or row["why"]))
+        )
         show_line(f"{row['id'][:8]} {row['service']}: {said}")
     if not results and not as_json:
         show("the spool is empty", err=True)
     _exit_if_interrupted(budget)
     if any(row.get("outcome", "done") != "done" for row in results):
-        raise Failed("some deliveries did not end; what can be tried again stays in the spool")
+        raise Failed(
+            "some deliveries did not end; what can be tried again stays in the spool"
+        )
 
 
 def _exit_if_interrupted(budget: Budget) -> None:
     if budget.interrupted:
-        show("oberonc: interrupted; what did not end is kept, and `oberonc send --spooled` goes on", err=True)
+        show(
+            "oberonc: interrupted; what did not end is kept, and `oberonc send --spooled` goes on",
+            err=True,
+        )
         raise click.exceptions.Exit(130)
 
 
@@ -146,7 +195,11 @@ def _waiting(config: Config, as_json: bool) -> None:
     if as_json:
         show_json(rows)
     for row in [] if as_json else rows:
-        tried = f", tried {row['attempts']} times: {row['error']}" if row["attempts"] else ""
+        tried = (
+            f", tried {row['attempts']} times: {row['error']}"
+            if row["attempts"]
+            else ""
+        )
         show_line(f"{row['id'][:8]} {row['service']}: would be tried{tried}")
     if not rows and not as_json:
         show("the spool is empty", err=True)
@@ -157,6 +210,7 @@ def _tell(report: deliver.Report) -> None:
         show_line(report.line)
         return
     why = "; ".join(
-        f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}" for name, row in report.services.items()
+        f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}"
+        for name, row in report.services.items()
     )
     show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")

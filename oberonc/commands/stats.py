@@ -16,16 +16,42 @@ from oberonc.text import counted, one_line, utc
 #: Seconds between two looks of --watch.
 INTERVAL = 1.0
 MIB = 1 << 20
-_COLUMNS = ("service", "ready", "running", "done", "dead", "parked", "oldest", "state", "last error")
+_COLUMNS = (
+    "service",
+    "ready",
+    "running",
+    "done",
+    "dead",
+    "parked",
+    "oldest",
+    "state",
+    "last error",
+)
 
 
-@click.command(epilog=example("oberonc stats", "oberonc stats --watch", "oberonc stats --prometheus"))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one document a line.")
-@click.option("--prometheus", "as_metrics", is_flag=True, help="Print Prometheus' text format.")
-@click.option("--watch", is_flag=True, help="Again every second, also over restarts of the daemon, until Ctrl-C.")
+@click.command(
+    epilog=example(
+        "oberonc stats", "oberonc stats --watch", "oberonc stats --prometheus"
+    )
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON; with --watch one document a line.",
+)
+@click.option(
+    "--prometheus", "as_metrics", is_flag=True, help="Print Prometheus' text format."
+)
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Again every second, also over restarts of the daemon, until Ctrl-C.",
+)
 @pass_session
 def command(session: Session, as_json: bool, as_metrics: bool, watch: bool) -> None:
-    """Show what the daemon accepted, what waits, runs, is done and is dead, per service.
+    """Show what the daemon accepted, what waits, runs, is done and is dead, per
+    service.
 
     `oldest` is the age of the oldest delivery that has not ended. Times are UTC.
 
@@ -85,24 +111,38 @@ def _text(value: dict[str, Any]) -> str:
         f"{value['spool']} in the spool",
         *_alarms(value),
         "",
-        *_table([_COLUMNS, *(_row(name, row) for name, row in value["services"].items())]),
+        *_table(
+            [_COLUMNS, *(_row(name, row) for name, row in value["services"].items())]
+        ),
     ]
     return "\n".join(lines)
 
 
 def _alarms(value: dict[str, Any]) -> list[str]:
-    lines = [f"nobody serves {name}: {_wait_for(count)}" for name, count in value["unclaimed"].items()]
+    lines = [
+        f"nobody serves {name}: {_wait_for(count)}"
+        for name, count in value["unclaimed"].items()
+    ]
     if value["storage_low"]:
-        free, threshold = (f"{value[key] / MIB:.0f} MiB" for key in ("storage_free", "storage_threshold"))
+        free, threshold = (
+            f"{value[key] / MIB:.0f} MiB"
+            for key in ("storage_free", "storage_threshold")
+        )
         lines.append(
             f"the disk is nearly full: {free} free, daemon.low_space is {threshold}; "
             "new pushes are refused, and spooled by their senders"
         )
     if value["spool_unreadable"]:
-        lines.append(f"{counted(value['spool_unreadable'], 'file')} of the spool cannot be read or removed")
+        lines.append(
+            f"{counted(value['spool_unreadable'], 'file')} of the spool cannot be read or removed"
+        )
     if value["spool_bad"]:
-        lines.append(f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/")
-    if refused := [f"{count} {reason}" for reason, count in value["refused"].items() if count]:
+        lines.append(
+            f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/"
+        )
+    if refused := [
+        f"{count} {reason}" for reason, count in value["refused"].items() if count
+    ]:
         lines.append(f"requests refused: {', '.join(refused)}")
     if value["paused_lanes"]:
         lines.append(f"{counted(value['paused_lanes'], 'lane')} paused")
@@ -143,7 +183,12 @@ def _state(row: dict[str, Any]) -> str:
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _span(seconds: float) -> str:

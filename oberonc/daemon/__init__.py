@@ -1,1 +1,3 @@
-"""The daemon: accepts payloads, keeps them in the queue, has them handled by brokers in processes of their own."""
+"""The daemon: accepts payloads, keeps them in the queue, has them handled by brokers in
+processes of their own.
+"""

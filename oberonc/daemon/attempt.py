@@ -17,15 +17,23 @@ from oberonc.queue.contract import Ending, Lease
 from oberonc.text import CUT, visible
 
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
-_KINDS: Final[dict[str, Kind]] = {"done": "done", "retry": "retry", "dead": "dead", "crash": "crash"}
+_KINDS: Final[dict[str, Kind]] = {
+    "done": "done",
+    "retry": "retry",
+    "dead": "dead",
+    "crash": "crash",
+}
 
 
-async def attempt(queue: QueueLink, generation: Generation, worker: Worker, lease: Lease) -> Ending:
+async def attempt(
+    queue: QueueLink, generation: Generation, worker: Worker, lease: Lease
+) -> Ending:
     """Have *worker* handle the delivery. Never raises for what broker code does."""
     runtime = generation.runtimes[lease.service]
     began = time.monotonic()
     try:
-        # Random: what a broker left running cannot answer for a delivery that it was not given.
+        # Random: what a broker left running cannot answer for a delivery that it was
+        # not given.
         ticket = os.urandom(16).hex()
         request = _request(runtime, lease, str(generation.config.state), ticket)
         answer = await worker.ask(request, runtime.timeout)
@@ -36,23 +44,36 @@ async def attempt(queue: QueueLink, generation: Generation, worker: Worker, leas
         elif worker.innocent:
             ending = Ending("interrupted", "its host ended, and not for it alone")
         else:
-            ending = Ending("crash", secrets.redact(str(lost), secrets.values(runtime.settings)))
+            ending = Ending(
+                "crash", secrets.redact(str(lost), secrets.values(runtime.settings))
+            )
     except Exception as error:  # noqa: BLE001  whatever it is, the lease must end
-        ending = Ending("crash", f"the daemon could not hand it over: {type(error).__name__}: {error}")
+        ending = Ending(
+            "crash",
+            f"the daemon could not hand it over: {type(error).__name__}: {error}",
+        )
     output = worker.printed()
     if output:
-        output = visible(secrets.redact(output, secrets.values(runtime.settings), cut=worker.cut))
+        output = visible(
+            secrets.redact(output, secrets.values(runtime.settings), cut=worker.cut)
+        )
         output += CUT if worker.cut else ""
-    # Again, though the worker did it: what says it is a worker's answer may be the broker's.
+    # Again, though the worker did it: what says it is a worker's answer may be the
+    # broker's.
     note = secrets.redact(ending.note, secrets.values(runtime.settings))
-    return ending._replace(took_ms=int((time.monotonic() - began) * 1000), output=output, note=note)
+    return ending._replace(
+        took_ms=int((time.monotonic() - began) * 1000), output=output, note=note
+    )
 
 
-async def _judged(queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease, ticket: str) -> Ending:
+async def _judged(
+    queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease, ticket: str
+) -> Ending:
     outcome = answer.get("outcome")
     if answer.get("lease") == ticket and isinstance(outcome, dict):
         return _ending(outcome)
-    # Broker code wrote to the channel itself, or for an older lease: no attempt has the number 0, so it counts as late.
+    # Broker code wrote to the channel itself, or for an older lease: no attempt has the
+    # number 0, so it counts as late.
     await queue.end(lease.token._replace(attempt=0), Ending("done"))
     await worker.kill()
     raise WorkerLost("answered for a lease it does not hold")
@@ -62,7 +83,11 @@ def _ending(outcome: dict[str, Any]) -> Ending:
     """What the worker said, as the queue takes it."""
     kind = _KINDS.get(str(outcome.get("kind")), "crash")
     after = outcome.get("after")
-    after_ms = int(min(max(after, 0), 10**9) * 1000) if isinstance(after, (int, float)) else None
+    after_ms = (
+        int(min(max(after, 0), 10**9) * 1000)
+        if isinstance(after, (int, float))
+        else None
+    )
     if kind == "retry" and outcome.get("progress") is True:
         kind = "progress"
     return Ending(kind, str(outcome.get("note", "")), after_ms)
@@ -86,7 +111,10 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
     }
     # The payload is JSON already: it is not read and written again on its way through.
     return frames.frame(
-        jsontext.canonical(request)[:-1] + b',"payload":' + _trimmed(runtime.service, lease.body) + b"}"
+        jsontext.canonical(request)[:-1]
+        + b',"payload":'
+        + _trimmed(runtime.service, lease.body)
+        + b"}"
     )
 
 
@@ -95,5 +123,6 @@ def _trimmed(service: Service, body: bytes) -> bytes:
     if not (service.refs or service.paths or service.authors):
         return body
     chosen = filters.choose(service, json.loads(body)).payload
-    # The filters may have changed since the event was accepted; what was promised then is kept.
+    # The filters may have changed since the event was accepted; what was promised then
+    # is kept.
     return body if chosen is None else jsontext.canonical(chosen)

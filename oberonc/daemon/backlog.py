@@ -1,7 +1,9 @@
-"""The files of the spool that wait to be taken in: of one repository oldest first, and the accounts in turn.
+"""The files of the spool that wait to be taken in: of one repository oldest first, and
+the accounts in turn.
 
-In a drop box anybody who may hand in can put any number of files. So each account gets its turn, who has least
-first, and looking at the folder never holds the event loop for long: who floods the spool waits for themselves.
+In a drop box anybody who may hand in can put any number of files. So each account gets
+its turn, who has least first, and looking at the folder never holds the event loop for
+long: who floods the spool waits for themselves.
 """
 
 import asyncio
@@ -14,7 +16,8 @@ from oberonc.delivery.spool import mark_in
 
 #: Files of one repository that are taken before it is another account's turn.
 TURN: Final = 8
-#: Files of one account that are remembered, the oldest ones; the others are seen once these were taken in.
+#: Files of one account that are remembered, the oldest ones; the others are seen once
+#: these were taken in.
 MOST: Final = 20_000
 #: Files looked at in one go.
 _AT_ONCE: Final = 500
@@ -33,7 +36,8 @@ class Backlog:
     def __init__(self) -> None:
         #: By the mark of a repository, oldest first.
         self._files: dict[str, deque[File]] = {}
-        #: By account, in the order of their turns, the marks under which it has files: ordered sets.
+        #: By account, in the order of their turns, the marks under which it has files:
+        #: ordered sets.
         self._turns: dict[int, dict[str, None]] = {}
 
     def __len__(self) -> int:
@@ -59,12 +63,15 @@ class Backlog:
             self._turns.setdefault(file.uid, {})[mark] = None
 
     def take(self, most: int) -> list[File]:
-        """The next files: *most*, and up to a turn more, because two that may be swapped are not parted."""
+        """The next files: *most*, and up to a turn more, because two that may be
+        swapped are not parted.
+        """
         taken: list[File] = []
         while self._turns and len(taken) < most:
             uid = next(iter(self._turns))
             marks = self._turns.pop(uid)
-            # Files without a mark are older than those with one, and can be of the same repository.
+            # Files without a mark are older than those with one, and can be of the same
+            # repository.
             mark = "" if "" in marks else next(iter(marks), None)
             if mark is None:
                 continue
@@ -79,7 +86,9 @@ class Backlog:
         return taken
 
     def put_back(self, files: Iterable[File]) -> None:
-        """*files* were taken and must wait: they are the first of their repositories again."""
+        """*files* were taken and must wait: they are the first of their repositories
+        again.
+        """
         for file in sorted(files, reverse=True):
             mark = mark_in(file.name)
             self._files.setdefault(mark, deque()).appendleft(file)

@@ -1,8 +1,10 @@
-"""Dispatch: leases deliveries for the workers that are free, and tells the queue how each one ended.
+"""Dispatch: leases deliveries for the workers that are free, and tells the queue how
+each one ended.
 
-A round asks the queue for work for every free slot, together with what has ended, in one commit: both join what
-goes to the queue when it goes. For services whose deliveries take milliseconds a few are leased ahead: else each
-would wait for a disk before it starts.
+A round asks the queue for work for every free slot, together with what has ended, in
+one commit: both join what goes to the queue when it goes. For services whose deliveries
+take milliseconds a few are leased ahead: else each would wait for a disk before it
+starts.
 """
 
 import asyncio
@@ -22,11 +24,13 @@ from oberonc.errors import DiskFailed, NotAccepted
 from oberonc.queue.contract import Ended, Ending, Lease, Round, Slot, StorageFull
 from oberonc.text import counted
 
-#: Workers a broker may have at once when there are many brokers; with few, its even share.
+#: Workers a broker may have at once when there are many brokers; with few, its even
+#: share.
 PER_BROKER: Final = 2
 #: Seconds to wait after a worker could not be had.
 PAUSE: Final = 1.0
-#: Seconds after which the queue is asked again though nothing happened and nothing is due.
+#: Seconds after which the queue is asked again though nothing happened and nothing is
+#: due.
 LONGEST_NAP: Final = 60.0
 #: Seconds for which endings are gathered while more is at hand to be done.
 GATHER: Final = 0.005
@@ -38,7 +42,9 @@ MOST_AHEAD: Final = 16
 
 
 class Line:
-    """One service in one generation: its workers at work, and the deliveries leased for them."""
+    """One service in one generation: its workers at work, and the deliveries leased for
+    them.
+    """
 
     def __init__(self, generation: Generation, service: str) -> None:
         self.generation = generation
@@ -47,8 +53,9 @@ class Line:
         self.held: deque[Lease] = deque()
         self.workers = 0
         self.asked = 0
-        #: How many deliveries may be due that the queue was not asked for yet, how many remain if a round
-        #: under way grants all it asks for, and when the next one will be due.
+        #: How many deliveries may be due that the queue was not asked for yet, how many
+        #: remain if a round under way grants all it asks for, and when the next one
+        #: will be due.
         self.hope = MANY
         self.rest = 0
         self.due_ms: int | None = None
@@ -56,7 +63,9 @@ class Line:
         self.pace: float | None = None
 
     def ahead(self, workers: int) -> int:
-        """How many deliveries more may be leased ahead for *workers*; 0 until half of them are gone."""
+        """How many deliveries more may be leased ahead for *workers*; 0 until half of
+        them are gone.
+        """
         if self.pace is None:
             return 0
         wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
@@ -69,7 +78,9 @@ class Line:
 
 
 class Asked(NamedTuple):
-    """A round under way: for which lines, what was dealt and asked for, and how many workers had left by then."""
+    """A round under way: for which lines, what was dealt and asked for, and how many
+    workers had left by then.
+    """
 
     generation: Generation
     lines: dict[str, Line]
@@ -90,7 +101,8 @@ class Dispatcher:
         self._generation: Generation | None = None
         self._lines: dict[str, Line] = {}
         self._limit = PER_BROKER
-        #: Slots taken per broker, by workers at work and by rounds under way, in all generations.
+        #: Slots taken per broker, by workers at work and by rounds under way, in all
+        #: generations.
         self._taken: defaultdict[str, int] = defaultdict(int)
         #: How many workers' turns are over.
         self._left = 0
@@ -98,7 +110,8 @@ class Dispatcher:
         self._running: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
-        #: What ended and the queue was not told yet, and when it is to be told at the latest.
+        #: What ended and the queue was not told yet, and when it is to be told at the
+        #: latest.
         self._ended: list[tuple[Lease, Ending]] = []
         self._telling: asyncio.TimerHandle | None = None
         #: Called when a delivery was given up.
@@ -139,14 +152,17 @@ class Dispatcher:
             for line in self._lines.values():
                 line.hope = MANY
         else:
-            # One each, and not all that is free: what is asked for now must not keep the slots from the next push.
+            # One each, and not all that is free: what is asked for now must not keep
+            # the slots from the next push.
             for service in services:
                 if service in self._lines:
                     self._lines[service].hope += 1
         self._queue.wake()
 
     def _join(self) -> None:
-        """Requests go to the queue: what has ended, and one round of leases for all that is free, go along."""
+        """Requests go to the queue: what has ended, and one round of leases for all
+        that is free, go along.
+        """
         if self._generation and not self._stopped:
             self._lease(self._generation)
         if self._queue.gathering or not self._telling:
@@ -154,11 +170,16 @@ class Dispatcher:
 
     def _lease(self, generation: Generation) -> None:
         """Ask for deliveries for the free workers, and for some to hold ahead."""
-        lines = {name: line for name, line in self._lines.items() if generation.serves(line.broker)}
+        lines = {
+            name: line
+            for name, line in self._lines.items()
+            if generation.serves(line.broker)
+        }
         dealt = self._deal(generation, lines)
         slots = []
         for name, line in lines.items():
-            # What is held must not wait for a worker that turned out to be slow while others are free.
+            # What is held must not wait for a worker that turned out to be slow while
+            # others are free.
             dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
             free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
             if free:
@@ -168,30 +189,45 @@ class Dispatcher:
                 line.rest, line.hope = line.hope - free, 0
         if slots:
             generation.begin()
-            granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, self._name))
+            granted = self._queue.call(
+                lambda queue: queue.lease(now_ms(), slots, self._name)
+            )
             self._running.add(granted)
             asked = Asked(generation, self._lines, dealt, slots, self._left)
             granted.add_done_callback(partial(self._granted, asked))
 
     def _deal(self, generation: Generation, able: dict[str, Line]) -> dict[str, int]:
-        """The free workers, dealt to services one by one: first to those whose brokers have the fewest."""
+        """The free workers, dealt to services one by one: first to those whose brokers
+        have the fewest.
+        """
         lines = able.values()
         dealt = dict.fromkeys(able, 0)
-        most = {line.broker: 1 if generation.one_at_a_time(line.broker) else self._limit for line in lines}
+        most = {
+            line.broker: 1 if generation.one_at_a_time(line.broker) else self._limit
+            for line in lines
+        }
         free = self._workers - self.running
         used = self._taken.copy()
         while free > 0:
             open_to = [
                 line
                 for line in lines
-                if used[line.broker] < most[line.broker] and line.hope + len(line.held) > dealt[line.service]
+                if used[line.broker] < most[line.broker]
+                and line.hope + len(line.held) > dealt[line.service]
             ]
             if free == 1 and any(not used[line.broker] for line in lines):
-                # The last one is for a broker that runs nothing, so that slow ones cannot take them all.
+                # The last one is for a broker that runs nothing, so that slow ones
+                # cannot take them all.
                 open_to = [line for line in open_to if not used[line.broker]]
             if not open_to:
                 break
-            line = min(open_to, key=lambda line: (used[line.broker], line.workers + dealt[line.service]))
+            line = min(
+                open_to,
+                key=lambda line: (
+                    used[line.broker],
+                    line.workers + dealt[line.service],
+                ),
+            )
             dealt[line.service] += 1
             used[line.broker] += 1
             free -= 1
@@ -219,7 +255,8 @@ class Dispatcher:
         asked.generation.finish()
         self._nap()
         if not granted.leases and not self.running and asked.left != self._left:
-            # Refused because of what ran alone, and that has left since: nobody else would ask again.
+            # Refused because of what ran alone, and that has left since: nobody else
+            # would ask again.
             self.kick()
         # Slots that came back empty may serve a service that used all it was dealt.
         self._queue.wake()
@@ -230,8 +267,12 @@ class Dispatcher:
         if self._stopped:
             self._return(line)
         self._taken[line.broker] -= dealt
-        # A worker that ran out while the queue was asked has gone: what came is not left without any.
-        self._begin(line, min(dealt, len(line.held)) or (1 if line.held and not line.workers else 0))
+        # A worker that ran out while the queue was asked has gone: what came is not
+        # left without any.
+        self._begin(
+            line,
+            min(dealt, len(line.held)) or (1 if line.held and not line.workers else 0),
+        )
 
     def _begin(self, line: Line, workers: int) -> int:
         """Set so many more workers on what is held."""
@@ -249,7 +290,8 @@ class Dispatcher:
             self._left += 1
             line.workers -= 1
             self._taken[line.broker] -= 1
-            # With nothing running, what had to be alone, or had to wait for what is alone, may begin.
+            # With nothing running, what had to be alone, or had to wait for what is
+            # alone, may begin.
             self.kick([line.service] if self.running else None)
 
     async def _deliver(self, line: Line) -> None:
@@ -261,12 +303,15 @@ class Dispatcher:
                 break
             try:
                 worker = worker or await line.generation.worker(line.service)
-            except (HostFailed, OSError) as error:  # no descriptor is left, or it took too long
+            # no descriptor is left, or it took too long
+            except (HostFailed, OSError) as error:
                 self._say(f"no worker: {error}", About(service=line.service))
-                line.pace = None  # nothing is leased ahead for workers that cannot be had
+                # nothing is leased ahead for workers that cannot be had
+                line.pace = None
                 self._return(line)
                 await asyncio.sleep(PAUSE)
-                continue  # something may have been leased meanwhile: it is not left without any
+                # something may have been leased meanwhile: it is not left without any
+                continue
             if line.generation.interrupted or not line.held:
                 continue  # while the worker was started
             lease = line.held.popleft()
@@ -292,12 +337,15 @@ class Dispatcher:
             self._end(line, line.held.popleft(), Ending("interrupted", "not begun"))
 
     def _end(self, line: Line, lease: Lease, ending: Ending) -> None:
-        """Have the queue told. Nobody waits for it: until it is durable, the delivery counts as running."""
+        """Have the queue told. Nobody waits for it: until it is durable, the delivery
+        counts as running.
+        """
         self._ended.append((lease, ending))
         if not line.held:
             self._tell_now()
         elif not self._telling:
-            # More is at hand to be done: a commit for each would be most of the work there is.
+            # More is at hand to be done: a commit for each would be most of the work
+            # there is.
             self._telling = self._loop.call_later(GATHER, self._tell_now)
         line.generation.finish()
 
@@ -320,13 +368,21 @@ class Dispatcher:
         told = self._queue.end(lease.token, ending)
         told.add_done_callback(partial(self._told, lease, ending, again))
 
-    def _told(self, lease: Lease, ending: Ending, again: bool, told: "asyncio.Future[Ended]") -> None:
+    def _told(
+        self, lease: Lease, ending: Ending, again: bool, told: "asyncio.Future[Ended]"
+    ) -> None:
         """What is not simply done is news."""
         error = told.exception()
         if error:
-            self._say(f"the end of delivery {lease.token.delivery} could not be kept: {error}", lease)
-            # Only a queue that is closing keeps it no more: the next start gives the delivery back.
-            if isinstance(error, StorageFull) or not isinstance(error, (NotAccepted, DiskFailed)):
+            self._say(
+                f"the end of delivery {lease.token.delivery} could not be kept: {error}",
+                lease,
+            )
+            # Only a queue that is closing keeps it no more: the next start gives the
+            # delivery back.
+            if isinstance(error, StorageFull) or not isinstance(
+                error, (NotAccepted, DiskFailed)
+            ):
                 self._loop.call_later(PAUSE, self._tell, lease, ending, True)
             return
         ended = told.result()
@@ -343,8 +399,15 @@ class Dispatcher:
         """Wake when the next delivery is due."""
         if self._timer:
             self._timer.cancel()
-        due = min((line.due_ms for line in self._lines.values() if line.due_ms is not None), default=None)
-        wait = LONGEST_NAP if due is None else min(max(due - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
+        due = min(
+            (line.due_ms for line in self._lines.values() if line.due_ms is not None),
+            default=None,
+        )
+        wait = (
+            LONGEST_NAP
+            if due is None
+            else min(max(due - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
+        )
         self._timer = self._loop.call_later(wait, self.kick)
 
     def _track(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,6 @@
-"""Points where a test may have the daemon die: `OBERONC_CRASH_AT=NAME` in its environment."""
+"""Points where a test may have the daemon die: `OBERONC_CRASH_AT=NAME` in its
+environment.
+"""
 
 import os
 import signal

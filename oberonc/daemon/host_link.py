@@ -1,4 +1,6 @@
-"""The daemon's end of a generation's processes: the root, which examines files, and one host for each broker."""
+"""The daemon's end of a generation's processes: the root, which examines files, and one
+host for each broker.
+"""
 
 import asyncio
 import json
@@ -43,7 +45,9 @@ class Child(Protocol):
 
 
 class _Link(Generic[C]):
-    """The channel to a root or a host. Owned by the event loop; every method returns quickly or awaits."""
+    """The channel to a root or a host. Owned by the event loop; every method returns
+    quickly or awaits.
+    """
 
     def __init__(self, label: str, control: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -111,7 +115,11 @@ class _Link(Generic[C]):
             self.children[child.pid] = child
             waiting.set_result(None)
         else:
-            waiting.set_exception(HostFailed(f"{self._label}: no process could be started: {reply['why']}"))
+            waiting.set_exception(
+                HostFailed(
+                    f"{self._label}: no process could be started: {reply['why']}"
+                )
+            )
 
     def _lose(self, pid: int, status: int) -> None:
         child = self.children.pop(pid, None)
@@ -119,7 +127,9 @@ class _Link(Generic[C]):
             child.has_ended(status)
 
     def _finish(self, status: int) -> None:
-        """The process was collected, and by the kernel's hand all below it ended. What it said before still counts."""
+        """The process was collected, and by the kernel's hand all below it ended. What
+        it said before still counts.
+        """
         with suppress(OSError, ValueError):
             while packet := self._control.recv(PACKET):
                 self._take(json.loads(packet))
@@ -142,7 +152,9 @@ class _Link(Generic[C]):
 class Host(_Link[Worker]):
     """The process that imported one broker and forks its workers."""
 
-    def __init__(self, label: str, root: "Root", broker: str, control: socket.socket) -> None:
+    def __init__(
+        self, label: str, root: "Root", broker: str, control: socket.socket
+    ) -> None:
         super().__init__(label, control)
         self._root = root
         self.broker = broker
@@ -191,7 +203,9 @@ class Host(_Link[Worker]):
 
 
 class Root(_Link[Host]):
-    """The process that examines files and forks the hosts. No broker's code lives in it."""
+    """The process that examines files and forks the hosts. No broker's code lives in
+    it.
+    """
 
     def __init__(self, label: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -209,9 +223,13 @@ class Root(_Link[Host]):
             yield reply["verdict"]
 
     async def host(self, place: Place, threaded: bool) -> Host:
-        """A host that has imported *place*, or leaves that to each worker where *threaded*. Raises HostFailed."""
+        """A host that has imported *place*, or leaves that to each worker where
+        *threaded*. Raises HostFailed.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        host = Host(f"the host of {place.name} in {self._generation}", self, place.name, ours)
+        host = Host(
+            f"the host of {place.name} in {self._generation}", self, place.name, ours
+        )
         try:
             with theirs:
                 packet = {"op": "host", "place": place, "threaded": threaded}
@@ -248,7 +266,13 @@ class Root(_Link[Host]):
 
 def _start(control: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, *paths.isolation(), "-m", "oberonc.daemon.child.host", str(control)],
+        [
+            sys.executable,
+            *paths.isolation(),
+            "-m",
+            "oberonc.daemon.child.host",
+            str(control),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=child_environment(),

@@ -1,8 +1,9 @@
 """Intake: payloads become events, whether they come by the socket or lie in the spool.
 
-The order barrier: what a client spooled came before what is submitted now. So whenever the spool changed, it is
-looked at first, and a submission waits until the files of its repository are events; those of others cost it nothing.
-A file that cannot be read now holds nobody up: it is told of, tried again, and whoever goes before it is told of too.
+The order barrier: what a client spooled came before what is submitted now. So whenever
+the spool changed, it is looked at first, and a submission waits until the files of its
+repository are events; those of others cost it nothing. A file that cannot be read now
+holds nobody up: it is told of, tried again, and whoever goes before it is told of too.
 """
 
 import asyncio
@@ -40,11 +41,13 @@ OVERLAP: Final = 8
 PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 #: Files that could not be read, of which so many are tried again at each look.
 AGAIN: Final = 64
-#: Files of one account that are put aside, of which so many are told one by one in a minute.
+#: Files of one account that are put aside, of which so many are told one by one in a
+#: minute.
 LOSSES: Final = 20
 #: Seconds of reading after which what was read is taken in.
 SLICE_TIME: Final = 0.1
-#: While files are taken in the folder is looked at again, for at most one part in so many of the time.
+#: While files are taken in the folder is looked at again, for at most one part in so
+#: many of the time.
 PARTS: Final = 10
 #: Seconds between looks at the spool, and before a refused slice is tried again.
 LOOK: Final = 1.0
@@ -54,7 +57,9 @@ TICK: Final = 50_000_000
 UNSURE: Final = -2
 
 
-def _accept_in_order(requests: list[Submission], queue: Queue) -> list[Answer | BadInput]:
+def _accept_in_order(
+    requests: list[Submission], queue: Queue
+) -> list[Answer | BadInput]:
     """The answers, up to the first for which there is no room: nothing may overtake it."""
     answers: list[Answer | BadInput] = []
     for request in requests:
@@ -83,19 +88,26 @@ class Intake:
         self._backlog = Backlog()
         #: The files that are becoming events right now.
         self._current: list[File] = []
-        #: {name: mark} of the files that cannot be read now, how many of each repository, and what cannot be removed.
+        #: {name: mark} of the files that cannot be read now, how many of each
+        #: repository, and what cannot be removed.
         self._unreadable: dict[str, str] = {}
         self._held: Counter[str] = Counter()
         self._done: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
         self._step = asyncio.Event()
-        #: Called with the services of an event that was asked for, so that its lease can share its commit.
+        #: Called with the services of an event that was asked for, so that its lease
+        #: can share its commit.
         self.on_accept: Callable[[list[str]], None] = lambda services: None
 
     @property
     def files(self) -> int:
         """How many files of the spool were not taken in when it was last looked at."""
-        return len(self._backlog) + len(self._current) + len(self._unreadable) + len(self._done)
+        return (
+            len(self._backlog)
+            + len(self._current)
+            + len(self._unreadable)
+            + len(self._done)
+        )
 
     @property
     def unreadable(self) -> int:
@@ -103,9 +115,15 @@ class Intake:
         return len(self._unreadable) + len(self._done)
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
-        """Accept one payload, after what the spool holds of its repository. Raises BadInput."""
-        # What takes time with the payload, checks and filters, is done beside the loop where it is large.
-        large = not isinstance(payload, jsontext.Received) or len(payload.raw) > frames.SMALL
+        """Accept one payload, after what the spool holds of its repository. Raises
+        BadInput.
+        """
+        # What takes time with the payload, checks and filters, is done beside the loop
+        # where it is large.
+        large = (
+            not isinstance(payload, jsontext.Received)
+            or len(payload.raw) > frames.SMALL
+        )
         beside = partial(submission, self.config, payload, Sender(peer_uid))
         wanted = await in_a_thread(beside) if large else beside()
         await self.catch_up(wanted.repo)
@@ -123,11 +141,17 @@ class Intake:
             await self._earlier(repository)
 
     async def _earlier(self, repository: str) -> None:
-        """Returns when what is in the spool of *repository* now is events, or cannot become any now."""
+        """Returns when what is in the spool of *repository* now is events, or cannot
+        become any now.
+        """
         names = await in_a_thread(self._names, spool.mark(repository))
         while self._taking and names:
             name = names[-1]
-            if name in self._unreadable or name in self._done or not os.path.lexists(f"{self._new}/{name}"):
+            if (
+                name in self._unreadable
+                or name in self._done
+                or not os.path.lexists(f"{self._new}/{name}")
+            ):
                 names.pop()
             else:
                 await self._step.wait()
@@ -136,7 +160,11 @@ class Intake:
         """The files that can be of the repository with *mark*, the newest last."""
         try:
             names = os.listdir(self._new)  # noqa: PTH208  no path for each: there may be any number
-            return sorted(name for name in names if spool.mark_in(name) in ("", mark) and name.endswith(".ob"))
+            return sorted(
+                name
+                for name in names
+                if spool.mark_in(name) in ("", mark) and name.endswith(".ob")
+            )
         except OSError:
             return []
 
@@ -178,12 +206,16 @@ class Intake:
             return -1
 
     async def _take(self) -> None:
-        """Everything in the spool; whatever goes wrong there, those who wait for it go on."""
+        """Everything in the spool; whatever goes wrong there, those who wait for it go
+        on.
+        """
         try:
             await self._take_all()
         except Exception as error:  # noqa: BLE001  the next look begins anew
             self._seen = UNSURE
-            self._say(f"the spool could not be taken in: {type(error).__name__}: {error}")
+            self._say(
+                f"the spool could not be taken in: {type(error).__name__}: {error}"
+            )
 
     async def _take_all(self) -> None:
         """A slice at a time, until the folder is empty; a full disk ends the turn."""
@@ -217,12 +249,16 @@ class Intake:
             read, unread = await in_a_thread(self._read_some, files)
             self._backlog.put_back(unread)
             pushes = self._sooner(in_ref_order(read), files)
-            answers = await self._queue.call(partial(_accept_in_order, [push.submission for push in pushes]))
+            answers = await self._queue.call(
+                partial(_accept_in_order, [push.submission for push in pushes])
+            )
         except NotAccepted as error:
             self._sparing.say("not now", str(error))
             self._backlog.put_back(files.values())
             return False
-        self.on_accept([route.service for push in pushes for route in push.submission.routes])
+        self.on_accept(
+            [route.service for push in pushes for route in push.submission.routes]
+        )
         for push, answer in zip(pushes, answers, strict=False):
             self._tell_overtaken(push.submission.repo)
             self._settle(push.file, answer)
@@ -230,7 +266,8 @@ class Intake:
         return len(answers) == len(pushes)
 
     def _read_some(self, files: dict[str, File]) -> tuple[list[Kept], list[File]]:
-        """What *files* hold, oldest first, up to what one commit takes; and the files that were left for that.
+        """What *files* hold, oldest first, up to what one commit takes; and the files
+        that were left for that.
 
         Beside the loop: strangers choose what is in them.
         """
@@ -246,13 +283,18 @@ class Intake:
         return pushes, left
 
     def _sooner(self, pushes: list[Kept], files: dict[str, File]) -> list[Kept]:
-        """*pushes* but the last ones of each repository of which more waits: what comes may belong before them.
+        """*pushes* but the last ones of each repository of which more waits: what comes
+        may belong before them.
 
-        Half of a repository's at least are taken now: else large files, of which few are read at once, would be put
-        back for ever.
+        Half of a repository's at least are taken now: else large files, of which few
+        are read at once, would be put back for ever.
         """
         counts = Counter(spool.mark_in(push.file.name) for push in pushes)
-        left = {mark: min(OVERLAP, count // 2) for mark, count in counts.items() if self._backlog.has(mark)}
+        left = {
+            mark: min(OVERLAP, count // 2)
+            for mark, count in counts.items()
+            if self._backlog.has(mark)
+        }
         later = set()
         for push in reversed(pushes):
             mark = spool.mark_in(push.file.name)
@@ -266,17 +308,25 @@ class Intake:
         try:
             entry, uid, proven = spool.look(path)
             payload, sender = entry["payload"], Sender(uid, "spool", proven)
-            return kept(path, submission(self.config, payload, sender, entry.get("services")), payload)
+            return kept(
+                path,
+                submission(self.config, payload, sender, entry.get("services")),
+                payload,
+            )
         except FileNotFoundError:
             return None
         except (spool.Damaged, BadInput) as error:
             self._reject(path, uid, str(error))
         except OSError as error:
             if error.errno in PASSING:
-                raise NotAccepted(f"the spool cannot be read now: {error.strerror}") from None
+                raise NotAccepted(
+                    f"the spool cannot be read now: {error.strerror}"
+                ) from None
             self._remember(path, uid, f"cannot be read: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whatever it is, one file must not stop the others
-            self._reject(path, uid, f"it cannot be taken in: {type(error).__name__}: {error}")
+            self._reject(
+                path, uid, f"it cannot be taken in: {type(error).__name__}: {error}"
+            )
         return None
 
     def _settle(self, path: Path, answer: Answer | BadInput) -> None:
@@ -286,20 +336,30 @@ class Intake:
             self._reject(path, -1, "another payload has the same id")
         else:
             crash_point("spooled")
-            # A crash before the file is gone makes it a duplicate at the next start, and then it is gone too.
+            # A crash before the file is gone makes it a duplicate at the next start,
+            # and then it is gone too.
             try:
                 spool.remove(path)
             except OSError as error:
                 self._done.add(path.name)
-                self._say(f"the spool file {path} was taken in and cannot be removed: {error.strerror}")
+                self._say(
+                    f"the spool file {path} was taken in and cannot be removed: {error.strerror}"
+                )
 
     def _reject(self, path: Path, uid: int, why: str) -> None:
         try:
             spool.reject(path, why)
-        except OSError as error:  # another account's folder, for one, can be moved by nobody else
-            self._remember(path, uid, f"is no good ({one_line(why)}) and cannot be put aside in bad/: {error.strerror}")
+        # another account's folder, for one, can be moved by nobody else
+        except OSError as error:
+            self._remember(
+                path,
+                uid,
+                f"is no good ({one_line(why)}) and cannot be put aside in bad/: {error.strerror}",
+            )
         else:
-            self._losses.say(uid, f"the spool file {path.name} is put aside in bad/: {one_line(why)}")
+            self._losses.say(
+                uid, f"the spool file {path.name} is put aside in bad/: {one_line(why)}"
+            )
 
     def _remember(self, path: Path, uid: int, why: str) -> None:
         """The file stays where it is; it is told of, and tried again."""

@@ -2,8 +2,9 @@
 
     oberonc: [TIME] service=chat push=1a2b3c4d repository=web/shop: what happened
 
-What a line is about comes first and is quoted where it must be: what strangers choose, names and messages, cannot
-pass for it. The time, UTC, is there where no journal adds one.
+What a line is about comes first and is quoted where it must be: what strangers choose,
+names and messages, cannot pass for it. The time, UTC, is there where no journal adds
+one.
 """
 
 import json
@@ -60,22 +61,38 @@ class Say(Protocol):
 def say(text: str, about: Subject = NOTHING, /) -> None:
     """Write one line to stderr, in which nothing steers a terminal."""
     with suppress(OSError):
-        os.write(2, line(text, about, None if _is_kept(os.environ) else time.time()).encode())
+        os.write(
+            2, line(text, about, None if _is_kept(os.environ) else time.time()).encode()
+        )
 
 
 def line(text: str, about: Subject = NOTHING, now: float | None = None) -> str:
     """The line, with the time *now* unless that is None."""
-    facts = {"service": about.service, "push": about.event.hex()[:PUSH], "repository": about.repo}
+    facts = {
+        "service": about.service,
+        "push": about.event.hex()[:PUSH],
+        "repository": about.repo,
+    }
     named = " ".join(f"{key}={_quoted(value)}" for key, value in facts.items() if value)
-    head = "".join(f"{part} " for part in (now is not None and utc(now), named and f"{named}:") if part)
+    head = "".join(
+        f"{part} "
+        for part in (now is not None and utc(now), named and f"{named}:")
+        if part
+    )
     return f"oberonc: {head}{one_line(text, LONGEST)}\n"
 
 
 def _quoted(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(one_line(value), ensure_ascii=False)
+    return (
+        value
+        if _PLAIN.fullmatch(value)
+        else json.dumps(one_line(value), ensure_ascii=False)
+    )
 
 
 def _is_kept(environment: Mapping[str, str]) -> bool:
-    """Whether stderr is systemd's journal, which adds a time to each line (systemd.exec(5), JOURNAL_STREAM)."""
+    """Whether stderr is systemd's journal, which adds a time to each line
+    (systemd.exec(5), JOURNAL_STREAM).
+    """
     facts = os.fstat(2)
     return environment.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"

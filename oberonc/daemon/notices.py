@@ -1,8 +1,10 @@
-"""Somebody is told of what is given up: a small event for the service that `[daemon] on_dead` names.
+"""Somebody is told of what is given up: a small event for the service that `[daemon]
+on_dead` names.
 
-At most once a minute, and what comes in between is in the next one. The queue remembers what nobody was told of,
-and takes a notice in the commit that forgets it: a restart neither loses nor repeats one. A notice is delivered as
-any event is; one that is given up itself is told of by the log alone.
+At most once a minute, and what comes in between is in the next one. The queue remembers
+what nobody was told of, and takes a notice in the commit that forgets it: a restart
+neither loses nor repeats one. A notice is delivered as any event is; one that is given
+up itself is told of by the log alone.
 """
 
 import asyncio
@@ -37,7 +39,8 @@ class Notices:
         self._timer: asyncio.TimerHandle | None = None
         #: The service that is told; None: nobody is.
         self.service: str | None = None
-        #: Called with the services that may have got a notice, so that its lease can share its commit.
+        #: Called with the services that may have got a notice, so that its lease can
+        #: share its commit.
         self.on_accept: Callable[[list[str]], None] = lambda services: None
 
     def look(self) -> None:
@@ -62,14 +65,19 @@ class Notices:
 
 
 def tell(now: int, service: str | None, queue: Queue) -> int | None:
-    """Have *service* told of what was given up, in one batch; the milliseconds to wait when it is too soon for that."""
+    """Have *service* told of what was given up, in one batch; the milliseconds to wait
+    when it is too soon for that.
+    """
     untold = queue.untold(now, MOST)
     if not untold.total:
         return None
     if service is not None:
         if untold.since_ms is not None and untold.since_ms < EVERY:
             return EVERY - untold.since_ms
-        if queue.accept(now, notice(service, untold.total, untold.first)).status != "accepted":
+        if (
+            queue.accept(now, notice(service, untold.total, untold.first)).status
+            != "accepted"
+        ):
             return EVERY
     queue.told(now)
     return None

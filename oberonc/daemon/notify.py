@@ -1,4 +1,6 @@
-"""What a service manager is told: ready, reloading, stopping, a line of status, still alive."""
+"""What a service manager is told: ready, reloading, stopping, a line of status, still
+alive.
+"""
 
 import os
 import socket
@@ -17,7 +19,9 @@ class Notifier:
         interval = os.environ.pop("WATCHDOG_USEC", "")
         os.environ.pop("WATCHDOG_PID", None)
         #: Seconds between signs of life, or None where nobody wants them.
-        self.watchdog = int(interval) / 2_000_000 if interval.isdigit() and int(interval) else None
+        self.watchdog = (
+            int(interval) / 2_000_000 if interval.isdigit() and int(interval) else None
+        )
 
     def ready(self, status: str) -> None:
         """Requests are answered from now on."""
@@ -29,7 +33,11 @@ class Notifier:
 
     def stopping(self, seconds: float) -> None:
         """The stop began and may take *seconds*."""
-        self._send("STOPPING=1", "STATUS=finishing what runs", f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+        self._send(
+            "STOPPING=1",
+            "STATUS=finishing what runs",
+            f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}",
+        )
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
@@ -43,6 +51,11 @@ class Notifier:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with (
+            suppress(OSError),
+            socket.socket(
+                socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
+            ) as channel,
+        ):
             channel.setblocking(False)
             channel.sendto("\n".join(lines).encode(), address)

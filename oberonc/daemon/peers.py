@@ -1,4 +1,6 @@
-"""Who is on the other end of a connection, as the kernel says, and whether the socket's file lets them in."""
+"""Who is on the other end of a connection, as the kernel says, and whether the socket's
+file lets them in.
+"""
 
 import ctypes
 import errno
@@ -33,18 +35,29 @@ class Peer(NamedTuple):
 
 def peer(connection: socket.socket) -> Peer:
     """Who connected."""
-    return Peer._make(struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)))
+    return Peer._make(
+        struct.unpack(
+            "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        )
+    )
 
 
 def groups(connection: socket.socket, room: int = 256) -> frozenset[int]:
-    """The supplementary groups of who connected. Raises OSError where the kernel does not tell.
+    """The supplementary groups of who connected. Raises OSError where the kernel does
+    not tell.
 
     By ctypes: Python's getsockopt takes 1,024 bytes at most, which is 256 groups.
     """
     while True:
         found = (ctypes.c_uint32 * room)()
         length = ctypes.c_uint32(ctypes.sizeof(found))
-        asked = (connection.fileno(), socket.SOL_SOCKET, _SO_PEERGROUPS, found, ctypes.byref(length))
+        asked = (
+            connection.fileno(),
+            socket.SOL_SOCKET,
+            _SO_PEERGROUPS,
+            found,
+            ctypes.byref(length),
+        )
         if _LIBC.getsockopt(*asked) == 0:
             return frozenset(found[: length.value // ctypes.sizeof(ctypes.c_uint32)])
         error = ctypes.get_errno()
@@ -54,7 +67,8 @@ def groups(connection: socket.socket, room: int = 256) -> frozenset[int]:
 
 
 def barred(who: Peer, connection: socket.socket, listener: socket.socket) -> str:
-    """Why the mode of the socket's file keeps *who* out; empty where it does not. What cannot be learnt does.
+    """Why the mode of the socket's file keeps *who* out; empty where it does not. What
+    cannot be learnt does.
 
     Root and we ourselves always may.
     """
@@ -66,7 +80,9 @@ def barred(who: Peer, connection: socket.socket, listener: socket.socket) -> str
         facts = Path(listener.getsockname()).stat()
     except OSError as error:
         return f"the mode of the socket's file cannot be learnt: {error.strerror}"
-    if facts.st_mode & stat.S_IWOTH or (facts.st_uid == who.uid and facts.st_mode & stat.S_IWUSR):
+    if facts.st_mode & stat.S_IWOTH or (
+        facts.st_uid == who.uid and facts.st_mode & stat.S_IWUSR
+    ):
         return ""
     if not facts.st_mode & stat.S_IWGRP:
         return f"only {account(facts.st_uid) or f'uid {facts.st_uid}'} may"
@@ -76,7 +92,9 @@ def barred(who: Peer, connection: socket.socket, listener: socket.socket) -> str
         mine = groups(connection) - {OVERFLOW}
     except OSError as error:
         return f"its groups cannot be learnt: {error.strerror}"
-    return "" if facts.st_gid in mine else f"it is not in the group {group(facts.st_gid)}"
+    return (
+        "" if facts.st_gid in mine else f"it is not in the group {group(facts.st_gid)}"
+    )
 
 
 def account(uid: int) -> str | None:

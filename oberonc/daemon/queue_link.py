@@ -1,7 +1,8 @@
 """The event loop's end of the queue: requests to the writer thread, awaited.
 
-Requests gather while the thread is busy, and go to it together: waking it, and being woken, costs more than most
-of them. What can wait for a commit that happens anyway, or can be said better then, joins in `on_hand_over`.
+Requests gather while the thread is busy, and go to it together: waking it, and being
+woken, costs more than most of them. What can wait for a commit that happens anyway, or
+can be said better then, joins in `on_hand_over`.
 """
 
 import asyncio
@@ -12,12 +13,21 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.contract import Answer, Ended, Ending, Queue, Submission, Token, check
+from oberonc.queue.contract import (
+    Answer,
+    Ended,
+    Ending,
+    Queue,
+    Submission,
+    Token,
+    check,
+)
 from oberonc.queue.writer import Outcome, Request, Writer, settle
 
 T = TypeVar("T")
 
-#: Beyond this many events that wait for their commit, or bytes of them, `accept` answers busy.
+#: Beyond this many events that wait for their commit, or bytes of them, `accept`
+#: answers busy.
 WAITING_EVENTS: Final = 256
 WAITING_BYTES: Final = 32 << 20
 
@@ -30,7 +40,9 @@ def now_ms() -> int:
 class QueueLink:
     """Owned by the event loop; the futures of a batch are answered in one turn of it."""
 
-    def __init__(self, queue: Queue, state: Path, on_failure: Callable[[DiskFailed], None]) -> None:
+    def __init__(
+        self, queue: Queue, state: Path, on_failure: Callable[[DiskFailed], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(queue, self._hand_back, on_failure)
         self._writer.start()
@@ -49,7 +61,9 @@ class QueueLink:
         return bool(self._made)
 
     def wake(self) -> None:
-        """Hand over what there is once what the loop does now is done, and the thread is free."""
+        """Hand over what there is once what the loop does now is done, and the thread
+        is free.
+        """
         if not self._waking and not self._given:
             self._waking = True
             self._loop.call_soon(self._hand_over)
@@ -59,8 +73,12 @@ class QueueLink:
         self._hand_over()
         self._writer.stop()
 
-    def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "asyncio.Future[T]":
-        """What *function* returns, once what it changed is durable; *alone*: outside any batch (`backup`)."""
+    def call(
+        self, function: Callable[[Queue], T], *, alone: bool = False
+    ) -> "asyncio.Future[T]":
+        """What *function* returns, once what it changed is durable; *alone*: outside
+        any batch (`backup`).
+        """
         return self._ask(Request(self._loop.create_future(), function, alone))
 
     def accept(self, submission: Submission) -> "asyncio.Future[Answer]":
@@ -77,8 +95,12 @@ class QueueLink:
         return self._ask(Request(answer, submission=submission, now=now_ms()))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
-        """The end of an attempt. Never refused: endings are bounded by the workers there are."""
-        return self._ask(Request(self._loop.create_future(), ended=(token, ending), now=now_ms()))
+        """The end of an attempt. Never refused: endings are bounded by the workers
+        there are.
+        """
+        return self._ask(
+            Request(self._loop.create_future(), ended=(token, ending), now=now_ms())
+        )
 
     def _ask(self, request: Request) -> "asyncio.Future[Any]":
         self._made.append(request)
@@ -112,7 +134,8 @@ class QueueLink:
             if outcome.request.submission:
                 self._count(outcome.request.submission, -1)
         settle(outcomes)
-        # Behind those who have just been answered, so that what they ask for next goes along.
+        # Behind those who have just been answered, so that what they ask for next goes
+        # along.
         self.wake()
 
     async def active_generation(self) -> tuple[int, str] | None:

@@ -1,7 +1,9 @@
-"""The order in which the refs moved, where it differs from the order in which the hooks came to write it down.
+"""The order in which the refs moved, where it differs from the order in which the hooks
+came to write it down.
 
-Git runs post-receive after it has let go of the refs, so of two quick pushes to one branch the later may be the
-first to be kept. What a push moved a ref from and to says which came first. Pure functions.
+Git runs post-receive after it has let go of the refs, so of two quick pushes to one
+branch the later may be the first to be kept. What a push moved a ref from and to says
+which came first. Pure functions.
 """
 
 from collections import defaultdict
@@ -21,24 +23,39 @@ class Kept(NamedTuple):
 
 def kept(file: Path, submission: Submission, payload: dict[str, Any]) -> Kept:
     """A push with what its payload says of the refs."""
-    return Kept(file, submission, {update["ref"]: (update["old"], update["new"]) for update in payload["updates"]})
+    return Kept(
+        file,
+        submission,
+        {
+            update["ref"]: (update["old"], update["new"])
+            for update in payload["updates"]
+        },
+    )
 
 
 def in_ref_order(pushes: list[Kept]) -> list[Kept]:
-    """*pushes*, given in the order they were kept, each after those that a ref shows to have come before it."""
+    """*pushes*, given in the order they were kept, each after those that a ref shows to
+    have come before it.
+    """
     before = _before(pushes)
     left = dict.fromkeys(range(len(pushes)))
     ordered = []
     while left:
-        # Round in a circle (a branch set back to where it was) nobody is first: then it is the one kept first.
-        first = next((index for index in left if before[index].isdisjoint(left)), next(iter(left)))
+        # Round in a circle (a branch set back to where it was) nobody is first: then it
+        # is the one kept first.
+        first = next(
+            (index for index in left if before[index].isdisjoint(left)),
+            next(iter(left)),
+        )
         del left[first]
         ordered.append(pushes[first])
     return ordered
 
 
 def _before(pushes: list[Kept]) -> dict[int, set[int]]:
-    """By index in *pushes*, the indexes of those that moved a ref to where it moved it from."""
+    """By index in *pushes*, the indexes of those that moved a ref to where it moved it
+    from.
+    """
     moves: defaultdict[tuple[str, str], list[tuple[int, str, str]]] = defaultdict(list)
     for index, push in enumerate(pushes):
         for ref, (old, new) in push.moves.items():

@@ -1,7 +1,9 @@
-"""A repository has another name: what the daemon's account keeps under the old one follows, all of it or nothing.
+"""A repository has another name: what the daemon's account keeps under the old one
+follows, all of it or nothing.
 
-Its embedded issues and ledger are moved by a process of their own, since the daemon loads nothing of brokers, and
-while nothing of either name can start; a crash between is mended by asking again.
+Its embedded issues and ledger are moved by a process of their own, since the daemon
+loads nothing of brokers, and while nothing of either name can start; a crash between is
+mended by asking again.
 """
 
 import os
@@ -32,21 +34,30 @@ PATIENCE: Final = 10.0
 def check(old: str, new: str) -> None:
     """Raise BadInput for names that no repository can have, or that are the same."""
     for name in (old, new):
-        if not name or len(name) > LONGEST_NAME or not name.isprintable() or name != name.strip("/"):
+        if (
+            not name
+            or len(name) > LONGEST_NAME
+            or not name.isprintable()
+            or name != name.strip("/")
+        ):
             raise BadInput(f"'{one_line(name, 80)}' is no name of a repository")
     if old == new:
         raise BadInput("the old and the new name are the same")
 
 
 def in_queue(queue: Queue, state: Path, old: str, new: str) -> dict[str, int]:
-    """Move issues, ledger and lanes; {"issues", "deliveries"}. Raises BadInput, NotAccepted, Failed: nothing moved."""
+    """Move issues, ledger and lanes; {"issues", "deliveries"}. Raises BadInput,
+    NotAccepted, Failed: nothing moved.
+    """
     moved: list[int] = []
     waiting = queue.rename(old, new, lambda: moved.append(_issues(state, old, new)))
     return {"issues": moved[0], "deliveries": waiting}
 
 
 def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
-    """The same where no daemon runs, spool included. Raises NotAccepted where one does, or a push is under way."""
+    """The same where no daemon runs, spool included. Raises NotAccepted where one does,
+    or a push is under way.
+    """
     _refuse_others(config.spool, old)
     if not (config.state / "queue.sqlite").exists():
         told = {"issues": _issues(config.state, old, new), "deliveries": 0}
@@ -63,20 +74,38 @@ def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
 
 
 def _refuse_others(folder: Path, old: str) -> None:
-    """Raise NotAccepted where other accounts keep pushes of *old* in the spool: written anew they would be our word."""
+    """Raise NotAccepted where other accounts keep pushes of *old* in the spool: written
+    anew they would be our word.
+    """
     kept = spool.listing(folder, old)
-    if kept and spool.is_drop_box(kept[0].parent.stat()) and any(path.lstat().st_uid != os.geteuid() for path in kept):
+    if (
+        kept
+        and spool.is_drop_box(kept[0].parent.stat())
+        and any(path.lstat().st_uid != os.geteuid() for path in kept)
+    ):
         raise NotAccepted(
             f"pushes of other accounts wait in {folder}: start the daemon, which takes them in, then rename"
         )
 
 
 def _issues(state: Path, old: str, new: str) -> int:
-    line = [sys.executable, *paths.isolation(), "-m", "oberonc.issues.rename", str(state), old, new]
+    line = [
+        sys.executable,
+        *paths.isolation(),
+        "-m",
+        "oberonc.issues.rename",
+        str(state),
+        old,
+        new,
+    ]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"the issues of {old} could not be moved: {one_line(str(error))}") from None
+        raise Failed(
+            f"the issues of {old} could not be moved: {one_line(str(error))}"
+        ) from None
     if done.returncode != 0:
         kind = BadInput if done.returncode == BadInput.exit_code else Failed
         raise kind(one_line(done.stderr) or f"the issues of {old} could not be moved")
@@ -84,13 +113,17 @@ def _issues(state: Path, old: str, new: str) -> int:
 
 
 def _spooled(folder: Path, old: str, new: str) -> int:
-    """Give what is kept in the spool for *old* to *new*, in its place in the order; how much that was."""
+    """Give what is kept in the spool for *old* to *new*, in its place in the order; how
+    much that was.
+    """
     if not spool.listing(folder, old):
         return 0
     count = 0
     with spool.lane(folder, old, time.monotonic() + PATIENCE) as free:
         if not free:
-            raise NotAccepted(f"a push to {old} is under way: try again when it has ended")
+            raise NotAccepted(
+                f"a push to {old} is under way: try again when it has ended"
+            )
         for path in spool.listing(folder, old):
             try:
                 entry = spool.read(path)

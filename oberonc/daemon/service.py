@@ -1,7 +1,8 @@
-"""The daemon as a whole: starts its parts in the order that loses nothing, and stops them in reverse.
+"""The daemon as a whole: starts its parts in the order that loses nothing, and stops
+them in reverse.
 
-One event loop and the queue's writer thread; hosts and workers are processes. Signals only set things going:
-what they ask for is done in the loop.
+One event loop and the queue's writer thread; hosts and workers are processes. Signals
+only set things going: what they ask for is done in the loop.
 """
 
 import asyncio
@@ -44,7 +45,9 @@ GRACE: Final = 5.0
 
 
 def run(config_path: str | None) -> None:
-    """Be the daemon until told to stop. Raises OberoncError when it cannot start; the code is the exit code."""
+    """Be the daemon until told to stop. Raises OberoncError when it cannot start; the
+    code is the exit code.
+    """
     os.umask(0o077)
     notifier = Notifier()
     config = configuration.load(config_path)
@@ -56,7 +59,9 @@ def run(config_path: str | None) -> None:
         recovered = queue.recover(now_ms())
         if recovered.orphaned:
             running = counted(recovered.orphaned, "delivery", "deliveries")
-            say(f"the last daemon died while {running} ran; what is not given up here runs again")
+            say(
+                f"the last daemon died while {running} ran; what is not given up here runs again"
+            )
         _tell_given_up(recovered.dead)
         listeners = listen(config)
         try:
@@ -79,18 +84,31 @@ def _claim(state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = state.stat()
     except OSError as error:
-        raise ConfigError(f"cannot make the state folder {state}: {error.strerror}") from None
+        raise ConfigError(
+            f"cannot make the state folder {state}: {error.strerror}"
+        ) from None
     if facts.st_uid != os.geteuid():
-        whose, mine = accounts.account(facts.st_uid).name, accounts.account(os.geteuid()).name
+        whose, mine = (
+            accounts.account(facts.st_uid).name,
+            accounts.account(os.geteuid()).name,
+        )
         # To chown what is another account's would take it from the daemon whose it is.
         mend = f"run the daemon as {whose}" if facts.st_uid else f"chown it to {mine}"
-        raise ConfigError(f"the state folder {state} belongs to {whose}: {mend}, or give {mine} a `state` of its own")
+        raise ConfigError(
+            f"the state folder {state} belongs to {whose}: {mend}, or give {mine} a `state` of its own"
+        )
     if facts.st_mode & 0o002:
-        raise ConfigError(f"everybody may write the state folder {state}: chmod o-w it, and look at what is in it")
+        raise ConfigError(
+            f"everybody may write the state folder {state}: chmod o-w it, and look at what is in it"
+        )
 
 
 async def _serve(
-    config_path: str | None, config: Config, queue: SqliteQueue, notifier: Notifier, listeners: Listeners
+    config_path: str | None,
+    config: Config,
+    queue: SqliteQueue,
+    notifier: Notifier,
+    listeners: Listeners,
 ) -> None:
     link = QueueLink(queue, config.state, _disk_failed)
     try:
@@ -100,7 +118,8 @@ async def _serve(
 
 
 def _disk_failed(error: DiskFailed) -> None:
-    # Nothing may be promised any more, and nothing synced again: the next start reads what the disk has.
+    # Nothing may be promised any more, and nothing synced again: the next start reads
+    # what the disk has.
     say(f"the disk failed: {error}; exiting, nothing unanswered was promised")
     os._exit(error.exit_code)
 
@@ -108,7 +127,13 @@ def _disk_failed(error: DiskFailed) -> None:
 class Daemon:
     """The running daemon; what operations ask of it."""
 
-    def __init__(self, config_path: str | None, config: Config, queue: QueueLink, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        config_path: str | None,
+        config: Config,
+        queue: QueueLink,
+        notifier: Notifier,
+    ) -> None:
         self.pid = os.getpid()
         self.began = time.monotonic()
         #: Of this process; the files may be replaced while it runs.
@@ -138,12 +163,19 @@ class Daemon:
         self.dispatcher.on_dead = self.notices.look
         self.notices.on_accept = self.dispatcher.kick
         self.reloader.on_swap = self._swapped
-        # What comes by the socket waits for what the spool holds of its repository, so nobody waits for all of it.
+        # What comes by the socket waits for what the spool holds of its repository, so
+        # nobody waits for all of it.
         self.intake.look()
         await self.reload(first=True)
         await self._server.listen(listeners.submit, control=False)
         await self._server.listen(listeners.control, control=True)
-        for work in (self._server.sweep, self.intake.watch, self._upkeep, self._watch_space, self._watchdog):
+        for work in (
+            self._server.sweep,
+            self.intake.watch,
+            self._upkeep,
+            self._watch_space,
+            self._watchdog,
+        ):
             self._start(work())
         # What is there now stays: the collector need not walk it again and again.
         gc.collect()
@@ -162,19 +194,33 @@ class Daemon:
         self.stopping = True
         self._stop.set()
 
-    async def reload(self, *, partial: bool = False, check: bool = False, first: bool = False) -> dict[str, Any]:
+    async def reload(
+        self, *, partial: bool = False, check: bool = False, first: bool = False
+    ) -> dict[str, Any]:
         """Snapshot, verify, swap; the verdict goes to the log too."""
         if self.stopping and not first:
             raise NotAccepted("the daemon is stopping")
         if not first:
             self._notifier.reloading()
         try:
-            report = await (self.reloader.first() if first else self.reloader.reload(partial=partial, check=check))
+            report = await (
+                self.reloader.first()
+                if first
+                else self.reloader.reload(partial=partial, check=check)
+            )
         finally:
             if not first:
                 self._notifier.ready(self._line())
-        verdict = "found good" if check and report["accepted"] else "taken" if report["accepted"] else "rejected"
-        say(f"reload {verdict}, generation {report['generation']} serves: {report['message']}")
+        verdict = (
+            "found good"
+            if check and report["accepted"]
+            else "taken"
+            if report["accepted"]
+            else "rejected"
+        )
+        say(
+            f"reload {verdict}, generation {report['generation']} serves: {report['message']}"
+        )
         self._notifier.status(f"{self._line()}; {report['message']}")
         return report
 
@@ -246,7 +292,9 @@ class Daemon:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        """A part that fails takes the daemon down in order: the next start begins from what the disk has."""
+        """A part that fails takes the daemon down in order: the next start begins from
+        what the disk has.
+        """
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._failure = self._failure or error
@@ -262,7 +310,9 @@ class Daemon:
                 spool.sweep(self.config.spool)
                 self.notices.look()
                 await self._forget_rejected()
-                await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+                await self.queue.call(
+                    lambda queue: queue.checkpoint(idle=True), alone=True
+                )
             except OberoncError as error:  # a full disk: it is tried again
                 say(f"upkeep waits: {error}")
 
@@ -276,14 +326,22 @@ class Daemon:
                 room = None
             if room and room.low != low:
                 low = room.low
-                what = "low: new pushes are refused, and spooled by their senders" if low else "enough again"
-                say(f"space is {what}: {room.free} bytes free, daemon.low_space is {room.threshold}")
+                what = (
+                    "low: new pushes are refused, and spooled by their senders"
+                    if low
+                    else "enough again"
+                )
+                say(
+                    f"space is {what}: {room.free} bytes free, daemon.low_space is {room.threshold}"
+                )
             await asyncio.sleep(LOOK)
 
     async def _look_at_clock(self) -> None:
         pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
         if pulled:
-            say(f"the clock was set back: {counted(pulled, 'delivery', 'deliveries')} due earlier")
+            say(
+                f"the clock was set back: {counted(pulled, 'delivery', 'deliveries')} due earlier"
+            )
             self.kick()
 
     async def _sweep(self) -> None:
@@ -291,17 +349,24 @@ class Daemon:
         names, keep_ms = list(config.services), int(config.daemon.keep * 1000)
         more = True
         while more:
-            swept = await self.queue.call(lambda queue: queue.sweep(now_ms(), names, keep_ms))
-            # One slice whatever runs, so that a queue that is never idle does not grow for ever.
+            swept = await self.queue.call(
+                lambda queue: queue.sweep(now_ms(), names, keep_ms)
+            )
+            # One slice whatever runs, so that a queue that is never idle does not grow
+            # for ever.
             more = swept.more and not self.dispatcher.running
             _tell_given_up(swept.buried)
             if swept.events:
                 dead = counted(swept.dead, "dead letter")
-                say(f"retention: {counted(swept.events, 'event')} forgotten, and {dead} with them")
+                say(
+                    f"retention: {counted(swept.events, 'event')} forgotten, and {dead} with them"
+                )
 
     async def _forget_rejected(self) -> None:
         """Retention of what could not be taken in."""
-        gone = await in_a_thread(spool.forget_rejected, self.config.spool, self.intake.config.daemon.keep)
+        gone = await in_a_thread(
+            spool.forget_rejected, self.config.spool, self.intake.config.daemon.keep
+        )
         if gone:
             say(f"retention: {counted(gone, 'file')} of the spool's bad/ forgotten")
 
@@ -313,7 +378,9 @@ class Daemon:
             self._notifier.alive()
 
     async def _shut_down(self) -> None:
-        """No new work; what runs may end; what does not goes back to the queue uncharged."""
+        """No new work; what runs may end; what does not goes back to the queue
+        uncharged.
+        """
         patience = self.intake.config.daemon.stop_timeout
         say(f"stopping: {counted(self.dispatcher.running, 'worker')} busy")
         self._notifier.stopping(patience + 2 * GRACE)
@@ -342,6 +409,9 @@ async def _first(patience: float, *waits: Awaitable[Any]) -> None:
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # asyncio says here what it could not tell anybody, such as a table of files that is full.
+    # asyncio says here what it could not tell anybody, such as a table of files that is
+    # full.
     error = context.get("exception")
-    say(f"{context.get('message', 'asyncio')}: {type(error).__name__ if error else ''}: {error or ''}")
+    say(
+        f"{context.get('message', 'asyncio')}: {type(error).__name__ if error else ''}: {error or ''}"
+    )

@@ -1,4 +1,6 @@
-"""Records of the log that a stranger can cause: of each kind so many a minute, and then how many more there were."""
+"""Records of the log that a stranger can cause: of each kind so many a minute, and then
+how many more there were.
+"""
 
 import threading
 import time
@@ -14,7 +16,12 @@ MOST_KINDS: Final = 256
 class Sparing:
     """Says at most *burst* things of one kind in a minute."""
 
-    def __init__(self, say: Callable[[str], None], burst: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        burst: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._say = say
         self._burst = burst
         self._clock = clock
@@ -30,7 +37,9 @@ class Sparing:
     def _count(self, kind: Hashable, text: str) -> None:
         now = self._clock()
         if kind not in self._came and len(self._came) >= MOST_KINDS:
-            self._came = {known: row for known, row in self._came.items() if now - row[0] < EVERY}
+            self._came = {
+                known: row for known, row in self._came.items() if now - row[0] < EVERY
+            }
             kind = kind if len(self._came) < MOST_KINDS else None
         began, count = self._came.get(kind, (now, 0))
         held = 0

@@ -1,4 +1,6 @@
-"""The daemon's end of a worker: one delivery in, one outcome out, under a time limit kept from outside."""
+"""The daemon's end of a worker: one delivery in, one outcome out, under a time limit
+kept from outside.
+"""
 
 import asyncio
 import os
@@ -22,20 +24,25 @@ GRACE: Final = 5.0
 
 
 class WorkerLost(Exception):
-    """The worker ended, hung or broke the protocol; the text is the note of the attempt."""
+    """The worker ended, hung or broke the protocol; the text is the note of the
+    attempt.
+    """
 
 
 class Worker:
     """One worker process and its channel. It is lost after the first `WorkerLost`."""
 
-    def __init__(self, host: "Host", broker: str, channel: socket.socket, output: int) -> None:
+    def __init__(
+        self, host: "Host", broker: str, channel: socket.socket, output: int
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._host = host
         self.broker = broker
         self.pid = 0
         self.uses = 0
         self.service = ""
-        #: Done with the exit status (negative: the signal) once the process was collected.
+        #: Done with the exit status (negative: the signal) once the process was
+        #: collected.
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._channel = channel
         self._output = output
@@ -45,7 +52,8 @@ class Worker:
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self._lost = self._spent = False
-        #: Ended with its host while others of that host ran too: nothing is known against its delivery.
+        #: Ended with its host while others of that host ran too: nothing is known
+        #: against its delivery.
         self.innocent = False
         channel.setblocking(False)
         os.set_blocking(output, False)
@@ -63,7 +71,9 @@ class Worker:
         return self.uses >= MAX_USE or self._spent or self.ended.done() or self._lost
 
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
-        """The answer to the frame *request* within *limit* seconds. Raises WorkerLost; the worker is dead by then."""
+        """The answer to the frame *request* within *limit* seconds. Raises WorkerLost;
+        the worker is dead by then.
+        """
         self._printed.clear()
         self.cut = False
         self._received.clear()
@@ -106,12 +116,20 @@ class Worker:
         if len(self._received) < frames.HEADER.size:
             return
         try:
-            length = frames.body_length(bytes(self._received[: frames.HEADER.size]), frames.LARGEST_RESULT)
+            length = frames.body_length(
+                bytes(self._received[: frames.HEADER.size]), frames.LARGEST_RESULT
+            )
         except frames.BadFrame as error:
             self._fail(error)
             return
-        if len(self._received) >= frames.HEADER.size + length and self._answer and not self._answer.done():
-            self._answer.set_result(bytes(self._received[frames.HEADER.size : frames.HEADER.size + length]))
+        if (
+            len(self._received) >= frames.HEADER.size + length
+            and self._answer
+            and not self._answer.done()
+        ):
+            self._answer.set_result(
+                bytes(self._received[frames.HEADER.size : frames.HEADER.size + length])
+            )
 
     def _fail(self, error: Exception) -> None:
         if self._answer and not self._answer.done():
@@ -147,7 +165,8 @@ class Worker:
             self.ended.set_result(status)
         self._read_output()
         if self._answer:
-            # A descendant may still hold the other end; what is on its way is read, and then comes the end.
+            # A descendant may still hold the other end; what is on its way is read, and
+            # then comes the end.
             with suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RDWR)
         else:
@@ -169,13 +188,19 @@ class Worker:
     async def _manner_of_end(self) -> str:
         with suppress(TimeoutError):
             status = await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
-            manner = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+            manner = (
+                f"was killed by signal {-status}"
+                if status < 0
+                else f"ended with exit status {status}"
+            )
             return f"the worker {manner} during the delivery"
         await self.kill()
         return "the broker closed the daemon's channel"
 
     def _read_output(self) -> None:
-        """Take what was printed; beyond the cap it is read and dropped, so that no broker blocks on it."""
+        """Take what was printed; beyond the cap it is read and dropped, so that no
+        broker blocks on it.
+        """
         try:
             while self._output >= 0 and (part := os.read(self._output, OUTPUT_LIMIT)):
                 room = OUTPUT_LIMIT - len(self._printed)

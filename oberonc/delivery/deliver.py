@@ -1,6 +1,8 @@
-"""A payload on its way: which services get it, and whether the brokers run here or the daemon takes it.
+"""A payload on its way: which services get it, and whether the brokers run here or the
+daemon takes it.
 
-Every decision and outcome goes to the log of runs. The one line that a hook prints is made here.
+Every decision and outcome goes to the log of runs. The one line that a hook prints is
+made here.
 """
 
 import contextlib
@@ -20,7 +22,9 @@ _UNTOLD = re.compile("(?:^|; )nothing: .*", re.DOTALL)
 
 
 class Report(NamedTuple):
-    """What became of a payload: its id, per service the record of the log, and the line for people."""
+    """What became of a payload: its id, per service the record of the log, and the line
+    for people.
+    """
 
     id: str
     services: Results
@@ -29,48 +33,77 @@ class Report(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether a broker failed or a delivery is dead."""
-        return any(result.get("outcome") in ("dead", "crash", "retry") for result in self.services.values())
+        return any(
+            result.get("outcome") in ("dead", "crash", "retry")
+            for result in self.services.values()
+        )
 
 
 def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
     """Per configured service what it gets, or why it gets nothing."""
-    return {name: filters.choose(service, payload) for name, service in config.services.items()}
+    return {
+        name: filters.choose(service, payload)
+        for name, service in config.services.items()
+    }
 
 
 def here(config: Config, payload: Payload, budget: Budget, git_dir: str = "") -> Report:
-    """Run the services that match in child processes of this one, and wait for them as long as *budget* says.
+    """Run the services that match in child processes of this one, and wait for them as
+    long as *budget* says.
 
-    *git_dir* is logged for a push that was cut to the limits: its repository knows the commits that were cut away.
+    *git_dir* is logged for a push that was cut to the limits: its repository knows the
+    commits that were cut away.
     """
     choices = decide(config, payload)
-    results: Results = {name: {"why": choice.reason} for name, choice in choices.items()}
-    matching = {name: choice.payload for name, choice in choices.items() if choice.payload is not None}
+    results: Results = {
+        name: {"why": choice.reason} for name, choice in choices.items()
+    }
+    matching = {
+        name: choice.payload
+        for name, choice in choices.items()
+        if choice.payload is not None
+    }
     if matching:
         # Brokers run: now the cost of loading what runs them is due.
         if sys.flags.no_site:
             import site
 
-            site.main()  # a hook starts without it; brokers may be installed distributions
+            # a hook starts without it; brokers may be installed distributions
+            site.main()
         from oberonc.delivery import here as local_run
 
         results |= local_run.deliver(config, payload, matching, budget)
-    left = [f"{name}: {choice.left}" for name, choice in choices.items() if _acts(config, name) and choice.left]
+    left = [
+        f"{name}: {choice.left}"
+        for name, choice in choices.items()
+        if _acts(config, name) and choice.left
+    ]
     line = _line(payload, results, left)
-    entry = log.record(payload, "here", results) | ({"git_dir": git_dir} if payload["truncated"] and git_dir else {})
-    return Report(payload["id"], results, "; ".join(filter(None, (line, _log(config, entry)))))
+    entry = log.record(payload, "here", results) | (
+        {"git_dir": git_dir} if payload["truncated"] and git_dir else {}
+    )
+    return Report(
+        payload["id"], results, "; ".join(filter(None, (line, _log(config, entry))))
+    )
 
 
 def nowhere(config: Config, payload: Payload, git_dir: str) -> str:
-    """Log why no service gets *payload*, whose commits were not read; returns what to say of it.
+    """Log why no service gets *payload*, whose commits were not read; returns what to
+    say of it.
 
-    With *git_dir* the log can tell later which commits they were, so that the push need not wait for that.
+    With *git_dir* the log can tell later which commits they were, so that the push need
+    not wait for that.
     """
-    results = {name: {"why": choice.reason} for name, choice in decide(config, payload).items()}
+    results = {
+        name: {"why": choice.reason} for name, choice in decide(config, payload).items()
+    }
     return _log(config, log.record(payload, "nowhere", results) | {"git_dir": git_dir})
 
 
 def _log(config: Config, entry: log.Record) -> str:
-    """Log what was done. Returns what to say where that fails: it was done all the same."""
+    """Log what was done. Returns what to say where that fails: it was done all the
+    same.
+    """
     try:
         log.write(config, entry)
     except OSError as error:
@@ -79,19 +112,28 @@ def _log(config: Config, entry: log.Record) -> str:
 
 
 def daemon(config: Config, payload: Payload, budget: float) -> Report:
-    """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in seconds."""
+    """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in
+    seconds.
+    """
     from oberonc.delivery import handover
 
     status, why = handover.submit(config, payload, budget)
     if status == "spooled":
-        with contextlib.suppress(OSError):  # the state folder may be the daemon's alone; it logs what it takes in
+        # the state folder may be the daemon's alone; it logs what it takes in
+        with contextlib.suppress(OSError):
             log.write(config, log.record(payload, "spool", {}))
     line = f"{'spooled' if status == 'spooled' else 'queued'} {_what(payload)}"
-    return Report(payload["id"], {}, "; ".join([f"{line}: {why}" if why else line, *_cut(payload)]))
+    return Report(
+        payload["id"],
+        {},
+        "; ".join([f"{line}: {why}" if why else line, *_cut(payload)]),
+    )
 
 
 def keep(config: Config, payload: Payload) -> str:
-    """Keep *payload* for a configuration that is whole again; returns the line for people."""
+    """Keep *payload* for a configuration that is whole again; returns the line for
+    people.
+    """
     from oberonc.delivery import spool
 
     spool.put(config.spool, {"payload": payload, "services": None})
@@ -110,10 +152,22 @@ def _cut(payload: Payload) -> list[str]:
     if not payload["truncated"]:
         return []
     if new <= len(payload["commits"]) and published <= len(payload["published"]):
-        return ["names of files, refs or text that were larger than the limits were cut"]
+        return [
+            "names of files, refs or text that were larger than the limits were cut"
+        ]
     kept = len(payload["commits"]) + len(payload["merged"])
-    moved = [u for u in payload["updates"] if u["kind"] == "branch" and not (u["created"] or u["deleted"])]
-    rev = next((f"{u['old'][:12]}..{u['new'][:12]}" for u in sorted(moved, key=lambda u: not u["publish"])), "A..B")
+    moved = [
+        u
+        for u in payload["updates"]
+        if u["kind"] == "branch" and not (u["created"] or u["deleted"])
+    ]
+    rev = next(
+        (
+            f"{u['old'][:12]}..{u['new'][:12]}"
+            for u in sorted(moved, key=lambda u: not u["publish"])
+        ),
+        "A..B",
+    )
     return [
         f"the push was cut to {kept} of {max(new, published)} commits; `oberonc send --rev {rev}` sends all of them"
     ]
@@ -125,9 +179,15 @@ def _acts(config: Config, service: str) -> bool:
 
 
 def _line(payload: Payload, results: Results, left: list[str]) -> str:
-    parts = [f"{name}: {_said(result)}" for name, result in results.items() if result.get("outcome") and _said(result)]
+    parts = [
+        f"{name}: {_said(result)}"
+        for name, result in results.items()
+        if result.get("outcome") and _said(result)
+    ]
     if any(result.get("outcome") in ("retry", "crash") for result in results.values()):
-        parts.append("what is not done is kept, and the next push with work for it or `oberonc send --spooled` goes on")
+        parts.append(
+            "what is not done is kept, and the next push with work for it or `oberonc send --spooled` goes on"
+        )
     parts += left
     parts += _cut(payload)
     return f"{'; '.join(parts)} ({payload['id'][:8]})" if parts else ""

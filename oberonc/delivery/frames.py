@@ -5,7 +5,8 @@
     | 2 B  | 1 B = 1 | 1 B=0 | 4 B                  | length B                  |
     +------+---------+-------+----------------------+---------------------------+
 
-The length is checked before anything is read or allocated; the JSON is read strictly (`jsontext`).
+The length is checked before anything is read or allocated; the JSON is read strictly
+(`jsontext`).
 """
 
 import struct
@@ -16,9 +17,11 @@ from oberonc.jsontext import Received, canonical, strict
 
 VERSION: Final = 1
 HEADER: Final = struct.Struct(">2sBBI")
-#: Bytes of the largest frame a daemon takes: the largest payload, and room for what wraps it.
+#: Bytes of the largest frame a daemon takes: the largest payload, and room for what
+#: wraps it.
 LARGEST: Final = 9 * 1024 * 1024
-#: Bytes of a frame that is worked on in the daemon's loop at once; a larger one beside it.
+#: Bytes of a frame that is worked on in the daemon's loop at once; a larger one beside
+#: it.
 SMALL: Final = 128 * 1024
 #: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
 LARGEST_RESULT: Final = 1024 * 1024
@@ -27,7 +30,9 @@ _SUBMISSION: Final = b'{"op":"submit","payload":'
 
 
 class BadFrame(BadInput):
-    """Bytes that are not a frame of ours; *kind* is `version`, `too_large` or `invalid`."""
+    """Bytes that are not a frame of ours; *kind* is `version`, `too_large` or
+    `invalid`.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -35,10 +40,15 @@ class BadFrame(BadInput):
 
 
 def encode(value: dict[str, Any], limit: int = LARGEST) -> bytes:
-    """*value* as one frame; raises BadFrame where the other side would refuse it for its length."""
+    """*value* as one frame; raises BadFrame where the other side would refuse it for
+    its length.
+    """
     body = canonical(value)
     if len(body) > limit:
-        raise BadFrame("too_large", f"the frame would have {len(body)} bytes; at most {limit} are taken")
+        raise BadFrame(
+            "too_large",
+            f"the frame would have {len(body)} bytes; at most {limit} are taken",
+        )
     return frame(body)
 
 
@@ -53,27 +63,37 @@ def body_length(header: bytes, limit: int = LARGEST) -> int:
     if magic != b"OB":
         raise BadFrame("invalid", "this is not a frame: it does not begin with 'OB'")
     if version != VERSION:
-        raise BadFrame("version", f"version {version} is not spoken here, only {VERSION}")
+        raise BadFrame(
+            "version", f"version {version} is not spoken here, only {VERSION}"
+        )
     if length > limit:
-        raise BadFrame("too_large", f"a frame of {length} bytes; at most {limit} are taken")
+        raise BadFrame(
+            "too_large", f"a frame of {length} bytes; at most {limit} are taken"
+        )
     return int(length)
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The object in *body*; raises BadFrame("invalid") for everything else, and nothing else."""
+    """The object in *body*; raises BadFrame("invalid") for everything else, and nothing
+    else.
+    """
     try:
         value = strict(body)
     except ValueError as error:
-        raise BadFrame("invalid", f"not valid JSON for a frame: {str(error)[:200]}") from None
+        raise BadFrame(
+            "invalid", f"not valid JSON for a frame: {str(error)[:200]}"
+        ) from None
     if not isinstance(value, dict):
         raise BadFrame("invalid", "the frame holds no JSON object")
     return value
 
 
 def decode_request(body: bytes) -> dict[str, Any]:
-    """As `decode`; the payload of a submission in the form our client gives it is `Received`.
+    """As `decode`; the payload of a submission in the form our client gives it is
+    `Received`.
 
-    So what came is kept as it came, and is not written a second time to be compared and kept.
+    So what came is kept as it came, and is not written a second time to be compared and
+    kept.
     """
     if body.startswith(_SUBMISSION) and body.endswith(b"}"):
         try:

@@ -1,4 +1,5 @@
-"""The daemon's clients: connect, send, wait, each against one deadline; not taken, then the spool.
+"""The daemon's clients: connect, send, wait, each against one deadline; not taken, then
+the spool.
 
 Loaded by hooks: standard library only, and only its light modules.
 """
@@ -16,13 +17,16 @@ from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unre
 
 #: Operations the submit socket knows; every other one needs the control socket.
 PUBLIC: Final = ("submit", "ping")
-#: Seconds to wait for the answer of operations that take their time; the others get `PATIENCE`.
+#: Seconds to wait for the answer of operations that take their time; the others get
+#: `PATIENCE`.
 PATIENT: Final = {"reload": 180.0, "backup": 3600.0, "drain": 3600.0}
 PATIENCE: Final = 15.0
-#: The part of a submission's budget that connecting may take: a full backlog is not worth waiting for.
+#: The part of a submission's budget that connecting may take: a full backlog is not
+#: worth waiting for.
 CONNECT_SHARE: Final = 0.2
 
-#: The errors of an answer that say the payload itself is wrong: keeping it would not make it right.
+#: The errors of an answer that say the payload itself is wrong: keeping it would not
+#: make it right.
 WRONG: Final = ("invalid", "too_large", "conflict")
 
 _REFUSALS: Final[dict[str, type[OberoncError]]] = {
@@ -34,9 +38,11 @@ _REFUSALS: Final[dict[str, type[OberoncError]]] = {
 
 
 class Handed(NamedTuple):
-    """What became of a payload: `accepted`, `duplicate` or `spooled`, all three durable.
+    """What became of a payload: `accepted`, `duplicate` or `spooled`, all three
+    durable.
 
-    *why* says what kept the daemon from taking it; empty where it took it, and where none answered.
+    *why* says what kept the daemon from taking it; empty where it took it, and where
+    none answered.
     """
 
     status: str
@@ -44,31 +50,44 @@ class Handed(NamedTuple):
 
 
 def call(
-    config: Config, op: str, *, at: Path | None = None, within: float | None = None, **fields: Any
+    config: Config,
+    op: str,
+    *,
+    at: Path | None = None,
+    within: float | None = None,
+    **fields: Any,
 ) -> dict[str, Any]:
-    """The daemon's answer to one operation, asked at the socket *at* (default: the one it is served at).
+    """The daemon's answer to one operation, asked at the socket *at* (default: the one
+    it is served at).
 
     It has *within* seconds to come (default: what the operation is known to take).
 
-    Raises Unreachable (no daemon answers), NotAllowed, BadInput (it refused the request) or NotAccepted (busy).
+    Raises Unreachable (no daemon answers), NotAllowed, BadInput (it refused the
+    request) or NotAccepted (busy).
     """
     path = at or (config.daemon.socket if op in PUBLIC else config.daemon.control)
     deadline = time.monotonic() + (within or PATIENT.get(op, PATIENCE))
     try:
-        return _checked(_exchange(path, frames.encode({**fields, "op": op}), deadline, deadline))
+        return _checked(
+            _exchange(path, frames.encode({**fields, "op": op}), deadline, deadline)
+        )
     except PermissionError:
         raise NotAllowed(_locked(path)) from None
     except TimeoutError:
         raise Unreachable(f"the daemon at {path} did not answer in time") from None
     except OSError as error:
         why = error.strerror or str(error)
-        raise Unreachable(f"no daemon answers at {path} ({why}): start it with 'oberonc daemon'") from None
+        raise Unreachable(
+            f"no daemon answers at {path} ({why}): start it with 'oberonc daemon'"
+        ) from None
 
 
 def submit(config: Config, payload: dict[str, Any], budget: float) -> Handed:
-    """Hand *payload* over within *budget* seconds; what the daemon does not take goes into the spool.
+    """Hand *payload* over within *budget* seconds; what the daemon does not take goes
+    into the spool.
 
-    Raises BadInput where the payload itself is wrong, NotAccepted when the spool fails too.
+    Raises BadInput where the payload itself is wrong, NotAccepted when the spool fails
+    too.
     """
     request = frames.encode({"op": "submit", "payload": payload})
     path, now = config.daemon.socket, time.monotonic()
@@ -77,11 +96,14 @@ def submit(config: Config, payload: dict[str, Any], budget: float) -> Handed:
     except PermissionError:
         why = _locked(path)
     except (OSError, frames.BadFrame):
-        # No answer means unknown, not refused: the event may be stored. The spooled copy has the same id, so
-        # the daemon will find it to be a duplicate then.
+        # No answer means unknown, not refused: the event may be stored. The spooled
+        # copy has the same id, so the daemon will find it to be a duplicate then.
         why = ""
     else:
-        if answer.get("ok") is True and answer.get("status") in ("accepted", "duplicate"):
+        if answer.get("ok") is True and answer.get("status") in (
+            "accepted",
+            "duplicate",
+        ):
             return Handed(str(answer["status"]))
         if answer.get("error") in WRONG:
             raise BadInput(_said(answer))
@@ -109,7 +131,11 @@ def _locked(path: Path) -> str:
         group = str(facts.st_gid) if facts.st_mode & 0o020 else ""
     with suppress(KeyError, ValueError):  # a group may have no name
         group = grp.getgrgid(int(group)).gr_name
-    mend = f"an administrator can add you to its group {group}" if group else "only its owner and root may"
+    mend = (
+        f"an administrator can add you to its group {group}"
+        if group
+        else "only its owner and root may"
+    )
     return f"you may not use {path}: {mend}"
 
 
@@ -124,18 +150,24 @@ def _said(answer: dict[str, Any]) -> str:
     return str(answer.get("message") or answer.get("error") or "the daemon refused")
 
 
-def _exchange(path: Path, frame: bytes, connect_by: float, answer_by: float) -> dict[str, Any]:
+def _exchange(
+    path: Path, frame: bytes, connect_by: float, answer_by: float
+) -> dict[str, Any]:
     """One request, one answer.
 
-    Raises OSError (TimeoutError among them) when there is none, BadFrame when it is none of ours.
+    Raises OSError (TimeoutError among them) when there is none, BadFrame when it is
+    none of ours.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         _connect(channel, path, connect_by)
         _arm(channel, answer_by)
-        # Refused in the middle of the frame: the answer that says why may be there already.
+        # Refused in the middle of the frame: the answer that says why may be there
+        # already.
         with suppress(BrokenPipeError):
             channel.sendall(frame)
-        length = frames.body_length(_receive(channel, frames.HEADER.size, answer_by), 1 << 30)
+        length = frames.body_length(
+            _receive(channel, frames.HEADER.size, answer_by), 1 << 30
+        )
         return frames.decode(_receive(channel, length, answer_by))
 
 
@@ -143,7 +175,8 @@ def _connect(channel: socket.socket, path: Path, deadline: float) -> None:
     _arm(channel, deadline)
     try:
         channel.connect(os.fspath(path))
-    except BlockingIOError:  # a Unix socket with a full backlog says EAGAIN instead of waiting
+    # a Unix socket with a full backlog says EAGAIN instead of waiting
+    except BlockingIOError:
         raise TimeoutError("its backlog is full") from None
 
 

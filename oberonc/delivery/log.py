@@ -1,7 +1,8 @@
-"""The log of runs: what happened to each push, per service, and why nothing happened where nothing did.
+"""The log of runs: what happened to each push, per service, and why nothing happened
+where nothing did.
 
-One JSON line per run in `<state>/log/<day>.jsonl`, written with one append so that several processes can write;
-kept for as many days as the daemon keeps its own.
+One JSON line per run in `<state>/log/<day>.jsonl`, written with one append so that
+several processes can write; kept for as many days as the daemon keeps its own.
 """
 
 import contextlib
@@ -32,7 +33,10 @@ def record(payload: Payload, via: str, services: dict[str, Record]) -> Record:
         "repository": payload["repository"]["full_name"],
         "user": payload["user"],
         "submitter": payload.get("submitter"),
-        "updates": [{"ref": u["ref"], "old": u["old"], "new": u["new"]} for u in payload["updates"]],
+        "updates": [
+            {"ref": u["ref"], "old": u["old"], "new": u["new"]}
+            for u in payload["updates"]
+        ],
         "commits": [c["raw_node"] for c in [*payload["commits"], *payload["merged"]]],
         "commits_total": payload.get("commits_total"),
         "truncated": payload.get("truncated", False),
@@ -47,7 +51,9 @@ def write(config: Config, entry: Record) -> None:
         make_private(folder)
     path = folder / f"{entry['time'][:10]}.jsonl"
     is_new = not path.exists()
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    handle = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+    )
     try:
         if is_new:
             os.fchmod(handle, file_mode(folder))
@@ -98,7 +104,9 @@ class Tail:
                 text = stream.read()
                 text = text[: text.rfind(b"\n") + 1]
                 self._read[path] = self._read.get(path, 0) + len(text)
-                yield from filter(None, map(_record, text.decode("utf-8", "replace").splitlines()))
+                yield from filter(
+                    None, map(_record, text.decode("utf-8", "replace").splitlines())
+                )
 
 
 def _end_of_lines(path: Path) -> int:
@@ -121,7 +129,9 @@ def _is_about(entry: Record, key: str) -> bool:
 
 
 def _records(config: Config) -> Iterator[Record]:
-    """Every readable record, oldest first; raises NotAllowed where the log is somebody else's."""
+    """Every readable record, oldest first; raises NotAllowed where the log is somebody
+    else's.
+    """
     for path in _files(config.state / "log"):
         with _readable(), path.open(encoding="utf-8", errors="replace") as lines:
             yield from filter(None, map(_record, lines))
@@ -135,13 +145,17 @@ def _files(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Around reading: what is not there is empty, what is somebody else's raises NotAllowed."""
+    """Around reading: what is not there is empty, what is somebody else's raises
+    NotAllowed.
+    """
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise NotAllowed(f"cannot read the log {error.filename}: {error.strerror}") from None
+        raise NotAllowed(
+            f"cannot read the log {error.filename}: {error.strerror}"
+        ) from None
 
 
 def _record(line: str) -> Record | None:

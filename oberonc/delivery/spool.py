@@ -1,14 +1,18 @@
-"""Payloads kept on disk: what no daemon took, and what did not end when brokers ran here.
+"""Payloads kept on disk: what no daemon took, and what did not end when brokers ran
+here.
 
-An entry is {"payload": {...}, "services": null | {NAME: {"attempts", "first", "error"}}}: null means every
-service that matches, a table means only those. A file is written in tmp/, synced, renamed into new/, and the
-folders are synced: without the file's sync a power cut leaves an empty file, without the folder's none.
+An entry is {"payload": {...}, "services": null | {NAME: {"attempts", "first",
+"error"}}}: null means every service that matches, a table means only those. A file is
+written in tmp/, synced, renamed into new/, and the folders are synced: without the
+file's sync a power cut leaves an empty file, without the folder's none.
 
-A file is called TIME-MARK-ID.ob (nanoseconds, the mark of its repository's name, the event's id), so that who works
-for one repository opens only its files. The older form TIME-ID.ob does not tell: such a file is opened by all.
+A file is called TIME-MARK-ID.ob (nanoseconds, the mark of its repository's name, the
+event's id), so that who works for one repository opens only its files. The older form
+TIME-ID.ob does not tell: such a file is opened by all.
 
-A spool is private (0700), shared by a group (2770), or a drop box (tmp/ and new/ 3733, in a folder that only those
-who may hand in can pass): who passes puts files in and can list, read or remove nobody else's.
+A spool is private (0700), shared by a group (2770), or a drop box (tmp/ and new/ 3733,
+in a folder that only those who may hand in can pass): who passes puts files in and can
+list, read or remove nobody else's.
 """
 
 import contextlib
@@ -47,7 +51,9 @@ class Damaged(Exception):
 
 
 class Found(NamedTuple):
-    """A kept file: what is in it, the account that owns it, and whether nobody else can have written it."""
+    """A kept file: what is in it, the account that owns it, and whether nobody else can
+    have written it.
+    """
 
     entry: Entry
     uid: int
@@ -55,7 +61,9 @@ class Found(NamedTuple):
 
 
 def make(folder: Path) -> None:
-    """Create the spool, or what is missing of ours; what another account's lacks is for that account to make."""
+    """Create the spool, or what is missing of ours; what another account's lacks is for
+    that account to make.
+    """
     if folder.is_dir() and not _is_ours(folder.stat()):
         return
     for path in (folder, *(folder / name for name in FOLDERS)):
@@ -86,7 +94,9 @@ def make_private(folder: Path) -> None:
 
 
 def file_mode(folder: Path) -> int:
-    """The mode of a file in *folder*: as private as the folder is. In a drop box its group, the daemon's, reads it."""
+    """The mode of a file in *folder*: as private as the folder is. In a drop box its
+    group, the daemon's, reads it.
+    """
     facts = folder.stat()
     if is_drop_box(facts):
         return 0o640
@@ -94,12 +104,16 @@ def file_mode(folder: Path) -> int:
 
 
 def _shared(facts: os.stat_result) -> bool:
-    """Whether the group, and not everybody as in /tmp, may write the folder and what is in it."""
+    """Whether the group, and not everybody as in /tmp, may write the folder and what is
+    in it.
+    """
     return facts.st_mode & 0o1022 == 0o020
 
 
 def is_drop_box(facts: os.stat_result) -> bool:
-    """Whether a folder with *facts* is one that several accounts put files into, each its own."""
+    """Whether a folder with *facts* is one that several accounts put files into, each
+    its own.
+    """
     return facts.st_mode & 0o3000 == 0o3000
 
 
@@ -115,17 +129,22 @@ def mark_in(name: str) -> str:
 
 
 def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
-    """Keep *entry* durably: once this returns it survives a power cut. *name* replaces an older file.
+    """Keep *entry* durably: once this returns it survives a power cut. *name* replaces
+    an older file.
 
     Raises NotAccepted when the disk does not take it.
     """
     payload = entry["payload"]
-    name = name or f"{time.time_ns():020d}-{mark(_repository(payload))}-{payload['id']}.ob"
+    name = (
+        name or f"{time.time_ns():020d}-{mark(_repository(payload))}-{payload['id']}.ob"
+    )
     try:
         make(folder)
         return _put(folder, _encode(entry), f"new/{name}")
     except OSError as error:
-        raise NotAccepted(f"cannot keep the push in {folder}: {error.strerror or error}") from None
+        raise NotAccepted(
+            f"cannot keep the push in {folder}: {error.strerror or error}"
+        ) from None
 
 
 def _repository(payload: dict[str, Any]) -> str:
@@ -147,7 +166,8 @@ def _put(folder: Path, raw: bytes, place: str, durable: bool = True) -> Path:
             if durable:
                 os.fsync(handle)
         temporary.rename(kept)
-        # From here on it is kept, whatever is said of the folder: to report a failure would be false.
+        # From here on it is kept, whatever is said of the folder: to report a failure
+        # would be false.
         with contextlib.suppress(OSError):
             if durable:
                 _sync(kept.parent, handle)
@@ -161,7 +181,9 @@ def _put(folder: Path, raw: bytes, place: str, durable: bool = True) -> Path:
 
 
 def _digest(raw: bytes) -> bytes:
-    import hashlib  # the hook's log needs this module's file modes, and a spool only where no daemon answers
+    # the hook's log needs this module's file modes, and a spool only where no daemon
+    # answers
+    import hashlib
 
     return hashlib.sha256(raw).hexdigest().encode()
 
@@ -173,7 +195,9 @@ def _encode(entry: Entry) -> bytes:
 
 
 def _sync(folder: Path, inside: int) -> None:
-    """Make the names in *folder* durable. *inside* is an open file there, for a folder that we may not read."""
+    """Make the names in *folder* durable. *inside* is an open file there, for a folder
+    that we may not read.
+    """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:
@@ -186,22 +210,28 @@ def _sync(folder: Path, inside: int) -> None:
 
 
 def _sync_disk(inside: int) -> None:
-    """Sync the file system that the open file *inside* is on: what is left to who puts into a drop box."""
+    """Sync the file system that the open file *inside* is on: what is left to who puts
+    into a drop box.
+    """
     try:
         import ctypes  # Python has no syncfs
 
         ctypes.CDLL(None).syncfs(inside)
-    except (ImportError, AttributeError):  # Debian's python3-minimal comes without ctypes
+    # Debian's python3-minimal comes without ctypes
+    except (ImportError, AttributeError):
         os.sync()
 
 
 def listing(folder: Path, repository: str | None = None) -> list[Path]:
-    """The kept files, oldest first; empty where there is no spool or it cannot be listed.
+    """The kept files, oldest first; empty where there is no spool or it cannot be
+    listed.
 
     With *repository* only those that can be of it.
     """
     try:
-        found = sorted(path for path in (folder / "new").iterdir() if path.suffix == ".ob")
+        found = sorted(
+            path for path in (folder / "new").iterdir() if path.suffix == ".ob"
+        )
     except OSError:
         return []
     if repository is None or not found:
@@ -216,13 +246,17 @@ def read(path: Path) -> Entry:
 
 
 def look(path: Path) -> Found:
-    """What *path* holds and whose it is. Raises Damaged with the reason, FileNotFoundError when it is gone.
+    """What *path* holds and whose it is. Raises Damaged with the reason,
+    FileNotFoundError when it is gone.
 
-    Any other OSError (somebody else's file, a disk in trouble) says nothing about the file: it may be good.
+    Any other OSError (somebody else's file, a disk in trouble) says nothing about the
+    file: it may be good.
     """
     # A FIFO or link planted here must neither block us nor lead us elsewhere.
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(
+            path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise Damaged("it is not a plain file of its own") from None
@@ -234,7 +268,8 @@ def look(path: Path) -> Found:
         if facts.st_size > LARGEST:
             raise Damaged(f"it is larger than {LARGEST} bytes")
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            entry = _decode(stream.read(LARGEST + 1))  # its owner may be writing to it still
+            # its owner may be writing to it still
+            entry = _decode(stream.read(LARGEST + 1))
         if mark_in(path.name) not in ("", mark(_repository(entry["payload"]))):
             raise Damaged("its name is that of another repository")
         return Found(entry, facts.st_uid, _is_proven(facts, path.parent.stat()))
@@ -245,18 +280,28 @@ def look(path: Path) -> Found:
 def _is_proven(facts: os.stat_result, folder: os.stat_result) -> bool:
     """Whether only its owner can have written a file with *facts* in *folder*.
 
-    Where strangers may put files one could have been moved there from a folder of theirs, in which somebody else wrote
-    it; then it does not have the group that a drop box gives to what is made in it.
+    Where strangers may put files one could have been moved there from a folder of
+    theirs, in which somebody else wrote it; then it does not have the group that a drop
+    box gives to what is made in it.
     """
     if facts.st_mode & 0o022:
         return False
-    return facts.st_gid == folder.st_gid if is_drop_box(folder) else not folder.st_mode & 0o022
+    return (
+        facts.st_gid == folder.st_gid
+        if is_drop_box(folder)
+        else not folder.st_mode & 0o022
+    )
 
 
 def _decode(raw: bytes) -> Entry:
     head, _, rest = raw.partition(b"\n")
     fields = head.split(b" ")
-    if b" ".join(fields[:2]) != _MAGIC or len(fields) != 4 or not fields[2].isdigit() or len(fields[2]) > 9:
+    if (
+        b" ".join(fields[:2]) != _MAGIC
+        or len(fields) != 4
+        or not fields[2].isdigit()
+        or len(fields[2]) > 9
+    ):
         raise Damaged("it does not begin as a spool file does")
     size = int(fields[2])
     body = rest[:size]
@@ -272,7 +317,9 @@ def _decode(raw: bytes) -> Entry:
 
 
 def remove(path: Path) -> None:
-    """Forget a kept file; it was taken over. No sync: a copy that comes back is recognised by its id."""
+    """Forget a kept file; it was taken over. No sync: a copy that comes back is
+    recognised by its id.
+    """
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
 
@@ -281,8 +328,14 @@ def reject(path: Path, why: str) -> Path:
     """Put a file that cannot be used into bad/, with the reason beside it."""
     kept = path.parent.parent / "bad" / path.name
     path.rename(kept)
-    with contextlib.suppress(OSError):  # a full disk, or a name with no room for more: the reason is in the log
-        _put(path.parent.parent, f"{why}\n".encode("utf-8", "replace"), f"bad/{kept.stem}.why", durable=False)
+    # a full disk, or a name with no room for more: the reason is in the log
+    with contextlib.suppress(OSError):
+        _put(
+            path.parent.parent,
+            f"{why}\n".encode("utf-8", "replace"),
+            f"bad/{kept.stem}.why",
+            durable=False,
+        )
     return kept
 
 
@@ -295,7 +348,9 @@ def rejected(folder: Path) -> list[Path]:
 
 
 def forget_rejected(folder: Path, keep: float) -> int:
-    """Remove from bad/ what has been there for *keep* seconds, and the oldest of what is too much; returns how many."""
+    """Remove from bad/ what has been there for *keep* seconds, and the oldest of what
+    is too much; returns how many.
+    """
     try:
         with os.scandir(folder / "bad") as found:
             kept = [(item.stat(follow_symlinks=False), item.path) for item in found]
@@ -305,8 +360,13 @@ def forget_rejected(folder: Path, keep: float) -> int:
     gone = size = 0
     for place, (facts, path) in enumerate(kept):
         size += facts.st_size
-        # When it was put there, by the file system: what is in it and beside it is a stranger's.
-        if place >= _REJECTED or size > _REJECTED_BYTES or facts.st_ctime < time.time() - keep:
+        # When it was put there, by the file system: what is in it and beside it is a
+        # stranger's.
+        if (
+            place >= _REJECTED
+            or size > _REJECTED_BYTES
+            or facts.st_ctime < time.time() - keep
+        ):
             with contextlib.suppress(OSError):
                 (os.rmdir if stat.S_ISDIR(facts.st_mode) else os.unlink)(path)
                 gone += 1
@@ -314,23 +374,37 @@ def forget_rejected(folder: Path, keep: float) -> int:
 
 
 def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
-    """Keep the payload of a dead delivery as a file that `oberonc send --payload` takes."""
+    """Keep the payload of a dead delivery as a file that `oberonc send --payload`
+    takes.
+    """
     make(folder)
-    return _put(folder, json.dumps(payload, indent=1).encode(), f"dead/{payload['id']}-{service}.json")
+    return _put(
+        folder,
+        json.dumps(payload, indent=1).encode(),
+        f"dead/{payload['id']}-{service}.json",
+    )
 
 
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed left half written a day ago."""
     with contextlib.suppress(OSError), os.scandir(folder / "tmp") as found:
         for item in islice(found, _SWEPT):
-            with contextlib.suppress(OSError):  # somebody else's folder in a drop box must not stop the rest
+            # somebody else's folder in a drop box must not stop the rest
+            with contextlib.suppress(OSError):
                 if item.stat(follow_symlinks=False).st_mtime < time.time() - 86_400:
                     Path(item.path).unlink()
 
 
 @contextlib.contextmanager
-def lane(folder: Path, repository: str, deadline: float, give_up: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-    """Exclusive work on one repository's entries; yields False when another process held it until *deadline*."""
+def lane(
+    folder: Path,
+    repository: str,
+    deadline: float,
+    give_up: Callable[[], bool] = lambda: False,
+) -> Iterator[bool]:
+    """Exclusive work on one repository's entries; yields False when another process
+    held it until *deadline*.
+    """
     make(folder)
     path = folder / "lock" / mark(repository)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -39,7 +39,11 @@ def _from_path(segments: list[str], tables: Tables) -> Address | None:
             found = _identifier(segments[index + 1])
             if found:
                 return Address(_repository(segments[:index]), *found)
-    if len(segments) == 1 and "" in tables.words.url_paths and (found := _identifier(segments[0])):
+    if (
+        len(segments) == 1
+        and "" in tables.words.url_paths
+        and (found := _identifier(segments[0]))
+    ):
         return Address(None, *found)
     if segments and tables.words.mono:
         head = segments[-1].rstrip("0123456789")
@@ -60,15 +64,27 @@ def _from_query(query: str, tables: Tables) -> Address | None:
 def _identifier(text: str) -> "tuple[str | None, str] | None":
     """`12` or `PROJ-12` as key and number."""
     head, dash, number = text.rpartition("-")
-    if not (0 < len(number) <= 10 and number.isascii() and number.isdigit() and number[0] != "0"):
+    if not (
+        0 < len(number) <= 10
+        and number.isascii()
+        and number.isdigit()
+        and number[0] != "0"
+    ):
         return None
     if not dash:
         return None, number
-    plain = head.isascii() and head.isupper() and head.replace("_", "").isalnum() and head[0].isalpha()
+    plain = (
+        head.isascii()
+        and head.isupper()
+        and head.replace("_", "").isalnum()
+        and head[0].isalpha()
+    )
     return (head, number) if plain else None
 
 
 def _repository(segments: list[str]) -> str | None:
-    """The project's path before the marker, without GitLab's `-` and the forges' own folders."""
+    """The project's path before the marker, without GitLab's `-` and the forges' own
+    folders.
+    """
     path = [segment for segment in segments if segment not in ("-", "_workitems")]
     return "/".join(path) if len(path) >= 2 else None

@@ -1,4 +1,6 @@
-"""Times as people write them after a reference: `@1h30`, `@3:15`, and `1w 2d 4h 30m` of a smart command."""
+"""Times as people write them after a reference: `@1h30`, `@3:15`, and `1w 2d 4h 30m` of
+a smart command.
+"""
 
 import re
 from typing import Final
@@ -32,7 +34,9 @@ def time_at(text: str, place: int, decimal: bool) -> "tuple[int, int] | None":
 
 
 def seconds_of(written: str, decimal: bool = False) -> int | None:
-    """The seconds of a whole duration: parts with units, `3h15`, `3:15`, or hours alone where *decimal*."""
+    """The seconds of a whole duration: parts with units, `3h15`, `3:15`, or hours alone
+    where *decimal*.
+    """
     if clock := _CLOCK.fullmatch(written):
         return int(clock[1]) * 3_600 + int(clock[2]) * 60
     if bare := _BARE.fullmatch(written):
@@ -57,4 +61,6 @@ def _parts(written: str) -> int | None:
 
 
 def _share(whole: str, fraction: str | None, unit: int) -> int:
-    return int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
+    return int(whole) * unit + (
+        int(fraction) * unit // 10 ** len(fraction) if fraction else 0
+    )

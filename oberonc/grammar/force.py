@@ -1,4 +1,6 @@
-"""Whether a verb acts: where it stands, what is said around it, and what the options ask for."""
+"""Whether a verb acts: where it stands, what is said around it, and what the options
+ask for.
+"""
 
 import re
 from bisect import bisect_right
@@ -23,7 +25,9 @@ Spans = list[tuple[int, int]]
 
 
 class Verdict(NamedTuple):
-    """What a verb asks for, the rule that decided, and the change of state that the rule kept back."""
+    """What a verb asks for, the rule that decided, and the change of state that the
+    rule kept back.
+    """
 
     action: str
     why: str
@@ -33,7 +37,9 @@ class Verdict(NamedTuple):
 class Force:
     """Judges the verbs of one paragraph."""
 
-    def __init__(self, text: str, tokens: Tokens, tables: Tables, stretches: Stretches) -> None:
+    def __init__(
+        self, text: str, tokens: Tokens, tables: Tables, stretches: Stretches
+    ) -> None:
         self.text = text
         self.tokens = tokens
         self.tables = tables
@@ -43,10 +49,14 @@ class Force:
         self._envelopes: Spans | None = None
 
     def governs(self, verb: Verb) -> bool:
-        """Whether *verb* belongs to its reference: a sentence that ends with its line does not go on in the next."""
+        """Whether *verb* belongs to its reference: a sentence that ends with its line
+        does not go on in the next.
+        """
         if not verb.gap.wrapped or verb.gap.colon or verb.action not in CHANGES:
             return True
-        return not ends_sentence(verb.phrase, self.tokens.clause(verb.first, crossing=True))
+        return not ends_sentence(
+            verb.phrase, self.tokens.clause(verb.first, crossing=True)
+        )
 
     def verdict(self, verb: Verb) -> Verdict:
         """What *verb* asks for, after everything that may take its force away."""
@@ -54,19 +64,31 @@ class Force:
         wanted = verb.action if verb.action in CHANGES else None
         stretch = self.stretches.at(verb.start)
         if stretch and (wanted or stretch.is_title):
-            if stretch.undone and verb.action == "close" and self.words.on_revert == "reopen":
+            if (
+                stretch.undone
+                and verb.action == "close"
+                and self.words.on_revert == "reopen"
+            ):
                 return Verdict("reopen", f"{written} {stretch.why}")
             return Verdict("reference", f"{written} {stretch.why}", wanted)
         if self._is_quoted(verb):
             return Verdict("mention", f"{written} is quoted", wanted)
         if self.words.envelope and not self._is_enveloped(verb):
-            return Verdict("mention", f"{written} stands outside of {self.words.envelope}", wanted)
+            return Verdict(
+                "mention", f"{written} stands outside of {self.words.envelope}", wanted
+            )
         lost = self._lost_force(verb) if wanted else None
-        return Verdict("reference", f"{written}: {lost}", wanted) if lost else Verdict(verb.action, written)
+        return (
+            Verdict("reference", f"{written}: {lost}", wanted)
+            if lost
+            else Verdict(verb.action, written)
+        )
 
     def _lost_force(self, verb: Verb) -> str | None:
         tokens = self.tokens
-        if self.words.trailers_only and not (verb.gap.colon and tokens.begins_line(verb.first)):
+        if self.words.trailers_only and not (
+            verb.gap.colon and tokens.begins_line(verb.first)
+        ):
             return "not at the head of a line, with a colon"
         if self.words.strict and tokens.clause(verb.first, crossing=False):
             return "not at the start of a clause"
@@ -75,7 +97,9 @@ class Force:
         return guard(verb.phrase, clause, self.tables) or self._of_another(verb, clause)
 
     def _of_another(self, verb: Verb, clause: list[str]) -> str | None:
-        """`was added in #1 to fix #2`: the purpose of a change that has a name of its own."""
+        """`was added in #1 to fix #2`: the purpose of a change that has a name of its
+        own.
+        """
         if "to" not in clause[:2]:
             return None
         found = _ADDED_TO.search(self.tokens.live, max(0, verb.start - 100), verb.start)
@@ -86,13 +110,17 @@ class Force:
         if token > 0 and self.text[token - 1] in QUOTES:
             return True
         if self._quoted is None:
-            self._quoted = quotations(self.tokens.live, self.tokens.starts[0], self.tokens.starts[-1])
+            self._quoted = quotations(
+                self.tokens.live, self.tokens.starts[0], self.tokens.starts[-1]
+            )
         return _inside(self._quoted, verb.start)
 
     def _is_enveloped(self, verb: Verb) -> bool:
         if self._envelopes is None:
             begin, end = self.tokens.starts[0], self.tokens.starts[-1]
-            self._envelopes = _envelopes(self.tokens.live, begin, end, self.words.envelope)
+            self._envelopes = _envelopes(
+                self.tokens.live, begin, end, self.words.envelope
+            )
         return _inside(self._envelopes, verb.start)
 
 

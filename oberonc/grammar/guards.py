@@ -1,7 +1,9 @@
-"""What is said before a verb and takes its force away: negation, doubt, what is not done yet, what others do.
+"""What is said before a verb and takes its force away: negation, doubt, what is not
+done yet, what others do.
 
-A guard looks at no more than seven words before the verb, in its own clause, nearest first. What it turns away
-still refers to the issue. Each rule answers with its reason, or None.
+A guard looks at no more than seven words before the verb, in its own clause, nearest
+first. What it turns away still refers to the issue. Each rule answers with its reason,
+or None.
 """
 
 from itertools import pairwise
@@ -26,11 +28,15 @@ _INFINITIVE: Final = _FILLERS | word_set(
 )
 #: After "not" these say that the commit does more, not less.
 _NO_NEGATION: Final = frozenset({"only", "merely", "simply", "solely"})
-_SMALL: Final = word_set("also really just now then yet still even finally actually already ever again soon once too")
+_SMALL: Final = word_set(
+    "also really just now then yet still even finally actually already ever again soon once too"
+)
 
 _PRONOUNS: Final = word_set("this that it these those we i you he she they one there")
 _DETERMINERS: Final = word_set("the a an my our your his their its any some every each")
-_CHANGES: Final = word_set("patch patches commit commits change changes pr prs mr fix version release code work")
+_CHANGES: Final = word_set(
+    "patch patches commit commits change changes pr prs mr fix version release code work"
+)
 _AUXILIARIES: Final = word_set(
     "will would can could may might shall should must do does did has have had is was are were am be been"
 )
@@ -80,7 +86,9 @@ _EARLIER: Final = word_set(
     "when while after before failed previous earlier original last wrong prior former first second the old"
     " broken incomplete another bad poor futile abandoned users user"
 )
-_MEANT: Final = word_set("supposed meant intended designed expected thought believed assumed planned scheduled")
+_MEANT: Final = word_set(
+    "supposed meant intended designed expected thought believed assumed planned scheduled"
+)
 _PAST: Final = word_set("was were wasn't weren't been had")
 
 _BEFORE_GERUND: Final = word_set(
@@ -93,7 +101,9 @@ _BEFORE_GERUND: Final = word_set(
     " delayed defer defers deferred skip skips skipped propose proposes proposed regarding easier harder help helps"
     " helping begin begins began keep keeps kept mind risk risks mention mentions describe describes document documents"
 )
-_BEFORE_PARTICIPLE: Final = word_set("after the a an already previously recently newly been which that had")
+_BEFORE_PARTICIPLE: Final = word_set(
+    "after the a an already previously recently newly been which that had"
+)
 _BEFORE_NOUN: Final = word_set(
     "the a an previous original proper earlier prior former old existing initial first last upstream"
     " real correct for before until after since from of awaiting awaits pending mistaken wrong failed broken bad"
@@ -101,7 +111,9 @@ _BEFORE_NOUN: Final = word_set(
     " disable disables disabled discard discards discarded"
 )
 #: `PR for fix #1` is the fix itself; `test for fix #1` is not.
-_ITSELF: Final = word_set("pr prs mr patch patches commit commits change changes code branch request pull-request")
+_ITSELF: Final = word_set(
+    "pr prs mr patch patches commit commits change changes code branch request pull-request"
+)
 _NOUNS: Final = frozenset({"fix", "close", "resolve"})
 _MISTAKES: Final = word_set(
     "accidentally wrongly mistakenly incorrectly erroneously falsely prematurely inadvertently unintentionally"
@@ -122,7 +134,9 @@ _PAIRS: Final = {
 
 
 def guard(verb: str, clause: list[str], tables: Tables) -> str | None:
-    """Why *verb* does not act after the words of *clause*, nearest first; None when it does."""
+    """Why *verb* does not act after the words of *clause*, nearest first; None when it
+    does.
+    """
     if not clause:
         return None
     for rule in _RULES:
@@ -139,7 +153,8 @@ def _negated(_verb: str, clause: list[str], tables: Tables) -> str | None:
     skipped = _coordinated(clause, tables)
     for place, word in enumerate(clause[skipped : skipped + reach + 1], skipped):
         if _negates(word, tables):
-            alternative = clause[place + 1 : place + 2] == ["or"]  # "closed or not fixes"
+            # "closed or not fixes"
+            alternative = clause[place + 1 : place + 2] == ["or"]
             return None if alternative and word == "not" else f"negated by '{word}'"
         if word not in fillers and not _is_adverb(word):
             return None
@@ -151,9 +166,15 @@ def _negates(word: str, tables: Tables) -> bool:
 
 
 def _coordinated(clause: list[str], tables: Tables) -> int:
-    """How many words to pass over for verbs the negation covers too: `does not close or fix`."""
+    """How many words to pass over for verbs the negation covers too: `does not close or
+    fix`.
+    """
     place = 0
-    while clause[place : place + 1] and clause[place] in ("or", "and") and len(clause) > place + 1:
+    while (
+        clause[place : place + 1]
+        and clause[place] in ("or", "and")
+        and len(clause) > place + 1
+    ):
         if tables.verbs.known.get(clause[place + 1]) is None:
             break
         place += 2
@@ -175,25 +196,39 @@ def _mistaken(_verb: str, clause: list[str], _tables: Tables) -> str | None:
 
 
 def _doubted(verb: str, clause: list[str], tables: Tables) -> str | None:
-    """`if this fixes`, `until upstream fixes`, `I doubt this fixes`, `I don't think that it fixes`."""
+    """`if this fixes`, `until upstream fixes`, `I doubt this fixes`, `I don't think
+    that it fixes`.
+    """
     infinitive = "to" in clause[:2]
     unknown = determined = 0
     for place, word in enumerate(clause):
-        if word in _DOUBTS and any(_negates(other, tables) for other in clause[place + 1 : place + 3]):
+        if word in _DOUBTS and any(
+            _negates(other, tables) for other in clause[place + 1 : place + 3]
+        ):
             return None  # "no doubt this fixes"
         if word in _DOUBTS or (word in _WRONG_BELIEFS and place and not infinitive):
             return f"'{word}' doubts it"
-        if word in _BELIEFS and any(_negates(other, tables) for other in clause[place + 1 : place + 4]):
+        if word in _BELIEFS and any(
+            _negates(other, tables) for other in clause[place + 1 : place + 4]
+        ):
             return f"'{word}', negated, doubts it"
         if word in _CONDITIONS or word in _BINDING:
             bound = place > 0 and (word in _BINDING or not unknown or determined)
             return (
-                f"'{word}' leaves it open" if bound and not (word in _BINDING and place == 1 and unknown > 1) else None
+                f"'{word}' leaves it open"
+                if bound and not (word in _BINDING and place == 1 and unknown > 1)
+                else None
             )
-        if word in ("case", "soon", "long") and clause[place + 1 : place + 2] in (["in"], ["as"]):
+        if word in ("case", "soon", "long") and clause[place + 1 : place + 2] in (
+            ["in"],
+            ["as"],
+        ):
             return f"'{word}' leaves it open"
         determined += word in _DETERMINERS
-        if _is_light(word) or (infinitive and word in ("to", "enough", "sufficient", "want", "wants", "need", "needs")):
+        if _is_light(word) or (
+            infinitive
+            and word in ("to", "enough", "sufficient", "want", "wants", "need", "needs")
+        ):
             continue
         unknown += 1
         if unknown > 1 or infinitive or word.endswith(("ed", "ing")):
@@ -203,20 +238,34 @@ def _doubted(verb: str, clause: list[str], tables: Tables) -> str | None:
 
 def _is_light(word: str) -> bool:
     """Whether *word* says little of who does something: pronouns, auxiliaries, adverbs."""
-    light = word in _PRONOUNS or word in _DETERMINERS or word in _AUXILIARIES or word in _SMALL or word in _CHANGES
+    light = (
+        word in _PRONOUNS
+        or word in _DETERMINERS
+        or word in _AUXILIARIES
+        or word in _SMALL
+        or word in _CHANGES
+    )
     return light or word in _OTHERS or _is_adverb(word)
 
 
 def _asked(verb: str, clause: list[str], _tables: Tables) -> str | None:
     """`Does this fix #1`: the auxiliary stands before its subject."""
     words = _without_adverbs(clause)
-    if not words or verb.endswith("s") or words[0] not in _PRONOUNS | _CHANGES | _OTHERS:
+    if (
+        not words
+        or verb.endswith("s")
+        or words[0] not in _PRONOUNS | _CHANGES | _OTHERS
+    ):
         return None
     place = 2 if words[1:2] and words[1] in _DETERMINERS | _PRONOUNS else 1
     auxiliary = words[place] if len(words) > place else ""
     inverted = auxiliary in _AUXILIARIES - {"be", "been"} or auxiliary.endswith("n't")
     before = words[place + 1] if len(words) > place + 1 else ""
-    return f"'{auxiliary} {words[0]}' asks" if inverted and before in ("", "so", "but", "and", "or", "then") else None
+    return (
+        f"'{auxiliary} {words[0]}' asks"
+        if inverted and before in ("", "so", "but", "and", "or", "then")
+        else None
+    )
 
 
 def _without_adverbs(clause: list[str]) -> list[str]:
@@ -229,7 +278,9 @@ def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
         return f"'{clause[0]}' is not done yet"
     if clause[0] in ("help", "helps", "helped", "lets"):
         return f"'{clause[0]}' does a part of it"
-    if clause[0] in _OTHERS | {"us", "me", "else"} and {"let", "lets", "letting"} & set(clause[1:3]):
+    if clause[0] in _OTHERS | {"us", "me", "else"} and {"let", "lets", "letting"} & set(
+        clause[1:3]
+    ):
         return None if clause[:2] == ["us", "let"] else "'let' leaves it to others"
     if "to" in clause[:3] and "yet" in clause[1:4]:
         return "'yet to' is not done yet"
@@ -248,7 +299,9 @@ def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
     if is_commit(word) and words[1:2] and words[1] in ("in", "by", "with", "since"):
         return f"'{words[1]} {word}' tells of it"
     helper = next((other for other in words[1:5] if other in _LETS), None)
-    if helper and (word in _OTHERS | _PRONOUNS | {"us", "me"} or helper in _LETS - _PREPARES):
+    if helper and (
+        word in _OTHERS | _PRONOUNS | {"us", "me"} or helper in _LETS - _PREPARES
+    ):
         return f"'{helper}' leaves it to others"
     return None
 
@@ -256,7 +309,8 @@ def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
 def _before_infinitive(clause: list[str]) -> list[str]:
     """The words before the `to` of the verb, without adverbs; empty when it has none."""
     words = _without_adverbs(clause)
-    while words and words[0] in ("be", "been", "have", "get"):  # to be fixed, to have fixed
+    # to be fixed, to have fixed
+    while words and words[0] in ("be", "been", "have", "get"):
         words = words[1:]
     return words[1:] if words[:1] == ["to"] else []
 
@@ -268,16 +322,26 @@ def _others(verb: str, clause: list[str], _tables: Tables) -> str | None:
         return None
     place = 1 if words[0] in _AUXILIARIES or words[0] == "cannot" else 0
     who = words[place] if len(words) > place else ""
-    anyone = who == "you" or (who == "one" and len(words) == 2)  # not "this one will fix"
+    # not "this one will fix"
+    anyone = who == "you" or (who == "one" and len(words) == 2)
     if place and anyone and words[0] not in ("has", "have", "had", "did"):
         return f"'{who} {words[0]}' leaves it to others"
-    rest = [word for word in words[place + 1 :] if word not in _DETERMINERS and word not in ("and", "but", "so", "our")]
+    rest = [
+        word
+        for word in words[place + 1 :]
+        if word not in _DETERMINERS and word not in ("and", "but", "so", "our")
+    ]
     return f"'{who}' leaves it to others" if who in _OTHERS and not rest else None
 
 
 def _conditional(verb: str, clause: list[str], _tables: Tables) -> str | None:
     """`should have fixed #1`."""
-    if verb.endswith("ed") and clause[0] == "have" and clause[1:2] and clause[1] in ("should", "would", "could"):
+    if (
+        verb.endswith("ed")
+        and clause[0] == "have"
+        and clause[1:2]
+        and clause[1] in ("should", "would", "could")
+    ):
         return f"'{clause[1]} have' did not"
     return None
 
@@ -299,7 +363,9 @@ def _removed(verb: str, clause: list[str], _tables: Tables) -> str | None:
 
 
 def _told(verb: str, clause: list[str], _tables: Tables) -> str | None:
-    """Gerunds, participles and nouns that tell of a fix: `before fixing`, `already fixed`, `the fix`."""
+    """Gerunds, participles and nouns that tell of a fix: `before fixing`, `already
+    fixed`, `the fix`.
+    """
     word = _past_adverbs(clause)
     if is_commit(word):
         tells = True
@@ -308,7 +374,11 @@ def _told(verb: str, clause: list[str], _tables: Tables) -> str | None:
     elif verb.endswith("ed"):
         tells = word in _BEFORE_PARTICIPLE
     else:
-        tells = verb in _NOUNS and word in _BEFORE_NOUN and not (word == "for" and clause[1:2] and clause[1] in _ITSELF)
+        tells = (
+            verb in _NOUNS
+            and word in _BEFORE_NOUN
+            and not (word == "for" and clause[1:2] and clause[1] in _ITSELF)
+        )
     return f"'{word} {verb}' tells of it" if tells else None
 
 
@@ -324,7 +394,20 @@ def _past_adverbs(clause: list[str]) -> str:
     return ""
 
 
-_RULES: Final = (*(_negated, _partial, _mistaken, _told, _removed, _asked, _doubted, _to_do, _conditional, _others),)
+_RULES: Final = (
+    *(
+        _negated,
+        _partial,
+        _mistaken,
+        _told,
+        _removed,
+        _asked,
+        _doubted,
+        _to_do,
+        _conditional,
+        _others,
+    ),
+)
 
 
 # A verb at the end of a line
@@ -332,7 +415,9 @@ _RULES: Final = (*(_negated, _partial, _mistaken, _told, _removed, _asked, _doub
 
 #: What may stand before a verb whose number is on the next line.
 _SUBJECTS: Final = (
-    _PRONOUNS | _CHANGES | word_set("and which also to will should may might could would hopefully please")
+    _PRONOUNS
+    | _CHANGES
+    | word_set("and which also to will should may might could would hopefully please")
 )
 _PERFECT: Final = word_set("have has had i've we've")
 _PLURALS: Final = word_set(
@@ -342,7 +427,8 @@ _PLURALS: Final = word_set(
 
 
 def ends_sentence(verb: str, clause: list[str]) -> bool:
-    """Whether *verb*, at the end of a line, ends its sentence there: `The window is closed`, `various fixes`.
+    """Whether *verb*, at the end of a line, ends its sentence there: `The window is
+    closed`, `various fixes`.
 
     *clause* is what stands before it, nearest first.
     """
@@ -350,8 +436,14 @@ def ends_sentence(verb: str, clause: list[str]) -> bool:
     if not words:
         return clause[:1] == ["too"]
     if verb.endswith("ed"):
-        subject = words[0] in _PRONOUNS and (len(words) == 1 or words[1] in ("and", "so", "that", "then", "but"))
-        return not (subject or words[0] in _PERFECT or words[0] in ("which", "commit", "patch", "change", "pr"))
+        subject = words[0] in _PRONOUNS and (
+            len(words) == 1 or words[1] in ("and", "so", "that", "then", "but")
+        )
+        return not (
+            subject
+            or words[0] in _PERFECT
+            or words[0] in ("which", "commit", "patch", "change", "pr")
+        )
     if verb.endswith("ing"):
         return words[0] not in ("by", "thereby", "thus", "hence", "also", "therefore")
     if verb.endswith("s"):

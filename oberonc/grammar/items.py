@@ -1,4 +1,5 @@
-"""The forms a reference can have: `#12`, `owner/name#12`, `PROJ-12`, `GH-12`, `T12`, `bug 12`, addresses.
+"""The forms a reference can have: `#12`, `owner/name#12`, `PROJ-12`, `GH-12`, `T12`,
+`bug 12`, addresses.
 
 `Forms.item` reads the one that begins or ends at a token. It says nothing of verbs.
 """
@@ -8,10 +9,21 @@ from bisect import bisect_left
 from typing import Final, NamedTuple
 
 from oberonc.grammar.addresses import Address, read_address
-from oberonc.grammar.tokens import BLANK, DEAD, HASH, NEWLINE, OTHER, URL, WORD, Gap, Tokens
+from oberonc.grammar.tokens import (
+    BLANK,
+    DEAD,
+    HASH,
+    NEWLINE,
+    OTHER,
+    URL,
+    WORD,
+    Gap,
+    Tokens,
+)
 from oberonc.grammar.vocabulary import Tables, fold
 
-#: The most digits a number may have: everything longer is no issue's, and never handed to `int`.
+#: The most digits a number may have: everything longer is no issue's, and never handed
+#: to `int`.
 DIGITS: Final = 10
 _PATH: Final = re.compile(r"[A-Za-z0-9_.\-/]+")
 _PATH_MAX: Final = 2_020
@@ -21,7 +33,9 @@ _KEY_LEFT: Final = frozenset("-/.=&?!#@$\\")
 #: Those of them that are separators of a list, too.
 _LIST_LEFT: Final = frozenset("/&")
 _GLUED: Final = frozenset("_@=%\\$`")
-_NUMBER_WORDS: Final = frozenset({"no", "no.", "nos", "nos.", "num", "number", "numbers"})
+_NUMBER_WORDS: Final = frozenset(
+    {"no", "no.", "nos", "nos.", "num", "number", "numbers"}
+)
 _COMMENT: Final = re.compile(r"#comment:(?:[0-9]{1,10}|description)")
 #: What follows a number that is the low end of a range: `#1-#3`, `#1..3`, `#1–3`.
 _RANGE: Final = re.compile(r"(?:-#|(?:\.{2,3}|[\u2010-\u2015\u2212])#?)[0-9]")
@@ -31,7 +45,9 @@ _WORDISH: Final = re.compile(r"\w")
 
 
 class Item(NamedTuple):
-    """A reference as it is written; without an issue it is an address that only takes its place in a list."""
+    """A reference as it is written; without an issue it is an address that only takes
+    its place in a list.
+    """
 
     first: int
     after: int
@@ -58,7 +74,12 @@ class Item(NamedTuple):
 
 def is_number(digits: str) -> bool:
     """Whether *digits* is a number an issue can have."""
-    return 0 < len(digits) <= DIGITS and digits.isascii() and digits.isdigit() and digits[0] != "0"
+    return (
+        0 < len(digits) <= DIGITS
+        and digits.isascii()
+        and digits.isdigit()
+        and digits[0] != "0"
+    )
 
 
 class Forms:
@@ -99,7 +120,11 @@ class Forms:
             return True
         marks = _RANGE_MARKS.match(self.text, item.end)
         head = self.text[item.start : item.end].rstrip("0123456789")
-        return marks is not None and self.text.startswith(head, marks.end()) and self._digit(marks.end() + len(head))
+        return (
+            marks is not None
+            and self.text.startswith(head, marks.end())
+            and self._digit(marks.end() + len(head))
+        )
 
     def _digit(self, place: int) -> bool:
         return self.text[place : place + 1].isdigit()
@@ -118,7 +143,11 @@ class Forms:
         if number in self.tables.keys:
             return self._hashed_key(index, number)
         if not is_number(number):
-            return self._refuse(start, end, "no number an issue can have") if number[:1].isdigit() else None
+            return (
+                self._refuse(start, end, "no number an issue can have")
+                if number[:1].isdigit()
+                else None
+            )
         if not self._right(tokens.starts[index + 1]):
             return self._refuse(start, end, "glued to what follows")
         if start and self.text[start - 1] == "&" and self.text[end : end + 1] == ";":
@@ -131,7 +160,10 @@ class Forms:
 
     def _is_emphasised(self, index: int) -> bool:
         """Whether underscores open before one of the few words before token *index*."""
-        return any(self.tokens.text(place).startswith("_") for place in range(max(0, index - 8), index))
+        return any(
+            self.tokens.text(place).startswith("_")
+            for place in range(max(0, index - 8), index)
+        )
 
     def _hashed_key(self, index: int, key: str) -> Item | None:
         """YouTrack's way to write a key: `#PROJ-12`."""
@@ -143,7 +175,9 @@ class Forms:
             return None
         if _WORDISH.match(left) or left in _KEY_LEFT - _LIST_LEFT:
             return None
-        return Item(index, index + 2, start, end, word[1:], key=key, listed=left in _LIST_LEFT)
+        return Item(
+            index, index + 2, start, end, word[1:], key=key, listed=left in _LIST_LEFT
+        )
 
     def _with_comment(self, item: Item) -> Item:
         """*item* with what Trac writes after it to name a comment: `#12#comment:3`."""
@@ -154,14 +188,18 @@ class Forms:
         return item
 
     def _named(self, item: Item, first: int) -> Item | None:
-        """*item* with what is glued to its left: a repository, an alias, a prefix, a noun."""
+        """*item* with what is glued to its left: a repository, an alias, a prefix, a
+        noun.
+        """
         start = self.tokens.starts[first]
         path = self.text[start : item.start]
         folded = fold(path)
         if f"{folded}#" in self.tables.prefixes:
             return item._replace(first=first, start=start)
         if folded in self.tables.aliases:
-            return item._replace(first=first, start=start, repository=self.tables.aliases[folded])
+            return item._replace(
+                first=first, start=start, repository=self.tables.aliases[folded]
+            )
         if self.tables.words.numbers and folded in self.tables.nouns:
             return item._replace(first=first, start=start, noun=True)
         if self._is_repository(path):
@@ -177,7 +215,8 @@ class Forms:
             tokens.steps += 1
             if tokens.starts[first] < limit:
                 break
-        while first < index and not tokens.text(first).strip("./-"):  # a dash, a slash or the end of a sentence
+        # a dash, a slash or the end of a sentence
+        while first < index and not tokens.text(first).strip("./-"):
             first += 1
         return first
 
@@ -187,7 +226,10 @@ class Forms:
             return False
         if len(segments) == 2 and len(segments[0]) > self.tables.words.owner_limit:
             return False
-        good = all(0 < len(segment) <= 100 and segment not in (".", "..") for segment in segments)
+        good = all(
+            0 < len(segment) <= 100 and segment not in (".", "..")
+            for segment in segments
+        )
         return good and not segments[-1].lower().endswith(_DOCUMENTS)
 
     def _word(self, index: int) -> Item | None:
@@ -203,7 +245,9 @@ class Forms:
         if item is None or (self.text[end : end + 1] == "." and self._digit(end + 1)):
             return None
         left = self.text[start - 1 : start] if start else ""
-        listed = left in _LIST_LEFT or (left == "." and self.text[start - 2 : start] == "..")
+        listed = left in _LIST_LEFT or (
+            left == "." and self.text[start - 2 : start] == ".."
+        )
         return item._replace(listed=listed) if listed or left not in _KEY_LEFT else None
 
     def _keyed(self, word: str, item: Item) -> Item | None:
@@ -228,20 +272,37 @@ class Forms:
         start = tokens.starts[index]
         end = start + len(number)
         before = self.text[max(0, start - 1) : start]
-        if not is_number(number) or not self._right(end) or not (before.isspace() or before in (":", "")):
+        if (
+            not is_number(number)
+            or not self._right(end)
+            or not (before.isspace() or before in (":", ""))
+        ):
             return None
         item = self._with_comment(Item(index, index + 1, start, end, number, bare=True))
         first = self._over_number_word(index)
         gap = tokens.gap(first)
-        if gap and not gap.bullet and not self._heads_line(gap, first) and tokens.is_word(gap.place, self.tables.nouns):
-            return item._replace(first=gap.place, start=tokens.starts[gap.place], bare=False, noun=True)
+        if (
+            gap
+            and not gap.bullet
+            and not self._heads_line(gap, first)
+            and tokens.is_word(gap.place, self.tables.nouns)
+        ):
+            return item._replace(
+                first=gap.place, start=tokens.starts[gap.place], bare=False, noun=True
+            )
         return item._replace(first=first)
 
     def _heads_line(self, gap: Gap, first: int) -> bool:
-        """Whether the noun before *gap* is a trailer, `Bug: 12`; without a blank, `bug:12`, it is a reference."""
+        """Whether the noun before *gap* is a trailer, `Bug: 12`; without a blank,
+        `bug:12`, it is a reference.
+        """
         tokens = self.tokens
         spaced = gap.colon and tokens.kind(first - 1) in (BLANK, NEWLINE)
-        return spaced and fold(tokens.text(gap.place)) in self.tables.trailers and tokens.begins_line(gap.place)
+        return (
+            spaced
+            and fold(tokens.text(gap.place)) in self.tables.trailers
+            and tokens.begins_line(gap.place)
+        )
 
     def _over_number_word(self, index: int) -> int:
         """The token of `no.`, `number` or `#` before the number at *index*, or *index*."""
@@ -250,7 +311,11 @@ class Forms:
             return place
         if tokens.text(place) == ".":
             place -= 1
-        return place if place < index - 1 and tokens.is_word(place, _NUMBER_WORDS) else index
+        return (
+            place
+            if place < index - 1 and tokens.is_word(place, _NUMBER_WORDS)
+            else index
+        )
 
     def _right(self, end: int) -> bool:
         """Whether a reference may end at *end*."""
@@ -259,7 +324,9 @@ class Forms:
             return True
         char, next_char = follows[0], follows[1:]
         if char == "#":
-            comment = self.tables.words.numbers and _COMMENT.match(self.text, end) is not None
+            comment = (
+                self.tables.words.numbers and _COMMENT.match(self.text, end) is not None
+            )
             return comment or not (next_char == "#" or _WORDISH.match(next_char))
         if char.isalnum() or char in _GLUED:
             return False
@@ -276,14 +343,24 @@ class Forms:
         raw = self.text[start : tokens.starts[after]].rstrip(".:!?'*_~")
         item = Item(first, after, start, start + len(raw), None)
         if tokens.text(first - 1) == "<" and tokens.text(after) == ">":
-            item = item._replace(first=first - 1, after=after + 1, start=start - 1, end=tokens.starts[after + 1])
+            item = item._replace(
+                first=first - 1,
+                after=after + 1,
+                start=start - 1,
+                end=tokens.starts[after + 1],
+            )
         address = read_address(raw, self.tables)
         return _addressed(item, address) if address else item
 
     def _url_end(self, index: int) -> int:
-        """The token after the address whose `://...` is at *index*: brackets inside it belong to it."""
+        """The token after the address whose `://...` is at *index*: brackets inside it
+        belong to it.
+        """
         tokens, place, depth = self.tokens, index + 1, 0
-        while tokens.kind(place) not in (0, BLANK, DEAD) and tokens.text(place) not in '\n<>"`|':
+        while (
+            tokens.kind(place) not in (0, BLANK, DEAD)
+            and tokens.text(place) not in '\n<>"`|'
+        ):
             char = tokens.text(place)
             if char in "([{":
                 depth += 1
@@ -301,7 +378,13 @@ class Forms:
         """The Markdown link whose `[` is at *index*."""
         target = self._url(url)
         starts = self.tokens.starts
-        return target._replace(first=index, after=close + 1, start=starts[index], end=starts[close + 1], link=True)
+        return target._replace(
+            first=index,
+            after=close + 1,
+            start=starts[index],
+            end=starts[close + 1],
+            link=True,
+        )
 
     def _refuse(self, start: int, end: int, why: str) -> Item | None:
         self.refused.append((start, end, why))
@@ -309,16 +392,24 @@ class Forms:
 
 
 def _addressed(item: Item, address: Address) -> Item:
-    return item._replace(issue=address.issue, repository=address.repository, key=address.key)
+    return item._replace(
+        issue=address.issue, repository=address.repository, key=address.key
+    )
 
 
 def _links(tokens: Tokens) -> dict[int, tuple[int, int]]:
-    """For each `[` of a Markdown link to an address: the tokens of the address and of the last bracket."""
+    """For each `[` of a Markdown link to an address: the tokens of the address and of
+    the last bracket.
+    """
     links: dict[int, tuple[int, int]] = {}
     closed = _pairs(tokens, "(", ")")
     for start, end in _pairs(tokens, "[", "]").items():
         url = end + 3 if tokens.kind(end + 3) == URL else end + 4
-        if tokens.text(end + 1) == "(" and tokens.kind(url) == URL and end + 1 in closed:
+        if (
+            tokens.text(end + 1) == "("
+            and tokens.kind(url) == URL
+            and end + 1 in closed
+        ):
             links[start] = (url, closed[end + 1])
     return links
 

@@ -1,4 +1,6 @@
-"""Lists of references: what separates their items, and how to tell that an item has left."""
+"""Lists of references: what separates their items, and how to tell that an item has
+left.
+"""
 
 import re
 from typing import Final
@@ -14,10 +16,13 @@ _TAIL: Final = word_set(
     " pending"
 )
 _PLURAL: Final = word_set("are were remain need stay have")
-#: What a sentence says of a later item, besides: `#2 more on the way`, `#2 (pending)`, `#2: next week`.
+#: What a sentence says of a later item, besides: `#2 more on the way`, `#2 (pending)`,
+#: `#2: next week`.
 _SAID: Final = re.compile(
     r"[ ]?[:(\[–—-]?[ ]?(?:"
-    + alternatives("also, still, just, now, probably, currently, already, only, maybe, perhaps, will, soon")
+    + alternatives(
+        "also, still, just, now, probably, currently, already, only, maybe, perhaps, will, soon"
+    )
     + r"[ ]){0,2}(?:"
     + alternatives(
         "more (?:on|to|work|in|later|is|are|coming), to (?:follow|come|do|be|go), to-?do, soon, coming, comes?",
@@ -37,8 +42,11 @@ _SAID: Final = re.compile(
 _LONGEST: Final = 8
 
 
-def separator_before(tokens: Tokens, tables: Tables, after: int, item: Item, bullet: bool) -> str | None:
-    """What separates *item* from the list that ended at token *after*: a mark, or an empty string for blanks.
+def separator_before(
+    tokens: Tokens, tables: Tables, after: int, item: Item, bullet: bool
+) -> str | None:
+    """What separates *item* from the list that ended at token *after*: a mark, or an
+    empty string for blanks.
 
     None when it is no separator. *bullet* says that the list is one of bullets.
     """
@@ -62,13 +70,17 @@ def _noun_before(tokens: Tokens, tables: Tables, item: Item) -> int:
     return tokens.over_emphasis(place - 1) + 1 if has_noun else before + 1
 
 
-def _over_mark(tokens: Tokens, tables: Tables, mark: int, spaced: bool, bullet: bool) -> int:
+def _over_mark(
+    tokens: Tokens, tables: Tables, mark: int, spaced: bool, bullet: bool
+) -> int:
     """The token after the separator at *mark*; *mark* when there is none."""
     if tokens.kind(mark) == NEWLINE:
         place = over_space(tokens, mark)
         if bullet and tokens.text(place) in BULLETS:
             return over_space(tokens, place + 1)
-        wrapped = tokens.text(place) in (",", ";", "&") or _is_joiner(tokens, tables, place)
+        wrapped = tokens.text(place) in (",", ";", "&") or _is_joiner(
+            tokens, tables, place
+        )
         return _over_mark(tokens, tables, place, True, bullet) if wrapped else mark
     if tokens.kind(mark) == OTHER:
         if tokens.text(mark) not in ",;&+/":
@@ -78,7 +90,11 @@ def _over_mark(tokens: Tokens, tables: Tables, mark: int, spaced: bool, bullet: 
             return over_space(tokens, place + 1)
         joined = tokens.text(mark) in ",;" and _is_joiner(tokens, tables, place)
         return over_space(tokens, place + 1) if joined else place
-    return over_space(tokens, mark + 1) if spaced and _is_joiner(tokens, tables, mark) else mark
+    return (
+        over_space(tokens, mark + 1)
+        if spaced and _is_joiner(tokens, tables, mark)
+        else mark
+    )
 
 
 def _is_joiner(tokens: Tokens, tables: Tables, index: int) -> bool:
@@ -100,7 +116,9 @@ def goes_on(tokens: Tokens, tables: Tables, item: Item) -> bool:
 
 
 def is_subject(tokens: Tokens, item: Item) -> bool:
-    """Whether a sentence says something of *item*: `#2 is still open`; over a line break in lower case only."""
+    """Whether a sentence says something of *item*: `#2 is still open`; over a line
+    break in lower case only.
+    """
     after = over_space(tokens, item.after)
     wrapped = tokens.kind(after - 1) == NEWLINE or tokens.kind(after - 2) == NEWLINE
     if wrapped and not tokens.text(after)[:1].islower():

@@ -1,6 +1,7 @@
 """Dead text: code, quotes, comments. It is overwritten in place, so no offset moves.
 
-Each kind of dead text is found by one pass over runs or lines; what is opened and never closed is text.
+Each kind of dead text is found by one pass over runs or lines; what is opened and never
+closed is text.
 """
 
 import re
@@ -32,11 +33,14 @@ _TAGS: Final = {
     **dict.fromkeys(("blockquote", "q"), "quoted HTML"),
     **dict.fromkeys(("del", "s", "strike"), "struck out"),
 }
-_TAG: Final = re.compile(rf"<(/?)({'|'.join(_TAGS)})(?:\s[^<>]{{0,500}})?>", re.IGNORECASE)
+_TAG: Final = re.compile(
+    rf"<(/?)({'|'.join(_TAGS)})(?:\s[^<>]{{0,500}})?>", re.IGNORECASE
+)
 _QUOTE: Final = re.compile(r"^[^\S\n]*>[^\n]*", re.MULTILINE)
 _ANCHOR: Final = re.compile(r"\]\(#[^\s)]*")
 _COMMIT: Final = re.compile(
-    r"^[^\S\n]*(?:[-*][^\S\n]+)?fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]{7,64}(?!\w)[^\n]*", re.I | re.M
+    r"^[^\S\n]*(?:[-*][^\S\n]+)?fixes:[^\S\n]*(?:commit[^\S\n]+)?[0-9a-f]{7,64}(?!\w)[^\n]*",
+    re.I | re.M,
 )
 _MERGE: Final = re.compile(
     r"(?:(?:Auto(?:matic)?|Rollup) )?(?:merge|merged|merging) "
@@ -58,7 +62,9 @@ class Masked(NamedTuple):
 
 
 def mask(text: str, cut: bool = False) -> Masked:
-    """*text* with its dead parts overwritten; *cut* says that the end of the text is missing."""
+    """*text* with its dead parts overwritten; *cut* says that the end of the text is
+    missing.
+    """
     live, dead, steps = text, list[Span](), 0
     for find in _finders(text, cut):
         spans = find(live)
@@ -90,7 +96,9 @@ def _finders(text: str, cut: bool) -> list[_Finder]:
 
 
 def _overwrite(text: str, spans: list[Span]) -> str:
-    """*text* with every character of *spans* but white space replaced; spans may lie inside each other."""
+    """*text* with every character of *spans* but white space replaced; spans may lie
+    inside each other.
+    """
     if not spans:
         return text
     parts, done = [], 0
@@ -134,7 +142,9 @@ def _fences(text: str, cut: bool) -> list[Span]:
 
 
 def _closers_ahead(lines: list[re.Match[str]]) -> list[dict[str, int]]:
-    """For each fence line, the longest closing run after it: no search starts that cannot end."""
+    """For each fence line, the longest closing run after it: no search starts that
+    cannot end.
+    """
     ahead: dict[str, int] = {"`": 0, "~": 0}
     reach = []
     for line in reversed(lines):
@@ -172,7 +182,9 @@ def _code_spans(text: str) -> list[Span]:
 
 
 def _by_paragraph(text: str) -> list[list[re.Match[str]]]:
-    """The runs of back-ticks of each paragraph, without those that stand for an apostrophe (don`t)."""
+    """The runs of back-ticks of each paragraph, without those that stand for an
+    apostrophe (don`t).
+    """
     breaks = [match.start() for match in _PARAGRAPH.finditer(text)]
     paragraphs: dict[int, list[re.Match[str]]] = {}
     for run in _TICKS.finditer(text):
@@ -184,7 +196,8 @@ def _by_paragraph(text: str) -> list[list[re.Match[str]]]:
 def _closing_runs(text: str, runs: list[re.Match[str]]) -> list[int]:
     """For each of *runs* the next that closes it, or 0.
 
-    Of single back-ticks in odd number one is stray: each pairs with the nearest that looks like its answer.
+    Of single back-ticks in odd number one is stray: each pairs with the nearest that
+    looks like its answer.
     """
     stray = sum(len(run[0]) == 1 for run in runs) % 2 == 1
     last: dict[int, int] = {}
@@ -204,8 +217,13 @@ def _closing_runs(text: str, runs: list[re.Match[str]]) -> list[int]:
 
 
 def _escaped(text: str, place: int) -> int:
-    """1 when the character at *place* has a backslash before it that is not itself escaped."""
-    return int(text[max(0, place - 1) : place] == "\\" and text[max(0, place - 2) : place] != "\\\\")
+    """1 when the character at *place* has a backslash before it that is not itself
+    escaped.
+    """
+    return int(
+        text[max(0, place - 1) : place] == "\\"
+        and text[max(0, place - 2) : place] != "\\\\"
+    )
 
 
 def _html_comments(text: str) -> list[Span]:
@@ -242,10 +260,16 @@ def _outermost(spans: list[Span]) -> list[Span]:
 
 
 def _merge_number(text: str) -> list[Span]:
-    """`Merged PR 12:`; what follows is the pull request's own title, and as alive as any."""
+    """`Merged PR 12:`; what follows is the pull request's own title, and as alive as
+    any.
+    """
     start = _first_ink(text)
     numbered = _NUMBERED.match(text, start)
-    return [Span(start, numbered.end(), "the number of a pull request")] if numbered else []
+    return (
+        [Span(start, numbered.end(), "the number of a pull request")]
+        if numbered
+        else []
+    )
 
 
 def _first_ink(text: str) -> int:
@@ -253,9 +277,11 @@ def _first_ink(text: str) -> int:
 
 
 def merge_subject(live: str) -> int:
-    """Where the subject ends that git or a forge wrote for a merge; 0 when it is no such subject.
+    """Where the subject ends that git or a forge wrote for a merge; 0 when it is no
+    such subject.
 
-    A number in it names a branch or a pull request, up to the first verb that changes the state of an issue.
+    A number in it names a branch or a pull request, up to the first verb that changes
+    the state of an issue.
     """
     start = _first_ink(live)
     if not _MERGE.match(live, start):

@@ -1,7 +1,9 @@
-"""One paragraph, read from left to right: which verb each reference belongs to, and whether it acts.
+"""One paragraph, read from left to right: which verb each reference belongs to, and
+whether it acts.
 
-A reference looks back for its verb over a gap and a noun, or joins the list of the reference before it. The
-rules that may take a verb's force away come after that: `Force` before the reference, `loss_after` behind it.
+A reference looks back for its verb over a gap and a noun, or joins the list of the
+reference before it. The rules that may take a verb's force away come after that:
+`Force` before the reference, `loss_after` behind it.
 """
 
 from bisect import bisect_left
@@ -22,7 +24,18 @@ from oberonc.grammar.vocabulary import CHANGES, Tables, fold
 class Statement:
     """A verb with the references that follow it as a list."""
 
-    __slots__ = ("action", "argument", "bare", "bullet", "heads", "places", "size", "verb", "wanted", "why")
+    __slots__ = (
+        "action",
+        "argument",
+        "bare",
+        "bullet",
+        "heads",
+        "places",
+        "size",
+        "verb",
+        "wanted",
+        "why",
+    )
 
     def __init__(self, action: str, why: str, *, bare: bool = False) -> None:
         self.action = action
@@ -50,10 +63,19 @@ _MERGE: Final = "it stands in the subject of a merge"
 
 
 class Paragraph:
-    """Reads the references of `text[begin:end]`, `live` being the same text without its dead parts."""
+    """Reads the references of `text[begin:end]`, `live` being the same text without its
+    dead parts.
+    """
 
     def __init__(
-        self, text: str, live: str, begin: int, end: int, tables: Tables, stretches: Stretches, merge_end: int
+        self,
+        text: str,
+        live: str,
+        begin: int,
+        end: int,
+        tables: Tables,
+        stretches: Stretches,
+        merge_end: int,
     ) -> None:
         self.text = text
         self.tables = tables
@@ -102,18 +124,34 @@ class Paragraph:
         if self.statement is None or self.last is None:
             return False
         statement = self.statement
-        if (statement.action == "mention" and not item.bare) or (statement.action == _OTHER and not item.plain):
+        if (statement.action == "mention" and not item.bare) or (
+            statement.action == _OTHER and not item.plain
+        ):
             return False
-        separator = separator_before(self.tokens, self.tables, self.last.after, item, statement.bullet)
+        separator = separator_before(
+            self.tokens, self.tables, self.last.after, item, statement.bullet
+        )
         if item.bare:
-            return bool(separator) and statement.bare and not goes_on(self.tokens, self.tables, item)
+            return (
+                bool(separator)
+                and statement.bare
+                and not goes_on(self.tokens, self.tables, item)
+            )
         return separator is not None
 
     def _leaves(self, item: Item) -> bool:
-        """Whether *item*, not the first of its list, is the subject of a sentence: `#2 is still open`."""
-        if self.statement is None or self.statement.size < 1 or self.statement.action not in CHANGES:
+        """Whether *item*, not the first of its list, is the subject of a sentence: `#2
+        is still open`.
+        """
+        if (
+            self.statement is None
+            or self.statement.size < 1
+            or self.statement.action not in CHANGES
+        ):
             return False
-        if self.statement.heads and predicate_after(following(self.tokens.live, item.end), self.statement.verb):
+        if self.statement.heads and predicate_after(
+            following(self.tokens.live, item.end), self.statement.verb
+        ):
             return False  # said of the whole list: `Closing #1 and #2 was a mistake`
         return is_subject(self.tokens, item)
 
@@ -123,7 +161,9 @@ class Paragraph:
         self._emit(item)
         if is_plural(self.tokens, item) and statement and len(statement.places) > 1:
             place = statement.places[-1]
-            self.references[place] = self.references[place]._replace(action="mention", why=why)
+            self.references[place] = self.references[place]._replace(
+                action="mention", why=why
+            )
         self.statement = None
 
     # Verbs
@@ -153,7 +193,9 @@ class Paragraph:
         if verdict.action in CHANGES:
             statement.verb = verb.phrase
             statement.heads = not self.tokens.clause(verb.first, crossing=False)
-        statement.argument = self.tables.states.get(verb.phrase) if verdict.action == "state" else None
+        statement.argument = (
+            self.tables.states.get(verb.phrase) if verdict.action == "state" else None
+        )
         return statement
 
     # References without a verb
@@ -179,22 +221,35 @@ class Paragraph:
         return False
 
     def _refusal(self, item: Item) -> str:
-        """Why a bare `#12` is no issue: the word before it makes it something else, or a colour."""
+        """Why a bare `#12` is no issue: the word before it makes it something else, or
+        a colour.
+        """
         gap = self.tokens.gap(item.first)
-        other = self.tokens.phrase(gap.place, self.tables.others) if gap and not gap.bullet else None
+        other = (
+            self.tokens.phrase(gap.place, self.tables.others)
+            if gap and not gap.bullet
+            else None
+        )
         if other:
             return f"'{other[0]}' makes it something else than an issue"
         return _COLOUR if self._is_colour(item) else ""
 
     def _is_colour(self, item: Item) -> bool:
-        if len(item.issue or "") not in _COLOUR_DIGITS or item.end - item.start != len(item.issue or "") + 1:
+        if (
+            len(item.issue or "") not in _COLOUR_DIGITS
+            or item.end - item.start != len(item.issue or "") + 1
+        ):
             return False
         gap = self.tokens.gap(item.first)
         if gap and self.tokens.is_word(gap.place, self.tables.colours):
             return True
         if len(item.issue or "") < 6:
             return False
-        if self.near_misses and self.near_misses[-1].text == _COLOUR and item.start - self.near_misses[-1].end < 12:
+        if (
+            self.near_misses
+            and self.near_misses[-1].text == _COLOUR
+            and item.start - self.near_misses[-1].end < 12
+        ):
             return True  # from one colour to another
         words = self.tokens.clause(item.first, crossing=False)[:4]
         return not self.tables.colours.isdisjoint(words)
@@ -214,21 +269,39 @@ class Paragraph:
             self.near_misses.append(Note(item.start, item.end, statement.why))
             return
         action, why = self._own_force(item, statement)
-        wanted = statement.wanted or (statement.action if action != statement.action else None)
+        wanted = statement.wanted or (
+            statement.action if action != statement.action else None
+        )
         if action == "mention":
             action = self.words.mentions
         if action == "none":
             return
         statement.places.append(len(self.references))
         what = (action, item.repository, item.key, item.issue)
-        self.references.append(Reference(*what, item.start, item.end, None, why, statement.argument, wanted))
+        self.references.append(
+            Reference(
+                *what, item.start, item.end, None, why, statement.argument, wanted
+            )
+        )
 
     def _own_force(self, item: Item, statement: Statement) -> tuple[str, str]:
-        """The statement's action and rule, unless *item* is a range's end or a possessive."""
-        why = statement.why if statement.size == 1 else f"{statement.why}, item {statement.size} of its list"
+        """The statement's action and rule, unless *item* is a range's end or a
+        possessive.
+        """
+        why = (
+            statement.why
+            if statement.size == 1
+            else f"{statement.why}, item {statement.size} of its list"
+        )
         in_range = self.forms.is_range(item) or self._is_range_end(item)
         if in_range and self.forms.is_range(item):
-            self.warnings.append(Note(item.start, item.end, "a range is not expanded: only the ends are referenced"))
+            self.warnings.append(
+                Note(
+                    item.start,
+                    item.end,
+                    "a range is not expanded: only the ends are referenced",
+                )
+            )
         if statement.action not in CHANGES:
             return statement.action, why
         if in_range and self.words.ranges != "ends":
@@ -241,7 +314,9 @@ class Paragraph:
         last = self.last
         if last is None or self.statement is None or item.start - last.end > 3:
             return False
-        return self.text[last.end : item.start] in _RANGE_MARKS and self.forms.is_range(last)
+        return self.text[last.end : item.start] in _RANGE_MARKS and self.forms.is_range(
+            last
+        )
 
     def _after(self, item: Item) -> int:
         """Read the time and the suffix after *item*; the token to go on at."""
@@ -258,14 +333,18 @@ class Paragraph:
         if statement is None or not statement.verb or not statement.places:
             return
         after = following(self.tokens.live, place)
-        loss = loss_after(after, statement.verb, heads=statement.heads) if after else None
+        loss = (
+            loss_after(after, statement.verb, heads=statement.heads) if after else None
+        )
         if loss is None:
             return
         for index in statement.places[-1:] if loss.last else statement.places:
             reference = self.references[index]
             if reference.action in CHANGES:
                 why = f"{reference.why}: {loss.why}"
-                self.references[index] = reference._replace(action="reference", why=why, wanted=reference.action)
+                self.references[index] = reference._replace(
+                    action="reference", why=why, wanted=reference.action
+                )
 
     def _time(self, item: Item) -> int:
         tokens, after = self.tokens, item.after
@@ -286,7 +365,11 @@ class Paragraph:
     def _suffix(self, after: int) -> None:
         """`as wontfix` after the last item says how all of its list are closed."""
         tokens = self.tokens
-        if not self.statement or self.statement.action not in _CLOSING or fold(tokens.text(after + 1)) != "as":
+        if (
+            not self.statement
+            or self.statement.action not in _CLOSING
+            or fold(tokens.text(after + 1)) != "as"
+        ):
             return
         if tokens.kind(after) != BLANK or tokens.kind(after + 2) != BLANK:
             return
@@ -295,11 +378,15 @@ class Paragraph:
             reference = self.references[place]
             if reference.action in _CLOSING:
                 why = f"{reference.why}, as {word}"
-                self.references[place] = reference._replace(action=self.tables.suffixes[word], why=why)
+                self.references[place] = reference._replace(
+                    action=self.tables.suffixes[word], why=why
+                )
 
 
 def _after_refusal(item: Item) -> int:
-    """Where to go on after what is no reference: a key may be a part of a path, the text of a link is text."""
+    """Where to go on after what is no reference: a key may be a part of a path, the
+    text of a link is text.
+    """
     if item.listed:
         return 0
     return item.first + 1 if item.link and item.issue is None else item.after

@@ -5,7 +5,8 @@ from typing import Final
 
 #: Marks that open and close alike; which they do is told by what stands beside them.
 _STRAIGHT: Final = re.compile(r"[\"\n]")
-#: An apostrophe opens a quotation only before a word and not inside one, and closes it after one.
+#: An apostrophe opens a quotation only before a word and not inside one, and closes it
+#: after one.
 _QUOTED: Final = re.compile(
     r"“[^“”\n]*”|„[^„“”\n]*[“”]|«[^«»\n]*»|‘[^‘’\n]*’(?!\w)|(?<![\w'])'(?=\w)[^'\n]*(?<=\S)'(?!\w)"
 )
@@ -19,7 +20,9 @@ def quotations(text: str, begin: int, end: int) -> list[tuple[int, int]]:
 
 
 def _straight(text: str, begin: int, end: int) -> list[tuple[int, int]]:
-    """Quotations between two `"` of a line; a mark that nothing answers to, as that of 5", is left out."""
+    """Quotations between two `"` of a line; a mark that nothing answers to, as that of
+    5", is left out.
+    """
     spans: list[tuple[int, int]] = []
     line: list[int] = []
     for match in _STRAIGHT.finditer(text, begin, end):
@@ -45,7 +48,11 @@ def _paired(text: str, marks: list[int]) -> list[tuple[int, int]]:
 def can_open(text: str, place: int) -> bool:
     """Whether the mark at *place* may open: before ink, and not after a word."""
     after = text[place + 1 : place + 2]
-    return after != "" and not after.isspace() and not (place and text[place - 1].isalnum())
+    return (
+        after != ""
+        and not after.isspace()
+        and not (place and text[place - 1].isalnum())
+    )
 
 
 def can_close(text: str, place: int) -> bool:

@@ -14,7 +14,8 @@ class Reference(NamedTuple):
     end: int
     time: int | None = None
     why: str = ""
-    #: What a state word or a smart command says besides: the status, the comment, the assignee.
+    #: What a state word or a smart command says besides: the status, the comment, the
+    #: assignee.
     argument: str | None = None
     #: The change of state that its verb asks for, where a rule keeps it back.
     wanted: str | None = None

@@ -1,6 +1,8 @@
-"""Smart commands after a keyed reference: `PROJ-12 #comment text #time 2h #assign name #start-progress`.
+"""Smart commands after a keyed reference: `PROJ-12 #comment text #time 2h #assign name
+#start-progress`.
 
-Only commands on the allow-list of `Words` act; what is unknown or ambiguous is a warning, never a guess.
+Only commands on the allow-list of `Words` act; what is unknown or ambiguous is a
+warning, never a guess.
 """
 
 import re
@@ -18,7 +20,9 @@ _MOST: Final = 10
 
 
 class Command(NamedTuple):
-    """One command of a line: what it does, its own argument, and the text that follows it."""
+    """One command of a line: what it does, its own argument, and the text that follows
+    it.
+    """
 
     action: str
     argument: str | None
@@ -26,9 +30,15 @@ class Command(NamedTuple):
     end: int
 
 
-def smart_commands(live: str, references: list[Reference], tables: Tables) -> tuple[list[Reference], list[Note]]:
-    """*references* with those that commands of their lines add, and warnings about the commands."""
-    if not (tables.words.smart or tables.words.transitions) or not any(ref.key for ref in references):
+def smart_commands(
+    live: str, references: list[Reference], tables: Tables
+) -> tuple[list[Reference], list[Note]]:
+    """*references* with those that commands of their lines add, and warnings about the
+    commands.
+    """
+    if not (tables.words.smart or tables.words.transitions) or not any(
+        ref.key for ref in references
+    ):
         return references, []
     found: list[Reference] = []
     warnings: list[Note] = []
@@ -52,18 +62,31 @@ def _by_line(live: str, references: list[Reference]) -> list[list[Reference]]:
     return lines
 
 
-def _read_line(live: str, line: list[Reference], tables: Tables) -> tuple[list[Reference], list[Note]]:
+def _read_line(
+    live: str, line: list[Reference], tables: Tables
+) -> tuple[list[Reference], list[Note]]:
     key = next(reference for reference in line if reference.key)
     end = live.find("\n", key.end)
     end = len(live) if end < 0 else end
-    commands, warnings = _commands(live, key.end, end, tables, {reference.start for reference in line})
+    commands, warnings = _commands(
+        live, key.end, end, tables, {reference.start for reference in line}
+    )
     if not commands:
         return line, warnings
-    group = _group(live, [ref for ref in line if ref.key and ref.end <= commands[0].start])
-    texts = [_text(live, command, commands[n + 1 :], end) for n, command in enumerate(commands)]
+    group = _group(
+        live, [ref for ref in line if ref.key and ref.end <= commands[0].start]
+    )
+    texts = [
+        _text(live, command, commands[n + 1 :], end)
+        for n, command in enumerate(commands)
+    ]
     found: list[Reference] = []
     for reference in line:
-        if group and group[-1].start <= reference.start <= group[0].start and reference.key:
+        if (
+            group
+            and group[-1].start <= reference.start <= group[0].start
+            and reference.key
+        ):
             found += _acts(reference, commands, texts)
         else:
             found.append(reference)
@@ -73,7 +96,9 @@ def _read_line(live: str, line: list[Reference], tables: Tables) -> tuple[list[R
 def _commands(
     live: str, begin: int, end: int, tables: Tables, references: set[int]
 ) -> tuple[list[Command], list[Note]]:
-    """The commands between *begin* and *end*, and what is wrong with some; `#PROJ-12` is one of the *references*."""
+    """The commands between *begin* and *end*, and what is wrong with some; `#PROJ-12`
+    is one of the *references*.
+    """
     commands: list[Command] = []
     warnings: list[Note] = []
     for match in _COMMAND.finditer(live, begin, end):
@@ -84,7 +109,13 @@ def _commands(
         if isinstance(known, str):
             warnings.append(Note(match.start(), match.end(), known))
         elif len(commands) == _MOST:
-            warnings.append(Note(match.start(), match.end(), f"only the first {_MOST} commands of a line count"))
+            warnings.append(
+                Note(
+                    match.start(),
+                    match.end(),
+                    f"only the first {_MOST} commands of a line count",
+                )
+            )
         else:
             commands.append(Command(*known, match.start(), match.end()))
     return commands, warnings
@@ -98,7 +129,9 @@ def _resolve(name: str, tables: Tables) -> "tuple[str, str | None] | str":
     transitions = tables.transitions
     if wanted in transitions:
         return "transition", transitions[wanted]
-    matches = [full for folded, full in transitions.items() if folded.startswith(wanted)]
+    matches = [
+        full for folded, full in transitions.items() if folded.startswith(wanted)
+    ]
     if len(matches) == 1:
         return "transition", matches[0]
     if matches:
@@ -107,7 +140,9 @@ def _resolve(name: str, tables: Tables) -> "tuple[str, str | None] | str":
 
 
 def _group(live: str, keyed: list[Reference]) -> list[Reference]:
-    """The last of *keyed* and those that stand right before it: the keys that the commands are for."""
+    """The last of *keyed* and those that stand right before it: the keys that the
+    commands are for.
+    """
     group = keyed[-1:]
     for reference in reversed(keyed[:-1]):
         if not _BETWEEN.fullmatch(live, reference.end, group[-1].start):
@@ -120,12 +155,19 @@ def _text(live: str, command: Command, later: list[Command], end: int) -> str:
     return " ".join(live[command.end : later[0].start if later else end].split())
 
 
-def _acts(reference: Reference, commands: list[Command], texts: list[str]) -> list[Reference]:
+def _acts(
+    reference: Reference, commands: list[Command], texts: list[str]
+) -> list[Reference]:
     """What *commands* ask for *reference*; its own verb stays."""
     acts = [reference] if reference.action != "mention" else []
     for command, text in zip(commands, texts, strict=True):
         why = f"smart command '#{command.argument or command.action}'"
-        act = reference._replace(action=command.action, time=None, argument=command.argument or text or None, why=why)
+        act = reference._replace(
+            action=command.action,
+            time=None,
+            argument=command.argument or text or None,
+            why=why,
+        )
         if command.action == "time":
             seconds, rest = _leading_time(text)
             act = act._replace(time=seconds, argument=rest or None)

@@ -1,6 +1,8 @@
-"""Stretches of a message in which no verb acts: reverted titles, undone descriptions, open tasks, struck-out text.
+"""Stretches of a message in which no verb acts: reverted titles, undone descriptions,
+open tasks, struck-out text.
 
-Found once for a message, by passes over its lines; none of them looks at a place more than a few times.
+Found once for a message, by passes over its lines; none of them looks at a place more
+than a few times.
 """
 
 import re
@@ -14,11 +16,15 @@ _UNDO: Final = alternatives(
     "revert(?:s|ed|ing)?, undo(?:es|ne|ing)?, undid, roll(?:s|ed|ing)?(?: |-)?back, back(?:s|ed|ing)?(?: |-)?out",
     "unappl(?:y|ies|ied)",
 )
-_REVERT: Final = re.compile(rf"(?<![\w-])({_UNDO}|reapply|reapplies)[: ][^\S\n]*([\"“'])", re.IGNORECASE)
-_REVERT_SUBJECT: Final = re.compile(
-    rf"\s*(?:{_UNDO})(?:(?:\([^()\n]{{0,100}}\))?!?:|[ \t]+\[[^\]\n]{{1,40}}\])[^\n]*", re.IGNORECASE
+_REVERT: Final = re.compile(
+    rf"(?<![\w-])({_UNDO}|reapply|reapplies)[: ][^\S\n]*([\"“'])", re.IGNORECASE
 )
-#: A commit that is undone, by what names it, and the bracket or mark behind which its title stands.
+_REVERT_SUBJECT: Final = re.compile(
+    rf"\s*(?:{_UNDO})(?:(?:\([^()\n]{{0,100}}\))?!?:|[ \t]+\[[^\]\n]{{1,40}}\])[^\n]*",
+    re.IGNORECASE,
+)
+#: A commit that is undone, by what names it, and the bracket or mark behind which its
+#: title stands.
 _UNDONE: Final = re.compile(
     rf"(?<![\w-])(?:{_UNDO})(?:[ \t]+of)?(?:[ \t]+the)?"
     r"(?:[ \t]+(?:cls?|changesets?|commits?|revisions?|rev|changes?|patch|pr|mr|(?:pull|merge)[ \t]request))?"
@@ -30,7 +36,9 @@ _MARKS: Final = re.compile(r"[\"“”']")
 _INNER: Final = re.compile(rf"\s*[\"“]?(?:{_UNDO}|reapply)", re.IGNORECASE)
 
 #: What quotes the whole message of the change that is undone.
-_ORIGINAL: Final = re.compile(r"^[ \t]*«{1,3}[ \t]*original\b[^\n]*$", re.IGNORECASE | re.MULTILINE)
+_ORIGINAL: Final = re.compile(
+    r"^[ \t]*«{1,3}[ \t]*original\b[^\n]*$", re.IGNORECASE | re.MULTILINE
+)
 _ORIGINAL_END: Final = re.compile(r"^[ \t]*»{1,3}[ \t]*$", re.MULTILINE)
 _ORIGINAL_HEAD: Final = re.compile(
     r"^[^\w\n]{0,9}(?:the )?original (?:(?:cl|change|commit|issue|patch|pr)(?:['’]?s)? )?"
@@ -38,11 +46,14 @@ _ORIGINAL_HEAD: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _UNDOING_SUBJECT: Final = re.compile(
-    rf"\s*(?:\[[^\]\n]{{0,40}}\][ \t]*|[\w./-]{{1,40}}:[ \t]+){{0,3}}(?:this[ \t]+)?(?:{_UNDO})\b", re.IGNORECASE
+    rf"\s*(?:\[[^\]\n]{{0,40}}\][ \t]*|[\w./-]{{1,40}}:[ \t]+){{0,3}}(?:this[ \t]+)?(?:{_UNDO})\b",
+    re.IGNORECASE,
 )
 
 _BULLET: Final = r"(?:[-*+•][ \t]+|[0-9]{1,3}[.)][ \t]+)"
-_OPEN_BOX: Final = re.compile(rf"^[ \t]*{_BULLET}?(?:\[[ \t\u00a0]?\]|[☐□⬜])[^\n]*", re.MULTILINE)
+_OPEN_BOX: Final = re.compile(
+    rf"^[ \t]*{_BULLET}?(?:\[[ \t\u00a0]?\]|[☐□⬜])[^\n]*", re.MULTILINE
+)
 _ITEM: Final = re.compile(rf"[ \t]*{_BULLET}")
 #: Words of a heading or a label that says: not done, or not all of it.
 _OPEN: Final = (
@@ -59,7 +70,8 @@ _PARTIAL: Final = (
     r"(?:only[ \t]+)?(?:partial(?:ly)?(?:[ ]fix)?|partly|in part|incomplete|part[ ][0-9]{1,2}"
     r"(?:[ ]?(?:/|of)[ ]?[0-9]{1,2})?|(?:first|second|third|one|another)[ ](?:part|half))"
 )
-#: What has to be in a message for a label to be in it, in lower case; quickly said of most messages.
+#: What has to be in a message for a label to be in it, in lower case; quickly said of
+#: most messages.
 _LABEL_HINT: Final = re.compile(
     r"(?:to(?: |-)?do|fixme|xxx|tbd|wip|work in|next|remaining|pending|planned|later|follow|future|unresolved|unfixed"
     r"|open |not |still |partial|partly|part |incomplete|first |second |third |another |one |half)"
@@ -74,17 +86,26 @@ _LABEL: Final = re.compile(
 )
 #: Where what a label says ends: with its sentence, its bracket, its line.
 _LABEL_END: Final = re.compile(r"[.!?;](?=\s)|\n|\)(?![\w(])")
-_STRUCK: Final = re.compile(r"(?<![\w~])(~{1,2})(?=[^\s~])[^~\n]*(?<=[^\s~])\1(?![\w~])")
+_STRUCK: Final = re.compile(
+    r"(?<![\w~])(~{1,2})(?=[^\s~])[^~\n]*(?<=[^\s~])\1(?![\w~])"
+)
 
 
-#: Why a verb in text that a commit undoes does not act; and in text that it brings back.
+#: Why a verb in text that a commit undoes does not act; and in text that it brings
+#: back.
 REVERTED: Final = "in a reverted title"
-UNDONE: Final = (REVERTED, "in the title of an undone change", "in the description of an undone change")
+UNDONE: Final = (
+    REVERTED,
+    "in the title of an undone change",
+    "in the description of an undone change",
+)
 REAPPLIED: Final = "in a reapplied title"
 
 
 class Stretch(NamedTuple):
-    """Text whose verbs do not act. `undone` is whether what it says held once and no longer does."""
+    """Text whose verbs do not act. `undone` is whether what it says held once and no
+    longer does.
+    """
 
     start: int
     end: int
@@ -98,7 +119,9 @@ class Stretch(NamedTuple):
 
 
 class Stretches:
-    """The stretches of a message; they are looked for when the first verb asks, which most messages do not have."""
+    """The stretches of a message; they are looked for when the first verb asks, which
+    most messages do not have.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -111,7 +134,11 @@ class Stretches:
             self._found = find_stretches(self.text)
             self.steps = len(self.text)
         index = bisect_right(self._found, place, key=_start_of) - 1
-        return self._found[index] if index >= 0 and place < self._found[index].end else None
+        return (
+            self._found[index]
+            if index >= 0 and place < self._found[index].end
+            else None
+        )
 
 
 def _start_of(stretch: Stretch) -> int:
@@ -122,17 +149,26 @@ def find_stretches(text: str) -> list[Stretch]:
     """The stretches of *text*, in order; none meets another."""
     lowered = text.lower()
     found: list[Stretch] = []
-    if any(word in lowered for word in ("revert", "reappl", "back", "undo", "undid", "unappl")):
+    if any(
+        word in lowered
+        for word in ("revert", "reappl", "back", "undo", "undid", "unappl")
+    ):
         found += _reverted_titles(text)
         found += _undone_changes(text)
     if "original" in lowered:
         found += _undone_descriptions(text)
     if "[" in text or "☐" in text or "□" in text or "⬜" in text:
-        found += [Stretch(box.start(), box.end(), "in an open box") for box in _OPEN_BOX.finditer(text)]
+        found += [
+            Stretch(box.start(), box.end(), "in an open box")
+            for box in _OPEN_BOX.finditer(text)
+        ]
     if _LABEL_HINT.search(lowered):
         found += _labelled(text)
     if "~" in text:
-        found += [Stretch(match.start(), match.end(), "struck out") for match in _STRUCK.finditer(text)]
+        found += [
+            Stretch(match.start(), match.end(), "struck out")
+            for match in _STRUCK.finditer(text)
+        ]
     return _apart(found)
 
 
@@ -165,8 +201,12 @@ def _reverted_titles(text: str) -> Iterator[Stretch]:
         if start > line_end:  # looked for once a line
             line_end = _line_end(text, start)
         reached = _closing(text, start, line_end, match[2])
-        again = match[1].lower().startswith("reappl") or _INNER.match(text, start + 1, reached)
-        yield Stretch(start, reached, REAPPLIED if again else REVERTED, undone=not again)
+        again = match[1].lower().startswith("reappl") or _INNER.match(
+            text, start + 1, reached
+        )
+        yield Stretch(
+            start, reached, REAPPLIED if again else REVERTED, undone=not again
+        )
 
 
 def _line_end(text: str, place: int) -> int:
@@ -175,7 +215,9 @@ def _line_end(text: str, place: int) -> int:
 
 
 def _closing(text: str, start: int, line_end: int, mark: str) -> int:
-    """Where the quotation that starts at *start* ends, at *line_end* at the latest: it may hold quotes of its own."""
+    """Where the quotation that starts at *start* ends, at *line_end* at the latest: it
+    may hold quotes of its own.
+    """
     wanted = "“”" if mark == "“" else mark
     depth, last = 0, line_end
     for quote in _MARKS.finditer(text, start, line_end):
@@ -190,12 +232,20 @@ def _closing(text: str, start: int, line_end: int, mark: str) -> int:
 
 
 def _opens(text: str, place: int, start: int) -> bool:
-    """Whether the quotation mark at *place* opens: nothing, a blank or a bracket stands before it."""
-    return place == start or text[place] == "“" or (text[place] != "”" and text[place - 1] in ' \t([{"“')
+    """Whether the quotation mark at *place* opens: nothing, a blank or a bracket stands
+    before it.
+    """
+    return (
+        place == start
+        or text[place] == "“"
+        or (text[place] != "”" and text[place - 1] in ' \t([{"“')
+    )
 
 
 def _undone_changes(text: str) -> Iterator[Stretch]:
-    """What stands in brackets or behind a colon after the number of a change that is undone: its title."""
+    """What stands in brackets or behind a colon after the number of a change that is
+    undone: its title.
+    """
     reached = line_end = -1
     for match in _UNDONE.finditer(text):
         start = match.end()
@@ -224,38 +274,55 @@ def _bracket_end(text: str, start: int, line_end: int) -> int:
 
 def _undone_descriptions(text: str) -> Iterator[Stretch]:
     """The message of the change that is undone, where all of it is quoted."""
-    head = _ORIGINAL.search(text) or (_UNDOING_SUBJECT.match(text) and _ORIGINAL_HEAD.search(text))
+    head = _ORIGINAL.search(text) or (
+        _UNDOING_SUBJECT.match(text) and _ORIGINAL_HEAD.search(text)
+    )
     if head:
         end = _ORIGINAL_END.search(text, head.end())
-        yield Stretch(head.start(), end.end() if end else len(text), UNDONE[2], undone=True)
+        yield Stretch(
+            head.start(), end.end() if end else len(text), UNDONE[2], undone=True
+        )
 
 
 # What is not done yet
 
 
 def _labelled(text: str) -> Iterator[Stretch]:
-    """What a label or a heading says is open, or done in part: to the end of its sentence, or of its list."""
+    """What a label or a heading says is open, or done in part: to the end of its
+    sentence, or of its list.
+    """
     reached = 0
     for label in _LABEL.finditer(text):
         if label.start() < reached or (label[4] and label[1] is None):
             continue
         end = _LABEL_END.search(text, label.end())
         reached = end.start() if end else len(text)
-        if text[reached : reached + 1] == "\n" and not text[label.end() : reached].strip():
+        if (
+            text[reached : reached + 1] == "\n"
+            and not text[label.end() : reached].strip()
+        ):
             reached = _list_end(text, reached)
         word = " ".join((label[2] or label[3]).split())
-        yield Stretch(label.start(), reached, f"only '{word}'" if label[3] else f"after '{word}'")
+        yield Stretch(
+            label.start(), reached, f"only '{word}'" if label[3] else f"after '{word}'"
+        )
 
 
 def _list_end(text: str, place: int) -> int:
-    """Where the list that follows the heading whose line ends at *place* ends; a blank line may part them."""
+    """Where the list that follows the heading whose line ends at *place* ends; a blank
+    line may part them.
+    """
     reached = place
     begin = place + 1
     if text[begin : _line_end(text, begin)].strip() == "":
         begin = _line_end(text, begin) + 1
     while begin < len(text):
         end = _line_end(text, begin)
-        goes_on = reached > place and text[begin : begin + 1] in (" ", "\t") and not text[begin:end].isspace()
+        goes_on = (
+            reached > place
+            and text[begin : begin + 1] in (" ", "\t")
+            and not text[begin:end].isspace()
+        )
         if not (goes_on or _ITEM.match(text, begin, end)):
             break
         reached, begin = end, end + 1

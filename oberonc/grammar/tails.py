@@ -1,6 +1,8 @@
-"""What is said after a number and takes the verb's force away: `Fix #1 (partial)`, `Closing #1 was a mistake`.
+"""What is said after a number and takes the verb's force away: `Fix #1 (partial)`,
+`Closing #1 was a mistake`.
 
-Every pattern is read at one place: in what follows a reference on its line, a few words long, its blanks made single.
+Every pattern is read at one place: in what follows a reference on its line, a few words
+long, its blanks made single.
 """
 
 import re
@@ -28,7 +30,8 @@ _PARTIALLY: Final = (
     + rf"|(?:part|pt\.?|step|phase)[ ]?{_NUMBER}(?:[ ]?(?:/|of)[ ]?{_NUMBER})?"
     + r"|[0-9]{1,2}[ ]?(?:/|of)[ ]?[0-9]{1,2}))"
 )
-#: In brackets a remark may follow; without them nothing may: `Fix #1 - Partial refresh is slow` is a title.
+#: In brackets a remark may follow; without them nothing may: `Fix #1 - Partial refresh
+#: is slow` is a title.
 _PARTIAL: Final = re.compile(
     rf"[*_~]{{0,3}}(?:[ ]?[(\[{{][ ]?({_PARTIALLY})(?![\w-])[ ]?"
     rf"(?:(?:[,;.:–—-]|(?:for|of|only|so far|but|at|in|on)\b)[^()\[\]\n]{{0,60}})?[)\]}}]"
@@ -60,7 +63,9 @@ _LATER: Final = re.compile(
 )
 _MISTAKE: Final = re.compile(
     rf"{_JOINT}(?:"
-    + alternatives("(?:by|in) (?:mistake|accident|error), by hand, by themselves, on their own")
+    + alternatives(
+        "(?:by|in) (?:mistake|accident|error), by hand, by themselves, on their own"
+    )
     + r"(?![\w-])|"
     + alternatives(
         "manually, too early, too soon, prematurely, accidentally, mistakenly, wrongly, erroneously, incorrectly",
@@ -82,7 +87,9 @@ _VERBS: Final = alternatives(
     "harder, easier, simpler, impossible, possible, difficult, trivial",
 )
 #: A gerund with its number is the subject: `Closing #1 was a mistake`.
-_GERUND_IS: Final = re.compile(rf"[ ](?:{_ADVERBS}[ ]){{0,2}}{_VERBS}(?!\w)", re.IGNORECASE)
+_GERUND_IS: Final = re.compile(
+    rf"[ ](?:{_ADVERBS}[ ]){{0,2}}{_VERBS}(?!\w)", re.IGNORECASE
+)
 _FIX_WAS: Final = re.compile(
     r"[ ]"
     + alternatives(
@@ -100,14 +107,18 @@ _BLANKS: Final = re.compile(r"[^\S\n]+")
 
 
 class Loss(NamedTuple):
-    """Why a verb does not act, said after its number; and whether of the last number of the list alone."""
+    """Why a verb does not act, said after its number; and whether of the last number of
+    the list alone.
+    """
 
     why: str
     last: bool = False
 
 
 def following(text: str, place: int) -> str:
-    """What follows *place* on its line, up to some words of it, with single blanks; empty where nothing is said."""
+    """What follows *place* on its line, up to some words of it, with single blanks;
+    empty where nothing is said.
+    """
     after = text[place : place + _WINDOW].partition("\n")[0]
     return "" if not after or after.isspace() else _BLANKS.sub(" ", after)
 
@@ -119,7 +130,9 @@ def loss_after(after: str, verb: str, *, heads: bool) -> Loss | None:
     """
     partial = _PARTIAL.match(after)
     if partial:
-        return Loss(f"only '{_plain(partial[1] or partial[2])}'", last=partial[1] is not None)
+        return Loss(
+            f"only '{_plain(partial[1] or partial[2])}'", last=partial[1] is not None
+        )
     if _QUESTION.match(after):
         return Loss("a question")
     for pattern, why in ((_MISTAKE, "takes it back"), (_LATER, "puts it off")):
@@ -131,8 +144,12 @@ def loss_after(after: str, verb: str, *, heads: bool) -> Loss | None:
 
 
 def predicate_after(after: str, verb: str) -> str:
-    """What a sentence says of fixing, whose subject *verb* is, in the text that follows its reference; or nothing."""
-    pattern = _GERUND_IS if verb.endswith("ing") else _FIX_WAS if verb == "fix" else None
+    """What a sentence says of fixing, whose subject *verb* is, in the text that follows
+    its reference; or nothing.
+    """
+    pattern = (
+        _GERUND_IS if verb.endswith("ing") else _FIX_WAS if verb == "fix" else None
+    )
     found = pattern.match(after) if pattern else None
     return _plain(found[0]) if found else ""
 

@@ -1,7 +1,8 @@
-"""A paragraph as tokens: runs of one character class each, so that no input makes the tokenizer try again.
+"""A paragraph as tokens: runs of one character class each, so that no input makes the
+tokenizer try again.
 
-Tokens are kept as two parallel lists, kinds and starts; token `i` ends where token `i + 1` starts. All
-look-back of the parser goes through here, and is counted.
+Tokens are kept as two parallel lists, kinds and starts; token `i` ends where token `i +
+1` starts. All look-back of the parser goes through here, and is counted.
 """
 
 import re
@@ -52,13 +53,19 @@ class Tokens:
         self.steps = end - begin
 
     def has(self, text: str) -> bool:
-        """Whether *text* stands somewhere in the paragraph; the rest of the message is not looked at."""
+        """Whether *text* stands somewhere in the paragraph; the rest of the message is
+        not looked at.
+        """
         return self.live.find(text, self.starts[0], self.starts[-1]) >= 0
 
     def candidates(self, pattern: re.Pattern[str]) -> list[int]:
         """The tokens in which *pattern* is found, in order."""
         found = pattern.finditer(self.live, self.starts[0], self.starts[-1])
-        return list(dict.fromkeys(bisect_right(self.starts, match.start()) - 1 for match in found))
+        return list(
+            dict.fromkeys(
+                bisect_right(self.starts, match.start()) - 1 for match in found
+            )
+        )
 
     def kind(self, index: int) -> int:
         """The kind of token *index*; 0 outside the paragraph."""
@@ -66,7 +73,11 @@ class Tokens:
 
     def text(self, index: int) -> str:
         """The text of token *index*; empty outside the paragraph."""
-        return self.live[self.starts[index] : self.starts[index + 1]] if 0 <= index < self.count else ""
+        return (
+            self.live[self.starts[index] : self.starts[index + 1]]
+            if 0 <= index < self.count
+            else ""
+        )
 
     def is_word(self, index: int, known: "frozenset[str] | dict[str, str]") -> bool:
         """Whether token *index* is one of the *known* words."""
@@ -77,7 +88,9 @@ class Tokens:
         return index + step if self.kind(index) == BLANK else index
 
     def begins_line(self, index: int) -> bool:
-        """Whether only blanks and at most one bullet stand before token *index* on its line."""
+        """Whether only blanks and at most one bullet stand before token *index* on its
+        line.
+        """
         inside = self.over_emphasis(index - 1)
         before = self.over_blanks(inside)
         if before < inside and self.text(before) in BULLETS:
@@ -92,7 +105,11 @@ class Tokens:
         longest = phrases.longest.get(last, 0)
         firsts = [index]
         words = [last]
-        while len(words) < longest and self.kind(firsts[-1] - 1) == BLANK and self.kind(firsts[-1] - 2) == WORD:
+        while (
+            len(words) < longest
+            and self.kind(firsts[-1] - 1) == BLANK
+            and self.kind(firsts[-1] - 2) == WORD
+        ):
             firsts.append(firsts[-1] - 2)
             words.append(self.bare_word(firsts[-1]))
         self.steps += len(words)
@@ -103,30 +120,47 @@ class Tokens:
         return None
 
     def bare_word(self, index: int) -> str:
-        """The folded word at *index* without the underscores around it or the bullet before it."""
+        """The folded word at *index* without the underscores around it or the bullet
+        before it.
+        """
         word, lead = self.text(index), self.lead(index)
         marks = word[:lead]
         paired = marks.startswith("_") and word.endswith(marks)
         return fold(word[lead:-lead] if paired else word[lead:])
 
     def lead(self, index: int) -> int:
-        """How many characters of the word at *index* are Markdown: `_fixes`, or `-fixes` as a bullet."""
+        """How many characters of the word at *index* are Markdown: `_fixes`, or
+        `-fixes` as a bullet.
+        """
         word = self.text(index)
         bare = word.lstrip("_")
-        if bare == word and word.startswith("-") and self.kind(self.over_blanks(index - 1)) in (0, NEWLINE):
+        if (
+            bare == word
+            and word.startswith("-")
+            and self.kind(self.over_blanks(index - 1)) in (0, NEWLINE)
+        ):
             bare = word[1:]
         return len(word) - len(bare)
 
     def gap(self, index: int) -> "Gap | None":
-        """What separates token *index* from the word before it, where that may be a verb's gap.
+        """What separates token *index* from the word before it, where that may be a
+        verb's gap.
 
-        Emphasis may close after the word or its colon, and open before the token: `**Fixes:** **#12**`.
+        Emphasis may close after the word or its colon, and open before the token:
+        `**Fixes:** **#12**`.
         """
-        if index < 1 or (self.kinds[index - 1] in (WORD, OTHER) and self.live[self.starts[index - 1]] not in ":*_"):
+        if index < 1 or (
+            self.kinds[index - 1] in (WORD, OTHER)
+            and self.live[self.starts[index - 1]] not in ":*_"
+        ):
             return None
         inside = self.over_emphasis(index - 1)
         place = self.over_blanks(inside)
-        bullet = place < inside and self.text(place) in BULLETS and not self._closes_emphasis(place)
+        bullet = (
+            place < inside
+            and self.text(place) in BULLETS
+            and not self._closes_emphasis(place)
+        )
         place = self.over_blanks(place - 1) if bullet else self._over_closing(place)
         wrapped = self.kind(place) == NEWLINE
         if wrapped:
@@ -141,19 +175,31 @@ class Tokens:
         return Gap(place, colon, bullet, wrapped)
 
     def over_emphasis(self, index: int, step: int = -1) -> int:
-        """The token beyond the stars and underscores that begin, or with step -1 end, at token *index*."""
+        """The token beyond the stars and underscores that begin, or with step -1 end,
+        at token *index*.
+        """
         first = index
-        while abs(first - index) < 3 and 0 <= index < self.count and self.live[self.starts[index]] in "*_":
+        while (
+            abs(first - index) < 3
+            and 0 <= index < self.count
+            and self.live[self.starts[index]] in "*_"
+        ):
             if self.text(index).strip("*_"):
                 break
             index += step
         return index
 
     def _closes_emphasis(self, index: int) -> bool:
-        return self.text(index) == "*" and self.kind(index - 1) not in (0, BLANK, NEWLINE)
+        return self.text(index) == "*" and self.kind(index - 1) not in (
+            0,
+            BLANK,
+            NEWLINE,
+        )
 
     def _over_closing(self, index: int) -> int:
-        """The token before the emphasis that closes at token *index*, glued to what it emphasises."""
+        """The token before the emphasis that closes at token *index*, glued to what it
+        emphasises.
+        """
         before = self.over_emphasis(index)
         return before if self.kind(before) not in (0, BLANK, NEWLINE) else index
 
@@ -165,8 +211,12 @@ class Tokens:
             kind = self.kinds[place]
             if kind == WORD:
                 first = self._contraction(place)
-                word = fold(self.live[self.starts[first] : self.starts[place + 1]]).replace("’", "'")
-                if not word.strip("-") or (word.strip("-_")[0:1].isdigit() and not is_commit(word)):
+                word = fold(
+                    self.live[self.starts[first] : self.starts[place + 1]]
+                ).replace("’", "'")
+                if not word.strip("-") or (
+                    word.strip("-_")[0:1].isdigit() and not is_commit(word)
+                ):
                     break
                 words.append(word.strip("_"))
                 place = first

@@ -34,18 +34,30 @@ def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
             verb.gap.wrapped |= gap.wrapped
             return verb._replace(gap=gap) if gap.bullet else verb
     verb = _verb(tokens, tables, gap)
-    if verb and item.bare and not (takes_numbers(verb, tables) and _means_number(tokens, tables, item)):
+    if (
+        verb
+        and item.bare
+        and not (takes_numbers(verb, tables) and _means_number(tokens, tables, item))
+    ):
         return None
     return verb
 
 
 def _heads_line(tokens: Tokens, tables: Tables, gap: Gap) -> bool:
-    """Whether the noun before *gap* is the head of a trailer (`Bug: #12`), whatever the line above ends with."""
-    return gap.colon and fold(tokens.text(gap.place)) in tables.trailers and tokens.begins_line(gap.place)
+    """Whether the noun before *gap* is the head of a trailer (`Bug: #12`), whatever the
+    line above ends with.
+    """
+    return (
+        gap.colon
+        and fold(tokens.text(gap.place)) in tables.trailers
+        and tokens.begins_line(gap.place)
+    )
 
 
 def takes_numbers(verb: Verb, tables: Tables) -> bool:
-    """Whether numbers alone may follow: the trailer names a noun (`Closes-Bug: 12`), or the tracker wants it so."""
+    """Whether numbers alone may follow: the trailer names a noun (`Closes-Bug: 12`), or
+    the tracker wants it so.
+    """
     if verb.trailer:
         return verb.phrase.rpartition("-")[2] in tables.nouns
     return verb.gap.colon and verb.phrase in tables.numbers_after
@@ -62,17 +74,34 @@ def _verb(tokens: Tokens, tables: Tables, gap: Gap) -> Verb | None:
         phrase, first = found
         first = _over_alternatives(tokens, tables, first, tables.verbs.known[phrase])
         start = tokens.starts[first] + tokens.lead(first)
-        return Verb(tables.verbs.known[phrase], phrase, first, start, gap) if _may_follow(tokens, first) else None
+        return (
+            Verb(tables.verbs.known[phrase], phrase, first, start, gap)
+            if _may_follow(tokens, first)
+            else None
+        )
     head = fold(tokens.text(gap.place))
     if gap.colon and head in tables.trailers and tokens.begins_line(gap.place):
-        return Verb(tables.trailers[head], head, gap.place, tokens.starts[gap.place], gap, trailer=True)
+        return Verb(
+            tables.trailers[head],
+            head,
+            gap.place,
+            tokens.starts[gap.place],
+            gap,
+            trailer=True,
+        )
     return None
 
 
 def _over_alternatives(tokens: Tokens, tables: Tables, first: int, action: str) -> int:
-    """The first token of `Fixes/Closes/Resolves`, whose last word begins at token *first*."""
+    """The first token of `Fixes/Closes/Resolves`, whose last word begins at token
+    *first*.
+    """
     for _ in range(5):
-        before = tokens.phrase(first - 2, tables.verbs) if tokens.text(first - 1) == "/" else None
+        before = (
+            tokens.phrase(first - 2, tables.verbs)
+            if tokens.text(first - 1) == "/"
+            else None
+        )
         if before is None or tables.verbs.known[before[0]] != action:
             break
         first = before[1]
@@ -80,8 +109,12 @@ def _over_alternatives(tokens: Tokens, tables: Tables, first: int, action: str) 
 
 
 def _may_follow(tokens: Tokens, first: int) -> bool:
-    """Whether a verb may stand after what is before token *first*; a quotation mark is judged later."""
-    before = tokens.live[tokens.starts[first] - 1 : tokens.starts[first]] if first else ""
+    """Whether a verb may stand after what is before token *first*; a quotation mark is
+    judged later.
+    """
+    before = (
+        tokens.live[tokens.starts[first] - 1 : tokens.starts[first]] if first else ""
+    )
     if before == "/":  # a quick action: `/close #12`
         return tokens.kind(first - 2) in (0, BLANK, NEWLINE)
     return not before or before.isspace() or before in _LEFT

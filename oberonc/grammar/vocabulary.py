@@ -1,7 +1,9 @@
-"""The words the grammar knows: verbs, nouns, keys, addresses and options, all of them configurable.
+"""The words the grammar knows: verbs, nouns, keys, addresses and options, all of them
+configurable.
 
-`Words` holds nothing but strings, numbers and tuples of them, so that it can be compared, hashed and kept.
-`tables` turns it, once, into what the parser looks things up in.
+`Words` holds nothing but strings, numbers and tuples of them, so that it can be
+compared, hashed and kept. `tables` turns it, once, into what the parser looks things up
+in.
 """
 
 import re
@@ -10,37 +12,117 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 #: Actions that change an issue's state; the guards turn them into `reference`.
-CHANGES: Final = frozenset({"close", "reopen", "wontfix", "invalid", "duplicate", "state"})
+CHANGES: Final = frozenset(
+    {"close", "reopen", "wontfix", "invalid", "duplicate", "state"}
+)
 
 _TRAILERS: Final = (
-    *((f"{verb}-{noun}", "close") for verb in ("closes", "fixes", "resolves") for noun in ("bug", "issue", "ticket")),
-    *((word, "reference") for word in ("related-bug", "partial-bug", "related-issue", "bug", "issue", "ticket")),
-    *((word, "reference") for word in ("task", "see-also", "part-of", "relates-to", "jira", "link")),
+    *(
+        (f"{verb}-{noun}", "close")
+        for verb in ("closes", "fixes", "resolves")
+        for noun in ("bug", "issue", "ticket")
+    ),
+    *(
+        (word, "reference")
+        for word in (
+            "related-bug",
+            "partial-bug",
+            "related-issue",
+            "bug",
+            "issue",
+            "ticket",
+        )
+    ),
+    *(
+        (word, "reference")
+        for word in ("task", "see-also", "part-of", "relates-to", "jira", "link")
+    ),
 )
 
 
 class Words(NamedTuple):
-    """The tables and options of one tracker. Words are matched without regard to case, in any script."""
+    """The tables and options of one tracker. Words are matched without regard to case,
+    in any script.
+    """
 
     close: tuple[str, ...] = (
         *("close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing"),
-        *("resolve", "resolves", "resolved", "resolving", "implement", "implements", "implemented", "implementing"),
+        *(
+            "resolve",
+            "resolves",
+            "resolved",
+            "resolving",
+            "implement",
+            "implements",
+            "implemented",
+            "implementing",
+        ),
         *("complete", "completes", "completed", "completing"),
     )
-    reopen: tuple[str, ...] = ("reopen", "reopens", "reopened", "reopening", "re-open", "re-opens", "re-opened")
+    reopen: tuple[str, ...] = (
+        "reopen",
+        "reopens",
+        "reopened",
+        "reopening",
+        "re-open",
+        "re-opens",
+        "re-opened",
+    )
     wontfix: tuple[str, ...] = ("wontfix", "wontfixes", "wontfixed")
-    invalid: tuple[str, ...] = ("invalidate", "invalidates", "invalidated", "invalidating")
+    invalid: tuple[str, ...] = (
+        "invalidate",
+        "invalidates",
+        "invalidated",
+        "invalidating",
+    )
     duplicate: tuple[str, ...] = ()
     reference: tuple[str, ...] = (
-        *("ref", "refs", "reference", "references", "referenced", "referencing", "re", "see", "see also"),
-        *("address", "addresses", "addressed", "addressing", "relate to", "relates to", "related to", "relating to"),
-        *("part of", "contributes to", "toward", "towards", "updates", "mentions", "duplicate of"),
+        *(
+            "ref",
+            "refs",
+            "reference",
+            "references",
+            "referenced",
+            "referencing",
+            "re",
+            "see",
+            "see also",
+        ),
+        *(
+            "address",
+            "addresses",
+            "addressed",
+            "addressing",
+            "relate to",
+            "relates to",
+            "related to",
+            "relating to",
+        ),
+        *(
+            "part of",
+            "contributes to",
+            "toward",
+            "towards",
+            "updates",
+            "mentions",
+            "duplicate of",
+        ),
     )
     #: Opt-in: word and the status it asks for (Redmine's keyword to status).
     states: tuple[tuple[str, str], ...] = ()
-    #: Line heads, with a colon: word and action. Those that name a noun take bare numbers where `numbers` is on.
+    #: Line heads, with a colon: word and action. Those that name a noun take bare
+    #: numbers where `numbers` is on.
     trailers: tuple[tuple[str, str], ...] = _TRAILERS
-    nouns: tuple[str, ...] = ("issue", "issues", "bug", "bugs", "ticket", "tickets", "task", "tasks")
+    nouns: tuple[str, ...] = (
+        "issue",
+        "issues",
+        "bug",
+        "bugs",
+        "ticket",
+        "tickets",
+        "task",
+        "tasks",
+    )
     joiners: tuple[str, ...] = ("and",)
     #: What `as ...` after the last reference means.
     suffixes: tuple[tuple[str, str], ...] = (
@@ -73,14 +155,36 @@ class Words(NamedTuple):
     url_keys: tuple[str, ...] = ("id", "bug", "issue")
     #: `bug 12` and `ticket:12` are references, and `Closes-Bug: 12`.
     numbers: bool = False
-    #: Verbs after whose colon a number alone is a reference, where `numbers` is on: `Closes: 771234`.
+    #: Verbs after whose colon a number alone is a reference, where `numbers` is on:
+    #: `Closes: 771234`.
     numbers_after: tuple[str, ...] = ()
     #: `@1.5` is a time, in hours.
     decimal_time: bool = False
     #: Words that make the `#12` after them something else than an issue.
     others: tuple[str, ...] = (
-        *("build", "builds", "pr", "prs", "pull request", "pull requests", "mr", "mrs", "merge request"),
-        *("merge requests", "step", "steps", "line", "lines", "page", "pages", "job", "jobs", "pipeline"),
+        *(
+            "build",
+            "builds",
+            "pr",
+            "prs",
+            "pull request",
+            "pull requests",
+            "mr",
+            "mrs",
+            "merge request",
+        ),
+        *(
+            "merge requests",
+            "step",
+            "steps",
+            "line",
+            "lines",
+            "page",
+            "pages",
+            "job",
+            "jobs",
+            "pipeline",
+        ),
     )
     colours: tuple[str, ...] = (
         *(
@@ -99,7 +203,20 @@ class Words(NamedTuple):
         ),
     )
     negators: tuple[str, ...] = (
-        *("not", "never", "no", "without", "cannot", "neither", "nor", "than", "instead", "unable", "fail", "fails"),
+        *(
+            "not",
+            "never",
+            "no",
+            "without",
+            "cannot",
+            "neither",
+            "nor",
+            "than",
+            "instead",
+            "unable",
+            "fail",
+            "fails",
+        ),
         *(
             "failed",
             "failing",
@@ -114,14 +231,48 @@ class Words(NamedTuple):
             "dont",
             "doesnt",
         ),
-        *("didnt", "wont", "cant", "isnt", "wasnt", "arent", "werent", "couldnt", "shouldnt", "wouldnt", "hasnt"),
-        *("havent", "hadnt", "aint", "revert", "reverts", "reverted", "reverting", "undo", "undoes", "undid"),
+        *(
+            "didnt",
+            "wont",
+            "cant",
+            "isnt",
+            "wasnt",
+            "arent",
+            "werent",
+            "couldnt",
+            "shouldnt",
+            "wouldnt",
+            "hasnt",
+        ),
+        *(
+            "havent",
+            "hadnt",
+            "aint",
+            "revert",
+            "reverts",
+            "reverted",
+            "reverting",
+            "undo",
+            "undoes",
+            "undid",
+        ),
         *("undoing", "rollback", "rollbacks", "backout"),
     )
     partials: tuple[str, ...] = (
-        *("partially", "partly", "incompletely", "mostly", "almost", "nearly", "halfway", "half", "somewhat"),
+        *(
+            "partially",
+            "partly",
+            "incompletely",
+            "mostly",
+            "almost",
+            "nearly",
+            "halfway",
+            "half",
+            "somewhat",
+        ),
     )
-    #: Smart commands that may act (`comment`, `time`, `assign`); empty: none is looked for.
+    #: Smart commands that may act (`comment`, `time`, `assign`); empty: none is looked
+    #: for.
     smart: tuple[str, ...] = ()
     #: Names of the workflow's transitions that smart commands may ask for.
     transitions: tuple[str, ...] = ()
@@ -135,7 +286,8 @@ class Words(NamedTuple):
     trailers_only: bool = False
     #: What a close in a reverted title becomes: `reference` or `reopen`.
     on_revert: str = "reference"
-    #: What the written ends of a range (`#1-#3`) are: `reference`, or `ends`, which act like any other.
+    #: What the written ends of a range (`#1-#3`) are: `reference`, or `ends`, which act
+    #: like any other.
     ranges: str = "reference"
     #: The longest owner in `owner/name`.
     owner_limit: int = 100
@@ -146,7 +298,8 @@ class Words(NamedTuple):
 
 DEFAULT: Final = Words()
 
-#: A word as the tokenizer sees it: letters, digits, `_`, hyphens, and the marks scripts combine them with.
+#: A word as the tokenizer sees it: letters, digits, `_`, hyphens, and the marks scripts
+#: combine them with.
 WORD: Final = "\\w\\-\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u109f"
 
 
@@ -190,14 +343,20 @@ def word_set(words: str) -> frozenset[str]:
 
 
 def alternatives(*lines: str) -> str:
-    """The phrases of *lines*, parted by commas, as one pattern; their apostrophes may be missing."""
+    """The phrases of *lines*, parted by commas, as one pattern; their apostrophes may
+    be missing.
+    """
     phrases = ", ".join(lines).split(", ")
     return f"(?:{'|'.join(phrases)})".replace("'", "['’]?").replace(" ", "[ ]")
 
 
 def is_commit(word: str) -> bool:
     """Whether *word* can be an abbreviated commit id: hexadecimal, with a digit."""
-    return 7 <= len(word) <= 64 and not word.strip("0123456789abcdef") and not word.isalpha()
+    return (
+        7 <= len(word) <= 64
+        and not word.strip("0123456789abcdef")
+        and not word.isalpha()
+    )
 
 
 def fold(word: str) -> str:
@@ -226,7 +385,9 @@ def _phrases(known: dict[str, str]) -> Phrases:
 
 
 def _verbs(words: Words) -> dict[str, str]:
-    """Every verb with its action; a verb that needs its colon is written with one (`LP:`)."""
+    """Every verb with its action; a verb that needs its colon is written with one
+    (`LP:`).
+    """
     verbs: dict[str, str] = {}
     for action in ("reference", "duplicate", "invalid", "wontfix", "reopen", "close"):
         verbs.update((_phrase(word), action) for word in getattr(words, action))
@@ -234,7 +395,9 @@ def _verbs(words: Words) -> dict[str, str]:
 
 
 def base(url: str) -> str:
-    """*url* without its scheme and its last slash, folded: what addresses are compared by."""
+    """*url* without its scheme and its last slash, folded: what addresses are compared
+    by.
+    """
     return url.partition("://")[2].rstrip("/").lower() or url.rstrip("/").lower()
 
 
@@ -247,7 +410,9 @@ def _trigger(words: Words) -> re.Pattern[str]:
 
 
 def _candidate(words: Words) -> re.Pattern[str]:
-    """What lies in every token that may be a reference; other addresses keep their place in a list."""
+    """What lies in every token that may be a reference; other addresses keep their
+    place in a list.
+    """
     forms = ["#[0-9]", "://", *_heads(words), *(["[0-9]+"] if words.numbers else [])]
     return re.compile("|".join(forms), re.IGNORECASE)
 
@@ -257,7 +422,8 @@ def _heads(words: Words) -> list[str]:
     return [re.escape(head) + "[1-9]" for head in heads if not head.endswith("#")]
 
 
-#: The tables asked for last: hashing `Words` for every message costs more than reading a short one.
+#: The tables asked for last: hashing `Words` for every message costs more than reading
+#: a short one.
 _recent: "tuple[Words, Tables] | None" = None
 
 
@@ -268,7 +434,8 @@ def tables(words: Words) -> Tables:
     if recent is None or recent[0] is not words:
         try:
             made = _made(words)
-        except TypeError:  # lists, sets or dicts in it; what can change is not remembered
+        # lists, sets or dicts in it; what can change is not remembered
+        except TypeError:
             return _made(_frozen(words))
         recent = _recent = (words, made)
     return recent[1]
@@ -281,7 +448,9 @@ def _frozen(words: Words) -> Words:
         if isinstance(value, Mapping):
             value = tuple(value.items())
         elif isinstance(value, (list, set, frozenset)):
-            value = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+            value = tuple(
+                tuple(item) if isinstance(item, list) else item for item in value
+            )
         fields[name] = value
     return Words(**fields)
 

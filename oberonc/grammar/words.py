@@ -21,11 +21,15 @@ PRESETS: Final[dict[str, Words]] = {
     "jira": DEFAULT._replace(prefixes=()),
     "azure": DEFAULT._replace(prefixes=("AB#",), urls=("https://dev.azure.com",)),
     "redmine": DEFAULT._replace(
-        prefixes=(), decimal_time=True, reference=(*DEFAULT.reference, "issueid", "link", "links")
+        prefixes=(),
+        decimal_time=True,
+        reference=(*DEFAULT.reference, "issueid", "link", "links"),
     ),
     "trac": _NUMBERED,
     "bugzilla": _NUMBERED._replace(urls=()),
-    "phabricator": DEFAULT._replace(prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")),
+    "phabricator": DEFAULT._replace(
+        prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")
+    ),
     "debian": _NUMBERED._replace(
         urls=("https://bugs.debian.org",),
         url_paths=(*DEFAULT.url_paths, ""),
@@ -75,16 +79,22 @@ _PHRASES: Final = (
 
 
 def words_for(kind: str, options: "Mapping[str, Any] | None" = None) -> Words:
-    """The words of a tracker of *kind*, changed by *options*, whose keys are the fields of `Words`.
+    """The words of a tracker of *kind*, changed by *options*, whose keys are the fields
+    of `Words`.
 
-    A list replaces the preset's, unless it holds `"..."`. Raises ValueError with one line that names the key.
+    A list replaces the preset's, unless it holds `"..."`. Raises ValueError with one
+    line that names the key.
     """
     if kind not in PRESETS:
-        raise ValueError(f"unknown tracker kind '{kind}'{_nearest(kind, list(PRESETS))}")
+        raise ValueError(
+            f"unknown tracker kind '{kind}'{_nearest(kind, list(PRESETS))}"
+        )
     words = PRESETS[kind]
     for key, value in (options or {}).items():
         if key not in Words._fields:
-            raise ValueError(f"unknown key '{key}' in the words{_nearest(key, list(Words._fields))}")
+            raise ValueError(
+                f"unknown key '{key}' in the words{_nearest(key, list(Words._fields))}"
+            )
         words = words._replace(**{key: _checked(key, value, getattr(words, key))})
     tables(words)
     return words
@@ -121,15 +131,23 @@ def _plain(key: str, value: Any, kind: type, wanted: str) -> Any:
 def _string(key: str, value: str) -> str:
     choices = _CHOICES.get(key)
     if choices and value not in choices:
-        raise ValueError(f"'{key}' must be one of {', '.join(choices)}, not '{value}'{_nearest(value, list(choices))}")
+        raise ValueError(
+            f"'{key}' must be one of {', '.join(choices)}, not '{value}'{_nearest(value, list(choices))}"
+        )
     if key == "envelope" and len(value) not in (0, 2):
-        raise ValueError(f"'envelope' must be two characters, such as '[]', not '{value}'")
+        raise ValueError(
+            f"'envelope' must be two characters, such as '[]', not '{value}'"
+        )
     return value
 
 
 def _list(key: str, value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"'{key}' must be a list of strings, not {type(value).__name__}")
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(item, str) for item in value
+    ):
+        raise ValueError(
+            f"'{key}' must be a list of strings, not {type(value).__name__}"
+        )
     items: list[str] = []
     for item in value:
         items += default if item == KEEP else (_item(key, item),)
@@ -137,8 +155,12 @@ def _list(key: str, value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _item(key: str, item: str) -> str:
-    if key == "keys" and not (item.isascii() and item.isupper() and item.replace("_", "").isalnum()):
-        raise ValueError(f"'keys' holds '{item}': a project key has upper-case letters and digits, as PROJ of PROJ-12")
+    if key == "keys" and not (
+        item.isascii() and item.isupper() and item.replace("_", "").isalnum()
+    ):
+        raise ValueError(
+            f"'keys' holds '{item}': a project key has upper-case letters and digits, as PROJ of PROJ-12"
+        )
     if key in _PHRASES:
         _check_phrase(key, item)
     if not item and key != "url_paths":
@@ -148,17 +170,31 @@ def _item(key: str, item: str) -> str:
 
 def _check_phrase(key: str, phrase: str) -> None:
     words = phrase.removesuffix(":").split()
-    if not words or len(words) > 5 or not all(re.fullmatch(f"[{WORD}]+", word) for word in words):
-        raise ValueError(f"'{key}' holds '{phrase}': a word has letters, digits and hyphens only, at most five of them")
+    if (
+        not words
+        or len(words) > 5
+        or not all(re.fullmatch(f"[{WORD}]+", word) for word in words)
+    ):
+        raise ValueError(
+            f"'{key}' holds '{phrase}': a word has letters, digits and hyphens only, at most five of them"
+        )
 
 
-def _pairs(key: str, value: Any, actions: "tuple[str, ...] | None") -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, Mapping) or not all(isinstance(v, str) for pair in value.items() for v in pair):
-        raise ValueError(f"'{key}' must be a table of word = string, not {type(value).__name__}")
+def _pairs(
+    key: str, value: Any, actions: "tuple[str, ...] | None"
+) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(v, str) for pair in value.items() for v in pair
+    ):
+        raise ValueError(
+            f"'{key}' must be a table of word = string, not {type(value).__name__}"
+        )
     for word, action in value.items():
         _check_phrase(key, word)
         if not action:
             raise ValueError(f"'{key}.{word}' is an empty string")
         if actions and action not in actions:
-            raise ValueError(f"'{key}.{word}' must be one of {', '.join(actions)}, not '{action}'")
+            raise ValueError(
+                f"'{key}.{word}' must be one of {', '.join(actions)}, not '{action}'"
+            )
     return tuple(value.items())

@@ -1,1 +1,3 @@
-"""What commit messages say about issues, whether to act on it, and the trackers that act."""
+"""What commit messages say about issues, whether to act on it, and the trackers that
+act.
+"""

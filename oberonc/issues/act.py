@@ -1,7 +1,8 @@
-"""Carries a plan out: every step through the ledger, then through the tracker, within the time there is.
+"""Carries a plan out: every step through the ledger, then through the tracker, within
+the time there is.
 
-A turn ends early, with `Retry(progress=True)`, when its time or the tracker's rate is used up; the ledger knows where
-to go on.
+A turn ends early, with `Retry(progress=True)`, when its time or the tracker's rate is
+used up; the ledger knows where to go on.
 """
 
 import hashlib
@@ -11,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from oberonc.errors import Reject, Retry
-from oberonc.issues.comment import FLAVOURS, Comment, Part, commit_parts, duration, make_comment, make_parts, time_parts
+from oberonc.issues.comment import (
+    FLAVOURS,
+    Comment,
+    Part,
+    commit_parts,
+    duration,
+    make_comment,
+    make_parts,
+    time_parts,
+)
 from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task, note
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
@@ -39,7 +49,8 @@ _OUTCOMES = (
 
 
 class Deed(NamedTuple):
-    """One step of a task: what to say, what to call it in the note, how to do it, how to see that it was done.
+    """One step of a task: what to say, what to call it in the note, how to do it, how
+    to see that it was done.
 
     `do` tells whether there was anything to do.
     """
@@ -66,10 +77,23 @@ class Report:
 
     def told(self) -> list[str]:
         """`closed #42, commented on #37`, `#99 does not exist`"""
-        by_outcome = {outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES}
-        changed = {*by_outcome["closed"], *by_outcome["reopened"], *by_outcome["moved"], *by_outcome["assigned"]}
-        by_outcome["commented on"] = [shown for shown in by_outcome["commented on"] if shown not in changed]
-        told = ", ".join(f"{outcome} {listed(names, _NAMED)}" for outcome, names in by_outcome.items() if names)
+        by_outcome = {
+            outcome: list(self.found.get(outcome, [])) for outcome in _OUTCOMES
+        }
+        changed = {
+            *by_outcome["closed"],
+            *by_outcome["reopened"],
+            *by_outcome["moved"],
+            *by_outcome["assigned"],
+        }
+        by_outcome["commented on"] = [
+            shown for shown in by_outcome["commented on"] if shown not in changed
+        ]
+        told = ", ".join(
+            f"{outcome} {listed(names, _NAMED)}"
+            for outcome, names in by_outcome.items()
+            if names
+        )
         return [told, *self.notes]
 
 
@@ -93,20 +117,26 @@ class Actor:
         self.reserve = min(RESERVE, self.remaining() / 3)
 
     def run(self, plan: Plan) -> str:
-        """Do what *plan* says; the note of the outcome. Raises Retry or Reject with that note."""
+        """Do what *plan* says; the note of the outcome. Raises Retry or Reject with
+        that note.
+        """
         self.ledger.hold(step for task in plan.held for step in self._steps(task))
         self.report.notes += plan.notes
         held: dict[str, dict[str, None]] = {}
         for task in plan.tasks:
             held.setdefault(task.why, {})[task.issue.shown] = None
         self.report.notes += [
-            f"the state of {listed(list(shown), _NAMED)} is left as it is: {why}" for why, shown in held.items() if why
+            f"the state of {listed(list(shown), _NAMED)} is left as it is: {why}"
+            for why, shown in held.items()
+            if why
         ]
         busy = plan.tasks
         deadline = time.monotonic() + PATIENCE
         while busy := [task for task in busy if not self._try(task)]:
             if time.monotonic() > deadline or self.failures:
-                self.failures.append(Retry("another worker has the rest in hand", after=PATIENCE))
+                self.failures.append(
+                    Retry("another worker has the rest in hand", after=PATIENCE)
+                )
                 break
             self.pause(0.2)
         if self.failures:
@@ -124,7 +154,9 @@ class Actor:
         return Retry(reason, after=max(waits, default=None), progress=bool(self.done))
 
     def _try(self, task: Task) -> bool:
-        """Whether nothing of *task* is left to this turn; False when another worker has a step of it."""
+        """Whether nothing of *task* is left to this turn; False when another worker has
+        a step of it.
+        """
         if task.issue in self.missing:
             return True
         try:
@@ -143,12 +175,16 @@ class Actor:
         return True
 
     def _task(self, task: Task) -> bool:
-        deeds = [deed for deed in self._deeds(task) if not self.ledger.is_done(deed.step)]
+        deeds = [
+            deed for deed in self._deeds(task) if not self.ledger.is_done(deed.step)
+        ]
         if not deeds:
             self.report.add("already done for the same change:", task.issue.shown)
             return True
         if task.seconds and not self.tracker.keeps_time:
-            self.report.notes.append(f"{task.issue.shown}: {self.tracker.kind} records no time")
+            self.report.notes.append(
+                f"{task.issue.shown}: {self.tracker.kind} records no time"
+            )
         if task.issue not in self.closed:
             self._take_time()
             self.closed[task.issue] = self.tracker.is_closed(task.issue)
@@ -179,18 +215,27 @@ class Actor:
         return True
 
     def _once(self, deed: Deed, shown: str, claim: Claim) -> None:
-        if (claim.verdict == "doubtful" and deed.was_done(claim.begun, claim.mark)) or deed.do():
+        if (
+            claim.verdict == "doubtful" and deed.was_done(claim.begun, claim.mark)
+        ) or deed.do():
             self.report.add(deed.outcome, shown)
 
     def _keep_pace(self) -> None:
         """End the turn when the tracker's published limit on writing is reached."""
-        waits = [self.ledger.wait_for(self.tracker.name, writes, seconds) for writes, seconds in self.tracker.pace]
+        waits = [
+            self.ledger.wait_for(self.tracker.name, writes, seconds)
+            for writes, seconds in self.tracker.pace
+        ]
         wait = max(waits, default=0.0)
         if wait > 0:
-            raise _End(f"{self.tracker.kind} takes no more writes for {wait:.0f} s", after=wait)
+            raise _End(
+                f"{self.tracker.kind} takes no more writes for {wait:.0f} s", after=wait
+            )
 
     def _deeds(self, task: Task) -> Iterator[Deed]:
-        """The steps of *task*: the comment first, so that a state never changes without its reason."""
+        """The steps of *task*: the comment first, so that a state never changes without
+        its reason.
+        """
         tracker, issue = self.tracker, task.issue
         parts = make_parts(task, self.payload, self.template, remark=self._remark(task))
         comment = self._comment(task, "comment", parts)
@@ -224,9 +269,17 @@ class Actor:
         return True
 
     def _assignment(self, task: Task) -> Deed:
-        """The step that gives the issue to a user; done again after a lost answer, it changes nothing."""
+        """The step that gives the issue to a user; done again after a lost answer, it
+        changes nothing.
+        """
         text = self._comment(task, "assign", commit_parts(task.commit))
-        return Deed(self._step(task, "assign"), text, "assigned", lambda: self._assign(task), lambda since, mark: False)
+        return Deed(
+            self._step(task, "assign"),
+            text,
+            "assigned",
+            lambda: self._assign(task),
+            lambda since, mark: False,
+        )
 
     def _assign(self, task: Task) -> bool:
         self.tracker.assign(task.issue, task.assign)
@@ -261,21 +314,32 @@ class Actor:
     def _move(self, task: Task, comment: Comment) -> bool:
         moved = self.tracker.move(task.issue, task.target, comment)
         if moved:
-            self.closed.pop(task.issue, None)  # the new status may be one that closes, or opens again
+            # the new status may be one that closes, or opens again
+            self.closed.pop(task.issue, None)
         else:
             self.report.notes.append(f"{task.issue.shown} was {task.target} already")
         return moved
 
     def _change(self, task: Task, comment: Comment, *, close: bool) -> bool:
-        """Close or reopen, unless the issue is in that state already: it is left alone then."""
+        """Close or reopen, unless the issue is in that state already: it is left alone
+        then.
+        """
         shown = task.issue.shown
         if self.closed[task.issue] == close:
-            if shown not in self.report.found.get("closed" if close else "reopened", []):
-                self.report.notes.append(f"{shown} was {'closed' if close else 'open'} already")
+            if shown not in self.report.found.get(
+                "closed" if close else "reopened", []
+            ):
+                self.report.notes.append(
+                    f"{shown} was {'closed' if close else 'open'} already"
+                )
             return False
         if close:
             wanted = RESOLUTIONS[task.action]
-            self.tracker.close(task.issue, wanted if wanted in self.tracker.resolutions else "fixed", comment)
+            self.tracker.close(
+                task.issue,
+                wanted if wanted in self.tracker.resolutions else "fixed",
+                comment,
+            )
         else:
             self.tracker.reopen(task.issue, comment)
         self.closed[task.issue] = close
@@ -284,14 +348,21 @@ class Actor:
     def _remark(self, task: Task) -> str:
         """What the tracker cannot do, said in the comment and in the note."""
         said = []
-        if task.action in RESOLUTIONS and RESOLUTIONS[task.action] not in {"fixed", *self.tracker.resolutions}:
+        if task.action in RESOLUTIONS and RESOLUTIONS[task.action] not in {
+            "fixed",
+            *self.tracker.resolutions,
+        }:
             said.append(f"there is no resolution {task.action} here")
         if task.seconds and not self.tracker.keeps_time:
-            said.append(f"{duration(task.seconds)} of work, which this tracker does not record")
+            said.append(
+                f"{duration(task.seconds)} of work, which this tracker does not record"
+            )
         return "; ".join(said)
 
     def _step(self, task: Task, step: str) -> Step:
-        return Step(self.tracker.name, task.issue.project, task.issue.number, step, task.change)
+        return Step(
+            self.tracker.name, task.issue.project, task.issue.number, step, task.change
+        )
 
     def _steps(self, task: Task) -> Iterator[Step]:
         """The steps of *task* by name alone."""
@@ -301,10 +372,14 @@ class Actor:
         if task.assign:
             yield self._step(task, "assign")
         if task.action != "reference":
-            yield self._step(task, task.action if task.action in ("reopen", "move") else "close")
+            yield self._step(
+                task, task.action if task.action in ("reopen", "move") else "close"
+            )
 
     def _comment(self, task: Task, step: str, parts: list[Part]) -> Comment:
-        key = hashlib.sha256("\0".join(self._step(task, step)).encode()).hexdigest()[:32]
+        key = hashlib.sha256("\0".join(self._step(task, step)).encode()).hexdigest()[
+            :32
+        ]
         return make_comment(parts, task, FLAVOURS[self.tracker.flavour], key)
 
 

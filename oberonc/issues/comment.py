@@ -1,8 +1,10 @@
-"""What a comment says, in the markup of its tracker, with nothing of the commit's text alive in it.
+"""What a comment says, in the markup of its tracker, with nothing of the commit's text
+alive in it.
 
-A comment is a list of parts: text that is ours or the administrator's, names, links and quotes. A *flavour* turns
-the parts into one text; names lose everything but letters, quotes go where the markup has no meaning, and what could
-end that place, mention a person or start a command is broken up.
+A comment is a list of parts: text that is ours or the administrator's, names, links and
+quotes. A *flavour* turns the parts into one text; names lose everything but letters,
+quotes go where the markup has no meaning, and what could end that place, mention a
+person or start a command is broken up.
 """
 
 import re
@@ -33,7 +35,9 @@ _HEADINGS = {
 
 
 class Part(NamedTuple):
-    """A piece of a comment. `kind` is `text` (as it is), `name`, `link` (to `url`) or `quote`."""
+    """A piece of a comment. `kind` is `text` (as it is), `name`, `link` (to `url`) or
+    `quote`.
+    """
 
     kind: str
     text: str
@@ -43,8 +47,9 @@ class Part(NamedTuple):
 class Comment(NamedTuple):
     """What a tracker is given to say.
 
-    `key` names the step in the ledger; `mark` is what the comment is found by again: hidden where the markup can hide
-    it, else the commit's short id. `name` and `email` are the commit author's, `commit` its id or None.
+    `key` names the step in the ledger; `mark` is what the comment is found by again:
+    hidden where the markup can hide it, else the commit's short id. `name` and `email`
+    are the commit author's, `commit` its id or None.
     """
 
     parts: list[Part]
@@ -64,27 +69,44 @@ class Flavour(NamedTuple):
     hidden: str = ""
 
 
-def make_parts(task: Task, payload: Payload, template: str, *, remark: str = "") -> list[Part]:
+def make_parts(
+    task: Task, payload: Payload, template: str, *, remark: str = ""
+) -> list[Part]:
     """The comment on *task*; ValueError where *template* has a field there is not."""
     commit = task.commit
     remarks = [text for text in (_held(task, payload), remark) if text]
     fields = {
-        "action": [Part("text", _HEADINGS[task.action]), *([Part("name", task.target)] if task.target else [])],
+        "action": [
+            Part("text", _HEADINGS[task.action]),
+            *([Part("name", task.target)] if task.target else []),
+        ],
         "commit": commit_parts(commit),
         "repository": [Part("name", payload["repository"]["full_name"])],
         "branch": [Part("name", commit.get("branch") or "")],
         "author": [Part("name", commit["author"])],
-        "remark": [Part("text", " ("), Part("name", "; ".join(remarks)), Part("text", ")")] if remarks else [],
+        "remark": [
+            Part("text", " ("),
+            Part("name", "; ".join(remarks)),
+            Part("text", ")"),
+        ]
+        if remarks
+        else [],
         "message": [Part("quote", commit["message"])],
     }
-    return [part for text, name in _pieces(template) for part in (fields[name] if name else [Part("text", text)])]
+    return [
+        part
+        for text, name in _pieces(template)
+        for part in (fields[name] if name else [Part("text", text)])
+    ]
 
 
 def check_template(template: str) -> None:
     """Raise ValueError for a field that is not one of `FIELDS`."""
     for _, name in _pieces(template):
         if name and name not in FIELDS:
-            raise ValueError(f"template: there is no ${{{name}}}; there are {', '.join(FIELDS)}")
+            raise ValueError(
+                f"template: there is no ${{{name}}}; there are {', '.join(FIELDS)}"
+            )
 
 
 def _pieces(template: str) -> Iterator[tuple[str, str]]:
@@ -99,29 +121,45 @@ def _pieces(template: str) -> Iterator[tuple[str, str]]:
 
 
 def _held(task: Task, payload: Payload) -> str:
-    """Why the state was left as it is; in words that stay true when the commit is published later."""
+    """Why the state was left as it is; in words that stay true when the commit is
+    published later.
+    """
     if task.commit["raw_node"] not in payload["published"]:
         branch = task.commit.get("branch")
-        return f"on {branch}, before it was published" if branch else "before it was published"
+        return (
+            f"on {branch}, before it was published"
+            if branch
+            else "before it was published"
+        )
     return f"state left as it is: {task.why}" if task.why else ""
 
 
 def time_parts(task: Task) -> list[Part]:
     """What a time entry says."""
-    return [Part("text", f"{duration(task.seconds)} of work, told by "), *commit_parts(task.commit)]
+    return [
+        Part("text", f"{duration(task.seconds)} of work, told by "),
+        *commit_parts(task.commit),
+    ]
 
 
 def duration(seconds: int) -> str:
     """*seconds* as `1h 30m`."""
     hours, minutes = divmod(max(1, round(seconds / 60)), 60)
-    return " ".join(part for part in (f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes)) if part)
+    return " ".join(
+        part
+        for part in (f"{hours}h" * bool(hours), f"{minutes}m" * bool(minutes))
+        if part
+    )
 
 
 def commit_parts(commit: dict[str, Any]) -> list[Part]:
     """The commit, linked where its address is known."""
     if is_nowhere(commit):
         return [Part("text", "a commit message")]
-    return [Part("text", "commit "), Part("link", plain_name(commit["node"]), commit.get("url") or "")]
+    return [
+        Part("text", "commit "),
+        Part("link", plain_name(commit["node"]), commit.get("url") or ""),
+    ]
 
 
 def is_nowhere(commit: dict[str, Any]) -> bool:
@@ -140,25 +178,36 @@ def _write(part: Part, flavour: Flavour) -> str:
     if part.kind == "link":
         return flavour.link(part.text, safe_url(part.url))
     if part.kind == "quote":
-        return f"\n{flavour.quote(plain_text(part.text))}\n"  # on lines of its own wherever the template puts it
+        # on lines of its own wherever the template puts it
+        return f"\n{flavour.quote(plain_text(part.text))}\n"
     return part.text
 
 
 def plain_name(text: str) -> str:
     """*text* without whatever any markup, tracker or terminal could act on."""
-    words = re.sub(r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)", " ", visible(" ".join(text[:200].split())))
+    words = re.sub(
+        r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)",
+        " ",
+        visible(" ".join(text[:200].split())),
+    )
     return " ".join(words.split()) or "someone"
 
 
 def plain_text(text: str) -> str:
-    """A commit message in visible characters, its lines ended by newlines, and no longer than a comment can hold."""
+    """A commit message in visible characters, its lines ended by newlines, and no
+    longer than a comment can hold.
+    """
     lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
     return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
 
 
 def safe_url(url: str) -> str:
     """*url* when it can stand in any markup, else nothing."""
-    return url if re.fullmatch(r"https?://[\w.~:/?#@!&+,;=%-]{1,1000}", url, re.ASCII) else ""
+    return (
+        url
+        if re.fullmatch(r"https?://[\w.~:/?#@!&+,;=%-]{1,1000}", url, re.ASCII)
+        else ""
+    )
 
 
 def _quiet(text: str, *openers: str) -> str:
@@ -174,7 +223,9 @@ def _apart(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """A fence no line of *text* can close, in a block quote, so that no line starts with a command either."""
+    """A fence no line of *text* can close, in a block quote, so that no line starts
+    with a command either.
+    """
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join(f"> {line}" for line in (fence, *_quiet(text).split("\n"), fence))
@@ -202,10 +253,24 @@ def _after(text: str, url: str) -> str:
 
 
 FLAVOURS = {
-    "markdown": Flavour(lambda text, url: f"[{text}]({url})" if url else text, _markdown, "\n\n<!-- %s -->"),
-    "markdown-visible": Flavour(lambda text, url: f"[{text}]({url})" if url else text, _markdown),
-    "textile": Flavour(lambda text, url: f'"{text}":{url}' if url else text, _textile, "\n\n<!-- %s -->"),
-    "trac": Flavour(lambda text, url: f"[{url} {text}]" if url else text, _trac, "\n\n{{{#!comment\n%s\n}}}"),
+    "markdown": Flavour(
+        lambda text, url: f"[{text}]({url})" if url else text,
+        _markdown,
+        "\n\n<!-- %s -->",
+    ),
+    "markdown-visible": Flavour(
+        lambda text, url: f"[{text}]({url})" if url else text, _markdown
+    ),
+    "textile": Flavour(
+        lambda text, url: f'"{text}":{url}' if url else text,
+        _textile,
+        "\n\n<!-- %s -->",
+    ),
+    "trac": Flavour(
+        lambda text, url: f"[{url} {text}]" if url else text,
+        _trac,
+        "\n\n{{{#!comment\n%s\n}}}",
+    ),
     "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira),
     "plain": Flavour(_after, _plain),
 }
@@ -221,7 +286,15 @@ def make_comment(parts: list[Part], task: Task, flavour: Flavour, key: str) -> C
         text += flavour.hidden % mark
     elif mark not in text:
         text += f"\n\n({mark})"
-    return Comment(parts, text, key, mark, commit["author"], _email(commit), None if nowhere else commit["raw_node"])
+    return Comment(
+        parts,
+        text,
+        key,
+        mark,
+        commit["author"],
+        _email(commit),
+        None if nowhere else commit["raw_node"],
+    )
 
 
 def _email(commit: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""The embedded issue tracker: one SQLite file in the state folder, issues numbered per repository."""
+"""The embedded issue tracker: one SQLite file in the state folder, issues numbered per
+repository.
+"""
 
 import time
 from collections.abc import Iterator
@@ -61,10 +63,15 @@ class Tracker:
         if not title.strip():
             raise BadInput("an issue needs a title")
         with self._open() as db:
-            query = "SELECT coalesce(max(number), 0) + 1 FROM issue WHERE repository = ?"
+            query = (
+                "SELECT coalesce(max(number), 0) + 1 FROM issue WHERE repository = ?"
+            )
             number: int = db.execute(query, (repository,)).fetchone()[0]
             row = (repository, number, title, "open", time.time())
-            db.execute("INSERT INTO issue (repository, number, title, state, time) VALUES (?, ?, ?, ?, ?)", row)
+            db.execute(
+                "INSERT INTO issue (repository, number, title, state, time) VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
         return number
 
     def issues(self, repository: str) -> list[Row]:
@@ -80,7 +87,9 @@ class Tracker:
             query = 'SELECT author, text, "commit", time FROM comment WHERE repository = ? AND number = ? ORDER BY id'
             comments = [
                 {"author": author, "text": text, "commit": commit, "time": _iso(when)}
-                for author, text, commit, when in db.execute(query, (repository, number))
+                for author, text, commit, when in db.execute(
+                    query, (repository, number)
+                )
             ]
         return {
             "repository": repository,
@@ -96,7 +105,13 @@ class Tracker:
             return _issue(db, repository, number).state
 
     def comment(
-        self, repository: str, number: int, author: str, text: str, commit: str | None = None, key: str | None = None
+        self,
+        repository: str,
+        number: int,
+        author: str,
+        text: str,
+        commit: str | None = None,
+        key: str | None = None,
     ) -> None:
         """Add a comment; a *key* that is there already adds nothing."""
         with self._open() as db:
@@ -108,25 +123,41 @@ class Tracker:
                 row,
             )
 
-    def set_state(self, repository: str, number: int, state: str, resolution: str = "", key: str | None = None) -> None:
-        """Open or close; a *key* that is there already changes nothing, whatever a person did since."""
+    def set_state(
+        self,
+        repository: str,
+        number: int,
+        state: str,
+        resolution: str = "",
+        key: str | None = None,
+    ) -> None:
+        """Open or close; a *key* that is there already changes nothing, whatever a
+        person did since.
+        """
         with self._open() as db:
             _issue(db, repository, number)
             if key is not None:
                 row = (key, repository, number, state, time.time())
-                if not db.execute("INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+                if not db.execute(
+                    "INSERT INTO change VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    row,
+                ).rowcount:
                     return
             db.execute(
                 "UPDATE issue SET state = ?, resolution = ? WHERE repository = ? AND number = ?",
                 (state, resolution, repository, number),
             )
 
-    def log_time(self, repository: str, number: int, author: str, seconds: int, key: str) -> None:
+    def log_time(
+        self, repository: str, number: int, author: str, seconds: int, key: str
+    ) -> None:
         """Add *seconds* of work; a *key* that is there already adds nothing."""
         with self._open() as db:
             _issue(db, repository, number)
             row = (key, repository, number, author, seconds, time.time())
-            db.execute("INSERT INTO work VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+            db.execute(
+                "INSERT INTO work VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            )
 
     def seconds(self, repository: str, number: int) -> int:
         """The work logged on the issue."""
@@ -138,11 +169,21 @@ class Tracker:
 
 def _issue(db: Connection, repository: str, number: int) -> Row:
     query = "SELECT number, title, state FROM issue WHERE repository = ? AND number = ?"
-    row = db.execute(query, (repository, number)).fetchone() if 0 < number < _LAST else None
+    row = (
+        db.execute(query, (repository, number)).fetchone()
+        if 0 < number < _LAST
+        else None
+    )
     if row is None:
-        raise BadInput(f"{repository} has no issue #{number}; `oberonc issues list` shows those it has")
+        raise BadInput(
+            f"{repository} has no issue #{number}; `oberonc issues list` shows those it has"
+        )
     return Row(*row)
 
 
 def _iso(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(when, UTC)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z")
+    )

@@ -1,7 +1,8 @@
 """What was done to which issue for which change, so that it is done once.
 
-A step is claimed before it is acted on and marked done afterwards. Whoever finds a claim that a dead worker, or an
-attempt whose answer was lost, left behind gets it as *doubtful*: the tracker has to be asked before acting again.
+A step is claimed before it is acted on and marked done afterwards. Whoever finds a
+claim that a dead worker, or an attempt whose answer was lost, left behind gets it as
+*doubtful*: the tracker has to be asked before acting again.
 """
 
 import os
@@ -44,9 +45,11 @@ class Step(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The answer to a claim: act (`fresh`), leave (`done`), wait (`busy`) or ask the tracker first (`doubtful`).
+    """The answer to a claim: act (`fresh`), leave (`done`), wait (`busy`) or ask the
+    tracker first (`doubtful`).
 
-    `mark` and `begun` are those of the first attempt: what its traces carry, and when it began.
+    `mark` and `begun` are those of the first attempt: what its traces carry, and when
+    it began.
     """
 
     verdict: Verdict
@@ -55,12 +58,20 @@ class Claim(NamedTuple):
 
 
 class Ledger:
-    """One worker's view of the ledger; `close` it so that claims it leaves behind count as doubtful at once.
+    """One worker's view of the ledger; `close` it so that claims it leaves behind count
+    as doubtful at once.
 
-    What an import was held back from counts as done, unless somebody asks for it *by_hand*.
+    What an import was held back from counts as done, unless somebody asks for it
+    *by_hand*.
     """
 
-    def __init__(self, state: Path, now: Callable[[], float] = time.time, *, by_hand: bool = False) -> None:
+    def __init__(
+        self,
+        state: Path,
+        now: Callable[[], float] = time.time,
+        *,
+        by_hand: bool = False,
+    ) -> None:
         self._settled = ("done",) if by_hand else ("done", "held")
         self.path = state / "ledger.sqlite"
         self.now = now
@@ -79,7 +90,9 @@ class Ledger:
         """Note that *steps*, as far as nothing is known of them, are not to be done."""
         rows = [(*step, "held", self.who, 0.0, "", 0.0) for step in steps]
         with writing(self._db):
-            self._db.executemany("INSERT OR IGNORE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "INSERT OR IGNORE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+            )
 
     def claim(self, step: Step, mark: str) -> Claim:
         """Claim *step* for this worker, unless it is done or a living worker has it."""
@@ -91,9 +104,15 @@ class Ledger:
             if state == "begun" and now - touched < CLAIM_LIMIT and _alive(who):
                 return Claim("busy", kept, begun)
             begun_before = state not in ("", "held")
-            claim = Claim("doubtful", kept, begun) if begun_before else Claim("fresh", mark, now)
+            claim = (
+                Claim("doubtful", kept, begun)
+                if begun_before
+                else Claim("fresh", mark, now)
+            )
             row = (*step, "begun", self.who, claim.begun, claim.mark, now)
-            self._db.execute("INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute(
+                "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+            )
         return claim
 
     def done(self, step: Step) -> None:
@@ -118,19 +137,24 @@ class Ledger:
         return row or ("", "", 0.0, "", 0.0)
 
     def wait_for(self, tracker: str, writes: int, seconds: float) -> float:
-        """How long to wait until *tracker* has seen fewer than *writes* steps in the last *seconds*."""
+        """How long to wait until *tracker* has seen fewer than *writes* steps in the
+        last *seconds*.
+        """
         query = "SELECT time FROM step WHERE tracker = ? AND time > ? ORDER BY time DESC LIMIT 1 OFFSET ?"
         now = self.now()
         row = self._db.execute(query, (tracker, now - seconds, writes - 1)).fetchone()
         return max(0.0, float(row[0]) + seconds - now) if row else 0.0
 
 
-#: The ledgers of this process that are in use: tells its own threads' claims from those it left behind.
+#: The ledgers of this process that are in use: tells its own threads' claims from those
+#: it left behind.
 _HERE: set[str] = set()
 
 
 def _alive(who: str) -> bool:
-    """Whether the worker may still be at it; one on another machine is believed to be until the limit."""
+    """Whether the worker may still be at it; one on another machine is believed to be
+    until the limit.
+    """
     host, pid, started, _ = who.split("/")
     if host != platform.node():
         return True
@@ -146,7 +170,9 @@ def _alive(who: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When the process began, in the kernel's ticks: tells it from a later one with the same id."""
+    """When the process began, in the kernel's ticks: tells it from a later one with the
+    same id.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,6 +1,8 @@
-"""A repository has another name: its embedded issues follow, and what the ledger knows of them.
+"""A repository has another name: its embedded issues follow, and what the ledger knows
+of them.
 
-The daemon runs this file as `python -m oberonc.issues.rename STATE OLD NEW`: it loads nothing of this itself.
+The daemon runs this file as `python -m oberonc.issues.rename STATE OLD NEW`: it loads
+nothing of this itself.
 """
 
 import sys
@@ -12,8 +14,8 @@ from oberonc.issues import embedded, ledger
 from oberonc.issues.store import connect, writing
 
 _TABLES = ("issue", "comment", "work", "change")
-#: The embedded tracker's projects are called as their repositories are; those of others keep the name they have there,
-#: so that what was done is known under both.
+#: The embedded tracker's projects are called as their repositories are; those of others
+#: keep the name they have there, so that what was done is known under both.
 _MOVE = "UPDATE OR REPLACE step SET project = :new WHERE tracker = 'local' AND project = :old"
 _COPY = """
 INSERT OR IGNORE INTO step(tracker, project, issue, step, change, state, who, begun, mark, time)
@@ -21,22 +23,36 @@ SELECT tracker, :new, issue, step, change, state, who, begun, mark, time FROM st
 
 
 def rename(state: Path, old: str, new: str) -> int:
-    """Move what is in the folder *state*; how many issues there were. Done twice it changes nothing more.
+    """Move what is in the folder *state*; how many issues there were. Done twice it
+    changes nothing more.
 
     Raises BadInput where both have issues: their numbers would be the same.
     """
     names = {"old": old, "new": new}
     moved = 0
     if (state / "tracker.sqlite").exists():
-        with closing(connect(state / "tracker.sqlite", embedded.SCHEMA)) as db, writing(db):
+        with (
+            closing(connect(state / "tracker.sqlite", embedded.SCHEMA)) as db,
+            writing(db),
+        ):
             count = "SELECT count(*) FROM issue WHERE repository = ?"
-            moved, there = (db.execute(count, (name,)).fetchone()[0] for name in (old, new))
+            moved, there = (
+                db.execute(count, (name,)).fetchone()[0] for name in (old, new)
+            )
             if moved and there:
-                raise BadInput(f"{old} and {new} both have issues, whose numbers would be the same; nothing was moved")
+                raise BadInput(
+                    f"{old} and {new} both have issues, whose numbers would be the same; nothing was moved"
+                )
             for table in _TABLES:
-                db.execute(f"UPDATE {table} SET repository = :new WHERE repository = :old", names)  # noqa: S608  ours
+                statement = (
+                    f"UPDATE {table} SET repository = :new WHERE repository = :old"  # noqa: S608  ours
+                )
+                db.execute(statement, names)
     if (state / "ledger.sqlite").exists():
-        with closing(connect(state / "ledger.sqlite", ledger.SCHEMA)) as db, writing(db):
+        with (
+            closing(connect(state / "ledger.sqlite", ledger.SCHEMA)) as db,
+            writing(db),
+        ):
             db.execute(_MOVE, names)
             db.execute(_COPY, names)
     return moved

@@ -1,7 +1,9 @@
-"""A history that was rewritten asks again for what the one it replaced had asked for: that is not done again.
+"""A history that was rewritten asks again for what the one it replaced had asked for:
+that is not done again.
 
-Rewriting changes messages, authors and dates, so commits of both histories cannot be told to be one change. What they
-ask can be compared: per issue, what the old history asked is taken off what the new one asks, once for each time.
+Rewriting changes messages, authors and dates, so commits of both histories cannot be
+told to be one change. What they ask can be compared: per issue, what the old history
+asked is taken off what the new one asks, once for each time.
 """
 
 from __future__ import annotations
@@ -45,11 +47,14 @@ class _Asked:
         return None
 
 
-def without(tasks: list[Task], old: list[Task], *, replaced: bool) -> tuple[list[Task], list[Task]]:
+def without(
+    tasks: list[Task], old: list[Task], *, replaced: bool
+) -> tuple[list[Task], list[Task]]:
     """What *tasks* ask beyond what *old* asked, and the tasks of which nothing is left.
 
-    Unless the new history *replaced* the old one in the same push, only commits that look like old ones are taken for
-    them: after a branch was set back, somebody may well fix anew what had been fixed badly.
+    Unless the new history *replaced* the old one in the same push, only commits that
+    look like old ones are taken for them: after a branch was set back, somebody may
+    well fix anew what had been fixed badly.
     """
     asked: dict[tuple[str, str], _Asked] = {}
     for task in old:
@@ -57,12 +62,15 @@ def without(tasks: list[Task], old: list[Task], *, replaced: bool) -> tuple[list
     looks = {look for task in old for look in _looks(task)}
     alike = [not looks.isdisjoint(_looks(task)) for task in tasks]
     left: list[Task | None] = list(tasks)
-    # The ones that look like an old one go first: what is left then is left to the others.
+    # The ones that look like an old one go first: what is left then is left to the
+    # others.
     for index in sorted(range(len(tasks)), key=lambda index: not alike[index]):
         of_issue = asked.get(_issue(tasks[index]))
         if of_issue and (replaced or alike[index]):
             left[index] = of_issue.take_off(tasks[index])
-    return [task for task in left if task], [task for task, kept in zip(tasks, left, strict=True) if not kept]
+    return [task for task in left if task], [
+        task for task, kept in zip(tasks, left, strict=True) if not kept
+    ]
 
 
 def _issue(task: Task) -> tuple[str, str]:
@@ -78,5 +86,14 @@ def _looks(task: Task) -> Iterator[tuple[str, ...]]:
     commit = task.commit
     subject = commit["message"].strip().partition("\n")[0]
     yield (*_issue(task), "change", task.change)
-    yield (*_issue(task), "subject", subject.rpartition("] ")[2] if subject.startswith("[") else subject)
-    yield (*_issue(task), "written", commit["raw_author"], commit.get("utctimestamp", task.change))
+    yield (
+        *_issue(task),
+        "subject",
+        subject.rpartition("] ")[2] if subject.startswith("[") else subject,
+    )
+    yield (
+        *_issue(task),
+        "written",
+        commit["raw_author"],
+        commit.get("utctimestamp", task.change),
+    )

@@ -1,4 +1,6 @@
-"""From the settings of the service to the rules of the policy and the tracker that acts."""
+"""From the settings of the service to the rules of the policy and the tracker that
+acts.
+"""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,7 +22,9 @@ def check_settings(settings: SimpleNamespace) -> None:
     kind = load(settings.tracker)
     for name in kind.needs:
         if not any(getattr(settings, choice) for choice in name.split("|")):
-            raise ValueError(f"tracker = '{settings.tracker}' needs the setting {name.replace('|', ' or ')}")
+            raise ValueError(
+                f"tracker = '{settings.tracker}' needs the setting {name.replace('|', ' or ')}"
+            )
     _choice("other_refs", settings.other_refs, OTHER_REFS)
     _choice("mentions", settings.mentions, MENTIONS)
     _choice("markup", settings.markup, ("", *FLAVOURS))
@@ -30,13 +34,21 @@ def check_settings(settings: SimpleNamespace) -> None:
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(repr(choice) for choice in choices)}, not '{value}'")
+        raise ValueError(
+            f"{name} must be one of {', '.join(repr(choice) for choice in choices)}, not '{value}'"
+        )
 
 
 def make_words(settings: SimpleNamespace) -> Words:
-    """The grammar's words for the service: the tracker's preset, its keys and address, and `words` on top."""
-    projects = [project for project in (settings.project, *settings.projects) if project]
-    known: dict[str, Any] = {"aliases": list(settings.aliases)} if settings.aliases else {}
+    """The grammar's words for the service: the tracker's preset, its keys and address,
+    and `words` on top.
+    """
+    projects = [
+        project for project in (settings.project, *settings.projects) if project
+    ]
+    known: dict[str, Any] = (
+        {"aliases": list(settings.aliases)} if settings.aliases else {}
+    )
     kind = load(settings.tracker)
     if kind.numbering == "key":
         known["keys"] = projects
@@ -44,8 +56,13 @@ def make_words(settings: SimpleNamespace) -> Words:
         known["urls"] = [settings.url]
     own = settings.words.get("keys")
     if known.get("keys") and isinstance(own, list):
-        known["keys"] = [*known["keys"], *own]  # further keys do not take the project's own away
-        return words_for(kind.kind, known | {name: value for name, value in settings.words.items() if name != "keys"})
+        # further keys do not take the project's own away
+        known["keys"] = [*known["keys"], *own]
+        return words_for(
+            kind.kind,
+            known
+            | {name: value for name, value in settings.words.items() if name != "keys"},
+        )
     return words_for(kind.kind, known | settings.words)
 
 
@@ -63,7 +80,12 @@ def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:
         max_actions=settings.max_actions,
         may_change_state=not foreign,
         moves=load(settings.tracker).moves,
-        users={name.casefold(): user for pair in settings.authors.items() for name in pair for user in pair[1:]},
+        users={
+            name.casefold(): user
+            for pair in settings.authors.items()
+            for name in pair
+            for user in pair[1:]
+        },
     )
 
 
@@ -78,7 +100,11 @@ def _resolver(
         return project if named in (None, own) else bound.get(named.casefold())
 
     def resolve(reference: Reference) -> Issue | None:
-        where = bound.get(reference.key.casefold()) if reference.key else find_project(reference)
+        where = (
+            bound.get(reference.key.casefold())
+            if reference.key
+            else find_project(reference)
+        )
         if where is None or (reference.key and kind.numbering != "key"):
             return None
         if kind.numbering == "key":
@@ -86,7 +112,9 @@ def _resolver(
             return Issue(where, name, name)
         if kind.numbering == "all":
             return Issue("", reference.issue, f"#{reference.issue}")
-        shown = f"#{reference.issue}" if where == project else f"{where}#{reference.issue}"
+        shown = (
+            f"#{reference.issue}" if where == project else f"{where}#{reference.issue}"
+        )
         return Issue(where, reference.issue, shown)
 
     return resolve

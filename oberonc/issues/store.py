@@ -1,4 +1,6 @@
-"""SQLite files that several processes and several users write: how they are opened, and with which rights."""
+"""SQLite files that several processes and several users write: how they are opened, and
+with which rights.
+"""
 
 import os
 import sqlite3
@@ -15,11 +17,14 @@ BUSY_LIMIT = 20.0
 
 
 def connect(path: Path, schema: str) -> sqlite3.Connection:
-    """The database at *path* to be written, made with *schema* when it is not there yet."""
+    """The database at *path* to be written, made with *schema* when it is not there
+    yet.
+    """
     try:
         _create(path)
         db = sqlite3.connect(path, timeout=BUSY_LIMIT, isolation_level=None)
-        # Not WAL: its shared-memory file would belong to whoever came first, and keep other users out.
+        # Not WAL: its shared-memory file would belong to whoever came first, and keep
+        # other users out.
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA synchronous = FULL")
         if _is_empty(db):
@@ -34,12 +39,20 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def look(path: Path, schema: str) -> sqlite3.Connection:
-    """The database at *path* to be read; where there is none yet, an empty one in memory. Makes nothing on the disk."""
+    """The database at *path* to be read; where there is none yet, an empty one in
+    memory. Makes nothing on the disk.
+    """
     try:
         with path.open("rb"):
             pass
-        # The file's own mode decides whether a transaction that a crash left half done can be put back.
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_LIMIT, isolation_level=None)
+        # The file's own mode decides whether a transaction that a crash left half done
+        # can be put back.
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_LIMIT,
+            isolation_level=None,
+        )
         if not _is_empty(db):
             return db
         db.close()
@@ -55,9 +68,13 @@ def look(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def fault(path: Path) -> str:
-    """Why this account could not write the database at *path*, as far as looking tells; else an empty string."""
+    """Why this account could not write the database at *path*, as far as looking tells;
+    else an empty string.
+    """
     try:
-        there = next(place for place in (path.parent, *path.parent.parents) if place.exists())
+        there = next(
+            place for place in (path.parent, *path.parent.parents) if place.exists()
+        )
         file, folder = (path.stat() if path.exists() else None), there.stat()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
@@ -65,7 +82,11 @@ def fault(path: Path) -> str:
         return f"you may not write {there}: {_who_may(path)}"
     if file and not os.access(path, os.R_OK | os.W_OK):
         return f"you may not write {path}: {_who_may(path)}"
-    if file and file.st_uid != folder.st_uid and not (folder.st_mode & file.st_mode & stat.S_IWGRP):
+    if (
+        file
+        and file.st_uid != folder.st_uid
+        and not (folder.st_mode & file.st_mode & stat.S_IWGRP)
+    ):
         return f"{path} is not {account(folder.st_uid).name}'s, whose folder it is in: chown --reference={there} {path}"
     return ""
 
@@ -80,15 +101,22 @@ def _who_may(path: Path) -> str:
         with suppress(OSError):
             facts = place.stat()
             if facts.st_uid == os.geteuid():
-                return f"the mode of it or of its folder forbids it: chmod u+rwX {place}"
+                return (
+                    f"the mode of it or of its folder forbids it: chmod u+rwX {place}"
+                )
             owner = account(facts.st_uid).name
-            group = f", or be in the group {group_name(facts.st_gid)}" if facts.st_mode & stat.S_IWGRP else ""
+            group = (
+                f", or be in the group {group_name(facts.st_gid)}"
+                if facts.st_mode & stat.S_IWGRP
+                else ""
+            )
             return f"run this as {owner} (sudo -u {owner} ...){group}"
     return "its folder cannot be seen"
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that the group may write where it may write the folder, whatever the umask says.
+    """Make an empty file that the group may write where it may write the folder,
+    whatever the umask says.
 
     What root makes in the folder of another account is that account's.
     """

@@ -7,13 +7,15 @@ from typing import Any, Final
 
 Commit = dict[str, Any]
 
-#: What git writes into a commit that undoes another; the second form is the first line alone.
+#: What git writes into a commit that undoes another; the second form is the first line
+#: alone.
 _REVERTS: Final = re.compile(r"\bthis reverts commit ([0-9a-f]{7,64})", re.IGNORECASE)
 _TITLE: Final = re.compile(r"(revert|reapply) [\"“](.*)[\"”]", re.IGNORECASE)
 
 
 def undone_by(commits: Iterable[Commit]) -> dict[str, str]:
-    """For the id of each of *commits*, oldest first, that a later one undoes: that one's short id.
+    """For the id of each of *commits*, oldest first, that a later one undoes: that
+    one's short id.
 
     A revert that is itself undone undoes nothing.
     """
@@ -39,11 +41,17 @@ def _named(message: str, ids: list[str]) -> str | None:
     """The one of *ids*, in order, that the message says it reverts."""
     named = _REVERTS.search(message)
     place = bisect_left(ids, named[1].lower()) if named else len(ids)
-    return ids[place] if named and place < len(ids) and ids[place].startswith(named[1].lower()) else None
+    return (
+        ids[place]
+        if named and place < len(ids) and ids[place].startswith(named[1].lower())
+        else None
+    )
 
 
 def _undone_title(title: str) -> str:
-    """The title of the commit that one called *title* undoes; a commit that reapplies undoes the revert."""
+    """The title of the commit that one called *title* undoes; a commit that reapplies
+    undoes the revert.
+    """
     quoted = _TITLE.match(title)
     if quoted is None:
         return ""

@@ -1,4 +1,6 @@
-"""What an HTTP answer means for a delivery: done, again later, never. Pure functions, without a network."""
+"""What an HTTP answer means for a delivery: done, again later, never. Pure functions,
+without a network.
+"""
 
 import json
 import re
@@ -10,7 +12,8 @@ from typing import Any, NamedTuple
 from oberonc.errors import Reject, Retry
 from oberonc.text import one_line
 
-#: Seconds until the next try when the credentials were refused: a person has to mend them.
+#: Seconds until the next try when the credentials were refused: a person has to mend
+#: them.
 CREDENTIALS_AFTER = 600.0
 #: The longest wait believed, in seconds.
 LONGEST_WAIT = 86_400.0
@@ -32,7 +35,9 @@ class Forbidden(NotDone):
 
 
 class Refused(Reject):
-    """The server will never do this; `status` is its HTTP status, or 0 where it said so in a 200."""
+    """The server will never do this; `status` is its HTTP status, or 0 where it said so
+    in a 200.
+    """
 
     def __init__(self, reason: str, status: int = 0) -> None:
         super().__init__(reason)
@@ -47,15 +52,21 @@ class Answer(NamedTuple):
     text: str
 
     def json(self) -> Any:
-        """The body as JSON; Retry when it is none: a proxy's page, or an answer cut short."""
+        """The body as JSON; Retry when it is none: a proxy's page, or an answer cut
+        short.
+        """
         try:
             return json.loads(self.text)
         except ValueError:
-            raise Retry(f"the server answered {self.status} with something that is not JSON") from None
+            raise Retry(
+                f"the server answered {self.status} with something that is not JSON"
+            ) from None
 
 
 def check(answer: Answer, what: str, now: float) -> Answer:
-    """*answer* when it is a success; else raises what it means. *what* names the request in the message."""
+    """*answer* when it is a success; else raises what it means. *what* names the
+    request in the message.
+    """
     status = answer.status
     if 200 <= status < 300:
         return answer
@@ -65,11 +76,17 @@ def check(answer: Answer, what: str, now: float) -> Answer:
         raise NotDone(f"rate limit: {told}", after=wait)
     if status in (401, 403, 407):
         kind = Forbidden if status == 403 else NotDone
-        raise kind(f"CREDENTIALS refused: {told}; check the token and its permissions", after=CREDENTIALS_AFTER)
+        raise kind(
+            f"CREDENTIALS refused: {told}; check the token and its permissions",
+            after=CREDENTIALS_AFTER,
+        )
     if status in (408, 425) or status >= 500:
         raise Retry(told, after=wait)
     if 300 <= status < 400:
-        raise Refused(f"{told}; moved to {one_line(answer.headers.get('location', 'nowhere'))}", status)
+        raise Refused(
+            f"{told}; moved to {one_line(answer.headers.get('location', 'nowhere'))}",
+            status,
+        )
     raise Refused(told, status)
 
 
@@ -83,7 +100,9 @@ def _excerpt(answer: Answer) -> str:
 
 
 def wait_hint(answer: Answer, now: float) -> float | None:
-    """The seconds the server asks to wait, by `Retry-After`, a used-up limit's reset time, or its JSON."""
+    """The seconds the server asks to wait, by `Retry-After`, a used-up limit's reset
+    time, or its JSON.
+    """
     after = _moment(answer.headers.get("retry-after", ""), now)
     if after is None:
         after = reset_wait(answer.headers, now)
@@ -103,7 +122,9 @@ def reset_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _moment(text: str, now: float) -> float | None:
-    """Seconds from *now* to a moment: given as seconds, epoch seconds, epoch milliseconds, an HTTP or an ISO date."""
+    """Seconds from *now* to a moment: given as seconds, epoch seconds, epoch
+    milliseconds, an HTTP or an ISO date.
+    """
     text = text.strip()
     if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
         number = float(text)

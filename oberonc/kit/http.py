@@ -1,7 +1,9 @@
-"""The only door to requests: time limits, a cap on the answer, no surprises from the environment, an address guard.
+"""The only door to requests: time limits, a cap on the answer, no surprises from the
+environment, an address guard.
 
-A request ends within its total limit whatever the server does: a watchdog shuts the connection down. Nothing is read
-from proxy variables or `~/.netrc`, nothing is redirected unless asked for, and no secret reaches a message.
+A request ends within its total limit whatever the server does: a watchdog shuts the
+connection down. Nothing is read from proxy variables or `~/.netrc`, nothing is
+redirected unless asked for, and no secret reaches a message.
 """
 
 import ipaddress
@@ -46,8 +48,8 @@ def part(text: str) -> str:
 class Http:
     """Requests to one server, with its credentials; for one thread.
 
-    `guarded=True` is for URLs that do not come from the administrator's configuration: https only, and no address
-    but public ones is connected to.
+    `guarded=True` is for URLs that do not come from the administrator's configuration:
+    https only, and no address but public ones is connected to.
     """
 
     def __init__(
@@ -63,15 +65,24 @@ class Http:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.remaining, self.now, self.guarded = remaining, now, guarded
-        self.secrets = [secret for secret in (*secrets, auth[1] if isinstance(auth, tuple) else "") if len(secret) > 3]
+        self.secrets = [
+            secret
+            for secret in (*secrets, auth[1] if isinstance(auth, tuple) else "")
+            if len(secret) > 3
+        ]
         self._rest_until = 0.0
         self._watchdog = _Watchdog()
         self._session = _Session()
-        self._session.trust_env = False  # no proxies, no netrc, no CA bundle that an environment happens to name
+        # no proxies, no netrc, no CA bundle that an environment happens to name
+        self._session.trust_env = False
         self._session.auth = auth
-        self._session.proxies = {"http": proxy, "https": proxy} if proxy and not guarded else {}
+        self._session.proxies = (
+            {"http": proxy, "https": proxy} if proxy and not guarded else {}
+        )
         self._session.verify = ca or True
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})})
+        self._session.headers.update(
+            {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(self._watchdog, guarded))
 
@@ -87,7 +98,8 @@ class Http:
         redirects: bool = False,
         errors: tuple[int, ...] = (),
     ) -> Answer:
-        """The answer to a request. One that is no success raises what it means, but for the statuses in *errors*.
+        """The answer to a request. One that is no success raises what it means, but for
+        the statuses in *errors*.
 
         With *redirects* a GET is followed to where it is sent within the same host.
         """
@@ -97,7 +109,12 @@ class Http:
         for _ in range(REDIRECTS + 1):
             answer = self._send(method, url, what, request)
             target = urljoin(url, answer.headers.get("location", ""))
-            if not (redirects and method == "GET" and 300 <= answer.status < 400 and _same_host(url, target)):
+            if not (
+                redirects
+                and method == "GET"
+                and 300 <= answer.status < 400
+                and _same_host(url, target)
+            ):
                 break
             url, request["params"] = target, None
         self._rest_until = self.now() + (reset_wait(answer.headers, self.now()) or 0.0)
@@ -112,7 +129,9 @@ class Http:
         if wait > 0:
             raise NotDone(f"rate limit: {what} would be refused", after=wait)
 
-    def _send(self, method: str, url: str, what: str, request: dict[str, Any]) -> Answer:
+    def _send(
+        self, method: str, url: str, what: str, request: dict[str, Any]
+    ) -> Answer:
         if self.guarded and urlsplit(url).scheme != "https":
             raise Refused(f"{what}: only https is allowed here")
         total = min(TOTAL_LIMIT, self.remaining())
@@ -123,24 +142,39 @@ class Http:
                 return self._exchange(method, url, request, total)
             except Refused:
                 raise
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                OSError,
+                ValueError,
+            ) as error:
                 raise self._failure(error, what, total if expired() else 0.0) from None
 
-    def _exchange(self, method: str, url: str, request: dict[str, Any], total: float) -> Answer:
+    def _exchange(
+        self, method: str, url: str, request: dict[str, Any], total: float
+    ) -> Answer:
         limits = (min(CONNECT_LIMIT, total), min(READ_LIMIT, total))
         with self._session.request(
             method, url, timeout=limits, stream=True, allow_redirects=False, **request
         ) as response:
             body = response.raw.read(SIZE_LIMIT + 1, decode_content=False)
         if len(body) > SIZE_LIMIT:
-            raise Refused(f"{method} {self._shown(url)}: the answer is longer than {SIZE_LIMIT} bytes")
+            raise Refused(
+                f"{method} {self._shown(url)}: the answer is longer than {SIZE_LIMIT} bytes"
+            )
         headers = {name.lower(): value for name, value in response.headers.items()}
         if len(body) < int(headers.get("content-length", 0)) and method != "HEAD":
             raise OSError("the answer was cut short")
-        return Answer(response.status_code, headers, body.decode(response.encoding or "utf-8", "replace"))
+        return Answer(
+            response.status_code,
+            headers,
+            body.decode(response.encoding or "utf-8", "replace"),
+        )
 
     def _failure(self, error: Exception, what: str, limit: float) -> Retry:
-        """What a failure without an answer means: certainly nothing was done when there was no connection."""
+        """What a failure without an answer means: certainly nothing was done when there
+        was no connection.
+        """
         if limit:
             return Retry(f"{what}: no whole answer within {limit:.0f} s")
         reason = one_line(self._redacted(_cause(error)), 200)
@@ -163,7 +197,11 @@ def _cause(error: Exception) -> str:
     """The innermost reason: what the layers above it repeat is noise."""
     inner: BaseException = error
     while True:
-        wrapped = inner.args[0] if inner.args and isinstance(inner.args[0], Exception) else None
+        wrapped = (
+            inner.args[0]
+            if inner.args and isinstance(inner.args[0], Exception)
+            else None
+        )
         deeper = getattr(inner, "reason", None) or wrapped or inner.__cause__
         if not isinstance(deeper, Exception) or deeper is inner:
             break
@@ -173,12 +211,17 @@ def _cause(error: Exception) -> str:
 
 def _never_connected(error: Exception) -> bool:
     reason = getattr(error.args[0] if error.args else None, "reason", None)
-    kinds = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    kinds = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+    )
     return isinstance(error, requests.ConnectTimeout) or isinstance(reason, kinds)
 
 
 class AnyAuth(requests.auth.HTTPDigestAuth):
-    """User and password by whichever of Digest and Basic the server asks for, and only once it asks."""
+    """User and password by whichever of Digest and Basic the server asks for, and only
+    once it asks.
+    """
 
     _thread_local: Any  # requests'
 
@@ -200,9 +243,11 @@ class AnyAuth(requests.auth.HTTPDigestAuth):
 
 
 def _drop_body(answer: requests.Response) -> None:
-    """Have done with the body of an answer that only asks for something, so that its connection can be used again.
+    """Have done with the body of an answer that only asks for something, so that its
+    connection can be used again.
 
-    Libraries would read all of it, whatever its size. A connection on which more is to come is closed.
+    Libraries would read all of it, whatever its size. A connection on which more is to
+    come is closed.
     """
     if len(answer.raw.read(ASIDE_LIMIT + 1, decode_content=False)) > ASIDE_LIMIT:
         answer.raw.close()
@@ -211,14 +256,18 @@ def _drop_body(answer: requests.Response) -> None:
 
 
 class _Session(requests.Session):
-    """Follows no redirects, and does not read the bodies of those that it will not follow."""
+    """Follows no redirects, and does not read the bodies of those that it will not
+    follow.
+    """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere: `Http.call` follows what may be followed."""
 
 
 class _Watchdog:
-    """Shuts the sockets of a request down when its total time is over: limits on each read do not add up."""
+    """Shuts the sockets of a request down when its total time is over: limits on each
+    read do not add up.
+    """
 
     def __init__(self) -> None:
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -249,8 +298,12 @@ class _Adapter(HTTPAdapter):
     """Connections that the watchdog knows, and that a guard may refuse."""
 
     def __init__(self, watchdog: _Watchdog, guarded: bool) -> None:
-        self._pools = {"http": _pool(HTTPConnectionPool, HTTPConnection, watchdog, guarded)}
-        self._pools["https"] = _pool(HTTPSConnectionPool, HTTPSConnection, watchdog, guarded)
+        self._pools = {
+            "http": _pool(HTTPConnectionPool, HTTPConnection, watchdog, guarded)
+        }
+        self._pools["https"] = _pool(
+            HTTPSConnectionPool, HTTPSConnection, watchdog, guarded
+        )
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -264,7 +317,9 @@ class _Adapter(HTTPAdapter):
 
 
 def _pool(pool: Any, connection: Any, watchdog: _Watchdog, guarded: bool) -> Any:
-    """The *pool* class, whose connections are watched and, where *guarded*, go to checked addresses only."""
+    """The *pool* class, whose connections are watched and, where *guarded*, go to
+    checked addresses only.
+    """
 
     class Watched(connection):  # type: ignore[misc]
         def connect(self) -> None:
@@ -284,20 +339,28 @@ def _pool(pool: Any, connection: Any, watchdog: _Watchdog, guarded: bool) -> Any
 
 
 def connect_public(host: str, port: int, limit: float) -> socket.socket:
-    """A connection to *host* by one of its addresses, all of which are public; resolved once, so no second answer of
-    a name server can lead elsewhere than where the check looked."""
-    addresses = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    """A connection to *host* by one of its addresses, all of which are public; resolved
+    once, so no second answer of a name server can lead elsewhere than where the check
+    looked.
+    """
+    addresses = [
+        str(row[4][0])
+        for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ]
     for address in addresses:
         if not is_public(address):
-            raise Refused(f"{one_line(host)} has the address {address}, which is not a public one")
+            raise Refused(
+                f"{one_line(host)} has the address {address}, which is not a public one"
+            )
     for address in addresses[:-1]:
         with suppress(OSError):
             return socket.create_connection((address, port), limit)
     return socket.create_connection((addresses[-1], port), limit)
 
 
-#: What is not the public network, whatever the interpreter's `ipaddress` holds of it, which differs between releases:
-#: IANA's special-purpose registries (RFC 6890) without the exceptions in them, multicast, and old 6to4 relays.
+#: What is not the public network, whatever the interpreter's `ipaddress` holds of it,
+#: which differs between releases: IANA's special-purpose registries (RFC 6890) without
+#: the exceptions in them, multicast, and old 6to4 relays.
 _SPECIAL: Final = (
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
     " 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
@@ -306,14 +369,18 @@ _SPECIAL: Final = (
 _NOT_PUBLIC: Final = [ipaddress.ip_network(net) for net in _SPECIAL.split()]
 #: The only IPv6 addresses that IANA has given out for everybody.
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
-#: IPv6 networks whose addresses hold an IPv4 address, and how many bits follow it: mapped, NAT64, 6to4.
+#: IPv6 networks whose addresses hold an IPv4 address, and how many bits follow it:
+#: mapped, NAT64, 6to4.
 _HOLDS_IPV4: Final = [
-    (ipaddress.ip_network(net), after) for net, after in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
+    (ipaddress.ip_network(net), after)
+    for net, after in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
 ]
 
 
 def is_public(address: str) -> bool:
-    """Whether *address* leads to the public network, also where it holds another address inside."""
+    """Whether *address* leads to the public network, also where it holds another
+    address inside.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
     for net, after in _HOLDS_IPV4:
         if ip in net:

@@ -1,8 +1,9 @@
 """Which services a payload is for, and why not. Pure functions.
 
-Patterns: `*` and `?` stay within one part of a path, `**` crosses parts, `!` in front excludes. A value passes
-when no excluding pattern matches it and, where there are including ones, one of them does. A service sees the
-payload cut down to the updates and commits that passed.
+Patterns: `*` and `?` stay within one part of a path, `**` crosses parts, `!` in front
+excludes. A value passes when no excluding pattern matches it and, where there are
+including ones, one of them does. A service sees the payload cut down to the updates and
+commits that passed.
 """
 
 import re
@@ -19,7 +20,8 @@ Payload = dict[str, Any]
 class Choice(NamedTuple):
     """What a service gets (None: nothing) and the filter's reason, for the log.
 
-    `left` is told to who pushes: which issues the commits name that a filter kept from the service.
+    `left` is told to who pushes: which issues the commits name that a filter kept from
+    the service.
     """
 
     payload: Payload | None
@@ -27,8 +29,9 @@ class Choice(NamedTuple):
     left: str = ""
 
 
-#: Issues of left out commits that are named, the commits looked at, and how far each is read: this is a hint in a
-#: sentence, and must cost the same whatever a stranger writes.
+#: Issues of left out commits that are named, the commits looked at, and how far each is
+#: read: this is a hint in a sentence, and must cost the same whatever a stranger
+#: writes.
 NAMED = 6
 _COMMITS = 100
 _CHARACTERS = 2000
@@ -36,14 +39,17 @@ _NUMBER = r"(?<![\w#&/])#[1-9][0-9]{0,9}(?!\w)"
 
 
 _PARTS = re.compile(r"(?:^|(?<=/))\*\*/|\*\*|\*|\?|.", re.DOTALL)
-#: What a wild part leads past without taking a character: itself; `**/`, which may be nothing, also `**` and `/`.
+#: What a wild part leads past without taking a character: itself; `**/`, which may be
+#: nothing, also `**` and `/`.
 _PAST = {"*": (1,), "**": (1,), "**/": (1, 3)}
 #: States kept of one pattern: hostile values can make one for each set of its places.
 _MOST_STATES = 256
 
 
 class _State(dict[str, "_State"]):
-    """Where a pattern may be after some characters; what comes after the next one is found when it is asked for."""
+    """Where a pattern may be after some characters; what comes after the next one is
+    found when it is asked for.
+    """
 
     def __init__(self, glob: "_Glob", places: frozenset[int]) -> None:
         super().__init__()
@@ -58,25 +64,35 @@ class _State(dict[str, "_State"]):
 
 
 class _Alphabet(dict[int, str]):
-    """The characters a pattern names, by their code; to it, all others are one and the same."""
+    """The characters a pattern names, by their code; to it, all others are one and the
+    same.
+    """
 
     def __init__(self, pattern: str) -> None:
         super().__init__({ord(char): char for char in {"/", *pattern}})
-        self._other = next(char for char in map(chr, range(0xE000, 0xF900)) if char not in pattern)
+        self._other = next(
+            char for char in map(chr, range(0xE000, 0xF900)) if char not in pattern
+        )
 
     def __missing__(self, code: int) -> str:
         return self._other
 
 
 class _Glob:
-    """A pattern as an automaton: one step for each character of a value, whatever the pattern.
+    """A pattern as an automaton: one step for each character of a value, whatever the
+    pattern.
 
-    A regular expression goes back and forth in a hostile value, in time with the square of its length and worse.
+    A regular expression goes back and forth in a hostile value, in time with the square
+    of its length and worse.
     """
 
     def __init__(self, pattern: str) -> None:
         found = _PARTS.findall(pattern)
-        self.parts = [part for each in found for part in (("**/", "**", "/") if each == "**/" else (each,))]
+        self.parts = [
+            part
+            for each in found
+            for part in (("**/", "**", "/") if each == "**/" else (each,))
+        ]
         self._alphabet = _Alphabet(pattern)
         self._states: dict[frozenset[int], _State] = {}
         self._start = self._state({0})
@@ -109,7 +125,8 @@ class _Glob:
             left += {place + step for step in past} - places
             places |= {place + step for step in past}
         if len(self._states) >= _MOST_STATES:
-            for state in list(self._states.values()):  # several threads may filter at once
+            # several threads may filter at once
+            for state in list(self._states.values()):
                 state.clear()
             self._states.clear()
         key = frozenset(places)
@@ -122,29 +139,39 @@ _glob = lru_cache(maxsize=1024)(_Glob)
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the glob *pattern* matches all of *value*; takes time with the length of *value* alone."""
+    """Whether the glob *pattern* matches all of *value*; takes time with the length of
+    *value* alone.
+    """
     return _glob(pattern).matches(value)
 
 
 def passes(patterns: tuple[str, ...], values: list[str]) -> bool:
-    """Whether one of *values* (spellings of one thing) passes *patterns*; no patterns let everything pass."""
+    """Whether one of *values* (spellings of one thing) passes *patterns*; no patterns
+    let everything pass.
+    """
     if not patterns:
         return True
     out = [p[1:] for p in patterns if p.startswith("!")]
     into = [p for p in patterns if not p.startswith("!")]
     if any(matches(pattern, value) for pattern in out for value in values):
         return False
-    return not into or any(matches(pattern, value) for pattern in into for value in values)
+    return not into or any(
+        matches(pattern, value) for pattern in into for value in values
+    )
 
 
 def ref_values(ref: str) -> list[str]:
-    """The spellings a pattern may use for *ref*: in full, and the short name of a branch."""
+    """The spellings a pattern may use for *ref*: in full, and the short name of a
+    branch.
+    """
     short = ref.removeprefix("refs/heads/")
     return [ref] if short == ref else [ref, short]
 
 
 def choose(service: Service, payload: Payload) -> Choice:
-    """What *service* gets of *payload*. Never changes *payload*; entries are shared, not copied."""
+    """What *service* gets of *payload*. Never changes *payload*; entries are shared,
+    not copied.
+    """
     name = payload["repository"]["full_name"]
     if not _is_wanted(service.name, payload["repository"].get("services")):
         return Choice(None, "git config oberonc.service of the repository names others")
@@ -152,17 +179,28 @@ def choose(service: Service, payload: Payload) -> Choice:
         return Choice(None, "skipped by a push option")
     if not passes(service.repositories, [name]):
         return Choice(None, f"repository {name} is not in `repositories`")
-    updates = [u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))]
+    updates = [
+        u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))
+    ]
     if payload["updates"] and not updates:
         commits = [*payload["commits"], *payload["merged"]]
-        return _nothing("no ref of the push is in `refs`", _left(service, commits, "no ref of the push is in `refs`"))
-    if (payload["commits"] or updates) and not (service.refs or service.paths or service.authors):
+        return _nothing(
+            "no ref of the push is in `refs`",
+            _left(service, commits, "no ref of the push is in `refs`"),
+        )
+    if (payload["commits"] or updates) and not (
+        service.refs or service.paths or service.authors
+    ):
         return Choice(payload, "matches")
     kept = _Kept(service, payload, updates)
-    if not (kept.commits or kept.merged) and (service.paths or service.authors or not updates):
+    if not (kept.commits or kept.merged) and (
+        service.paths or service.authors or not updates
+    ):
         return _nothing(kept.reason(), kept.left())
     left = kept.left()
-    return Choice(payload | kept.changes(), f"matches; {left}" if left else "matches", left)
+    return Choice(
+        payload | kept.changes(), f"matches; {left}" if left else "matches", left
+    )
 
 
 def _nothing(reason: str, left: str) -> Choice:
@@ -170,8 +208,17 @@ def _nothing(reason: str, left: str) -> Choice:
 
 
 def _left(service: Service, commits: list[Payload], why: str) -> str:
-    """That *why* kept *commits* from *service*, with the issues they name; an empty string where they name none."""
-    keys = [key for key in (service.settings.get("project"), *_texts(service.settings.get("projects"))) if _is_key(key)]
+    """That *why* kept *commits* from *service*, with the issues they name; an empty
+    string where they name none.
+    """
+    keys = [
+        key
+        for key in (
+            service.settings.get("project"),
+            *_texts(service.settings.get("projects")),
+        )
+        if _is_key(key)
+    ]
     found = named([commit["message"] for commit in commits], keys)
     if not found:
         return ""
@@ -179,8 +226,17 @@ def _left(service: Service, commits: list[Payload], why: str) -> str:
 
 
 def named(messages: list[str], keys: list[str] | None = None) -> list[str]:
-    """The issues that *messages* seem to name: `#12`, and `KEY-12` for each of *keys*; a hint, not the grammar."""
-    pattern = re.compile("|".join([_NUMBER, *(rf"(?<![\w-]){key}-[1-9][0-9]{{0,9}}(?!\w)" for key in keys or ())]))
+    """The issues that *messages* seem to name: `#12`, and `KEY-12` for each of *keys*;
+    a hint, not the grammar.
+    """
+    pattern = re.compile(
+        "|".join(
+            [
+                _NUMBER,
+                *(rf"(?<![\w-]){key}-[1-9][0-9]{{0,9}}(?!\w)" for key in keys or ()),
+            ]
+        )
+    )
     found: dict[str, None] = {}
     for message in messages[:_COMMITS]:
         found |= dict.fromkeys(pattern.findall(message[:_CHARACTERS]))
@@ -193,17 +249,26 @@ def _texts(value: Any) -> list[Any]:
 
 def _is_key(value: Any) -> bool:
     """Whether *value* is the key of a project, as PROJ of PROJ-12."""
-    return isinstance(value, str) and re.fullmatch("[A-Z][A-Z0-9_]{1,20}", value) is not None
+    return (
+        isinstance(value, str)
+        and re.fullmatch("[A-Z][A-Z0-9_]{1,20}", value) is not None
+    )
 
 
 def possible(service: Service, payload: Payload) -> bool:
-    """False when *service* cannot match, whatever the commits say: then they need not be read."""
+    """False when *service* cannot match, whatever the commits say: then they need not
+    be read.
+    """
     repository = payload["repository"]
-    if not _is_wanted(service.name, repository.get("services")) or _skipped(service.name, payload["push_options"]):
+    if not _is_wanted(service.name, repository.get("services")) or _skipped(
+        service.name, payload["push_options"]
+    ):
         return False
     if not passes(service.repositories, [repository["full_name"]]):
         return False
-    return any(passes(service.refs, ref_values(update["ref"])) for update in payload["updates"])
+    return any(
+        passes(service.refs, ref_values(update["ref"])) for update in payload["updates"]
+    )
 
 
 def _is_wanted(service: str, names: list[str] | None) -> bool:
@@ -212,16 +277,22 @@ def _is_wanted(service: str, names: list[str] | None) -> bool:
 
 
 def _skipped(service: str, push_options: list[str]) -> bool:
-    return any(option in ("oberonc.skip", f"oberonc.skip={service}") for option in push_options)
+    return any(
+        option in ("oberonc.skip", f"oberonc.skip={service}") for option in push_options
+    )
 
 
 class _Kept:
     """The commits of a payload that pass the filters of a service."""
 
-    def __init__(self, service: Service, payload: Payload, updates: list[Payload]) -> None:
+    def __init__(
+        self, service: Service, payload: Payload, updates: list[Payload]
+    ) -> None:
         self._service, self._payload, self._updates = service, payload, updates
         self._branches = {u["name"] for u in updates if u["kind"] == "branch"}
-        self._loose = any(u["kind"] != "branch" for u in updates) or not payload["updates"]
+        self._loose = (
+            any(u["kind"] != "branch" for u in updates) or not payload["updates"]
+        )
         on_ref = self._pass(self._on_ref, [*payload["commits"], *payload["merged"]])
         on_path = self._pass(self._on_path, on_ref) if service.paths else on_ref
         passed = self._pass(self._by_author, on_path) if service.authors else on_path
@@ -239,11 +310,17 @@ class _Kept:
         if not self._service.refs:
             return True
         if not self._payload["updates"]:
-            return commit["branch"] is None or passes(self._service.refs, ref_values(f"refs/heads/{commit['branch']}"))
-        return commit["branch"] in self._branches or (commit["branch"] is None and self._loose)
+            return commit["branch"] is None or passes(
+                self._service.refs, ref_values(f"refs/heads/{commit['branch']}")
+            )
+        return commit["branch"] in self._branches or (
+            commit["branch"] is None and self._loose
+        )
 
     def _on_path(self, commit: Payload) -> bool:
-        return any(passes(self._service.paths, [entry["file"]]) for entry in commit["files"])
+        return any(
+            passes(self._service.paths, [entry["file"]]) for entry in commit["files"]
+        )
 
     def _by_author(self, commit: Payload) -> bool:
         raw = commit["raw_author"]
@@ -254,7 +331,11 @@ class _Kept:
         """Which filter left nothing."""
         on_ref, on_path, _ = self._stages
         if not on_ref:
-            return "there is no commit on a ref in `refs`" if self._service.refs else "there is no commit"
+            return (
+                "there is no commit on a ref in `refs`"
+                if self._service.refs
+                else "there is no commit"
+            )
         if not on_path:
             return "no commit touches a file in `paths`"
         return "no commit is by an author in `authors`"
@@ -268,9 +349,15 @@ class _Kept:
             "its commit is by no author in `authors`",
         )
         told = []
-        for before, after, why in zip((everything, *self._stages), self._stages, whys, strict=False):
+        for before, after, why in zip(
+            (everything, *self._stages), self._stages, whys, strict=False
+        ):
             oids = {commit["raw_node"] for commit in after}
-            told.append(_left(self._service, [c for c in before if c["raw_node"] not in oids], why))
+            told.append(
+                _left(
+                    self._service, [c for c in before if c["raw_node"] not in oids], why
+                )
+            )
         return "; ".join(filter(None, told))
 
     def changes(self) -> Payload:

@@ -1,7 +1,8 @@
-"""The payload, schema 1: one JSON value per push. Pure functions; `docs/payload.md` lists the keys.
+"""The payload, schema 1: one JSON value per push. Pure functions; `docs/payload.md`
+lists the keys.
 
-It is a superset of what Bitbucket sent its services from 2009 to 2015, so that brokers of that time find what
-they expect.
+It is a superset of what Bitbucket sent its services from 2009 to 2015, so that brokers
+of that time find what they expect.
 """
 
 import json
@@ -22,9 +23,11 @@ SCHEMA = 1
 #: Characters of a repository's name.
 LONGEST_REPOSITORY = 512
 TYPES = {"A": "added", "D": "removed"}
-#: Characters of a person's name or mail address, and of a path or ref; the rest is cut off, and that is flagged.
+#: Characters of a person's name or mail address, and of a path or ref; the rest is cut
+#: off, and that is flagged.
 LONGEST_NAME, LONGEST_PATH = 1024, 4096
-#: What rebase, cherry-pick, review, sign-off and backports add; the change stays the same without it.
+#: What rebase, cherry-pick, review, sign-off and backports add; the change stays the
+#: same without it.
 _ADDED_LINES = re.compile(
     r"""^(
     (signed-off-by|reviewed-by|tested-by|acked-by|change-id):.* |
@@ -33,16 +36,22 @@ _ADDED_LINES = re.compile(
     )$""",
     re.IGNORECASE | re.VERBOSE,
 )
-#: `[name: what I changed]`, also over several lines; the list of conflicts up to a blank line; Mercurial's own lines.
+#: `[name: what I changed]`, also over several lines; the list of conflicts up to a
+#: blank line; Mercurial's own lines.
 _NOTES = re.compile(r"(?<=\n)\[[^\[\]\n]{1,80}: [^\[\]]*\][ \t]*$", re.MULTILINE)
-_CONFLICTS = re.compile(r"(?<=\n)#?[ \t]*conflicts\b[^\n]*:[ \t]*$(?:\n[ \t]*\S[^\n]*)*", re.IGNORECASE | re.MULTILINE)
+_CONFLICTS = re.compile(
+    r"(?<=\n)#?[ \t]*conflicts\b[^\n]*:[ \t]*$(?:\n[ \t]*\S[^\n]*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _MERCURIAL = re.compile(r"^--HG--[ \t]*$", re.MULTILINE)
 #: `[PATCH 1/2]`, `[8.2.x]`: `git am` takes it off.
 _PREFIX = re.compile(r"\s*(?:\[[^\[\]\n]{1,80}\]\s*)+(?=\S)")
 
 
 def new_id() -> str:
-    """An event's id: 128 random bits. Never derived from commits: A to B, B to A, A to B are three events."""
+    """An event's id: 128 random bits. Never derived from commits: A to B, B to A, A to
+    B are three events.
+    """
     return os.urandom(16).hex()
 
 
@@ -52,7 +61,9 @@ def now() -> str:
 
 
 def change(raw_author: str, date: tuple[int, str], message: str) -> str:
-    """The name of a change, the same after rebase, cherry-pick and backport: 40 hex digits."""
+    """The name of a change, the same after rebase, cherry-pick and backport: 40 hex
+    digits.
+    """
     text = _MERCURIAL.split(message.replace("\r\n", "\n"), maxsplit=1)[0]
     text = (
         _PREFIX.sub("", _CONFLICTS.sub("", _NOTES.sub("", text)), count=1)
@@ -66,15 +77,26 @@ def change(raw_author: str, date: tuple[int, str], message: str) -> str:
 
 
 def _name(raw: bytes) -> str:
-    import hashlib  # costs a hook more than all of this module; a push that no service wants does not pay it
+    # costs a hook more than all of this module; a push that no service wants does not
+    # pay it
+    import hashlib
 
     return hashlib.sha256(raw).hexdigest()[:40]
 
 
 def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
-    """One element of `commits` or `merged`; *link* has `{oid}` where the id goes, or is empty."""
-    people = [commit.author, commit.author_email, commit.committer, commit.committer_email]
-    author, author_email, committer, committer_email = short = [name[:LONGEST_NAME] for name in people]
+    """One element of `commits` or `merged`; *link* has `{oid}` where the id goes, or is
+    empty.
+    """
+    people = [
+        commit.author,
+        commit.author_email,
+        commit.committer,
+        commit.committer_email,
+    ]
+    author, author_email, committer, committer_email = short = [
+        name[:LONGEST_NAME] for name in people
+    ]
     files = [(kind, file[:LONGEST_PATH]) for kind, file in commit.files]
     raw_author = f"{author} <{author_email}>"
     entry = {
@@ -86,7 +108,9 @@ def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
         "message": commit.message,
         "branch": branch,
         "parents": [parent[:12] for parent in commit.parents],
-        "files": [{"file": file, "type": TYPES.get(kind, "modified")} for kind, file in files],
+        "files": [
+            {"file": file, "type": TYPES.get(kind, "modified")} for kind, file in files
+        ],
         "timestamp": _stamp(commit.author_date[0], time.localtime),
         "utctimestamp": _stamp(commit.author_date[0], time.gmtime) + "+00:00",
         "revision": None,
@@ -107,21 +131,37 @@ def _stamp(seconds: int, zone: Any) -> str:
         return "1970-01-01 00:00:00"
 
 
-def message_entry(message: str, raw_author: str, branch: str | None, limits: Limits) -> Payload:
-    """The entry of a commit message that came without a commit: its ids are the null oid."""
+def message_entry(
+    message: str, raw_author: str, branch: str | None, limits: Limits
+) -> Payload:
+    """The entry of a commit message that came without a commit: its ids are the null
+    oid.
+    """
     name, _, mail = raw_author.removesuffix(">").partition(" <")
     raw = message.encode("utf-8", "replace")
     text = cut(raw, limits.message)
     date = (int(time.time()), "+0000")
-    commit = Commit("0" * 40, [], name, mail, date, name, mail, date, text, [], len(raw) > limits.message)
+    commit = Commit(
+        "0" * 40,
+        [],
+        name,
+        mail,
+        date,
+        name,
+        mail,
+        date,
+        text,
+        [],
+        len(raw) > limits.message,
+    )
     return commit_entry(commit, branch, "") | {"change": _name(os.urandom(32))}
 
 
 def fit(payload: Payload, limits: Limits) -> Payload:
     """*payload* cut to `limits.bytes` of JSON; flagged, never silent.
 
-    File lists go first, then the oldest of dropped, merged and new commits, then updates that no publish ref needs,
-    then push options.
+    File lists go first, then the oldest of dropped, merged and new commits, then
+    updates that no publish ref needs, then push options.
     """
     raw = dumps(payload)
     if b"\\ud" in raw:
@@ -134,18 +174,28 @@ def fit(payload: Payload, limits: Limits) -> Payload:
     for entry in [*payload["merged"], *payload["commits"]]:
         if size > limits.bytes:
             size -= _drop_files(entry)
-    for name, index in (("dropped", 0), ("merged", 0), ("commits", 0), ("updates", -1), ("push_options", -1)):
+    for name, index in (
+        ("dropped", 0),
+        ("merged", 0),
+        ("commits", 0),
+        ("updates", -1),
+        ("push_options", -1),
+    ):
         while payload[name] and size > limits.bytes:
             size -= len(dumps(payload[name].pop(index)))
             size -= bool(payload[name])  # the comma
-    kept = {entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]}
+    kept = {
+        entry["raw_node"] for name in ("merged", "commits") for entry in payload[name]
+    }
     for name in ("published", "foreign"):
         payload[name] = [oid for oid in payload[name] if oid in kept]
     return payload
 
 
 def _whole(value: Any) -> Any:
-    """*value* with U+FFFD for each half of a surrogate pair: bytes of the system that are no text come as such."""
+    """*value* with U+FFFD for each half of a surrogate pair: bytes of the system that
+    are no text come as such.
+    """
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
@@ -167,17 +217,30 @@ def renamed(payload: Payload, name: str) -> Payload:
     about = payload["repository"]
     owner, _, last = name.rpartition("/")
     was = about["full_name"].rpartition("/")[0]
-    now = {"full_name": name, "name": last, "slug": last.lower(), "absolute_url": f"/{name}/"}
-    return payload | {"repository": about | now | ({"owner": owner} if about.get("owner") == was else {})}
+    now = {
+        "full_name": name,
+        "name": last,
+        "slug": last.lower(),
+        "absolute_url": f"/{name}/",
+    }
+    return payload | {
+        "repository": about
+        | now
+        | ({"owner": owner} if about.get("owner") == was else {})
+    }
 
 
 def dumps(payload: Any) -> bytes:
-    """The bytes that are sent, kept and hashed: ASCII JSON, so that no lone surrogate can break a reader."""
+    """The bytes that are sent, kept and hashed: ASCII JSON, so that no lone surrogate
+    can break a reader.
+    """
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
 def loads(raw: bytes, where: str) -> Payload:
-    """A payload from outside, checked. Raises BadInput naming *where* and the first thing that is wrong."""
+    """A payload from outside, checked. Raises BadInput naming *where* and the first
+    thing that is wrong.
+    """
     try:
         value = jsontext.strict(raw)
     except ValueError as error:
@@ -229,12 +292,18 @@ _UPDATE: dict[str, tuple[type, ...]] = {
 
 
 def check(value: Any) -> str:
-    """What is wrong with *value* as a payload of schema 1, or an empty string. Unknown keys are kept."""
+    """What is wrong with *value* as a payload of schema 1, or an empty string. Unknown
+    keys are kept.
+    """
     if not isinstance(value, dict):
         return "it is not an object"
     if value.get("schema") != SCHEMA or isinstance(value.get("schema"), bool):
-        return f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
-    fault = _keys(value, _TOP, "") or _keys(value, {key: _LATER[key] for key in _LATER if key in value}, "")
+        return (
+            f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
+        )
+    fault = _keys(value, _TOP, "") or _keys(
+        value, {key: _LATER[key] for key in _LATER if key in value}, ""
+    )
     if fault:
         return fault
     if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
@@ -254,7 +323,9 @@ def check(value: Any) -> str:
 
 
 def _halves(value: Payload) -> str:
-    """What is wrong with *value* where half a surrogate pair is in it: no file, database or service takes that."""
+    """What is wrong with *value* where half a surrogate pair is in it: no file,
+    database or service takes that.
+    """
     raw = value.raw if isinstance(value, jsontext.Received) else None
     if raw is not None and b"\\ud" not in raw.lower():
         return ""  # nothing was escaped that could be one
@@ -300,29 +371,51 @@ _LATER: dict[str, tuple[type, ...]] = {
 
 
 def _lists(value: Payload) -> str:
-    for name, keys in (("commits", _COMMIT), ("merged", _COMMIT), ("dropped", _COMMIT), ("updates", _UPDATE)):
+    for name, keys in (
+        ("commits", _COMMIT),
+        ("merged", _COMMIT),
+        ("dropped", _COMMIT),
+        ("updates", _UPDATE),
+    ):
         for index, entry in enumerate(value.get(name, ())):
             fault = _entry(entry, keys, f"{name}[{index}].")
             if fault:
                 return fault
     for name in ("published", "foreign"):
-        if not _are_texts(value.get(name, [])) or not all(map(_OID.fullmatch, value.get(name, []))):
+        if not _are_texts(value.get(name, [])) or not all(
+            map(_OID.fullmatch, value.get(name, []))
+        ):
             return f"'{name}' holds something that is no id: 40 or 64 hex digits"
-    return "" if _are_texts(value["push_options"]) else "'push_options' holds something that is not text"
+    return (
+        ""
+        if _are_texts(value["push_options"])
+        else "'push_options' holds something that is not text"
+    )
 
 
 def _entry(entry: Any, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
     if not isinstance(entry, dict):
         return f"'{prefix[:-1]}' is not an object"
-    fault = _keys(entry, keys, prefix) or _keys(entry, {key: _MAYBE[key] for key in _MAYBE if key in entry}, prefix)
+    fault = _keys(entry, keys, prefix) or _keys(
+        entry, {key: _MAYBE[key] for key in _MAYBE if key in entry}, prefix
+    )
     for key in _PATTERNS:
-        if not fault and isinstance(entry.get(key), str) and not _PATTERNS[key][0].fullmatch(entry[key]):
+        if (
+            not fault
+            and isinstance(entry.get(key), str)
+            and not _PATTERNS[key][0].fullmatch(entry[key])
+        ):
             fault = f"'{prefix}{key}' {_PATTERNS[key][1]}"
     if fault or keys is not _COMMIT:
         return fault
-    if not _are_texts(entry["parents"]) or not all(map(_NODE.fullmatch, entry["parents"])):
+    if not _are_texts(entry["parents"]) or not all(
+        map(_NODE.fullmatch, entry["parents"])
+    ):
         return f"'{prefix}parents' holds something that is no id"
-    if not all(isinstance(file, dict) and isinstance(file.get("file"), str) for file in entry["files"]):
+    if not all(
+        isinstance(file, dict) and isinstance(file.get("file"), str)
+        for file in entry["files"]
+    ):
         return f"'{prefix}files' holds something that is no object with a 'file'"
     return ""
 
@@ -335,5 +428,9 @@ def _keys(value: Payload, keys: dict[str, tuple[type, ...]], prefix: str) -> str
     for key, kinds in keys.items():
         # The type itself, as JSON gives it: isinstance would take a bool for a number.
         if type(value.get(key, ...)) not in kinds:
-            return f"'{prefix}{key}' has the wrong type" if key in value else f"'{prefix}{key}' is missing"
+            return (
+                f"'{prefix}{key}' has the wrong type"
+                if key in value
+                else f"'{prefix}{key}' is missing"
+            )
     return ""

@@ -1,12 +1,14 @@
 """The queue's contract: values and guarantees, free of any engine.
 
-An *event* is an accepted payload, a *delivery* one event for one service, a *lane* the deliveries of one
-(service, repository). Every method takes `now`, wall-clock milliseconds, where time matters: the queue never
-looks at a clock, and no jump of that clock loses, expires or stalls anything.
+An *event* is an accepted payload, a *delivery* one event for one service, a *lane* the
+deliveries of one (service, repository). Every method takes `now`, wall-clock
+milliseconds, where time matters: the queue never looks at a clock, and no jump of that
+clock loses, expires or stalls anything.
 
-Durability: what a method changed is durable when the `batch` around it has ended without an exception; a
-method called outside a batch is a batch of its own. An exception of class `DiskFailed` means *unknown*: the
-change may or may not be found after a restart, so nobody may be told either, and the process must exit.
+Durability: what a method changed is durable when the `batch` around it has ended
+without an exception; a method called outside a batch is a batch of its own. An
+exception of class `DiskFailed` means *unknown*: the change may or may not be found
+after a restart, so nobody may be told either, and the process must exit.
 """
 
 from abc import ABC, abstractmethod
@@ -95,44 +97,54 @@ class Queue(ABC):
 
     @abstractmethod
     def batch(self) -> AbstractContextManager[None]:
-        """Everything done inside becomes durable together when the block ends, or none of it does.
+        """Everything done inside becomes durable together when the block ends, or none
+        of it does.
 
-        Raises `StorageFull` (nothing kept) or `DiskFailed` (unknown; every later call raises it too).
+        Raises `StorageFull` (nothing kept) or `DiskFailed` (unknown; every later call
+        raises it too).
         """
 
     @abstractmethod
     def accept(self, now: int, submission: Submission) -> Answer:
-        """Keep an event with one delivery per route, at the end of each lane; see `Answer`.
+        """Keep an event with one delivery per route, at the end of each lane; see
+        `Answer`.
 
         Raises BadInput, keeping nothing, for a submission no queue could hold.
         """
 
     @abstractmethod
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
-        """`accept` for several that were `check`ed, in this order, for less than they cost one by one."""
+        """`accept` for several that were `check`ed, in this order, for less than they
+        cost one by one.
+        """
 
     @abstractmethod
     def recover(self, now: int) -> Recovered:
-        """Call once after opening: give back every delivery that was leased when the process died.
+        """Call once after opening: give back every delivery that was leased when the
+        process died.
 
-        Their leases are void from then on. A delivery that was running at ten daemon deaths becomes a dead
-        letter; one that was running at two or more is a suspect and will be leased alone. Half-made
-        generations are marked rejected, draining ones retired.
+        Their leases are void from then on. A delivery that was running at ten daemon
+        deaths becomes a dead letter; one that was running at two or more is a suspect
+        and will be leased alone. Half-made generations are marked rejected, draining
+        ones retired.
         """
 
     @abstractmethod
     def lease(self, now: int, slots: Sequence[Slot], worker: str) -> Round:
         """Lease due deliveries, at most `free` per slot, oldest lanes first.
 
-        At most one delivery of a lane is leased at any time, and of those not parked always the oldest.
-        The attempt is recorded in the same commit: start its code only after the batch is durable. A
-        service whose breaker is open gets nothing but a single probe when that is due; a suspect is leased
-        only while nothing else is, and nothing beside it, but a minute of either is enough.
+        At most one delivery of a lane is leased at any time, and of those not parked
+        always the oldest. The attempt is recorded in the same commit: start its code
+        only after the batch is durable. A service whose breaker is open gets nothing
+        but a single probe when that is due; a suspect is leased only while nothing else
+        is, and nothing beside it, but a minute of either is enough.
         """
 
     @abstractmethod
     def end(self, now: int, token: Token, ending: Ending) -> Ended:
-        """End an attempt. With a token no longer held it changes nothing but the counter `late_results`."""
+        """End an attempt. With a token no longer held it changes nothing but the
+        counter `late_results`.
+        """
 
     @abstractmethod
     def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
@@ -140,19 +152,25 @@ class Queue(ABC):
 
     @abstractmethod
     def tick(self, now: int) -> int:
-        """Call at least every minute or so, and when wall and monotonic clock have parted.
+        """Call at least every minute or so, and when wall and monotonic clock have
+        parted.
 
-        Pulls every retry that lies beyond the longest back-off (the clock was set back) to within it, and
-        returns how many that were. Retention counts the time seen here, never a leap.
+        Pulls every retry that lies beyond the longest back-off (the clock was set back)
+        to within it, and returns how many that were. Retention counts the time seen
+        here, never a leap.
         """
 
     @abstractmethod
     def pause(self, service: str, repo: str | None = None) -> None:
-        """Lease nothing more of a lane, or (without *repo*) of a whole service, also after a restart."""
+        """Lease nothing more of a lane, or (without *repo*) of a whole service, also
+        after a restart.
+        """
 
     @abstractmethod
     def resume(self, service: str, repo: str | None = None) -> None:
-        """Undo `pause` of the same lane or service; on a service it also closes the breaker."""
+        """Undo `pause` of the same lane or service; on a service it also closes the
+        breaker.
+        """
 
     @abstractmethod
     def paused_lanes(self) -> list[tuple[str, str]]:
@@ -164,7 +182,9 @@ class Queue(ABC):
 
     @abstractmethod
     def events_of_commit(self, prefix: str, limit: int = 50) -> list[Event]:
-        """Events whose payload speaks of a commit beginning with these hex digits, newest first."""
+        """Events whose payload speaks of a commit beginning with these hex digits,
+        newest first.
+        """
 
     @abstractmethod
     def recent_events(self, limit: int = 20, before: int | None = None) -> list[Event]:
@@ -172,11 +192,12 @@ class Queue(ABC):
 
     @abstractmethod
     def told_events(self, asked: Asked) -> list[Event]:
-        """The events *asked* for, oldest first: with their attempts where a key is given by an administrator, else with
-        the last of each delivery, without what it printed.
+        """The events *asked* for, oldest first: with their attempts where a key is
+        given by an administrator, else with the last of each delivery, without what it
+        printed.
 
-        In place of the body stands what a log tells of it: who, refs, commit ids, and whether it was cut.
-        Raises BadInput for a key that is no beginning of an id.
+        In place of the body stands what a log tells of it: who, refs, commit ids, and
+        whether it was cut. Raises BadInput for a key that is no beginning of an id.
         """
 
     @abstractmethod
@@ -195,26 +216,34 @@ class Queue(ABC):
         before: int | None = None,
         since: int = 0,
     ) -> list[Delivery]:
-        """Deliveries with ids above *after*, by id, or below *before*, the newest first; without attempts.
+        """Deliveries with ids above *after*, by id, or below *before*, the newest
+        first; without attempts.
 
         *since*: only those accepted at that time or later.
         """
 
     @abstractmethod
     def retry(self, now: int, delivery: int, by: str) -> Delivery:
-        """Make a delivery due now. An ended one (dead, cancelled, even done) comes back with fresh budgets
-        and parked, so that it can neither block nor reorder its lane. Raises BadInput when it is leased,
-        unknown or no longer kept."""
+        """Make a delivery due now. An ended one (dead, cancelled, even done) comes back
+        with fresh budgets and parked, so that it can neither block nor reorder its
+        lane. Raises BadInput when it is leased, unknown or no longer kept.
+        """
 
     @abstractmethod
     def drop(self, now: int, delivery: int, by: str) -> Delivery:
-        """Cancel a ready or dead delivery in the name of a person. Raises BadInput otherwise."""
+        """Cancel a ready or dead delivery in the name of a person. Raises BadInput
+        otherwise.
+        """
 
     @abstractmethod
-    def rename(self, old: str, new: str, beside: Callable[[], None] = lambda: None) -> int:
-        """The lanes of repository *old* become those of *new*, what waits in *old* before what came in *new* if it is
-        older; returns how many deliveries wait there. What is leased from now on is of *new*. *beside* runs when
-        nothing of either can start. Raises NotAccepted while something of either runs."""
+    def rename(
+        self, old: str, new: str, beside: Callable[[], None] = lambda: None
+    ) -> int:
+        """The lanes of repository *old* become those of *new*, what waits in *old*
+        before what came in *new* if it is older; returns how many deliveries wait
+        there. What is leased from now on is of *new*. *beside* runs when nothing of
+        either can start. Raises NotAccepted while something of either runs.
+        """
 
     @abstractmethod
     def stats(self, now: int) -> Stats:
@@ -222,7 +251,9 @@ class Queue(ABC):
 
     @abstractmethod
     def new_generation(self, now: int, digest: str) -> int:
-        """Remember a generation being verified; returns its number, higher than any before."""
+        """Remember a generation being verified; returns its number, higher than any
+        before.
+        """
 
     @abstractmethod
     def reject_generation(self, number: int, report: str) -> None:
@@ -230,7 +261,9 @@ class Queue(ABC):
 
     @abstractmethod
     def commit_generation(self, number: int, report: str = "") -> None:
-        """The one durable point of a reload: *number* is active, the one before draining."""
+        """The one durable point of a reload: *number* is active, the one before
+        draining.
+        """
 
     @abstractmethod
     def retire_generation(self, number: int) -> None:
@@ -242,33 +275,48 @@ class Queue(ABC):
 
     @abstractmethod
     def unclaimed(self, configured: Collection[str]) -> dict[str, int]:
-        """Services with waiting deliveries that nobody is configured to serve, and how many wait."""
+        """Services with waiting deliveries that nobody is configured to serve, and how
+        many wait.
+        """
 
     @abstractmethod
-    def sweep(self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500) -> Swept:
-        """One slice of retention: forget events that ended more than `keep_ms` of observed time ago, bury
-        deliveries left unclaimed for `UNCLAIMED_GRACE_MS`. What is not ended is never removed."""
+    def sweep(
+        self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500
+    ) -> Swept:
+        """One slice of retention: forget events that ended more than `keep_ms` of
+        observed time ago, bury deliveries left unclaimed for `UNCLAIMED_GRACE_MS`. What
+        is not ended is never removed.
+        """
 
     @abstractmethod
     def untold(self, now: int, limit: int) -> Untold:
-        """What was given up since `told`, those of events of kind `dead`, which tell of others, left out."""
+        """What was given up since `told`, those of events of kind `dead`, which tell of
+        others, left out.
+        """
 
     @abstractmethod
     def told(self, now: int) -> None:
-        """Somebody is told of all that `untold` counts; in the same batch, so that nothing is left out."""
+        """Somebody is told of all that `untold` counts; in the same batch, so that
+        nothing is left out.
+        """
 
     @abstractmethod
     def fsck(self) -> list[str]:
-        """Violations of the queue's own rules, one sentence each; empty when all is well. Slow."""
+        """Violations of the queue's own rules, one sentence each; empty when all is
+        well. Slow.
+        """
 
     @abstractmethod
     def backup(self, target: Path) -> None:
-        """Write a consistent, durable copy readable by its owner only. Raises BadInput if *target* exists.
-        Never inside a batch."""
+        """Write a consistent, durable copy readable by its owner only. Raises BadInput
+        if *target* exists. Never inside a batch.
+        """
 
     @abstractmethod
     def checkpoint(self, *, idle: bool = False) -> None:
-        """Call after each batch was answered: bounds the log the engine writes ahead. `idle`: shrink it."""
+        """Call after each batch was answered: bounds the log the engine writes ahead.
+        `idle`: shrink it.
+        """
 
     @property
     @abstractmethod
@@ -281,8 +329,9 @@ class Queue(ABC):
 
     @abstractmethod
     def release_reserve(self) -> None:
-        """Give the space kept for endings back to the file system, so that endings fit on a full disk. It
-        is taken again by itself when there is room."""
+        """Give the space kept for endings back to the file system, so that endings fit
+        on a full disk. It is taken again by itself when there is room.
+        """
 
     @abstractmethod
     def close(self) -> None:

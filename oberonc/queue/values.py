@@ -1,4 +1,6 @@
-"""The values that go into and come out of the queue: plain, immutable, the same for every engine."""
+"""The values that go into and come out of the queue: plain, immutable, the same for
+every engine.
+"""
 
 import re
 from typing import Final, Literal, NamedTuple, get_args
@@ -15,23 +17,28 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-#: The same id with the same bytes is answered `duplicate` for at least this long, whatever `keep` says.
+#: The same id with the same bytes is answered `duplicate` for at least this long,
+#: whatever `keep` says.
 DEDUPE_MS: Final = 7 * DAY
-#: The deliveries of a service that left the configuration become dead letters after this long.
+#: The deliveries of a service that left the configuration become dead letters after
+#: this long.
 UNCLAIMED_GRACE_MS: Final = 7 * DAY
 #: One attempt keeps at most this much of what the broker printed.
 OUTPUT_LIMIT: Final = 64 * 1024
 
 
 class StorageFull(NotAccepted):
-    """The disk has no room for this batch; nothing of it was kept. Not a failure of the disk."""
+    """The disk has no room for this batch; nothing of it was kept. Not a failure of the
+    disk.
+    """
 
 
 class Route(NamedTuple):
     """A service that wants an event, and how its lane is ordered.
 
-    `bounded`: oldest first, but a head that blocked the lane for `hold_ms` (or for six tries) is parked: it
-    keeps retrying, never at the same time as its lane. `strict`: never parked. `none`: no order at all.
+    `bounded`: oldest first, but a head that blocked the lane for `hold_ms` (or for six
+    tries) is parked: it keeps retrying, never at the same time as its lane. `strict`:
+    never parked. `none`: no order at all.
     """
 
     service: str
@@ -40,7 +47,9 @@ class Route(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What the filters of one configured service said about an event: why it got it, or why not."""
+    """What the filters of one configured service said about an event: why it got it, or
+    why not.
+    """
 
     service: str
     matched: bool
@@ -48,7 +57,9 @@ class Decision(NamedTuple):
 
 
 class Submission(NamedTuple):
-    """A payload asking to become an event. `id` is the sender's 16 bytes; `body` is what is kept."""
+    """A payload asking to become an event. `id` is the sender's 16 bytes; `body` is
+    what is kept.
+    """
 
     id: bytes
     body: bytes
@@ -59,9 +70,11 @@ class Submission(NamedTuple):
     routes: tuple[Route, ...] = ()
     #: One for every configured service, matched or not.
     decisions: tuple[Decision, ...] = ()
-    #: Full hex ids of the commits the payload speaks of, so that a commit finds its events.
+    #: Full hex ids of the commits the payload speaks of, so that a commit finds its
+    #: events.
     commits: tuple[str, ...] = ()
-    #: The bytes that came, by which the same submission is known again; empty where they are the body.
+    #: The bytes that came, by which the same submission is known again; empty where
+    #: they are the body.
     came: bytes = b""
 
 
@@ -77,10 +90,18 @@ def check(submission: Submission) -> None:
         raise BadInput("an event id has 16 bytes")
     if not submission.repo:
         raise BadInput("an event needs a repository")
-    for what, text in (("repository", submission.repo), ("kind", submission.kind), ("origin", submission.origin)):
+    for what, text in (
+        ("repository", submission.repo),
+        ("kind", submission.kind),
+        ("origin", submission.origin),
+    ):
         if len(text) > _TEXT_LIMIT or _UNSTORABLE.search(text):
-            raise BadInput(f"the {what} of an event is too long or holds characters that cannot be kept")
-    if len(submission.routes) > 1 and len({route.service for route in submission.routes}) < len(submission.routes):
+            raise BadInput(
+                f"the {what} of an event is too long or holds characters that cannot be kept"
+            )
+    if len(submission.routes) > 1 and len(
+        {route.service for route in submission.routes}
+    ) < len(submission.routes):
         raise BadInput("an event is routed twice to one service")
     for route in submission.routes:
         if route.order not in get_args(Order):
@@ -90,10 +111,12 @@ def check(submission: Submission) -> None:
 
 
 class Answer(NamedTuple):
-    """`accepted` and `duplicate`: the event is durable once the batch is. The others: nothing was kept.
+    """`accepted` and `duplicate`: the event is durable once the batch is. The others:
+    nothing was kept.
 
-    `conflict` is the same id with other bytes: never to be sent again. `storage_low` (the disk is nearly
-    full) and `busy` (too many requests wait): spool it and try again.
+    `conflict` is the same id with other bytes: never to be sent again. `storage_low`
+    (the disk is nearly full) and `busy` (too many requests wait): spool it and try
+    again.
     """
 
     status: Literal["accepted", "duplicate", "conflict", "storage_low", "busy"]
@@ -128,17 +151,20 @@ class Lease(NamedTuple):
     repo: str
     body: bytes
     generation: int
-    #: True when an earlier delivery of the lane was passed over: it is parked or a dead letter.
+    #: True when an earlier delivery of the lane was passed over: it is parked or a dead
+    #: letter.
     gap: bool
     #: `seq` of the earlier deliveries that are parked and will still come (at most 20).
     behind: tuple[int, ...]
 
 
 class Round(NamedTuple):
-    """What one `lease` call granted, and when to call again though nothing else happens.
+    """What one `lease` call granted, and when to call again though nothing else
+    happens.
 
-    `next_due_ms` is when the first delivery that was not granted is due: now, where more are due than there were
-    slots. None: only an accept, an end, a resume or a redrive can make work for these slots.
+    `next_due_ms` is when the first delivery that was not granted is due: now, where
+    more are due than there were slots. None: only an accept, an end, a resume or a
+    redrive can make work for these slots.
     """
 
     leases: tuple[Lease, ...]
@@ -148,10 +174,11 @@ class Round(NamedTuple):
 class Ending(NamedTuple):
     """How an attempt ended.
 
-    `done`; `retry` a transient failure (`after_ms`: the server's Retry-After); `crash` the worker died, hung
-    or broke the protocol; `dead` the broker rejected it for ever; `interrupted` our own stop or reload took
-    the worker away, charged to nothing; `progress` a turn that did part of the work (`after_ms`): no failed try,
-    but its time counts, so that nobody can hold up a lane for ever by saying so.
+    `done`; `retry` a transient failure (`after_ms`: the server's Retry-After); `crash`
+    the worker died, hung or broke the protocol; `dead` the broker rejected it for ever;
+    `interrupted` our own stop or reload took the worker away, charged to nothing;
+    `progress` a turn that did part of the work (`after_ms`): no failed try, but its
+    time counts, so that nobody can hold up a lane for ever by saying so.
     """
 
     kind: Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
@@ -162,7 +189,9 @@ class Ending(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What an ending made of its delivery. `late`: the lease was no longer held, nothing changed."""
+    """What an ending made of its delivery. `late`: the lease was no longer held,
+    nothing changed.
+    """
 
     state: Literal["ready", "done", "dead", "late"]
     due_ms: int | None = None
@@ -172,7 +201,9 @@ class Ended(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What `recover` found: how many deliveries were running, and those whose budget of daemon deaths was spent."""
+    """What `recover` found: how many deliveries were running, and those whose budget of
+    daemon deaths was spent.
+    """
 
     orphaned: int
     dead: tuple["Delivery", ...]
@@ -208,7 +239,8 @@ class Delivery(NamedTuple):
     accepted_ms: int
     due_ms: int
     ended_ms: int | None
-    #: Failed tries, worker deaths, daemon deaths, and the waiting charged to the 72 hours.
+    #: Failed tries, worker deaths, daemon deaths, and the waiting charged to the 72
+    #: hours.
     tries: int
     crashes: int
     orphans: int
@@ -242,9 +274,10 @@ class Event(NamedTuple):
 class Asked(NamedTuple):
     """Which events a log is to tell of.
 
-    Those that *key*, the beginning of an event's or a commit's id, stands for; else those with *ids* and those after
-    *after*; else the newest. *cut*: only those whose payload was cut to the limits. *uid*: only what this account
-    submitted, and only among the newest: whoever asks for that may be anybody.
+    Those that *key*, the beginning of an event's or a commit's id, stands for; else
+    those with *ids* and those after *after*; else the newest. *cut*: only those whose
+    payload was cut to the limits. *uid*: only what this account submitted, and only
+    among the newest: whoever asks for that may be anybody.
     """
 
     key: str = ""
@@ -256,7 +289,9 @@ class Asked(NamedTuple):
 
 
 class ServiceStats(NamedTuple):
-    """One service now. Counts of states are of the deliveries kept; `counters` only ever grow."""
+    """One service now. Counts of states are of the deliveries kept; `counters` only
+    ever grow.
+    """
 
     ready: int
     leased: int
@@ -270,19 +305,24 @@ class ServiceStats(NamedTuple):
     #: Transient failures in a row.
     failures: int
     probe_due_ms: int | None
-    #: When the oldest delivery that has not ended was accepted; paused, parked and unclaimed ones count too.
+    #: When the oldest delivery that has not ended was accepted; paused, parked and
+    #: unclaimed ones count too.
     oldest_ms: int | None
-    #: When the most overdue lane was due; now minus this is how far behind the service is.
+    #: When the most overdue lane was due; now minus this is how far behind the service
+    #: is.
     oldest_due_ms: int | None
     #: Of the last attempt that ended, where it failed; empty after a success.
     last_error: str
     last_error_ms: int | None
-    #: accepted, done, retry, crash, dead, interrupted, progress, orphaned, cancelled, redriven, pruned
+    #: accepted, done, retry, crash, dead, interrupted, progress, orphaned, cancelled,
+    #: redriven, pruned
     counters: dict[str, int]
 
 
 class Room(NamedTuple):
-    """Space beside the database, in bytes. `low`: new events are refused; what was accepted still ends."""
+    """Space beside the database, in bytes. `low`: new events are refused; what was
+    accepted still ends.
+    """
 
     free: int
     threshold: int
@@ -290,7 +330,9 @@ class Room(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """Dead letters that nobody was told of yet: how many, and the first few, without attempts."""
+    """Dead letters that nobody was told of yet: how many, and the first few, without
+    attempts.
+    """
 
     total: int
     first: tuple["Delivery", ...]
@@ -299,9 +341,11 @@ class Untold(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """The whole queue now: `services` by name, `counters` of everything that belongs to no service.
+    """The whole queue now: `services` by name, `counters` of everything that belongs to
+    no service.
 
-    Counters: accepted, duplicates, conflicts, storage_low, late_results, pruned_events, pruned_dead.
+    Counters: accepted, duplicates, conflicts, storage_low, late_results, pruned_events,
+    pruned_dead.
     """
 
     services: dict[str, ServiceStats]

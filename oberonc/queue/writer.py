@@ -1,7 +1,8 @@
 """The one thread that calls the queue, so that requests share commits.
 
-Natural group commit, no timer: take all requests that wait, run them in one batch, answer them all together.
-While the disk syncs the next batch gathers. Who asks makes the promises (`daemon.queue_link`).
+Natural group commit, no timer: take all requests that wait, run them in one batch,
+answer them all together. While the disk syncs the next batch gathers. Who asks makes
+the promises (`daemon.queue_link`).
 """
 
 import threading
@@ -33,7 +34,9 @@ class Promise(Protocol):
 
 
 class Request(NamedTuple):
-    """Something to do: a submission to accept at a time, or a function to call, perhaps outside any batch."""
+    """Something to do: a submission to accept at a time, or a function to call, perhaps
+    outside any batch.
+    """
 
     promise: Promise
     call: Callable[[Queue], Any] | None = None
@@ -65,7 +68,9 @@ class Outcome(NamedTuple):
 
 
 def settle(outcomes: list[Outcome]) -> None:
-    """Keep the promises. Where one is done already its asker has gone, and the request stands."""
+    """Keep the promises. Where one is done already its asker has gone, and the request
+    stands.
+    """
     for request, result, error in outcomes:
         if request.promise.done():
             continue
@@ -76,11 +81,12 @@ def settle(outcomes: list[Outcome]) -> None:
 
 
 class Writer:
-    """Runs requests on the queue, each batch one commit: the endings in it first, then the rest in order.
+    """Runs requests on the queue, each batch one commit: the endings in it first, then
+    the rest in order.
 
-    *hand_back* gets what a batch answers, from the writer thread, once its commit is durable. When the disk
-    fails nothing that waits is answered with a result: all get DiskFailed, then `on_failure` is called and the
-    thread ends.
+    *hand_back* gets what a batch answers, from the writer thread, once its commit is
+    durable. When the disk fails nothing that waits is answered with a result: all get
+    DiskFailed, then `on_failure` is called and the thread ends.
     """
 
     def __init__(
@@ -99,7 +105,9 @@ class Writer:
         self._refusal: DiskFailed | NotAccepted | None = None
         #: How many batches were run.
         self.batches = 0
-        self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="queue-writer", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread; from now on nobody else may call the queue."""
@@ -136,7 +144,9 @@ class Writer:
             self.batches += 1
 
     def _take(self) -> list[Request]:
-        """The next batch: what waits now, up to the limits; nothing once all is done and it is time to stop."""
+        """The next batch: what waits now, up to the limits; nothing once all is done
+        and it is time to stop.
+        """
         while not self._line or not self._given.empty():
             given = self._given.get()
             if given is None:
@@ -150,7 +160,8 @@ class Writer:
                 break
             batch.append(self._line.popleft())
             size += batch[-1].size
-        # Endings free lanes for the leases that were asked for with them, and the more of a kind the cheaper.
+        # Endings free lanes for the leases that were asked for with them, and the more
+        # of a kind the cheaper.
         return sorted(batch, key=lambda request: request.ended is None)
 
     def _perform(self, batch: list[Request]) -> list[Outcome]:
@@ -158,7 +169,9 @@ class Writer:
             return [_outcome(batch[0], lambda: batch[0].run(self._queue))]
         try:
             with self._queue.batch():
-                results = [result for run in _runs(batch) for result in self._results(run)]
+                results = [
+                    result for run in _runs(batch) for result in self._results(run)
+                ]
         except DiskFailed:
             raise
         except StorageFull:
@@ -167,26 +180,40 @@ class Writer:
         except Exception:  # noqa: BLE001 - whose fault it is shows when each runs alone
             return self._one_by_one(batch, full=False)
         return [
-            Outcome(request, error=result) if isinstance(result, BadInput) else Outcome(request, result)
+            Outcome(request, error=result)
+            if isinstance(result, BadInput)
+            else Outcome(request, result)
             for request, result in zip(batch, results, strict=True)
         ]
 
     def _results(self, run: list[Request]) -> list[Any]:
-        """What neighbours of one kind return. BadInput has changed nothing: the others go on."""
+        """What neighbours of one kind return. BadInput has changed nothing: the others
+        go on.
+        """
         now = max(request.now for request in run)
         if run[0].submission:
-            return [*self._queue.accept_all(now, [request.submission for request in run if request.submission])]
+            return [
+                *self._queue.accept_all(
+                    now, [request.submission for request in run if request.submission]
+                )
+            ]
         if run[0].ended:
-            return [*self._queue.end_all(now, [request.ended for request in run if request.ended])]
+            return [
+                *self._queue.end_all(
+                    now, [request.ended for request in run if request.ended]
+                )
+            ]
         try:
             return [run[0].run(self._queue)]
         except BadInput as refused:
             return [refused]
 
     def _one_by_one(self, batch: list[Request], *, full: bool) -> list[Outcome]:
-        """A whole batch fails together; here each request gets its own commit and its own fault.
+        """A whole batch fails together; here each request gets its own commit and its
+        own fault.
 
-        On a full disk events are refused unheard, so that the room there is serves the endings.
+        On a full disk events are refused unheard, so that the room there is serves the
+        endings.
         """
         return [
             Outcome(request, Answer("storage_low"))
@@ -204,15 +231,24 @@ class Writer:
             self._refusal = error
             while not self._given.empty():
                 self._line.extend(self._given.get() or ())
-        self._hand_back([Outcome(request, error=error) for request in [*batch, *self._line]])
+        self._hand_back(
+            [Outcome(request, error=error) for request in [*batch, *self._line]]
+        )
         self._on_failure(error)
 
 
 def _runs(batch: list[Request]) -> list[list[Request]]:
-    """Neighbouring submissions together, and neighbouring endings, every other request by itself; the order stays."""
+    """Neighbouring submissions together, and neighbouring endings, every other request
+    by itself; the order stays.
+    """
     runs: list[list[Request]] = []
     for request in batch:
-        if runs and not request.call and not runs[-1][0].call and bool(request.ended) == bool(runs[-1][0].ended):
+        if (
+            runs
+            and not request.call
+            and not runs[-1][0].call
+            and bool(request.ended) == bool(runs[-1][0].ended)
+        ):
             runs[-1].append(request)
         else:
             runs.append([request])

@@ -30,20 +30,26 @@ def walk(tips: Iterable[str], graph: Graph) -> tuple[set[str], set[str]]:
 
 
 def not_ancestors(git: Git, pairs: list[Pair], graph: Graph) -> set[Pair]:
-    """Those (old, new) of *pairs* whose old is no ancestor of its new; *graph* holds what is new beyond all olds."""
+    """Those (old, new) of *pairs* whose old is no ancestor of its new; *graph* holds
+    what is new beyond all olds.
+    """
     left = set(pairs) - _reached(graph.items(), set(pairs))
     if len(left) > 1:
         beyond = git.beyond({old for old, _ in left}, {new for _, new in left})
         forced = {pair for pair in left if pair[0] in beyond}
         left -= forced
         if len(left) > _FEW:
-            return forced | (left - _reached(git.history({new for _, new in left}), left))
+            return forced | (
+                left - _reached(git.history({new for _, new in left}), left)
+            )
         return forced | {pair for pair in left if not git.is_ancestor(*pair)}
     return {pair for pair in left if not git.is_ancestor(*pair)}
 
 
 def _reached(lines: Iterable[tuple[str, list[str]]], pairs: set[Pair]) -> set[Pair]:
-    """Those of *pairs* whose old is reached from its new on *lines*, which give children before their parents."""
+    """Those of *pairs* whose old is reached from its new on *lines*, which give
+    children before their parents.
+    """
     order = list(pairs)
     carried: dict[str, int] = {}
     wanted: dict[str, int] = {}
@@ -76,10 +82,20 @@ def within(git: Git, oids: set[str], tips: set[str]) -> set[str]:
 
 
 def rooted(graph: Graph, foreign: set[str]) -> tuple[set[str], set[str]]:
-    """The commits of *graph* that descend from something outside it that is not *foreign*; and the parents of these
-    that do not: the tips of other histories that were merged in."""
+    """The commits of *graph* that descend from something outside it that is not
+    *foreign*; and the parents of these that do not: the tips of other histories that
+    were merged in.
+    """
     ours: set[str] = set()
     for oid in reversed(graph):
-        if any(parent in ours or (parent not in graph and parent not in foreign) for parent in graph[oid]):
+        if any(
+            parent in ours or (parent not in graph and parent not in foreign)
+            for parent in graph[oid]
+        ):
             ours.add(oid)
-    return ours, {parent for oid in ours for parent in graph[oid] if parent in graph and parent not in ours}
+    return ours, {
+        parent
+        for oid in ours
+        for parent in graph[oid]
+        if parent in graph and parent not in ours
+    }

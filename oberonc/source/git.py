@@ -1,7 +1,9 @@
-"""The only door to the `git` child: a scrubbed environment, argv lists, oids on stdin, bytes out.
+"""The only door to the `git` child: a scrubbed environment, argv lists, oids on stdin,
+bytes out.
 
-Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores a commit's `encoding` header
-(3.2.1 compares ten bytes with nine). Nothing here imports more than a hook can afford.
+Messages are read by `git log --encoding=UTF-8`, not by GitPython, which ignores a
+commit's `encoding` header (3.2.1 compares ten bytes with nine). Nothing here imports
+more than a hook can afford.
 """
 
 import codecs
@@ -35,7 +37,8 @@ class Commit(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """A ref as it stands; *commit* is empty where git would have to peel more than once, or finds none.
+    """A ref as it stands; *commit* is empty where git would have to peel more than
+    once, or finds none.
 
     *target* is the ref that it is another name of (a symbolic ref), or empty.
     """
@@ -50,8 +53,9 @@ class Ref(NamedTuple):
 def environment() -> dict[str, str]:
     """The environment of every git child that reads a repository."""
     return process.environment() | {
-        # A repository's configuration can name a program as its remote, and a missing object would make git run it.
-        # Gits before 2.45 (and some distributions' older ones) do not know the second of these.
+        # A repository's configuration can name a program as its remote, and a missing
+        # object would make git run it. Gits before 2.45 (and some distributions' older
+        # ones) do not know the second of these.
         "GIT_ALLOW_PROTOCOL": "none",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
@@ -73,17 +77,26 @@ class Git:
 
     def _start(self, args: tuple[str, ...], lines: Iterable[str] = ()) -> Child:
         try:
-            return Child([*self._head, *args], environment(), "".join(f"{line}\n" for line in lines).encode())
+            return Child(
+                [*self._head, *args],
+                environment(),
+                "".join(f"{line}\n" for line in lines).encode(),
+            )
         except FileNotFoundError:
             raise ConfigError("cannot find git: it is not on PATH") from None
 
     def _check(self, code: int, said: bytes, ok: tuple[int, ...]) -> None:
         """Raise BadInput with git's own first line unless it ended with a code in *ok*."""
         if code not in ok:
-            why = said.decode("utf-8", "replace").removeprefix("fatal: ") or f"ended with {code}"
+            why = (
+                said.decode("utf-8", "replace").removeprefix("fatal: ")
+                or f"ended with {code}"
+            )
             raise BadInput(f"git in {self.git_dir}: {one_line(why)}")
 
-    def read(self, *args: str, lines: Iterable[str] = (), ok: tuple[int, ...] = (0,)) -> str:
+    def read(
+        self, *args: str, lines: Iterable[str] = (), ok: tuple[int, ...] = (0,)
+    ) -> str:
         """Everything git prints, as text."""
         return self._finish(self._start(args, lines), ok)
 
@@ -108,44 +121,75 @@ class Git:
         return lambda: _as_config(self._finish(child))
 
     def config(self) -> dict[str, list[str]]:
-        """The effective git config: {key: values in order}; section and variable in lower case."""
+        """The effective git config: {key: values in order}; section and variable in
+        lower case.
+        """
         return _as_config(self.read(*_CONFIG))
 
     def refs(self) -> dict[str, Ref]:
-        """Branches and tags, and what the remote `origin` calls its default branch, by full name."""
+        """Branches and tags, and what the remote `origin` calls its default branch, by
+        full name.
+        """
         return _as_refs(self.read(*_REFS))
 
     def targets(self, refs: Iterable[str]) -> dict[str, str]:
         """Those of *refs* that are another name of one: {name: ref}."""
-        found = self.read("for-each-ref", "--format=%(refname)%00%(symref)", "refs/heads")
+        found = self.read(
+            "for-each-ref", "--format=%(refname)%00%(symref)", "refs/heads"
+        )
         rows = (line.split("\0") for line in found.split("\n")[:-1])
         asked = set(refs)
         return {name: target for name, target in rows if target and name in asked}
 
     def head_ref(self) -> str:
-        """The full ref HEAD names (it need not exist), or an empty string when HEAD is detached."""
+        """The full ref HEAD names (it need not exist), or an empty string when HEAD is
+        detached.
+        """
         return self.read("symbolic-ref", "-q", "HEAD", ok=(0, 1)).strip()
 
     def peel(self, rev: str) -> str:
         """The commit *rev* stands for, or an empty string."""
-        said = self.read("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}", ok=(0, 1, 128))
+        said = self.read(
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            f"{rev}^{{commit}}",
+            ok=(0, 1, 128),
+        )
         oid = said.strip()
         return oid if oid.isalnum() else ""  # "^main" is no commit, it excludes one
 
     def peel_all(self, oids: Iterable[str]) -> dict[str, str]:
-        """{oid: the commit it stands for}, by one child; what stands for no commit is left out."""
+        """{oid: the commit it stands for}, by one child; what stands for no commit is
+        left out.
+        """
         asked = list(oids)
         lines = [f"{oid}^{{commit}}" for oid in asked]
-        said = self.read("cat-file", "--batch-check=%(objectname)", lines=lines).splitlines() if asked else []
-        return {oid: commit for oid, commit in zip(asked, said, strict=True) if commit.isalnum()}
+        said = (
+            self.read(
+                "cat-file", "--batch-check=%(objectname)", lines=lines
+            ).splitlines()
+            if asked
+            else []
+        )
+        return {
+            oid: commit
+            for oid, commit in zip(asked, said, strict=True)
+            if commit.isalnum()
+        }
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether *old* is *new* or one of its ancestors; a missing object is not."""
         return self._start(("merge-base", "--is-ancestor", old, new)).wait()[0] == 0
 
-    def rev_list(self, wanted: Iterable[str], known: Iterable[str], cap: int) -> tuple[dict[str, list[str]], int]:
-        """Commits reachable from *wanted* and not from *known*: the newest *cap* with their parents, and how many
-        there are in all. Children come before their parents."""
+    def rev_list(
+        self, wanted: Iterable[str], known: Iterable[str], cap: int
+    ) -> tuple[dict[str, list[str]], int]:
+        """Commits reachable from *wanted* and not from *known*: the newest *cap* with
+        their parents, and how many there are in all. Children come before their
+        parents.
+        """
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         graph = {}
         with self._stream(*_WALK, "--parents", lines=lines) as out:
@@ -162,36 +206,50 @@ class Git:
         return self.read(*_WALK, "--reverse", lines=(new, f"^{old}")).split()
 
     def history(self, tips: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-        """Every commit that *tips* reach, with its parents; children come before their parents."""
+        """Every commit that *tips* reach, with its parents; children come before their
+        parents.
+        """
         with self._stream(*_WALK, "--parents", lines=tips) as out:
             for raw in out:
                 oid, *parents = raw.decode().split()
                 yield oid, parents
 
     def beyond(self, oids: Iterable[str], known: Iterable[str]) -> set[str]:
-        """Those of the commits *oids* that *known* do not reach; a missing one is not among them."""
+        """Those of the commits *oids* that *known* do not reach; a missing one is not
+        among them.
+        """
         asked = set(oids)
         lines = [*asked, *(f"^{oid}" for oid in known)]
         with self._stream(*_WALK, lines=lines) as out:
             return {oid for raw in out if (oid := raw.decode().strip()) in asked}
 
     def has_roots(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
-        """Whether a commit without parents is reachable from *wanted* and not from *known*."""
+        """Whether a commit without parents is reachable from *wanted* and not from
+        *known*.
+        """
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         return bool(self.read(*_WALK, "--max-parents=0", "--max-count=1", lines=lines))
 
     def edge(self, wanted: Iterable[str], known: Iterable[str]) -> set[str]:
-        """The parents of what is reachable from *wanted* and not from *known*, as far as *known* reaches them."""
+        """The parents of what is reachable from *wanted* and not from *known*, as far
+        as *known* reaches them.
+        """
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         with self._stream(*_WALK, "--boundary", lines=lines) as out:
             return {raw[1:].decode().strip() for raw in out if raw.startswith(b"-")}
 
-    def log(self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True) -> Generator[Commit]:
-        """The commits *oids*, in that order, from one `git log`; memory holds one at a time.
+    def log(
+        self, oids: Iterable[str], message_cap: int, files_cap: int, files: bool = True
+    ) -> Generator[Commit]:
+        """The commits *oids*, in that order, from one `git log`; memory holds one at a
+        time.
 
-        Without *files* no tree is read. A merge's files are those it brought to its first parent.
+        Without *files* no tree is read. A merge's files are those it brought to its
+        first parent.
         """
-        with self._stream(*_LOG, "--name-status" if files else "--no-patch", lines=oids) as out:
+        with self._stream(
+            *_LOG, "--name-status" if files else "--no-patch", lines=oids
+        ) as out:
             yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
 
 
@@ -219,7 +277,8 @@ def _as_config(said: str) -> dict[str, list[str]]:
 
 
 def _as_refs(said: str) -> dict[str, Ref]:
-    # split("\n"): a ref's name may hold what else ends a line for str.splitlines, U+2028 among it.
+    # split("\n"): a ref's name may hold what else ends a line for str.splitlines,
+    # U+2028 among it.
     found = {}
     for line in said.split("\n")[:-1]:
         name, oid, kind, peeled, peeled_kind, head, target = line.split("\0")
@@ -228,7 +287,8 @@ def _as_refs(said: str) -> dict[str, Ref]:
     return found
 
 
-#: Options that undo what git configuration could add to the output, take from it, or run.
+#: Options that undo what git configuration could add to the output, take from it, or
+#: run.
 _LOG = (
     "log",
     "-z",
@@ -282,7 +342,8 @@ def _commits(tokens: _Tokens, message_cap: int, files_cap: int) -> Iterator[Comm
     oid = tokens.next()
     while oid is not None:
         fields = [tokens.next() or b"" for _ in range(8)]
-        # `log -z` puts a newline before the first status; a status is one letter, an oid 40 or 64 digits.
+        # `log -z` puts a newline before the first status; a status is one letter, an
+        # oid 40 or 64 digits.
         files: list[tuple[str, str]] = []
         count = 0
         following = tokens.next()
@@ -290,15 +351,25 @@ def _commits(tokens: _Tokens, message_cap: int, files_cap: int) -> Iterator[Comm
             path = tokens.next() or b""
             count += 1
             if len(files) < files_cap:
-                files.append((following.strip().decode(), path.decode("utf-8", "replace")))
+                files.append(
+                    (following.strip().decode(), path.decode("utf-8", "replace"))
+                )
             following = tokens.next()
         yield _commit(oid, fields, files, message_cap, count > files_cap)
         oid = following
 
 
-def _commit(oid: bytes, fields: list[bytes], files: list[tuple[str, str]], cap: int, files_cut: bool) -> Commit:
+def _commit(
+    oid: bytes,
+    fields: list[bytes],
+    files: list[tuple[str, str]],
+    cap: int,
+    files_cut: bool,
+) -> Commit:
     raw = fields[7]
-    parents, name, mail, when, c_name, c_mail, c_when = (f.decode("utf-8", "replace") for f in fields[:7])
+    parents, name, mail, when, c_name, c_mail, c_when = (
+        f.decode("utf-8", "replace") for f in fields[:7]
+    )
     return Commit(
         oid=oid.decode(),
         parents=parents.split(),
@@ -315,7 +386,9 @@ def _commit(oid: bytes, fields: list[bytes], files: list[tuple[str, str]], cap: 
 
 
 def cut(raw: bytes, cap: int) -> str:
-    """The first *cap* bytes as text; half a character at the cut is dropped, not shown as a fault of the commit."""
+    """The first *cap* bytes as text; half a character at the cut is dropped, not shown
+    as a fault of the commit.
+    """
     if len(raw) <= cap:
         return raw.decode("utf-8", "replace")
     return codecs.getincrementaldecoder("utf-8")("replace").decode(raw[:cap])

@@ -1,7 +1,9 @@
-"""Where payloads come from: a hook's arguments and stdin, commits that are named, a message.
+"""Where payloads come from: a hook's arguments and stdin, commits that are named, a
+message.
 
-Each function returns one payload of schema 1, or None where there is nothing to tell (with the reason logged
-by nobody: git ran a hook for something that is no change of a branch or tag).
+Each function returns one payload of schema 1, or None where there is nothing to tell
+(with the reason logged by nobody: git ran a hook for something that is no change of a
+branch or tag).
 """
 
 import os
@@ -11,7 +13,15 @@ from typing import Any, NamedTuple
 
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
-from oberonc.payload.schema import LONGEST_PATH, SCHEMA, Payload, fit, message_entry, new_id, now
+from oberonc.payload.schema import (
+    LONGEST_PATH,
+    SCHEMA,
+    Payload,
+    fit,
+    message_entry,
+    new_id,
+    now,
+)
 from oberonc.source import entries, memory, newness, repository
 from oberonc.source.git import Git, null_oid
 from oberonc.source.memory import Memory
@@ -37,7 +47,9 @@ class Call(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The ref updates a hook tells of, before any commit is read; and how the memory takes them back."""
+    """The ref updates a hook tells of, before any commit is read; and how the memory
+    takes them back.
+    """
 
     repo: Repository
     event: str
@@ -46,18 +58,23 @@ class Source(NamedTuple):
     undo: list[str]
 
 
-def begin(name: str, args: list[str], stdin: str, load: Callable[[], Config]) -> tuple[Call, Config] | None:
-    """What git's hook *name* was run for, and the configuration, which *load* reads while git is at work.
+def begin(
+    name: str, args: list[str], stdin: str, load: Callable[[], Config]
+) -> tuple[Call, Config] | None:
+    """What git's hook *name* was run for, and the configuration, which *load* reads
+    while git is at work.
 
-    None where it has nothing to tell. Raises UsageError for a hook oberonc has no business in, and in quarantine,
-    where the push may still be refused.
+    None where it has nothing to tell. Raises UsageError for a hook oberonc has no
+    business in, and in quarantine, where the push may still be refused.
     """
     if os.environ.get("GIT_QUARANTINE_PATH"):
         raise UsageError(
             f"run from {name} before the push is accepted; install it as post-receive: oberonc hook install"
         )
     if name not in _HOOKS:
-        raise UsageError(f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}")
+        raise UsageError(
+            f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}"
+        )
     git_dir = _hook_git_dir()
     if name in ("post-commit", "post-applypatch") and _rebasing(git_dir):
         return None
@@ -72,14 +89,17 @@ def begin(name: str, args: list[str], stdin: str, load: Callable[[], Config]) ->
 
 
 def glance(call: Call) -> Payload | None:
-    """What a push is known to be before git is asked about it: enough for the filters that look at no commit.
+    """What a push is known to be before git is asked about it: enough for the filters
+    that look at no commit.
 
     None for hooks that do not say which refs moved.
     """
     if call.hook != "post-receive":
         return None
     return _frame(repository.glance(call.door, call.settings), "", call.event) | {
-        "updates": [{"old": old, "new": new, "ref": ref} for old, new, ref in _lines(call.stdin)],
+        "updates": [
+            {"old": old, "new": new, "ref": ref} for old, new, ref in _lines(call.stdin)
+        ],
         "push_options": call.push_options,
     }
 
@@ -92,11 +112,16 @@ def by_branch(call: Call, updates: list[Update]) -> list[Update]:
 
 def pass_over(call: Call) -> None:
     """Nobody wants the push of *call*: it is not told of later."""
-    memory.note(repository.common_dir(call.door.git_dir), ((ref, new) for _, new, ref in _lines(call.stdin)))
+    memory.note(
+        repository.common_dir(call.door.git_dir),
+        ((ref, new) for _, new, ref in _lines(call.stdin)),
+    )
 
 
 def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
-    """The ref updates of *call*, and the payload of what is new in them; None where there is none."""
+    """The ref updates of *call*, and the payload of what is new in them; None where
+    there is none.
+    """
     with memory.hold(repository.common_dir(call.door.git_dir)) as held:
         repo = repository.described(call.door, call.settings, config.publish)
         updates = _HOOKS[call.hook](repo, call.args, call.stdin)
@@ -117,19 +142,30 @@ def take_back(source: Source) -> None:
 
 
 def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[Update]:
-    """*updates* of what a hook of a work tree tells of, and what moved publish refs since without any hook."""
+    """*updates* of what a hook of a work tree tells of, and what moved publish refs
+    since without any hook.
+    """
     for u in updates:
         if u["publish"] and u["ref"] in kept.refs:
             u |= newness.update(repo, kept.refs[u["ref"]].oid, u["new"], u["ref"])
         else:
-            kept.refs.pop(u["ref"], None)  # people set branches of their own to other places, and mean nothing new
+            # people set branches of their own to other places, and mean nothing new
+            kept.refs.pop(u["ref"], None)
     told = {u["ref"] for u in updates}
-    stand = {ref.name: ref.oid for ref in repo.refs.values() if repo.publishes(ref.name)}
-    for ref in [] if kept.first_look else sorted(set(stand) | {ref for ref in kept.refs if repo.publishes(ref)}):
+    stand = {
+        ref.name: ref.oid for ref in repo.refs.values() if repo.publishes(ref.name)
+    }
+    for ref in (
+        []
+        if kept.first_look
+        else sorted(set(stand) | {ref for ref in kept.refs if repo.publishes(ref)})
+    ):
         new = stand.get(ref, "")
         old = kept.refs[ref].oid if ref in kept.refs else ""
         if ref not in told and new != old:
-            updates.append(newness.update(repo, old or "0" * len(new), new or "0" * len(old), ref))
+            updates.append(
+                newness.update(repo, old or "0" * len(new), new or "0" * len(old), ref)
+            )
     return updates
 
 
@@ -140,11 +176,12 @@ def _hook_git_dir() -> str:
 
 
 def _rebasing(git_dir: str) -> bool:
-    # git runs hooks for every commit a rebase writes; post-rewrite tells of them once, at its end. The folder
-    # rebase-apply is also there while `git am` applies mails.
+    # git runs hooks for every commit a rebase writes; post-rewrite tells of them once,
+    # at its end. The folder rebase-apply is also there while `git am` applies mails.
     folder = Path(git_dir)
     return (folder / "rebase-merge").is_dir() or (
-        (folder / "rebase-apply").is_dir() and not (folder / "rebase-apply" / "applying").exists()
+        (folder / "rebase-apply").is_dir()
+        and not (folder / "rebase-apply" / "applying").exists()
     )
 
 
@@ -152,12 +189,20 @@ def _push_options() -> list[str]:
     count = os.environ.get("GIT_PUSH_OPTION_COUNT", "0")
     if not count.isdigit() or len(count) > 4:
         return []
-    return [clean(os.environ.get(f"GIT_PUSH_OPTION_{index}", "")) for index in range(int(count))]
+    return [
+        clean(os.environ.get(f"GIT_PUSH_OPTION_{index}", ""))
+        for index in range(int(count))
+    ]
 
 
 def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
     # By ref: a branch and another name of it are one.
-    return list({u["ref"]: u for u in (newness.update(repo, *fields) for fields in _lines(stdin))}.values())
+    return list(
+        {
+            u["ref"]: u
+            for u in (newness.update(repo, *fields) for fields in _lines(stdin))
+        }.values()
+    )
 
 
 def _lines(stdin: str) -> Iterator[tuple[str, str, str]]:
@@ -166,12 +211,16 @@ def _lines(stdin: str) -> Iterator[tuple[str, str, str]]:
     for line in filter(None, stdin.split("\n")):
         fields = line.split(" ", 2)
         if len(fields) != 3 or not all(_is_oid(oid) for oid in fields[:2]):
-            raise BadInput(f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'")
+            raise BadInput(
+                f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'"
+            )
         yield fields[0], fields[1], inside + fields[2]
 
 
 def _namespace() -> str:
-    """Where the refs of the push are kept: git tells hooks their names inside of GIT_NAMESPACE."""
+    """Where the refs of the push are kept: git tells hooks their names inside of
+    GIT_NAMESPACE.
+    """
     said = os.environ.get("GIT_NAMESPACE", "")
     return "".join(f"refs/namespaces/{part}/" for part in said.split("/") if part)
 
@@ -212,15 +261,23 @@ HOOKS = tuple(_HOOKS)
 
 
 def _payload(source: Source, news: newness.News, config: Config) -> Payload:
-    """The payload of a hook's updates: what is new and what is published, commits read once."""
+    """The payload of a hook's updates: what is new and what is published, commits read
+    once.
+    """
     limits = config.limits
     newest_first = [*news.commits[::-1], *news.merged[::-1]]
-    found = entries.read(source.repo, newest_first, news.branch, limits, news.dropped[::-1])
+    found = entries.read(
+        source.repo, newest_first, news.branch, limits, news.dropped[::-1]
+    )
     # A flood of refs must not push out the ones that act on issues.
     first = sorted(source.updates, key=lambda u: not u["publish"])[: limits.updates]
-    updates = [u | {key: u[key][:LONGEST_PATH] for key in ("ref", "name")} for u in first]
+    updates = [
+        u | {key: u[key][:LONGEST_PATH] for key in ("ref", "name")} for u in first
+    ]
     cut = updates != first or len(first) < len(source.updates)
-    cut = cut or any(oid not in found or "truncated" in found[oid] for oid in newest_first)
+    cut = cut or any(
+        oid not in found or "truncated" in found[oid] for oid in newest_first
+    )
     made = _frame(source.repo.describe(), source.repo.canon_url, source.event) | {
         "updates": updates,
         "commits": [found[oid] for oid in news.commits if oid in found],
@@ -228,7 +285,9 @@ def _payload(source: Source, news: newness.News, config: Config) -> Payload:
         "published": [oid for oid in news.published if oid in found],
         "foreign": [oid for oid in news.foreign if oid in found],
         "dropped": [found[oid] for oid in news.dropped if oid in found],
-        "truncated": cut or news.total > len(news.commits) or news.published_total > len(news.published),
+        "truncated": cut
+        or news.total > len(news.commits)
+        or news.published_total > len(news.published),
         "commits_total": news.total,
         "published_total": news.published_total,
         "dropped_total": news.dropped_total,
@@ -259,8 +318,8 @@ def _frame(about: Payload, canon_url: str, event: str) -> Payload:
 
 
 def revisions(repo: Repository, rev: str, config: Config) -> Iterator[Payload]:
-    """The payloads of one commit or of a range, asked for by hand: as many as it takes, the oldest commits first.
-    What publish refs reach counts as published.
+    """The payloads of one commit or of a range, asked for by hand: as many as it takes,
+    the oldest commits first. What publish refs reach counts as published.
 
     Raises BadInput for a *rev* git does not know.
     """
@@ -271,14 +330,20 @@ def revisions(repo: Repository, rev: str, config: Config) -> Iterator[Payload]:
     return _portions(repo, oids, set(_reached(repo, oids)), config)
 
 
-def _portions(repo: Repository, oids: list[str], published: set[str], config: Config) -> Iterator[Payload]:
+def _portions(
+    repo: Repository, oids: list[str], published: set[str], config: Config
+) -> Iterator[Payload]:
     done = 0
     while True:
-        commits = entries.portion(repo, oids[done : done + config.limits.commits], config.limits)
+        commits = entries.portion(
+            repo, oids[done : done + config.limits.commits], config.limits
+        )
         for entry in commits:
             if entry["raw_node"] in published:
                 entry["branch"] = repo.default_ref.removeprefix("refs/heads/")
-        reached = [entry["raw_node"] for entry in commits if entry["raw_node"] in published]
+        reached = [
+            entry["raw_node"] for entry in commits if entry["raw_node"] in published
+        ]
         made = _frame(repo.describe(), repo.canon_url, "commit") | {
             "commits": commits,
             "published": reached,
@@ -309,7 +374,11 @@ def _commit(repo: Repository, rev: str) -> str:
 
 def _reached(repo: Repository, oids: list[str]) -> list[str]:
     """Those of *oids* that a publish ref reaches."""
-    tips = [ref.commit for ref in repo.refs.values() if ref.commit and repo.publishes(ref.name)]
+    tips = [
+        ref.commit
+        for ref in repo.refs.values()
+        if ref.commit and repo.publishes(ref.name)
+    ]
     if not tips or not oids:
         return []
     outside = repo.git.beyond(oids, tips)
@@ -317,7 +386,8 @@ def _reached(repo: Repository, oids: list[str]) -> list[str]:
 
 
 def message(repo: Repository, text: str, config: Config) -> Payload:
-    """The payload of a commit message that came without a commit; it counts as published.
+    """The payload of a commit message that came without a commit; it counts as
+    published.
 
     Raises BadInput for an empty message.
     """
@@ -343,5 +413,7 @@ def _identity(repo: Repository) -> str:
 
 
 def here_name(folder: str | Path = ".") -> str:
-    """The full name of the repository one stands in; raises BadInput where there is none."""
+    """The full name of the repository one stands in; raises BadInput where there is
+    none.
+    """
     return repository.describe(repository.find_git_dir(folder), ()).full_name

@@ -1,9 +1,10 @@
 """What a repository's branches and tags were last told of, kept in its git folder.
 
-It makes a commit new once and published once: what was known before a push does not depend on what moved since, and
-what no hook told of (`git am`, `reset`, two pushes at the same moment) is told by the next one. It is a file of lines
-`KIND OID REF`, later ones win; docs/design.md tells why it is not a ref. Where the git folder cannot be written there
-is no memory, and each hook goes by what it sees.
+It makes a commit new once and published once: what was known before a push does not
+depend on what moved since, and what no hook told of (`git am`, `reset`, two pushes at
+the same moment) is told by the next one. It is a file of lines `KIND OID REF`, later
+ones win; docs/design.md tells why it is not a ref. Where the git folder cannot be
+written there is no memory, and each hook goes by what it sees.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ FOLDER, FILE = "oberonc", "told"
 PATIENCE = 10.0
 #: Tips that publish refs left; older ones are forgotten.
 LEFT_LIMIT = 1000
-#: Bytes above which the file is not ours; lines above what is needed after which it is written anew.
+#: Bytes above which the file is not ours; lines above what is needed after which it is
+#: written anew.
 _SIZE_LIMIT = 1 << 26
 _SPARE_LINES = 500
 
@@ -31,8 +33,8 @@ _SPARE_LINES = 500
 class Told(NamedTuple):
     """Where a ref stood when it was last told of; *publish*: it was a publish ref then.
 
-    *found* says that no push told of it: it stood there at the first look. *before* is where it stood before the
-    push of the first look.
+    *found* says that no push told of it: it stood there at the first look. *before* is
+    where it stood before the push of the first look.
     """
 
     oid: str
@@ -44,8 +46,9 @@ class Told(NamedTuple):
 class Memory:
     """What is remembered, and the lines that are to be added to it.
 
-    `left` are tips of publish refs that were forced away or deleted, True until something was published in their
-    place; `foreign` are tips of other projects' histories that were merged in.
+    `left` are tips of publish refs that were forced away or deleted, True until
+    something was published in their place; `foreign` are tips of other projects'
+    histories that were merged in.
     """
 
     def __init__(self) -> None:
@@ -59,7 +62,9 @@ class Memory:
         self.count = 0
 
     def tell(self, ref: str, oid: str, publish: bool, before: str = "") -> None:
-        """*ref* has been told of at *oid*; *before*: where it stood before, at the first look."""
+        """*ref* has been told of at *oid*; *before*: where it stood before, at the
+        first look.
+        """
         stood = self.refs.get(ref) or Told(before or "0" * len(oid), publish)
         self.undo.append(f"{'publish' if stood.publish else 'other'} {stood.oid} {ref}")
         self._add("publish" if publish else "other", oid, f"{ref} {before}")
@@ -84,10 +89,14 @@ class Memory:
         """What is remembered of *alias* is true of *ref*."""
         if alias in self.refs:
             told = self.refs.pop(alias)
-            self.refs[ref] = Told(told.oid, told.publish or (ref in self.refs and self.refs[ref].publish))
+            self.refs[ref] = Told(
+                told.oid, told.publish or (ref in self.refs and self.refs[ref].publish)
+            )
 
     def contradicts(self, ref: str, old: str, new: str) -> bool:
-        """Whether a push of *ref* from *old* to *new* shows that the first look came too late to see *old*."""
+        """Whether a push of *ref* from *old* to *new* shows that the first look came
+        too late to see *old*.
+        """
         told = self.refs.get(ref)
         return told is not None and told.found and told.oid == new != old
 
@@ -121,15 +130,24 @@ class Memory:
             self.foreign.add(oid)
         elif kind in ("publish", "other", "moved", "found", "found-publish"):
             if stood and stood.publish and kind in ("other", "moved"):
-                # It is no publish ref any more, or nobody looked how it moved: what it stood for was published.
+                # It is no publish ref any more, or nobody looked how it moved: what it
+                # stood for was published.
                 self.left.setdefault(stood.oid, False)
-            publish = kind.endswith("publish") or (kind == "moved" and stood is not None and stood.publish)
+            publish = kind.endswith("publish") or (
+                kind == "moved" and stood is not None and stood.publish
+            )
             self._set(ref, Told(oid, publish, kind.startswith("found"), before))
 
     def compacted(self, there: Iterable[str]) -> list[str]:
-        """The lines that say the same, without refs that are gone; *there* are the refs that exist."""
+        """The lines that say the same, without refs that are gone; *there* are the refs
+        that exist.
+        """
         exist = set(there)
-        self.left |= {told.oid: False for ref, told in self.refs.items() if told.publish and ref not in exist}
+        self.left |= {
+            told.oid: False
+            for ref, told in self.refs.items()
+            if told.publish and ref not in exist
+        }
         kept = Memory()
         kept.look()
         for oid, waiting in list(self.left.items())[-LEFT_LIMIT:]:
@@ -143,13 +161,18 @@ class Memory:
 
     def is_long(self) -> bool:
         """Whether most of its lines say nothing any more."""
-        return self.count > 2 * (len(self.refs) + min(len(self.left), LEFT_LIMIT)) + _SPARE_LINES
+        return (
+            self.count
+            > 2 * (len(self.refs) + min(len(self.left), LEFT_LIMIT)) + _SPARE_LINES
+        )
 
 
 class Held:
-    """The memory of a repository; when it is *locked*, for this process alone until the end of `hold`.
+    """The memory of a repository; when it is *locked*, for this process alone until the
+    end of `hold`.
 
-    One that may be read and not written is as good as none: it would tell the same again and again.
+    One that may be read and not written is as good as none: it would tell the same
+    again and again.
     """
 
     def __init__(self, folder: int | None, locked: bool) -> None:
@@ -159,14 +182,19 @@ class Held:
             self._load(folder)
 
     def _load(self, folder: int) -> None:
-        with contextlib.suppress(OSError), os.fdopen(_open(folder, os.O_RDWR), "rb") as file:
+        with (
+            contextlib.suppress(OSError),
+            os.fdopen(_open(folder, os.O_RDWR), "rb") as file,
+        ):
             if _is_ours(file.fileno()):
                 for line in file.read().decode("utf-8", "replace").split("\n"):
                     self.memory.read(line)
                 self.memory.first_look = not self.memory.count
 
     def save(self, there: Iterable[str]) -> None:
-        """Write what was added; *there* are the refs that exist. Where that fails, the next hook tells it again."""
+        """Write what was added; *there* are the refs that exist. Where that fails, the
+        next hook tells it again.
+        """
         memory = self.memory
         if self._folder is None:
             return
@@ -180,9 +208,11 @@ class Held:
 
 @contextlib.contextmanager
 def hold(git_dir: str) -> Iterator[Held]:
-    """The memory of the repository whose common folder is *git_dir*; other hooks of it wait meanwhile.
+    """The memory of the repository whose common folder is *git_dir*; other hooks of it
+    wait meanwhile.
 
-    After `PATIENCE` it is only looked at, and what this hook tells is told once more by the next.
+    After `PATIENCE` it is only looked at, and what this hook tells is told once more by
+    the next.
     """
     folder = None
     with contextlib.suppress(OSError):
@@ -195,10 +225,13 @@ def hold(git_dir: str) -> Iterator[Held]:
 
 
 def note(git_dir: str, moved: Iterable[tuple[str, str]]) -> None:
-    """Remember (ref, oid) pairs of a push that nobody wanted: they are not told of later. Only where there is a
-    memory: half of one would make old commits new."""
+    """Remember (ref, oid) pairs of a push that nobody wanted: they are not told of
+    later. Only where there is a memory: half of one would make old commits new.
+    """
     with contextlib.suppress(OSError):
-        folder = os.open(Path(git_dir) / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        folder = os.open(
+            Path(git_dir) / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        )
         try:
             os.stat(FILE, dir_fd=folder, follow_symlinks=False)
             if _lock(folder):
@@ -235,7 +268,9 @@ def _folder(git_dir: str) -> int:
 
 
 def _share(handle: int, like: os.stat_result, mask: int) -> None:
-    """Give what *handle* is open on the mode of *like*, whatever the umask says, and its owner where root made it."""
+    """Give what *handle* is open on the mode of *like*, whatever the umask says, and
+    its owner where root made it.
+    """
     with contextlib.suppress(OSError):
         if os.geteuid() == 0:
             os.fchown(handle, like.st_uid, like.st_gid)
@@ -259,7 +294,9 @@ def _lock(folder: int) -> bool:
 
 def _open(folder: int, flags: int, name: str = FILE) -> int:
     """A descriptor of the file *name*; links and what would block are not followed."""
-    made = os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder)
+    made = os.open(
+        name, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder
+    )
     if flags & os.O_CREAT and os.fstat(made).st_size == 0:
         _share(made, os.fstat(folder), 0o666)
     return made
@@ -274,10 +311,17 @@ def _append(folder: int, lines: list[str]) -> None:
     with os.fdopen(_open(folder, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "wb") as file:
         if _is_ours(file.fileno()):
             # The line break in front ends what a full disk cut.
-            file.write("".join(f"\n{line}" for line in lines).encode("utf-8", "replace"))
+            file.write(
+                "".join(f"\n{line}" for line in lines).encode("utf-8", "replace")
+            )
 
 
 def _replace(folder: int, lines: list[str]) -> None:
-    files.put(folder, FILE, "".join(f"\n{line}" for line in lines).encode("utf-8", "replace"), 0o600)
+    files.put(
+        folder,
+        FILE,
+        "".join(f"\n{line}" for line in lines).encode("utf-8", "replace"),
+        0o600,
+    )
     with os.fdopen(_open(folder, os.O_WRONLY), "wb") as file:
         _share(file.fileno(), os.fstat(folder), 0o666)

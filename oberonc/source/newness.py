@@ -1,9 +1,11 @@
-"""What a push brought: commits new to the repository, and commits that newly reached a publish ref.
+"""What a push brought: commits new to the repository, and commits that newly reached a
+publish ref.
 
-They are different sets. A chat wants the first; an issue must act on the second, or a merged branch closes
-nothing and a feature branch closes too early. Only branches and tags count as "the repository": notes, pull
-request refs and a server's own namespaces neither bring commits nor hide them. "Before" is what the repository's
-memory was told of, not what its refs are now: another push may have moved them meanwhile.
+They are different sets. A chat wants the first; an issue must act on the second, or a
+merged branch closes nothing and a feature branch closes too early. Only branches and
+tags count as "the repository": notes, pull request refs and a server's own namespaces
+neither bring commits nor hide them. "Before" is what the repository's memory was told
+of, not what its refs are now: another push may have moved them meanwhile.
 """
 
 from typing import Any, NamedTuple
@@ -20,9 +22,10 @@ Update = dict[str, Any]
 class News(NamedTuple):
     """Oids oldest first; *branch* names the branch each belongs to (None: a tag's).
 
-    `total` and `published_total` count what the lists were cut from. `foreign` are those of `published` that belong
-    to another project's history, which a merge brought in. `dropped` were published, until this push took them off
-    the publish refs; `dropped_total` counts them.
+    `total` and `published_total` count what the lists were cut from. `foreign` are
+    those of `published` that belong to another project's history, which a merge brought
+    in. `dropped` were published, until this push took them off the publish refs;
+    `dropped_total` counts them.
     """
 
     commits: list[str]
@@ -37,7 +40,9 @@ class News(NamedTuple):
 
 
 class _Before(NamedTuple):
-    """What was told of before the push: where each ref stood, and the tips of all that was known and published."""
+    """What was told of before the push: where each ref stood, and the tips of all that
+    was known and published.
+    """
 
     refs: dict[str, str]
     known: set[str]
@@ -45,10 +50,13 @@ class _Before(NamedTuple):
 
 
 def update(repo: Repository, old: str, new: str, ref: str) -> Update:
-    """One ref update as the payload has it; `news` finds `forced`, and `first`: it made a publish ref of a history
-    that shares nothing with what was published before."""
+    """One ref update as the payload has it; `news` finds `forced`, and `first`: it made
+    a publish ref of a history that shares nothing with what was published before.
+    """
     ref = repo.aliases.get(ref, ref)
-    kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get("/".join(ref.split("/")[:2]) + "/", "other")
+    kind = {"refs/heads/": "branch", "refs/tags/": "tag"}.get(
+        "/".join(ref.split("/")[:2]) + "/", "other"
+    )
     return {
         "ref": ref,
         "kind": kind,
@@ -64,22 +72,33 @@ def update(repo: Repository, old: str, new: str, ref: str) -> Update:
 
 
 def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> News:
-    """Compute both sets for all *updates* of a push together, set their `forced` and `first`, and tell *memory*.
+    """Compute both sets for all *updates* of a push together, set their `forced` and
+    `first`, and tell *memory*.
 
-    One `git rev-list`; more only when what reached a publish ref was in the repository before, when a publish ref
-    was forced, and above *cap*.
+    One `git rev-list`; more only when what reached a publish ref was in the repository
+    before, when a publish ref was forced, and above *cap*.
     """
     before = _before(repo, updates, memory)
     tips = _tips(repo, updates)
-    graph, total = repo.git.rev_list(sorted(set(tips.values())), sorted(before.known), cap) if tips else ({}, 0)
+    graph, total = (
+        repo.git.rev_list(sorted(set(tips.values())), sorted(before.known), cap)
+        if tips
+        else ({}, 0)
+    )
     new = {tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips}
     published, published_total = _published(repo, new, before, graph, total, cap)
     graph, merged = _split(repo, graph, total, published, before, cap)
     _set_forced(repo, updates, graph)
-    foreign = _strangers(repo, updates, tips, before, memory, published, published_total)
-    dropped, dropped_total = _dropped(repo, updates, new, before, memory, bool(published), cap)
+    foreign = _strangers(
+        repo, updates, tips, before, memory, published, published_total
+    )
+    dropped, dropped_total = _dropped(
+        repo, updates, new, before, memory, bool(published), cap
+    )
     _tell(repo, updates, before, memory)
-    branch = _attribute(updates, tips, graph) | _attribute([u for u in updates if u["publish"]], tips, published)
+    branch = _attribute(updates, tips, graph) | _attribute(
+        [u for u in updates if u["publish"]], tips, published
+    )
     return News(
         commits=list(graph)[::-1],
         merged=merged[::-1],
@@ -94,13 +113,19 @@ def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> N
 
 
 def look(repo: Repository) -> None:
-    """Remember where *repo* stands, unless something is remembered already: what is there is history."""
+    """Remember where *repo* stands, unless something is remembered already: what is
+    there is history.
+    """
     with hold(repo.common) as held:
         if held.memory.first_look:
             held.memory.look()
             unborn = not any(map(repo.publishes, repo.refs))
             for ref in repo.refs.values():
-                held.memory.tell(ref.name, ref.oid, repo.publishes(ref.name) or (unborn and _is_branch(ref.name)))
+                held.memory.tell(
+                    ref.name,
+                    ref.oid,
+                    repo.publishes(ref.name) or (unborn and _is_branch(ref.name)),
+                )
             held.save(repo.refs)
 
 
@@ -112,39 +137,60 @@ def _before(repo: Repository, updates: list[Update], memory: Memory) -> _Before:
     for alias, ref in repo.aliases.items():
         memory.rename(alias, ref)
     moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
-    late = [u for ref, u in moved.items() if memory.contradicts(ref, u["old"], u["new"])]
+    late = [
+        u for ref, u in moved.items() if memory.contradicts(ref, u["old"], u["new"])
+    ]
     if late:
         memory.restart()
         for u in late:
             memory.refs.pop(u["ref"])
     refs = {ref: told.oid for ref, told in memory.refs.items()}
     if memory.first_look:
-        refs |= {ref.name: ref.commit or ref.oid for ref in repo.refs.values() if ref.name not in moved}
-    refs |= {ref: u["old"] for ref, u in moved.items() if ref not in refs and not u["created"]}
-    published = {oid for ref, oid in refs.items() if _was_published(repo, memory, ref)} | set(memory.left)
+        refs |= {
+            ref.name: ref.commit or ref.oid
+            for ref in repo.refs.values()
+            if ref.name not in moved
+        }
+    refs |= {
+        ref: u["old"]
+        for ref, u in moved.items()
+        if ref not in refs and not u["created"]
+    }
+    published = {
+        oid for ref, oid in refs.items() if _was_published(repo, memory, ref)
+    } | set(memory.left)
     if memory.first_look and not published:
-        # The publish ref may have had another name: what any branch had may have been published, long ago.
+        # The publish ref may have had another name: what any branch had may have been
+        # published, long ago.
         published = {oid for ref, oid in refs.items() if _is_branch(ref)}
     return _Before(refs, {*refs.values(), *memory.left}, published)
 
 
 def _was_published(repo: Repository, memory: Memory, ref: str) -> bool:
-    return (ref in memory.refs and memory.refs[ref].publish) or (_is_branch(ref) and repo.publishes(ref))
+    return (ref in memory.refs and memory.refs[ref].publish) or (
+        _is_branch(ref) and repo.publishes(ref)
+    )
 
 
 def _tips(repo: Repository, updates: list[Update]) -> dict[str, str]:
     """{ref: the commit it now stands for}; refs that stand for no commit are left out."""
     standing = {ref.oid: ref.commit for ref in repo.refs.values() if ref.commit}
-    asked = {u["ref"]: u["new"] for u in updates if not u["deleted"] and u["kind"] != "other"}
+    asked = {
+        u["ref"]: u["new"] for u in updates if not u["deleted"] and u["kind"] != "other"
+    }
     # A ref may have moved again since; what was pushed is what counts.
-    standing |= repo.git.peel_all({oid for oid in asked.values() if oid not in standing})
+    standing |= repo.git.peel_all(
+        {oid for oid in asked.values() if oid not in standing}
+    )
     return {ref: standing[oid] for ref, oid in asked.items() if oid in standing}
 
 
 def _published(
     repo: Repository, new: set[str], before: _Before, graph: Graph, total: int, cap: int
 ) -> tuple[Graph, int]:
-    """What newly reached a publish ref by its new tips *new*, the newest *cap*, and how many there are."""
+    """What newly reached a publish ref by its new tips *new*, the newest *cap*, and how
+    many there are.
+    """
     seen, edge = walk(new, graph)
     if edge <= before.published:
         return {oid: graph[oid] for oid in graph if oid in seen}, len(seen)
@@ -152,7 +198,12 @@ def _published(
 
 
 def _split(
-    repo: Repository, graph: Graph, total: int, published: Graph, before: _Before, cap: int
+    repo: Repository,
+    graph: Graph,
+    total: int,
+    published: Graph,
+    before: _Before,
+    cap: int,
 ) -> tuple[Graph, list[str]]:
     """The new commits that are told of, and those of *published* that are not new.
 
@@ -170,7 +221,9 @@ def _split(
     return told, [oid for oid in missing if oid not in cut_off]
 
 
-def _attribute(updates: list[Update], tips: dict[str, str], graph: Graph) -> dict[str, str | None]:
+def _attribute(
+    updates: list[Update], tips: dict[str, str], graph: Graph
+) -> dict[str, str | None]:
     """Give each commit one ref: publish branches first, then branches, tags last."""
     ranked = sorted(updates, key=lambda u: (u["kind"] != "branch", not u["publish"]))
     owner: dict[str, str | None] = {}
@@ -185,7 +238,9 @@ def _attribute(updates: list[Update], tips: dict[str, str], graph: Graph) -> dic
 
 
 def _set_forced(repo: Repository, updates: list[Update], graph: Graph) -> None:
-    moved = [u for u in updates if not (u["created"] or u["deleted"] or u["old"] == u["new"])]
+    moved = [
+        u for u in updates if not (u["created"] or u["deleted"] or u["old"] == u["new"])
+    ]
     pairs = [(u["old"], u["new"]) for u in moved if u["kind"] != "tag"]
     forced = ancestry.not_ancestors(repo.git, pairs, graph)
     for u in moved:
@@ -201,11 +256,13 @@ def _strangers(
     published: Graph,
     total: int,
 ) -> set[str]:
-    """Those of *published* that another project's history brought; sets `first` on the updates that made a publish
-    ref of a history of its own."""
+    """Those of *published* that another project's history brought; sets `first` on the
+    updates that made a publish ref of a history of its own.
+    """
     created = [u for u in updates if u["publish"] and u["created"] and u["ref"] in tips]
     if total > len(published):
-        # Nobody knows where the lines that were cut lead: is there a root among them, or an end in foreign history?
+        # Nobody knows where the lines that were cut lead: is there a root among them,
+        # or an end in foreign history?
         new = [tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips]
         came_whole = repo.git.has_roots(new, before.published)
         for u in created:
@@ -213,23 +270,44 @@ def _strangers(
         if not came_whole and memory.foreign:
             edge = repo.git.edge(new, before.published)
             came_whole = bool(ancestry.within(repo.git, edge, memory.foreign))
-        return set(published) if came_whole and not created and not repo.is_shallow() else set()
-    edge = {parent for parents in published.values() for parent in parents if parent not in published}
-    ours, entries = ancestry.rooted(published, ancestry.within(repo.git, edge - before.published, memory.foreign))
+        return (
+            set(published)
+            if came_whole and not created and not repo.is_shallow()
+            else set()
+        )
+    edge = {
+        parent
+        for parents in published.values()
+        for parent in parents
+        if parent not in published
+    }
+    ours, entries = ancestry.rooted(
+        published, ancestry.within(repo.git, edge - before.published, memory.foreign)
+    )
     for u in created:
         u["first"] = tips[u["ref"]] in published and tips[u["ref"]] not in ours
     if not entries or repo.is_shallow():
         return set()
     for oid in entries:
         memory.merge_foreign(oid)
-    return walk(entries, {oid: parents for oid, parents in published.items() if oid not in ours})[0]
+    return walk(
+        entries, {oid: parents for oid, parents in published.items() if oid not in ours}
+    )[0]
 
 
 def _dropped(
-    repo: Repository, updates: list[Update], new: set[str], before: _Before, memory: Memory, fresh: bool, cap: int
+    repo: Repository,
+    updates: list[Update],
+    new: set[str],
+    before: _Before,
+    memory: Memory,
+    fresh: bool,
+    cap: int,
 ) -> tuple[list[str], int]:
-    """What this push took off the publish refs, and what an earlier one did without putting anything in its place:
-    the newest *cap* of it, newest first, and how much it is. Looked for only where something *fresh* was published."""
+    """What this push took off the publish refs, and what an earlier one did without
+    putting anything in its place: the newest *cap* of it, newest first, and how much it
+    is. Looked for only where something *fresh* was published.
+    """
     moved = {u["ref"]: u for u in updates if u["publish"]}
     stood = {ref: oid for ref, oid in before.refs.items() if ref in moved}
     gone = {oid for ref, oid in stood.items() if _left(repo, moved[ref], oid)}
@@ -239,28 +317,40 @@ def _dropped(
     gone |= waiting
     if not gone or not fresh:
         return [], 0
-    stands = new | {oid for ref, oid in before.refs.items() if ref not in moved and _was_published(repo, memory, ref)}
+    stands = new | {
+        oid
+        for ref, oid in before.refs.items()
+        if ref not in moved and _was_published(repo, memory, ref)
+    }
     graph, total = repo.git.rev_list(sorted(gone), sorted(stands), cap)
     return list(graph), total
 
 
 def _left(repo: Repository, u: Update, stood: str) -> bool:
-    """Whether the ref, which *stood* there when it was told of last, does not lead there any more."""
+    """Whether the ref, which *stood* there when it was told of last, does not lead
+    there any more.
+    """
     if u["old"] == stood or u["deleted"]:
         return bool(u["forced"] or u["deleted"])
     return not repo.git.is_ancestor(stood, u["new"])
 
 
-def _tell(repo: Repository, updates: list[Update], before: _Before, memory: Memory) -> None:
+def _tell(
+    repo: Repository, updates: list[Update], before: _Before, memory: Memory
+) -> None:
     """Let *memory* know what is told of now."""
     moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
     if memory.first_look:
         memory.look()
         # Where no publish ref exists, the one there was may have had any name.
-        unborn = not any(_was_published(repo, memory, ref) for ref in [*before.refs, *moved])
+        unborn = not any(
+            _was_published(repo, memory, ref) for ref in [*before.refs, *moved]
+        )
         for ref, oid in before.refs.items():
             if ref not in moved:
-                memory.find(ref, oid, _is_branch(ref) and (unborn or repo.publishes(ref)))
+                memory.find(
+                    ref, oid, _is_branch(ref) and (unborn or repo.publishes(ref))
+                )
             elif unborn and _is_branch(ref):
                 memory.leave(oid, waiting=False)
     for ref, u in moved.items():

@@ -1,7 +1,8 @@
-"""A repository as the payload describes it: its name, default branch and links, and who pushed.
+"""A repository as the payload describes it: its name, default branch and links, and who
+pushed.
 
-Names come from what the server in front of git says (gitolite, Gitea, GitLab), so one set of filters serves
-them all; every such variable is optional.
+Names come from what the server in front of git says (gitolite, Gitea, GitLab), so one
+set of filters serves them all; every such variable is optional.
 """
 
 import os
@@ -24,8 +25,9 @@ _FALSE = ("false", "no", "off", "0")
 
 
 class Repository(NamedTuple):
-    """One repository. *default_ref* and *publish* are full refs and ref patterns; *aliases* are branches that are only
-    another name of one: {name: branch}."""
+    """One repository. *default_ref* and *publish* are full refs and ref patterns;
+    *aliases* are branches that are only another name of one: {name: branch}.
+    """
 
     git: git.Git
     full_name: str
@@ -73,7 +75,10 @@ class Repository(NamedTuple):
 def find_git_dir(folder: str | Path = ".") -> str:
     """The absolute git folder of *folder*; raises BadInput where there is none."""
     try:
-        child = Child(["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"], git.environment())
+        child = Child(
+            ["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"],
+            git.environment(),
+        )
     except FileNotFoundError:
         raise ConfigError("cannot find git: it is not on PATH") from None
     found = child.stdout.read()
@@ -89,7 +94,9 @@ def find_git_dir(folder: str | Path = ".") -> str:
 
 
 def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
-    """Read what the payload needs of the repository at *git_dir*; *publish* is the configuration's."""
+    """Read what the payload needs of the repository at *git_dir*; *publish* is the
+    configuration's.
+    """
     door = git.Git(git_dir)
     return described(door, door.config(), publish)
 
@@ -100,32 +107,53 @@ def is_enabled(settings: dict[str, list[str]]) -> bool:
 
 
 def glance(door: git.Git, settings: dict[str, list[str]]) -> dict[str, Any]:
-    """The part of the payload's `repository` that needs no more of git: its name, and what it asks for."""
+    """The part of the payload's `repository` that needs no more of git: its name, and
+    what it asks for.
+    """
     common = common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
-    return {"full_name": _full_name(settings, common, bare), **_asks(settings.get("oberonc.service"))}
+    return {
+        "full_name": _full_name(settings, common, bare),
+        **_asks(settings.get("oberonc.service")),
+    }
 
 
 def _asks(services: Iterable[str] | None) -> dict[str, Any]:
     return {} if services is None else {"services": list(services)}
 
 
-def described(door: git.Git, settings: dict[str, list[str]], publish: tuple[str, ...]) -> Repository:
+def described(
+    door: git.Git, settings: dict[str, list[str]], publish: tuple[str, ...]
+) -> Repository:
     """The repository behind *door*, whose git configuration is *settings*."""
     found = door.refs()
-    aliases = {ref.name: ref.target for ref in found.values() if ref.target.startswith("refs/heads/")}
+    aliases = {
+        ref.name: ref.target
+        for ref in found.values()
+        if ref.target.startswith("refs/heads/")
+    }
     origin = found.pop(git.ORIGIN, None)
     refs = {name: ref for name, ref in found.items() if name not in aliases}
     common = common_dir(door.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
     # Saves a child; of no use in a linked work tree, whose HEAD is its own.
-    head = next((ref.name for ref in refs.values() if ref.head), "") if common == door.git_dir else ""
-    default = _default_ref(settings, refs, origin.target if origin else "", git.Git(common), bare, head)
+    head = (
+        next((ref.name for ref in refs.values() if ref.head), "")
+        if common == door.git_dir
+        else ""
+    )
+    default = _default_ref(
+        settings, refs, origin.target if origin else "", git.Git(common), bare, head
+    )
     default = aliases.get(default, default)
     url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
     base = url.rstrip("/").removesuffix("/" + full_name)
-    slash = "/-/commit/" if os.environ.get("GL_PROJECT_PATH") or _last(settings, "gitlab.fullpath") else "/commit/"
+    slash = (
+        "/-/commit/"
+        if os.environ.get("GL_PROJECT_PATH") or _last(settings, "gitlab.fullpath")
+        else "/commit/"
+    )
     wanted = settings.get("oberonc.service")
     return Repository(
         git=door,
@@ -134,7 +162,9 @@ def described(door: git.Git, settings: dict[str, list[str]], publish: tuple[str,
         bare=bare,
         default_ref=default,
         default_exists=default in refs,
-        publish=_publish(settings.get("oberonc.publish") or list(publish), default, aliases),
+        publish=_publish(
+            settings.get("oberonc.publish") or list(publish), default, aliases
+        ),
         services=tuple(wanted) if wanted is not None else None,
         canon_url=base,
         link=f"{base}/{full_name}{slash}{{oid}}" if base else "",
@@ -158,7 +188,9 @@ def common_dir(git_dir: str) -> str:
 
 def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
     env = os.environ
-    gitea = "/".join(filter(None, (env.get("GITEA_REPO_USER_NAME"), env.get("GITEA_REPO_NAME"))))
+    gitea = "/".join(
+        filter(None, (env.get("GITEA_REPO_USER_NAME"), env.get("GITEA_REPO_NAME")))
+    )
     said = (
         _last(settings, "oberonc.name"),
         env.get("GL_PROJECT_PATH", ""),
@@ -176,13 +208,20 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
 
 def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
     worktree = "" if bare else _last(settings, "core.worktree")
-    folder = Path(os.path.normpath(Path(common) / worktree)) if worktree else Path(common)
+    folder = (
+        Path(os.path.normpath(Path(common) / worktree)) if worktree else Path(common)
+    )
     name = folder.parent.name if folder.name == ".git" and not bare else folder.name
     return "".join(letter if letter.isprintable() else "_" for letter in clean(name))
 
 
 def _default_ref(
-    settings: dict[str, list[str]], refs: dict[str, git.Ref], origin: str, common: git.Git, bare: bool, head: str
+    settings: dict[str, list[str]],
+    refs: dict[str, git.Ref],
+    origin: str,
+    common: git.Git,
+    bare: bool,
+    head: str,
 ) -> str:
     said = _last(settings, "oberonc.defaultbranch")
     if said:
@@ -190,32 +229,50 @@ def _default_ref(
     if bare:
         return head or common.head_ref() or "refs/heads/main"
     remote = origin.removeprefix("refs/remotes/origin/")
-    names = [name for name in (remote, _last(settings, "init.defaultbranch"), "main", "master") if name]
+    names = [
+        name
+        for name in (remote, _last(settings, "init.defaultbranch"), "main", "master")
+        if name
+    ]
     candidates = [f"refs/heads/{name}" for name in names]
-    # Never merely what is checked out: a branch that exists, in the order people mean them.
+    # Never merely what is checked out: a branch that exists, in the order people mean
+    # them.
     return next((ref for ref in candidates if ref in refs), candidates[0])
 
 
-def _publish(patterns: list[str], default: str, aliases: dict[str, str]) -> tuple[str, ...]:
+def _publish(
+    patterns: list[str], default: str, aliases: dict[str, str]
+) -> tuple[str, ...]:
     named = (default if pattern == "HEAD" else pattern for pattern in patterns)
-    full = (name if name.startswith("refs/") else f"refs/heads/{name}" for name in named)
+    full = (
+        name if name.startswith("refs/") else f"refs/heads/{name}" for name in named
+    )
     return tuple(aliases.get(name, name) for name in full)
 
 
 def pusher() -> str | None:
     """Who pushed, as the server in front of git knows them; else the system's user.
 
-    OBERONC_USER is for servers where all share one account: `authorized_keys` sets it per key. Whoever has a shell may
-    set any of them; the daemon believes them of accounts that run git for others only.
+    OBERONC_USER is for servers where all share one account: `authorized_keys` sets it
+    per key. Whoever has a shell may set any of them; the daemon believes them of
+    accounts that run git for others only.
     """
-    for name in ("GL_USERNAME", "GITEA_PUSHER_NAME", "GL_USER", "OBERONC_USER", "REMOTE_USER"):
+    for name in (
+        "GL_USERNAME",
+        "GITEA_PUSHER_NAME",
+        "GL_USER",
+        "OBERONC_USER",
+        "REMOTE_USER",
+    ):
         if os.environ.get(name):
             return clean(os.environ[name])
     return account() or os.environ.get("USER") or None
 
 
 def submitter() -> dict[str, Any]:
-    """Whose process this is, as the daemon will say it: {"uid": N, "name": "account" or null}."""
+    """Whose process this is, as the daemon will say it: {"uid": N, "name": "account" or
+    null}.
+    """
     return {"uid": os.geteuid(), "name": account()}
 
 

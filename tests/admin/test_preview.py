@@ -6,12 +6,21 @@ from tests.support.admin import Admin, sample
 
 
 def test_each_service_says_whether_it_would_act_and_how(admin: Admin) -> None:
-    admin.handle("plans", "open(DONE, 'w')", "def plan(self, payload):\n    return ['one', 2]")
+    admin.handle(
+        "plans", "open(DONE, 'w')", "def plan(self, payload):\n    return ['one', 2]"
+    )
     admin.handle("none", "open(DONE, 'w')")
-    admin.handle("fails", "open(DONE, 'w')", "def plan(self, payload):\n    raise ValueError('no')")
+    admin.handle(
+        "fails",
+        "open(DONE, 'w')",
+        "def plan(self, payload):\n    raise ValueError('no')",
+    )
     admin.handle("odd", "open(DONE, 'w')", "def plan(self, payload):\n    return 5")
     admin.configure(
-        "".join(f"[services.{name}]\nbroker = '{name}'\n" for name in ("plans", "none", "fails", "odd", "gone"))
+        "".join(
+            f"[services.{name}]\nbroker = '{name}'\n"
+            for name in ("plans", "none", "fails", "odd", "gone")
+        )
         + "[services.other]\nbroker = 'plans'\nrepositories = ['other/*']\n"
         + "[services.secret]\nbroker = 'plans'\nkey = 'env:MISSING'\n"
     )
@@ -26,7 +35,9 @@ def test_each_service_says_whether_it_would_act_and_how(admin: Admin) -> None:
     assert not admin.done.exists()
 
 
-def test_the_sample_is_a_payload_and_the_default_service_checks_out(admin: Admin) -> None:
+def test_the_sample_is_a_payload_and_the_default_service_checks_out(
+    admin: Admin,
+) -> None:
     assert preview.sample()["schema"] == 1
     config = admin.load()
     found = preview.check(config, registry.find(config), config.services["issues"])

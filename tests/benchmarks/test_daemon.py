@@ -1,4 +1,6 @@
-"""The daemon's figures, each a ratio to something measured in the same run on the same disk."""
+"""The daemon's figures, each a ratio to something measured in the same run on the same
+disk.
+"""
 
 import json
 import os
@@ -88,9 +90,11 @@ class Bare:
 
 
 def _latencies(site: Site, bare: Bare, count: int) -> tuple[list[float], list[float]]:
-    """Seconds from sending a push to `handle`, and of the bare work, in turn so that both meet the same machine.
+    """Seconds from sending a push to `handle`, and of the bare work, in turn so that
+    both meet the same machine.
 
-    Each begins when nothing else is under way: what ended is in the queue, and so synced.
+    Each begins when nothing else is under way: what ended is in the queue, and so
+    synced.
     """
     sent: dict[str, float] = {}
     theirs = []
@@ -110,7 +114,8 @@ def _latencies(site: Site, bare: Bare, count: int) -> tuple[list[float], list[fl
 
 
 def test_idle_latency(site: Site) -> None:
-    """From sending a push to `handle` called: median 3 x, 99th percentile 10 x one fsynced insert plus two round trips.
+    """From sending a push to `handle` called: median 3 x, 99th percentile 10 x one
+    fsynced insert plus two round trips.
 
     Of five blocks the one in which the machine was quietest counts.
     """
@@ -130,7 +135,9 @@ def test_idle_latency(site: Site) -> None:
 
 
 def _flood(site: Site, frames: list[bytes], clients: int = 64) -> float:
-    """Submissions a second of *clients* connections, each of which sends the next when it has its answer."""
+    """Submissions a second of *clients* connections, each of which sends the next when
+    it has its answer.
+    """
     left, answered = iter(frames), 0
     with selectors.DefaultSelector() as selector:
         for frame in islice(left, clients):
@@ -151,10 +158,12 @@ def _flood(site: Site, frames: list[bytes], clients: int = 64) -> float:
 
 
 def test_accepts_by_64_clients_through_the_socket(site: Site) -> None:
-    """Payloads of 2 KB, read, checked and filtered one by one, beside a bare loop that has rows of 2 KB at hand.
+    """Payloads of 2 KB, read, checked and filtered one by one, beside a bare loop that
+    has rows of 2 KB at hand.
 
-    What is asked of durable accepts (half of the bare loop) is measured at the queue, in test_queue. Here Python's
-    reading and checking of JSON is most of the work; where a sync takes longer it matters less.
+    What is asked of durable accepts (half of the bare loop) is measured at the queue,
+    in test_queue. Here Python's reading and checking of JSON is most of the work; where
+    a sync takes longer it matters less.
     """
     site.start()
     site.call("lane.pause", service="rec")
@@ -162,25 +171,36 @@ def test_accepts_by_64_clients_through_the_socket(site: Site) -> None:
     frames = [wire.encode({"op": "submit", "payload": one}) for one in made]
     ours = max(_flood(site, frames[first::5]) for first in range(5))
     theirs = max(bare_loop(site.folder / f"bare-{n}.sqlite") for n in range(5))
-    print(f"\nthrough the socket: {ours:.0f}/s, bare loop {theirs:.0f}/s, ratio {ours / theirs:.2f}")
+    print(
+        f"\nthrough the socket: {ours:.0f}/s, bare loop {theirs:.0f}/s, ratio {ours / theirs:.2f}"
+    )
     assert ours >= 0.15 * theirs
 
 
 def _drained(mark: Path, count: int) -> float:
     began = time.monotonic()
-    eventually(lambda: mark.exists() and mark.stat().st_size >= count, 300, "not drained")
+    eventually(
+        lambda: mark.exists() and mark.stat().st_size >= count, 300, "not drained"
+    )
     return time.monotonic() - began
 
 
 def _huey(folder: Path, count: int) -> float:
     """Deliveries a second of huey's consumer with 4 processes."""
-    env = os.environ | {"HUEY_FILE": str(folder / "huey.sqlite"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = os.environ | {
+        "HUEY_FILE": str(folder / "huey.sqlite"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     fill = "import sys; from tests.support import daemon_huey\n"
     fill += "for _ in range(int(sys.argv[1])): daemon_huey.leave(sys.argv[2])"
     mark = folder / "huey.mark"
-    subprocess.run([sys.executable, "-c", fill, str(count), str(mark)], env=env, check=True)
+    subprocess.run(
+        [sys.executable, "-c", fill, str(count), str(mark)], env=env, check=True
+    )
     run = "from tests.support import daemon_huey; daemon_huey.main()"
-    consumer = subprocess.Popen([sys.executable, "-c", run, "4"], env=env, stderr=subprocess.DEVNULL)
+    consumer = subprocess.Popen(
+        [sys.executable, "-c", run, "4"], env=env, stderr=subprocess.DEVNULL
+    )
     try:
         eventually(mark.exists, 60)
         rate = (count - mark.stat().st_size) / _drained(mark, count)
@@ -204,13 +224,19 @@ def test_drain(site: Site) -> None:
     eventually(mark.exists, 60)
     ours = (count - mark.stat().st_size) / _drained(mark, count)
     theirs = _huey(site.folder, count)
-    print(f"\ndrain: {ours:.0f}/s, huey {theirs:.0f}/s, ratio {ours / theirs:.2f} (at least 3)")
+    print(
+        f"\ndrain: {ours:.0f}/s, huey {theirs:.0f}/s, ratio {ours / theirs:.2f} (at least 3)"
+    )
     assert ours >= 3 * theirs
 
 
 def _pss(pid: int) -> float:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:"))
+    return next(
+        int(line.split()[1]) / 1024
+        for line in text.splitlines()
+        if line.startswith("Pss:")
+    )
 
 
 def test_idle_memory(site: Site) -> None:
@@ -224,11 +250,15 @@ def test_idle_memory(site: Site) -> None:
     site.settled(done=5)
     eventually(lambda: site.stats()["workers"]["idle"] == 3)
     sizes = [_pss(pid) for pid in (running.pid, *descendants(running.pid))]
-    print(f"\nidle: {sum(sizes):.1f} MB in {len(sizes)} processes ({', '.join(f'{size:.1f}' for size in sizes)})")
+    print(
+        f"\nidle: {sum(sizes):.1f} MB in {len(sizes)} processes ({', '.join(f'{size:.1f}' for size in sizes)})"
+    )
     assert sum(sizes) < 60
 
 
-def _submitters(site: Site, count: int, stop: threading.Event, sent: list[list[str]]) -> Iterator[threading.Thread]:
+def _submitters(
+    site: Site, count: int, stop: threading.Event, sent: list[list[str]]
+) -> Iterator[threading.Thread]:
     for n in range(count):
         mine: list[str] = []
         sent.append(mine)

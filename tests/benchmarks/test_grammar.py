@@ -1,4 +1,6 @@
-"""How fast the grammar reads real messages, beside a plain search for GitHub's nine keywords in the same run."""
+"""How fast the grammar reads real messages, beside a plain search for GitHub's nine
+keywords in the same run.
+"""
 
 import math
 import re
@@ -21,7 +23,9 @@ SHARE = 0.2
 
 
 def best(run: Callable[[], object], rounds: int = 3) -> float:
-    """Processor seconds of the fastest round: what else the machine does costs none of them."""
+    """Processor seconds of the fastest round: what else the machine does costs none of
+    them.
+    """
     seconds = []
     for _ in range(rounds):
         start = process_time()
@@ -34,9 +38,21 @@ def best(run: Callable[[], object], rounds: int = 3) -> float:
 def test_megabytes_of_real_messages_a_second() -> None:
     texts = {name: [message for _, message in messages(name)] for name in KINDS}
     size = sum(len(text.encode()) for each in texts.values() for text in each) / 1e6
-    parse = best(lambda: [find_references(text, KINDS[name]) for name, each in texts.items() for text in each])
-    plain = best(lambda: [list(KEYWORDS.finditer(text)) for each in texts.values() for text in each])
-    print(f"\ngrammar {size / parse:.2f} MB/s, plain search {size / plain:.2f} MB/s, {size:.1f} MB")
+    parse = best(
+        lambda: [
+            find_references(text, KINDS[name])
+            for name, each in texts.items()
+            for text in each
+        ]
+    )
+    plain = best(
+        lambda: [
+            list(KEYWORDS.finditer(text)) for each in texts.values() for text in each
+        ]
+    )
+    print(
+        f"\ngrammar {size / parse:.2f} MB/s, plain search {size / plain:.2f} MB/s, {size:.1f} MB"
+    )
     assert size / parse >= min(WANTED, SHARE * size / plain)
 
 
@@ -44,10 +60,17 @@ def test_the_time_of_adversarial_shapes_grows_linearly() -> None:
     sizes = (4_000, 8_000, 16_000, 32_000)
     exponents = {}
     for name, unit in SHAPES.items():
-        times = [best(partial(scan, shaped(unit, size), UNLIMITED), 2) for size in sizes]
-        exponents[name] = _slope([math.log(size) for size in sizes], [math.log(time) for time in times])
+        times = [
+            best(partial(scan, shaped(unit, size), UNLIMITED), 2) for size in sizes
+        ]
+        exponents[name] = _slope(
+            [math.log(size) for size in sizes], [math.log(time) for time in times]
+        )
     worst = sorted(exponents, key=lambda name: -exponents[name])[:5]
-    print("\nfitted exponents, the worst: " + ", ".join(f"{name} {exponents[name]:.2f}" for name in worst))
+    print(
+        "\nfitted exponents, the worst: "
+        + ", ".join(f"{name} {exponents[name]:.2f}" for name in worst)
+    )
     assert max(exponents.values()) < 1.5
 
 

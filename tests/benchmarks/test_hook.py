@@ -62,12 +62,22 @@ class Push:
     def __call__(self) -> None:
         self._left -= 1
         push = ["git", "push", "-q", "origin", f"main~{self._left}:refs/heads/main"]
-        subprocess.run(push, cwd=self._work.path, env=dict(os.environ), check=True, capture_output=True)
+        subprocess.run(
+            push,
+            cwd=self._work.path,
+            env=dict(os.environ),
+            check=True,
+            capture_output=True,
+        )
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("configuration", ["", NOBODY], ids=["switched off", "no service matches"])
-def test_a_hook_with_nothing_to_do_adds_at_most_3_bare_pythons(home: Path, tmp_path: Path, configuration: str) -> None:
+@pytest.mark.parametrize(
+    "configuration", ["", NOBODY], ids=["switched off", "no service matches"]
+)
+def test_a_hook_with_nothing_to_do_adds_at_most_3_bare_pythons(
+    home: Path, tmp_path: Path, configuration: str
+) -> None:
     _configure(home, configuration or "[services]\n")
     bare = f"#!/bin/sh\n{sys.executable} -I -c pass\n"
     works = {
@@ -77,12 +87,14 @@ def test_a_hook_with_nothing_to_do_adds_at_most_3_bare_pythons(home: Path, tmp_p
     }
     median = _medians(ROUNDS, dict(works))
     ours, base = median["ours"] - median["none"], median["bare"] - median["none"]
-    print(f"\nhook: {ours * 1000:.1f} ms, bare python: {base * 1000:.1f} ms, ratio {ours / base:.2f}")
+    print(
+        f"\nhook: {ours * 1000:.1f} ms, bare python: {base * 1000:.1f} ms, ratio {ours / base:.2f}"
+    )
     assert ours <= 3 * base
 
 
-#: What a hand-off cannot do without: the commit from git, and one round trip on a socket. From standard input and
-#: argv as little is loaded as can be.
+#: What a hand-off cannot do without: the commit from git, and one round trip on a
+#: socket. From standard input and argv as little is loaded as can be.
 BARE = """#!/bin/sh
 exec {python} -I -c '
 import os, socket
@@ -141,29 +153,47 @@ def test_a_hand_off_adds_at_most_3_times_a_bare_log_and_round_trip(
     median = _medians(ROUNDS, dict(works))
     site.settled(done=ROUNDS + 2)
     ours, base = median["ours"] - median["none"], median["bare"] - median["none"]
-    print(f"\nhand-off: {ours * 1000:.1f} ms, bare: {base * 1000:.1f} ms, ratio {ours / base:.2f}")
+    print(
+        f"\nhand-off: {ours * 1000:.1f} ms, bare: {base * 1000:.1f} ms, ratio {ours / base:.2f}"
+    )
     assert ours <= 3 * base
 
 
 @pytest.mark.benchmark
-def test_a_push_of_10000_commits_adds_at_most_twice_its_git_log(home: Path, tmp_path: Path) -> None:
-    _configure(home, NOBODY.replace("nobody", "*") + f'[daemon]\nsocket = "{home / "none.sock"}"\n')
+def test_a_push_of_10000_commits_adds_at_most_twice_its_git_log(
+    home: Path, tmp_path: Path
+) -> None:
+    _configure(
+        home,
+        NOBODY.replace("nobody", "*") + f'[daemon]\nsocket = "{home / "none.sock"}"\n',
+    )
     _configure_daemon(home)
     bare = Repo.init(tmp_path / "big.git", bare=True)
     put_hook(bare.path / "hooks", "post-receive")
     fast_import(bare, chain(10_000))
     new = bare.git("rev-parse", "main")
     line = f"{'0' * 40} {new} refs/heads/main\n".encode()
-    log = ["git", "log", "-z", "--name-status", "--format=%H%x00%an%x00%ae%x00%ad%x00%B", "main"]
+    log = [
+        "git",
+        "log",
+        "-z",
+        "--name-status",
+        "--format=%H%x00%an%x00%ae%x00%ad%x00%B",
+        "main",
+    ]
     hook = [str(bare.path / "hooks" / "post-receive")]
     env = {**os.environ, "GIT_DIR": "."}
 
     def run(argv: list[str], stdin: bytes = b"") -> None:
-        subprocess.run(argv, input=stdin, cwd=bare.path, env=env, check=True, capture_output=True)
+        subprocess.run(
+            argv, input=stdin, cwd=bare.path, env=env, check=True, capture_output=True
+        )
 
     median = _medians(5, {"log": lambda: run(log), "hook": lambda: run(hook, line)})
     ratio = median["hook"] / median["log"]
-    print(f"\nhook: {median['hook'] * 1000:.0f} ms, git log: {median['log'] * 1000:.0f} ms, ratio {ratio:.2f}")
+    print(
+        f"\nhook: {median['hook'] * 1000:.0f} ms, git log: {median['log'] * 1000:.0f} ms, ratio {ratio:.2f}"
+    )
     assert ratio <= 2
 
 

@@ -31,7 +31,14 @@ def _event(number: int, lanes: int = 50) -> Submission:
     said = (Decision("tracker", True, "matches"),)
     commit = hashlib.sha1(b"%d" % number).hexdigest()
     repo = f"repo {number % lanes}"
-    return Submission(os.urandom(16), BODY, repo, routes=(Route("tracker"),), decisions=said, commits=(commit,))
+    return Submission(
+        os.urandom(16),
+        BODY,
+        repo,
+        routes=(Route("tracker"),),
+        decisions=said,
+        commits=(commit,),
+    )
 
 
 def _with_threads(call: Callable[[int], object]) -> float:
@@ -41,7 +48,9 @@ def _with_threads(call: Callable[[int], object]) -> float:
         for number in range(first, first + EACH):
             call(number)
 
-    threads = [threading.Thread(target=client, args=(n * EACH,)) for n in range(CLIENTS)]
+    threads = [
+        threading.Thread(target=client, args=(n * EACH,)) for n in range(CLIENTS)
+    ]
     began = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -74,11 +83,16 @@ async def _accepted(queue: SqliteQueue) -> float:
 
 
 def bare_loop(path: Path) -> float:
-    """Accepts a second: the same rows in the same tables, by one thread that has them all at hand, 64 to a commit."""
+    """Accepts a second: the same rows in the same tables, by one thread that has them
+    all at hand, 64 to a commit.
+    """
     queue = SqliteQueue(path)
     con = queue.con
     lanes = [
-        con.execute("INSERT INTO lane(service, repo) VALUES('tracker', ?)", (f"repo {n}",)).lastrowid for n in range(50)
+        con.execute(
+            "INSERT INTO lane(service, repo) VALUES('tracker', ?)", (f"repo {n}",)
+        ).lastrowid
+        for n in range(50)
     ]
     events = [_event(number) for number in range(CLIENTS * EACH)]
     began = time.perf_counter()
@@ -92,8 +106,13 @@ def bare_loop(path: Path) -> float:
                 (seq, event.id, digest, event.repo, NOW),
             )
             con.execute("INSERT INTO body VALUES(?, ?)", (seq, event.body))
-            con.execute("INSERT INTO event_commit VALUES(?, ?)", (seq, f" {event.commits[0]}"))
-            con.execute("INSERT INTO delivery(seq, lane, due_ms) VALUES(?, ?, ?)", (seq, lanes[seq % 50], NOW))
+            con.execute(
+                "INSERT INTO event_commit VALUES(?, ?)", (seq, f" {event.commits[0]}")
+            )
+            con.execute(
+                "INSERT INTO delivery(seq, lane, due_ms) VALUES(?, ?, ?)",
+                (seq, lanes[seq % 50], NOW),
+            )
         con.execute("COMMIT")
         queue.wrote(CLIENTS * len(BODY))
         queue.checkpoint()
@@ -111,14 +130,18 @@ def _huey(path: Path) -> float:
     return speed
 
 
-def _ratio(ours: Callable[[Path], float], theirs: Callable[[Path], float], folder: Path) -> float:
+def _ratio(
+    ours: Callable[[Path], float], theirs: Callable[[Path], float], folder: Path
+) -> float:
     """The best of five runs of each, taken in turns, so that both see the same weather."""
     speeds: dict[Callable[[Path], float], list[float]] = {ours: [], theirs: []}
     for number in range(5):
         for measure, found in speeds.items():
             found.append(measure(folder / f"{measure.__name__}-{number}.sqlite"))
     best = {measure: max(found) for measure, found in speeds.items()}
-    print(f"\n{ours.__name__} {best[ours]:.0f}/s, {theirs.__name__} {best[theirs]:.0f}/s")
+    print(
+        f"\n{ours.__name__} {best[ours]:.0f}/s, {theirs.__name__} {best[theirs]:.0f}/s"
+    )
     return best[ours] / best[theirs]
 
 
@@ -127,7 +150,9 @@ def test_durable_accept_reaches_half_of_abare_loop(tmp_path: Path) -> None:
 
 
 def test_durable_accept_is_five_times_huey(tmp_path: Path) -> None:
-    """huey syncs for every entry, we for every batch: where a sync costs next to nothing little is gained."""
+    """huey syncs for every entry, we for every batch: where a sync costs next to
+    nothing little is gained.
+    """
     assert _ratio(_durable_accepts, _huey, tmp_path) >= 5
 
 
@@ -137,14 +162,19 @@ def _fill(path: Path, depth: int) -> SqliteQueue:
     for first in range(0, depth, 1000):
         with queue.batch():
             numbers = range(first, min(first + 1000, depth))
-            queue.accept_all(NOW, [_event(number, lanes=1000)._replace(body=b"{}") for number in numbers])
+            queue.accept_all(
+                NOW,
+                [_event(number, lanes=1000)._replace(body=b"{}") for number in numbers],
+            )
         queue.checkpoint()
     queue.close()
     return SqliteQueue(path)
 
 
 def _round(queue: Queue, first: int) -> tuple[float, float]:
-    """Seconds of one commit that accepts 64 events, and of one that leases and ends 64 deliveries."""
+    """Seconds of one commit that accepts 64 events, and of one that leases and ends 64
+    deliveries.
+    """
     events = [_event(first + number, lanes=1000) for number in range(CLIENTS)]
     began = time.perf_counter()
     queue.accept_all(NOW, events)
@@ -160,9 +190,11 @@ def _round(queue: Queue, first: int) -> tuple[float, float]:
 
 
 def _memory(path: Path) -> float:
-    """Megabytes that a process of its own needs at most which works on the queue in *path*.
+    """Megabytes that a process of its own needs at most which works on the queue in
+    *path*.
 
-    The kernel's own peak of that program: `ru_maxrss` begins with the peak of the process that started it.
+    The kernel's own peak of that program: `ru_maxrss` begins with the peak of the
+    process that started it.
     """
     work = """
 import sys
@@ -176,12 +208,22 @@ queue.close()
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
     command = [sys.executable, "-c", work, str(path)]
-    return int(subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2]).stdout) / 1024
+    return (
+        int(
+            subprocess.run(
+                command, check=True, capture_output=True, cwd=Path(__file__).parents[2]
+            ).stdout
+        )
+        / 1024
+    )
 
 
 @pytest.mark.timeout(1800)
 def test_a_million_ready_deliveries_cost_what_a_thousand_do(tmp_path: Path) -> None:
-    queues = {depth: _fill(tmp_path / f"{depth}.sqlite", depth) for depth in (1_000, 1_000_000)}
+    queues = {
+        depth: _fill(tmp_path / f"{depth}.sqlite", depth)
+        for depth in (1_000, 1_000_000)
+    }
     os.sync()  # what filling left to be written must not be paid for by the measurement
     taken: dict[int, list[tuple[float, float]]] = {depth: [] for depth in queues}
     for number in range(100):  # in turns, so that both see the same weather
@@ -189,11 +231,16 @@ def test_a_million_ready_deliveries_cost_what_a_thousand_do(tmp_path: Path) -> N
             taken[depth].append(_round(queue, depth + number * CLIENTS))
     for queue in queues.values():
         queue.close()
-    few, many = ([statistics.median(part) for part in zip(*found, strict=True)] for found in taken.values())
+    few, many = (
+        [statistics.median(part) for part in zip(*found, strict=True)]
+        for found in taken.values()
+    )
     ratios = [after / before for before, after in zip(few, many, strict=True)]
     memory = _memory(tmp_path / "1000000.sqlite")
     for what, before, after in zip(("accept", "lease and end"), few, many, strict=True):
-        print(f"\n{what} 64: {before * 1e3:.2f} ms at 1,000, {after * 1e3:.2f} ms at 1,000,000")
+        print(
+            f"\n{what} 64: {before * 1e3:.2f} ms at 1,000, {after * 1e3:.2f} ms at 1,000,000"
+        )
     print(f"ratios {ratios[0]:.2f} and {ratios[1]:.2f}; at most {memory:.0f} MB")
     assert max(ratios) <= 1.5
     assert memory < 150

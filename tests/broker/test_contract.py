@@ -1,4 +1,6 @@
-"""The contract: settings are checked, secrets stay secrets, get_local makes things once."""
+"""The contract: settings are checked, secrets stay secrets, get_local makes things
+once.
+"""
 
 import threading
 from pathlib import Path
@@ -41,7 +43,10 @@ def test_defaults_are_filled_in() -> None:
     [
         ({}, "setting 'url' is missing"),
         ({"url": "u", "tokn": "x"}, "unknown setting 'tokn'; did you mean 'token'?"),
-        ({"url": "u", "repositores": []}, "unknown setting 'repositores'; did you mean 'repositories'?"),
+        (
+            {"url": "u", "repositores": []},
+            "unknown setting 'repositores'; did you mean 'repositories'?",
+        ),
         ({"url": "u", "_private": "x"}, "unknown setting '_private'"),
         ({"url": 3}, "setting 'url' must be str, not int"),
         ({"url": "u", "token": "plain"}, "setting 'token' is a secret: give env:NAME"),
@@ -58,7 +63,13 @@ def test_a_setting_that_does_not_fit_is_named(given: dict[str, Any], said: str) 
 
 def test_numbers_and_secrets_fit_where_they_are_meant() -> None:
     found = checked_settings(
-        Settings, {"url": Secret("hidden in a url"), "ratio": 2, "token": Secret("t"), "anything": [1]}
+        Settings,
+        {
+            "url": Secret("hidden in a url"),
+            "ratio": 2,
+            "token": Secret("t"),
+            "anything": [1],
+        },
     )
     assert (found.ratio, found.anything) == (2.0, [1])
     assert isinstance(found.ratio, float)
@@ -85,7 +96,11 @@ def test_bind_gives_service_settings_and_state_and_verifies() -> None:
 
     broker = Broker()
     broker.bind("svc", {"url": "u"}, Path("/state"))
-    assert (broker.service, broker.state, broker.settings.url) == ("svc", Path("/state"), "u")
+    assert (broker.service, broker.state, broker.settings.url) == (
+        "svc",
+        Path("/state"),
+        "u",
+    )
     with pytest.raises(ValueError, match="no such place"):
         Broker().bind("svc", {"url": "bad"}, Path("/state"))
 

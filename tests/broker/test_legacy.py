@@ -1,4 +1,6 @@
-"""Files in the style of 2009 run unmodified against a real server; what they are lent is gone afterwards."""
+"""Files in the style of 2009 run unmodified against a real server; what they are lent
+is gone afterwards.
+"""
 
 import base64
 import json
@@ -16,7 +18,8 @@ from oberonc.broker import legacy, registry
 from oberonc.broker.registry import BrokenBroker
 from tests.support.admin import Admin
 
-#: Cards on a board: class-level cache, opener made once per thread, the secrets taken out before the rest is sent.
+#: Cards on a board: class-level cache, opener made once per thread, the secrets taken
+#: out before the rest is sent.
 CARDS = """
 import urllib
 from django.utils import simplejson as sj
@@ -40,7 +43,8 @@ class Cards(BaseBroker):
         post = {'payload': sj.dumps(payload), 'token': self.token}
         opener.open(URL + '/cards/' + self.board, urllib.urlencode(post))
 """
-#: A stream that wants a user and password: Basic authentication by a subclass of the opener.
+#: A stream that wants a user and password: Basic authentication by a subclass of the
+#: opener.
 STREAM = """
 import urllib
 from django.utils import simplejson as sj
@@ -156,10 +160,17 @@ def test_cards_get_the_payload_without_its_secrets(
     admin: Admin, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKEN", "t0ken")
-    _, [(method, path, headers, body)] = _run(admin, server, CARDS, board="b1", token="env:TOKEN")
+    _, [(method, path, headers, body)] = _run(
+        admin, server, CARDS, board="b1", token="env:TOKEN"
+    )
     sent = parse_qs(body)
     payload = json.loads(sent["payload"][0])
-    assert (method, path, headers["User-Agent"], sent["token"]) == ("POST", "/cards/b1", "bitbucket.org", ["t0ken"])
+    assert (method, path, headers["User-Agent"], sent["token"]) == (
+        "POST",
+        "/cards/b1",
+        "bitbucket.org",
+        ["t0ken"],
+    )
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert "service" not in payload
     assert {c["url"] for c in payload["commits"]} == {"x"}
@@ -169,13 +180,20 @@ def test_a_stream_is_told_with_basic_authentication(
     admin: Admin, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PW", "p:ä")
-    _, [(_, path, headers, body)] = _run(admin, server, STREAM, username="ann", password="env:PW")
+    _, [(_, path, headers, body)] = _run(
+        admin, server, STREAM, username="ann", password="env:PW"
+    )
     assert path == "/private"
-    assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode() == "ann:p:ä"
+    assert (
+        base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+        == "ann:p:ä"
+    )
     assert "pushed" in parse_qs(body)["message[body]"][0]
 
 
-def test_a_deployment_reads_its_optional_settings(admin: Admin, server: ThreadingHTTPServer) -> None:
+def test_a_deployment_reads_its_optional_settings(
+    admin: Admin, server: ThreadingHTTPServer
+) -> None:
     _, [(_, path, _, body)] = _run(admin, server, DEPLOY, email="a@example.org")
     assert path == "/deploy"
     assert json.loads(parse_qs(body)["payload"][0])["email"] == "a@example.org"
@@ -183,10 +201,15 @@ def test_a_deployment_reads_its_optional_settings(admin: Admin, server: Threadin
 
 def test_a_build_is_started_by_a_get(admin: Admin, server: ThreadingHTTPServer) -> None:
     _, [(method, path, _, _)] = _run(admin, server, BUILD, build="KEY-1")
-    assert (method, path) == ("GET", "/build?buildKey=KEY-1&os_authType=basic&q=a%20bc+d")
+    assert (method, path) == (
+        "GET",
+        "/build?buildKey=KEY-1&os_authType=basic&q=a%20bc+d",
+    )
 
 
-def test_an_error_page_is_an_answer_as_it_was_then(admin: Admin, server: ThreadingHTTPServer) -> None:
+def test_an_error_page_is_an_answer_as_it_was_then(
+    admin: Admin, server: ThreadingHTTPServer
+) -> None:
     note, [(_, _, headers, body)] = _run(admin, server, STORIES, token="t")
     assert (note, headers["X-Trackertoken"], body) == ("410", "t", "<xml/>")
 
@@ -230,7 +253,9 @@ def test_what_was_there_before_is_put_back() -> None:
         ("x = (", False),
     ],
 )
-def test_only_files_of_that_time_are_lent_its_names(admin: Admin, line: str, needed: bool) -> None:
+def test_only_files_of_that_time_are_lent_its_names(
+    admin: Admin, line: str, needed: bool
+) -> None:
     assert legacy.needs(str(admin.broker("b", line, head=""))) is needed
 
 
@@ -249,7 +274,10 @@ def test_only_http_is_opened(admin: Admin) -> None:
         ('raise E, "x"', "Python 2 syntax"),
         ("x = 0777", "Python 2 syntax"),
         ('exec "x"', "Python 2 syntax"),
-        ("import urllib2", "'urllib2', which is not installed (it was part of Python 2; urllib.request replaces it)"),
+        (
+            "import urllib2",
+            "'urllib2', which is not installed (it was part of Python 2; urllib.request replaces it)",
+        ),
         ("import simplejson_x.y", "'simplejson_x', which is not installed"),
         ("from httplib import HTTP", "http.client replaces it"),
     ],

@@ -1,4 +1,6 @@
-"""Brokers are found in order, loaded from source under private names, and refused where others may write them."""
+"""Brokers are found in order, loaded from source under private names, and refused where
+others may write them.
+"""
 
 import json
 import os
@@ -17,7 +19,9 @@ from tests.support.admin import HEAD, Admin
 GOOD = "class Found(BaseBroker):\n    def handle(self, payload):\n        return ''\n"
 
 
-def test_the_shipped_brokers_and_ones_own_are_found_without_running_them(admin: Admin) -> None:
+def test_the_shipped_brokers_and_ones_own_are_found_without_running_them(
+    admin: Admin,
+) -> None:
     admin.broker("mine", "raise SystemExit('run')")
     admin.broker("_helper", "")
     catalogue = registry.find(admin.load())
@@ -29,7 +33,12 @@ def test_the_shipped_brokers_and_ones_own_are_found_without_running_them(admin: 
 def test_places_are_asked_in_their_order(admin: Admin, tmp_path: Path) -> None:
     admin.configure(f'brokers.directories = ["{tmp_path}/b", "{tmp_path}/a"]')
     folders = registry.directories(admin.load())
-    assert folders == [tmp_path / "b", tmp_path / "a", admin.brokers, paths.bundled("brokers")]
+    assert folders == [
+        tmp_path / "b",
+        tmp_path / "a",
+        admin.brokers,
+        paths.bundled("brokers"),
+    ]
 
 
 def test_one_folder_under_two_names_is_one_folder(admin: Admin, tmp_path: Path) -> None:
@@ -56,7 +65,9 @@ def test_a_folder_that_is_not_there_is_said(admin: Admin, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["Big", "2fast", "with-dash", "x" * 65])
-def test_a_file_with_a_name_no_service_can_say_is_reported(admin: Admin, name: str) -> None:
+def test_a_file_with_a_name_no_service_can_say_is_reported(
+    admin: Admin, name: str
+) -> None:
     file = admin.broker(name, GOOD)
     catalogue = registry.find(admin.load())
     assert name not in catalogue.places
@@ -64,17 +75,25 @@ def test_a_file_with_a_name_no_service_can_say_is_reported(admin: Admin, name: s
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "dangling"])
-def test_what_is_no_plain_file_is_reported_and_never_opened(admin: Admin, kind: str) -> None:
+def test_what_is_no_plain_file_is_reported_and_never_opened(
+    admin: Admin, kind: str
+) -> None:
     file = admin.broker("odd", GOOD)
     file.unlink()
-    {"fifo": os.mkfifo, "folder": os.mkdir, "dangling": lambda path: Path(path).symlink_to("nowhere")}[kind](file)
+    {
+        "fifo": os.mkfifo,
+        "folder": os.mkdir,
+        "dangling": lambda path: Path(path).symlink_to("nowhere"),
+    }[kind](file)
     catalogue = registry.find(admin.load())
     assert "plain file" in catalogue.problems[str(file)]
     assert "issues" in catalogue.places
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_broker_that_others_may_write_is_refused_and_its_neighbours_are_not(admin: Admin, mode: int) -> None:
+def test_a_broker_that_others_may_write_is_refused_and_its_neighbours_are_not(
+    admin: Admin, mode: int
+) -> None:
     file = admin.broker("loose", GOOD)
     admin.broker("good", GOOD)
     file.chmod(mode)
@@ -131,7 +150,9 @@ def test_roots_sticky_folders_count_as_safe(short_dir: Path) -> None:
     assert registry.unsafe(short_dir) == "" or os.stat("/tmp").st_uid != 0
 
 
-def test_code_is_loaded_from_source_and_nothing_is_written_beside_it(admin: Admin) -> None:
+def test_code_is_loaded_from_source_and_nothing_is_written_beside_it(
+    admin: Admin,
+) -> None:
     script = (
         "import json, sys; from oberonc.broker import registry;"
         "found = registry.load(registry.Place(*json.loads(sys.argv[1])));"
@@ -143,7 +164,12 @@ def test_code_is_loaded_from_source_and_nothing_is_written_beside_it(admin: Admi
         admin.handle("b", f"return {text!r}")
         place = json.dumps(registry.Place("b", str(admin.brokers / "b.py"), None, ""))
         said.append(
-            subprocess.run([sys.executable, "-c", script, place], capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                [sys.executable, "-c", script, place],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         )
     assert said == ["one [] []\n", "two [] []\n"]
     assert [path.name for path in admin.brokers.iterdir()] == ["b.py"]
@@ -155,7 +181,9 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
     for folder, name, value in ((admin.brokers, "a", 1), (other, "b", 2)):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "_same.py").write_text(f"X = {value}\n")
-        (folder / f"{name}.py").write_text(f"{HEAD}from ._same import X\n{GOOD.replace(repr(''), 'X')}")
+        (folder / f"{name}.py").write_text(
+            f"{HEAD}from ._same import X\n{GOOD.replace(repr(''), 'X')}"
+        )
     admin.configure(f'brokers.directories = ["{other}"]')
     assert registry.load(admin.place("a"))().handle({}) == 1  # type: ignore[comparison-overlap]
     assert registry.load(admin.place("b"))().handle({}) == 2  # type: ignore[comparison-overlap]
@@ -166,22 +194,45 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
     [
         ("x = (\n", ":2: '(' was never closed"),
         ("1/0\n", ":2: ZeroDivisionError"),
-        ("import no_such_library\n", ":2: needs the library 'no_such_library', which is not installed"),
+        (
+            "import no_such_library\n",
+            ":2: needs the library 'no_such_library', which is not installed",
+        ),
         ("from . import _missing\n", "there is no _missing.py beside the broker"),
         ("import urllib2\n", "urllib.request replaces it"),
         ("raise SystemExit(3)\n", ":2: SystemExit: 3"),
         ("x = 1\n", "this one has none"),
         (GOOD + GOOD.replace("Found", "Second"), "this one has Found, Second"),
-        ("class Found(BaseBroker):\n    pass\n", ":2: Found has no handle(self, payload)"),
-        ("class Found(BaseBroker):\n    def handle(self): pass\n", "takes one argument"),
-        ("class Found(BaseBroker):\n    async def handle(self, payload): pass\n", "is async or a generator"),
-        ("class Found(BaseBroker):\n    def handle(self, payload): yield\n", "is async or a generator"),
-        ("class Found(BaseBroker):\n    timeout = 'x'\n    def handle(self, payload): pass\n", "number of seconds"),
-        ("class E(Exception):\n    def __str__(self): raise self\nraise E\n", ":4: E: its message cannot be shown"),
+        (
+            "class Found(BaseBroker):\n    pass\n",
+            ":2: Found has no handle(self, payload)",
+        ),
+        (
+            "class Found(BaseBroker):\n    def handle(self): pass\n",
+            "takes one argument",
+        ),
+        (
+            "class Found(BaseBroker):\n    async def handle(self, payload): pass\n",
+            "is async or a generator",
+        ),
+        (
+            "class Found(BaseBroker):\n    def handle(self, payload): yield\n",
+            "is async or a generator",
+        ),
+        (
+            "class Found(BaseBroker):\n    timeout = 'x'\n    def handle(self, payload): pass\n",
+            "number of seconds",
+        ),
+        (
+            "class E(Exception):\n    def __str__(self): raise self\nraise E\n",
+            ":4: E: its message cannot be shown",
+        ),
         ("x = '\0'\n", "null bytes"),
     ],
 )
-def test_a_broken_broker_is_reported_with_file_and_line(admin: Admin, text: str, said: str) -> None:
+def test_a_broken_broker_is_reported_with_file_and_line(
+    admin: Admin, text: str, said: str
+) -> None:
     file = admin.broker("broken", text)
     with pytest.raises(BrokenBroker) as caught:
         registry.load(admin.place("broken"))
@@ -201,7 +252,9 @@ def test_a_broken_broker_is_reported_with_file_and_line(admin: Admin, text: str,
         "    handle = functools.partial(functools.partial(other))\n",
     ],
 )
-def test_a_handle_of_which_nothing_would_run_is_refused_through_decorators_too(admin: Admin, handle: str) -> None:
+def test_a_handle_of_which_nothing_would_run_is_refused_through_decorators_too(
+    admin: Admin, handle: str
+) -> None:
     head = """
 import functools
 from oberonc import BaseBroker
@@ -233,13 +286,26 @@ def test_an_entry_point_names_a_class_or_a_module(
     admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "third_party.py").write_text(HEAD + GOOD + "Alias = Found\nclass Box:\n    Inner = Found\n")
-    (tmp_path / "lib" / "third_front.py").write_text("from third_party import Found\nx = 1\n")
+    (tmp_path / "lib" / "third_party.py").write_text(
+        HEAD + GOOD + "Alias = Found\nclass Box:\n    Inner = Found\n"
+    )
+    (tmp_path / "lib" / "third_front.py").write_text(
+        "from third_party import Found\nx = 1\n"
+    )
     monkeypatch.syspath_prepend(tmp_path / "lib")
-    for value in ("third_party", "third_party:Found", "third_front:Found", "third_party:Box.Inner"):
+    for value in (
+        "third_party",
+        "third_party:Found",
+        "third_front:Found",
+        "third_party:Box.Inner",
+    ):
         found = registry.load(registry.Place("b", None, value, "entry point of third"))
         assert issubclass(found, BaseBroker)
-    for value, said in (("third_front:x", "no subclass"), ("third_front:y", "AttributeError"), ("no_such", "no_such")):
+    for value, said in (
+        ("third_front:x", "no subclass"),
+        ("third_front:y", "AttributeError"),
+        ("no_such", "no_such"),
+    ):
         with pytest.raises(BrokenBroker, match=said):
             registry.load(registry.Place("b", None, value, "entry point of third"))
 
@@ -249,10 +315,22 @@ def test_an_entry_point_names_a_class_or_a_module(
     [
         ("class A(BaseBroker):\n    def handle(self, p): pass", 60.0),
         ("class A(BaseBroker):\n    timeout = 5\n    def handle(self, p): pass", 5.0),
-        ("class A(oberonc.BaseBroker):\n    timeout: float = 0.5\n    def handle(self, p): pass", 0.5),
-        ("class Url:\n    timeout = 1\nclass A(BaseBroker):\n    def handle(self, p): pass", 60.0),
-        ("class B(BaseBroker):\n    timeout = 7\nclass A(B):\n    def handle(self, p): pass", 7.0),
-        ("class A(BaseBroker):\n    timeout = 2 * 60\n    def handle(self, p): pass", None),
+        (
+            "class A(oberonc.BaseBroker):\n    timeout: float = 0.5\n    def handle(self, p): pass",
+            0.5,
+        ),
+        (
+            "class Url:\n    timeout = 1\nclass A(BaseBroker):\n    def handle(self, p): pass",
+            60.0,
+        ),
+        (
+            "class B(BaseBroker):\n    timeout = 7\nclass A(B):\n    def handle(self, p): pass",
+            7.0,
+        ),
+        (
+            "class A(BaseBroker):\n    timeout = 2 * 60\n    def handle(self, p): pass",
+            None,
+        ),
         ("class A(Imported):\n    def handle(self, p): pass", None),
         ("class A(A):\n    def handle(self, p): pass", None),
         ("if 1:\n    class A(BaseBroker):\n        def handle(self, p): pass", None),
@@ -264,9 +342,15 @@ def test_a_time_limit_is_read_without_running_the_file_or_not_at_all(
     tmp_path: Path, text: str, timeout: float | None
 ) -> None:
     (tmp_path / "b.py").write_text(text)
-    assert registry.declared_timeout(registry.Place("b", str(tmp_path / "b.py"), None, "")) == timeout
+    assert (
+        registry.declared_timeout(registry.Place("b", str(tmp_path / "b.py"), None, ""))
+        == timeout
+    )
 
 
 def test_the_first_line_of_the_docstring_says_what_it_does(admin: Admin) -> None:
-    admin.broker("b", '"""Of the module."""\nclass Found(BaseBroker):\n    """Of the class.\n\n    More."""\n')
+    admin.broker(
+        "b",
+        '"""Of the module."""\nclass Found(BaseBroker):\n    """Of the class.\n\n    More."""\n',
+    )
     assert registry.docline(admin.place("b")) == "Of the class."

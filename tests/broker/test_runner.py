@@ -1,4 +1,6 @@
-"""One payload through one broker: whatever it does, it costs its limit at most and its neighbours nothing."""
+"""One payload through one broker: whatever it does, it costs its limit at most and its
+neighbours nothing.
+"""
 
 import json
 import os
@@ -55,12 +57,17 @@ def test_retry_reject_and_any_other_exception_are_told_apart(admin: Admin) -> No
     )
     assert admin.run("b", kind="retry") == Outcome("retry", "busy", 7, True)
     assert admin.run("b", kind="reject") == Outcome("dead", "never")
-    assert admin.run("b", kind="exit").note == "SystemExit: the broker called exit(3) (b.py:12)"
+    assert (
+        admin.run("b", kind="exit").note
+        == "SystemExit: the broker called exit(3) (b.py:12)"
+    )
     assert admin.run("b", kind="other") == Outcome("retry", "KeyError: 'x' (b.py:13)")
 
 
 @pytest.mark.parametrize(
-    "after", ["float('nan')", "float('inf')", "-1", "'soon'", "True if 0 else 10**12"], ids=lambda text: str(text)[:8]
+    "after",
+    ["float('nan')", "float('inf')", "-1", "'soon'", "True if 0 else 10**12"],
+    ids=lambda text: str(text)[:8],
 )
 def test_a_senseless_after_is_no_time(admin: Admin, after: str) -> None:
     admin.handle("b", f"error = Retry('r')\nerror.after = {after}\nraise error")
@@ -71,13 +78,21 @@ def test_a_senseless_after_is_no_time(admin: Admin, after: str) -> None:
     ("body", "said"),
     [
         ("import os; os._exit(7)", "exited with 7"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "killed by signal 9",
+        ),
         ("import ctypes; ctypes.string_at(0)", "killed by signal 11"),
         ("import os; os.closerange(3, 64); os._exit(0)", "exited with 0"),
-        ("import os; [os.write(fd, b'junk') for fd in range(3, 9) if os.path.exists(f'/proc/self/fd/{fd}')]", "exited"),
+        (
+            "import os; [os.write(fd, b'junk') for fd in range(3, 9) if os.path.exists(f'/proc/self/fd/{fd}')]",
+            "exited",
+        ),
     ],
 )
-def test_a_broker_that_ends_its_process_is_a_crash(admin: Admin, body: str, said: str) -> None:
+def test_a_broker_that_ends_its_process_is_a_crash(
+    admin: Admin, body: str, said: str
+) -> None:
     admin.handle("b", body)
     outcome = admin.run("b")
     assert outcome.kind == "crash"
@@ -86,7 +101,8 @@ def test_a_broker_that_ends_its_process_is_a_crash(admin: Admin, body: str, said
 
 def test_a_hanging_broker_costs_its_limit(admin: Admin) -> None:
     admin.handle(
-        "b", "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('here')\ntime.sleep(60)"
+        "b",
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('here')\ntime.sleep(60)",
     )
     began = time.monotonic()
     outcome = admin.run("b", limit=1.5)
@@ -107,11 +123,18 @@ def test_what_a_stopped_broker_left_running_is_ended_too(admin: Admin) -> None:
     )
     assert admin.run("b", limit=2).kind == "crash"
     pid = admin.pid()
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+    eventually(
+        lambda: (
+            not Path(f"/proc/{pid}").exists()
+            or " Z " in Path(f"/proc/{pid}/stat").read_text()
+        )
+    )
 
 
 def test_a_grandchild_that_keeps_the_pipes_open_is_not_waited_for(admin: Admin) -> None:
-    admin.handle("b", "import subprocess\nsubprocess.Popen(['sleep', '60'])\nreturn 'ok'")
+    admin.handle(
+        "b", "import subprocess\nsubprocess.Popen(['sleep', '60'])\nreturn 'ok'"
+    )
     began = time.monotonic()
     assert admin.run("b", limit=30) == Outcome("done", "ok")
     assert time.monotonic() - began < 15
@@ -132,7 +155,9 @@ def test_a_fork_that_comes_back_gives_one_answer(admin: Admin) -> None:
         ("Promise()", "Promise"),
     ],
 )
-def test_a_handle_that_gives_back_work_instead_of_doing_it_fails(admin: Admin, given_back: str, what: str) -> None:
+def test_a_handle_that_gives_back_work_instead_of_doing_it_fails(
+    admin: Admin, given_back: str, what: str
+) -> None:
     admin.handle(
         "b",
         f"""
@@ -149,7 +174,10 @@ def test_a_handle_that_gives_back_work_instead_of_doing_it_fails(admin: Admin, g
 
 
 def test_a_thread_that_never_ends_is_not_waited_for(admin: Admin) -> None:
-    admin.handle("b", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nreturn 'ok'")
+    admin.handle(
+        "b",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nreturn 'ok'",
+    )
     assert admin.run("b", limit=30) == Outcome("done", "ok")
 
 
@@ -171,7 +199,12 @@ def test_ten_megabytes_of_output_are_capped_and_slow_nobody(admin: Admin) -> Non
 
 @pytest.mark.parametrize(
     "deed",
-    ["sys.stdout.close()", "sys.stdout = sys.stderr = None", "sys.stdout = sys.stderr = Trap()", "os.close(1)"],
+    [
+        "sys.stdout.close()",
+        "sys.stdout = sys.stderr = None",
+        "sys.stdout = sys.stderr = Trap()",
+        "os.close(1)",
+    ],
 )
 def test_a_broker_may_close_or_replace_its_streams(admin: Admin, deed: str) -> None:
     trap = "import os, sys\nclass Trap:\n    def flush(self): os._exit(1)\n"
@@ -204,11 +237,16 @@ def test_an_exception_that_cannot_be_shown_is_told(admin: Admin) -> None:
 def test_settings_that_do_not_fit_wait_for_the_administrator(admin: Admin) -> None:
     admin.handle("b", "return 'ok'", "class Settings:\n    url: str")
     outcome = admin.run("b", ulr="x")
-    assert outcome == Outcome("retry", "settings of service 'svc': unknown setting 'ulr'; did you mean 'url'?")
+    assert outcome == Outcome(
+        "retry", "settings of service 'svc': unknown setting 'ulr'; did you mean 'url'?"
+    )
 
 
 def test_each_handle_gets_its_own_deep_copy(admin: Admin) -> None:
-    admin.handle("b", "payload['commits'].clear(); payload['service'].clear(); del payload['broker']")
+    admin.handle(
+        "b",
+        "payload['commits'].clear(); payload['service'].clear(); del payload['broker']",
+    )
     asked = _request(deep={"list": [1]})
     before = json.dumps(asked)
     assert runner.perform(registry.load(admin.place("b")), asked).kind == "done"
@@ -217,7 +255,8 @@ def test_each_handle_gets_its_own_deep_copy(admin: Admin) -> None:
 
 def test_the_payload_has_the_keys_of_a_delivery(admin: Admin) -> None:
     admin.handle(
-        "b", "import json\nreturn json.dumps([payload[k] for k in ('broker', 'delivery_id', 'attempt', 'order')])"
+        "b",
+        "import json\nreturn json.dumps([payload[k] for k in ('broker', 'delivery_id', 'attempt', 'order')])",
     )
     asked = _request() | {"attempt": 4, "order": {"gap": True}}
     said = runner.perform(registry.load(admin.place("b")), asked)
@@ -236,21 +275,43 @@ def test_a_secret_is_plain_text_for_the_broker(admin: Admin) -> None:
         assert isinstance(self.settings.token, Secret) and CANARY not in repr(payload)
         """.replace("CANARY", "'canary' + '-7f3a91'"),
     )
-    assert runner.perform(registry.load(admin.place("b")), _request(token=Secret(CANARY))).note == ""
+    assert (
+        runner.perform(
+            registry.load(admin.place("b")), _request(token=Secret(CANARY))
+        ).note
+        == ""
+    )
 
 
-@pytest.mark.parametrize("manner", ["return t", "raise Reject(t)", "raise Retry(t)", "raise ValueError(t)", "print(t)"])
+@pytest.mark.parametrize(
+    "manner",
+    [
+        "return t",
+        "raise Reject(t)",
+        "raise Retry(t)",
+        "raise ValueError(t)",
+        "print(t)",
+    ],
+)
 @pytest.mark.parametrize("before", [0, 2040, 4090])
-def test_no_text_that_leaves_holds_a_secret_not_even_half_of_one(admin: Admin, manner: str, before: int) -> None:
+def test_no_text_that_leaves_holds_a_secret_not_even_half_of_one(
+    admin: Admin, manner: str, before: int
+) -> None:
     admin.handle("b", f"t = 'x' * {before} + payload['service']['token']\n{manner}")
-    outcome = runner.perform(registry.load(admin.place("b")), _request(token=Secret(CANARY)))
+    outcome = runner.perform(
+        registry.load(admin.place("b")), _request(token=Secret(CANARY))
+    )
     assert "canary" not in outcome.note
 
 
-def test_a_secret_with_odd_characters_is_redacted_before_it_is_escaped(admin: Admin) -> None:
+def test_a_secret_with_odd_characters_is_redacted_before_it_is_escaped(
+    admin: Admin,
+) -> None:
     odd = 'a\x1b"b  c\u202e'
     admin.handle("b", "raise ValueError(payload['service']['token'])")
-    outcome = runner.perform(registry.load(admin.place("b")), _request(token=Secret(odd)))
+    outcome = runner.perform(
+        registry.load(admin.place("b")), _request(token=Secret(odd))
+    )
     assert "***" in outcome.note
 
 
@@ -259,14 +320,17 @@ def test_printed_secrets_are_redacted_also_where_the_output_is_cut(
 ) -> None:
     monkeypatch.setenv("TOKEN", CANARY)
     admin.handle(
-        "b", f"print(payload['service']['token'] + 'x' * ({runner.OUTPUT} - 20) + payload['service']['token'])"
+        "b",
+        f"print(payload['service']['token'] + 'x' * ({runner.OUTPUT} - 20) + payload['service']['token'])",
     )
     output = admin.run("b", token="env:TOKEN").output
     assert output.startswith("***xxx")
     assert "canar" not in output
 
 
-def test_secrets_are_not_in_argv_or_environment(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_in_argv_or_environment(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEN", CANARY)
     monkeypatch.setenv("GIT_DIR", "/somewhere")
     monkeypatch.setenv("OBERONC_CONFIG_X", "x")
@@ -284,21 +348,40 @@ def test_secrets_are_not_in_argv_or_environment(admin: Admin, monkeypatch: pytes
     assert admin.run("b", token="env:TOKEN", other="x") == Outcome("done", "")
 
 
-def test_a_broker_sees_neither_the_callers_folder_nor_its_stdin(admin: Admin, tmp_path: Path) -> None:
+def test_a_broker_sees_neither_the_callers_folder_nor_its_stdin(
+    admin: Admin, tmp_path: Path
+) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
-    admin.handle("b", "import sys\nreturn repr((sys.stdin.read(), '' in sys.path, json_is()))\n", "pass")
+    admin.handle(
+        "b",
+        "import sys\nreturn repr((sys.stdin.read(), '' in sys.path, json_is()))\n",
+        "pass",
+    )
     file = admin.brokers / "b.py"
-    file.write_text(file.read_text() + "\ndef json_is():\n    import json\n    return 'lib' in json.__file__\n")
+    file.write_text(
+        file.read_text()
+        + "\ndef json_is():\n    import json\n    return 'lib' in json.__file__\n"
+    )
     assert admin.run("b").note == "('', False, True)"
 
 
 def test_the_broker_dies_with_the_process_that_started_it(admin: Admin) -> None:
-    admin.handle("b", "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)")
+    admin.handle(
+        "b",
+        "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)",
+    )
     args = [sys.executable, "-I", "-m", "oberonc", "brokers", "run", "b"]
-    with subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+    with subprocess.Popen(
+        args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as parent:
         pid = admin.pid()
         parent.send_signal(signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+    eventually(
+        lambda: (
+            not Path(f"/proc/{pid}").exists()
+            or " Z " in Path(f"/proc/{pid}/stat").read_text()
+        )
+    )
 
 
 def test_a_worker_whose_parent_is_gone_does_nothing(admin: Admin) -> None:
@@ -315,7 +398,16 @@ def test_a_worker_whose_parent_is_gone_does_nothing(admin: Admin) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"{", b"[1]", b'{"kind": "fine"}', b'{"kind": "done", "note": 5}', b'{"x": 1}', b'"done"', b"[" * 100_000],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"kind": "fine"}',
+        b'{"kind": "done", "note": 5}',
+        b'{"x": 1}',
+        b'"done"',
+        b"[" * 100_000,
+    ],
 )
 def test_a_forged_answer_is_a_crash(answer: bytes) -> None:
     assert runner._parsed(answer) is None
@@ -334,21 +426,36 @@ def test_describe_and_check_survive_what_a_broker_says(admin: Admin) -> None:
             return [(True, 'one'), Check(False, 'two', 'mend')]
         """,
     )
-    admin.handle("worse", "return ''", "class Settings:\n    x: 'Missing'\ndef check(self):\n    return [1]")
+    admin.handle(
+        "worse",
+        "return ''",
+        "class Settings:\n    x: 'Missing'\ndef check(self):\n    return [1]",
+    )
     described = runner.ask(admin.place("odd"), {"describe": True}, 20)
     assert described["timeout"] == 5
     assert described["settings"]["token"]["default"] == "***"
     call = {"call": "check", "request": _request()}
-    assert runner.ask(admin.place("odd"), call, 20)["said"] == [[True, "one", ""], [False, "two", "mend"]]
-    assert "NameError" in runner.ask(admin.place("worse"), {"describe": True}, 20)["error"]
+    assert runner.ask(admin.place("odd"), call, 20)["said"] == [
+        [True, "one", ""],
+        [False, "two", "mend"],
+    ]
+    assert (
+        "NameError" in runner.ask(admin.place("worse"), {"describe": True}, 20)["error"]
+    )
     assert "error" in runner.ask(admin.place("worse"), call, 20)
 
 
 def test_asking_a_broker_that_hangs_or_dies_at_import_is_an_error(admin: Admin) -> None:
     admin.broker("hang", "import time\ntime.sleep(60)\n")
     admin.broker("die", "import os\nos._exit(4)\n")
-    assert "more than 1 s" in runner.ask(admin.place("hang"), {"describe": True}, 1)["error"]
-    assert "ended with 4" in runner.ask(admin.place("die"), {"describe": True}, 20)["error"]
+    assert (
+        "more than 1 s"
+        in runner.ask(admin.place("hang"), {"describe": True}, 1)["error"]
+    )
+    assert (
+        "ended with 4"
+        in runner.ask(admin.place("die"), {"describe": True}, 20)["error"]
+    )
 
 
 def test_the_child_is_reaped_and_nothing_stays_open(admin: Admin) -> None:
@@ -361,7 +468,9 @@ def test_the_child_is_reaped_and_nothing_stays_open(admin: Admin) -> None:
 
 
 def _children() -> set[str]:
-    """The process ids of this process's children, dead ones that nobody waited for among them."""
+    """The process ids of this process's children, dead ones that nobody waited for
+    among them.
+    """
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -19,16 +19,24 @@ from tests.support.admin import Admin
 
 
 def _resolve(**settings: object) -> dict[str, object]:
-    return secrets.resolve(Service(name="s", broker="b", settings=settings, origin="file.toml"))
+    return secrets.resolve(
+        Service(name="s", broker="b", settings=settings, origin="file.toml")
+    )
 
 
-def test_every_kind_of_reference_is_resolved(admin: Admin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_kind_of_reference_is_resolved(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TOKEN", "from env")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (tmp_path / "cred").write_text("from systemd\n")
     file = admin.secret("token", "from file\n")
     found = _resolve(
-        a="env:TOKEN", b=f"file:{file}", c="cred:cred", d="cmd:echo 'from cmd'", e=["env:TOKEN", {"f": "x"}]
+        a="env:TOKEN",
+        b=f"file:{file}",
+        c="cred:cred",
+        d="cmd:echo 'from cmd'",
+        e=["env:TOKEN", {"f": "x"}],
     )
     assert found == {
         "a": "from env",
@@ -42,10 +50,15 @@ def test_every_kind_of_reference_is_resolved(admin: Admin, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o602, 0o666])
-def test_a_file_that_others_may_read_or_change_is_refused(admin: Admin, mode: int) -> None:
+def test_a_file_that_others_may_read_or_change_is_refused(
+    admin: Admin, mode: int
+) -> None:
     file = admin.secret("token", "x")
     file.chmod(mode)
-    with pytest.raises(NotAllowed, match=rf"file.toml: services.s.token: others may .* chmod 600 {file}"):
+    with pytest.raises(
+        NotAllowed,
+        match=rf"file.toml: services.s.token: others may .* chmod 600 {file}",
+    ):
         _resolve(token=f"file:{file}")
 
 
@@ -78,7 +91,9 @@ def test_a_group_of_trusted_readers_is_fine(admin: Admin) -> None:
         "cmd:true",
     ],
 )
-def test_a_reference_to_nothing_is_one_line_that_names_the_setting(reference: str) -> None:
+def test_a_reference_to_nothing_is_one_line_that_names_the_setting(
+    reference: str,
+) -> None:
     with pytest.raises(OberoncError) as caught:
         _resolve(token=reference)
     assert "file.toml: services.s.token" in str(caught.value)
@@ -100,7 +115,9 @@ def test_a_file_that_is_not_text_or_too_long_is_refused(admin: Admin) -> None:
         _resolve(token=f"file:{file}")
 
 
-def test_a_command_does_not_see_the_repository_of_the_push(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_does_not_see_the_repository_of_the_push(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GIT_DIR", "/somewhere")
     assert _resolve(token="cmd:sh -c 'echo x$GIT_DIR'") == {"token": "x"}
 
@@ -142,13 +159,17 @@ def test_the_beginning_of_a_secret_at_a_cut_is_taken_away() -> None:
 
 
 def test_a_whole_value_is_redacted_without_breaking_it() -> None:
-    assert secrets.redact_all({"a": ['say "x"', True], "b": None}, ["x", "true", '"']) == {
+    assert secrets.redact_all(
+        {"a": ['say "x"', True], "b": None}, ["x", "true", '"']
+    ) == {
         "a": ["say *********", True],
         "b": None,
     }
 
 
-def test_settings_for_showing_keep_references_and_hide_what_careless_hands_wrote() -> None:
+def test_settings_for_showing_keep_references_and_hide_what_careless_hands_wrote() -> (
+    None
+):
     shown = secrets.masked(
         {
             "token": "env:X",
@@ -179,7 +200,9 @@ AWKWARD = "pä/ss\"w+o'rd<&> %4=="
     [
         pytest.param(lambda s: s, id="as it is"),
         pytest.param(json.dumps, id="JSON"),
-        pytest.param(lambda s: json.dumps(s, ensure_ascii=False), id="JSON with letters"),
+        pytest.param(
+            lambda s: json.dumps(s, ensure_ascii=False), id="JSON with letters"
+        ),
         pytest.param(lambda s: json.dumps(s).replace("/", "\\/"), id="JSON of PHP"),
         pytest.param(repr, id="Python"),
         pytest.param(html.escape, id="HTML"),
@@ -189,32 +212,48 @@ AWKWARD = "pä/ss\"w+o'rd<&> %4=="
         pytest.param(quote_plus, id="form"),
         pytest.param(lambda s: f"x://b:{quote(s, safe='')}@h", id="address"),
         *(
-            pytest.param(lambda s, user=user: base64.b64encode(f"{user}:{s}".encode()).decode(), id=f"basic {user}")
+            pytest.param(
+                lambda s, user=user: base64.b64encode(f"{user}:{s}".encode()).decode(),
+                id=f"basic {user}",
+            )
             for user in ("", "a", "ab", "abc", "oauth2")
         ),
-        pytest.param(lambda s: base64.urlsafe_b64encode(f"x:{s}:y".encode()).decode(), id="base64 for addresses"),
+        pytest.param(
+            lambda s: base64.urlsafe_b64encode(f"x:{s}:y".encode()).decode(),
+            id="base64 for addresses",
+        ),
     ],
 )
-def test_a_secret_is_redacted_in_every_form_it_comes_back_in(form: Callable[[str], str]) -> None:
+def test_a_secret_is_redacted_in_every_form_it_comes_back_in(
+    form: Callable[[str], str],
+) -> None:
     for secret in (AWKWARD, "hunter2hunter2", "ghp_0123456789abcdef"):
         written = form(secret)
         shown = secrets.redact(f"it said {written}, twice {written}", [secret])
         assert shown.count("***") == 2
-        # What is left of it is shorter than what stood around the secret, and tells nothing.
-        assert all(written[place : place + 10] not in shown for place in range(8, len(written) - 10))
+        # What is left of it is shorter than what stood around the secret, and tells
+        # nothing.
+        assert all(
+            written[place : place + 10] not in shown
+            for place in range(8, len(written) - 10)
+        )
 
 
 def test_the_beginning_of_any_form_at_a_cut_is_taken_away() -> None:
     for form in secrets.forms(AWKWARD):
         for end in range(8, len(form)):
-            assert form[:8] not in secrets.redact(f"so: {form[:end]}", [AWKWARD], cut=True)
+            assert form[:8] not in secrets.redact(
+                f"so: {form[:end]}", [AWKWARD], cut=True
+            )
 
 
 def test_a_long_secret_at_a_cut_costs_no_more_than_its_length() -> None:
     assert secrets.redact("a" * 60_000, ["a" * 60_001], cut=True) == ""
 
 
-def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_secrets() -> None:
+def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_secrets() -> (
+    None
+):
     settings = {
         "url": "https://bot:p%2Fw@example.org/x",
         "deep": [{"hook": "http://:t0ken@h"}],
@@ -222,5 +261,14 @@ def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_
         "password": "short",
         "project": "PROJECT-KEY",
     }
-    assert secrets.values(settings) == ["p%2Fw", "p/w", "t0ken", "t0ken", "plainly-written"]
-    assert secrets.without_userinfo("https://bot:pw@example.org/x@y") == "https://example.org/x@y"
+    assert secrets.values(settings) == [
+        "p%2Fw",
+        "p/w",
+        "t0ken",
+        "t0ken",
+        "plainly-written",
+    ]
+    assert (
+        secrets.without_userinfo("https://bot:pw@example.org/x@y")
+        == "https://example.org/x@y"
+    )

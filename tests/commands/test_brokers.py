@@ -8,12 +8,19 @@ from tests.support.admin import HEAD, Admin, sample
 from tests.support.command import Command
 
 
-def test_the_list_has_brokers_services_and_what_is_wrong(admin: Admin, oberonc: Command) -> None:
-    admin.broker("fine", 'class Found(BaseBroker):\n    """Does it."""\n    def handle(self, payload): pass\n')
+def test_the_list_has_brokers_services_and_what_is_wrong(
+    admin: Admin, oberonc: Command
+) -> None:
+    admin.broker(
+        "fine",
+        'class Found(BaseBroker):\n    """Does it."""\n    def handle(self, payload): pass\n',
+    )
     admin.broker("broken", "x = (\n")
     loose = admin.broker("loose", "")
     loose.chmod(0o666)
-    admin.configure("[services.a]\nbroker = 'fine'\npassword = 'plain'\n[services.b]\nbroker = 'fin'\n")
+    admin.configure(
+        "[services.a]\nbroker = 'fine'\npassword = 'plain'\n[services.b]\nbroker = 'fin'\n"
+    )
     said = oberonc("brokers", "--json").json
     assert said["brokers"]["fine"]["does"] == "Does it."
     assert "broken.py:2" in said["brokers"]["broken"]["error"]
@@ -26,9 +33,17 @@ def test_the_list_has_brokers_services_and_what_is_wrong(admin: Admin, oberonc: 
     assert "plain" not in text
 
 
-def test_show_tells_settings_of_a_broker_and_of_a_service(admin: Admin, oberonc: Command) -> None:
-    admin.handle("b", "pass", "timeout = 5\nclass Settings:\n    url: str\n    token: Secret | None = None")
-    admin.configure("[services.a]\nbroker = 'b'\nurl = 'https://u:p@x.example'\ntoken = 'env:T'")
+def test_show_tells_settings_of_a_broker_and_of_a_service(
+    admin: Admin, oberonc: Command
+) -> None:
+    admin.handle(
+        "b",
+        "pass",
+        "timeout = 5\nclass Settings:\n    url: str\n    token: Secret | None = None",
+    )
+    admin.configure(
+        "[services.a]\nbroker = 'b'\nurl = 'https://u:p@x.example'\ntoken = 'env:T'"
+    )
     assert "url  (str, required)" in oberonc("brokers", "show", "b").out
     assert "time limit 5 s" in oberonc("brokers", "show", "b").out
     said = oberonc("brokers", "show", "a", "--json").json
@@ -37,25 +52,45 @@ def test_show_tells_settings_of_a_broker_and_of_a_service(admin: Admin, oberonc:
     assert "did you mean 'issues'?" in oberonc("brokers", "show", "isues", code=2).err
 
 
-def test_run_takes_the_sample_settings_and_a_folder(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+def test_run_takes_the_sample_settings_and_a_folder(
+    admin: Admin, oberonc: Command, tmp_path: Path
+) -> None:
     folder = tmp_path / "my brokers"
     folder.mkdir()
     body = "print('printed')\n        return repr(payload['service']) + payload['repository']['full_name']"
     (folder / "issues.py").write_text(
         f"{HEAD}class Found(BaseBroker):\n    def handle(self, payload):\n        {body}\n"
     )
-    given = ["--set", "n=3", "--set", "t=some text", "--set", "when=2026-01-01", "--set", "k=env:HOME", "--set", "e="]
+    given = [
+        "--set",
+        "n=3",
+        "--set",
+        "t=some text",
+        "--set",
+        "when=2026-01-01",
+        "--set",
+        "k=env:HOME",
+        "--set",
+        "e=",
+    ]
     said = oberonc("brokers", "run", "issues", "--directory", folder, *given).out
-    assert said.startswith("printed\nissues: done: {'n': 3, 't': 'some text', 'when': '2026-01-01'")
+    assert said.startswith(
+        "printed\nissues: done: {'n': 3, 't': 'some text', 'when': '2026-01-01'"
+    )
     assert "'k': Secret('***')" in said
     assert str(admin.home) not in said
 
 
-def test_run_is_exit_1_where_it_does_not_end_well(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+def test_run_is_exit_1_where_it_does_not_end_well(
+    admin: Admin, oberonc: Command, tmp_path: Path
+) -> None:
     admin.handle("b", "raise Reject('never ' + payload['user'])")
     file = tmp_path / "p.json"
     file.write_text(__import__("json").dumps(sample(user="ann")))
-    assert "b: dead: never ann" in oberonc("brokers", "run", "b", "--payload", file, code=1).out
+    assert (
+        "b: dead: never ann"
+        in oberonc("brokers", "run", "b", "--payload", file, code=1).out
+    )
     assert oberonc("brokers", "run", "b", "--json", code=1).json["kind"] == "dead"
 
 
@@ -66,13 +101,19 @@ def test_run_is_exit_1_where_it_does_not_end_well(admin: Admin, oberonc: Command
         (["run", "issues", "--directory", "none"], 65, "is not a folder"),
         (["run", "issues", "--set", "x"], 2, "--set wants KEY=VALUE"),
         (["run", "issues", "--set", "=x"], 2, "--set wants KEY=VALUE"),
-        (["run", "issues", "--set", "token=file:none"], 78, "file: wants an absolute path"),
+        (
+            ["run", "issues", "--set", "token=file:none"],
+            78,
+            "file: wants an absolute path",
+        ),
         (["run", "loose"], 78, "chmod go-w"),
         (["run", "broken"], 78, "broken.py:2"),
         (["test", "nosuch"], 2, "there is no service called 'nosuch'"),
     ],
 )
-def test_what_cannot_be_run_is_one_line(admin: Admin, oberonc: Command, args: list[str], code: int, said: str) -> None:
+def test_what_cannot_be_run_is_one_line(
+    admin: Admin, oberonc: Command, args: list[str], code: int, said: str
+) -> None:
     admin.broker("loose", "").chmod(0o666)
     admin.broker("broken", "x = (\n")
     done = oberonc("brokers", *args, code=code)
@@ -80,13 +121,17 @@ def test_what_cannot_be_run_is_one_line(admin: Admin, oberonc: Command, args: li
     assert done.err.count("\n") == 1
 
 
-def test_test_proves_a_service_and_tells_what_mends_it(admin: Admin, oberonc: Command) -> None:
+def test_test_proves_a_service_and_tells_what_mends_it(
+    admin: Admin, oberonc: Command
+) -> None:
     admin.handle(
         "b",
         "pass",
         "class Settings:\n    n: int = 1\ndef check(self): return [Check(self.settings.n == 1, 'n is 1', 'set n')]",
     )
-    admin.configure("[services.a]\nbroker = 'b'\n[services.c]\nbroker = 'b'\nn = 2\n[services.d]\nbroker = 'b'\nm = 2")
+    admin.configure(
+        "[services.a]\nbroker = 'b'\n[services.c]\nbroker = 'b'\nn = 2\n[services.d]\nbroker = 'b'\nm = 2"
+    )
     assert oberonc("brokers", "test", "a").out.splitlines()[-1] == "ok    n is 1"
     assert "FAIL  n is 1: set n" in oberonc("brokers", "test", "c", code=1).out
     assert "unknown setting 'm'" in oberonc("brokers", "test", "d", code=1).out

@@ -1,4 +1,6 @@
-"""The command as a whole: help, exit codes, streams that are gone, completion, text that would steer."""
+"""The command as a whole: help, exit codes, streams that are gone, completion, text
+that would steer.
+"""
 
 import os
 import signal
@@ -17,17 +19,25 @@ from tests.support.eventually import eventually
 from tests.support.repo import Repo
 
 RUN = [sys.executable, "-I", "-m", "oberonc"]
-GROUPS = {"brokers": ["show", "run", "test"], "hook": ["install", "uninstall", "status", "run"]}
+GROUPS = {
+    "brokers": ["show", "run", "test"],
+    "hook": ["install", "uninstall", "status", "run"],
+}
 
 
-@pytest.mark.parametrize("name", ["", "send", "brokers", "log", "hook", "init", "config", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "name", ["", "send", "brokers", "log", "hook", "init", "config", "doctor", "demo"]
+)
 def test_every_command_has_help_with_an_example(oberonc: Command, name: str) -> None:
     words = [name] if name else []
     said = oberonc(*words, "--help").out
     assert oberonc(*words, "-h").out == said
     assert not name or "Examples:\n  oberonc " in said or "Examples:" in said
     for inner in GROUPS.get(name, []):
-        assert f"oberonc {name} {inner}" in oberonc(name, inner, "--help").out.split("Examples:")[1]
+        assert (
+            f"oberonc {name} {inner}"
+            in oberonc(name, inner, "--help").out.split("Examples:")[1]
+        )
 
 
 def test_help_loads_no_command() -> None:
@@ -35,7 +45,9 @@ def test_help_loads_no_command() -> None:
         "import sys; from oberonc import cli; cli._run(['--help']); cli._run(['--version']);"
         "sys.exit(any(m.startswith('oberonc.commands.') for m in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert all(name in done.stdout for name in cli.COMMANDS)
     assert "oberonc 0." in done.stdout
@@ -54,7 +66,9 @@ def test_help_loads_no_command() -> None:
         (["--config", "/none", "config"], 78, "cannot read the configuration"),
     ],
 )
-def test_words_that_are_off_have_a_code_and_a_line(oberonc: Command, args: list[str], code: int, said: str) -> None:
+def test_words_that_are_off_have_a_code_and_a_line(
+    oberonc: Command, args: list[str], code: int, said: str
+) -> None:
     done = oberonc(*args, code=code)
     assert said in done.err + done.out
     assert "\x1b" not in done.err + done.out
@@ -80,14 +94,18 @@ def test_a_bug_is_exit_3_with_a_log_and_no_traceback_on_the_screen(
             check=False,
         )
         assert done.returncode == 3
-        assert done.stderr.startswith("oberonc: unexpected RuntimeError: odd\\x1b[31m; the details ")
+        assert done.stderr.startswith(
+            "oberonc: unexpected RuntimeError: odd\\x1b[31m; the details "
+        )
         assert done.stderr.count("\n") == 1
     [log] = tmp_path.glob("oberonc-*.log")
     assert "RuntimeError" in log.read_text()
     log.unlink()
 
 
-def _sh(script: str, stdin: "int | IO[bytes]" = subprocess.DEVNULL, **env: str) -> subprocess.CompletedProcess[str]:
+def _sh(
+    script: str, stdin: "int | IO[bytes]" = subprocess.DEVNULL, **env: str
+) -> subprocess.CompletedProcess[str]:
     line = " ".join(f"'{word}'" for word in RUN)
     return subprocess.run(
         ["/bin/bash", "-c", script.replace("oberonc", line)],
@@ -120,10 +138,15 @@ def test_streams_that_are_gone_trouble_nobody(script: str, code: int) -> None:
     assert "Exception ignored" not in done.stderr
 
 
-def test_a_closed_stdin_is_an_empty_message(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stdin_is_an_empty_message(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(repo.path)
     done = _sh("oberonc send <&-")
-    assert (done.returncode, done.stderr) == (65, "oberonc: the commit message is empty\n")
+    assert (done.returncode, done.stderr) == (
+        65,
+        "oberonc: the commit message is empty\n",
+    )
 
 
 def test_a_terminal_that_knows_no_unicode_gets_every_line(admin: Admin) -> None:
@@ -145,7 +168,10 @@ def _is_gone(pid: int) -> bool:
 
 
 def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
-    admin.handle("b", "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)")
+    admin.handle(
+        "b",
+        "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)",
+    )
     admin.configure("[services.one]\nbroker = 'b'")
     for line in (["brokers", "run", "b"], ["send", "--payload", "-"]):
         admin.done.unlink(missing_ok=True)
@@ -181,14 +207,20 @@ def test_shells_can_complete(oberonc: Command, shell: str) -> None:
     ],
 )
 def test_words_are_completed(oberonc: Command, words: str, found: str) -> None:
-    env = {"_OBERONC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    env = {
+        "_OBERONC_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
     assert found in oberonc(env=env).out.splitlines()
 
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\u202egnp\u2066\u200b\x9b31m\x7f\nissues: done: all is well"
 
 
-def test_no_command_obeys_what_others_wrote(admin: Admin, repo: Repo, oberonc: Command) -> None:
+def test_no_command_obeys_what_others_wrote(
+    admin: Admin, repo: Repo, oberonc: Command
+) -> None:
     admin.handle(
         "b",
         "print(payload['commits'][0]['message'])\nraise Reject(payload['commits'][0]['message'])",
@@ -216,8 +248,16 @@ def test_no_command_obeys_what_others_wrote(admin: Admin, repo: Repo, oberonc: C
     for done in said:
         for text in (done.out, done.err):
             assert not [
-                c for c in text if (ord(c) < 0x20 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200b"
+                c
+                for c in text
+                if (ord(c) < 0x20 and c != "\n")
+                or 0x7F <= ord(c) < 0xA0
+                or c in "\u202e\u2066\u200b"
             ], text
-    assert not [line for line in oberonc("log").out.splitlines() if line.startswith("issues: done")]
+    assert not [
+        line
+        for line in oberonc("log").out.splitlines()
+        if line.startswith("issues: done")
+    ]
     for done in (said[3], said[9]):
         assert done.out.isascii()

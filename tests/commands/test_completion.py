@@ -1,4 +1,6 @@
-"""Completion in real shells, at a real terminal: names and ids are offered, and nothing else is ever written."""
+"""Completion in real shells, at a real terminal: names and ids are offered, and nothing
+else is ever written.
+"""
 
 import os
 import pty
@@ -23,12 +25,18 @@ __all__ = ["site"]
 
 #: How each shell is started without anybody's settings, and what it is told first.
 SHELLS = {
-    "bash": (["bash", "--noprofile", "--norc", "-i"], 'eval "$(_OBERONC_COMPLETE=bash_source oberonc)"'),
+    "bash": (
+        ["bash", "--noprofile", "--norc", "-i"],
+        'eval "$(_OBERONC_COMPLETE=bash_source oberonc)"',
+    ),
     "zsh": (
         ["zsh", "-f", "-i"],
         'autoload -U compinit; compinit -u -D; eval "$(_OBERONC_COMPLETE=zsh_source oberonc)"',
     ),
-    "fish": (["fish", "--no-config", "-i"], "_OBERONC_COMPLETE=fish_source oberonc | source"),
+    "fish": (
+        ["fish", "--no-config", "-i"],
+        "_OBERONC_COMPLETE=fish_source oberonc | source",
+    ),
 }
 
 
@@ -111,7 +119,11 @@ def test_services_brokers_repositories_words_and_ids_are_offered(
 
 def test_nothing_is_written_whatever_is_broken(oberonc: Command, admin: Admin) -> None:
     def ask(words: str) -> tuple[str, str]:
-        env = {"_OBERONC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+        env = {
+            "_OBERONC_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
+        }
         done = oberonc(env=env)
         return done.out, done.err
 
@@ -137,11 +149,18 @@ def test_nothing_is_written_whatever_is_broken(oberonc: Command, admin: Admin) -
 def test_what_a_stranger_named_steers_no_shell(state: Path, oberonc: Command) -> None:
     (state / "log").mkdir(parents=True)
     line = (
-        '{"time":"t","id":"abcd","via":"here","event":"push","repository":"%s","updates":[],"commits":[],"services":{}}'
+        '{"time":"t","id":"abcd","via":"here","event":"push","repository":"%s",'
+        '"updates":[],"commits":[],"services":{}}'
     )
     names = ("a\\nplain,b", "x\\u001b[2J", "y\\u202ez", "fine/name")
-    (state / "log" / "2026-01-01.jsonl").write_text("".join(f"{line % name}\n" for name in names))
-    env = {"_OBERONC_COMPLETE": "bash_complete", "COMP_WORDS": "oberonc queue list --repository ", "COMP_CWORD": "4"}
+    (state / "log" / "2026-01-01.jsonl").write_text(
+        "".join(f"{line % name}\n" for name in names)
+    )
+    env = {
+        "_OBERONC_COMPLETE": "bash_complete",
+        "COMP_WORDS": "oberonc queue list --repository ",
+        "COMP_CWORD": "4",
+    }
     assert oberonc(env=env).out == "plain,fine/name\n"
 
 
@@ -149,12 +168,17 @@ def test_the_daemon_is_asked_and_is_not_waited_for_long(site: Site) -> None:
     site.start()
     event = site.submit(push("far/away"))
     site.settled(done=1)
-    for kind, wanted in (("event", event[:8]), ("repository", "far/away"), ("service", "rec")):
+    for kind, wanted in (
+        ("event", event[:8]),
+        ("repository", "far/away"),
+        ("service", "rec"),
+    ):
         assert wanted in offers(kind, str(site.file)), kind
     assert offers("delivery", str(site.file)) == {}
     os.kill(site.daemons[-1].pid, signal.SIGSTOP)
     began = time.monotonic()
     for kind in KINDS:
         offers(kind, str(site.file))
-    assert time.monotonic() - began < 30  # a few questions of half a second, and room for a busy machine
+    # a few questions of half a second, and room for a busy machine
+    assert time.monotonic() - began < 30
     os.kill(site.daemons[-1].pid, signal.SIGCONT)

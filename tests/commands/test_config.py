@@ -11,7 +11,9 @@ from tests.support.command import Command
 
 
 def test_values_and_their_origins_are_shown(admin: Admin, oberonc: Command) -> None:
-    file = admin.configure("daemon.workers = 3\n[services.a]\nbroker = 'issues'\nrefs = ['main']\n")
+    file = admin.configure(
+        "daemon.workers = 3\n[services.a]\nbroker = 'issues'\nrefs = ['main']\n"
+    )
     said = oberonc("config", "--json").json
     assert said["daemon.workers"] == {"value": 3, "from": str(file)}
     assert said["publish"] == {"value": ["HEAD"], "from": "default"}
@@ -46,5 +48,8 @@ def test_files_that_do_not_count_in_a_servers_hooks_are_named_with_the_reason(
     file = admin.configure("hook_budget = 2.5\n")
     done = CliRunner().invoke(command, [])
     assert f"read: {tmp_path / 'config.toml'}, {file}\n" in done.output
-    assert f"left out in a server's hooks: {file} (`user_config = false` in {tmp_path / 'config.toml'})" in done.output
+    assert (
+        f"left out in a server's hooks: {file} (`user_config = false` in {tmp_path / 'config.toml'})"
+        in done.output
+    )
     assert f"hook_budget = 2.5  ({file})" in done.output

@@ -5,11 +5,16 @@ from pathlib import Path
 from tests.support.command import Command
 
 
-def test_it_shows_each_step_and_cleans_up(oberonc: Command, home: Path, tmp_path: Path) -> None:
+def test_it_shows_each_step_and_cleans_up(
+    oberonc: Command, home: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "it's a tmp"
     folder.mkdir()
     before = sorted(home.rglob("*"))
-    said = oberonc("demo", env={"TMPDIR": str(folder), "GIT_DIR": "/none", "XDG_STATE_HOME": "/none"}).out
+    said = oberonc(
+        "demo",
+        env={"TMPDIR": str(folder), "GIT_DIR": "/none", "XDG_STATE_HOME": "/none"},
+    ).out
     assert "$ git push -q origin trunk" in said
     assert "oberonc: issues: closed #1" in said
     assert "closed" in said.split("$ oberonc issues show 1")[1]
@@ -17,7 +22,9 @@ def test_it_shows_each_step_and_cleans_up(oberonc: Command, home: Path, tmp_path
     assert sorted(home.rglob("*")) == before
 
 
-def test_keep_leaves_the_folder_and_says_where(oberonc: Command, tmp_path: Path) -> None:
+def test_keep_leaves_the_folder_and_says_where(
+    oberonc: Command, tmp_path: Path
+) -> None:
     said = oberonc("demo", "--keep", env={"TMPDIR": str(tmp_path)}).out
     [folder] = tmp_path.glob("oberonc-demo-*")
     assert f"Everything is in {folder}" in said

@@ -1,4 +1,6 @@
-"""`oberonc hook run`, which the installed hooks fall back to: never a failed push, one line at most."""
+"""`oberonc hook run`, which the installed hooks fall back to: never a failed push, one
+line at most.
+"""
 
 from pathlib import Path
 
@@ -31,17 +33,27 @@ def test_whatever_is_wrong_a_push_goes_through_and_one_line_says_so(
     assert bare.git("rev-parse", "main") == oid
 
 
-def test_run_does_what_the_installed_line_does(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_run_does_what_the_installed_line_does(
+    bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
     work = bare.clone(tmp_path / "work")
     oid = work.commit("fixes #1")
     work.push("main")
     oberonc("issues", "new", "one", "--repository", "shop")
-    done = oberonc("hook", "run", "post-receive", stdin=f"{'0' * 40} {oid} refs/heads/main\n", cwd=bare.path)
+    done = oberonc(
+        "hook",
+        "run",
+        "post-receive",
+        stdin=f"{'0' * 40} {oid} refs/heads/main\n",
+        cwd=bare.path,
+    )
     assert done.out == ""
     assert "closed #1" in done.err
 
 
-def test_a_hook_nobody_knows_or_outside_a_repository_is_exit_0(oberonc: Command, repo: Repo, tmp_path: Path) -> None:
+def test_a_hook_nobody_knows_or_outside_a_repository_is_exit_0(
+    oberonc: Command, repo: Repo, tmp_path: Path
+) -> None:
     for name, folder in (("no-such-hook", repo.path), ("post-receive", tmp_path)):
         assert oberonc("hook", "run", name, cwd=folder).err.count("\n") <= 1
 

@@ -1,4 +1,6 @@
-"""`oberonc init`: a configuration to start from, and never a change of one that is there."""
+"""`oberonc init`: a configuration to start from, and never a change of one that is
+there.
+"""
 
 import os
 import stat
@@ -14,17 +16,23 @@ from tests.support.admin import Admin
 from tests.support.command import Command, Done
 
 
-def test_the_written_file_is_in_force_and_is_never_overwritten(admin: Admin, oberonc: Command) -> None:
+def test_the_written_file_is_in_force_and_is_never_overwritten(
+    admin: Admin, oberonc: Command
+) -> None:
     file = admin.folder / "config.toml"
     assert oberonc("init").out == f"wrote {file}\n"
     before = file.read_bytes()
-    assert oberonc("config", "--json").json["services.issues.tracker"]["from"] == str(file)
+    assert oberonc("config", "--json").json["services.issues.tracker"]["from"] == str(
+        file
+    )
     assert "exists already; nothing was written" in oberonc("init", code=78).err
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling"])
-def test_a_link_is_not_written_through(admin: Admin, oberonc: Command, tmp_path: Path, kind: str) -> None:
+def test_a_link_is_not_written_through(
+    admin: Admin, oberonc: Command, tmp_path: Path, kind: str
+) -> None:
     admin.folder.mkdir(parents=True)
     if kind == "link":
         (tmp_path / "real").write_text("")
@@ -33,10 +41,15 @@ def test_a_link_is_not_written_through(admin: Admin, oberonc: Command, tmp_path:
     assert not (tmp_path / "real").exists() or (tmp_path / "real").read_text() == ""
 
 
-def test_every_line_that_is_commented_out_is_valid(admin: Admin, oberonc: Command) -> None:
+def test_every_line_that_is_commented_out_is_valid(
+    admin: Admin, oberonc: Command
+) -> None:
     oberonc("init")
     text = (admin.folder / "config.toml").read_text().splitlines()
-    lines = [line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text]
+    lines = [
+        line.removeprefix("# ") if " = " in line and line.startswith("# ") else line
+        for line in text
+    ]
     admin.configure("\n".join(lines))
     assert admin.load().services["issues"].paths == ("apps/**",)
 
@@ -44,10 +57,16 @@ def test_every_line_that_is_commented_out_is_valid(admin: Admin, oberonc: Comman
 def _written(said: Done) -> dict[Path, str]:
     """What was done with which file."""
     rows = [line.split(" ", 1) for line in said.out.splitlines()]
-    return {Path(row[1]): row[0] for row in rows if row[0] in ("wrote", "same", "kept", "differs", "replaced")}
+    return {
+        Path(row[1]): row[0]
+        for row in rows
+        if row[0] in ("wrote", "same", "kept", "differs", "replaced")
+    }
 
 
-def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(oberonc: Command, tmp_path: Path) -> None:
+def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(
+    oberonc: Command, tmp_path: Path
+) -> None:
     root = tmp_path / "root"
     written = _written(oberonc("init", "--system", "--root", root))
     assert {str(path.relative_to(root)) for path in written} == {
@@ -67,17 +86,25 @@ def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(oberonc: Command, tmp
         assert "goes with --system" in oberonc("init", *words, code=2).err
 
 
-def test_run_again_it_writes_what_is_missing_and_shows_what_differs(oberonc: Command, tmp_path: Path) -> None:
+def test_run_again_it_writes_what_is_missing_and_shows_what_differs(
+    oberonc: Command, tmp_path: Path
+) -> None:
     again = ("init", "--system", "--root", tmp_path)
     first = _written(oberonc(*again))
     assert set(_written(oberonc(*again)).values()) == {"same"}
-    missing, changed = tmp_path / "usr/lib/tmpfiles.d/oberonc.conf", tmp_path / "usr/lib/systemd/system/oberonc.service"
+    missing, changed = (
+        tmp_path / "usr/lib/tmpfiles.d/oberonc.conf",
+        tmp_path / "usr/lib/systemd/system/oberonc.service",
+    )
     missing.unlink()
     shipped = changed.read_text()
     changed.write_text(shipped.replace("WatchdogSec=30", "WatchdogSec=90"))
     said = oberonc(*again, code=1)
     assert "-WatchdogSec=90\n+WatchdogSec=30\n" in said.out
-    assert _written(said) == dict.fromkeys(first, "same") | {missing: "wrote", changed: "differs"}
+    assert _written(said) == dict.fromkeys(first, "same") | {
+        missing: "wrote",
+        changed: "differs",
+    }
     assert "WatchdogSec=90" in changed.read_text()
     assert _written(oberonc(*again, "--force"))[changed] == "replaced"
     assert changed.read_text() == shipped
@@ -88,7 +115,10 @@ def test_the_configuration_of_the_administrator_and_a_masked_unit_are_never_repl
 ) -> None:
     again = ("init", "--system", "--root", tmp_path, "--force")
     oberonc(*again)
-    config, unit = tmp_path / "etc/oberonc/config.toml", tmp_path / "usr/lib/systemd/system/oberonc.socket"
+    config, unit = (
+        tmp_path / "etc/oberonc/config.toml",
+        tmp_path / "usr/lib/systemd/system/oberonc.socket",
+    )
     config.write_text('delivery = "here"\n')
     unit.unlink()
     unit.symlink_to("/dev/null")
@@ -99,12 +129,16 @@ def test_the_configuration_of_the_administrator_and_a_masked_unit_are_never_repl
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_modes_do_not_depend_on_the_umask(oberonc: Command, tmp_path: Path, umask: int) -> None:
+def test_modes_do_not_depend_on_the_umask(
+    oberonc: Command, tmp_path: Path, umask: int
+) -> None:
     os.umask(umask)
     root = tmp_path / "root"
     oberonc("init", "--system", "--root", root)
     for path in (root, *root.rglob("*")):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+        assert stat.S_IMODE(path.stat().st_mode) == (
+            0o755 if path.is_dir() else 0o644
+        ), path
 
 
 def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
@@ -115,10 +149,17 @@ def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
     (closed / "bin" / "python").touch(0o755)
     closed.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(closed / "bin" / "python"))
-    monkeypatch.setattr(init, "_system_files", lambda root: pytest.fail("something would have been written"))
+    monkeypatch.setattr(
+        init,
+        "_system_files",
+        lambda root: pytest.fail("something would have been written"),
+    )
     run = init.command.callback
     assert run is not None
-    with pytest.raises(NotAllowed, match=r"an account of its own: everybody cannot run .*bin/oberonc init --system"):
+    with pytest.raises(
+        NotAllowed,
+        match=r"an account of its own: everybody cannot run .*bin/oberonc init --system",
+    ):
         run(system=True, force=False, root=None)
 
 

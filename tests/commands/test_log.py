@@ -31,7 +31,10 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     lines = said.splitlines()
     own = repository.submitter()
     account = f"{own['name'] or 'an account without a name'} (uid {own['uid']})"
-    assert lines[0].split(" ", 1)[1] == f"{event} push shop refs/heads/main (1 commit, here, from {account})"
+    assert (
+        lines[0].split(" ", 1)[1]
+        == f"{event} push shop refs/heads/main (1 commit, here, from {account})"
+    )
     assert lines[1].startswith("  yes: done, attempt 1, ")
     assert lines[1].endswith(" ms: noted")
     assert lines[2] == "  no: nothing: no ref of the push is in `refs`"
@@ -41,7 +44,9 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     assert record["services"]["no"] == {"why": "no ref of the push is in `refs`"}
 
 
-def test_without_a_key_the_latest_runs_are_shown(admin: Admin, repo: Repo, oberonc: Command) -> None:
+def test_without_a_key_the_latest_runs_are_shown(
+    admin: Admin, repo: Repo, oberonc: Command
+) -> None:
     assert oberonc("log").out == ""
     assert oberonc("log", "--json").json == []
     admin.configure("[services]")
@@ -54,7 +59,9 @@ def test_without_a_key_the_latest_runs_are_shown(admin: Admin, repo: Repo, obero
 def test_an_id_that_is_none_or_unknown_is_one_line(oberonc: Command) -> None:
     for key in ("abc", "xyz1", "../..", "--"):
         assert "is not an id" in oberonc("log", "--", key, code=65).err
-    assert "no push or commit beginning with 'abcd'" in oberonc("log", "abcd", code=65).err
+    assert (
+        "no push or commit beginning with 'abcd'" in oberonc("log", "abcd", code=65).err
+    )
 
 
 def test_a_log_that_cannot_be_read_is_exit_77(state: Path, oberonc: Command) -> None:
@@ -73,7 +80,9 @@ def test_each_commit_of_a_push_that_no_service_wanted_is_found_with_its_reposito
     first, _second = work.commit("first"), work.commit("second")
     work.push("main")
     said = oberonc("log", first[:10], "--json").json
-    assert [(entry["via"], entry["updates"][0]["old"]) for entry in said] == [("nowhere", before)]
+    assert [(entry["via"], entry["updates"][0]["old"]) for entry in said] == [
+        ("nowhere", before)
+    ]
     assert "oberonc.service" in oberonc("log", first).out
     bare.path.rename(tmp_path / "gone")
     oberonc("log", first, code=65)
@@ -92,7 +101,10 @@ def test_a_commit_that_was_cut_away_is_found_with_that_reason(
     assert "(2 commits, cut to the limits from 5, here" in oberonc("log", last).out
     said = oberonc("log", first).out
     assert "(2 commits, cut to the limits from 5, here" in said
-    assert f"  commit {first[:12]}, which names #1 was cut away, as the push was larger than the limits" in said
+    assert (
+        f"  commit {first[:12]}, which names #1 was cut away, as the push was larger than the limits"
+        in said
+    )
     assert f"`oberonc send --rev {first[:12]}` sends it" in said
     assert before[:12] not in oberonc("log", "--json", first).out.replace(before, "")
 
@@ -106,11 +118,16 @@ def test_what_a_push_that_was_not_read_names_is_told_when_it_is_looked_up(
     oid = work.commit("fixes #2")
     work.push("main:topic")
     said = oberonc("log", oid).out
-    assert f"  commit {oid[:12]}, which names #2 was not read: no service could want it\n" in said
+    assert (
+        f"  commit {oid[:12]}, which names #2 was not read: no service could want it\n"
+        in said
+    )
     assert "  issues: nothing: no ref of the push is in `refs`\n" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a folder somebody else's")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to make a folder somebody else's"
+)
 def test_a_repository_that_only_the_log_names_is_not_opened_where_it_is_somebody_elses(
     bare: Repo, oberonc: Command, tmp_path: Path, state: Path
 ) -> None:
@@ -128,7 +145,10 @@ def test_a_repository_that_only_the_log_names_is_not_opened_where_it_is_somebody
 
 def test_a_record_cannot_look_like_another(oberonc: Command, state: Path) -> None:
     (state / "log").mkdir(parents=True)
-    row = {"outcome": "done", "note": "x\n2026-01-01T00:00:00Z aaaaaaaa push forged\u2028y\u202ez\x1b[2K\rw\tv"}
+    row = {
+        "outcome": "done",
+        "note": "x\n2026-01-01T00:00:00Z aaaaaaaa push forged\u2028y\u202ez\x1b[2K\rw\tv",
+    }
     record: dict[str, Any] = {
         "time": "t\nu",
         "id": "a" * 32,
@@ -137,8 +157,13 @@ def test_a_record_cannot_look_like_another(oberonc: Command, state: Path) -> Non
         "repository": "r\n\ns",
         "user": "u\nv",
     }
-    record |= {"updates": [{"ref": "refs/heads/a\nb", "old": "", "new": ""}], "commits": []}
-    (state / "log" / "2026-01-01.jsonl").write_text(json.dumps(record | {"services": {"one\ntwo": row}}) + "\n")
+    record |= {
+        "updates": [{"ref": "refs/heads/a\nb", "old": "", "new": ""}],
+        "commits": [],
+    }
+    (state / "log" / "2026-01-01.jsonl").write_text(
+        json.dumps(record | {"services": {"one\ntwo": row}}) + "\n"
+    )
     lines = oberonc("log").out.split("\n")
     assert len(lines) == 3
     assert lines[1].startswith("  one two: done")

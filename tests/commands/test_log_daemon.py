@@ -1,4 +1,6 @@
-"""`oberonc log` where a daemon runs: it is asked, for everything or for one's own, and followed."""
+"""`oberonc log` where a daemon runs: it is asked, for everything or for one's own, and
+followed.
+"""
 
 import json
 import os
@@ -25,7 +27,9 @@ from tests.support.repo import Repo
 
 __all__ = ["site"]
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become other people")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to become other people"
+)
 ANN, BOB = 54321, 54322
 
 
@@ -33,13 +37,21 @@ def rows(done: Any) -> list[str]:
     return [line.split(" ", 1)[1] for line in done.out.splitlines() if line[0] != " "]
 
 
-def test_without_an_id_the_daemon_tells_of_the_latest_pushes(site: Site, oberonc: Command) -> None:
+def test_without_an_id_the_daemon_tells_of_the_latest_pushes(
+    site: Site, oberonc: Command
+) -> None:
     site.write(
-        "noted", "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): return 'x\\ny'\n"
+        "noted",
+        "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): return 'x\\ny'\n",
     )
-    site.configure({"noted": {"broker": "noted"}, "off": {"broker": "noted", "refs": ["none"]}})
+    site.configure(
+        {"noted": {"broker": "noted"}, "off": {"broker": "noted", "refs": ["none"]}}
+    )
     site.start()
-    first, second = site.submit(), site.submit(push(commits_total=9, truncated=True, user="ann"))
+    first, second = (
+        site.submit(),
+        site.submit(push(commits_total=9, truncated=True, user="ann")),
+    )
     site.settled(done=2)
     said = oberonc("--config", site.file, "log")
     whose = submitter({"submitter": repository.submitter()})
@@ -48,22 +60,37 @@ def test_without_an_id_the_daemon_tells_of_the_latest_pushes(site: Site, oberonc
         f"{second[:8]} push web/shop refs/heads/main (2 commits, cut to the limits from 9, daemon{whose})",
     ]
     assert said.out.count("\n  noted: done, attempt 1, ") == 2
-    assert "ms: x y\n  off: nothing: #42 is named, and nothing is done: no ref of the push is in `refs`\n" in said.out
-    assert [entry["id"] for entry in oberonc("--config", site.file, "log", "--json").json] == [first, second]
+    assert (
+        "ms: x y\n  off: nothing: #42 is named, and nothing is done: no ref of the push is in `refs`\n"
+        in said.out
+    )
+    assert [
+        entry["id"] for entry in oberonc("--config", site.file, "log", "--json").json
+    ] == [first, second]
     [entry] = oberonc("--config", site.file, "log", second, "--json").json
     assert entry["services"]["noted"]["outcome"] == "done"
-    assert entry["commits"] == [commit["raw_node"] for commit in [*push()["merged"], *push()["commits"]]]
+    assert entry["commits"] == [
+        commit["raw_node"] for commit in [*push()["merged"], *push()["commits"]]
+    ]
 
 
 def test_a_daemon_that_does_not_answer_is_the_error_only_where_nothing_else_is_known(
     site: Site, oberonc: Command
 ) -> None:
     assert "no daemon answers" in oberonc("--config", site.file, "log", code=69).err
-    assert "no daemon answers" in oberonc("--config", site.file, "log", "abcd", code=69).err
-    site.write("noted", "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): return 'x'\n")
+    assert (
+        "no daemon answers"
+        in oberonc("--config", site.file, "log", "abcd", code=69).err
+    )
+    site.write(
+        "noted",
+        "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): return 'x'\n",
+    )
     site.configure({"noted": {"broker": "noted"}})
     (site.folder / "push.json").write_text(json.dumps(push()))
-    oberonc("--config", site.file, "send", "--here", "--payload", site.folder / "push.json")
+    oberonc(
+        "--config", site.file, "send", "--here", "--payload", site.folder / "push.json"
+    )
     said = oberonc("--config", site.file, "log")
     assert len(rows(said)) == 1
     assert "the daemon's part is missing" in said.err
@@ -74,9 +101,20 @@ class Followed:
 
     def __init__(self, file: Path) -> None:
         self.out, self.err = file.with_suffix(".out"), file.with_suffix(".err")
-        words = [sys.executable, "-m", "oberonc", "--config", str(file), "log", "-f", "--json"]
+        words = [
+            sys.executable,
+            "-m",
+            "oberonc",
+            "--config",
+            str(file),
+            "log",
+            "-f",
+            "--json",
+        ]
         with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
 
     def told(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.read_text().split("\n")[:-1]]
@@ -85,7 +123,9 @@ class Followed:
         def look() -> bool:
             assert self.process.poll() is None, self.err.read_text()
             found = [row for row in self.told() if row["id"] == event]
-            return bool(found) and all(row.get("outcome") == outcome for row in found[-1]["services"].values())
+            return bool(found) and all(
+                row.get("outcome") == outcome for row in found[-1]["services"].values()
+            )
 
         eventually(look, 60, f"{event} was not told as {outcome}")
 
@@ -104,11 +144,17 @@ def followed(site: Site) -> Iterator[Followed]:
         end(found.process)
 
 
-def test_following_tells_each_push_to_its_end_and_survives_a_restart(site: Site, followed: Followed) -> None:
+def test_following_tells_each_push_to_its_end_and_survives_a_restart(
+    site: Site, followed: Followed
+) -> None:
     first = site.submit()
     followed.wait_for(first, "done")
     site.daemons[-1].kill()
-    eventually(lambda: "waiting for it" in followed.err.read_text(), 30, "that it waits was not said")
+    eventually(
+        lambda: "waiting for it" in followed.err.read_text(),
+        30,
+        "that it waits was not said",
+    )
     site.start()
     second = site.submit()
     followed.wait_for(second, "done")
@@ -118,13 +164,21 @@ def test_following_tells_each_push_to_its_end_and_survives_a_restart(site: Site,
     assert len(ids) <= 4  # when it was accepted, and when it had ended
 
 
-def test_following_files_where_no_daemon_runs(admin: Any, home: Path, oberonc: Command) -> None:
+def test_following_files_where_no_daemon_runs(
+    admin: Any, home: Path, oberonc: Command
+) -> None:
     file = admin.configure(f"state = '{home}/state'\n")
     oberonc("send", "--message", "before", cwd=home, code=65)
     found = Followed(file)
     log = home / "state" / "log"
     log.mkdir(parents=True)
-    record: dict[str, Any] = {"time": "t", "id": "a" * 32, "via": "here", "event": "push", "repository": "r"}
+    record: dict[str, Any] = {
+        "time": "t",
+        "id": "a" * 32,
+        "via": "here",
+        "event": "push",
+        "repository": "r",
+    }
     record |= {"updates": [], "commits": [], "services": {"s": {"outcome": "done"}}}
     line = json.dumps(record) + "\n"
     with (log / "2026-01-01.jsonl").open("w") as stream:
@@ -150,7 +204,15 @@ def as_account(who: int, site: Site, op: str = "log", **fields: Any) -> dict[str
         "os.setgroups([]); os.setgid(int(uid)); os.setuid(int(uid))\n"
         "print(json.dumps(handover.call(loaded, op, at=loaded.daemon.socket, **json.loads(fields))))\n"
     )
-    words = [sys.executable, "-c", code, str(site.file), str(who), op, json.dumps(fields)]
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        str(site.file),
+        str(who),
+        op,
+        json.dumps(fields),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -159,7 +221,10 @@ def as_account(who: int, site: Site, op: str = "log", **fields: Any) -> dict[str
 
 @needs_root
 def test_the_submit_socket_tells_everybody_of_their_own_pushes_only(site: Site) -> None:
-    site.write("noted", "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): print('out')\n")
+    site.write(
+        "noted",
+        "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, p): print('out')\n",
+    )
     site.configure({"noted": {"broker": "noted"}})
     site.start()
     site.folder.chmod(0o755)
@@ -180,20 +245,39 @@ def test_the_submit_socket_tells_everybody_of_their_own_pushes_only(site: Site) 
     commit = of[BOB]["commits"][0]["raw_node"]
     for fields in ({"key": hidden}, {"ids": [hidden]}, {"cut": True}):
         assert as_account(ANN, site, **fields)["events"] == []
-    for fields in ({"key": commit}, {"after": 0}, {"after": 0, "ids": [hidden]}, {"limit": 200}, {"uid": BOB}):
-        assert [entry["id"] for entry in as_account(ANN, site, **fields)["events"]] == [of[ANN]["id"]]
+    for fields in (
+        {"key": commit},
+        {"after": 0},
+        {"after": 0, "ids": [hidden]},
+        {"limit": 200},
+        {"uid": BOB},
+    ):
+        assert [entry["id"] for entry in as_account(ANN, site, **fields)["events"]] == [
+            of[ANN]["id"]
+        ]
 
 
 def test_what_is_asked_is_checked(site: Site) -> None:
     site.start()
-    for fields in ({"key": "ab"}, {"key": "a" * 65}, {"key": "%"}, {"ids": "x"}, {"ids": ["z" * 32]}, {"after": -1}):
+    for fields in (
+        {"key": "ab"},
+        {"key": "a" * 65},
+        {"key": "%"},
+        {"ids": "x"},
+        {"ids": ["z" * 32]},
+        {"after": -1},
+    ):
         with pytest.raises(BadInput):
             handover.call(config.load(str(site.file)), "log", **fields)
 
 
 @needs_root
-def test_who_hands_in_reads_of_their_own_pushes_where_everything_else_is_closed_to_them(site: Site) -> None:
-    """As shipped: the state folder is the daemon's alone, the control socket its administrators'."""
+def test_who_hands_in_reads_of_their_own_pushes_where_everything_else_is_closed_to_them(
+    site: Site,
+) -> None:
+    """As shipped: the state folder is the daemon's alone, the control socket its
+    administrators'.
+    """
     site.start()
     site.folder.chmod(0o755)
     site.socket.chmod(0o666)
@@ -206,9 +290,13 @@ def test_who_hands_in_reads_of_their_own_pushes_where_everything_else_is_closed_
     code += f"os.setgroups([])\nos.setgid({ANN})\nos.setuid({ANN})\noberonc.cli.main(sys.argv[1:])"
     words = [sys.executable, "-c", code, "--config", str(site.file), "log"]
     for key in ([], [made["id"][:8]]):
-        done = subprocess.run([*words, *key], capture_output=True, text=True, cwd="/", check=False)
+        done = subprocess.run(
+            [*words, *key], capture_output=True, text=True, cwd="/", check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
-        assert [line.split()[1] for line in done.stdout.splitlines() if line[0] != " "] == [made["id"][:8]]
+        assert [
+            line.split()[1] for line in done.stdout.splitlines() if line[0] != " "
+        ] == [made["id"][:8]]
 
 
 def test_a_commit_that_was_cut_away_is_found_by_the_repository_one_stands_in(
@@ -231,8 +319,15 @@ def test_a_commit_that_was_cut_away_is_found_by_the_repository_one_stands_in(
         oberonc("--config", site.file, "log", key, cwd=cwd, code=65)
 
 
-def test_why_nothing_was_done_stands_in_the_attempt_and_in_the_log(site: Site, oberonc: Command) -> None:
-    site.configure({"issues": {"broker": "issues"}, "docs": {"broker": "issues", "paths": ["nowhere/**"]}})
+def test_why_nothing_was_done_stands_in_the_attempt_and_in_the_log(
+    site: Site, oberonc: Command
+) -> None:
+    site.configure(
+        {
+            "issues": {"broker": "issues"},
+            "docs": {"broker": "issues", "paths": ["nowhere/**"]},
+        }
+    )
     site.start()
     plain = push(message="tidy up\n")
     plain["commits"] = plain["commits"][:1]
@@ -246,9 +341,14 @@ def test_why_nothing_was_done_stands_in_the_attempt_and_in_the_log(site: Site, o
         assert f"ms: {note}" in oberonc("--config", site.file, "log", event).out
         [row] = [
             row
-            for row in oberonc("--config", site.file, "queue", "list", "--state", "done", "--json").json
+            for row in oberonc(
+                "--config", site.file, "queue", "list", "--state", "done", "--json"
+            ).json
             if row["event"] == event
         ]
         assert row["note"].startswith(note)
     said = oberonc("--config", site.file, "log", events[0]).out
-    assert "  docs: nothing: #42 is named, and nothing is done: its commit touches no file in `paths`\n" in said
+    assert (
+        "  docs: nothing: #42 is named, and nothing is done: its commit touches no file in `paths`\n"
+        in said
+    )

@@ -1,4 +1,6 @@
-"""Looking changes nothing: no command that only tells makes, owns or changes anything, whoever runs it."""
+"""Looking changes nothing: no command that only tells makes, owns or changes anything,
+whoever runs it.
+"""
 
 import hashlib
 import os
@@ -9,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from oberonc.issues.embedded import Tracker
-from tests.support.accounts import DAEMON, PUSHER, PUSHERS, STRANGER, Elsewhere, needs_root
+from tests.support.accounts import (
+    DAEMON,
+    PUSHER,
+    PUSHERS,
+    STRANGER,
+    Elsewhere,
+    needs_root,
+)
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -40,12 +49,18 @@ def _everything(*tops: Path) -> dict[str, tuple[int, int, int, str]]:
         for path in (top, *sorted(top.rglob("*"))):
             facts = path.lstat()
             is_file = stat.S_ISREG(facts.st_mode)
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else str(path.is_symlink())
+            content = (
+                hashlib.sha256(path.read_bytes()).hexdigest()
+                if is_file
+                else str(path.is_symlink())
+            )
             found[str(path)] = (facts.st_mode, facts.st_uid, facts.st_gid, content)
     return found
 
 
-def _look(command: Command, words: tuple[str, ...], cwd: Path, config: Path | None = None) -> None:
+def _look(
+    command: Command, words: tuple[str, ...], cwd: Path, config: Path | None = None
+) -> None:
     """Run it, whatever it answers; a traceback is none of the answers."""
     done = subprocess.run(
         [*command.argv, *(["--config", str(config)] if config else []), *words],
@@ -69,8 +84,12 @@ def place(short_dir: Path) -> Path:
     return short_dir
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["nothing is there", "an issue is there"])
-def test_the_owner_looks(place: Path, home: Path, state: Path, oberonc: Command, begun: bool) -> None:
+@pytest.mark.parametrize(
+    "begun", [False, True], ids=["nothing is there", "an issue is there"]
+)
+def test_the_owner_looks(
+    place: Path, home: Path, state: Path, oberonc: Command, begun: bool
+) -> None:
     if begun:
         oberonc("issues", "new", "one", "--repository", "shop")
     before = _everything(place, home)
@@ -88,7 +107,12 @@ def test_the_owner_looks(place: Path, home: Path, state: Path, oberonc: Command,
     ids=["root", "root before the daemon", "owner", "pusher", "stranger"],
 )
 def test_whoever_looks_at_the_state_of_an_account(
-    place: Path, home: Path, open_oberonc: Elsewhere, delivery: str, who: int, begun: bool
+    place: Path,
+    home: Path,
+    open_oberonc: Elsewhere,
+    delivery: str,
+    who: int,
+    begun: bool,
 ) -> None:
     config = place / "config.toml"
     config.write_text(
@@ -100,7 +124,9 @@ def test_whoever_looks_at_the_state_of_an_account(
         (place / name).chmod(mode)
         os.chown(place / name, DAEMON, PUSHERS)
     if begun:
-        open_oberonc.by(DAEMON)("--config", config, "issues", "new", "one", "--repository", "shop")
+        open_oberonc.by(DAEMON)(
+            "--config", config, "issues", "new", "one", "--repository", "shop"
+        )
     command = open_oberonc if who == 0 else open_oberonc.by(who)
     before = _everything(place, home)
     for words in LOOKS:
@@ -109,21 +135,30 @@ def test_whoever_looks_at_the_state_of_an_account(
 
 
 @needs_root
-def test_what_root_writes_in_the_state_of_an_account_is_that_accounts(place: Path, open_oberonc: Elsewhere) -> None:
+def test_what_root_writes_in_the_state_of_an_account_is_that_accounts(
+    place: Path, open_oberonc: Elsewhere
+) -> None:
     (place / "state").mkdir(mode=0o700)
     os.chown(place / "state", DAEMON, DAEMON)
     (place / "config.toml").write_text(f'state = "{place}/state"\n')
     words = ("--config", place / "config.toml", "issues")
     assert open_oberonc(*words, "new", "one", "--repository", "shop").out == "#1\n"
     assert (place / "state" / "tracker.sqlite").stat().st_uid == DAEMON
-    assert open_oberonc.by(DAEMON)(*words, "close", "1", "--repository", "shop").out == "closed #1\n"
+    assert (
+        open_oberonc.by(DAEMON)(*words, "close", "1", "--repository", "shop").out
+        == "closed #1\n"
+    )
     for what in (("new", "two"), ("close", "1"), ("list",), ("show", "1")):
-        said = open_oberonc.by(STRANGER)(*words, *what, "--repository", "shop", code=77).err
+        said = open_oberonc.by(STRANGER)(
+            *words, *what, "--repository", "shop", code=77
+        ).err
         assert said.endswith("run this as daemon (sudo -u daemon ...)\n")
         assert said.count("\n") == 1
 
 
-def test_what_a_crash_left_half_done_is_put_back_before_it_is_read(tmp_path: Path) -> None:
+def test_what_a_crash_left_half_done_is_put_back_before_it_is_read(
+    tmp_path: Path,
+) -> None:
     tracker = Tracker(tmp_path)
     tracker.new("shop", "one")
     script = (

@@ -14,7 +14,11 @@ from tests.support.eventually import eventually
 __all__ = ["site"]
 
 DEAD = "from oberonc import BaseBroker, Reject\nclass B(BaseBroker):\n    def handle(self, p): raise Reject({note!r})\n"
-LATER = DEAD.format(note="no").replace("Reject", "Retry").replace("('no')", "('no', after=99)")
+LATER = (
+    DEAD.format(note="no")
+    .replace("Reject", "Retry")
+    .replace("('no')", "('no', after=99)")
+)
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 
 
@@ -33,7 +37,9 @@ class Queue:
 
 @pytest.fixture
 def queue(site: Site, oberonc: Command) -> Queue:
-    """A daemon with two services whose deliveries die, with three pushes of two repositories each."""
+    """A daemon with two services whose deliveries die, with three pushes of two
+    repositories each.
+    """
     site.write("dead", DEAD.format(note="never"))
     site.configure({"one": {"broker": "dead"}, "two": {"broker": "dead"}})
     site.start()
@@ -53,7 +59,9 @@ def test_the_newest_are_listed_first_and_what_is_left_out_is_said(queue: Queue) 
     assert "only 4 deliveries shown, there are more" in said.err
     assert queue("list", "--limit", "6").err == ""
     assert [row["id"] for row in queue("list", "--json", "--limit", "1").json] == [6]
-    assert re.match(rf" +6  {TIME}  dead  \w+  c/d: never$", queue("list").out.splitlines()[0])
+    assert re.match(
+        rf" +6  {TIME}  dead  \w+  c/d: never$", queue("list").out.splitlines()[0]
+    )
 
 
 def test_since_takes_spans_and_times_in_utc(queue: Queue) -> None:
@@ -74,19 +82,33 @@ def test_many_are_steered_by_what_they_have_in_common(queue: Queue) -> None:
     said = queue("retry", "--state", "cancelled")
     assert "retried 2 deliveries" in said.err
     assert "retried 0 deliveries" in queue("retry", "--service", "nobody").err
-    for wrong in (["retry"], ["drop"], ["drop", "1", "--service", "one"], ["retry", "1", "--state", "dead"]):
-        assert "give the numbers of deliveries, or --service" in queue(*wrong, code=2).err
+    for wrong in (
+        ["retry"],
+        ["drop"],
+        ["drop", "1", "--service", "one"],
+        ["retry", "1", "--state", "dead"],
+    ):
+        assert (
+            "give the numbers of deliveries, or --service" in queue(*wrong, code=2).err
+        )
 
 
-def test_one_that_cannot_be_steered_stops_no_other_and_the_exit_code_tells(queue: Queue, site: Site) -> None:
+def test_one_that_cannot_be_steered_stops_no_other_and_the_exit_code_tells(
+    queue: Queue, site: Site
+) -> None:
     said = queue("drop", "1", "999", "2", code=65)
     assert [line.split()[0] for line in said.out.splitlines()] == ["1", "2"]
     assert "there is no delivery 999" in said.err
     assert "dropped 2 deliveries; 1 could not be dropped" in said.err
     said = queue("drop", "1", "3", code=65)
-    assert "delivery 1 is cancelled: only ready and dead ones can be dropped" in said.err
+    assert (
+        "delivery 1 is cancelled: only ready and dead ones can be dropped" in said.err
+    )
     results = queue("drop", "4", "5", "--json").json
-    assert [(row["id"], row["delivery"]["state"]) for row in results] == [(4, "cancelled"), (5, "cancelled")]
+    assert [(row["id"], row["delivery"]["state"]) for row in results] == [
+        (4, "cancelled"),
+        (5, "cancelled"),
+    ]
     site.settled(cancelled=5)
 
 
@@ -113,7 +135,9 @@ def test_what_a_delivery_waits_for_is_told(site: Site, oberonc: Command) -> None
 def test_rows_cannot_be_forged(site: Site, oberonc: Command) -> None:
     queue = Queue(site, oberonc)
     forged = "x\n    99  2026-01-01T00:00:00Z  done  one  a/b\r\x1b[2K\u202e\u2028\x85y"
-    source = f"import sys\n{DEAD.format(note=forged)}".replace("raise", f"print({forged!r}); raise")
+    source = f"import sys\n{DEAD.format(note=forged)}".replace(
+        "raise", f"print({forged!r}); raise"
+    )
     site.write("dead", source)
     site.configure({"one": {"broker": "dead"}})
     site.start()
@@ -121,5 +145,11 @@ def test_rows_cannot_be_forged(site: Site, oberonc: Command) -> None:
     site.settled(dead=1)
     assert len(queue("list").out.splitlines()) == 1
     lines = queue("show", "1").out.split("\n")[:-1]
-    assert [line[:6] for line in lines] == ["     1", "push " + lines[1][5], lines[2][:6], "    | ", "    | "]
+    assert [line[:6] for line in lines] == [
+        "     1",
+        "push " + lines[1][5],
+        lines[2][:6],
+        "    | ",
+        "    | ",
+    ]
     assert not set("\r\x1b\u202e\u2028\x85") & set("".join(lines))

@@ -1,4 +1,6 @@
-"""`oberonc rename`: what is kept for a repository follows it to its new name, with and without a daemon."""
+"""`oberonc rename`: what is kept for a repository follows it to its new name, with and
+without a daemon.
+"""
 
 from pathlib import Path
 
@@ -42,7 +44,10 @@ def test_issues_with_their_comments_time_and_numbers_move(tmp_path: Path) -> Non
 
 
 def test_what_was_done_stays_done_under_the_new_name(tmp_path: Path) -> None:
-    local, forge = (Step(tracker, "web/shop", "1", "close", "change") for tracker in ("local", "github https://x"))
+    local, forge = (
+        Step(tracker, "web/shop", "1", "close", "change")
+        for tracker in ("local", "github https://x")
+    )
     for step in (local, forge):
         _done(tmp_path, step)
     rename(tmp_path, "web/shop", "store")
@@ -62,13 +67,19 @@ def test_two_repositories_with_issues_are_not_mixed(oberonc: Command) -> None:
     assert len(oberonc("issues", "list", "--json", "--repository", "a").json) == 1
 
 
-@pytest.mark.parametrize("names", [("a", "a"), ("", "b"), ("a", "x" * 600), ("a", "b\n"), ("/a", "b")])
-def test_what_is_no_name_is_refused(oberonc: Command, state: Path, names: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "names", [("a", "a"), ("", "b"), ("a", "x" * 600), ("a", "b\n"), ("/a", "b")]
+)
+def test_what_is_no_name_is_refused(
+    oberonc: Command, state: Path, names: tuple[str, str]
+) -> None:
     assert oberonc("rename", *names, code=65).err.count("\n") == 1
     assert not state.exists()
 
 
-def test_a_renamed_repository_goes_on_where_it_was(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_a_renamed_repository_goes_on_where_it_was(
+    bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
     oberonc("hook", "install", bare.path)
     oberonc("issues", "new", "one", "--repository", "shop")
     bare.path.rename(tmp_path / "store.git")
@@ -78,26 +89,47 @@ def test_a_renamed_repository_goes_on_where_it_was(bare: Repo, oberonc: Command,
     assert "closed #1" in work.push("main")
 
 
-def test_without_a_daemon_the_spool_follows_in_its_order(admin: Admin, oberonc: Command, tmp_path: Path) -> None:
+def test_without_a_daemon_the_spool_follows_in_its_order(
+    admin: Admin, oberonc: Command, tmp_path: Path
+) -> None:
     admin.configure("delivery = 'here'")
     folder = admin.state / "spool"
     repository = {**sample()["repository"], "full_name": "web/shop"}
     first, other, last = (
-        sample(repository={**repository, "full_name": name}) for name in ("web/shop", "other", "web/shop")
+        sample(repository={**repository, "full_name": name})
+        for name in ("web/shop", "other", "web/shop")
     )
     for payload in (first, other, last):
-        spool.put(folder, {"payload": payload, "services": {"issues": {"attempts": 1, "first": 0, "error": "x"}}})
+        spool.put(
+            folder,
+            {
+                "payload": payload,
+                "services": {"issues": {"attempts": 1, "first": 0, "error": "x"}},
+            },
+        )
     told = oberonc("rename", "--json", "web/shop", "web/store").json
     assert told == {"issues": 0, "deliveries": 0, "spooled": 2}
     entries = [spool.read(path) for path in spool.listing(folder)]
-    assert [entry["payload"]["id"] for entry in entries] == [first["id"], other["id"], last["id"]]
-    assert [entry["payload"]["repository"]["full_name"] for entry in entries] == ["web/store", "other", "web/store"]
+    assert [entry["payload"]["id"] for entry in entries] == [
+        first["id"],
+        other["id"],
+        last["id"],
+    ]
+    assert [entry["payload"]["repository"]["full_name"] for entry in entries] == [
+        "web/store",
+        "other",
+        "web/store",
+    ]
     assert entries[0]["services"]["issues"]["attempts"] == 1
     assert len(spool.listing(folder, "web/store")) == 2
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["through the daemon", "while none runs"])
-def test_what_waits_in_the_queue_is_done_under_the_new_name(site: Site, oberonc: Command, running: bool) -> None:
+@pytest.mark.parametrize(
+    "running", [True, False], ids=["through the daemon", "while none runs"]
+)
+def test_what_waits_in_the_queue_is_done_under_the_new_name(
+    site: Site, oberonc: Command, running: bool
+) -> None:
     here = ("--config", site.file)
     daemon = site.start()
     oberonc(*here, "issues", "new", "one", "--repository", "web/shop")
@@ -117,7 +149,9 @@ def test_what_waits_in_the_queue_is_done_under_the_new_name(site: Site, oberonc:
     assert rows == [(made[1], "other"), (made[0], "web/store"), (made[2], "web/store")]
 
 
-def test_while_something_of_it_runs_nothing_is_moved(site: Site, oberonc: Command) -> None:
+def test_while_something_of_it_runs_nothing_is_moved(
+    site: Site, oberonc: Command
+) -> None:
     site.write("rec", recorder(f"open({str(site.folder / 'go')!r})", head=""))
     import os
 
@@ -132,13 +166,20 @@ def test_while_something_of_it_runs_nothing_is_moved(site: Site, oberonc: Comman
     (site.folder / "go").open("w").close()
     site.wait_for(made)
     site.settled()
-    assert oberonc("--config", site.file, "rename", "web/shop", "store").out == "renamed web/shop to store: 1 issue\n"
+    assert (
+        oberonc("--config", site.file, "rename", "web/shop", "store").out
+        == "renamed web/shop to store: 1 issue\n"
+    )
 
 
-def test_a_tracker_that_cannot_be_moved_leaves_the_queue_as_it_was(site: Site, oberonc: Command) -> None:
+def test_a_tracker_that_cannot_be_moved_leaves_the_queue_as_it_was(
+    site: Site, oberonc: Command
+) -> None:
     site.start()
     site.call("lane.pause", service="rec", repository="web/shop")
     site.submit(push())
     (site.state / "tracker.sqlite").write_text("no database")
     assert oberonc("--config", site.file, "rename", "web/shop", "store", code=65).err
-    assert [row["repository"] for row in site.call("delivery.list")["deliveries"]] == ["web/shop"]
+    assert [row["repository"] for row in site.call("delivery.list")["deliveries"]] == [
+        "web/shop"
+    ]

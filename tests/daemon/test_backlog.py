@@ -1,4 +1,6 @@
-"""Whoever fills the spool waits for themselves: repositories in order, accounts in turn, in any state of the folder."""
+"""Whoever fills the spool waits for themselves: repositories in order, accounts in
+turn, in any state of the folder.
+"""
 
 import asyncio
 from collections import Counter
@@ -33,7 +35,12 @@ def _all(made: Backlog, most: int) -> list[File]:
     return taken
 
 
-FILES = st.lists(st.tuples(st.integers(0, 50), st.sampled_from("abc"), st.sampled_from([ANN, BOB, EVE])), unique=True)
+FILES = st.lists(
+    st.tuples(
+        st.integers(0, 50), st.sampled_from("abc"), st.sampled_from([ANN, BOB, EVE])
+    ),
+    unique=True,
+)
 
 
 @given(FILES, st.integers(1, 10))
@@ -44,16 +51,26 @@ def test_everything_is_taken_once_and_of_each_repository_oldest_first(
     taken = _all(_filled(files), most)
     assert Counter(taken) == Counter(files)
     for repository in "abc":
-        ours = [file.name for file in taken if spool.mark_in(file.name) == spool.mark(repository)]
+        ours = [
+            file.name
+            for file in taken
+            if spool.mark_in(file.name) == spool.mark(repository)
+        ]
         assert ours == sorted(ours)
 
 
 @given(FILES, st.integers(1, 20), st.integers(0, 20))
-def test_what_is_put_back_is_first_again(rows: list[tuple[int, str, int]], most: int, kept: int) -> None:
+def test_what_is_put_back_is_first_again(
+    rows: list[tuple[int, str, int]], most: int, kept: int
+) -> None:
     files = [_file(*row) for row in rows]
     made = _filled(files)
     taken = made.take(most)
-    later = [file for file in taken if spool.mark_in(file.name) == spool.mark("a")][-kept:] if kept else []
+    later = (
+        [file for file in taken if spool.mark_in(file.name) == spool.mark("a")][-kept:]
+        if kept
+        else []
+    )
     made.put_back(later)
     done = [file for file in taken if file not in later] + _all(made, most)
     assert Counter(done) == Counter(files)
@@ -61,10 +78,16 @@ def test_what_is_put_back_is_first_again(rows: list[tuple[int, str, int]], most:
     assert ours == sorted(ours)
 
 
-@pytest.mark.parametrize("theirs", ["one repository", "many repositories", "a victim's repository"])
+@pytest.mark.parametrize(
+    "theirs", ["one repository", "many repositories", "a victim's repository"]
+)
 def test_a_flood_of_one_account_leaves_the_others_their_turn(theirs: str) -> None:
     """Eve's files are a hundred thousand, and older than all others."""
-    count = {"one repository": 1, "many repositories": 10_000, "a victim's repository": 10_000}[theirs]
+    count = {
+        "one repository": 1,
+        "many repositories": 10_000,
+        "a victim's repository": 10_000,
+    }[theirs]
     names = [f"eve/{number}" for number in range(count)]
     if theirs == "a victim's repository":
         names[:4] = ["web/shop"] * 4

@@ -1,4 +1,6 @@
-"""The dispatcher on a real queue, with workers that cannot be had and a queue that is full for a moment."""
+"""The dispatcher on a real queue, with workers that cannot be had and a queue that is
+full for a moment.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,14 +20,18 @@ from tests.support.store_values import submission
 
 
 class Workers:
-    """Stands in for a generation: its one service's workers are had when `can_start` says so."""
+    """Stands in for a generation: its one service's workers are had when `can_start`
+    says so.
+    """
 
     def __init__(self, number: int = 1) -> None:
         self.number = number
         self.interrupted, self.can_start = False, True
         self.flights = 0
         self.config = SimpleNamespace(daemon=SimpleNamespace(workers=2))
-        self.runtimes = {"tracker": SimpleNamespace(service=SimpleNamespace(broker="b"))}
+        self.runtimes = {
+            "tracker": SimpleNamespace(service=SimpleNamespace(broker="b"))
+        }
 
     def begin(self) -> None:
         self.flights += 1
@@ -78,7 +84,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The deliveries that were handled."""
     handled: list[int] = []
 
-    async def attempt(_queue: QueueLink, _workers: Workers, _worker: Any, lease: Lease) -> Ending:
+    async def attempt(
+        _queue: QueueLink, _workers: Workers, _worker: Any, lease: Lease
+    ) -> Ending:
         handled.append(lease.token.delivery)
         return Ending("done")
 
@@ -86,7 +94,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return handled
 
 
-def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(tmp_path: Path, done: list[int]) -> None:
+def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(
+    tmp_path: Path, done: list[int]
+) -> None:
     async def work() -> None:
         queue = FullForAMoment(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
@@ -103,7 +113,9 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(tmp_path: Path,
     _run(work)
 
 
-def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(tmp_path: Path, done: list[int]) -> None:
+def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
+    tmp_path: Path, done: list[int]
+) -> None:
     async def work() -> None:
         queue = SqliteQueue(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)

@@ -1,4 +1,6 @@
-"""P4 in a shared spool: a push waits for what was spooled of its own repository, and for nothing else."""
+"""P4 in a shared spool: a push waits for what was spooled of its own repository, and
+for nothing else.
+"""
 
 import asyncio
 import fcntl
@@ -38,7 +40,9 @@ def with_intake(config: Config, tmp_path: Path) -> Callable[[Work], list[str]]:
         queue = SqliteQueue(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
         try:
-            await asyncio.wait_for(work(Intake(config, link, lambda text, *_: said.append(text))), 60)
+            await asyncio.wait_for(
+                work(Intake(config, link, lambda text, *_: said.append(text))), 60
+            )
         finally:
             link.stop()
             queue.close()
@@ -52,7 +56,9 @@ def with_intake(config: Config, tmp_path: Path) -> Callable[[Work], list[str]]:
 
 @pytest.fixture
 def flood(config: Config, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Pushes of other repositories in the spool, far more than go into one commit; written without syncing."""
+    """Pushes of other repositories in the spool, far more than go into one commit;
+    written without syncing.
+    """
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     made = [push(f"other/{number}") for number in range(20 * SLICE)]
     for entry in made:
@@ -72,7 +78,9 @@ def test_a_push_does_not_wait_for_the_files_of_other_repositories(
 
 
 def test_a_push_waits_for_the_files_of_its_own_though_they_are_the_last(
-    with_intake: Callable[[Work], list[str]], config: Config, flood: list[dict[str, Any]]
+    with_intake: Callable[[Work], list[str]],
+    config: Config,
+    flood: list[dict[str, Any]],
 ) -> None:
     mine = [push("web/shop") for _ in range(3)]
     for made in mine:
@@ -93,7 +101,9 @@ def test_a_file_of_the_older_form_may_be_of_any_repository_and_is_waited_for(
     with_intake: Callable[[Work], list[str]], config: Config
 ) -> None:
     old = push("web/shop")
-    spool.put(config.spool, {"payload": old, "services": None}, f"{1:020d}-{old['id']}.ob")
+    spool.put(
+        config.spool, {"payload": old, "services": None}, f"{1:020d}-{old['id']}.ob"
+    )
 
     async def work(intake: Intake) -> None:
         assert (await intake.submit(push("web/other"), os.geteuid())).seq == 2
@@ -105,7 +115,9 @@ def test_a_file_of_the_older_form_may_be_of_any_repository_and_is_waited_for(
 
 @contextmanager
 def _unreadable(path: Path) -> Iterator[None]:
-    """Nobody can open *path*, root neither, without waiting: a lease is held on it (fcntl(2))."""
+    """Nobody can open *path*, root neither, without waiting: a lease is held on it
+    (fcntl(2)).
+    """
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -116,7 +128,9 @@ def _unreadable(path: Path) -> Iterator[None]:
         signal.signal(signal.SIGIO, before)
 
 
-def test_a_file_that_cannot_be_read_is_told_of_and_tried_again_and_who_goes_before_it_is_told_of(site: Site) -> None:
+def test_a_file_that_cannot_be_read_is_told_of_and_tried_again_and_who_goes_before_it_is_told_of(
+    site: Site,
+) -> None:
     running = site.start()
     first = push("web/shop")
     outside = spool.put(site.folder / "other", {"payload": first, "services": None})
@@ -140,7 +154,9 @@ def test_a_file_that_cannot_be_read_is_told_of_and_tried_again_and_who_goes_befo
 def test_what_is_planted_between_good_files_stops_nobody(
     with_intake: Callable[[Work], list[str]], config: Config
 ) -> None:
-    """Folders, also ones that hold something, names that are no text, names as long as they can be, huge files."""
+    """Folders, also ones that hold something, names that are no text, names as long as
+    they can be, huge files.
+    """
     good = [push(f"r/{number}") for number in range(3)]
     for made in good:
         spool.put(config.spool, {"payload": made, "services": None})

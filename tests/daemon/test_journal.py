@@ -15,9 +15,15 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 def test_what_a_line_is_about_comes_first_and_the_time_before_it() -> None:
     about = About("chat", EVENT, "web/shop")
-    assert line("gone", about) == "oberonc: service=chat push=1a2b3c4d repository=web/shop: gone\n"
+    assert (
+        line("gone", about)
+        == "oberonc: service=chat push=1a2b3c4d repository=web/shop: gone\n"
+    )
     assert line("gone", now=0) == "oberonc: 1970-01-01T00:00:00Z gone\n"
-    assert line("gone", About(service="chat"), 0) == "oberonc: 1970-01-01T00:00:00Z service=chat: gone\n"
+    assert (
+        line("gone", About(service="chat"), 0)
+        == "oberonc: 1970-01-01T00:00:00Z service=chat: gone\n"
+    )
     assert line("gone") == "oberonc: gone\n"
 
 
@@ -28,29 +34,49 @@ def test_a_line_that_was_cut_says_so() -> None:
 
 
 @given(repo=st.text(min_size=1), text=st.text())
-def test_a_name_and_a_message_cannot_pass_for_what_a_line_is_about(repo: str, text: str) -> None:
+def test_a_name_and_a_message_cannot_pass_for_what_a_line_is_about(
+    repo: str, text: str
+) -> None:
     told = line(text, About("chat", EVENT, repo))
     assert told.count("\n") == 1
     assert told.endswith("\n")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", told)
-    named = re.match(r'oberonc: service=chat push=1a2b3c4d repository=([\w./+-]+|"([^"\\]|\\.)*"): ', told)
+    named = re.match(
+        r'oberonc: service=chat push=1a2b3c4d repository=([\w./+-]+|"([^"\\]|\\.)*"): ',
+        told,
+    )
     assert named, told
 
 
-def test_each_end_that_is_not_done_is_a_line_and_what_is_given_up_too(site: Site) -> None:
-    site.write("rec", recorder("raise Reject('never') if payload['attempt'] > 1 else Retry('later', after=1)"))
+def test_each_end_that_is_not_done_is_a_line_and_what_is_given_up_too(
+    site: Site,
+) -> None:
+    site.write(
+        "rec",
+        recorder(
+            "raise Reject('never') if payload['attempt'] > 1 else Retry('later', after=1)"
+        ),
+    )
     running = site.start()
     event = site.submit()
     site.settled(dead=1)
     about = f"service=rec push={event[:8]} repository=web/shop: delivery 1"
     eventually(lambda: "given up" in running.log)
-    [first, second] = [told for told in running.log.splitlines() if "delivery 1" in told]
-    assert re.fullmatch(rf"oberonc: {TIME} {about}, attempt 1: retry, again in 1 s: later", first)
-    assert re.fullmatch(rf"oberonc: {TIME} {about} is given up after 2 attempts: never", second)
+    [first, second] = [
+        told for told in running.log.splitlines() if "delivery 1" in told
+    ]
+    assert re.fullmatch(
+        rf"oberonc: {TIME} {about}, attempt 1: retry, again in 1 s: later", first
+    )
+    assert re.fullmatch(
+        rf"oberonc: {TIME} {about} is given up after 2 attempts: never", second
+    )
 
 
 def test_where_a_journal_adds_the_time_no_line_has_one(site: Site) -> None:
-    """The journal says by number which file it reads; any other stderr of the same process gets a time."""
+    """The journal says by number which file it reads; any other stderr of the same
+    process gets a time.
+    """
     running = site.start()
     assert all(re.match(f"oberonc: {TIME} ", told) for told in running.log.splitlines())
     running.stop()
@@ -59,7 +85,9 @@ def test_where_a_journal_adds_the_time_no_line_has_one(site: Site) -> None:
     facts = future.stat()
     kept = site.start(JOURNAL_STREAM=f"{facts.st_dev}:{facts.st_ino}")
     assert kept.log_file == future
-    assert not any(re.match(f"oberonc: {TIME} ", told) for told in kept.log.splitlines())
+    assert not any(
+        re.match(f"oberonc: {TIME} ", told) for told in kept.log.splitlines()
+    )
     kept.stop()
     other = site.start(JOURNAL_STREAM=f"{facts.st_dev}:{facts.st_ino}")
     assert all(re.match(f"oberonc: {TIME} ", told) for told in other.log.splitlines())

@@ -1,4 +1,6 @@
-"""Somebody is told of what is given up: once, not too often, and never about the telling."""
+"""Somebody is told of what is given up: once, not too often, and never about the
+telling.
+"""
 
 import json
 from collections.abc import Iterator
@@ -37,14 +39,23 @@ def give_up(queue: Queue, *numbers: int, now: int = NOW) -> None:
 def notices(queue: Queue) -> list[dict[str, Any]]:
     """The payloads of all notices, oldest first."""
     found = (queue.event(event.id) for event in reversed(queue.recent_events(100)))
-    return [json.loads(event.body) for event in found if event and event.kind == "dead" and event.body]
+    return [
+        json.loads(event.body)
+        for event in found
+        if event and event.kind == "dead" and event.body
+    ]
 
 
 def test_a_notice_names_what_was_given_up_and_why(queue: SqliteQueue) -> None:
     give_up(queue, 1)
     assert tell(NOW, "news", queue) is None
     [told] = notices(queue)
-    assert (told["event"], told["dead_total"], told["commits"], told["updates"]) == ("dead", 1, [], [])
+    assert (told["event"], told["dead_total"], told["commits"], told["updates"]) == (
+        "dead",
+        1,
+        [],
+        [],
+    )
     assert told["dead"] == [
         {
             "delivery": 1,
@@ -56,7 +67,9 @@ def test_a_notice_names_what_was_given_up_and_why(queue: SqliteQueue) -> None:
             "error": "no 1",
         }
     ]
-    assert take_one(queue, NOW, "news").body == queue.event(bytes.fromhex(told["id"])).body  # type: ignore[union-attr]
+    event = queue.event(bytes.fromhex(told["id"]))
+    assert event is not None
+    assert take_one(queue, NOW, "news").body == event.body
     assert tell(NOW + EVERY, "news", queue) is None
     assert len(notices(queue)) == 1, "each is told of once"
 
@@ -74,7 +87,9 @@ def test_within_a_minute_all_is_summed_up_in_the_next_one(queue: SqliteQueue) ->
     assert (second["dead_total"], len(second["dead"])) == (MOST + 3, MOST)
 
 
-def test_a_restart_neither_loses_nor_repeats_nor_hurries_a_notice(tmp_path: Path) -> None:
+def test_a_restart_neither_loses_nor_repeats_nor_hurries_a_notice(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "queue.sqlite"
     queue = SqliteQueue(path)
     queue.recover(NOW)
@@ -97,7 +112,9 @@ def test_a_notice_that_is_given_up_is_not_told_of(queue: SqliteQueue) -> None:
     assert queue.untold(NOW, 9).total == 0
 
 
-def test_what_was_brought_back_or_dropped_meanwhile_is_not_told_of(queue: SqliteQueue) -> None:
+def test_what_was_brought_back_or_dropped_meanwhile_is_not_told_of(
+    queue: SqliteQueue,
+) -> None:
     give_up(queue, 1, 2)
     queue.retry(NOW, 1, "ann")
     queue.drop(NOW, 2, "ann")
@@ -105,7 +122,9 @@ def test_what_was_brought_back_or_dropped_meanwhile_is_not_told_of(queue: Sqlite
     assert notices(queue) == []
 
 
-def test_where_nobody_is_to_be_told_nothing_is_kept_for_later(queue: SqliteQueue) -> None:
+def test_where_nobody_is_to_be_told_nothing_is_kept_for_later(
+    queue: SqliteQueue,
+) -> None:
     give_up(queue, 1)
     assert tell(NOW, None, queue) is None
     assert tell(NOW, "news", queue) is None
@@ -147,9 +166,14 @@ def test_a_real_broker_is_told_and_its_own_failure_tells_nobody(site: Site) -> N
     event = site.submit()
     eventually(lambda: kept.exists() and kept.read_text().endswith("\n"))
     [told] = [json.loads(row) for row in kept.read_text().splitlines()]
-    assert [(row["push"], row["service"], row["error"]) for row in told] == [(event, "news", "the room is closed")]
+    assert [(row["push"], row["service"], row["error"]) for row in told] == [
+        (event, "news", "the room is closed")
+    ]
     site.settled(dead=2)
-    assert "repository=oberonc: delivery 2 is given up after 1 attempt: and I cannot tell anybody" in running.log
+    assert (
+        "repository=oberonc: delivery 2 is given up after 1 attempt: and I cannot tell anybody"
+        in running.log
+    )
     [row] = site.call("log", key=event)["events"]
     assert row["services"]["news"]["outcome"] == "dead"
     assert "oberonc" in {row["repository"] for row in site.call("log")["events"]}
@@ -160,7 +184,9 @@ def test_a_notice_waits_in_the_queue_for_its_service(site: Site) -> None:
     kept = site.folder / "kept"
     site.write("rec", recorder("raise Reject('never')"))
     site.write("news", TEACHER)
-    services = site.services("rec") | {"news": {"broker": "news", "kept": str(kept), "repositories": ["!**"]}}
+    services = site.services("rec") | {
+        "news": {"broker": "news", "kept": str(kept), "repositories": ["!**"]}
+    }
     site.configure(services, on_dead="news")
     first = site.start()
     site.call("lane.pause", service="news")
@@ -182,10 +208,15 @@ def test_nobody_else_can_hand_in_a_notice(site: Site) -> None:
 def test_on_dead_must_name_a_service(site: Site, oberonc: Command) -> None:
     site.configure(on_dead="recc")
     said = oberonc("--config", site.file, "config", code=78)
-    assert "'daemon.on_dead' names 'recc', which is no service; did you mean 'rec'?" in said.err
+    assert (
+        "'daemon.on_dead' names 'recc', which is no service; did you mean 'rec'?"
+        in said.err
+    )
 
 
-def test_low_space_is_a_setting_and_is_told_on_entering_and_leaving(site: Site, oberonc: Command) -> None:
+def test_low_space_is_a_setting_and_is_told_on_entering_and_leaving(
+    site: Site, oberonc: Command
+) -> None:
     site.configure(low_space=1 << 50)
     running = site.start()
     eventually(lambda: "space is low" in running.log)

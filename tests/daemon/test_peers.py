@@ -1,4 +1,6 @@
-"""S1, S2: who may use a socket is decided by what the kernel says of the caller, and a refusal is seen."""
+"""S1, S2: who may use a socket is decided by what the kernel says of the caller, and a
+refusal is seen.
+"""
 
 import os
 import socket
@@ -13,7 +15,9 @@ from oberonc.daemon.sparing import EVERY, MOST_KINDS, Sparing
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become other people")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to become other people"
+)
 
 #: A group and an account that no machine has.
 GROUP = 47110
@@ -34,7 +38,9 @@ def _ask(path: Path, *groups: int, gid: int = ACCOUNT, uid: int = ACCOUNT) -> by
         "print(s.recv(4096))\n"
     )
     words = [str(path), str(uid), str(gid), *map(str, groups)]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, check=False
+    )
     return done.stdout + done.stderr
 
 
@@ -49,7 +55,9 @@ def shared(site: Site) -> Site:
 
 @needs_root
 @pytest.mark.parametrize("others", [0, 1, 255, 256, 257, 1000])
-def test_a_member_of_the_sockets_group_may_whatever_other_groups_they_have(shared: Site, others: int) -> None:
+def test_a_member_of_the_sockets_group_may_whatever_other_groups_they_have(
+    shared: Site, others: int
+) -> None:
     assert b'"ok":true' in _ask(shared.socket, *range(100_000, 100_000 + others), GROUP)
 
 
@@ -64,7 +72,9 @@ def test_who_is_not_in_the_group_does_not_come_in(shared: Site) -> None:
 
 
 @needs_root
-def test_a_refusal_names_the_group_is_counted_and_logged_once_a_minute(shared: Site) -> None:
+def test_a_refusal_names_the_group_is_counted_and_logged_once_a_minute(
+    shared: Site,
+) -> None:
     code = (
         "import os, socket, sys\n"
         "found = [socket.socket(socket.AF_UNIX) for _ in range(3)]\n"
@@ -74,7 +84,8 @@ def test_a_refusal_names_the_group_is_counted_and_logged_once_a_minute(shared: S
         "    s.connect(sys.argv[1])\n"
         "    print(s.recv(4096))\n"
     )
-    # One name for the kernel, another mode for the daemon's look: a bind mount or a moved file does the same.
+    # One name for the kernel, another mode for the daemon's look: a bind mount or a
+    # moved file does the same.
     moved = shared.folder / "moved"
     shared.socket.rename(moved)
     moved.chmod(0o666)
@@ -83,9 +94,17 @@ def test_a_refusal_names_the_group_is_counted_and_logged_once_a_minute(shared: S
         os.chown(shared.socket, -1, GROUP)
         shared.socket.chmod(0o660)
         words = [str(moved), str(ACCOUNT), str(ACCOUNT)]
-        said = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         assert said.count("forbidden") == 3
-        assert f"uid {ACCOUNT} may not use this socket: it is not in the group {GROUP}" in said
+        assert (
+            f"uid {ACCOUNT} may not use this socket: it is not in the group {GROUP}"
+            in said
+        )
     shared.socket.unlink()
     moved.rename(shared.socket)
     eventually(lambda: shared.stats()["refused"].get("forbidden") == 3)
@@ -95,8 +114,12 @@ def test_a_refusal_names_the_group_is_counted_and_logged_once_a_minute(shared: S
     assert f"not in the group {GROUP}" in line
 
 
-def test_groups_that_cannot_be_learnt_let_nobody_in(tmp_path: Path, short_dir: Path) -> None:
-    """No decision rests on a swallowed error: here the kernel does not know the groups of the connection."""
+def test_groups_that_cannot_be_learnt_let_nobody_in(
+    tmp_path: Path, short_dir: Path
+) -> None:
+    """No decision rests on a swallowed error: here the kernel does not know the groups
+    of the connection.
+    """
     with socket.socket(socket.AF_UNIX) as listener, socket.socket() as connection:
         listener.bind(str(short_dir / "s"))
         os.chmod(short_dir / "s", 0o660)

@@ -1,4 +1,6 @@
-"""The loop's end of the queue: gathers while the thread is busy, bounds what waits, answers everybody."""
+"""The loop's end of the queue: gathers while the thread is busy, bounds what waits,
+answers everybody.
+"""
 
 import asyncio
 import threading
@@ -36,15 +38,21 @@ def _accepted(queue: Queue) -> int:
     return queue.stats(NOW).counters.get("accepted", 0)
 
 
-def test_each_gets_its_own_answer_in_the_order_of_asking(with_link: Callable[[Work], None]) -> None:
+def test_each_gets_its_own_answer_in_the_order_of_asking(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
-        answers = await asyncio.gather(*(link.accept(submission(number)) for number in range(200)))
+        answers = await asyncio.gather(
+            *(link.accept(submission(number)) for number in range(200))
+        )
         assert [answer.seq for answer in answers] == list(range(1, 201))
 
     with_link(work)
 
 
-def test_what_is_asked_for_while_the_thread_is_busy_goes_to_it_together(with_link: Callable[[Work], None]) -> None:
+def test_what_is_asked_for_while_the_thread_is_busy_goes_to_it_together(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
         free = threading.Event()
         sizes: list[int] = []
@@ -70,7 +78,13 @@ def test_a_lease_that_joins_at_the_last_moment_sees_what_was_accepted_with_it(
 
         def join() -> None:
             link.on_hand_over = lambda: None
-            joined.append(link.call(lambda queue: queue.lease(NOW + 10**12, [Slot("tracker", 1, 1)], "worker")))
+            joined.append(
+                link.call(
+                    lambda queue: queue.lease(
+                        NOW + 10**12, [Slot("tracker", 1, 1)], "worker"
+                    )
+                )
+            )
 
         link.on_hand_over = join
         await link.accept(submission(1))
@@ -83,7 +97,9 @@ def test_a_fault_in_what_joins_stops_nobody(with_link: Callable[[Work], None]) -
     async def work(link: QueueLink) -> None:
         told: list[str] = []
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _loop, context: told.append(str(context["exception"])))
+        loop.set_exception_handler(
+            lambda _loop, context: told.append(str(context["exception"]))
+        )
         link.on_hand_over = lambda: [][1]
         first = link.accept(submission(1))
         await asyncio.sleep(0)
@@ -95,20 +111,26 @@ def test_a_fault_in_what_joins_stops_nobody(with_link: Callable[[Work], None]) -
     with_link(work)
 
 
-def test_too_much_that_waits_is_busy_at_once_and_room_comes_back(with_link: Callable[[Work], None]) -> None:
+def test_too_much_that_waits_is_busy_at_once_and_room_comes_back(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
         waiting = [link.accept(submission(number)) for number in range(WAITING_EVENTS)]
         refused = link.accept(submission(WAITING_EVENTS))
         assert refused.done()
         assert refused.result().status == "busy"
-        assert await link.call(_accepted) == WAITING_EVENTS, "what is no event is never refused"
+        assert await link.call(_accepted) == WAITING_EVENTS, (
+            "what is no event is never refused"
+        )
         await asyncio.gather(*waiting)
         assert (await link.accept(submission(WAITING_EVENTS))).status == "accepted"
 
     with_link(work)
 
 
-def test_what_no_queue_could_hold_is_refused_at_once(with_link: Callable[[Work], None]) -> None:
+def test_what_no_queue_could_hold_is_refused_at_once(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
         with pytest.raises(BadInput):
             link.accept(submission(1)._replace(repo=""))
@@ -117,7 +139,9 @@ def test_what_no_queue_could_hold_is_refused_at_once(with_link: Callable[[Work],
     with_link(work)
 
 
-def test_who_stops_waiting_cannot_take_the_request_back(with_link: Callable[[Work], None]) -> None:
+def test_who_stops_waiting_cannot_take_the_request_back(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
         link.accept(submission(1)).cancel()
         assert await link.call(_accepted) == 1
@@ -125,7 +149,9 @@ def test_who_stops_waiting_cannot_take_the_request_back(with_link: Callable[[Wor
     with_link(work)
 
 
-def test_a_stopped_link_runs_what_waits_and_takes_nothing_more(with_link: Callable[[Work], None]) -> None:
+def test_a_stopped_link_runs_what_waits_and_takes_nothing_more(
+    with_link: Callable[[Work], None],
+) -> None:
     async def work(link: QueueLink) -> None:
         before = link.accept(submission(1))
         link.stop()

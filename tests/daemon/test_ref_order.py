@@ -1,4 +1,6 @@
-"""Pushes of the spool are put into the order in which their refs moved, wherever that can be told."""
+"""Pushes of the spool are put into the order in which their refs moved, wherever that
+can be told.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +15,19 @@ from tests.support.store_values import submission
 NOTHING = "0" * 40
 
 
-def _kept(number: int, moves: dict[str, tuple[str, str]], repo: str = "web/shop") -> Kept:
+def _kept(
+    number: int, moves: dict[str, tuple[str, str]], repo: str = "web/shop"
+) -> Kept:
     return Kept(Path(f"{number:03}.ob"), submission(number, repo), moves)
 
 
 def _chain(states: list[str], repo: str = "web/shop") -> list[Kept]:
     """Pushes that move one branch from state to state."""
     steps = pairwise(states)
-    return [_kept(number, {"refs/heads/main": step}, repo) for number, step in enumerate(steps)]
+    return [
+        _kept(number, {"refs/heads/main": step}, repo)
+        for number, step in enumerate(steps)
+    ]
 
 
 @given(st.integers(0, 20), st.randoms())
@@ -31,17 +38,31 @@ def test_any_mix_of_a_chain_is_put_right(length: int, random: Random) -> None:
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
-def test_nothing_is_lost_or_doubled_and_what_is_in_order_stays(states: list[str]) -> None:
+def test_nothing_is_lost_or_doubled_and_what_is_in_order_stays(
+    states: list[str],
+) -> None:
     """Branches that go back and forth included."""
     chain = _chain(states)
     assert in_ref_order(chain) == chain
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("xy"), st.sampled_from("mn"), st.sampled_from("abc"), st.sampled_from("abc")))
+    st.lists(
+        st.tuples(
+            st.sampled_from("xy"),
+            st.sampled_from("mn"),
+            st.sampled_from("abc"),
+            st.sampled_from("abc"),
+        )
+    )
 )
-def test_anything_is_kept_and_repositories_do_not_meddle(pushes: list[tuple[str, str, str, str]]) -> None:
-    mixed = [_kept(number, {ref: (old, new)}, repo) for number, (repo, ref, old, new) in enumerate(pushes)]
+def test_anything_is_kept_and_repositories_do_not_meddle(
+    pushes: list[tuple[str, str, str, str]],
+) -> None:
+    mixed = [
+        _kept(number, {ref: (old, new)}, repo)
+        for number, (repo, ref, old, new) in enumerate(pushes)
+    ]
     ordered = in_ref_order(mixed)
     assert sorted(push.file for push in ordered) == [push.file for push in mixed]
     for repo in "xy":

@@ -41,7 +41,9 @@ def test_same_id_is_a_duplicate_and_other_bytes_are_refused(site: Site) -> None:
 
 
 def test_a_service_that_does_not_match_is_recorded_with_the_reason(site: Site) -> None:
-    services = site.services("rec") | {"other": {"broker": "rec", "ledger": "", "repositories": ["nothing/*"]}}
+    services = site.services("rec") | {
+        "other": {"broker": "rec", "ledger": "", "repositories": ["nothing/*"]}
+    }
     site.configure(services)
     site.start()
     event = site.submit()
@@ -54,7 +56,9 @@ def test_a_service_that_does_not_match_is_recorded_with_the_reason(site: Site) -
 
 def test_trimmed_payload_and_order_reach_the_broker(site: Site) -> None:
     site.configure({"rec": site.services("rec")["rec"] | {"refs": ["refs/heads/main"]}})
-    site.write("rec", recorder("assert [u['name'] for u in payload['updates']] == ['main']"))
+    site.write(
+        "rec", recorder("assert [u['name'] for u in payload['updates']] == ['main']")
+    )
     site.start()
     made = push()
     extra = made["updates"][0] | {"ref": "refs/heads/topic", "name": "topic"}
@@ -72,7 +76,9 @@ def test_stop_is_clean_and_leaves_nothing(site: Site) -> None:
 
 
 def test_two_threads_and_no_growth(site: Site) -> None:
-    """Exactly the event loop and the writer; no file or child stays behind, whatever went through."""
+    """Exactly the event loop and the writer; no file or child stays behind, whatever
+    went through.
+    """
     running = site.start()
     site.wait_for(site.submit())
     site.reload()
@@ -87,7 +93,10 @@ def test_two_threads_and_no_growth(site: Site) -> None:
     site.wait_for(site.submit())
     site.settled()
     eventually(
-        lambda: len(list(files.iterdir())) <= before[0] + 1 and len(descendants(running.pid)) <= before[1] + 1,
+        lambda: (
+            len(list(files.iterdir())) <= before[0] + 1
+            and len(descendants(running.pid)) <= before[1] + 1
+        ),
         what="files or children were left",
     )
 
@@ -113,16 +122,34 @@ def test_commands(site: Site, oberonc: Command) -> None:
     site.wait_for(event)
     site.settled(done=1)
     found = oberonc("--config", site.file, "stats", "--json").json
-    assert {"generation", "uptime", "events", "deliveries", "services", "spool", "late_results"} <= set(found)
+    assert {
+        "generation",
+        "uptime",
+        "events",
+        "deliveries",
+        "services",
+        "spool",
+        "late_results",
+    } <= set(found)
     assert "rec" in oberonc("--config", site.file, "stats").out
-    assert 'oberonc_events_total{result="accepted"} 1' in oberonc("--config", site.file, "stats", "--prometheus").out
-    assert oberonc("--config", site.file, "queue", "list", "--state", "done", "--json").json[0]["event"] == event
+    assert (
+        'oberonc_events_total{result="accepted"} 1'
+        in oberonc("--config", site.file, "stats", "--prometheus").out
+    )
+    assert (
+        oberonc(
+            "--config", site.file, "queue", "list", "--state", "done", "--json"
+        ).json[0]["event"]
+        == event
+    )
     assert "attempt 1" in oberonc("--config", site.file, "queue", "show", "1").out
     assert "ready" in oberonc("--config", site.file, "queue", "retry", "1").out
     eventually(lambda: len(site.ended()) == 2)
     oberonc("--config", site.file, "queue", "pause", "rec")
     waiting = site.submit()
-    [row] = oberonc("--config", site.file, "queue", "list", "--state", "ready", "--json").json
+    [row] = oberonc(
+        "--config", site.file, "queue", "list", "--state", "ready", "--json"
+    ).json
     assert row["event"] == waiting
     assert row["paused"]
     oberonc("--config", site.file, "queue", "drop", str(row["id"]))
@@ -134,20 +161,26 @@ def test_commands(site: Site, oberonc: Command) -> None:
     assert running.stop() == 0
 
 
-def test_a_service_that_is_gone_is_listed_and_can_still_be_resumed(site: Site, oberonc: Command) -> None:
+def test_a_service_that_is_gone_is_listed_and_can_still_be_resumed(
+    site: Site, oberonc: Command
+) -> None:
     site.configure(site.services("rec", "old"))
     site.write("old", recorder())
     site.start()
     oberonc("--config", site.file, "queue", "pause", "old")
     site.configure()
     site.reload()
-    assert "paused, no longer configured" in oberonc("--config", site.file, "brokers").out
+    assert (
+        "paused, no longer configured" in oberonc("--config", site.file, "brokers").out
+    )
     oberonc("--config", site.file, "queue", "resume", "old")
     assert site.stats()["services"]["old"]["paused"] is False
     assert "not configured" in oberonc("--config", site.file, "stats").out
 
 
-def test_pause_and_resume_of_a_name_nobody_has_are_refused(site: Site, oberonc: Command) -> None:
+def test_pause_and_resume_of_a_name_nobody_has_are_refused(
+    site: Site, oberonc: Command
+) -> None:
     """And leave nothing behind that lists it from then on."""
     site.start()
     for word in ("pause", "resume"):
@@ -180,14 +213,19 @@ def test_a_state_folder_of_strangers_is_refused(site: Site) -> None:
     assert f"everybody may write the state folder {site.state}" in running.log
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another account, which needs root")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="gives a folder to another account, which needs root"
+)
 def test_a_state_folder_of_another_account_is_left_to_it(site: Site) -> None:
     """Its line must not have root take the folder from the daemon whose it is."""
     site.state.mkdir()
     os.chown(site.state, pwd.getpwnam("nobody").pw_uid, -1)
     running = site.start(wait=False)
     assert running.wait_end() == 78
-    assert "belongs to nobody: run the daemon as nobody, or give root a `state` of its own" in running.log
+    assert (
+        "belongs to nobody: run the daemon as nobody, or give root a `state` of its own"
+        in running.log
+    )
     assert "chown" not in running.log
 
 
@@ -203,6 +241,10 @@ def test_private_files(site: Site) -> None:
     os.umask(0)
     site.start()
     site.wait_for(site.submit())
-    open_to_others = [path for path in site.state.rglob("*") if path.lstat().st_mode & 0o077 and not path.is_dir()]
+    open_to_others = [
+        path
+        for path in site.state.rglob("*")
+        if path.lstat().st_mode & 0o077 and not path.is_dir()
+    ]
     assert open_to_others == []
     assert site.state.stat().st_mode & 0o077 == 0

@@ -1,4 +1,6 @@
-"""P1, P2, P4, P6: what clients kept while no daemon answered is taken in, once, in order, before what comes after."""
+"""P1, P2, P4, P6: what clients kept while no daemon answered is taken in, once, in
+order, before what comes after.
+"""
 
 import os
 import socket
@@ -58,7 +60,8 @@ def test_files_that_appear_while_the_daemon_runs(site: Site) -> None:
 
 
 def test_pushes_that_were_kept_the_wrong_way_round_are_put_right(site: Site) -> None:
-    """Hooks run after git has let go of the refs: the later push may be the first to be written down.
+    """Hooks run after git has let go of the refs: the later push may be the first to be
+    written down.
 
     The two are the last that are taken in together, and the first of the next.
     """
@@ -71,7 +74,9 @@ def test_pushes_that_were_kept_the_wrong_way_round_are_put_right(site: Site) -> 
         spool.put(site.state / "spool", {"payload": made, "services": None})
     site.start()
     site.wait_for(first["id"], second["id"])
-    assert [event for event in site.begun() if event in (first["id"], second["id"])] == [first["id"], second["id"]]
+    assert [
+        event for event in site.begun() if event in (first["id"], second["id"])
+    ] == [first["id"], second["id"]]
 
 
 def test_large_files_are_taken_in_though_few_fit_together(site: Site) -> None:
@@ -86,9 +91,14 @@ def test_large_files_are_taken_in_though_few_fit_together(site: Site) -> None:
 
 
 def test_only_the_services_that_have_not_had_it(site: Site) -> None:
-    site.configure(site.services("rec") | {"two": {"broker": "rec", "ledger": str(site.ledger)}})
+    site.configure(
+        site.services("rec") | {"two": {"broker": "rec", "ledger": str(site.ledger)}}
+    )
     made = push()
-    entry = {"payload": made, "services": {"two": {"attempts": 1, "first": 0, "error": "down"}}}
+    entry = {
+        "payload": made,
+        "services": {"two": {"attempts": 1, "first": 0, "error": "down"}},
+    }
     spool.put(site.state / "spool", entry)
     site.start()
     site.settled(done=1)
@@ -125,7 +135,10 @@ def test_what_cannot_be_put_aside_is_not_said_to_be(site: Site) -> None:
     eventually(lambda: "1-other.ob" in running.log)
     event = site.submit()
     site.wait_for(event)
-    assert "is no good (it does not begin as a spool file does) and cannot be put aside in bad/" in running.log
+    assert (
+        "is no good (it does not begin as a spool file does) and cannot be put aside in bad/"
+        in running.log
+    )
     assert "is put aside" not in running.log
 
 

@@ -10,8 +10,14 @@ from oberonc import jsontext
 from oberonc.delivery import frames
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -46,7 +52,9 @@ def test_a_frame_that_is_too_large_is_not_made() -> None:
 
 
 @pytest.mark.parametrize("value", [b"[],", b"{},", b"0,", b'"",', b"[0,[]],"])
-def test_more_values_than_any_payload_has_are_refused_before_they_are_made(value: bytes) -> None:
+def test_more_values_than_any_payload_has_are_refused_before_they_are_made(
+    value: bytes,
+) -> None:
     many = b"[" + value * (jsontext.MOST_VALUES // value.count(b",") + 1) + b"0]"
     tracemalloc.start()
     try:
@@ -60,7 +68,10 @@ def test_more_values_than_any_payload_has_are_refused_before_they_are_made(value
 
 def test_what_stands_in_texts_is_not_counted_as_values() -> None:
     text = '[{,\\"' * (jsontext.MOST_VALUES // 3 + 1)
-    assert jsontext.strict(jsontext.canonical({"a": text, "b": [text]})) == {"a": text, "b": [text]}
+    assert jsontext.strict(jsontext.canonical({"a": text, "b": [text]})) == {
+        "a": text,
+        "b": [text],
+    }
 
 
 def test_depth() -> None:

@@ -1,4 +1,6 @@
-"""Whatever the daemon says but "taken" and "this payload is wrong" leaves the push in the spool, and says why."""
+"""Whatever the daemon says but "taken" and "this payload is wrong" leaves the push in
+the spool, and says why.
+"""
 
 import contextlib
 import os
@@ -30,7 +32,9 @@ def answering(short_dir: Path) -> Iterator[Answering]:
             def serve() -> None:
                 connection, _ = listener.accept()
                 with connection:
-                    length = frames.body_length(connection.recv(frames.HEADER.size, socket.MSG_WAITALL))
+                    length = frames.body_length(
+                        connection.recv(frames.HEADER.size, socket.MSG_WAITALL)
+                    )
                     connection.recv(length, socket.MSG_WAITALL)
                     connection.sendall(raw)
 
@@ -38,7 +42,9 @@ def answering(short_dir: Path) -> Iterator[Answering]:
             thread.start()
             stack.callback(thread.join, 30)
             config = load()
-            return config._replace(spool=short_dir / "spool", daemon=config.daemon._replace(socket=path))
+            return config._replace(
+                spool=short_dir / "spool", daemon=config.daemon._replace(socket=path)
+            )
 
         yield make
 
@@ -48,26 +54,48 @@ def _kept(config: Config) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "error", ["busy", "storage_low", "stopping", "timeout", "failed", "unsupported", "version", "new"]
+    "error",
+    [
+        "busy",
+        "storage_low",
+        "stopping",
+        "timeout",
+        "failed",
+        "unsupported",
+        "version",
+        "new",
+    ],
 )
-def test_a_refusal_that_is_not_the_payloads_fault_is_spooled_with_its_reason(answering: Answering, error: str) -> None:
-    config = answering(frames.encode({"ok": False, "error": error, "message": "the reason"}))
+def test_a_refusal_that_is_not_the_payloads_fault_is_spooled_with_its_reason(
+    answering: Answering, error: str
+) -> None:
+    config = answering(
+        frames.encode({"ok": False, "error": error, "message": "the reason"})
+    )
     made = sample()
     assert handover.submit(config, made, 5) == ("spooled", "the reason")
     assert _kept(config) == [made["id"]]
 
 
 def test_who_is_refused_by_the_daemon_is_told_the_group(answering: Answering) -> None:
-    config = answering(frames.encode({"ok": False, "error": "forbidden", "message": "no"}))
+    config = answering(
+        frames.encode({"ok": False, "error": "forbidden", "message": "no"})
+    )
     config.daemon.socket.chmod(0o660)
     status, why = handover.submit(config, sample(), 5)
     assert status == "spooled"
-    assert why.startswith(f"you may not use {config.daemon.socket}: an administrator can add you to its group ")
+    assert why.startswith(
+        f"you may not use {config.daemon.socket}: an administrator can add you to its group "
+    )
 
 
 @pytest.mark.parametrize("error", handover.WRONG)
-def test_a_payload_that_is_wrong_is_said_to_be_and_not_kept(answering: Answering, error: str) -> None:
-    config = answering(frames.encode({"ok": False, "error": error, "message": "the reason"}))
+def test_a_payload_that_is_wrong_is_said_to_be_and_not_kept(
+    answering: Answering, error: str
+) -> None:
+    config = answering(
+        frames.encode({"ok": False, "error": error, "message": "the reason"})
+    )
     with pytest.raises(BadInput, match="the reason"):
         handover.submit(config, sample(), 5)
     assert _kept(config) == []
@@ -92,7 +120,9 @@ def test_a_payload_that_is_wrong_is_said_to_be_and_not_kept(answering: Answering
         b"OB\x01\x00\xff\xff\xff\xff",
     ],
 )
-def test_an_answer_that_is_none_of_ours_is_no_answer(answering: Answering, raw: bytes) -> None:
+def test_an_answer_that_is_none_of_ours_is_no_answer(
+    answering: Answering, raw: bytes
+) -> None:
     config = answering(raw)
     made = sample()
     assert handover.submit(config, made, 5).status == "spooled"
@@ -100,14 +130,18 @@ def test_an_answer_that_is_none_of_ours_is_no_answer(answering: Answering, raw: 
 
 
 def test_a_spool_that_fails_too_says_both(answering: Answering) -> None:
-    config = answering(frames.encode({"ok": False, "error": "busy", "message": "too many"}))
+    config = answering(
+        frames.encode({"ok": False, "error": "busy", "message": "too many"})
+    )
     config.spool.write_text("in the way")
     with pytest.raises(NotAccepted, match="too many; cannot keep the push in"):
         handover.submit(config, sample(), 5)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_who_may_not_use_the_socket_still_spools_where_the_spool_takes_it(short_dir: Path) -> None:
+def test_who_may_not_use_the_socket_still_spools_where_the_spool_takes_it(
+    short_dir: Path,
+) -> None:
     short_dir.chmod(0o755)
     path = short_dir / "s"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -117,9 +151,15 @@ def test_who_may_not_use_the_socket_still_spools_where_the_spool_takes_it(short_
         (short_dir / "own").mkdir()
         os.chown(short_dir / "own", 54321, 54321)
         config = load()
-        config = config._replace(spool=short_dir / "own" / "spool", daemon=config.daemon._replace(socket=path))
+        config = config._replace(
+            spool=short_dir / "own" / "spool",
+            daemon=config.daemon._replace(socket=path),
+        )
         said = _as_somebody_else(lambda: repr(handover.submit(config, sample(), 5)))
-    assert f"you may not use {path}: an administrator can add you to its group root" in said
+    assert (
+        f"you may not use {path}: an administrator can add you to its group root"
+        in said
+    )
     assert len(_kept(config)) == 1
 
 

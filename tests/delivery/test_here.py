@@ -1,4 +1,6 @@
-"""Deliveries that run here: kept until they ended, in order, by one process at a time, and never lost."""
+"""Deliveries that run here: kept until they ended, in order, by one process at a time,
+and never lost.
+"""
 
 import json
 import os
@@ -38,7 +40,9 @@ def _recorder(admin: Admin, before: str = "", name: str = "rec") -> None:
 
 def test_a_delivery_that_ended_leaves_nothing_behind(admin: Admin) -> None:
     _recorder(admin)
-    admin.configure("[services.one]\nbroker = 'rec'\n[services.two]\nbroker = 'rec'\ntag = 'x'")
+    admin.configure(
+        "[services.one]\nbroker = 'rec'\n[services.two]\nbroker = 'rec'\ntag = 'x'"
+    )
     report = _send(admin)
     assert sorted(admin.lines()) == ["ann", "xann"]
     assert {row["outcome"] for row in report.services.values()} == {"done"}
@@ -46,9 +50,12 @@ def test_a_delivery_that_ended_leaves_nothing_behind(admin: Admin) -> None:
     assert _kept(admin) == []
 
 
-def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(admin: Admin) -> None:
+def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(
+    admin: Admin,
+) -> None:
     _recorder(
-        admin, f"if not __import__('os').path.exists({str(admin.home / 'up')!r}):\n    raise Retry('tracker down')\n"
+        admin,
+        f"if not __import__('os').path.exists({str(admin.home / 'up')!r}):\n    raise Retry('tracker down')\n",
     )
     admin.configure("[services.one]\nbroker = 'rec'")
     report = _send(admin, "ann")
@@ -59,24 +66,38 @@ def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(adm
     )
     [entry] = _kept(admin)
     state = entry["services"]["one"]
-    assert (state["attempts"], state["error"], state["running"]) == (1, "tracker down", False)
+    assert (state["attempts"], state["error"], state["running"]) == (
+        1,
+        "tracker down",
+        False,
+    )
     assert "waits behind an earlier delivery: tracker down" in _send(admin, "bob").line
     (admin.home / "up").touch()
     _send(admin, "cid")
     assert admin.lines() == ["ann", "bob", "cid"]
     assert _kept(admin) == []
-    outcomes = [row["services"]["one"]["outcome"] for row in log.find(admin.load(), entry["payload"]["id"])]
+    outcomes = [
+        row["services"]["one"]["outcome"]
+        for row in log.find(admin.load(), entry["payload"]["id"])
+    ]
     assert outcomes == ["retry", "retry", "done"]
 
 
-def test_send_spooled_tries_again_and_its_dry_run_changes_nothing(admin: Admin, oberonc: Command) -> None:
-    _recorder(admin, f"if not __import__('os').path.exists({str(admin.home / 'up')!r}):\n    raise Retry('down')\n")
+def test_send_spooled_tries_again_and_its_dry_run_changes_nothing(
+    admin: Admin, oberonc: Command
+) -> None:
+    _recorder(
+        admin,
+        f"if not __import__('os').path.exists({str(admin.home / 'up')!r}):\n    raise Retry('down')\n",
+    )
     admin.configure("[services.one]\nbroker = 'rec'")
     _send(admin)
     before = [path.read_bytes() for path in spool.listing(admin.state / "spool")]
     said = oberonc("send", "--spooled", "--dry-run")
     assert "one: would be tried, tried 1 times: down" in said.out
-    assert [path.read_bytes() for path in spool.listing(admin.state / "spool")] == before
+    assert [
+        path.read_bytes() for path in spool.listing(admin.state / "spool")
+    ] == before
     assert oberonc("send", "--spooled", "--dry-run", "--json").json[0]["attempts"] == 1
     assert "one: retry: down" in oberonc("send", "--spooled", code=1).out
     (admin.home / "up").touch()
@@ -88,9 +109,15 @@ def test_send_spooled_tries_again_and_its_dry_run_changes_nothing(admin: Admin, 
 def test_a_failing_service_holds_no_other(admin: Admin) -> None:
     _recorder(admin)
     admin.handle("bad", "import os; os._exit(1)")
-    admin.configure("[services.a]\nbroker = 'bad'\n[services.b]\nbroker = 'rec'\n[services.c]\nbroker = 'none'")
+    admin.configure(
+        "[services.a]\nbroker = 'bad'\n[services.b]\nbroker = 'rec'\n[services.c]\nbroker = 'none'"
+    )
     report = _send(admin)
-    assert {name: row["outcome"] for name, row in report.services.items()} == {"a": "crash", "b": "done", "c": "retry"}
+    assert {name: row["outcome"] for name, row in report.services.items()} == {
+        "a": "crash",
+        "b": "done",
+        "c": "retry",
+    }
     assert "names broker 'none', which is not there" in report.services["c"]["note"]
     assert set(_kept(admin)[0]["services"]) == {"a", "c"}
 
@@ -105,9 +132,13 @@ def test_one_repository_does_not_wait_for_another(admin: Admin) -> None:
     assert [entry["services"]["one"]["attempts"] for entry in _kept(admin)] == [1, 1]
 
 
-def test_services_run_side_by_side_and_the_slow_cost_their_limit_once(admin: Admin) -> None:
+def test_services_run_side_by_side_and_the_slow_cost_their_limit_once(
+    admin: Admin,
+) -> None:
     admin.handle("slow", "import time; time.sleep(60)", "timeout = 2")
-    admin.configure("[services.a]\nbroker = 'slow'\n[services.b]\nbroker = 'slow'\n[services.c]\nbroker = 'slow'")
+    admin.configure(
+        "[services.a]\nbroker = 'slow'\n[services.b]\nbroker = 'slow'\n[services.c]\nbroker = 'slow'"
+    )
     began = time.monotonic()
     assert {row["outcome"] for row in _send(admin).services.values()} == {"crash"}
     _send(admin)
@@ -115,14 +146,25 @@ def test_services_run_side_by_side_and_the_slow_cost_their_limit_once(admin: Adm
 
 
 @pytest.mark.parametrize("manner", ["class", "computed", "service"])
-def test_the_limit_comes_from_the_service_or_the_class(admin: Admin, manner: str) -> None:
-    timeout = {"class": "timeout = 1.5", "computed": "timeout = 3 * 0.5", "service": "pass"}[manner]
+def test_the_limit_comes_from_the_service_or_the_class(
+    admin: Admin, manner: str
+) -> None:
+    timeout = {
+        "class": "timeout = 1.5",
+        "computed": "timeout = 3 * 0.5",
+        "service": "pass",
+    }[manner]
     admin.handle("slow", "import time; time.sleep(60)", timeout)
-    admin.configure("[services.a]\nbroker = 'slow'\n" + ("timeout = 1.5" if manner == "service" else ""))
+    admin.configure(
+        "[services.a]\nbroker = 'slow'\n"
+        + ("timeout = 1.5" if manner == "service" else "")
+    )
     assert "limit of 1.5 s" in _send(admin).services["a"]["note"]
 
 
-def test_dead_deliveries_are_kept_as_payload_files(admin: Admin, oberonc: Command) -> None:
+def test_dead_deliveries_are_kept_as_payload_files(
+    admin: Admin, oberonc: Command
+) -> None:
     admin.handle("no", "raise Reject('never')")
     admin.configure("[services.one]\nbroker = 'no'")
     report = _send(admin)
@@ -138,7 +180,8 @@ def test_a_delivery_that_crashes_too_often_is_dead(admin: Admin) -> None:
     admin.configure("[services.one]\nbroker = 'bad'")
     _send(admin)
     outcomes = [
-        next(iter(local_run.retry_all(admin.load(), Budget()).values()))["outcome"] for _ in range(policy.CRASHES - 1)
+        next(iter(local_run.retry_all(admin.load(), Budget()).values()))["outcome"]
+        for _ in range(policy.CRASHES - 1)
     ]
     assert outcomes == ["crash"] * (policy.CRASHES - 2) + ["dead"]
     assert _kept(admin) == []
@@ -152,7 +195,9 @@ def test_a_delivery_that_fails_for_three_days_is_dead(admin: Admin) -> None:
     entry = spool.read(path)
     entry["services"]["one"]["first"] -= policy.GIVE_UP_MS / 1000
     spool.put(admin.state / "spool", entry, path.name)
-    assert [row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()] == ["dead"]
+    assert [
+        row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()
+    ] == ["dead"]
 
 
 def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> None:
@@ -165,7 +210,9 @@ def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> 
     spool.put(admin.state / "spool", {"payload": sample(), "services": None})
     codes = []
     for _ in range(2):
-        codes.append(subprocess.run([sys.executable, "-c", script], check=False).returncode)
+        codes.append(
+            subprocess.run([sys.executable, "-c", script], check=False).returncode
+        )
     assert codes == [-signal.SIGKILL] * 2
     [path] = spool.listing(admin.state / "spool")
     entry = spool.read(path)
@@ -185,7 +232,9 @@ def test_a_push_that_is_killed_in_the_middle_loses_nothing(admin: Admin) -> None
         "import sys, json; from oberonc import budget, config; from oberonc.delivery import deliver;"
         "deliver.here(config.load(), json.load(sys.stdin), budget.Budget())"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE
+    ) as child:
         assert child.stdin is not None
         child.stdin.write(json.dumps(sample(user="ann")).encode())
         child.stdin.close()
@@ -198,11 +247,16 @@ def test_a_push_that_is_killed_in_the_middle_loses_nothing(admin: Admin) -> None
     assert _kept(admin) == []
 
 
-def test_pushes_at_once_to_one_repository_are_each_done_once_and_in_order(admin: Admin) -> None:
+def test_pushes_at_once_to_one_repository_are_each_done_once_and_in_order(
+    admin: Admin,
+) -> None:
     _recorder(admin, "import time\ntime.sleep(0.2)\n")
     admin.configure("[services.one]\nbroker = 'rec'")
     reports: list[deliver.Report] = []
-    threads = [threading.Thread(target=lambda n=n: reports.append(_send(admin, f"user{n}"))) for n in range(4)]
+    threads = [
+        threading.Thread(target=lambda n=n: reports.append(_send(admin, f"user{n}")))
+        for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -212,7 +266,9 @@ def test_pushes_at_once_to_one_repository_are_each_done_once_and_in_order(admin:
     assert _kept(admin) == []
 
 
-@pytest.mark.parametrize(("order", "done"), [("none", ["bob"]), ("bounded", []), ("strict", [])])
+@pytest.mark.parametrize(
+    ("order", "done"), [("none", ["bob"]), ("bounded", []), ("strict", [])]
+)
 def test_whether_a_stuck_delivery_holds_the_later_ones_is_the_services_order(
     admin: Admin, order: str, done: list[str]
 ) -> None:
@@ -223,8 +279,13 @@ def test_whether_a_stuck_delivery_holds_the_later_ones_is_the_services_order(
     assert admin.lines() == done
 
 
-def test_a_bounded_lane_is_held_no_longer_than_said_and_the_later_one_learns_of_the_gap(admin: Admin) -> None:
-    admin.handle("rec", "if payload['user'] == 'ann':\n    raise Retry('down')\nreturn str(payload['order'])")
+def test_a_bounded_lane_is_held_no_longer_than_said_and_the_later_one_learns_of_the_gap(
+    admin: Admin,
+) -> None:
+    admin.handle(
+        "rec",
+        "if payload['user'] == 'ann':\n    raise Retry('down')\nreturn str(payload['order'])",
+    )
     admin.configure("[services.one]\nbroker = 'rec'\nhold = 0.01")
     _send(admin, "ann")
     assert _send(admin, "bob").services["one"]["note"] == "{'gap': True}"
@@ -235,22 +296,30 @@ def test_damaged_and_foreign_files_go_to_bad_and_the_rest_goes_on(admin: Admin) 
     admin.configure("[services.one]\nbroker = 'rec'")
     folder = admin.state / "spool"
     spool.put(folder, {"payload": sample(user="ann"), "services": None})
-    spool.put(folder, {"payload": {"id": "x", "repository": []}, "services": None}, "1.ob")
+    spool.put(
+        folder, {"payload": {"id": "x", "repository": []}, "services": None}, "1.ob"
+    )
     spool.put(folder, {"payload": sample(), "services": ["one"]}, "2.ob")
-    spool.put(folder, {"payload": sample(), "services": {"one": {"attempts": "many"}}}, "3.ob")
+    spool.put(
+        folder, {"payload": sample(), "services": {"one": {"attempts": "many"}}}, "3.ob"
+    )
     (folder / "new" / "4.ob").write_text("garbage")
     os.mkfifo(folder / "new" / "5.ob")
     (folder / "new" / "6.ob").symlink_to("/etc/passwd")
     (folder / "new" / "notes.txt").write_text("left alone")
     _send(admin, "bob")
     assert admin.lines() == ["ann", "bob"]
-    assert sorted(path.name for path in (folder / "bad").glob("*.why")) == [f"{n}.why" for n in range(1, 7)]
+    assert sorted(path.name for path in (folder / "bad").glob("*.why")) == [
+        f"{n}.why" for n in range(1, 7)
+    ]
     assert (folder / "new" / "notes.txt").exists()
 
 
 def test_what_was_kept_for_the_daemon_goes_to_all_that_match(admin: Admin) -> None:
     _recorder(admin)
-    admin.configure("[services.one]\nbroker = 'rec'\n[services.two]\nbroker = 'rec'\nrepositories = ['other/*']")
+    admin.configure(
+        "[services.one]\nbroker = 'rec'\n[services.two]\nbroker = 'rec'\nrepositories = ['other/*']"
+    )
     payload = sample()
     spool.put(admin.state / "spool", {"payload": payload, "services": None})
     results = local_run.retry_all(admin.load(), Budget())
@@ -265,7 +334,10 @@ def test_a_service_that_is_gone_ends_as_a_dead_letter(admin: Admin) -> None:
     admin.configure("[services.one]\nbroker = 'bad'")
     _send(admin)
     admin.configure("[services]")
-    assert "no longer configured" in next(iter(local_run.retry_all(admin.load(), Budget()).values()))["note"]
+    assert (
+        "no longer configured"
+        in next(iter(local_run.retry_all(admin.load(), Budget()).values()))["note"]
+    )
     assert len(list((admin.state / "spool" / "dead").iterdir())) == 1
 
 
@@ -292,26 +364,44 @@ def test_no_secret_is_in_any_file_of_the_state_folder_or_in_what_is_said(
     }
     text = ""
     for name, body in bodies.items():
-        admin.handle(name, f"t = payload['service']['token']\nprint(t, flush=True)\n{body}")
+        admin.handle(
+            name, f"t = payload['service']['token']\nprint(t, flush=True)\n{body}"
+        )
         text += f"[services.{name}]\nbroker = '{name}'\ntoken = 'env:CANARY'\n"
     admin.configure(text)
     said = [str(_send(admin))]
     said += [
         oberonc(*line).out
-        for line in (["config"], ["brokers"], ["log"], ["log", "--json"], ["send", "--spooled", "--dry-run"])
+        for line in (
+            ["config"],
+            ["brokers"],
+            ["log"],
+            ["log", "--json"],
+            ["send", "--spooled", "--dry-run"],
+        )
     ]
-    said += [path.read_text(errors="replace") for path in admin.state.rglob("*") if path.is_file()]
+    said += [
+        path.read_text(errors="replace")
+        for path in admin.state.rglob("*")
+        if path.is_file()
+    ]
     assert not [text for text in said if "canary-7f3a91" in text]
     assert any("***" in text for text in said)
 
 
-def test_a_state_folder_that_cannot_be_written_is_one_line(admin: Admin, tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be_written_is_one_line(
+    admin: Admin, tmp_path: Path
+) -> None:
     admin.configure("state = '/proc/oberonc'")
-    with pytest.raises(NotAccepted, match="cannot keep the push in /proc/oberonc/spool"):
+    with pytest.raises(
+        NotAccepted, match="cannot keep the push in /proc/oberonc/spool"
+    ):
         _send(admin)
 
 
-def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(admin: Admin) -> None:
+def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(
+    admin: Admin,
+) -> None:
     admin.handle("no", "raise Reject('never')")
     admin.configure("[services.one]\nbroker = 'no'")
     spool.make(admin.state / "spool")
@@ -320,4 +410,6 @@ def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(admin: Admi
     assert "never (not put aside: No such file or directory)" in _send(admin).line
     assert len(_kept(admin)) == 1
     (admin.state / "spool" / "dead").unlink()
-    assert [row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()] == ["dead"]
+    assert [
+        row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()
+    ] == ["dead"]

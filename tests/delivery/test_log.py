@@ -13,7 +13,9 @@ from tests.support.admin import Admin, sample
 
 
 def _write(admin: Admin, **changes: object) -> log.Record:
-    entry = log.record(sample(**changes), "here", {"issues": {"why": "matches", "outcome": "done"}})
+    entry = log.record(
+        sample(**changes), "here", {"issues": {"why": "matches", "outcome": "done"}}
+    )
     log.write(admin.load(), entry)
     return entry
 
@@ -22,7 +24,9 @@ def _file(admin: Admin) -> Path:
     return next((admin.state / "log").glob("*.jsonl"))
 
 
-def test_a_run_is_found_by_the_beginning_of_its_event_and_of_each_commit(admin: Admin) -> None:
+def test_a_run_is_found_by_the_beginning_of_its_event_and_of_each_commit(
+    admin: Admin,
+) -> None:
     first, second = _write(admin), _write(admin, commits=[], merged=[], updates=[])
     config = admin.load()
     assert log.find(config, first["id"][:8]) == [first]
@@ -49,7 +53,9 @@ def test_a_line_that_was_cut_hides_no_other(admin: Admin) -> None:
     assert log.recent(admin.load(), 9) == [first, second, third]
 
 
-def test_the_log_is_private_and_a_shared_one_is_shared(admin: Admin, tmp_path: Path) -> None:
+def test_the_log_is_private_and_a_shared_one_is_shared(
+    admin: Admin, tmp_path: Path
+) -> None:
     os.umask(0)
     _write(admin)
     assert stat.S_IMODE(_file(admin).stat().st_mode) == 0o600

@@ -23,7 +23,11 @@ def _entry(**changes: object) -> spool.Entry:
 
 
 def _raw(body: bytes) -> bytes:
-    return b"oberonc-spool 1 %d %s\n%s\nEND\n" % (len(body), hashlib.sha256(body).hexdigest().encode(), body)
+    return b"oberonc-spool 1 %d %s\n%s\nEND\n" % (
+        len(body),
+        hashlib.sha256(body).hexdigest().encode(),
+        body,
+    )
 
 
 def test_what_was_put_is_read_back_oldest_first(tmp_path: Path) -> None:
@@ -62,7 +66,9 @@ def test_a_name_replaces_the_older_file(tmp_path: Path) -> None:
         _raw(b'{"payload": {}}') + b"x",
     ],
 )
-def test_a_file_that_is_not_what_was_written_is_damaged(tmp_path: Path, raw: bytes) -> None:
+def test_a_file_that_is_not_what_was_written_is_damaged(
+    tmp_path: Path, raw: bytes
+) -> None:
     path = tmp_path / "1.ob"
     path.write_bytes(raw)
     with pytest.raises(spool.Damaged):
@@ -79,7 +85,9 @@ def test_every_cut_of_a_file_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "symlink", "hardlink", "folder", "huge"])
-def test_what_is_planted_neither_blocks_nor_leads_elsewhere(tmp_path: Path, kind: str) -> None:
+def test_what_is_planted_neither_blocks_nor_leads_elsewhere(
+    tmp_path: Path, kind: str
+) -> None:
     good = spool.put(tmp_path / "spool", _entry())
     planted = good.with_name("0-planted.ob")
     if kind == "fifo":
@@ -117,11 +125,15 @@ def test_a_spool_is_private(tmp_path: Path, umask: int) -> None:
     folder = tmp_path / "a" / "b" / "spool"
     _fill(folder)
     for path in [folder.parent.parent, folder.parent, folder, *folder.rglob("*")]:
-        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+        assert stat.S_IMODE(path.stat().st_mode) == (
+            0o700 if path.is_dir() else 0o600
+        ), path
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
-def test_a_spool_in_a_shared_folder_is_shared_with_its_group(tmp_path: Path, umask: int) -> None:
+def test_a_spool_in_a_shared_folder_is_shared_with_its_group(
+    tmp_path: Path, umask: int
+) -> None:
     os.umask(umask)
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -154,12 +166,19 @@ def test_who_works_for_one_repository_opens_only_its_files(tmp_path: Path) -> No
     older = spool.put(tmp_path, _entry(), f"{1:020d}-{'0' * 32}.ob")
     assert spool.listing(tmp_path, sample()["repository"]["full_name"]) == [older, mine]
     assert len(spool.listing(tmp_path)) == 202
-    assert spool.read(older)["payload"]["repository"] == spool.read(mine)["payload"]["repository"]
+    assert (
+        spool.read(older)["payload"]["repository"]
+        == spool.read(mine)["payload"]["repository"]
+    )
 
 
 def test_a_file_that_is_named_as_another_repositorys_is_damaged(tmp_path: Path) -> None:
     path = spool.put(tmp_path, _entry())
-    moved = path.rename(path.with_name(path.name.replace(spool.mark_in(path.name), spool.mark("web/other"))))
+    moved = path.rename(
+        path.with_name(
+            path.name.replace(spool.mark_in(path.name), spool.mark("web/other"))
+        )
+    )
     with pytest.raises(spool.Damaged, match="another repository"):
         spool.read(moved)
 
@@ -178,7 +197,9 @@ def test_a_dead_letter_is_a_payload_file(tmp_path: Path) -> None:
     assert kept.name == f"{payload['id']}-svc.json"
 
 
-def test_what_killed_processes_left_half_written_is_swept_after_a_day(tmp_path: Path) -> None:
+def test_what_killed_processes_left_half_written_is_swept_after_a_day(
+    tmp_path: Path,
+) -> None:
     spool.make(tmp_path)
     old, new = tmp_path / "tmp" / "old", tmp_path / "tmp" / "new"
     old.touch()
@@ -191,7 +212,11 @@ def test_what_killed_processes_left_half_written_is_swept_after_a_day(tmp_path: 
 
 def test_a_lane_is_one_processs_at_a_time(tmp_path: Path) -> None:
     lane = spool.lane
-    with lane(tmp_path, "a/b", 0) as mine, lane(tmp_path, "a/b", 0) as again, lane(tmp_path, "a/c", 0) as other:
+    with (
+        lane(tmp_path, "a/b", 0) as mine,
+        lane(tmp_path, "a/b", 0) as again,
+        lane(tmp_path, "a/c", 0) as other,
+    ):
         assert (mine, again, other) == (True, False, True)
     with spool.lane(tmp_path, "a/b", 0) as mine:
         assert mine
@@ -214,13 +239,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", *options], capture_output=True, check=False
+        ).returncode
+        != 0
+    ):
         pytest.skip("needs root that may mount a tmpfs")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_keeps_what_was_there_and_leaves_nothing_half_done(small_disk: Path) -> None:
+def test_a_full_disk_keeps_what_was_there_and_leaves_nothing_half_done(
+    small_disk: Path,
+) -> None:
     kept = spool.put(small_disk, _entry())
     with pytest.raises(NotAccepted, match="No space left"):
         spool.put(small_disk, _entry(user="x" * 300_000))
@@ -256,7 +289,9 @@ def test_the_spool_of_another_user_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become several people")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_several_people_of_one_group_share_a_spool_and_a_log(short_dir: Path, umask: int) -> None:
+def test_several_people_of_one_group_share_a_spool_and_a_log(
+    short_dir: Path, umask: int
+) -> None:
     shared = short_dir / "state"
     shared.mkdir()
     short_dir.chmod(0o755)
@@ -292,9 +327,12 @@ def _take_part(config: Config, uid: int, umask: int) -> None:
     log.write(config, log.record(entry["payload"], "here", {}))
 
 
-#: The daemon's account, the group of those who hand in, two of them, and an outsider: no machine has them.
+#: The daemon's account, the group of those who hand in, two of them, and an outsider:
+#: no machine has them.
 DAEMON, SUBMIT, ANN, BOB, EVE = 54320, 47110, 54321, 54322, 54323
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become several people")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to become several people"
+)
 
 
 @pytest.fixture
@@ -302,7 +340,11 @@ def shipped(short_dir: Path) -> Path:
     """The spool that the shipped tmpfiles lines make."""
     short_dir.chmod(0o755)
     ids = {"oberonc": DAEMON, "oberonc-submit": SUBMIT}
-    for line in (Path(spool.__file__).parents[1] / "daemon" / "oberonc-tmpfiles.conf").read_text().splitlines():
+    for line in (
+        (Path(spool.__file__).parents[1] / "daemon" / "oberonc-tmpfiles.conf")
+        .read_text()
+        .splitlines()
+    ):
         if line.startswith("d /var/spool/"):
             _, place, mode, user, group, _ = line.split()
             folder = short_dir / Path(place).relative_to("/var/spool")
@@ -338,7 +380,9 @@ def _as(uid: int, work: Callable[[], object], *groups: int, umask: int = 0o022) 
 
 @needs_root
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
-def test_in_the_shipped_spool_a_pusher_keeps_and_the_daemon_reads_and_removes(shipped: Path, umask: int) -> None:
+def test_in_the_shipped_spool_a_pusher_keeps_and_the_daemon_reads_and_removes(
+    shipped: Path, umask: int
+) -> None:
     kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT, umask=umask))
     assert stat.S_IMODE(kept.stat().st_mode) == 0o640
     assert list((shipped / "tmp").iterdir()) == []
@@ -371,14 +415,18 @@ def test_in_the_shipped_spool_nobody_gets_at_what_others_keep(shipped: Path) -> 
         "own": lambda: (shipped / "other").mkdir(),
     }
     for what, attempt in attempts.items():
-        assert "ot permitted" in (said := _as(BOB, attempt, SUBMIT)) or "denied" in said, (what, said)
+        assert (
+            "ot permitted" in (said := _as(BOB, attempt, SUBMIT)) or "denied" in said
+        ), (what, said)
     assert kept.read_bytes() == before
     assert "cannot keep the push" in _as(EVE, lambda: spool.put(shipped, _entry()))
     assert spool.listing(shipped) == [kept]
 
 
 @needs_root
-def test_a_client_makes_no_folders_in_the_spool_of_another_account(shipped: Path) -> None:
+def test_a_client_makes_no_folders_in_the_spool_of_another_account(
+    shipped: Path,
+) -> None:
     for name in ("bad", "dead", "lock"):
         (shipped / name).rmdir()
     assert _as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT).endswith(".ob")
@@ -389,7 +437,9 @@ def test_a_client_makes_no_folders_in_the_spool_of_another_account(shipped: Path
 
 
 @needs_root
-def test_a_file_that_was_moved_in_proves_nothing_about_its_owner(shipped: Path, short_dir: Path) -> None:
+def test_a_file_that_was_moved_in_proves_nothing_about_its_owner(
+    shipped: Path, short_dir: Path
+) -> None:
     """Root wrote what Ann gave it into a folder of hers, on the same disk."""
     hers = short_dir / "hers"
     path = spool.put(hers, _entry())
@@ -400,7 +450,9 @@ def test_a_file_that_was_moved_in_proves_nothing_about_its_owner(shipped: Path, 
 
 
 @needs_root
-def test_a_file_that_others_may_write_proves_nothing_about_its_owner(shipped: Path) -> None:
+def test_a_file_that_others_may_write_proves_nothing_about_its_owner(
+    shipped: Path,
+) -> None:
     kept = Path(_as(ANN, lambda: spool.put(shipped, _entry()), SUBMIT))
     kept.chmod(0o660)
     assert not spool.look(kept).proven
@@ -414,13 +466,20 @@ def test_what_was_put_aside_is_kept_for_a_while_and_never_too_much_of_it(
         spool.reject(spool.put(folder, _entry()), "why")
     (folder / "bad" / "folder").mkdir()
     assert spool.forget_rejected(folder, 3600) == 0
-    newest = sorted(os.listdir(folder / "bad"), key=lambda name: (folder / "bad" / name).lstat().st_ctime_ns)[-4:]
+    newest = sorted(
+        os.listdir(folder / "bad"),
+        key=lambda name: (folder / "bad" / name).lstat().st_ctime_ns,
+    )[-4:]
     monkeypatch.setattr(spool, "_REJECTED", 4)
     assert spool.forget_rejected(folder, 3600) == 9
     assert sorted(os.listdir(folder / "bad")) == sorted(newest)
     monkeypatch.setattr(spool, "_REJECTED_BYTES", 0)
     spool.forget_rejected(folder, 3600)
-    assert not [path for path in (folder / "bad").iterdir() if path.is_file() and path.stat().st_size]
+    assert not [
+        path
+        for path in (folder / "bad").iterdir()
+        if path.is_file() and path.stat().st_size
+    ]
     spool.reject(spool.put(folder, _entry()), "why")
     spool.forget_rejected(folder, 0)
     assert os.listdir(folder / "bad") == []
@@ -428,7 +487,9 @@ def test_what_was_put_aside_is_kept_for_a_while_and_never_too_much_of_it(
 
 
 @needs_root
-def test_a_repository_whose_pushes_others_kept_is_not_renamed_without_the_daemon(shipped: Path, tmp_path: Path) -> None:
+def test_a_repository_whose_pushes_others_kept_is_not_renamed_without_the_daemon(
+    shipped: Path, tmp_path: Path
+) -> None:
     """Written anew by the daemon's account they would be believed to name any user."""
     kept = Path(_as(ANN, lambda: spool.put(shipped, _entry(user="alice")), SUBMIT))
     config = load()._replace(state=tmp_path, spool=shipped)

@@ -1,4 +1,6 @@
-"""F27: the wall clock of a whole daemon leaps ten years, either way, while retries wait (P13)."""
+"""F27: the wall clock of a whole daemon leaps ten years, either way, while retries wait
+(P13).
+"""
 
 import mmap
 import shutil
@@ -24,7 +26,11 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         library, self._file = folder / "clock.so", folder / "clock"
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"], check=True, timeout=60)
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"],
+            check=True,
+            timeout=60,
+        )
         self._file.write_bytes(bytes(8))
         with self._file.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), 8)
@@ -44,23 +50,36 @@ def clock(tmp_path: Path) -> Iterator[Clock]:
 
 @pytest.fixture
 def waiting(site: Site, clock: Clock) -> list[str]:
-    """Two pushes of one repository and one of another; the first of each failed once and waits to be tried again."""
+    """Two pushes of one repository and one of another; the first of each failed once
+    and waits to be tried again.
+    """
     site.write("rec", recorder(ONCE_IN_VAIN))
     site.start(wait=True, **clock.environment)
-    events = [site.submit(push(repo, message)) for repo, message in (("a", "later"), ("a", "next"), ("b", "later"))]
-    eventually(lambda: sum("retry" in line for line in site.daemons[0].log.splitlines()) == 2)
+    events = [
+        site.submit(push(repo, message))
+        for repo, message in (("a", "later"), ("a", "next"), ("b", "later"))
+    ]
+    eventually(
+        lambda: sum("retry" in line for line in site.daemons[0].log.splitlines()) == 2
+    )
     return events
 
 
-def test_a_clock_set_forward_expires_nothing(site: Site, clock: Clock, waiting: list[str]) -> None:
+def test_a_clock_set_forward_expires_nothing(
+    site: Site, clock: Clock, waiting: list[str]
+) -> None:
     clock.leap(YEARS)
     site.wait_for(*waiting)
     assert site.settled()["deliveries"]["dead"] == 0
-    assert [row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"] == waiting[:2]
+    assert [
+        row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"
+    ] == waiting[:2]
 
 
 @pytest.mark.long
-def test_a_clock_set_back_delays_nothing_longer_than_one_back_off(site: Site, clock: Clock, waiting: list[str]) -> None:
+def test_a_clock_set_back_delays_nothing_longer_than_one_back_off(
+    site: Site, clock: Clock, waiting: list[str]
+) -> None:
     clock.leap(-YEARS)
     eventually(lambda: "the clock was set back" in site.daemons[0].log)
     now = int(time.time() * 1000) - YEARS * 1000
@@ -71,4 +90,6 @@ def test_a_clock_set_back_delays_nothing_longer_than_one_back_off(site: Site, cl
     site.submit(push("c"))  # who is due is asked for when something comes
     site.wait_for(*waiting)
     assert site.settled()["deliveries"]["dead"] == 0
-    assert [row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"] == waiting[:2]
+    assert [
+        row["id"] for row in site.rows() if row["what"] == "end" and row["repo"] == "a"
+    ] == waiting[:2]

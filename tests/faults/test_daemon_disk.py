@@ -1,4 +1,6 @@
-"""F6 through a whole daemon: a sync that fails is answered by nobody, ends it with 74, and costs no push (P14)."""
+"""F6 through a whole daemon: a sync that fails is answered by nobody, ends it with 74,
+and costs no push (P14).
+"""
 
 import shutil
 import subprocess
@@ -15,8 +17,15 @@ from tests.support.store_rounds import rounds
 
 @contextmanager
 def _broken_syncs(running: Running, first: int) -> Iterator[None]:
-    """From the *first* sync on all of *running* fail; begins once the tracer has hold of every thread."""
-    inject = ["-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync,fsync:error=EIO:when={first}+"]
+    """From the *first* sync on all of *running* fail; begins once the tracer has hold
+    of every thread.
+    """
+    inject = [
+        "-e",
+        "trace=fdatasync,fsync",
+        "-e",
+        f"inject=fdatasync,fsync:error=EIO:when={first}+",
+    ]
     command = ["strace", "-f", "-o", "/dev/null", *inject, "-p", str(running.pid)]
     with child(command, stderr=subprocess.PIPE) as tracer:
         assert tracer.stderr
@@ -26,7 +35,9 @@ def _broken_syncs(running: Running, first: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("first", range(1, 1 + rounds(3)))
-def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_next(site: Site, first: int) -> None:
+def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_next(
+    site: Site, first: int
+) -> None:
     if not shutil.which("strace"):
         pytest.skip("needs strace")
     running = site.start()
@@ -43,7 +54,8 @@ def test_a_failed_sync_ends_the_daemon_and_the_push_is_delivered_once_by_the_nex
     site.wait_for(*(event for event, _ in said))
     ends = site.ended()
     for event, answer in said:
-        # One that was answered may have been run when the daemon ended, and so run twice; its delivery is one.
+        # One that was answered may have been run when the daemon ended, and so run
+        # twice; its delivery is one.
         assert ends.count(event) == 1 or answer == "accepted"
     assert len(site.call("delivery.list", limit=1000)["deliveries"]) == len(said)
     assert site.settled()["deliveries"]["done"] == len(said)

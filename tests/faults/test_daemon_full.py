@@ -1,4 +1,6 @@
-"""P12: a disk that fills up under the daemon: pushes go to the spool, what was accepted ends, and it resumes."""
+"""P12: a disk that fills up under the daemon: pushes go to the spool, what was accepted
+ends, and it resumes.
+"""
 
 import os
 import subprocess
@@ -18,7 +20,15 @@ MIB = 1 << 20
 def small(site: Site) -> Iterator[Site]:
     """The state folder on a file system of 256 MiB, the spool on another disk."""
     site.state.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256m,mode=0700", "oberonc-test", str(site.state)]
+    command = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=256m,mode=0700",
+        "oberonc-test",
+        str(site.state),
+    ]
     made = subprocess.run(command, capture_output=True, check=False)
     if made.returncode:
         pytest.skip("needs the right to mount a tmpfs")
@@ -32,7 +42,9 @@ def small(site: Site) -> Iterator[Site]:
 def test_a_full_disk(small: Site) -> None:
     """F8."""
     gate = small.folder / "gate"
-    small.write("rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"))
+    small.write(
+        "rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)")
+    )
     small.start()
     accepted = small.submit()
     eventually(small.begun)

@@ -1,4 +1,6 @@
-"""The issue broker under the daemon: killed half-way through a push of many references, nothing is lost or repeated."""
+"""The issue broker under the daemon: killed half-way through a push of many references,
+nothing is lost or repeated.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,11 +29,21 @@ def _configure(site: Site, world: GitHubWorld) -> None:
     site.configure({"tracker": service})
 
 
-def test_a_daemon_killed_half_way_neither_loses_nor_repeats_a_reference(site: Site, world: GitHubWorld) -> None:
+def test_a_daemon_killed_half_way_neither_loses_nor_repeats_a_reference(
+    site: Site, world: GitHubWorld
+) -> None:
     opened = [world.new() for _ in range(ISSUES)]
-    fixes = [commit(f"fixes {', '.join(opened[:10])}", 1), commit(f"fixes {', '.join(opened[10:])}", 2)]
-    refs = [commit(f"refs {', '.join(opened[n : n + 10])}", 3 + n) for n in range(COMMITS - 2)]
-    pushed = payload(*fixes, *refs, truncated=False, commits_total=COMMITS, push_options=[])
+    fixes = [
+        commit(f"fixes {', '.join(opened[:10])}", 1),
+        commit(f"fixes {', '.join(opened[10:])}", 2),
+    ]
+    refs = [
+        commit(f"refs {', '.join(opened[n : n + 10])}", 3 + n)
+        for n in range(COMMITS - 2)
+    ]
+    pushed = payload(
+        *fixes, *refs, truncated=False, commits_total=COMMITS, push_options=[]
+    )
     pushed["updates"][0]["first"] = False
     pushed["repository"]["full_name"] = world.settings["project"]
     _configure(site, world)
@@ -51,7 +63,11 @@ def test_a_daemon_killed_half_way_neither_loses_nor_repeats_a_reference(site: Si
     site.start()
     eventually(lambda: site.call("delivery.list", state="done")["deliveries"], 120)
     issues = world.contract.issues.values()
-    marks = Counter(comment["body"].rpartition("oberonc:")[2] for issue in issues for comment in issue.comments)
+    marks = Counter(
+        comment["body"].rpartition("oberonc:")[2]
+        for issue in issues
+        for comment in issue.comments
+    )
     assert len(marks) == COMMITS * 10
     assert set(marks.values()) == {1}
     assert {issue.state for issue in issues} == {"closed"}

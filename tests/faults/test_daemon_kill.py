@@ -1,4 +1,6 @@
-"""P1, P3, P8: the daemon may be killed at any moment; what it answered stays, and what it ran runs again."""
+"""P1, P3, P8: the daemon may be killed at any moment; what it answered stays, and what
+it ran runs again.
+"""
 
 import contextlib
 import random
@@ -15,7 +17,9 @@ from tests.support.store_rounds import rounds
 
 @pytest.mark.long
 def test_killed_under_load(site: Site) -> None:
-    """F1: every id that was answered is delivered, whatever was spooled too, none is invented, lanes in order."""
+    """F1: every id that was answered is delivered, whatever was spooled too, none is
+    invented, lanes in order.
+    """
     kept: dict[str, list[str]] = {}
     for turn in range(rounds(4)):
         running = site.start()
@@ -41,14 +45,24 @@ def test_killed_under_load(site: Site) -> None:
     everything = {event for events in kept.values() for event in events}
     site.wait_for(*everything, within=120)
     assert set(site.ended()) == everything
-    assert {row["state"] for row in site.call("delivery.list", limit=1000)["deliveries"]} == {"done"}
+    assert {
+        row["state"] for row in site.call("delivery.list", limit=1000)["deliveries"]
+    } == {"done"}
     for repo, events in kept.items():
-        firsts = list(dict.fromkeys(row["id"] for row in site.rows() if row["repo"] == repo and row["what"] == "begin"))
+        firsts = list(
+            dict.fromkeys(
+                row["id"]
+                for row in site.rows()
+                if row["repo"] == repo and row["what"] == "begin"
+            )
+        )
         assert firsts == events
 
 
 def test_what_ran_when_the_daemon_died_runs_again(site: Site) -> None:
-    """P3: the same delivery id, the next attempt, and no worker of the dead daemon goes on."""
+    """P3: the same delivery id, the next attempt, and no worker of the dead daemon goes
+    on.
+    """
     site.write("rec", recorder("if payload['attempt'] == 1: time.sleep(600)"))
     running = site.start()
     event = site.submit()
@@ -65,14 +79,20 @@ def test_what_ran_when_the_daemon_died_runs_again(site: Site) -> None:
 
 @pytest.mark.long
 def test_poison_that_kills_the_daemon(site: Site) -> None:
-    """F13: a dead letter at the tenth death; the daemon stays up then, and what waited behind it runs."""
-    site.write("rec", recorder("if 'poison' in payload['commits'][0]['message']: time.sleep(600)"))
+    """F13: a dead letter at the tenth death; the daemon stays up then, and what waited
+    behind it runs.
+    """
+    site.write(
+        "rec",
+        recorder("if 'poison' in payload['commits'][0]['message']: time.sleep(600)"),
+    )
     poison, good = push(message="poison\n"), push(message="fine\n")
     for death in range(1, 11):
         running = site.start(wait=death == 1)
         if death == 1:
             site.submit(poison)
-        # What a broker may no longer do itself, such as filling the machine's memory, is done for it.
+        # What a broker may no longer do itself, such as filling the machine's memory,
+        # is done for it.
         eventually(lambda death=death: site.begun().count(poison["id"]) == death, 60)  # type: ignore[misc]
         running.kill()
         if death == 1:
@@ -86,8 +106,15 @@ def test_poison_that_kills_the_daemon(site: Site) -> None:
 
 @pytest.mark.parametrize("order", ["bounded", "strict", "none"])
 def test_a_failing_delivery_and_the_ones_behind_it(site: Site, order: str) -> None:
-    """P5, F15: bounded, it holds its own lane for `hold` and no other; strict, to its end; none, nobody."""
-    site.write("rec", recorder("if 'fail' in payload['commits'][0]['message']: raise Retry('no', after=0.3)"))
+    """P5, F15: bounded, it holds its own lane for `hold` and no other; strict, to its
+    end; none, nobody.
+    """
+    site.write(
+        "rec",
+        recorder(
+            "if 'fail' in payload['commits'][0]['message']: raise Retry('no', after=0.3)"
+        ),
+    )
     site.configure(site.services("rec", order=order, hold=1))
     site.start()
     stuck, behind = push("a/a", message="fail\n"), push("a/a")
@@ -99,6 +126,10 @@ def test_a_failing_delivery_and_the_ones_behind_it(site: Site, order: str) -> No
         assert behind["id"] not in site.begun()
     else:
         site.wait_for(behind["id"], within=60)
-    [row] = [r for r in site.call("delivery.list", state="ready")["deliveries"] if r["event"] == stuck["id"]] or [None]
+    [row] = [
+        r
+        for r in site.call("delivery.list", state="ready")["deliveries"]
+        if r["event"] == stuck["id"]
+    ] or [None]
     if order == "bounded" and row:
         assert row["parked"]

@@ -1,4 +1,6 @@
-"""F4: the power goes while a client spools. What it was told is kept is kept (P1); nothing is ever half taken."""
+"""F4: the power goes while a client spools. What it was told is kept is kept (P1);
+nothing is ever half taken.
+"""
 
 import importlib.util
 import os
@@ -30,17 +32,27 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     tools = importlib.util.find_spec("mfusepy") and shutil.which("fusermount3")
     if not Path("/dev/fuse").exists() or os.geteuid() != 0 or not tools:
         if os.environ.get("CI") and os.geteuid() == 0 and Path("/dev/fuse").exists():
-            pytest.fail("in CI the power-cut tests need mfusepy (PyPI) and fuse3 (Debian)")
+            pytest.fail(
+                "in CI the power-cut tests need mfusepy (PyPI) and fuse3 (Debian)"
+            )
         pytest.skip("needs root, /dev/fuse, mfusepy (PyPI) and fuse3 (Debian)")
     mount = tmp_path / "disk"
     mount.mkdir()
     log = tmp_path / "fuse.log"
     with log.open("wb") as said:
-        command = [sys.executable, "-m", "tests.support.daemon_spoolfs", str(mount), request.param]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.daemon_spoolfs",
+            str(mount),
+            request.param,
+        ]
         with child(command, cwd=ROOT, stderr=said) as server:
             eventually(lambda: os.path.ismount(mount) or server.poll() is not None, 60)
             if not os.path.ismount(mount):
-                pytest.skip(f"cannot mount a FUSE file system: {log.read_text()[-300:]}")
+                pytest.skip(
+                    f"cannot mount a FUSE file system: {log.read_text()[-300:]}"
+                )
             yield mount
             subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=True)
 
@@ -70,8 +82,12 @@ def test_what_the_client_was_told_is_kept_is_kept(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_cut_within_a_step_leaves_the_whole_or_nothing(disk: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the file's sync, and before the folder's: what is found then is whole, or is recognised as torn."""
+def test_cut_within_a_step_leaves_the_whole_or_nothing(
+    disk: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the file's sync, and before the folder's: what is found then is whole, or
+    is recognised as torn.
+    """
     real, calls = os.fsync, [0]
 
     def fsync(fd: int) -> None:

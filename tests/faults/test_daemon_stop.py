@@ -65,14 +65,23 @@ def test_a_second_daemon_is_refused_and_harms_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("shared", ["socket", "control"])
-def test_a_second_daemon_with_a_state_folder_of_its_own_does_not_take_the_sockets(site: Site, shared: str) -> None:
+def test_a_second_daemon_with_a_state_folder_of_its_own_does_not_take_the_sockets(
+    site: Site, shared: str
+) -> None:
     """The lock of the state folder cannot see it: each socket has a lock of its own."""
     first = site.start()
-    own = {"socket": site.folder / "own.sock", "control": site.folder / "own-control.sock"}
+    own = {
+        "socket": site.folder / "own.sock",
+        "control": site.folder / "own-control.sock",
+    }
     taken = {"socket": site.socket, "control": site.folder / "control.sock"}
     places = own | {shared: taken[shared]}
     second = site.folder / "second.toml"
-    lines = [f'state = "{site.folder / "second"}"', "[daemon]", *(f'{key} = "{path}"' for key, path in places.items())]
+    lines = [
+        f'state = "{site.folder / "second"}"',
+        "[daemon]",
+        *(f'{key} = "{path}"' for key, path in places.items()),
+    ]
     second.write_text("\n".join(lines))
     done = _run_daemon(second)
     assert done.returncode == 75
@@ -85,7 +94,9 @@ def test_a_second_daemon_with_a_state_folder_of_its_own_does_not_take_the_socket
     site.start().stop()
 
 
-def test_sockets_that_systemd_holds_are_not_taken_while_no_daemon_runs(site: Site) -> None:
+def test_sockets_that_systemd_holds_are_not_taken_while_no_daemon_runs(
+    site: Site,
+) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(site.socket))
         listener.listen(1)
@@ -100,14 +111,17 @@ def test_sockets_that_systemd_holds_are_not_taken_while_no_daemon_runs(site: Sit
 def _run_daemon(file: Path) -> "subprocess.CompletedProcess[str]":
     """A daemon that is expected to end by itself."""
     words = [sys.executable, "-m", "oberonc", "--config", str(file), "daemon"]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd="/")
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, timeout=60, cwd="/"
+    )
 
 
 def test_two_starts_at_once(site: Site) -> None:
     """F33: exactly one owner, over a stale socket too."""
     for _ in range(rounds(3)):
         both = [site.start(wait=False), site.start(wait=False)]
-        eventually(lambda both=both: any(running.process.poll() is not None for running in both))  # type: ignore[misc]
+        processes = [running.process for running in both]
+        eventually(lambda them=processes: any(one.poll() is not None for one in them))  # type: ignore[misc]
         [loser] = [running for running in both if running.process.poll() is not None]
         [winner] = [running for running in both if running is not loser]
         assert loser.wait_end() == 75
@@ -118,7 +132,9 @@ def test_two_starts_at_once(site: Site) -> None:
 
 
 def test_a_damaged_or_foreign_queue_is_left_alone(site: Site) -> None:
-    """F35: exit 78 with the reason; clients spool, and nothing is lost once it is mended."""
+    """F35: exit 78 with the reason; clients spool, and nothing is lost once it is
+    mended.
+    """
     site.state.mkdir()
     database = site.state / "queue.sqlite"
     database.write_bytes(b"this is no database" * 1000)
@@ -134,7 +150,9 @@ def test_a_damaged_or_foreign_queue_is_left_alone(site: Site) -> None:
 
 
 def test_socket_activation(site: Site) -> None:
-    """F25: the listening sockets outlive the daemon; who connects meanwhile is answered by the next one."""
+    """F25: the listening sockets outlive the daemon; who connects meanwhile is answered
+    by the next one.
+    """
     listeners = []
     for path in (site.socket, site.folder / "control.sock"):
         listener = socket.socket(socket.AF_UNIX)
@@ -182,7 +200,9 @@ def test_what_systemd_is_told(site: Site) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(site.folder / "notify"))
         manager.settimeout(30)
-        running = site.start(NOTIFY_SOCKET=str(site.folder / "notify"), WATCHDOG_USEC="400000")
+        running = site.start(
+            NOTIFY_SOCKET=str(site.folder / "notify"), WATCHDOG_USEC="400000"
+        )
 
         def until(word: str) -> None:
             while word not in manager.recv(4096).decode():
@@ -207,12 +227,27 @@ def test_units_pass_systemd(tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text())
     try:
         unit = str(tmp_path / "oberonc.service")
-        verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+        verified = subprocess.run(
+            ["systemd-analyze", "verify", unit],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError:
         pytest.skip("systemd-analyze is not installed")
-    assert [line for line in verified.stderr.splitlines() if "oberonc" in line and "not executable" not in line] == []
+    assert [
+        line
+        for line in verified.stderr.splitlines()
+        if "oberonc" in line and "not executable" not in line
+    ] == []
     rated = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(tmp_path / "oberonc.service")],
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=yes",
+            "--threshold=20",
+            str(tmp_path / "oberonc.service"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -221,7 +256,9 @@ def test_units_pass_systemd(tmp_path: Path) -> None:
 
 
 def test_files_run_out(site: Site) -> None:
-    """F10: with few descriptors it says so, pauses, loses nothing, and goes on when there are some again."""
+    """F10: with few descriptors it says so, pauses, loses nothing, and goes on when
+    there are some again.
+    """
     running = site.start()
     used = len(os.listdir(f"/proc/{running.pid}/fd"))
     _, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)

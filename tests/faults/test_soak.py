@@ -1,4 +1,6 @@
-"""Everybody misbehaves at once, under reloads and kills: honest pushes are served, and nothing is lost or grows."""
+"""Everybody misbehaves at once, under reloads and kills: honest pushes are served, and
+nothing is lost or grows.
+"""
 
 import contextlib
 import json
@@ -34,8 +36,9 @@ DEEDS = {
     "opens": "self.kept = [open('/dev/null') for _ in range(10_000)]",
 }
 SECONDS = 4.0
-#: KiB of memory and descriptors of a daemon: what it has when idle (50 MB), the queue's cache (40 MB), and what the
-#: allocator keeps of the large frames that it read. However long the soak, it stays below.
+#: KiB of memory and descriptors of a daemon: what it has when idle (50 MB), the queue's
+#: cache (40 MB), and what the allocator keeps of the large frames that it read. However
+#: long the soak, it stays below.
 HEAVIEST = (256 << 10, 120)
 CLIENT = Path(__file__).parents[1] / "support" / "hostile_client.py"
 
@@ -44,9 +47,19 @@ CLIENT = Path(__file__).parents[1] / "support" / "hostile_client.py"
 def attackers(site: Site, *uids: int) -> Iterator[None]:
     """A hostile client for each account."""
     # Its text: other accounts may not be let to where the tests are.
-    argv = [str(PYTHON), "-I", "-c", CLIENT.read_text(), str(site.socket), json.dumps(push(user="somebody"))]
+    argv = [
+        str(PYTHON),
+        "-I",
+        "-c",
+        CLIENT.read_text(),
+        str(site.socket),
+        json.dumps(push(user="somebody")),
+    ]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    begun = [subprocess.Popen(argv, user=uid, group=uid, extra_groups=[], **pipes) for uid in uids]
+    begun = [
+        subprocess.Popen(argv, user=uid, group=uid, extra_groups=[], **pipes)
+        for uid in uids
+    ]
     try:
         yield
     finally:
@@ -74,12 +87,25 @@ class Honest(threading.Thread):
 
 
 def weight(site: Site, running: Running) -> tuple[int, int]:
-    """KiB of memory and descriptors of the daemon once nobody attacks and nothing runs; no process is left over."""
+    """KiB of memory and descriptors of the daemon once nobody attacks and nothing runs;
+    no process is left over.
+    """
     for name in DEEDS:
         site.call("lane.pause", service=name)
-    eventually(lambda: site.stats()["connections"] == 1 and site.stats()["workers"]["running"] == 0, 60)
+    eventually(
+        lambda: (
+            site.stats()["connections"] == 1 and site.stats()["workers"]["running"] == 0
+        ),
+        60,
+    )
     hosts = len(DEEDS) + 2  # one of each broker, and their root
-    eventually(lambda: sum(map(alive, descendants(running.pid))) <= hosts + site.stats()["workers"]["idle"], 60)
+    eventually(
+        lambda: (
+            sum(map(alive, descendants(running.pid)))
+            <= hosts + site.stats()["workers"]["idle"]
+        ),
+        60,
+    )
     status = Path(f"/proc/{running.pid}/status").read_text()
     memory = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     for name in DEEDS:
@@ -95,7 +121,9 @@ def start(site: Site) -> Running:
 
 
 def soak(site: Site, turn: int) -> list[Honest]:
-    """Some seconds of everything at once, every second time with a daemon that is killed twice; who pushed honestly."""
+    """Some seconds of everything at once, every second time with a daemon that is
+    killed twice; who pushed honestly.
+    """
     people = [Honest(site, f"r/{turn}-{n}") for n in range(3)]
     with attackers(site, DAEMON, PUSHER):
         for one in people:
@@ -103,7 +131,12 @@ def soak(site: Site, turn: int) -> list[Honest]:
         for _ in range(2):
             deadline = time.monotonic() + SECONDS / 2
             while time.monotonic() < deadline:
-                site.write("exits", "broken (" if turn % 2 else recorder(DEEDS["exits"], mark=str(time.monotonic())))
+                site.write(
+                    "exits",
+                    "broken ("
+                    if turn % 2
+                    else recorder(DEEDS["exits"], mark=str(time.monotonic())),
+                )
                 with contextlib.suppress(OberoncError):
                     site.reload()
             if turn % 2:
@@ -135,7 +168,11 @@ def test_honest_pushes_are_served_whatever_the_others_do(site: Site) -> None:
     site.start()
     site.wait_for(*(event for one in honest for event in one.kept), within=120)
     for one in honest:
-        begun = [row["id"] for row in site.rows() if row["repo"] == one.repository and row["what"] == "begin"]
+        begun = [
+            row["id"]
+            for row in site.rows()
+            if row["repo"] == one.repository and row["what"] == "begin"
+        ]
         assert list(dict.fromkeys(begun)) == one.kept
     took = sorted(seconds for one in honest for seconds in one.took)
     assert took[len(took) * 9 // 10] < 1.5, took[-20:]

@@ -1,4 +1,6 @@
-"""F6, F10: when the disk fails nobody is told "accepted", the process ends with 74, and a restart finds all (P14)."""
+"""F6, F10: when the disk fails nobody is told "accepted", the process ends with 74, and
+a restart finds all (P14).
+"""
 
 import resource
 import shutil
@@ -21,13 +23,18 @@ def _finish(process: "subprocess.Popen[bytes]", history: History) -> int:
 
 
 def _verdict(path: Path, history: History) -> None:
-    """All that was answered is there; what was not may be, and is taken once when it is sent again."""
+    """All that was answered is there; what was not may be, and is taken once when it is
+    sent again.
+    """
     queue = SqliteQueue(path)
     queue.recover(NOW)
     assert history.lost(queue) == []
     assert history.invented(queue) == []
     for id in history.tried - history.answered:
-        assert queue.accept(NOW, event_of(bytes.fromhex(id))).status in ("accepted", "duplicate")
+        assert queue.accept(NOW, event_of(bytes.fromhex(id))).status in (
+            "accepted",
+            "duplicate",
+        )
     assert len(queue.recent_events(10**6)) == len(history.tried)
     assert queue.fsck() == []
     queue.close()
@@ -37,7 +44,10 @@ def _strace_works() -> bool:
     if not shutil.which("strace"):
         return False
     probe = ["strace", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO", "true"]
-    return subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode == 0
+    return (
+        subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize("first", range(2))
@@ -47,16 +57,25 @@ def test_a_failed_sync_is_never_answered(tmp_path: Path, first: int) -> None:
     ends = set()
     for failing in range(first + 1, 2 * rounds(4) + 1, 2):
         path, history = tmp_path / f"{failing}.sqlite", History()
-        inject = ["-e", "trace=fdatasync,fsync", "-e", f"inject=fdatasync,fsync:error=EIO:when={failing}"]
+        inject = [
+            "-e",
+            "trace=fdatasync,fsync",
+            "-e",
+            f"inject=fdatasync,fsync:error=EIO:when={failing}",
+        ]
         command = ["strace", "-f", "-qq", "-o", "/dev/null", *inject]
-        with start(path, "--submitters", "2", "--count", "12", before=command) as process:
+        with start(
+            path, "--submitters", "2", "--count", "12", before=command
+        ) as process:
             ends.add(_finish(process, history))
         _verdict(path, history)
     assert ends <= {0, 74}
     assert 74 in ends, "no sync was made to fail"
 
 
-def test_a_file_that_may_not_grow_ends_the_process_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_ends_the_process_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
     path, history = tmp_path / "queue.sqlite", History()
     SqliteQueue(path).close()
     with start(path, "--submitters", "4") as process:

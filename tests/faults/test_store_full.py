@@ -1,4 +1,6 @@
-"""F8: a disk that fills up: refused before it is full, what was accepted still ends, and it resumes by itself (P12)."""
+"""F8: a disk that fills up: refused before it is full, what was accepted still ends,
+and it resumes by itself (P12).
+"""
 
 import os
 import subprocess
@@ -22,7 +24,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", "size=48m", "oberonc-test", str(mount)]
     made = subprocess.run(command, capture_output=True, timeout=60, check=False)
     if made.returncode:
-        pytest.skip(f"needs the right to mount a tmpfs: {made.stderr.decode(errors='replace').strip()}")
+        pytest.skip(
+            f"needs the right to mount a tmpfs: {made.stderr.decode(errors='replace').strip()}"
+        )
     yield mount
     subprocess.run(["umount", "-l", str(mount)], check=True, timeout=60)
 
@@ -56,7 +60,13 @@ def _end(writer: ThreadWriter, token: Token) -> str:
 
 
 def _lease(writer: ThreadWriter, free: int) -> tuple[Lease, ...]:
-    return writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")).result().leases
+    return (
+        writer.call(
+            lambda queue: queue.lease(NOW, [Slot("tracker", free, 1)], "worker")
+        )
+        .result()
+        .leases
+    )
 
 
 def _fill(path: Path) -> None:

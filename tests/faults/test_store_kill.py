@@ -1,4 +1,6 @@
-"""F1: SIGKILL at any moment loses nothing that was answered, and invents nothing (P1, P3, P6)."""
+"""F1: SIGKILL at any moment loses nothing that was answered, and invents nothing (P1,
+P3, P6).
+"""
 
 import random
 from pathlib import Path
@@ -13,7 +15,9 @@ def test_sigkill_under_load_loses_nothing_answered(tmp_path: Path) -> None:
     path = tmp_path / "queue.sqlite"
     history = History()
     for _ in range(rounds(4)):
-        with start(path, "--again", history.unanswered[:30_000].rpartition(",")[0]) as process:
+        with start(
+            path, "--again", history.unanswered[:30_000].rpartition(",")[0]
+        ) as process:
             assert process.stdout
             history.read(process.stdout, answers=random.randint(1, 400))
             kill(process, history)

@@ -1,4 +1,6 @@
-"""F2, F3: the power goes; what was answered is there, and with a weaker sync this very test would notice (P1)."""
+"""F2, F3: the power goes; what was answered is there, and with a weaker sync this very
+test would notice (P1).
+"""
 
 import importlib.util
 import os
@@ -28,7 +30,9 @@ def _missing() -> str:
         return "needs root and /dev/fuse"
     if not importlib.util.find_spec("mfusepy") or not shutil.which("fusermount3"):
         if os.environ.get("CI"):
-            pytest.fail("in CI the power-cut tests need mfusepy (PyPI) and fuse3 (Debian)")
+            pytest.fail(
+                "in CI the power-cut tests need mfusepy (PyPI) and fuse3 (Debian)"
+            )
         return "needs mfusepy (PyPI) and fuse3 (Debian)"
     return ""
 
@@ -52,7 +56,9 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=True)
 
 
-def _cut_power(disk: Path, process: "subprocess.Popen[bytes]", history: History) -> None:
+def _cut_power(
+    disk: Path, process: "subprocess.Popen[bytes]", history: History
+) -> None:
     """Freeze every thread first: nothing may be answered after the cut."""
     process.send_signal(signal.SIGSTOP)
     tasks = Path(f"/proc/{process.pid}/task")

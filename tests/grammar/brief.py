@@ -35,7 +35,13 @@ def brief(text: str, words: Words = LOCAL) -> str:
 
 def messages(name: str) -> Iterator[tuple[str, str]]:
     """Commit id and message of each record of a file of real messages."""
-    with gzip.open(DATA / f"{name}.messages.gz", "rt", encoding="utf-8", errors="replace", newline="") as file:
+    with gzip.open(
+        DATA / f"{name}.messages.gz",
+        "rt",
+        encoding="utf-8",
+        errors="replace",
+        newline="",
+    ) as file:
         for record in file.read().split("\0"):
             commit, _, message = record.partition("\n")
             if commit:

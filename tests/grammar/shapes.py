@@ -1,4 +1,6 @@
-"""Shapes that make careless parsers slow, each repeated thousands of times between two plain references."""
+"""Shapes that make careless parsers slow, each repeated thousands of times between two
+plain references.
+"""
 
 from oberonc.grammar.words import words_for
 
@@ -154,7 +156,9 @@ SHAPES = {
 
 
 def shaped(unit: str, times: int) -> str:
-    """*unit* repeated, between two references; or only what stands between ⟦ and ⟧ of it."""
+    """*unit* repeated, between two references; or only what stands between ⟦ and ⟧ of
+    it.
+    """
     head, _, rest = unit.rpartition("⟦")
     repeated, _, tail = rest.partition("⟧")
     return f"fixes #1 {head}{repeated * times}{tail} fixes #2"

@@ -27,11 +27,16 @@ def manners() -> list[tuple[str, str, str]]:
     """(kind, what is found, message) of the messages that travel with the project."""
     records = re.split(r"(?m)^== ", MANNERS.read_text())[1:]
     heads = [record.partition("\n") for record in records]
-    return [(head.partition(":")[0], head.partition(":")[2].strip(), message) for head, _, message in heads]
+    return [
+        (head.partition(":")[0], head.partition(":")[2].strip(), message)
+        for head, _, message in heads
+    ]
 
 
 @pytest.mark.parametrize(("kind", "expected", "message"), manners())
-def test_messages_in_the_manner_of_six_projects(kind: str, expected: str, message: str) -> None:
+def test_messages_in_the_manner_of_six_projects(
+    kind: str, expected: str, message: str
+) -> None:
     assert brief(message, KINDS[kind]) == expected
 
 
@@ -52,13 +57,28 @@ def test_every_real_message_parses_in_every_kinds_words(name: str) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_the_sample_read_by_eye_is_right(name: str) -> None:
     expected = rows()[name]
-    found = {commit: brief(message, KINDS[name]) for commit, message in messages(name) if commit in expected}
+    found = {
+        commit: brief(message, KINDS[name])
+        for commit, message in messages(name)
+        if commit in expected
+    }
     assert found == expected
 
 
 def test_the_sample_has_four_hundred_references_of_all_files() -> None:
     sample = rows()
     assert set(sample) == set(KINDS)
-    references = [part for file in sample.values() for cell in file.values() for part in cell.split("; ") if part]
+    references = [
+        part
+        for file in sample.values()
+        for cell in file.values()
+        for part in cell.split("; ")
+        if part
+    ]
     assert len(references) >= 400
-    assert {part.split()[0] for part in references} >= {"close", "reference", "mention", "reopen"}
+    assert {part.split()[0] for part in references} >= {
+        "close",
+        "reference",
+        "mention",
+        "reopen",
+    }

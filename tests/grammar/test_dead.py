@@ -89,7 +89,9 @@ def test_code_between_a_verb_and_its_reference_parts_them() -> None:
     assert brief("`fixes` #1") == "mention #1"
 
 
-def test_a_blank_line_in_dead_text_parts_what_is_around_it_in_every_line_ending() -> None:
+def test_a_blank_line_in_dead_text_parts_what_is_around_it_in_every_line_ending() -> (
+    None
+):
     text = "a ```\n```\np\n\n```\nfixes #1 ```\n"
     assert brief(text) == brief(text.replace("\n", "\r\n")) == "close #1"
 
@@ -98,7 +100,9 @@ def test_masking_keeps_every_place_and_every_line() -> None:
     text = "a `b\nc` d\n> e\nf <!-- \n -->"
     live = mask(text).live
     assert len(live) == len(text)
-    assert [n for n, char in enumerate(live) if char == "\n"] == [n for n, char in enumerate(text) if char == "\n"]
+    assert [n for n, char in enumerate(live) if char == "\n"] == [
+        n for n, char in enumerate(text) if char == "\n"
+    ]
     assert live.replace("\0", "").split() == ["a", "d", "f"]
 
 

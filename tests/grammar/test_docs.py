@@ -10,7 +10,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text()
 
 
 def test_every_option_is_described() -> None:
-    rows = " ".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `"))
+    rows = " ".join(
+        line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")
+    )
     assert set(Words._fields) <= set(re.findall(r"`(\w+)`", rows))
 
 

@@ -6,7 +6,9 @@ from oberonc.grammar.message import find_references, scan
 from oberonc.grammar.words import words_for
 from tests.grammar.brief import GITHUB, LOCAL, brief
 
-JIRA = words_for("jira", {"keys": ["PROJ", "P2P"], "urls": ["https://jira.example.org"]})
+JIRA = words_for(
+    "jira", {"keys": ["PROJ", "P2P"], "urls": ["https://jira.example.org"]}
+)
 GITLAB = words_for("gitlab", {"aliases": ["lib", "test-23"]})
 
 
@@ -15,12 +17,36 @@ def test_a_number_has_one_to_ten_digits(number: str) -> None:
     assert brief(f"fixes #{number}") == f"close #{number}"
 
 
-@pytest.mark.parametrize("number", ["0", "00012", "12345678901", "1" * 5_000, "١٢", "a1", ""])
+@pytest.mark.parametrize(
+    "number", ["0", "00012", "12345678901", "1" * 5_000, "١٢", "a1", ""]
+)
 def test_no_other_digits_are_a_number(number: str) -> None:
     assert brief(f"fixes #{number}") == ""
 
 
-RIGHT = ["", " ", ".", ",", ";", ":", "!", "#", ")", "]", "}", ">", '"', "'", "*", "~", "|", "...", ": text", "…", "、"]
+RIGHT = [
+    "",
+    " ",
+    ".",
+    ",",
+    ";",
+    ":",
+    "!",
+    "#",
+    ")",
+    "]",
+    "}",
+    ">",
+    '"',
+    "'",
+    "*",
+    "~",
+    "|",
+    "...",
+    ": text",
+    "…",
+    "、",
+]
 
 
 @pytest.mark.parametrize("right", RIGHT)
@@ -40,17 +66,42 @@ GLUED = [
 
 @pytest.mark.parametrize("right", GLUED)
 def test_a_reference_may_not_end_before(right: str) -> None:
-    assert "1" not in [reference.issue for reference in find_references(f"fixes #1{right}")]
+    assert "1" not in [
+        reference.issue for reference in find_references(f"fixes #1{right}")
+    ]
 
 
 @pytest.mark.parametrize(
-    "left", ["", " ", "(", "[", "{", "<", ",", ";", ":", '"', "'", "*", "~", "|", "“", "‘", "–", "—"]
+    "left",
+    [
+        "",
+        " ",
+        "(",
+        "[",
+        "{",
+        "<",
+        ",",
+        ";",
+        ":",
+        '"',
+        "'",
+        "*",
+        "~",
+        "|",
+        "“",
+        "‘",
+        "–",
+        "—",
+    ],
 )
 def test_a_bare_reference_may_follow(left: str) -> None:
     assert brief(f"{left}#12") == "mention #12"
 
 
-@pytest.mark.parametrize("left", ["a", "1", "_", "-", "/", ".", "&", "=", "?", "!", "@", "$", "\\", "#", "%", "a["])
+@pytest.mark.parametrize(
+    "left",
+    ["a", "1", "_", "-", "/", ".", "&", "=", "?", "!", "@", "$", "\\", "#", "%", "a["],
+)
 def test_a_bare_reference_may_not_follow(left: str) -> None:
     assert brief(f"{left}#12") == ""
 
@@ -75,7 +126,9 @@ CROSS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), CROSS.items())
-def test_a_path_of_two_segments_or_more_names_a_repository(text: str, expected: str) -> None:
+def test_a_path_of_two_segments_or_more_names_a_repository(
+    text: str, expected: str
+) -> None:
     assert brief(text) == expected
 
 
@@ -85,7 +138,10 @@ def test_githubs_limit_for_an_owner() -> None:
 
 
 def test_a_name_without_an_owner_must_be_a_configured_alias() -> None:
-    assert brief("Closing issue lib#5, Fixing issue test-23#6, fixes other#7", GITLAB) == "close lib#5; close test-23#6"
+    assert (
+        brief("Closing issue lib#5, Fixing issue test-23#6, fixes other#7", GITLAB)
+        == "close lib#5; close test-23#6"
+    )
 
 
 KEYS = {
@@ -138,7 +194,9 @@ PREFIXES = {
 
 
 @pytest.mark.parametrize(("case", "expected"), PREFIXES.items())
-def test_prefixes_and_letters_of_some_trackers(case: tuple[str, str], expected: str) -> None:
+def test_prefixes_and_letters_of_some_trackers(
+    case: tuple[str, str], expected: str
+) -> None:
     kind, text = case
     assert brief(text, words_for(kind)) == expected
 
@@ -181,11 +239,15 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), NUMBERS.items())
-def test_a_number_needs_a_noun_and_a_tracker_that_writes_so(text: str, expected: str) -> None:
+def test_a_number_needs_a_noun_and_a_tracker_that_writes_so(
+    text: str, expected: str
+) -> None:
     assert brief(text, words_for("bugzilla")) == expected
 
 
-@pytest.mark.parametrize("text", ["fixes bug 12", "ticket:12", "Closes-Bug: 12", "fixes issue 12"])
+@pytest.mark.parametrize(
+    "text", ["fixes bug 12", "ticket:12", "Closes-Bug: 12", "fixes issue 12"]
+)
 def test_elsewhere_a_number_alone_is_never_a_reference(text: str) -> None:
     assert brief(text) == ""
 
@@ -216,19 +278,31 @@ def test_debians_words_leave_launchpads_bugs_alone() -> None:
 
 URLS = {
     ("github", "Closes https://github.com/o/r/issues/4."): "close o/r#4",
-    ("github", "Closes http://GitHub.com/o/r/issues/4#issuecomment-5, #6"): "close o/r#4; close #6",
+    (
+        "github",
+        "Closes http://GitHub.com/o/r/issues/4#issuecomment-5, #6",
+    ): "close o/r#4; close #6",
     ("github", "fixes <https://github.com/o/r/issues/4>"): "close o/r#4",
-    ("github", "fixes [the crash](https://github.com/o/r/issues/4), #5"): "close o/r#4; close #5",
+    (
+        "github",
+        "fixes [the crash](https://github.com/o/r/issues/4), #5",
+    ): "close o/r#4; close #5",
     ("github", "fixes [#4](https://github.com/o/r/issues/4)"): "close o/r#4",
     ("github", "(https://github.com/o/r/issues/4)"): "mention o/r#4",
     ("github", "fixes https://github.com/o/r/pull/7, #3"): "close #3",
     ("github", "fixes https://github.com/o/r/issues/0"): "",
     ("github", "fixes https://github.com.evil.org/o/r/issues/4"): "",
     ("github", "fixes https://evil.org/https://github.com/o/r/issues/4"): "",
-    ("gitlab", "Closes https://gitlab.com/g/s/p/-/issues/12 and #1"): "close g/s/p#12; close #1",
+    (
+        "gitlab",
+        "Closes https://gitlab.com/g/s/p/-/issues/12 and #1",
+    ): "close g/s/p#12; close #1",
     ("gitlab", "Closes https://gitlab.com/g/p/-/work_items/5"): "close g/p#5",
     ("debian", "Closes: https://bugs.debian.org/12"): "close #12",
-    ("debian", "see https://bugs.debian.org/cgi-bin/bugreport.cgi?bug=99"): "reference #99",
+    (
+        "debian",
+        "see https://bugs.debian.org/cgi-bin/bugreport.cgi?bug=99",
+    ): "reference #99",
     ("launchpad", "Fixes: https://bugs.launchpad.net/bugs/167"): "close #167",
     ("launchpad", "https://bugs.launchpad.net/keystone/+bug/12"): "mention #12",
     ("linear", "fixes https://linear.app/acme/issue/ENG-14/some-title"): "close ENG-14",
@@ -236,7 +310,9 @@ URLS = {
 
 
 @pytest.mark.parametrize(("case", "expected"), URLS.items())
-def test_addresses_of_the_tracker_are_references(case: tuple[str, str], expected: str) -> None:
+def test_addresses_of_the_tracker_are_references(
+    case: tuple[str, str], expected: str
+) -> None:
     kind, text = case
     assert brief(text, words_for(kind)) == expected
 
@@ -271,7 +347,9 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("text", "expected"), FOREIGN.items())
-def test_other_addresses_take_their_place_in_a_list_and_mean_nothing(text: str, expected: str) -> None:
+def test_other_addresses_take_their_place_in_a_list_and_mean_nothing(
+    text: str, expected: str
+) -> None:
     assert brief(text) == expected
 
 
@@ -321,12 +399,16 @@ def test_never(text: str) -> None:
     assert brief(text) == ""
 
 
-@pytest.mark.parametrize("word", ["prefix", "suffix", "hotfix", "unfixes", "closest", "disclose", "affixed"])
+@pytest.mark.parametrize(
+    "word", ["prefix", "suffix", "hotfix", "unfixes", "closest", "disclose", "affixed"]
+)
 def test_a_word_that_holds_a_verb_is_no_verb(word: str) -> None:
     assert brief(f"{word} #1") == "mention #1"
 
 
-@pytest.mark.parametrize("text", ["fixes #123456", "Closes: #779559", "fix color, closes #123456"])
+@pytest.mark.parametrize(
+    "text", ["fixes #123456", "Closes: #779559", "fix color, closes #123456"]
+)
 def test_a_number_like_a_colour_after_a_verb_is_an_issue(text: str) -> None:
     assert brief(text).startswith("close #")
 
@@ -344,14 +426,19 @@ def test_a_merge_has_a_dead_subject_and_a_live_body() -> None:
 def test_bare_references_are_mentions_references_or_nothing() -> None:
     text = '#1 fixes #2 "closes #3"'
     assert brief(text) == "mention #1; close #2; mention #3"
-    assert brief(text, words_for("local", {"mentions": "reference"})) == "reference #1; close #2; reference #3"
+    assert (
+        brief(text, words_for("local", {"mentions": "reference"}))
+        == "reference #1; close #2; reference #3"
+    )
     assert brief(text, words_for("local", {"mentions": "none"})) == "close #2"
 
 
 def test_a_list_of_something_else_ends_where_an_issue_begins() -> None:
     assert brief("PR #3, fixes #4") == "close #4"
     assert brief("PR #3 and o/r#4, bug #5") == "mention o/r#4; mention #5"
-    assert [note.text for note in scan("PRs #3, #4").near_misses] == ["'prs' makes it something else than an issue"] * 2
+    assert [note.text for note in scan("PRs #3, #4").near_misses] == [
+        "'prs' makes it something else than an issue"
+    ] * 2
 
 
 def test_a_character_of_html_is_no_item_of_a_list() -> None:
@@ -366,15 +453,23 @@ PLACES = {
     ("azure", "fixes AB#12."): "AB#12",
     ("phabricator", "fixes T12-"): "T12",
     ("github", "fixes gh-12-"): "gh-12",
-    ("github", "fixes <https://github.com/o/r/issues/12#x>"): "<https://github.com/o/r/issues/12#x>",
-    ("github", "(see https://github.com/o/r/issues/12)."): "https://github.com/o/r/issues/12",
+    (
+        "github",
+        "fixes <https://github.com/o/r/issues/12#x>",
+    ): "<https://github.com/o/r/issues/12#x>",
+    (
+        "github",
+        "(see https://github.com/o/r/issues/12).",
+    ): "https://github.com/o/r/issues/12",
     ("local", "fixes\r\n#12\r\n"): "#12",
     ("local", "\ufefffixes #12"): "#12",
 }
 
 
 @pytest.mark.parametrize(("case", "written"), PLACES.items())
-def test_a_place_holds_what_is_written_and_no_more(case: tuple[str, str], written: str) -> None:
+def test_a_place_holds_what_is_written_and_no_more(
+    case: tuple[str, str], written: str
+) -> None:
     kind, text = case
     (found,) = find_references(text, words_for(kind))
     assert found.issue == "12"
@@ -383,7 +478,11 @@ def test_a_place_holds_what_is_written_and_no_more(case: tuple[str, str], writte
 
 def test_near_misses_say_what_was_passed_over() -> None:
     found = scan("`fixes #1` and pr #2, C#3", LOCAL)
-    assert [(note.start, note.end) for note in found.near_misses] == [(1, 9), (18, 20), (22, 25)]
+    assert [(note.start, note.end) for note in found.near_misses] == [
+        (1, 9),
+        (18, 20),
+        (22, 25),
+    ]
     assert "'fixes #1' is dead: code" in found.near_misses[0].text
 
 

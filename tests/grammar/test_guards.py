@@ -1,4 +1,6 @@
-"""What takes the force out of a verb, and what looks like it and does not. Many are complaints about others."""
+"""What takes the force out of a verb, and what looks like it and does not. Many are
+complaints about others.
+"""
 
 import pytest
 
@@ -54,7 +56,10 @@ def test_a_negated_verb_references(text: str) -> None:
 
 
 def test_the_negation_covers_the_whole_list() -> None:
-    assert brief("does not fix #1, #2 and #3") == "reference #1; reference #2; reference #3"
+    assert (
+        brief("does not fix #1, #2 and #3")
+        == "reference #1; reference #2; reference #3"
+    )
 
 
 NOT_NEGATED = [
@@ -95,7 +100,13 @@ def test_these_still_close(text: str) -> None:
     assert brief(text) == "close #1"
 
 
-PARTIAL = ["partially fixes #1", "Partially Fixes #1", "partly closes #1", "Partial fix #1", "only partially fixes #1"]
+PARTIAL = [
+    "partially fixes #1",
+    "Partially Fixes #1",
+    "partly closes #1",
+    "Partial fix #1",
+    "only partially fixes #1",
+]
 
 
 @pytest.mark.parametrize("text", PARTIAL)
@@ -153,7 +164,10 @@ def test_a_verb_that_tells_of_a_fix_references(text: str) -> None:
     assert brief(text) == "reference #1"
 
 
-@pytest.mark.parametrize("text", ["Fixing #1", "implementing #1", "Closed #1", "fixed: #1", "Fix #1", "(fixing #1)"])
+@pytest.mark.parametrize(
+    "text",
+    ["Fixing #1", "implementing #1", "Closed #1", "fixed: #1", "Fix #1", "(fixing #1)"],
+)
 def test_the_same_forms_on_their_own_close(text: str) -> None:
     assert brief(text) == "close #1"
 
@@ -182,7 +196,9 @@ REVERTS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), REVERTS.items())
-def test_a_reverted_title_closes_nothing_and_what_follows_it_is_live(text: str, expected: str) -> None:
+def test_a_reverted_title_closes_nothing_and_what_follows_it_is_live(
+    text: str, expected: str
+) -> None:
     assert brief(text) == expected
 
 
@@ -226,7 +242,15 @@ def test_a_revert_may_reopen_where_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["fixes #1-#3", "fixes #1..#3", "fixes #1–#3", "fixes #1—#3", "fixes #1...#3", "fixes #1\u2212#3"]
+    "text",
+    [
+        "fixes #1-#3",
+        "fixes #1..#3",
+        "fixes #1–#3",
+        "fixes #1—#3",
+        "fixes #1...#3",
+        "fixes #1\u2212#3",
+    ],
 )
 def test_a_range_is_never_expanded(text: str) -> None:
     found = scan(text)
@@ -256,17 +280,36 @@ def test_a_range_without_a_verb_or_a_second_hash() -> None:
 
 
 def test_the_ends_of_a_range_may_act_where_that_is_asked_for() -> None:
-    assert brief("fixes #1-#3", words_for("local", {"ranges": "ends"})) == "close #1; close #3"
+    assert (
+        brief("fixes #1-#3", words_for("local", {"ranges": "ends"}))
+        == "close #1; close #3"
+    )
 
 
-@pytest.mark.parametrize("text", ["fixes #1's cause", "fixes #1’s cause", "closes the bug, fix #1's"])
+@pytest.mark.parametrize(
+    "text", ["fixes #1's cause", "fixes #1’s cause", "closes the bug, fix #1's"]
+)
 def test_a_possessive_references(text: str) -> None:
     assert brief(text) == "reference #1"
 
 
 QUOTED = [
-    *('"fixes #1"', "'fixes #1'", "“fixes #1”", "‘fixes #1’", "«fixes #1»", "„fixes #1“"),
-    *('say "this fixes #1" here', "“it fixes #1”", "‘it fixes #1’", "«it fixes #1»", "„it fixes #1“", "'it fixes #1'"),
+    *(
+        '"fixes #1"',
+        "'fixes #1'",
+        "“fixes #1”",
+        "‘fixes #1’",
+        "«fixes #1»",
+        "„fixes #1“",
+    ),
+    *(
+        'say "this fixes #1" here',
+        "“it fixes #1”",
+        "‘it fixes #1’",
+        "«it fixes #1»",
+        "„it fixes #1“",
+        "'it fixes #1'",
+    ),
 ]
 
 
@@ -277,7 +320,13 @@ def test_what_is_quoted_is_a_mention(text: str) -> None:
 
 
 BESIDE = [
-    *('"quoted" fixes #1', 'a 5" disk, fixes #1', 'x "y" fixes #1 "z"', "'x' fixes #1 'z'", "rock 'n' roll fixes #1"),
+    *(
+        '"quoted" fixes #1',
+        'a 5" disk, fixes #1',
+        'x "y" fixes #1 "z"',
+        "'x' fixes #1 'z'",
+        "rock 'n' roll fixes #1",
+    ),
     *("don't worry, fixes #1, it's ok", "the users' code, fixes #1, the users' choice"),
 ]
 
@@ -289,17 +338,26 @@ def test_what_stands_beside_quotes_acts(text: str) -> None:
 
 def test_strict_verbs_act_at_the_start_of_a_line_or_clause_only() -> None:
     words = words_for("local", {"strict": True})
-    assert brief("Foo fixes #1\nfixes #2; a, fixes #3", words) == "reference #1; close #2; close #3"
+    assert (
+        brief("Foo fixes #1\nfixes #2; a, fixes #3", words)
+        == "reference #1; close #2; close #3"
+    )
 
 
 def test_trailers_only() -> None:
     words = words_for("local", {"trailers_only": True})
-    assert brief("fixes #1\nfoo fixes: #2\nFixes: #3, #4", words) == "reference #1; reference #2; close #3; close #4"
+    assert (
+        brief("fixes #1\nfoo fixes: #2\nFixes: #3, #4", words)
+        == "reference #1; reference #2; close #3; close #4"
+    )
 
 
 def test_an_envelope_holds_what_acts() -> None:
     words = words_for("trac", {"envelope": "[]"})
-    assert brief("closes #1 [closes #4, re #5] [fixes #6", words) == "mention #1; close #4; reference #5; mention #6"
+    assert (
+        brief("closes #1 [closes #4, re #5] [fixes #6", words)
+        == "mention #1; close #4; reference #5; mention #6"
+    )
 
 
 WHY = {

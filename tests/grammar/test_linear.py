@@ -1,4 +1,6 @@
-"""Time stays linear: doubling a shape at most doubles the counted steps, and the work itself, whatever the shape."""
+"""Time stays linear: doubling a shape at most doubles the counted steps, and the work
+itself, whatever the shape.
+"""
 
 import sys
 from itertools import pairwise
@@ -15,11 +17,25 @@ BUGZILLA = words_for("bugzilla", {"max_scan": 10**9, "max_references": 10**9})
 
 
 #: The shapes that mean more where a number needs no hash.
-NUMBERED = ("digits", "numbers", "bug numbers", "lists with nouns", "words", "blanks", "keys")
+NUMBERED = (
+    "digits",
+    "numbers",
+    "bug numbers",
+    "lists with nouns",
+    "words",
+    "blanks",
+    "keys",
+)
 CASES = [
     *(pytest.param(unit, UNLIMITED, id=name) for name, unit in SHAPES.items()),
-    *(pytest.param(unit, ACTING, id=f"acting: {name}") for name, unit in SHAPES.items()),
-    *(pytest.param(SHAPES[name], BUGZILLA, id=f"bugzilla: {name}") for name in NUMBERED),
+    *(
+        pytest.param(unit, ACTING, id=f"acting: {name}")
+        for name, unit in SHAPES.items()
+    ),
+    *(
+        pytest.param(SHAPES[name], BUGZILLA, id=f"bugzilla: {name}")
+        for name in NUMBERED
+    ),
 ]
 
 
@@ -42,7 +58,9 @@ class Watched(str):
         return str.__contains__(self, str(part))
 
     def find(self, part: str, *place: Any) -> int:
-        begin, end, _ = slice(*(place if len(place) == 2 else (*place, None))).indices(len(self))
+        begin, end, _ = slice(*(place if len(place) == 2 else (*place, None))).indices(
+            len(self)
+        )
         found = str.find(self, part, *place)
         Watched.looked_at += (found if found >= 0 else end) - begin
         return found
@@ -53,7 +71,9 @@ class Watched(str):
 
 
 def work(text: str, words: Words) -> int:
-    """Calls made while *text* is read, and characters looked at: counted from outside, so that nothing is left out."""
+    """Calls made while *text* is read, and characters looked at: counted from outside,
+    so that nothing is left out.
+    """
     calls = 0
 
     def count(_frame: FrameType, event: str, _arg: object) -> None:
@@ -77,5 +97,8 @@ def test_doubling_a_shape_at_most_doubles_the_work(unit: str, words: Words) -> N
 
 
 def test_the_steps_count_what_was_done() -> None:
-    small, large = scan("fixes #1").steps, scan("does not really even fix the other #1, #2 and `code` #3").steps
+    small, large = (
+        scan("fixes #1").steps,
+        scan("does not really even fix the other #1, #2 and `code` #3").steps,
+    )
     assert 3 < small < large

@@ -1,6 +1,8 @@
-"""What people say around a number: half a fix, an undone one, doubt, plans; and what only looks like it.
+"""What people say around a number: half a fix, an undone one, doubt, plans; and what
+only looks like it.
 
-Each kind has a table of what must change no state, and one of its neighbours, which mean the close.
+Each kind has a table of what must change no state, and one of its neighbours, which
+mean the close.
 """
 
 import pytest
@@ -701,7 +703,9 @@ def test_half_a_fix_closes_nothing(text: str) -> None:
     assert actions(text) == {"reference"}
 
 
-@pytest.mark.parametrize("text", [*WHOLE, *DONE, *MEANT, *GOES_ON, *MISREAD, *MEANT_OTHERWISE])
+@pytest.mark.parametrize(
+    "text", [*WHOLE, *DONE, *MEANT, *GOES_ON, *MISREAD, *MEANT_OTHERWISE]
+)
 def test_what_only_looks_like_it_closes(text: str) -> None:
     assert "close" in actions(text)
 
@@ -716,14 +720,24 @@ def test_what_is_doubted_planned_or_told_of_changes_nothing(text: str) -> None:
     assert not actions(text) & CHANGING
 
 
-@pytest.mark.parametrize("text", ["trying to open T9", "allows users to open T9", "how to open T9", "may you open T9?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trying to open T9",
+        "allows users to open T9",
+        "how to open T9",
+        "may you open T9?",
+    ],
+)
 def test_opening_is_guarded_as_closing_is(text: str) -> None:
     assert actions(text, "phabricator") == {"reference"}
     assert actions("opens T9", "phabricator") == {"reopen"}
 
 
 @pytest.mark.parametrize("text", ENDED)
-def test_a_sentence_that_ends_with_its_line_does_not_reach_into_the_next(text: str) -> None:
+def test_a_sentence_that_ends_with_its_line_does_not_reach_into_the_next(
+    text: str,
+) -> None:
     assert actions(text) == {"mention"}
 
 
@@ -743,14 +757,27 @@ WRAPPED = [
 
 
 @pytest.mark.parametrize("text", WRAPPED)
-def test_a_list_may_be_wrapped_before_or_after_what_separates_its_items(text: str) -> None:
+def test_a_list_may_be_wrapped_before_or_after_what_separates_its_items(
+    text: str,
+) -> None:
     for written in (text, text.replace("\n", "\r\n")):
         assert actions(written) == {"close"}
 
 
 NOT_WRAPPED = [
-    *("fixes #1\n#2", "fixes #1\n\nand #2", "fixes #1\nand then #2", "fixes #1\nor #2", "fixes #1.\nand #2"),
-    *("fixes #1\n- #2", "fixes #1\n+ #2", "fixes #1\nand #2 is still open", "fixes #1\nAnd #2 needs more"),
+    *(
+        "fixes #1\n#2",
+        "fixes #1\n\nand #2",
+        "fixes #1\nand then #2",
+        "fixes #1\nor #2",
+        "fixes #1.\nand #2",
+    ),
+    *(
+        "fixes #1\n- #2",
+        "fixes #1\n+ #2",
+        "fixes #1\nand #2 is still open",
+        "fixes #1\nAnd #2 needs more",
+    ),
 ]
 
 
@@ -760,9 +787,29 @@ def test_a_new_line_alone_goes_on_with_no_list(text: str) -> None:
 
 
 LEFT = [
-    *("#36 more on the way", "#36 to follow", "#36 still open", "#36: later", "#36 (pending)", "#36 needs more"),
-    *("#36 is next", "#36 - todo", "#36 next week", "#36 in a follow-up", "#36 coming soon", "#36 will follow"),
-    *("#36 describes the rest", "#36 also needs work", "#36 already closed", "#36 (still open)", "#36 separately"),
+    *(
+        "#36 more on the way",
+        "#36 to follow",
+        "#36 still open",
+        "#36: later",
+        "#36 (pending)",
+        "#36 needs more",
+    ),
+    *(
+        "#36 is next",
+        "#36 - todo",
+        "#36 next week",
+        "#36 in a follow-up",
+        "#36 coming soon",
+        "#36 will follow",
+    ),
+    *(
+        "#36 describes the rest",
+        "#36 also needs work",
+        "#36 already closed",
+        "#36 (still open)",
+        "#36 separately",
+    ),
 ]
 
 
@@ -772,8 +819,21 @@ def test_an_item_of_which_the_sentence_says_more_leaves_the_list(rest: str) -> N
 
 
 STAYED = [
-    *("#36 in the parser", "#36 too", "#36 as well", "#36 by locking", "#36.", "#36 (crash on start)", "#36 - crash"),
-    *("#36 with one lock", "#36 when empty", "#36: moreover it is fast", "#36 (openly)"),
+    *(
+        "#36 in the parser",
+        "#36 too",
+        "#36 as well",
+        "#36 by locking",
+        "#36.",
+        "#36 (crash on start)",
+        "#36 - crash",
+    ),
+    *(
+        "#36 with one lock",
+        "#36 when empty",
+        "#36: moreover it is fast",
+        "#36 (openly)",
+    ),
 ]
 
 
@@ -783,7 +843,14 @@ def test_an_item_with_a_remark_stays_in_the_list(rest: str) -> None:
 
 
 NOT_MISREAD = [
-    *("does not fix/close #9", "a/fixes #9", "fixes #9#8", "fixes #9##", "fixes #9#a", '"it fixes #9"'),
+    *(
+        "does not fix/close #9",
+        "a/fixes #9",
+        "fixes #9#8",
+        "fixes #9##",
+        "fixes #9#a",
+        '"it fixes #9"',
+    ),
     *(
         "use `git fixes #9` here",
         "test for fix #9",
@@ -800,9 +867,29 @@ def test_what_is_rightly_refused(text: str) -> None:
 
 
 BOLD = [
-    *("**Fixes** #12", "**Closes:** #12", "**Fixes**: #12", "__Fixes__ #12", "__Closes:__ #12", "*Fixes* #12"),
-    *("_Fixes_ #12", "**Fixes #12**", "**Fixes:** **#12**", "Fixes **#12**", "***Fixes*** #12", "_Fixes #12_"),
-    *("* **Fixes** #12", "**Closes:**\n* #12", "**Fixes issue** #12", "### **Closes** #12", "**Closes-Bug:** #12"),
+    *(
+        "**Fixes** #12",
+        "**Closes:** #12",
+        "**Fixes**: #12",
+        "__Fixes__ #12",
+        "__Closes:__ #12",
+        "*Fixes* #12",
+    ),
+    *(
+        "_Fixes_ #12",
+        "**Fixes #12**",
+        "**Fixes:** **#12**",
+        "Fixes **#12**",
+        "***Fixes*** #12",
+        "_Fixes #12_",
+    ),
+    *(
+        "* **Fixes** #12",
+        "**Closes:**\n* #12",
+        "**Fixes issue** #12",
+        "### **Closes** #12",
+        "**Closes-Bug:** #12",
+    ),
 ]
 
 
@@ -812,8 +899,21 @@ def test_emphasis_around_a_verb_or_a_number_changes_nothing(text: str) -> None:
 
 
 NOT_BOLD = [
-    *("fixes * #12", "fixes*#12", "**Fixes** the #12", "**prefix** #12", "`**Fixes** #12`", "**fixes**#12"),
-    *("**does not fix** #12", "**not** fixes #12", "** fixes ** #12", "fixes #12_x", "fixes #12_"),
+    *(
+        "fixes * #12",
+        "fixes*#12",
+        "**Fixes** the #12",
+        "**prefix** #12",
+        "`**Fixes** #12`",
+        "**fixes**#12",
+    ),
+    *(
+        "**does not fix** #12",
+        "**not** fixes #12",
+        "** fixes ** #12",
+        "fixes #12_x",
+        "fixes #12_",
+    ),
 ]
 
 
@@ -855,7 +955,9 @@ MERGES = {
 @pytest.mark.parametrize(("text", "expected"), MERGES.items())
 def test_of_a_merge_only_what_is_generated_is_dead(text: str, expected: str) -> None:
     assert brief(text) == expected
-    assert brief(f"{text}\n\nfixes #99") == "; ".join(filter(None, [expected, "close #99"]))
+    assert brief(f"{text}\n\nfixes #99") == "; ".join(
+        filter(None, [expected, "close #99"])
+    )
 
 
 WIDE = {
@@ -933,5 +1035,9 @@ DEBIAN = {
 @pytest.mark.parametrize(("text", "expected"), DEBIAN.items())
 def test_debians_closes_needs_no_hash(text: str, expected: str) -> None:
     assert brief(text, words_for("debian")) == expected
-    if expected.startswith("close #771234") and "ug" not in text.lower() and "#" not in text:
+    if (
+        expected.startswith("close #771234")
+        and "ug" not in text.lower()
+        and "#" not in text
+    ):
         assert "close" not in brief(text)

@@ -36,7 +36,11 @@ def test_a_reference_verb_references(verb: str) -> None:
     ("verb", "action"),
     [
         *(("wontfix", "wontfix"), ("wontfixes", "wontfix"), ("wontfixed", "wontfix")),
-        *(("invalidate", "invalid"), ("invalidates", "invalid"), ("invalidated", "invalid")),
+        *(
+            ("invalidate", "invalid"),
+            ("invalidates", "invalid"),
+            ("invalidated", "invalid"),
+        ),
         ("invalidating", "invalid"),
     ],
 )
@@ -80,11 +84,16 @@ GAPS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), GAPS.items())
-def test_a_colon_blanks_or_one_line_break_join_a_verb_to_its_reference(text: str, expected: str) -> None:
+def test_a_colon_blanks_or_one_line_break_join_a_verb_to_its_reference(
+    text: str, expected: str
+) -> None:
     assert brief(text) == expected
 
 
-@pytest.mark.parametrize("noun", ["issue", "issues", "bug", "bugs", "ticket", "tickets", "task", "tasks", "Issue"])
+@pytest.mark.parametrize(
+    "noun",
+    ["issue", "issues", "bug", "bugs", "ticket", "tickets", "task", "tasks", "Issue"],
+)
 def test_a_noun_may_stand_between(noun: str) -> None:
     assert brief(f"fixes {noun} #1") == "close #1"
     assert brief(f"Fixes {noun}: #1") == "close #1"
@@ -96,14 +105,51 @@ def test_no_other_word_may_stand_between(noun: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "left", ["", " ", "(", "[", "{", ",", ";", ":", "!", "?", ".", "*", "_", "~", "|", "–", "—", "…"]
+    "left",
+    [
+        "",
+        " ",
+        "(",
+        "[",
+        "{",
+        ",",
+        ";",
+        ":",
+        "!",
+        "?",
+        ".",
+        "*",
+        "_",
+        "~",
+        "|",
+        "–",
+        "—",
+        "…",
+    ],
 )
 def test_a_verb_may_follow(left: str) -> None:
     assert brief(f"{left}fixes #1") == "close #1"
 
 
 @pytest.mark.parametrize(
-    "left", ["x", "1", '"', "'", "`", "“", "x/", "#", "@", "$", "\\", "pre-", "un-", "auto-", "hot"]
+    "left",
+    [
+        "x",
+        "1",
+        '"',
+        "'",
+        "`",
+        "“",
+        "x/",
+        "#",
+        "@",
+        "$",
+        "\\",
+        "pre-",
+        "un-",
+        "auto-",
+        "hot",
+    ],
 )
 def test_a_verb_may_not_follow(left: str) -> None:
     assert brief(f"{left}fixes #1") == "mention #1"
@@ -114,7 +160,9 @@ def test_a_hyphen_before_a_verb_is_a_bullet_at_the_start_of_a_line_only() -> Non
     assert brief("a -fixes #1") == "mention #1"
 
 
-@pytest.mark.parametrize("text", ["fixesx #1", "fixes- #1", "fixes_ #1", "fix(scope): #1", "fix!: #1"])
+@pytest.mark.parametrize(
+    "text", ["fixesx #1", "fixes- #1", "fixes_ #1", "fix(scope): #1", "fix!: #1"]
+)
 def test_a_verb_ends_where_its_word_ends(text: str) -> None:
     assert brief(text) == "mention #1"
 
@@ -147,7 +195,9 @@ def test_every_item_of_a_list_is_closed(separator: str) -> None:
 
 def test_a_list_may_mix_its_separators_nouns_and_forms() -> None:
     text = "Closes #1, issue #2 and bug o/r#3; GH-4 & #5, and #6."
-    assert brief(text) == "close #1; close #2; close o/r#3; close #4; close #5; close #6"
+    assert (
+        brief(text) == "close #1; close #2; close o/r#3; close #4; close #5; close #6"
+    )
 
 
 ENDS = {
@@ -178,7 +228,10 @@ def test_a_list_ends_where_something_else_begins(text: str, expected: str) -> No
     assert brief(text) == expected
 
 
-@pytest.mark.parametrize("tail", ["is", "are", "remains", "still", "needs", "not", "was", "isn't", "will", "should"])
+@pytest.mark.parametrize(
+    "tail",
+    ["is", "are", "remains", "still", "needs", "not", "was", "isn't", "will", "should"],
+)
 def test_a_later_item_that_a_sentence_goes_on_with_leaves_the_list(tail: str) -> None:
     assert brief(f"fixes #1, #2 {tail} open") == "close #1; mention #2"
 
@@ -193,13 +246,22 @@ def test_the_first_item_never_leaves() -> None:
 
 
 def test_a_plural_takes_the_item_before_with_it() -> None:
-    assert brief("fixes #1, #2 and #3 are still open") == "close #1; mention #2; mention #3"
+    assert (
+        brief("fixes #1, #2 and #3 are still open")
+        == "close #1; mention #2; mention #3"
+    )
 
 
 def test_a_colon_and_a_bullet_list_are_one_list() -> None:
-    assert brief("Fixes:\n- #1\n- issue #2\n* #3\n\n- #4") == "close #1; close #2; close #3; mention #4"
+    assert (
+        brief("Fixes:\n- #1\n- issue #2\n* #3\n\n- #4")
+        == "close #1; close #2; close #3; mention #4"
+    )
     assert brief("Fixes issues:\n  * #1\n  * #2") == "close #1; close #2"
-    assert brief("Fixes:\n- #1,\n- #2;\n- o/r#3 text\n- #4") == "close #1; close #2; close o/r#3; mention #4"
+    assert (
+        brief("Fixes:\n- #1,\n- #2;\n- o/r#3 text\n- #4")
+        == "close #1; close #2; close o/r#3; mention #4"
+    )
 
 
 @pytest.mark.parametrize("text", ["fixes\n- #1", "fixes:\n\n- #1", "fixes: - #1"])
@@ -238,17 +300,27 @@ def test_close_and_reference_of_one_issue_are_both_told() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["closes #1 and reopens #1", "fixes #1. Reopens #1.", "wontfix #1, closes #1", "closes #1, fixes #1 as invalid"],
+    [
+        "closes #1 and reopens #1",
+        "fixes #1. Reopens #1.",
+        "wontfix #1, closes #1",
+        "closes #1, fixes #1 as invalid",
+    ],
 )
 def test_two_different_changes_of_one_issue_are_neither(text: str) -> None:
     found = scan(text)
-    assert [reference.action for reference in found.references] == ["reference", "reference"]
+    assert [reference.action for reference in found.references] == [
+        "reference",
+        "reference",
+    ]
     assert len(found.warnings) == 2
     assert "opposite" in found.references[0].why
 
 
 def test_the_same_change_twice_is_no_contradiction() -> None:
-    assert brief("fixes #1, fixes #1, reopens o/r#1") == "close #1; close #1; reopen o/r#1"
+    assert (
+        brief("fixes #1, fixes #1, reopens o/r#1") == "close #1; close #1; reopen o/r#1"
+    )
 
 
 TIMES = {
@@ -273,17 +345,29 @@ TIMES = {
 
 @pytest.mark.parametrize(("written", "seconds"), TIMES.items())
 def test_a_time_follows_its_reference(written: str, seconds: int) -> None:
-    for text in (f"fixes #1 @{written}", f"refs #1 @{written}, thanks", f"#1 spent @{written}.", f"#1 took @{written}"):
+    for text in (
+        f"fixes #1 @{written}",
+        f"refs #1 @{written}, thanks",
+        f"#1 spent @{written}.",
+        f"#1 took @{written}",
+    ):
         assert find_references(text)[0].time == seconds, text
 
 
-@pytest.mark.parametrize("written", ["", "foo", "2x", "2hx", "1h1h1h1h1h1h", "3:75", "99999h", "2h_", "h", "1.555h"])
+@pytest.mark.parametrize(
+    "written",
+    ["", "foo", "2x", "2hx", "1h1h1h1h1h1h", "3:75", "99999h", "2h_", "h", "1.555h"],
+)
 def test_what_is_no_time_is_left_alone(written: str) -> None:
     assert find_references(f"fixes #1 @{written}")[0].time is None
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("2", 7_200), ("3.25", 11_700), ("3,25", 11_700)])
-def test_a_number_alone_is_a_time_where_the_tracker_is_like_redmine(written: str, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("2", 7_200), ("3.25", 11_700), ("3,25", 11_700)]
+)
+def test_a_number_alone_is_a_time_where_the_tracker_is_like_redmine(
+    written: str, seconds: int
+) -> None:
     text = f"Worked on this issue #1 @{written}"
     assert find_references(text)[0].time is None
     assert find_references(text, words_for("redmine"))[0].time == seconds
@@ -297,7 +381,10 @@ def test_each_item_of_a_list_has_its_own_time_and_the_list_goes_on() -> None:
 
 
 def test_a_time_after_something_else_is_nobodys() -> None:
-    found = find_references("fixes #1, https://example.org @2h. (#2) @1h", words_for("local", {"mentions": "none"}))
+    found = find_references(
+        "fixes #1, https://example.org @2h. (#2) @1h",
+        words_for("local", {"mentions": "none"}),
+    )
     assert [reference.time for reference in found] == [None]
 
 

@@ -1,4 +1,6 @@
-"""`oberonc parse`: each reference underlined, with its action and rule; a history summed up."""
+"""`oberonc parse`: each reference underlined, with its action and rule; a history
+summed up.
+"""
 
 import json
 
@@ -41,12 +43,16 @@ def test_json_is_a_list_with_the_fields_of_a_reference() -> None:
     assert [list(each) for each in found] == [
         ["action", "repository", "key", "issue", "start", "end", "time", "why"],
     ] * 2
-    assert [tuple(each.values()) for each in found] == [tuple(each)[:8] for each in find_references(text)]
+    assert [tuple(each.values()) for each in found] == [
+        tuple(each)[:8] for each in find_references(text)
+    ]
     assert json.loads(parse("--json", stdin="").stdout) == []
 
 
 def test_the_words_of_a_kind_and_keys() -> None:
-    out = parse("--words", "jira", "--key", "PROJ", "--key", "AB", stdin="fixes PROJ-1, AB-2").stdout
+    out = parse(
+        "--words", "jira", "--key", "PROJ", "--key", "AB", stdin="fixes PROJ-1, AB-2"
+    ).stdout
     assert "close PROJ-1" in out
     assert "close AB-2" in out
 
@@ -65,11 +71,20 @@ def test_bytes_that_are_no_text_are_read_all_the_same() -> None:
 def test_a_commits_message(repo: Repo, oberonc: Command) -> None:
     repo.commit("Mend the café, fixes #7")
     assert "close #7" in oberonc("parse", "--rev", "HEAD", cwd=repo.path).out
-    assert oberonc("parse", "--rev", "HEAD", "--json", cwd=repo.path).json[0]["issue"] == "7"
+    assert (
+        oberonc("parse", "--rev", "HEAD", "--json", cwd=repo.path).json[0]["issue"]
+        == "7"
+    )
 
 
 def test_a_history_is_summed_up(repo: Repo, oberonc: Command) -> None:
-    for message in ("start", "fixes #1", "fixes #2, #3\n\nsee `#9`", "does not fix #4", "Update (#5)"):
+    for message in (
+        "start",
+        "fixes #1",
+        "fixes #2, #3\n\nsee `#9`",
+        "does not fix #4",
+        "Update (#5)",
+    ):
         repo.commit(message)
     done = oberonc("parse", "--log", "HEAD", "--json", cwd=repo.path)
     summary = done.json
@@ -101,14 +116,19 @@ def test_a_history_lists_what_was_refused_and_why(repo: Repo, oberonc: Command) 
         "fixes #4": ("close", "'fixes #4' is dead: code"),
         "#7": ("close", "'fixes' is quoted"),
     }
-    assert all(set(each) == {"commit", "wanted", "reference", "why", "line"} for each in refused)
+    assert all(
+        set(each) == {"commit", "wanted", "reference", "why", "line"}
+        for each in refused
+    )
     shown = oberonc("parse", "--log", "HEAD", cwd=repo.path).out
     assert "refused, though a verb asks for it: 4" in shown
     assert "close #2: does not fix #2  ('fix': negated by 'not')" in shown
     assert "refused" not in oberonc("parse", "--log", "HEAD~5", cwd=repo.path).out
 
 
-def test_a_history_longer_than_one_batch_is_read_whole(repo: Repo, oberonc: Command) -> None:
+def test_a_history_longer_than_one_batch_is_read_whole(
+    repo: Repo, oberonc: Command
+) -> None:
     script = "".join(
         f"commit refs/heads/long\ncommitter A <a@example.org> {1_700_000_000 + n} +0000\ndata <<E\nfixes #{n}\nE\n"
         for n in range(1, BATCH + 11)
@@ -119,7 +139,9 @@ def test_a_history_longer_than_one_batch_is_read_whole(repo: Repo, oberonc: Comm
     assert summary["actions"] == {"close": BATCH + 10}
 
 
-def test_what_cannot_be_read_is_one_line_and_its_exit_code(repo: Repo, oberonc: Command) -> None:
+def test_what_cannot_be_read_is_one_line_and_its_exit_code(
+    repo: Repo, oberonc: Command
+) -> None:
     repo.commit("one")
     for code, args in (
         (65, ("--rev", "nowhere")),
@@ -138,4 +160,7 @@ def test_what_cannot_be_read_is_one_line_and_its_exit_code(repo: Repo, oberonc: 
 
 def test_a_place_that_is_no_repository(oberonc: Command, repo: Repo) -> None:
     outside = repo.path.parent
-    assert "is not in a git repository" in oberonc("parse", "--rev", "HEAD", code=65, cwd=outside).err
+    assert (
+        "is not in a git repository"
+        in oberonc("parse", "--rev", "HEAD", code=65, cwd=outside).err
+    )

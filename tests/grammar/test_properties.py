@@ -81,27 +81,50 @@ PIECES = [
         "…",
         "–",
     ),
-    *('Revert "', "Fixes: abcdef12", "Merge branch ", "#comment x", "é", "关闭", "\u0301", "\0", "\ud800", "🎉"),
+    *(
+        'Revert "',
+        "Fixes: abcdef12",
+        "Merge branch ",
+        "#comment x",
+        "é",
+        "关闭",
+        "\u0301",
+        "\0",
+        "\ud800",
+        "🎉",
+    ),
 ]
 
-texts = st.one_of(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.text(max_size=200))
+texts = st.one_of(
+    st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.text(max_size=200)
+)
 some_words = st.sampled_from(
     [
-        *(PRESETS[kind] for kind in ("local", "github", "launchpad", "phabricator", "redmine")),
-        words_for("jira", {"keys": ["PROJ"], "smart": ["comment"], "transitions": ["Close"]}),
+        *(
+            PRESETS[kind]
+            for kind in ("local", "github", "launchpad", "phabricator", "redmine")
+        ),
+        words_for(
+            "jira", {"keys": ["PROJ"], "smart": ["comment"], "transitions": ["Close"]}
+        ),
         words_for("trac", {"envelope": "[]", "strict": True, "mentions": "reference"}),
     ]
 )
 
 
 @given(texts, some_words)
-def test_any_text_parses_and_every_place_holds_its_number(text: str, words: Words) -> None:
+def test_any_text_parses_and_every_place_holds_its_number(
+    text: str, words: Words
+) -> None:
     last = 0
     for found in find_references(text, words):
         assert 0 <= last <= found.start < found.end <= len(text)
         assert found.issue in text[found.start : found.end]
         assert re.fullmatch("[1-9][0-9]{0,9}", found.issue)
-        assert found.key is None or f"{found.key}-{found.issue}" in text[found.start : found.end]
+        assert (
+            found.key is None
+            or f"{found.key}-{found.issue}" in text[found.start : found.end]
+        )
         assert found.why
         last = found.start
 
@@ -122,13 +145,20 @@ def test_masking_never_moves_a_place(text: str) -> None:
         assert before != "\n" or after == "\n"
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Nd"]), max_size=200), some_words)
+@given(
+    st.text(alphabet=st.characters(exclude_categories=["Nd"]), max_size=200), some_words
+)
 def test_a_text_without_a_digit_yields_nothing(text: str, words: Words) -> None:
     assert find_references(text, words) == []
 
 
-def _without_places(references: list[Reference]) -> list[tuple[str, str | None, str | None, str, int | None]]:
-    return [(found.action, found.repository, found.key, found.issue, found.time) for found in references]
+def _without_places(
+    references: list[Reference],
+) -> list[tuple[str, str | None, str | None, str, int | None]]:
+    return [
+        (found.action, found.repository, found.key, found.issue, found.time)
+        for found in references
+    ]
 
 
 @given(texts.filter(lambda text: "\r" not in text), some_words)
@@ -138,10 +168,18 @@ def test_crlf_reads_as_lf(text: str, words: Words) -> None:
 
 
 @settings(max_examples=200)
-@given(texts.filter(lambda text: "`" not in text and "<" not in text and "~" not in text), some_words)
-def test_prose_after_a_blank_line_changes_nothing_before_it(text: str, words: Words) -> None:
+@given(
+    texts.filter(lambda text: "`" not in text and "<" not in text and "~" not in text),
+    some_words,
+)
+def test_prose_after_a_blank_line_changes_nothing_before_it(
+    text: str, words: Words
+) -> None:
     before = find_references(text, words)
-    assert find_references(f"{text}\n\nSome unrelated prose, without any number.\n", words) == before
+    assert (
+        find_references(f"{text}\n\nSome unrelated prose, without any number.\n", words)
+        == before
+    )
 
 
 @given(texts, some_words)

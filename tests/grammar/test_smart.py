@@ -18,7 +18,10 @@ Act = tuple[str, str, int | None, str | None]
 
 
 def acts(text: str) -> list[Act]:
-    return [(found.action, found.issue, found.time, found.argument) for found in scan(text, WORDS).references]
+    return [
+        (found.action, found.issue, found.time, found.argument)
+        for found in scan(text, WORDS).references
+    ]
 
 
 COMMANDS: dict[str, list[Act]] = {
@@ -32,9 +35,17 @@ COMMANDS: dict[str, list[Act]] = {
     "PROJ-1 #sta": [("transition", "1", None, "Start Progress")],
     "PROJ-1 #close": [("transition", "1", None, "Close")],
     "PROJ-1 #close-i": [("transition", "1", None, "Close Issue")],
-    "PROJ-1 #comment a #time 2h b": [("comment", "1", None, "a"), ("time", "1", 7_200, "b")],
-    "PROJ-1 PROJ-2, PROJ-3 text #close": [("transition", n, None, "Close") for n in "123"],
-    "PROJ-1 and PROJ-2 #close": [("mention", "1", None, None), ("transition", "2", None, "Close")],
+    "PROJ-1 #comment a #time 2h b": [
+        ("comment", "1", None, "a"),
+        ("time", "1", 7_200, "b"),
+    ],
+    "PROJ-1 PROJ-2, PROJ-3 text #close": [
+        ("transition", n, None, "Close") for n in "123"
+    ],
+    "PROJ-1 and PROJ-2 #close": [
+        ("mention", "1", None, None),
+        ("transition", "2", None, "Close"),
+    ],
     "Fixes PROJ-1 #time 2h": [("close", "1", None, None), ("time", "1", 7_200, None)],
     "PROJ-1 #comment see #peek there": [("comment", "1", None, "see #peek there")],
     "PROJ-1\n#close": [("mention", "1", None, None)],
@@ -44,7 +55,9 @@ COMMANDS: dict[str, list[Act]] = {
 
 
 @pytest.mark.parametrize(("text", "expected"), COMMANDS.items())
-def test_a_command_acts_on_the_keys_before_it_on_its_line(text: str, expected: list[Act]) -> None:
+def test_a_command_acts_on_the_keys_before_it_on_its_line(
+    text: str, expected: list[Act]
+) -> None:
     assert acts(text) == expected
 
 
@@ -55,7 +68,9 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize(("text", "warning"), WARNINGS.items())
-def test_what_is_unknown_or_ambiguous_is_a_warning_never_a_guess(text: str, warning: str) -> None:
+def test_what_is_unknown_or_ambiguous_is_a_warning_never_a_guess(
+    text: str, warning: str
+) -> None:
     found = scan(text, WORDS)
     assert [note.text for note in found.warnings] == [warning]
     assert [reference.action for reference in found.references] == ["mention"]

@@ -40,12 +40,26 @@ def test_fields_of_other_types_are_read_all_the_same() -> None:
     }
     text = "fixes PROJ-1, lib#2\nDone: #3\nlater #4, closes #5"
     for words in (DEFAULT._replace(**fields), Words(**fields)):
-        assert brief(text, words) == "close PROJ-1; close lib#2; close #3; state #4; mention #5"
+        assert (
+            brief(text, words)
+            == "close PROJ-1; close lib#2; close #3; state #4; mention #5"
+        )
     fields["keys"].append("OTHER")
     assert brief("fixes OTHER-1", DEFAULT._replace(**fields)) == "close OTHER-1"
 
 
-LANGUAGES = ["cierra", "cerró", "закрывается", "κλείνει", "关闭", "閉じます", "बंद", "schließt", "sluit", "đóng"]
+LANGUAGES = [
+    "cierra",
+    "cerró",
+    "закрывается",
+    "κλείνει",
+    "关闭",
+    "閉じます",
+    "बंद",
+    "schließt",
+    "sluit",
+    "đóng",
+]
 
 
 @pytest.mark.parametrize("word", LANGUAGES)
@@ -63,7 +77,10 @@ def test_a_verb_is_the_same_however_its_accents_are_written() -> None:
 
 def test_three_dots_stand_for_the_words_of_the_preset() -> None:
     words = words_for("local", {"close": ["...", "squash"], "joiners": ["...", "und"]})
-    assert brief("squashes #1. Squash #2 und #3, closes #4", words) == "mention #1; close #2; close #3; close #4"
+    assert (
+        brief("squashes #1. Squash #2 und #3, closes #4", words)
+        == "mention #1; close #2; close #3; close #4"
+    )
 
 
 def test_a_word_may_be_of_several_words() -> None:
@@ -75,13 +92,18 @@ def test_hold_is_a_word_only_where_it_names_a_status() -> None:
     assert brief("holds #1", words_for("bitbucket")) == "mention #1"
     words = words_for("redmine", {"states": {"holds": "On hold"}})
     assert brief("holds #1", words) == "state #1"
-    assert brief("does not hold #1 and never holds #2", words) == "mention #1; reference #2"
+    assert (
+        brief("does not hold #1 and never holds #2", words)
+        == "mention #1; reference #2"
+    )
     with pytest.raises(ValueError, match="unknown key 'hold'"):
         words_for("redmine", {"hold": ["hold"]})
 
 
 def test_a_word_may_ask_for_a_status() -> None:
-    words = words_for("redmine", {"states": {"feedback": "Feedback", "resolved": "Resolved"}})
+    words = words_for(
+        "redmine", {"states": {"feedback": "Feedback", "resolved": "Resolved"}}
+    )
     found = find_references("Feedback #1, resolved: #2", words)
     assert [(reference.action, reference.argument) for reference in found] == [
         ("state", "Feedback"),
@@ -91,13 +113,20 @@ def test_a_word_may_ask_for_a_status() -> None:
 
 
 def test_trailers_and_suffixes_are_tables() -> None:
-    words = words_for("local", {"trailers": {"Done": "close"}, "suffixes": {"stale": "invalid"}})
+    words = words_for(
+        "local", {"trailers": {"Done": "close"}, "suffixes": {"stale": "invalid"}}
+    )
     assert brief("Done: #1\ncloses #2 as stale", words) == "close #1; invalid #2"
 
 
 def test_negators_and_other_nouns_are_configurable() -> None:
-    words = words_for("local", {"negators": ["nicht"], "others": ["absatz"], "colours": ["farbe"]})
-    assert brief("nicht fixed #1, Absatz #2, Farbe #123456, not fixed #3", words) == "reference #1; close #3"
+    words = words_for(
+        "local", {"negators": ["nicht"], "others": ["absatz"], "colours": ["farbe"]}
+    )
+    assert (
+        brief("nicht fixed #1, Absatz #2, Farbe #123456, not fixed #3", words)
+        == "reference #1; close #3"
+    )
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -122,7 +151,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG)
-def test_a_wrong_option_is_one_line_that_names_it(options: dict[str, Any], message: str) -> None:
+def test_a_wrong_option_is_one_line_that_names_it(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError) as error:
         words_for("github", options)
     assert message in str(error.value)
@@ -130,7 +161,9 @@ def test_a_wrong_option_is_one_line_that_names_it(options: dict[str, Any], messa
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown tracker kind 'githb'; did you mean 'github'"):
+    with pytest.raises(
+        ValueError, match="unknown tracker kind 'githb'; did you mean 'github'"
+    ):
         words_for("githb")
 
 

@@ -1,4 +1,6 @@
-"""The configuration: layers, origins, and one line for everything that is wrong with it."""
+"""The configuration: layers, origins, and one line for everything that is wrong with
+it.
+"""
 
 import os
 from pathlib import Path
@@ -17,38 +19,64 @@ def _load(tmp_path: Path, text: str) -> config.Config:
     return config.load(str(file))
 
 
-def test_without_a_file_there_is_one_service_on_the_embedded_tracker(admin: Admin) -> None:
+def test_without_a_file_there_is_one_service_on_the_embedded_tracker(
+    admin: Admin,
+) -> None:
     found = admin.load()
     assert found.delivery == "here"
-    assert {name: service.broker for name, service in found.services.items()} == {"issues": "issues"}
-    assert (found.state, found.spool, found.files, found.sources) == (admin.state, admin.state / "spool", (), {})
+    assert {name: service.broker for name, service in found.services.items()} == {
+        "issues": "issues"
+    }
+    assert (found.state, found.spool, found.files, found.sources) == (
+        admin.state,
+        admin.state / "spool",
+        (),
+        {},
+    )
 
 
 def test_later_layers_win_key_by_key_and_the_origin_is_known(
     admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oberonc.paths.SYSTEM", tmp_path / "etc")  # /etc is the machine's
+    # /etc is the machine's
+    monkeypatch.setattr("oberonc.paths.SYSTEM", tmp_path / "etc")
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")
     (tmp_path / "etc").mkdir()
     system = tmp_path / "etc" / "config.toml"
-    system.write_text('publish = ["main"]\nstate = "/srv/a"\ndaemon.workers = 2\ndaemon.keep = 3\nlimits.commits = 5\n')
+    system.write_text(
+        'publish = ["main"]\nstate = "/srv/a"\ndaemon.workers = 2\ndaemon.keep = 3\nlimits.commits = 5\n'
+    )
     user = admin.configure('state = "/srv/b"\ndaemon.workers = 4\n')
     named = tmp_path / "named.toml"
     named.write_text('delivery = "daemon"\n')
     monkeypatch.setenv("OBERONC_CONFIG", str(named))
     found = admin.load()
     assert found.files == (system, user, named)
-    assert (found.publish, str(found.state), found.delivery) == (("main",), "/srv/b", "daemon")
-    assert (found.daemon.workers, found.daemon.keep, found.limits.commits) == (4, 3 * config.DAY, 5)
+    assert (found.publish, str(found.state), found.delivery) == (
+        ("main",),
+        "/srv/b",
+        "daemon",
+    )
+    assert (found.daemon.workers, found.daemon.keep, found.limits.commits) == (
+        4,
+        3 * config.DAY,
+        5,
+    )
     assert found.sources["daemon.keep"] == str(system)
     assert found.sources["daemon.workers"] == found.sources["state"] == str(user)
     monkeypatch.setenv("OBERONC_CONFIG", "")
     assert admin.load().files == (system, user)
 
 
-def test_a_service_belongs_to_the_last_file_that_has_it_whole(admin: Admin, tmp_path: Path) -> None:
-    admin.configure('[services.a]\nbroker = "issues"\ntoken = "env:SECRET"\n[services.b]\nbroker = "issues"\n')
-    found = _load(tmp_path, '[services.a]\nbroker = "issues"\nurl = "https://elsewhere.example"\n')
+def test_a_service_belongs_to_the_last_file_that_has_it_whole(
+    admin: Admin, tmp_path: Path
+) -> None:
+    admin.configure(
+        '[services.a]\nbroker = "issues"\ntoken = "env:SECRET"\n[services.b]\nbroker = "issues"\n'
+    )
+    found = _load(
+        tmp_path, '[services.a]\nbroker = "issues"\nurl = "https://elsewhere.example"\n'
+    )
     assert found.services["a"].settings == {"url": "https://elsewhere.example"}
     assert found.services["a"].origin == str(tmp_path / "given.toml")
     assert found.services["b"].origin == str(admin.folder / "config.toml")
@@ -59,17 +87,26 @@ def test_an_empty_services_table_means_none(tmp_path: Path) -> None:
 
 
 def test_folders_may_begin_with_the_home(tmp_path: Path, home: Path) -> None:
-    found = _load(tmp_path, 'state = "~/s"\nbrokers.directories = ["~/b", "/srv/b"]\ndaemon.socket = "~/x/s.sock"\n')
+    found = _load(
+        tmp_path,
+        'state = "~/s"\nbrokers.directories = ["~/b", "/srv/b"]\ndaemon.socket = "~/x/s.sock"\n',
+    )
     assert (found.state, found.spool) == (home / "s", home / "s" / "spool")
     assert found.directories == (home / "b", Path("/srv/b"))
-    assert (found.daemon.socket, found.daemon.control) == (home / "x" / "s.sock", home / "x" / "control.sock")
+    assert (found.daemon.socket, found.daemon.control) == (
+        home / "x" / "s.sock",
+        home / "x" / "control.sock",
+    )
 
 
 BAD = [
     ("delivry = 'here'", "unknown key 'delivry'; did you mean 'delivery'?"),
     ("[daemon]\nworker = 1", "unknown key 'daemon.worker'; did you mean 'workers'?"),
     ("[limits]\ncommit = 1", "unknown key 'limits.commit'; did you mean 'commits'?"),
-    ("[brokers]\ndirectory = []", "unknown key 'brokers.directory'; did you mean 'directories'?"),
+    (
+        "[brokers]\ndirectory = []",
+        "unknown key 'brokers.directory'; did you mean 'directories'?",
+    ),
     ("[service.a]\nbroker = 'x'", "unknown key 'service'; did you mean 'services'?"),
     ("[services.a]\nbrokr = 'x'", "'services.a' names no broker"),
     ("[services]\na = 3", "'services.a' must be a table"),
@@ -79,7 +116,10 @@ BAD = [
     ("delivery = 'there'", "'delivery' is 'there'; it must be one of here, daemon"),
     ("publish = 'main'", "'publish' must be a list of texts"),
     ("publish = [1]", "'publish' must be a list of texts"),
-    ("state = 'relative'", "'state' must be an absolute path or begin with ~/, not 'relative'"),
+    (
+        "state = 'relative'",
+        "'state' must be an absolute path or begin with ~/, not 'relative'",
+    ),
     ("spool = '../x'", "'spool' must be an absolute path"),
     ('state = "/a\\u0000b"', "'state' must be an absolute path"),
     ('state = "/a\\nb"', "'state' must be an absolute path"),
@@ -90,18 +130,45 @@ BAD = [
     ("daemon.workers = 1.5", "'daemon.workers' must be a whole number"),
     ("daemon.keep = -1", "'daemon.keep' must be between 0 and 36500, not -1"),
     ("daemon.keep = nan", "'daemon.keep' must be between 0 and 36500, not nan"),
-    ("daemon.stop_timeout = inf", "'daemon.stop_timeout' must be between 0 and 86400, not inf"),
+    (
+        "daemon.stop_timeout = inf",
+        "'daemon.stop_timeout' must be between 0 and 86400, not inf",
+    ),
     ("limits.commits = 0", "'limits.commits' must be between 1 and 8192, not 0"),
-    ("limits.bytes = 9000000", "'limits.bytes' must be between 1 and 8388608, not 9000000"),
-    ("[services.a]\nbroker = 'x'\ntimeout = 0", "'services.a.timeout' must be a number of seconds above 0"),
-    ("[services.a]\nbroker = 'x'\nhold = -1", "'services.a.hold' must be a number of seconds above 0"),
-    ("[services.a]\nbroker = 'x'\ntimeout = nan", "'services.a.timeout' must be a number of seconds above 0"),
-    ("[services.a]\nbroker = 'x'\nhold = inf", "'services.a.hold' must be a number of seconds above 0"),
+    (
+        "limits.bytes = 9000000",
+        "'limits.bytes' must be between 1 and 8388608, not 9000000",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ntimeout = 0",
+        "'services.a.timeout' must be a number of seconds above 0",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nhold = -1",
+        "'services.a.hold' must be a number of seconds above 0",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ntimeout = nan",
+        "'services.a.timeout' must be a number of seconds above 0",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nhold = inf",
+        "'services.a.hold' must be a number of seconds above 0",
+    ),
     ("[services.a]\nbroker = 'x'\norder = 'any'", "'services.a.order' is 'any'"),
-    ("[services.a]\nbroker = 'x'\nrefs = 'main'", "'services.a.refs' must be a list of texts"),
+    (
+        "[services.a]\nbroker = 'x'\nrefs = 'main'",
+        "'services.a.refs' must be a list of texts",
+    ),
     ("[services.a]\nbroker = 3", "'services.a.broker' must be text"),
-    ("[services.a]\nbroker = 'x'\nsince = 2026-01-01", "'services.a.since' is a date or time: write it in quotes"),
-    ("[services.a]\nbroker = 'x'\ndeep = {at = [07:30:00]}", "'services.a.deep.at' is a date or time"),
+    (
+        "[services.a]\nbroker = 'x'\nsince = 2026-01-01",
+        "'services.a.since' is a date or time: write it in quotes",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ndeep = {at = [07:30:00]}",
+        "'services.a.deep.at' is a date or time",
+    ),
     ('[services."a b"]\nbroker = "x"', "service name 'a b' must be 1 to 64 letters"),
     ('[services."../../x"]\nbroker = "x"', "service name '../../x' must be"),
     ('[services.""]\nbroker = "x"', "service name '' must be"),
@@ -113,7 +180,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "said"), BAD, ids=range(len(BAD)))
-def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_is_named_with_its_file(
+    tmp_path: Path, text: str, said: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         _load(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path / 'given.toml'}")
@@ -121,7 +190,9 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, said: s
     assert "\n" not in str(caught.value)
 
 
-def test_the_fault_is_blamed_on_the_file_that_has_it(admin: Admin, tmp_path: Path) -> None:
+def test_the_fault_is_blamed_on_the_file_that_has_it(
+    admin: Admin, tmp_path: Path
+) -> None:
     user = admin.configure("[daemon]\nwokers = 3\n")
     with pytest.raises(ConfigError, match=rf"^{user}: unknown key 'daemon.wokers'"):
         _load(tmp_path, "[daemon]\nworkers = 3\n")
@@ -131,7 +202,9 @@ def test_the_fault_is_blamed_on_the_file_that_has_it(admin: Admin, tmp_path: Pat
 
 
 def test_files_that_cannot_be_used_are_named(admin: Admin, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot read the configuration .*none\.toml: No such file"):
+    with pytest.raises(
+        ConfigError, match=r"cannot read the configuration .*none\.toml: No such file"
+    ):
         config.load(str(tmp_path / "none.toml"))
     with pytest.raises(ConfigError, match="it is a folder and not a file"):
         config.load(str(tmp_path))
@@ -143,13 +216,17 @@ def test_files_that_cannot_be_used_are_named(admin: Admin, tmp_path: Path) -> No
         admin.load()
 
 
-def test_a_hook_and_a_command_say_the_same_fault_each_in_its_way(admin: Admin, oberonc: Command) -> None:
+def test_a_hook_and_a_command_say_the_same_fault_each_in_its_way(
+    admin: Admin, oberonc: Command
+) -> None:
     admin.configure("delivry = 'here'")
     said = oberonc("config", code=78)
     assert said.err.startswith("oberonc: ")
     assert "did you mean 'delivery'?" in said.err
     assert said.err.count("\n") == 1
-    assert oberonc("--config", admin.home / "none", "config", code=78).err.count("\n") == 1
+    assert (
+        oberonc("--config", admin.home / "none", "config", code=78).err.count("\n") == 1
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -163,7 +240,9 @@ def test_a_home_that_may_not_be_looked_into_has_no_configuration(admin: Admin) -
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_authors_is_a_filter_as_a_list_and_a_setting_of_the_broker_as_a_table(home: Path) -> None:
+def test_authors_is_a_filter_as_a_list_and_a_setting_of_the_broker_as_a_table(
+    home: Path,
+) -> None:
     file = home / "authors.toml"
     file.write_text(
         '[services.a]\nbroker = "issues"\nauthors = ["!*bot*"]\n'
@@ -171,4 +250,7 @@ def test_authors_is_a_filter_as_a_list_and_a_setting_of_the_broker_as_a_table(ho
     )
     services = config.load(str(file)).services
     assert (services["a"].authors, services["a"].settings) == (("!*bot*",), {})
-    assert (services["b"].authors, services["b"].settings) == ((), {"authors": {"ann@example.org": "ann"}})
+    assert (services["b"].authors, services["b"].settings) == (
+        (),
+        {"authors": {"ann@example.org": "ann"}},
+    )

@@ -1,4 +1,6 @@
-"""The files of the configuration: which count, who may have written them, and what can be known of a broken one."""
+"""The files of the configuration: which count, who may have written them, and what can
+be known of a broken one.
+"""
 
 import os
 from pathlib import Path
@@ -10,7 +12,9 @@ from oberonc.errors import ConfigError, NotAllowed
 from tests.support.admin import Admin
 from tests.support.command import Command
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file to somebody else")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to give a file to somebody else"
+)
 
 
 @pytest.fixture
@@ -30,12 +34,16 @@ def _salvaged(text: str) -> object:
 
 def test_a_broken_line_takes_no_other_with_it() -> None:
     text = 'delivery = "daemon\nspool = "/s"\n[daemon]\nsocket = "/x.sock"\nworkers = = 3\nkeep = 3\n'
-    assert _salvaged(text) == {"spool": "/s", "daemon": {"socket": "/x.sock", "keep": 3}}
+    assert _salvaged(text) == {
+        "spool": "/s",
+        "daemon": {"socket": "/x.sock", "keep": 3},
+    }
 
 
 def test_lists_and_texts_of_many_lines_are_read_whole() -> None:
     text = (
-        'publish = [\n  "main",\n  "v*",\n]\nbroken =\nspool = "/s"\n[services.a]\ntemplate = """\nspool = "/no"\n"""\n'
+        'publish = [\n  "main",\n  "v*",\n]\nbroken =\nspool = '
+        '"/s"\n[services.a]\ntemplate = """\nspool = "/no"\n"""\n'
     )
     assert _salvaged(text) == {
         "publish": ["main", "v*"],
@@ -65,7 +73,9 @@ def test_of_two_words_for_one_thing_the_first_counts() -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link", "not UTF-8"])
-def test_what_is_no_file_in_a_files_place_is_named_and_hangs_nobody(admin: Admin, kind: str) -> None:
+def test_what_is_no_file_in_a_files_place_is_named_and_hangs_nobody(
+    admin: Admin, kind: str
+) -> None:
     file = admin.configure("")
     file.unlink()
     if kind == "folder":
@@ -83,20 +93,27 @@ def test_what_is_no_file_in_a_files_place_is_named_and_hangs_nobody(admin: Admin
 
 @needs_root
 @pytest.mark.parametrize("owner", [0, 54321])
-def test_a_file_is_read_only_where_its_owner_is_the_reader_or_root(admin: Admin, owner: int, oberonc: Command) -> None:
+def test_a_file_is_read_only_where_its_owner_is_the_reader_or_root(
+    admin: Admin, owner: int, oberonc: Command
+) -> None:
     file = admin.configure('delivery = "daemon"\n')
     os.chown(file, owner, -1)
     if owner == 0:
         assert config.load().delivery == "daemon"
         return
-    with pytest.raises(NotAllowed, match="belongs to uid 54321 and not to root, so it is not read: chown it"):
+    with pytest.raises(
+        NotAllowed,
+        match="belongs to uid 54321 and not to root, so it is not read: chown it",
+    ):
         config.load()
     assert "belongs to uid 54321" in oberonc("config", code=77).err
     assert config.learn().delivery == "here"  # nothing of it is believed
 
 
 @needs_root
-def test_a_reader_believes_their_own_file_and_not_a_third_persons(short_dir: Path) -> None:
+def test_a_reader_believes_their_own_file_and_not_a_third_persons(
+    short_dir: Path,
+) -> None:
     short_dir.chmod(0o755)
     files = {owner: short_dir / f"{owner}.toml" for owner in (0, 54321, 54322)}
     for owner, file in files.items():
@@ -105,21 +122,32 @@ def test_a_reader_believes_their_own_file_and_not_a_third_persons(short_dir: Pat
     child = os.fork()
     if child == 0:  # pragma: no cover
         os.setuid(54321)
-        believed = [owner for owner, file in files.items() if layers.read(str(file))[-1].fault is None]
+        believed = [
+            owner
+            for owner, file in files.items()
+            if layers.read(str(file))[-1].fault is None
+        ]
         os._exit(0 if believed == [0, 54321] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @needs_root
 @pytest.mark.parametrize("hidden", ["file", "folder"])
-def test_a_machines_file_that_may_not_be_read_is_a_fault_and_not_no_file(machine: Path, hidden: str) -> None:
+def test_a_machines_file_that_may_not_be_read_is_a_fault_and_not_no_file(
+    machine: Path, hidden: str
+) -> None:
     machine.write_text('delivery = "daemon"\n')
-    (machine if hidden == "file" else machine.parent).chmod(0o600 if hidden == "file" else 0o700)
+    (machine if hidden == "file" else machine.parent).chmod(
+        0o600 if hidden == "file" else 0o700
+    )
     child = os.fork()
     if child == 0:  # pragma: no cover
         os.setuid(54321)
         found = config.learn(server_hook=True)
-        right = "Permission denied" in found.fault and (found.delivery, found.spool.name) == ("daemon", "SPOOL")
+        right = "Permission denied" in found.fault and (
+            found.delivery,
+            found.spool.name,
+        ) == ("daemon", "SPOOL")
         os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -132,10 +160,18 @@ def test_the_machine_can_say_that_users_layers_do_not_count_in_its_hooks(
     (tmp_path / "named.toml").write_text('state = "/mine"\n')
     monkeypatch.setenv("OBERONC_CONFIG", str(tmp_path / "named.toml"))
     in_hook = config.learn(server_hook=True)
-    assert (in_hook.delivery, in_hook.files, in_hook.user_brokers) == ("daemon", (machine,), False)
+    assert (in_hook.delivery, in_hook.files, in_hook.user_brokers) == (
+        "daemon",
+        (machine,),
+        False,
+    )
     assert str(in_hook.spool) != "/mine"
     elsewhere = config.learn()
-    assert (elsewhere.delivery, str(elsewhere.spool), elsewhere.user_brokers) == ("here", "/mine", True)
+    assert (elsewhere.delivery, str(elsewhere.spool), elsewhere.user_brokers) == (
+        "here",
+        "/mine",
+        True,
+    )
     admin.configure("nonsense")
     assert not config.learn(server_hook=True).fault
     machine.write_text('delivery = "daemon"\n')
@@ -143,25 +179,35 @@ def test_the_machine_can_say_that_users_layers_do_not_count_in_its_hooks(
     assert config.learn(server_hook=True).fault
 
 
-def test_where_the_machine_may_have_said_so_users_layers_do_not_count_either(admin: Admin, machine: Path) -> None:
+def test_where_the_machine_may_have_said_so_users_layers_do_not_count_either(
+    admin: Admin, machine: Path
+) -> None:
     admin.configure('delivery = "here"\nspool = "/mine"\n')
     machine.write_text('delivery = "daemon"\nuser_config = flase\n')
     found = config.learn(server_hook=True)
     assert (found.delivery, found.spool.name) == ("daemon", "SPOOL")
 
 
-@pytest.mark.parametrize("text", [None, "", "# nothing yet\n"], ids=["missing", "empty", "comments"])
+@pytest.mark.parametrize(
+    "text", [None, "", "# nothing yet\n"], ids=["missing", "empty", "comments"]
+)
 def test_a_machines_file_that_says_nothing_takes_no_push_from_the_machines_daemon(
     machine: Path, short_dir: Path, text: str | None
 ) -> None:
-    """As while an editor writes it; a pusher's own folder is no place for a push to a server."""
+    """As while an editor writes it; a pusher's own folder is no place for a push to a
+    server.
+    """
     if text is not None:
         machine.write_text(text)
     assert config.learn(server_hook=True).delivery == "here", "there is no daemon"
     (short_dir / "SOCKETS" / "submit.sock").touch()
     found = config.learn(server_hook=True)
     assert found.fault.startswith(f"{machine} is missing or empty")
-    assert (found.delivery, found.spool, found.services) == ("daemon", short_dir / "SPOOL", {})
+    assert (found.delivery, found.spool, found.services) == (
+        "daemon",
+        short_dir / "SPOOL",
+        {},
+    )
     assert not found.publish_known
     assert not config.learn().fault, "what is no server's hook needs no machine's file"
 
@@ -188,7 +234,9 @@ def test_the_machines_file_is_that_also_where_config_names_it(
 
 def test_only_the_machines_file_may_say_user_config(admin: Admin) -> None:
     file = admin.configure("user_config = false\n")
-    with pytest.raises(ConfigError, match=rf"^{file}: 'user_config' is for the machine's file"):
+    with pytest.raises(
+        ConfigError, match=rf"^{file}: 'user_config' is for the machine's file"
+    ):
         config.load()
 
 
@@ -206,18 +254,30 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("text", FAULTS.values(), ids=FAULTS.keys())
-def test_what_is_good_by_itself_is_known_of_a_broken_file(machine: Path, text: str) -> None:
+def test_what_is_good_by_itself_is_known_of_a_broken_file(
+    machine: Path, text: str
+) -> None:
     good = 'delivery = "daemon"\nspool = "/our/spool"\npublish = ["release/*"]\nhook_budget = 3\n'
     socket = 'socket = "/our/s.sock"\n'
-    faulty = text.replace("[daemon]\n", f"[daemon]\n{socket}") if "[daemon]" in text else f"daemon.{socket}{text}"
+    faulty = (
+        text.replace("[daemon]\n", f"[daemon]\n{socket}")
+        if "[daemon]" in text
+        else f"daemon.{socket}{text}"
+    )
     machine.write_text(good + faulty)
     found = config.learn()
     assert str(machine) in found.fault
-    assert (found.delivery, str(found.spool), str(found.daemon.socket)) == ("daemon", "/our/spool", "/our/s.sock")
+    assert (found.delivery, str(found.spool), str(found.daemon.socket)) == (
+        "daemon",
+        "/our/spool",
+        "/our/s.sock",
+    )
     assert (found.publish, found.hook_budget, found.services) == (("release/*",), 3, {})
 
 
-def test_a_key_that_is_lost_is_as_the_machine_was_set_up(machine: Path, short_dir: Path) -> None:
+def test_a_key_that_is_lost_is_as_the_machine_was_set_up(
+    machine: Path, short_dir: Path
+) -> None:
     machine.write_text('delivry = "daemon"\nspol = "/our/spool"\n')
     found = config.learn()
     assert (found.delivery, found.spool, found.daemon.socket) == (
@@ -227,9 +287,17 @@ def test_a_key_that_is_lost_is_as_the_machine_was_set_up(machine: Path, short_di
     )
 
 
-def test_a_key_that_was_never_there_is_what_it_always_was(machine: Path, tmp_path: Path) -> None:
+def test_a_key_that_was_never_there_is_what_it_always_was(
+    machine: Path, tmp_path: Path
+) -> None:
     """A fault elsewhere does not move the spool that hangs on `state`."""
     (tmp_path / "state" / "spool").mkdir(parents=True)
-    for fault in ("limits.commits = 0\n", "unknown = 1\n", "[services.a]\nbrokr = 'x'\n"):
-        machine.write_text(f'delivery = "daemon"\nstate = "{tmp_path / "state"}"\n{fault}')
+    for fault in (
+        "limits.commits = 0\n",
+        "unknown = 1\n",
+        "[services.a]\nbrokr = 'x'\n",
+    ):
+        machine.write_text(
+            f'delivery = "daemon"\nstate = "{tmp_path / "state"}"\n{fault}'
+        )
         assert config.learn().spool == tmp_path / "state" / "spool"

@@ -10,7 +10,9 @@ import pytest
 from oberonc import paths
 
 
-def test_folders_follow_the_environment(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
+def test_folders_follow_the_environment(
+    monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path
+) -> None:
     assert paths.config_home() == home / ".config" / "oberonc"
     assert paths.state_home() == home / ".local" / "state" / "oberonc"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
@@ -24,10 +26,14 @@ def test_without_home_the_user_database_tells(monkeypatch: pytest.MonkeyPatch) -
     assert paths.home().is_absolute()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user without a name")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to become a user without a name"
+)
 def test_a_user_without_name_and_home_has_paths_all_the_same() -> None:
     script = "import os; from oberonc import paths; os.setuid(54321); os.environ.pop('HOME', None); print(paths.home())"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("/\n", "")
 
 
@@ -44,5 +50,9 @@ def test_what_is_shipped_is_there() -> None:
 
 def test_a_child_imports_nothing_from_the_callers_folder(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(9)")
-    done = subprocess.run([sys.executable, *paths.isolation(), "-c", "import json"], cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, *paths.isolation(), "-c", "import json"],
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0

@@ -14,7 +14,9 @@ seeds = st.integers(0, 2**32)
 
 
 def _delay(tries: int, after_ms: int | None = None, seed: int = 0) -> int:
-    delay = policy.after_failure(Spent(tries=tries), after_ms, random.Random(seed)).delay_ms
+    delay = policy.after_failure(
+        Spent(tries=tries), after_ms, random.Random(seed)
+    ).delay_ms
     assert delay is not None
     return delay
 
@@ -22,7 +24,11 @@ def _delay(tries: int, after_ms: int | None = None, seed: int = 0) -> int:
 @given(numbers, seeds)
 def test_backoff_stays_within_its_jitter_and_its_cap(tries: int, seed: int) -> None:
     plain = min(3_600_000, 5000 * 2 ** min(max(tries, 1) - 1, 40))
-    assert 0.8 * plain - 1 <= _delay(tries, None, seed) <= min(1.2 * plain + 1, policy.LONGEST_MS)
+    assert (
+        0.8 * plain - 1
+        <= _delay(tries, None, seed)
+        <= min(1.2 * plain + 1, policy.LONGEST_MS)
+    )
 
 
 @given(st.integers(1, 10**4), seeds)
@@ -45,34 +51,53 @@ def test_retry_after_is_honoured_within_bounds(after_ms: int, seed: int) -> None
 
 
 @given(numbers, times, st.none() | st.integers(0, 10**9), seeds)
-def test_a_transient_failure_is_final_by_age_alone(tries: int, waited: int, after: int | None, seed: int) -> None:
-    verdict = policy.after_failure(Spent(tries=tries, waited_ms=waited), after, random.Random(seed))
+def test_a_transient_failure_is_final_by_age_alone(
+    tries: int, waited: int, after: int | None, seed: int
+) -> None:
+    verdict = policy.after_failure(
+        Spent(tries=tries, waited_ms=waited), after, random.Random(seed)
+    )
     assert (verdict.delay_ms is None) == (waited >= 72 * 3_600_000)
     assert (verdict.delay_ms is None) == bool(verdict.reason)
 
 
 def test_crashes_have_a_budget_of_five() -> None:
-    delays = [policy.after_crash(Spent(crashes=crashes)).delay_ms for crashes in range(1, 6)]
+    delays = [
+        policy.after_crash(Spent(crashes=crashes)).delay_ms for crashes in range(1, 6)
+    ]
     assert delays == [30_000, 60_000, 120_000, 240_000, None]
 
 
 @given(st.none() | st.integers(-(10**12), 10**12), times)
-def test_progress_goes_on_soon_but_not_at_once_and_not_for_ever(after_ms: int | None, waited: int) -> None:
+def test_progress_goes_on_soon_but_not_at_once_and_not_for_ever(
+    after_ms: int | None, waited: int
+) -> None:
     verdict = policy.after_progress(Spent(waited_ms=waited), after_ms)
-    assert (verdict.delay_ms is None) == (waited >= 72 * 3_600_000) == bool(verdict.reason)
-    assert verdict.delay_ms in (None, max(policy.SHORTEST_MS, min(after_ms or 0, policy.ASKED_MS)))
+    assert (
+        (verdict.delay_ms is None) == (waited >= 72 * 3_600_000) == bool(verdict.reason)
+    )
+    assert verdict.delay_ms in (
+        None,
+        max(policy.SHORTEST_MS, min(after_ms or 0, policy.ASKED_MS)),
+    )
 
 
 @given(numbers, numbers, times, times)
-def test_a_lane_is_never_held_longer_than_allowed(tries: int, crashes: int, blocked: int, delay: int) -> None:
+def test_a_lane_is_never_held_longer_than_allowed(
+    tries: int, crashes: int, blocked: int, delay: int
+) -> None:
     spent = Spent(tries=tries, crashes=crashes, blocked_ms=blocked)
     hold = 15 * 60_000
-    assert policy.parks(spent, delay, hold) == (tries + crashes >= 6 or blocked + delay >= hold)
+    assert policy.parks(spent, delay, hold) == (
+        tries + crashes >= 6 or blocked + delay >= hold
+    )
     assert not policy.parks(spent, delay, None)
 
 
 @given(st.integers(-(10**15), 10**15), times, times)
-def test_no_leap_of_the_clock_counts_more_than_one_step(now: int, since: int, due: int) -> None:
+def test_no_leap_of_the_clock_counts_more_than_one_step(
+    now: int, since: int, due: int
+) -> None:
     counted = policy.observed(now, since, due)
     assert 0 <= counted <= max(0, due - since) + policy.SLACK_MS
     assert counted <= max(0, now - since)

@@ -32,7 +32,17 @@ def test_no_character_of_a_steering_class_passes() -> None:
     for code in range(0x110000):
         if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp"):
             assert visible(chr(code)) != chr(code) or chr(code) in "\n\t", hex(code)
-        if unicodedata.bidirectional(chr(code)) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"):
+        if unicodedata.bidirectional(chr(code)) in (
+            "LRE",
+            "RLE",
+            "LRO",
+            "RLO",
+            "PDF",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        ):
             assert visible(chr(code)) != chr(code), hex(code)
 
 

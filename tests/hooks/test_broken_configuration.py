@@ -1,4 +1,6 @@
-"""A configuration that is broken: the push is handed over or kept, and the one line says what is to be mended."""
+"""A configuration that is broken: the push is handed over or kept, and the one line
+says what is to be mended.
+"""
 
 import os
 from collections.abc import Callable
@@ -16,7 +18,9 @@ from tests.support.repo import Repo
 
 __all__ = ["site"]
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file to somebody else")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root to give a file to somebody else"
+)
 
 
 def _chown(file: Path) -> None:
@@ -30,12 +34,30 @@ def _folder(file: Path) -> None:
 
 #: What somebody did to a good file, and what the line says of it.
 SLIPS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "unknown key": (lambda file: file.write_text("unknown = 1\n" + file.read_text()), "unknown key 'unknown'"),
-    "wrong type": (lambda file: file.write_text("publish = 'main'\n" + file.read_text()), "must be a list of texts"),
-    "broken TOML": (lambda file: file.write_text("x = = 1\n" + file.read_text()), "is not valid TOML"),
-    "broken service": (lambda file: file.write_text(file.read_text() + "[services.x]\nbrokr = 1\n"), "names no broker"),
-    "broken table": (lambda file: file.write_text(file.read_text() + "[services.x\n"), "is not valid TOML"),
-    "not UTF-8": (lambda file: file.write_bytes(file.read_bytes() + b"# \xe9\n"), "it is not UTF-8"),
+    "unknown key": (
+        lambda file: file.write_text("unknown = 1\n" + file.read_text()),
+        "unknown key 'unknown'",
+    ),
+    "wrong type": (
+        lambda file: file.write_text("publish = 'main'\n" + file.read_text()),
+        "must be a list of texts",
+    ),
+    "broken TOML": (
+        lambda file: file.write_text("x = = 1\n" + file.read_text()),
+        "is not valid TOML",
+    ),
+    "broken service": (
+        lambda file: file.write_text(file.read_text() + "[services.x]\nbrokr = 1\n"),
+        "names no broker",
+    ),
+    "broken table": (
+        lambda file: file.write_text(file.read_text() + "[services.x\n"),
+        "is not valid TOML",
+    ),
+    "not UTF-8": (
+        lambda file: file.write_bytes(file.read_bytes() + b"# \xe9\n"),
+        "it is not UTF-8",
+    ),
 }
 #: After these nothing of the file is believed.
 REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -67,14 +89,18 @@ def test_a_running_daemon_gets_the_push_all_the_same(
     site.settled(done=1)
 
 
-def test_commands_that_only_ask_the_daemon_work_and_say_what_is_broken(site: Site, oberonc: Command) -> None:
+def test_commands_that_only_ask_the_daemon_work_and_say_what_is_broken(
+    site: Site, oberonc: Command
+) -> None:
     site.write("rec", recorder())
     site.start()
     site.file.write_text("unknown = 1\n" + site.file.read_text())
 
     def ask(*words: str) -> Done:
         done = oberonc("--config", site.file, *words)
-        assert done.err.splitlines()[0] == (f"oberonc: the configuration is broken: {site.file}: unknown key 'unknown'")
+        assert done.err.splitlines()[0] == (
+            f"oberonc: the configuration is broken: {site.file}: unknown key 'unknown'"
+        )
         return done
 
     assert ask("stats", "--json").json["generation"] == 1
@@ -84,11 +110,19 @@ def test_commands_that_only_ask_the_daemon_work_and_say_what_is_broken(site: Sit
     ask("queue", "pause", "rec")
     ask("backup", str(site.folder / "copy.sqlite"))
     # The daemon reads the file too, and refuses it.
-    assert "nothing changed" in oberonc("--config", site.file, "reload", code=1).err.splitlines()[-1]
+    assert (
+        "nothing changed"
+        in oberonc("--config", site.file, "reload", code=1).err.splitlines()[-1]
+    )
 
 
-def test_a_file_that_was_named_and_tells_nothing_leads_to_no_other_daemon(oberonc: Command, tmp_path: Path) -> None:
-    assert "No such file" in oberonc("--config", tmp_path / "none.toml", "stats", code=78).err
+def test_a_file_that_was_named_and_tells_nothing_leads_to_no_other_daemon(
+    oberonc: Command, tmp_path: Path
+) -> None:
+    assert (
+        "No such file"
+        in oberonc("--config", tmp_path / "none.toml", "stats", code=78).err
+    )
 
 
 def _push(bare: Repo, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -118,7 +152,10 @@ def test_where_no_daemon_answers_the_push_is_where_the_daemon_looks(
     break_it, said = (SLIPS | REFUSALS)[slip]
     break_it(file)
     line = _push(bare, monkeypatch)
-    assert line.startswith(f"the configuration is broken: {file}") or f"the configuration {file}" in line
+    assert (
+        line.startswith(f"the configuration is broken: {file}")
+        or f"the configuration {file}" in line
+    )
     assert said in line
     assert "spooled 1 commit" in line
     assert len(spool.listing(short_dir / "SPOOL")) == 1
@@ -135,7 +172,10 @@ def test_where_nothing_takes_the_push_the_line_says_both_and_the_next_one_tells_
     file.write_text(f"unknown = 1\nspool = '{admin.home / 'file'}'\n")
     line = repo.sh("git commit --allow-empty -q -m one")
     assert line.count("\n") == 1
-    assert f"the configuration is broken: {file}: unknown key 'unknown'; cannot keep the push in" in line
+    assert (
+        f"the configuration is broken: {file}: unknown key 'unknown'; cannot keep the push in"
+        in line
+    )
     file.write_text(good)
     assert "spooled 2 commits" in repo.sh("git commit --allow-empty -q -m two")
 
@@ -176,8 +216,12 @@ def test_a_pushers_own_file_takes_no_push_away_from_the_machines_daemon(
     assert not (admin.home / "mine").exists()
 
 
-@pytest.mark.parametrize("value", ["maybe", "", "\\t", "[a-", "**/**", "x" * 3000, "\\342\\200\\256", "-1"])
-@pytest.mark.parametrize("key", ["name", "owner", "url", "defaultBranch", "publish", "service", "enabled"])
+@pytest.mark.parametrize(
+    "value", ["maybe", "", "\\t", "[a-", "**/**", "x" * 3000, "\\342\\200\\256", "-1"]
+)
+@pytest.mark.parametrize(
+    "key", ["name", "owner", "url", "defaultBranch", "publish", "service", "enabled"]
+)
 def test_no_value_of_a_repositorys_own_keys_loses_a_push(
     home: Path, repo: Repo, monkeypatch: pytest.MonkeyPatch, key: str, value: str
 ) -> None:
@@ -194,8 +238,12 @@ def test_no_value_of_a_repositorys_own_keys_loses_a_push(
 
 
 @pytest.mark.parametrize("home", ["relative", "", "/proc/nothing/there", "/dev/null"])
-def test_no_home_loses_a_push(repo: Repo, monkeypatch: pytest.MonkeyPatch, short_dir: Path, home: str) -> None:
-    """Where the user's folder is cannot be told, or is no folder: the machine's file is enough."""
+def test_no_home_loses_a_push(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, short_dir: Path, home: str
+) -> None:
+    """Where the user's folder is cannot be told, or is no folder: the machine's file is
+    enough.
+    """
     repo.commit("one")
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")
     monkeypatch.setattr("oberonc.paths.SYSTEM", short_dir)

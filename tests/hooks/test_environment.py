@@ -1,4 +1,6 @@
-"""The installed hook where the environment is poor, hostile or strange: one line at most, exit 0, nothing lost."""
+"""The installed hook where the environment is poor, hostile or strange: one line at
+most, exit 0, nothing lost.
+"""
 
 import os
 import stat
@@ -12,7 +14,9 @@ from tests.support.repo import Repo
 
 
 class Run:
-    """The installed post-receive hook, run by hand over a repository whose main is already there."""
+    """The installed post-receive hook, run by hand over a repository whose main is
+    already there.
+    """
 
     def __init__(self, home: Path, bare: Repo) -> None:
         self.bare = bare
@@ -22,7 +26,9 @@ class Run:
         self.oid = bare.git("rev-parse", "main")
         self.line = f"{'0' * 40} {self.oid} refs/heads/main\n"
 
-    def __call__(self, shell: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    def __call__(
+        self, shell: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run *shell*, in which `hook` is the hook."""
         hook = self.bare.path / "hooks" / "post-receive"
         done = subprocess.run(
@@ -40,7 +46,9 @@ class Run:
 
     def told(self) -> bool:
         """Whether the hook made the payload of its commit."""
-        return [oids(payload["commits"]) for payload in self.catch.take()] == [[self.oid]]
+        return [oids(payload["commits"]) for payload in self.catch.take()] == [
+            [self.oid]
+        ]
 
 
 @pytest.fixture
@@ -48,7 +56,10 @@ def run(home: Path, bare: Repo) -> Run:
     return Run(home, bare)
 
 
-@pytest.mark.parametrize("shell", ["hook 2>&-", "hook >&-", "hook >&- 2>&-", "hook 2>/dev/full", "umask 0; hook"])
+@pytest.mark.parametrize(
+    "shell",
+    ["hook 2>&-", "hook >&-", "hook >&- 2>&-", "hook 2>/dev/full", "umask 0; hook"],
+)
 def test_a_hook_with_closed_or_full_outputs_still_tells(run: Run, shell: str) -> None:
     run(shell)
     assert run.told()
@@ -61,11 +72,15 @@ def test_a_hook_whose_stdin_is_closed_has_nothing_to_tell(run: Run) -> None:
     assert run.catch.take() == []
 
 
-def test_a_hook_reads_its_stdin_to_the_end_also_when_it_is_refused(home: Path, bare: Repo) -> None:
+def test_a_hook_reads_its_stdin_to_the_end_also_when_it_is_refused(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare)
     server.bare.git("config", "oberonc.enabled", "false")
     fast_import(server.work, chain(1))
-    heads = "".join(f"create refs/heads/{'x' * 80}{n:04} refs/heads/main\n" for n in range(600))
+    heads = "".join(
+        f"create refs/heads/{'x' * 80}{n:04} refs/heads/main\n" for n in range(600)
+    )
     server.work.sh("printf '%s' \"$HEADS\" | git update-ref --stdin", HEADS=heads)
     assert "SIGPIPE" not in server.work.push("refs/heads/*")
 
@@ -76,7 +91,9 @@ def test_a_local_hook_does_not_read_stdin(home: Path, repo: Repo) -> None:
     repo.commit("one")
     catch.take()
     read, write = os.pipe()  # never written to, never closed: who reads it hangs
-    done = subprocess.run([".git/hooks/post-commit"], stdin=read, cwd=repo.path, timeout=60, check=True)
+    done = subprocess.run(
+        [".git/hooks/post-commit"], stdin=read, cwd=repo.path, timeout=60, check=True
+    )
     os.close(read)
     os.close(write)
     assert done.returncode == 0
@@ -85,8 +102,16 @@ def test_a_local_hook_does_not_read_stdin(home: Path, repo: Repo) -> None:
 
 def test_a_hook_without_home_uses_the_users_own(run: Run) -> None:
     config = Path(os.environ["HOME"]) / ".config" / "oberonc" / "config.toml"
-    env = {"PATH": os.environ["PATH"], "OBERONC_CONFIG": str(config), "OBERONC_CONFIG_NOSYSTEM": "1"}
-    run("hook", env | {"GIT_CONFIG_NOSYSTEM": "1", "XDG_CONFIG_HOME": str(config.parent / "none")})
+    env = {
+        "PATH": os.environ["PATH"],
+        "OBERONC_CONFIG": str(config),
+        "OBERONC_CONFIG_NOSYSTEM": "1",
+    }
+    run(
+        "hook",
+        env
+        | {"GIT_CONFIG_NOSYSTEM": "1", "XDG_CONFIG_HOME": str(config.parent / "none")},
+    )
     assert run.told()
 
 
@@ -96,13 +121,24 @@ def test_a_hook_without_path_finds_git_all_the_same(run: Run) -> None:
 
 
 def test_a_hook_where_git_is_not_on_the_path_says_so(run: Run, tmp_path: Path) -> None:
-    done = run("hook", {"HOME": os.environ["HOME"], "PATH": str(tmp_path), "OBERONC_CONFIG_NOSYSTEM": "1"})
+    done = run(
+        "hook",
+        {
+            "HOME": os.environ["HOME"],
+            "PATH": str(tmp_path),
+            "OBERONC_CONFIG_NOSYSTEM": "1",
+        },
+    )
     assert b"cannot find git" in done.stderr
     assert b"nothing was delivered" in done.stderr
 
 
-@pytest.mark.parametrize("lang", [{"LANG": "C"}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "nonsense"}])
-def test_a_hook_in_any_locale_reads_and_says_unicode(home: Path, bare: Repo, lang: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "lang", [{"LANG": "C"}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LANG": "nonsense"}]
+)
+def test_a_hook_in_any_locale_reads_and_says_unicode(
+    home: Path, bare: Repo, lang: dict[str, str]
+) -> None:
     server = Server(home, bare)
     server.work.commit("caf\u00e9 \U0001f600", "na\u00efve.txt")
     payload = server.push("main:refs/heads/\u00fcber", **lang)
@@ -115,18 +151,35 @@ def test_a_hook_in_any_locale_reads_and_says_unicode(home: Path, bare: Repo, lan
     "hostile",
     [
         {"PYTHONPATH": "EVIL", "PYTHONSTARTUP": "EVIL/json.py", "PYTHONHOME": ""},
-        {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "oberonc.enabled", "GIT_CONFIG_VALUE_0": "false"},
+        {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "oberonc.enabled",
+            "GIT_CONFIG_VALUE_0": "false",
+        },
         {"GIT_INDEX_FILE": "/nowhere", "GIT_WORK_TREE": "/nowhere", "GIT_PREFIX": "x/"},
-        {"GIT_OBJECT_DIRECTORY": "/nowhere", "GIT_ALTERNATE_OBJECT_DIRECTORIES": "/nowhere"},
+        {
+            "GIT_OBJECT_DIRECTORY": "/nowhere",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": "/nowhere",
+        },
         {"GIT_TRACE": "1", "GIT_PAGER": "false", "GIT_EXTERNAL_DIFF": "false"},
     ],
     ids=["python", "config", "places", "objects", "tools"],
 )
-def test_the_environment_of_the_push_changes_nothing(run: Run, tmp_path: Path, hostile: dict[str, str]) -> None:
-    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(1)\n")
+def test_the_environment_of_the_push_changes_nothing(
+    run: Run, tmp_path: Path, hostile: dict[str, str]
+) -> None:
+    (tmp_path / "json.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(1)\n"
+    )
     (run.bare.path / "json.py").write_text("raise SystemExit(1)\n")
-    given = {name: value.replace("EVIL", str(tmp_path)) for name, value in hostile.items() if value}
-    shell = "".join(f"{name}='{value}'; export {name}\n" for name, value in given.items())
+    given = {
+        name: value.replace("EVIL", str(tmp_path))
+        for name, value in hostile.items()
+        if value
+    }
+    shell = "".join(
+        f"{name}='{value}'; export {name}\n" for name, value in given.items()
+    )
     run(shell + "hook")
     assert run.told()
     assert not (tmp_path / "ran").exists()
@@ -147,7 +200,9 @@ def test_quarantine_is_refused(run: Run) -> None:
 
 def test_a_repository_that_is_gone_is_one_line(run: Run) -> None:
     assert b"nothing was delivered" in run("GIT_DIR=/nowhere/at/all hook").stderr
-    assert b"nothing was delivered" in run("GIT_DIR= ; export GIT_DIR; cd /; hook").stderr
+    assert (
+        b"nothing was delivered" in run("GIT_DIR= ; export GIT_DIR; cd /; hook").stderr
+    )
 
 
 def test_a_full_spool_is_one_line_and_no_failure(run: Run, home: Path) -> None:

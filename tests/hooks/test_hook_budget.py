@@ -1,4 +1,6 @@
-"""A hook that runs the brokers costs its budget at the most, whatever the tracker does; the rest stays kept."""
+"""A hook that runs the brokers costs its budget at the most, whatever the tracker does;
+the rest stays kept.
+"""
 
 import fcntl
 import os
@@ -23,7 +25,8 @@ from tests.support.pushes import put_hook
 from tests.support.repo import Repo
 from tests.support.silent import Silent, silent
 
-#: Seconds of a budget here, and the seconds after which a hook certainly did not keep to it.
+#: Seconds of a budget here, and the seconds after which a hook certainly did not keep
+#: to it.
 BUDGET, FAR_OVER = 3, 18
 GO_ON = "what is not done is kept, and the next push with work for it or `oberonc send --spooled` goes on"
 
@@ -64,11 +67,15 @@ def _kept(admin: Admin) -> list[spool.Entry]:
     return [spool.read(path) for path in spool.listing(admin.state / "spool")]
 
 
-@pytest.mark.parametrize("message", ["fixes #1", "fixes #1, fixes #2, fixes #3, fixes #4", "refs #1 #2 #3 #4 #5 #6"])
+@pytest.mark.parametrize(
+    "message",
+    ["fixes #1", "fixes #1, fixes #2, fixes #3, fixes #4", "refs #1 #2 #3 #4 #5 #6"],
+)
 def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
     admin: Admin, work: Repo, tracker: Silent, message: str
 ) -> None:
-    _issues(admin, tracker.url, 10)  # enough to reach the tracker, also on a busy machine
+    # enough to reach the tracker, also on a busy machine
+    _issues(admin, tracker.url, 10)
     assert GO_ON in _commit(work, message)
     assert tracker.requests
     [entry] = _kept(admin)
@@ -76,7 +83,9 @@ def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
     assert (state["attempts"], state["crashes"], state["running"]) == (1, 0, False)
 
 
-def test_an_answer_that_never_ends_costs_the_budget_once(admin: Admin, work: Repo) -> None:
+def test_an_answer_that_never_ends_costs_the_budget_once(
+    admin: Admin, work: Repo
+) -> None:
     with silent(dribble=True) as tracker:
         _issues(admin, tracker.url)
         assert GO_ON in _commit(work, "fixes #1")
@@ -102,16 +111,21 @@ def test_a_commit_with_work_for_the_service_has_the_older_work_tried_first_and_b
     _issues(admin, tracker.url)
     _commit(work, "fixes #1")
     asked = len(tracker.requests)
-    _issues(admin, tracker.url, 10)  # enough to reach the tracker, also on a busy machine
+    # enough to reach the tracker, also on a busy machine
+    _issues(admin, tracker.url, 10)
     assert GO_ON in _commit(work, "fixes #2")
     assert b"/issues/1" in tracker.requests[asked]
     assert [entry["services"]["issues"]["attempts"] for entry in _kept(admin)] == [2, 0]
 
 
-def test_old_work_of_a_service_is_not_tried_by_a_push_that_another_service_wants(admin: Admin, work: Repo) -> None:
+def test_old_work_of_a_service_is_not_tried_by_a_push_that_another_service_wants(
+    admin: Admin, work: Repo
+) -> None:
     admin.handle("down", "open(DONE, 'a').write('tried\\n')\nraise Retry('down')")
     admin.handle("well", "return 'well'")
-    admin.configure("[services.a]\nbroker = 'down'\npaths = ['a/*']\n[services.b]\nbroker = 'well'\npaths = ['b/*']\n")
+    admin.configure(
+        "[services.a]\nbroker = 'down'\npaths = ['a/*']\n[services.b]\nbroker = 'well'\npaths = ['b/*']\n"
+    )
     for name in ("a", "b"):
         work.commit(name, f"{name}/file")
     assert admin.lines() == ["tried"]
@@ -127,34 +141,49 @@ def test_another_process_at_work_is_not_waited_for_longer_than_the_budget_nor_at
     asked = len(tracker.requests)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert "earlier pushes of this repository come first" in _commit(work, "fixes #2")
+        assert "earlier pushes of this repository come first" in _commit(
+            work, "fixes #2"
+        )
         assert _commit(work, "an ordinary commit") == ""
     assert len(_kept(admin)) == 2
     assert len(tracker.requests) == asked
 
 
 STUCK = {
-    "ignores SIGTERM": ("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)", "pass"),
+    "ignores SIGTERM": (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)",
+        "pass",
+    ),
     "ignores SIGTERM and has a child": (
         "import os, signal, time\nif os.fork():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)",
         "pass",
     ),
     "hangs when it is loaded": ("pass", "__import__('time').sleep(600)"),
-    "hangs when it is asked for its limit": ("pass", "timeout = 3 * __import__('time').sleep(600)"),
+    "hangs when it is asked for its limit": (
+        "pass",
+        "timeout = 3 * __import__('time').sleep(600)",
+    ),
 }
 
 
 @pytest.mark.parametrize("manner", STUCK)
-def test_a_broker_that_is_stuck_costs_the_budget_and_is_not_charged(admin: Admin, work: Repo, manner: str) -> None:
+def test_a_broker_that_is_stuck_costs_the_budget_and_is_not_charged(
+    admin: Admin, work: Repo, manner: str
+) -> None:
     body, attributes = STUCK[manner]
     admin.handle("stuck", body, attributes)
     admin.configure(f"hook_budget = {BUDGET}\n[services.one]\nbroker = 'stuck'\n")
     assert GO_ON in _commit(work, "one")
     [entry] = _kept(admin)
-    assert (entry["services"]["one"]["crashes"], entry["services"]["one"]["running"]) == (0, False)
+    assert (
+        entry["services"]["one"]["crashes"],
+        entry["services"]["one"]["running"],
+    ) == (0, False)
 
 
-def test_a_secret_whose_command_hangs_costs_the_budget(admin: Admin, work: Repo) -> None:
+def test_a_secret_whose_command_hangs_costs_the_budget(
+    admin: Admin, work: Repo
+) -> None:
     admin.handle("rec", "pass")
     admin.configure(
         f"hook_budget = {BUDGET}\n[services.one]\nbroker = 'rec'\na = 'cmd:sleep 600'\nb = 'cmd:sleep 600'\n"
@@ -165,20 +194,33 @@ def test_a_secret_whose_command_hangs_costs_the_budget(admin: Admin, work: Repo)
 
 def test_several_stuck_services_cost_the_budget_once(admin: Admin, work: Repo) -> None:
     admin.handle("stuck", "import time; time.sleep(600)")
-    admin.configure(f"hook_budget = {BUDGET}\n" + "".join(f"[services.s{n}]\nbroker = 'stuck'\n" for n in range(4)))
+    admin.configure(
+        f"hook_budget = {BUDGET}\n"
+        + "".join(f"[services.s{n}]\nbroker = 'stuck'\n" for n in range(4))
+    )
     said = _commit(work, "one")
     assert (said.count("not done yet"), said.count(GO_ON)) == (4, 1)
     assert len(_kept(admin)[0]["services"]) == 4
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root for a name server of its own")
-def test_a_name_server_that_stays_silent_costs_the_budget(admin: Admin, work: Repo, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"),
+    reason="needs root for a name server of its own",
+)
+def test_a_name_server_that_stays_silent_costs_the_budget(
+    admin: Admin, work: Repo, tmp_path: Path
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.153", 53))
-        (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.153\noptions timeout:30 attempts:5\n")
+        (tmp_path / "resolv.conf").write_text(
+            "nameserver 127.0.0.153\noptions timeout:30 attempts:5\n"
+        )
         (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
         _issues(admin, "https://tracker.example.org")
-        mounts = "; ".join(f"mount --bind {tmp_path / name} /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
+        mounts = "; ".join(
+            f"mount --bind {tmp_path / name} /etc/{name}"
+            for name in ("resolv.conf", "nsswitch.conf")
+        )
         script = f"{mounts}; git commit -q --allow-empty -m 'fixes #1'"
         began = time.monotonic()
         said = work.sh(f'unshare -m sh -ec "{script}"')
@@ -198,16 +240,29 @@ def test_without_a_word_a_commit_waits_5_seconds_and_a_push_20(
     if bare:
         server = Repo.init(tmp_path / "server.git", bare=True)
         put_hook(server.path / "hooks", "post-receive")
-        work.git("-c", "core.hooksPath=/nowhere", "commit", "-q", "--allow-empty", "-m", "one")
+        work.git(
+            "-c",
+            "core.hooksPath=/nowhere",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "one",
+        )
         said = work.sh(f"git push -q {server.path} HEAD:main")
     else:
         said = work.sh("git commit -q --allow-empty -m one")
     assert f"one: not done yet: not done within {seconds} s; {GO_ON}" in said
 
 
-def test_what_is_kept_is_done_once_the_tracker_answers(admin: Admin, work: Repo, oberonc: Command) -> None:
-    admin.handle("rec", f"import time\nif not __import__('os').path.exists({str(admin.home / 'up')!r}):\n"
-    "    time.sleep(600)\nopen(DONE, 'a').write(payload['commits'][0]['message'])")  # fmt: skip
+def test_what_is_kept_is_done_once_the_tracker_answers(
+    admin: Admin, work: Repo, oberonc: Command
+) -> None:
+    admin.handle(
+        "rec",
+        f"import time\nif not __import__('os').path.exists({str(admin.home / 'up')!r}):\n"
+        "    time.sleep(600)\nopen(DONE, 'a').write(payload['commits'][0]['message'])",
+    )
     admin.configure("hook_budget = 2\n[services.one]\nbroker = 'rec'\n")
     for message in ("one", "two"):
         _commit(work, message)
@@ -220,7 +275,10 @@ def test_what_is_kept_is_done_once_the_tracker_answers(admin: Admin, work: Repo,
 def test_a_delay_that_a_broker_asks_for_is_kept_and_send_spooled_means_now(
     admin: Admin, work: Repo, oberonc: Command
 ) -> None:
-    admin.handle("later", "open(DONE, 'a').write('tried\\n')\nraise Retry('rate limit', after=3600)")
+    admin.handle(
+        "later",
+        "open(DONE, 'a').write('tried\\n')\nraise Retry('rate limit', after=3600)",
+    )
     admin.configure("[services.one]\nbroker = 'later'\n")
     assert "rate limit" in _commit(work, "one")
     said = _commit(work, "two")
@@ -239,13 +297,18 @@ def _start(work: Repo, message: str) -> "subprocess.Popen[bytes]":
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        # A shell's background command, such as a test run may be, ignores Ctrl-C, and so would ours.
+        # A shell's background command, such as a test run may be, ignores Ctrl-C, and
+        # so would ours.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def test_ctrl_c_ends_the_brokers_of_a_hook_and_keeps_the_rest(admin: Admin, work: Repo) -> None:
-    admin.handle("stuck", "open(DONE, 'w').write('here\\n')\nimport time; time.sleep(600)")
+def test_ctrl_c_ends_the_brokers_of_a_hook_and_keeps_the_rest(
+    admin: Admin, work: Repo
+) -> None:
+    admin.handle(
+        "stuck", "open(DONE, 'w').write('here\\n')\nimport time; time.sleep(600)"
+    )
     admin.configure("hook_budget = 600\n[services.one]\nbroker = 'stuck'\n")
     with _start(work, "one") as child:
         eventually(lambda: admin.lines() == ["here"])
@@ -259,14 +322,21 @@ def test_ctrl_c_ends_the_brokers_of_a_hook_and_keeps_the_rest(admin: Admin, work
     assert (state["running"], state["crashes"], state["orphans"]) == (False, 0, 0)
 
 
-def test_no_moment_of_ctrl_c_loses_a_commit_or_prints_a_traceback(admin: Admin, work: Repo) -> None:
+def test_no_moment_of_ctrl_c_loses_a_commit_or_prints_a_traceback(
+    admin: Admin, work: Repo
+) -> None:
     """A finger that stays on the keys, from the moment the commit is made."""
-    admin.handle("rec", "import time; time.sleep(1)\nopen(DONE, 'a').write(payload['commits'][0]['message'])")
+    admin.handle(
+        "rec",
+        "import time; time.sleep(1)\nopen(DONE, 'a').write(payload['commits'][0]['message'])",
+    )
     admin.configure("[services.one]\nbroker = 'rec'\n")
     hook = work.path / ".git" / "hooks" / "post-commit"
     script = hook.read_text()
     began = admin.home / "began"
-    hook.write_text(script.replace("#!/bin/sh\n", f"#!/bin/sh\ntrap : INT\ntouch {began}\n", 1))
+    hook.write_text(
+        script.replace("#!/bin/sh\n", f"#!/bin/sh\ntrap : INT\ntouch {began}\n", 1)
+    )
     with _start(work, "one") as child:
         eventually(began.exists)
         over = threading.Event()
@@ -285,17 +355,21 @@ def test_no_moment_of_ctrl_c_loses_a_commit_or_prints_a_traceback(admin: Admin, 
         over.set()
         finger.join()
     assert "Traceback" not in said
-    assert [entry["payload"]["commits"][0]["message"] for entry in _kept(admin)] == ["one\n"] or admin.lines() == [
-        "one"
-    ]
+    assert [entry["payload"]["commits"][0]["message"] for entry in _kept(admin)] == [
+        "one\n"
+    ] or admin.lines() == ["one"]
 
 
 def _has_lines(admin: Admin, count: int) -> bool:
     return len(admin.lines()) == count
 
 
-def test_ctrl_c_during_send_keeps_what_did_not_end_and_says_so(admin: Admin, work: Repo) -> None:
-    admin.handle("stuck", "open(DONE, 'a').write('here\\n')\nimport time; time.sleep(600)")
+def test_ctrl_c_during_send_keeps_what_did_not_end_and_says_so(
+    admin: Admin, work: Repo
+) -> None:
+    admin.handle(
+        "stuck", "open(DONE, 'a').write('here\\n')\nimport time; time.sleep(600)"
+    )
     admin.configure("[services.one]\nbroker = 'stuck'\n")
     for number, words in enumerate((["--message", "one"], ["--spooled"]), 1):
         with subprocess.Popen(
@@ -311,6 +385,12 @@ def test_ctrl_c_during_send_keeps_what_did_not_end_and_says_so(admin: Admin, wor
             out, err = child.communicate()
         assert child.returncode == 130
         assert b"interrupted" in out
-        assert err == b"oberonc: interrupted; what did not end is kept, and `oberonc send --spooled` goes on\n"
+        assert (
+            err
+            == b"oberonc: interrupted; what did not end is kept, and `oberonc send --spooled` goes on\n"
+        )
         [entry] = _kept(admin)
-        assert (entry["services"]["one"]["running"], entry["services"]["one"]["orphans"]) == (False, 0)
+        assert (
+            entry["services"]["one"]["running"],
+            entry["services"]["one"]["orphans"],
+        ) == (False, 0)

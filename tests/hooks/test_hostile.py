@@ -1,4 +1,6 @@
-"""A repository whose owner is hostile gains nothing from whoever installs hooks into it or looks at them."""
+"""A repository whose owner is hostile gains nothing from whoever installs hooks into it
+or looks at them.
+"""
 
 import os
 import stat
@@ -29,12 +31,20 @@ def _hooks(victim: Repo) -> list[str]:
 
 
 @pytest.mark.parametrize("place", ["python", "root", "flags", "a line more", "quotes"])
-def test_nothing_that_a_hook_file_names_is_run(bare: Repo, oberonc: Command, tmp_path: Path, place: str) -> None:
+def test_nothing_that_a_hook_file_names_is_run(
+    bare: Repo, oberonc: Command, tmp_path: Path, place: str
+) -> None:
     oberonc("hook", "install", bare.path)
     trap = tmp_path / "trap"
     (trap / "oberonc").mkdir(parents=True)
-    for file in (trap / "run", trap / "oberonc" / "__init__.py", trap / "oberonc" / "hook.py"):
-        file.write_text(f"#!/bin/sh\n''':'\ntouch {tmp_path}/sprung\nexit\n'''\nopen('{tmp_path}/sprung', 'w')\n")
+    for file in (
+        trap / "run",
+        trap / "oberonc" / "__init__.py",
+        trap / "oberonc" / "hook.py",
+    ):
+        file.write_text(
+            f"#!/bin/sh\n''':'\ntouch {tmp_path}/sprung\nexit\n'''\nopen('{tmp_path}/sprung', 'w')\n"
+        )
         file.chmod(0o755)
     swaps = {
         "python": f"python={trap}/run",
@@ -45,7 +55,10 @@ def test_nothing_that_a_hook_file_names_is_run(bare: Repo, oberonc: Command, tmp
     }
     name = swaps[place].partition("=")[0]
     hook = bare.path / "hooks" / "post-receive"
-    lines = [swaps[place] if line.startswith(f"{name}=") else line for line in hook.read_text().splitlines()]
+    lines = [
+        swaps[place] if line.startswith(f"{name}=") else line
+        for line in hook.read_text().splitlines()
+    ]
     hook.write_text("\n".join(lines) + "\n")
     oberonc("hook", "status", bare.path, code=0 if place in ("python", "root") else 1)
     oberonc("doctor", cwd=bare.path, code=0 if place in ("python", "root") else 1)
@@ -83,9 +96,14 @@ def test_the_configuration_of_a_repository_does_not_widen_the_place(
     bare: Repo, victim: Repo, oberonc: Command, worktree: str
 ) -> None:
     bare.git("config", "core.bare", "false")
-    for key, value in (("core.worktree", worktree), ("core.hooksPath", str(victim.path / "hooks"))):
+    for key, value in (
+        ("core.worktree", worktree),
+        ("core.hooksPath", str(victim.path / "hooks")),
+    ):
         bare.git("--git-dir", str(bare.path), "config", key, value)
-    assert "outside the repository" in oberonc("hook", "install", bare.path, code=77).err
+    assert (
+        "outside the repository" in oberonc("hook", "install", bare.path, code=77).err
+    )
     assert _hooks(victim) == []
 
 
@@ -95,11 +113,21 @@ def test_a_folder_that_is_swapped_for_a_link_after_it_was_looked_at_is_not_writt
 ) -> None:
     mine = Repo.init(tmp_path / "mine" / "shop.git", bare=True)
     [target] = places.layout(mine.path).targets
-    swapped = {"hooks": mine.path / "hooks", "repository": mine.path, "above": mine.path.parent}[level]
+    swapped = {
+        "hooks": mine.path / "hooks",
+        "repository": mine.path,
+        "above": mine.path.parent,
+    }[level]
     swapped.rename(tmp_path / "aside")
     (tmp_path / "as" / "shop.git").parent.mkdir()
     (tmp_path / "as" / "shop.git").symlink_to(victim.path)
-    swapped.symlink_to({"hooks": victim.path / "hooks", "repository": victim.path, "above": tmp_path / "as"}[level])
+    swapped.symlink_to(
+        {
+            "hooks": victim.path / "hooks",
+            "repository": victim.path,
+            "above": tmp_path / "as",
+        }[level]
+    )
     for act in (install.install, lambda t: install.uninstall(t._replace(there="ours"))):
         with pytest.raises(NotAllowed):
             act(target)
@@ -134,11 +162,16 @@ def test_modes_are_the_same_whatever_the_umask(bare: Repo, umask: int) -> None:
     [target] = places.layout(bare.path).targets
     install.install(target)
     hook = bare.path / "hooks" / "post-receive"
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (hook, hook.parent)] == [0o755, 0o755]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (hook, hook.parent)] == [
+        0o755,
+        0o755,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "endless"])
-def test_what_is_no_plain_file_is_another_hook(bare: Repo, oberonc: Command, kind: str) -> None:
+def test_what_is_no_plain_file_is_another_hook(
+    bare: Repo, oberonc: Command, kind: str
+) -> None:
     hook = bare.path / "hooks" / "post-receive"
     if kind == "fifo":
         os.mkfifo(hook)
@@ -152,7 +185,9 @@ def test_what_is_no_plain_file_is_another_hook(bare: Repo, oberonc: Command, kin
     assert "another hook is there" in oberonc("hook", "status", bare.path).out
 
 
-def test_our_own_file_is_known_whatever_interpreter_it_names_and_no_other(bare: Repo) -> None:
+def test_our_own_file_is_known_whatever_interpreter_it_names_and_no_other(
+    bare: Repo,
+) -> None:
     text = script("post-receive")
     hook = bare.path / "hooks" / "post-receive"
     hook.write_text(text)

@@ -1,4 +1,6 @@
-"""Hooks are put where each platform looks for them, beside what was there, and nowhere else."""
+"""Hooks are put where each platform looks for them, beside what was there, and nowhere
+else.
+"""
 
 import os
 import shlex
@@ -24,7 +26,9 @@ def _tree(folder: Path) -> dict[str, str]:
     """Every file below *folder*, with mode and content."""
     return {
         str(path.relative_to(folder)): (
-            f"-> {path.readlink()}" if path.is_symlink() else f"{path.stat().st_mode:o} {path.read_bytes()!r}"
+            f"-> {path.readlink()}"
+            if path.is_symlink()
+            else f"{path.stat().st_mode:o} {path.read_bytes()!r}"
         )
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
@@ -37,18 +41,30 @@ def _old_hook(file: Path, text: str, mode: int = 0o755) -> None:
     file.chmod(mode)
 
 
-def _run_hook(file: Path, stdin: str = "", cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def _run_hook(
+    file: Path, stdin: str = "", cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(file)], input=stdin, cwd=cwd or file.parent.parent, capture_output=True, text=True, env=env, check=False
+        [str(file)],
+        input=stdin,
+        cwd=cwd or file.parent.parent,
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
     )
 
 
-def test_a_bare_repository_gets_post_receive_and_loses_it_again(bare: Repo, oberonc: Command) -> None:
+def test_a_bare_repository_gets_post_receive_and_loses_it_again(
+    bare: Repo, oberonc: Command
+) -> None:
     before = _tree(bare.path)
     hook = bare.path / "hooks" / "post-receive"
     assert oberonc("hook", "install", bare.path).out == f"installed {hook}\n"
     assert stat.S_IMODE(hook.stat().st_mode) == 0o755
-    assert [row["state"] for row in oberonc("hook", "status", "--json", bare.path).json] == ["installed"]
+    assert [
+        row["state"] for row in oberonc("hook", "status", "--json", bare.path).json
+    ] == ["installed"]
     again = _tree(bare.path)
     oberonc("hook", "install", bare.path, bare.path)
     assert _tree(bare.path) == again
@@ -58,13 +74,27 @@ def test_a_bare_repository_gets_post_receive_and_loses_it_again(bare: Repo, ober
     assert "not installed" in oberonc("hook", "status", bare.path).out
 
 
-def test_a_work_tree_gets_three_hooks_also_from_a_folder_in_it(repo: Repo, oberonc: Command) -> None:
+def test_a_work_tree_gets_three_hooks_also_from_a_folder_in_it(
+    repo: Repo, oberonc: Command
+) -> None:
     (repo.path / "sub").mkdir()
     oberonc("hook", "install", cwd=repo.path / "sub")
-    hooks = {path.name for path in (repo.path / ".git" / "hooks").iterdir() if read_ours(path)}
-    assert hooks == {"post-commit", "post-merge", "post-rewrite", "post-applypatch", "post-receive"}
+    hooks = {
+        path.name
+        for path in (repo.path / ".git" / "hooks").iterdir()
+        if read_ours(path)
+    }
+    assert hooks == {
+        "post-commit",
+        "post-merge",
+        "post-rewrite",
+        "post-applypatch",
+        "post-receive",
+    }
     oberonc("hook", "uninstall", repo.path)
-    assert not [path for path in (repo.path / ".git" / "hooks").iterdir() if read_ours(path)]
+    assert not [
+        path for path in (repo.path / ".git" / "hooks").iterdir() if read_ours(path)
+    ]
 
 
 def test_a_linked_work_tree_and_a_submodule_have_their_repositorys_hooks(
@@ -84,13 +114,17 @@ def test_dry_run_writes_nothing(bare: Repo, oberonc: Command, state: Path) -> No
     _old_hook(hook, "#!/bin/sh\n")
     before = _tree(bare.path)
     assert (
-        f"would write {hook}, and keep the hook that is there" in oberonc("hook", "install", "--dry-run", bare.path).out
+        f"would write {hook}, and keep the hook that is there"
+        in oberonc("hook", "install", "--dry-run", bare.path).out
     )
     assert _tree(bare.path) == before
     assert not state.exists()
     oberonc("hook", "install", bare.path)
     before = _tree(bare.path)
-    assert f"would remove {hook}" in oberonc("hook", "uninstall", "--dry-run", bare.path).out
+    assert (
+        f"would remove {hook}"
+        in oberonc("hook", "uninstall", "--dry-run", bare.path).out
+    )
     assert _tree(bare.path) == before
 
 
@@ -110,7 +144,9 @@ def test_what_is_no_repository_is_refused_and_the_others_are_done(
     assert said.err.endswith("oberonc: 2 of 3 failed\n")
 
 
-def test_a_repository_whose_configuration_is_broken_is_one_line(bare: Repo, oberonc: Command) -> None:
+def test_a_repository_whose_configuration_is_broken_is_one_line(
+    bare: Repo, oberonc: Command
+) -> None:
     (bare.path / "config").write_text("[core\nbare = = true\n")
     assert oberonc("hook", "install", bare.path, code=65).err.count("\n") == 1
 
@@ -122,7 +158,10 @@ def test_a_hook_that_was_there_runs_first_with_the_same_stdin(
     hook = bare.path / "hooks" / "post-receive"
     _old_hook(hook, f"#!/bin/sh\n{reads}\necho from the old hook\nexit 7\n", 0o700)
     before = _tree(bare.path / "hooks")
-    assert "(runs post-receive.before-oberonc first)" in oberonc("hook", "install", bare.path).out
+    assert (
+        "(runs post-receive.before-oberonc first)"
+        in oberonc("hook", "install", bare.path).out
+    )
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")
     oberonc("issues", "new", "one", "--repository", "shop")
@@ -145,11 +184,20 @@ def test_the_old_hooks_exit_code_is_kept_and_a_large_push_it_does_not_read_troub
     bare.git("config", "oberonc.enabled", "false")
     lines = f"{NULL} {NULL} refs/heads/{'x' * 80}\n" * 5000
     ignoring = ["/bin/sh", "-c", f"trap '' PIPE; exec '{hook}'"]
-    done = subprocess.run(ignoring, input=lines, cwd=bare.path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ignoring,
+        input=lines,
+        cwd=bare.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
 
 
-@pytest.mark.parametrize(("kind", "said"), [("link", "linked\n"), ("dangling", ""), ("not executable", "")])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("link", "linked\n"), ("dangling", ""), ("not executable", "")]
+)
 def test_a_link_and_a_hook_that_git_would_not_run_are_kept_as_they_are(
     bare: Repo, oberonc: Command, tmp_path: Path, kind: str, said: str
 ) -> None:
@@ -167,7 +215,9 @@ def test_a_link_and_a_hook_that_git_would_not_run_are_kept_as_they_are(
     assert _tree(bare.path / "hooks") == before
 
 
-def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_done(repo: Repo, oberonc: Command) -> None:
+def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_done(
+    repo: Repo, oberonc: Command
+) -> None:
     hooks = repo.path / ".git" / "hooks"
     _old_hook(hooks / "post-rewrite", "#!/bin/sh\n")
     _old_hook(hooks / "post-rewrite.before-oberonc", "#!/bin/sh\n")
@@ -179,7 +229,9 @@ def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_don
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_is_not_ours_is_refused(bare: Repo, oberonc: Command) -> None:
     (bare.path / "hooks").chmod(0o555)
-    assert "is not yours to change" in oberonc("hook", "install", bare.path, code=77).err
+    assert (
+        "is not yours to change" in oberonc("hook", "install", bare.path, code=77).err
+    )
 
 
 @pytest.mark.parametrize("where", ["global", "local", "relative", "link"])
@@ -197,7 +249,11 @@ def test_hooks_outside_the_repository_are_refused(
     elif where == "global":
         target.git("config", "--global", "core.hooksPath", str(outside))
     else:
-        target.git("config", "core.hooksPath", "../outside" if where == "relative" else str(outside))
+        target.git(
+            "config",
+            "core.hooksPath",
+            "../outside" if where == "relative" else str(outside),
+        )
     said = oberonc("hook", "install", target.path, code=77)
     assert "outside the repository" in said.err
     assert list(outside.iterdir()) == []
@@ -206,17 +262,23 @@ def test_hooks_outside_the_repository_are_refused(
         oberonc("hook", "install", target.path)
 
 
-def test_a_hooks_folder_inside_the_work_tree_is_used(repo: Repo, oberonc: Command) -> None:
+def test_a_hooks_folder_inside_the_work_tree_is_used(
+    repo: Repo, oberonc: Command
+) -> None:
     repo.git("config", "core.hooksPath", ".githooks")
     oberonc("hook", "install", repo.path)
     assert read_ours(repo.path / ".githooks" / "post-commit")
     oberonc("issues", "new", "one", "--repository", "app")
     repo.commit("fixes #1")
-    assert oberonc("issues", "show", "1", "--repository", "app", "--json").json["state"] == "closed"
+    assert (
+        oberonc("issues", "show", "1", "--repository", "app", "--json").json["state"]
+        == "closed"
+    )
 
 
 @pytest.mark.parametrize(
-    ("folder", "kind"), [("hooks/post-receive.d", "gitea"), ("custom_hooks/post-receive.d", "gitlab")]
+    ("folder", "kind"),
+    [("hooks/post-receive.d", "gitea"), ("custom_hooks/post-receive.d", "gitlab")],
 )
 def test_gitea_and_gitlab_have_a_folder_for_it(
     bare: Repo, oberonc: Command, folder: str, kind: str, tmp_path: Path
@@ -224,7 +286,11 @@ def test_gitea_and_gitlab_have_a_folder_for_it(
     (bare.path / folder).mkdir(parents=True)
     oberonc("hook", "install", bare.path)
     [row] = oberonc("hook", "status", "--json", bare.path).json
-    assert (row["kind"], row["file"], row["state"]) == (kind, str(bare.path / folder / "oberonc"), "installed")
+    assert (row["kind"], row["file"], row["state"]) == (
+        kind,
+        str(bare.path / folder / "oberonc"),
+        "installed",
+    )
     oberonc("hook", "uninstall", bare.path)
     assert list((bare.path / folder).iterdir()) == []
     _old_hook(bare.path / folder / "oberonc", "#!/bin/sh\n")
@@ -232,7 +298,9 @@ def test_gitea_and_gitlab_have_a_folder_for_it(
     shutil.rmtree(bare.path / folder)
     (tmp_path / "outside").mkdir()
     (bare.path / folder).symlink_to(tmp_path / "outside")
-    assert "outside the repository" in oberonc("hook", "install", bare.path, code=77).err
+    assert (
+        "outside the repository" in oberonc("hook", "install", bare.path, code=77).err
+    )
 
 
 def test_gitlab_is_known_by_its_full_path(bare: Repo, oberonc: Command) -> None:
@@ -241,7 +309,9 @@ def test_gitlab_is_known_by_its_full_path(bare: Repo, oberonc: Command) -> None:
     assert str(bare.path / "custom_hooks" / "post-receive.d" / "oberonc") in said.out
 
 
-def test_gitolite_keeps_its_own_links(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_gitolite_keeps_its_own_links(
+    bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
     common = tmp_path / ".gitolite" / "hooks" / "common"
     _old_hook(common / "update", "#!/bin/sh\n")
     _old_hook(common / "post-receive", "#!/bin/sh\necho before\n")
@@ -251,14 +321,21 @@ def test_gitolite_keeps_its_own_links(bare: Repo, oberonc: Command, tmp_path: Pa
     assert f"oberonc hook install {common}" in said.err
     oberonc("hook", "install", "common", cwd=common.parent)
     assert read_ours(common / "post-receive")
-    # git runs it through the link in the repository; the hook before it stands beside the real file.
-    done = _run_hook(bare.path / "hooks" / "post-receive", PATH=os.environ["PATH"], HOME=os.environ["HOME"])
+    # git runs it through the link in the repository; the hook before it stands beside
+    # the real file.
+    done = _run_hook(
+        bare.path / "hooks" / "post-receive",
+        PATH=os.environ["PATH"],
+        HOME=os.environ["HOME"],
+    )
     assert (done.returncode, done.stdout) == (0, "before\n")
     oberonc("hook", "uninstall", common)
     assert (common / "post-receive").read_text() == "#!/bin/sh\necho before\n"
 
 
-def test_gitolites_folder_of_chosen_hooks_gets_one_called_oberonc(oberonc: Command, tmp_path: Path) -> None:
+def test_gitolites_folder_of_chosen_hooks_gets_one_called_oberonc(
+    oberonc: Command, tmp_path: Path
+) -> None:
     folder = tmp_path / "local" / "hooks" / "repo-specific"
     folder.mkdir(parents=True)
     oberonc("hook", "install", folder)
@@ -266,7 +343,9 @@ def test_gitolites_folder_of_chosen_hooks_gets_one_called_oberonc(oberonc: Comma
     assert "name=post-receive\n" in (folder / "oberonc").read_text()
 
 
-def test_warnings_say_what_will_not_work(bare: Repo, oberonc: Command, admin: Admin, tmp_path: Path) -> None:
+def test_warnings_say_what_will_not_work(
+    bare: Repo, oberonc: Command, admin: Admin, tmp_path: Path
+) -> None:
     work = bare.clone(tmp_path / "work")
     work.commit("base")
     work.git("push", "-q", "origin", "HEAD:refs/heads/trunk")
@@ -287,7 +366,9 @@ def test_an_unborn_head_is_no_reason_to_warn(bare: Repo, oberonc: Command) -> No
     assert oberonc("hook", "install", bare.path).err == ""
 
 
-def test_a_memory_of_names_that_is_damaged_is_begun_anew(bare: Repo, oberonc: Command, state: Path) -> None:
+def test_a_memory_of_names_that_is_damaged_is_begun_anew(
+    bare: Repo, oberonc: Command, state: Path
+) -> None:
     state.mkdir(parents=True)
     for text in ("[1]", "{", '"x"', "null"):
         (state / "repositories.json").write_text(text)
@@ -323,26 +404,47 @@ def test_a_vanished_interpreter_falls_back_to_path_and_then_to_one_line(
     work = bare.clone(tmp_path / "work")
     work.commit("base")
     said = work.push("main")
-    assert said.count("remote: oberonc: /gone/bin/python cannot be run and there is no oberonc on PATH") == 1
-    assert "broken: /gone/bin/python is gone" in oberonc("hook", "status", bare.path, code=1).out
-    _old_hook(tmp_path / "bin" / "oberonc", f'#!/bin/sh\nexec {sys.executable} -I -m oberonc "$@"\n')
+    assert (
+        said.count(
+            "remote: oberonc: /gone/bin/python cannot be run and there is no oberonc on PATH"
+        )
+        == 1
+    )
+    assert (
+        "broken: /gone/bin/python is gone"
+        in oberonc("hook", "status", bare.path, code=1).out
+    )
+    _old_hook(
+        tmp_path / "bin" / "oberonc",
+        f'#!/bin/sh\nexec {sys.executable} -I -m oberonc "$@"\n',
+    )
     work.commit("fixes #1")
-    assert "closed #1" in work.sh("git push origin main", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert "closed #1" in work.sh(
+        "git push origin main", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    )
 
 
 def test_a_hook_that_git_would_not_run_is_broken(bare: Repo, oberonc: Command) -> None:
     oberonc("hook", "install", bare.path)
     (bare.path / "hooks" / "post-receive").chmod(0o644)
-    assert "not run by git: chmod +x" in oberonc("hook", "status", bare.path, code=1).out
+    assert (
+        "not run by git: chmod +x" in oberonc("hook", "status", bare.path, code=1).out
+    )
 
 
-@pytest.mark.parametrize("env", [{}, {"PATH": ""}, {"PATH": "/usr/bin:/bin"}], ids=["nothing", "empty PATH", "no HOME"])
+@pytest.mark.parametrize(
+    "env",
+    [{}, {"PATH": ""}, {"PATH": "/usr/bin:/bin"}],
+    ids=["nothing", "empty PATH", "no HOME"],
+)
 def test_a_hook_without_home_or_path_says_nothing_and_fails_nothing(
     bare: Repo, oberonc: Command, env: dict[str, str]
 ) -> None:
     oberonc("hook", "install", bare.path)
     hook = bare.path / "hooks" / "post-receive"
-    done = _run_hook(hook, cwd=bare.path, GIT_DIR=".", OBERONC_CONFIG_NOSYSTEM="1", **env)
+    done = _run_hook(
+        hook, cwd=bare.path, GIT_DIR=".", OBERONC_CONFIG_NOSYSTEM="1", **env
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -350,7 +452,13 @@ def test_the_hook_runs_isolated(bare: Repo, oberonc: Command, tmp_path: Path) ->
     oberonc("hook", "install", bare.path)
     (bare.path / "json.py").write_text("raise SystemExit('the wrong json')")
     hook = bare.path / "hooks" / "post-receive"
-    done = _run_hook(hook, cwd=bare.path, PYTHONPATH=str(bare.path), GIT_DIR=".", OBERONC_CONFIG_NOSYSTEM="1")
+    done = _run_hook(
+        hook,
+        cwd=bare.path,
+        PYTHONPATH=str(bare.path),
+        GIT_DIR=".",
+        OBERONC_CONFIG_NOSYSTEM="1",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "flags='-I -S'\n" in hook.read_text()
 

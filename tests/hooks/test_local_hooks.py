@@ -1,4 +1,6 @@
-"""post-commit, post-merge and post-rewrite in a repository with a work tree: one payload for one thing done."""
+"""post-commit, post-merge and post-rewrite in a repository with a work tree: one
+payload for one thing done.
+"""
 
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def diverge(repo: Repo, count: int) -> None:
     repo.git("config", "--unset", "core.hooksPath")
 
 
-def test_the_installed_hooks_tell_of_a_commit(home: Path, repo: Repo, oberonc: Command) -> None:
+def test_the_installed_hooks_tell_of_a_commit(
+    home: Path, repo: Repo, oberonc: Command
+) -> None:
     oberonc("hook", "install", repo.path)
     catch = Catch(home)
     oid = repo.commit("great, fixes #42")
@@ -62,7 +66,11 @@ def test_an_amended_commit_is_told_of_once(repo: Repo, catch: Catch) -> None:
     (_, before) = catch.take()
     repo.git("commit", "-q", "--amend", "-m", "wrong")
     (payload,) = catch.take()
-    assert oids(payload["commits"]) == payload["published"] == [repo.git("rev-parse", "HEAD")]
+    assert (
+        oids(payload["commits"])
+        == payload["published"]
+        == [repo.git("rev-parse", "HEAD")]
+    )
     assert payload["id"] != before["id"]
 
 
@@ -90,7 +98,9 @@ def test_a_merge_publishes_once(repo: Repo, catch: Catch, how: str) -> None:
     assert not payload["updates"][0]["forced"]
 
 
-def test_a_merge_with_a_conflict_publishes_when_it_is_committed(repo: Repo, catch: Catch) -> None:
+def test_a_merge_with_a_conflict_publishes_when_it_is_committed(
+    repo: Repo, catch: Catch
+) -> None:
     diverge(repo, 1)
     repo.git("checkout", "-q", "topic")
     repo.git(*switched_off(repo), "commit", "-q", "--allow-empty", "-m", "x")
@@ -113,12 +123,18 @@ def test_a_squash_tells_of_the_commit_alone(repo: Repo, catch: Catch) -> None:
     assert catch.take() == []
     repo.git("commit", "-q", "-m", "squashed, fixes #1")
     (payload,) = catch.take()
-    assert oids(payload["commits"]) == payload["published"] == [repo.git("rev-parse", "HEAD")]
+    assert (
+        oids(payload["commits"])
+        == payload["published"]
+        == [repo.git("rev-parse", "HEAD")]
+    )
     assert payload["merged"] == []
 
 
 @pytest.mark.parametrize("how", ["--rebase", "--no-rebase"])
-def test_a_pull_tells_of_what_came(repo: Repo, catch: Catch, tmp_path: Path, how: str) -> None:
+def test_a_pull_tells_of_what_came(
+    repo: Repo, catch: Catch, tmp_path: Path, how: str
+) -> None:
     repo.commit("base")
     other = repo.clone(tmp_path / "other")
     theirs = other.commit("from the other, fixes #1")
@@ -140,7 +156,9 @@ def test_a_rebase_of_100_commits_is_one_dispatch(repo: Repo, catch: Catch) -> No
     assert payload["updates"][0]["name"] == "topic"
 
 
-def test_an_interactive_rebase_with_its_edits_is_one_dispatch(repo: Repo, catch: Catch) -> None:
+def test_an_interactive_rebase_with_its_edits_is_one_dispatch(
+    repo: Repo, catch: Catch
+) -> None:
     diverge(repo, 3)
     repo.git("checkout", "-q", "topic")
     repo.sh("git rebase -q -i main", GIT_SEQUENCE_EDITOR="sed -i 1s/pick/edit/")
@@ -148,7 +166,11 @@ def test_an_interactive_rebase_with_its_edits_is_one_dispatch(repo: Repo, catch:
     assert catch.take() == []
     repo.sh("git rebase --continue")
     (payload,) = catch.take()
-    assert [c["message"] for c in payload["commits"]] == ["reworded\n", "change 1\n", "change 2\n"]
+    assert [c["message"] for c in payload["commits"]] == [
+        "reworded\n",
+        "change 1\n",
+        "change 2\n",
+    ]
 
 
 def test_an_aborted_rebase_tells_nothing(repo: Repo, catch: Catch) -> None:
@@ -182,7 +204,9 @@ def test_a_linked_work_tree_tells_of_its_commits_and_not_during_its_rebase(
     assert len(payload["commits"]) == 4
 
 
-def test_a_submodule_tells_of_its_own_commits(repo: Repo, catch: Catch, tmp_path: Path) -> None:
+def test_a_submodule_tells_of_its_own_commits(
+    repo: Repo, catch: Catch, tmp_path: Path
+) -> None:
     inner = Repo.init(tmp_path / "inner")
     inner.commit("one")
     repo.git("submodule", "--quiet", "add", str(inner.path), "tool")
@@ -194,7 +218,9 @@ def test_a_submodule_tells_of_its_own_commits(repo: Repo, catch: Catch, tmp_path
     assert oids(payload["commits"]) == payload["published"] == [oid]
 
 
-def test_a_commit_with_git_dir_in_the_environment_is_told_of(repo: Repo, catch: Catch, tmp_path: Path) -> None:
+def test_a_commit_with_git_dir_in_the_environment_is_told_of(
+    repo: Repo, catch: Catch, tmp_path: Path
+) -> None:
     repo.sh(
         "cd /; git commit -q --allow-empty -m one",
         GIT_DIR=str(repo.path / ".git"),

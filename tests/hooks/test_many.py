@@ -14,26 +14,38 @@ from tests.support.repo import Repo
 
 
 def _states(oberonc: Command, *args: str | Path, code: int = 0) -> dict[str, str]:
-    return {row["file"]: row["state"] for row in oberonc("hook", "status", "--json", *args, code=code).json}
+    return {
+        row["file"]: row["state"]
+        for row in oberonc("hook", "status", "--json", *args, code=code).json
+    }
 
 
-def test_all_repositories_below_a_folder_bare_and_not_are_found(oberonc: Command, tmp_path: Path) -> None:
+def test_all_repositories_below_a_folder_bare_and_not_are_found(
+    oberonc: Command, tmp_path: Path
+) -> None:
     top = tmp_path / "srv"
     bare = Repo.init(top / "team" / "shop.git", bare=True)
     work = Repo.init(top / "app")
     Repo.init(work.path / "vendor" / "inner")
     outside = Repo.init(tmp_path / "outside.git", bare=True)
     (top / "link").symlink_to(outside.path)
-    assert oberonc("hook", "install", "--all", top, "--dry-run").out.count("would write") == 6
+    assert (
+        oberonc("hook", "install", "--all", top, "--dry-run").out.count("would write")
+        == 6
+    )
     assert oberonc("hook", "install", "--all", top).out.count("installed") == 6
     assert set(_states(oberonc, "--all", top).values()) == {"installed"}
     assert read_ours(bare.path / "hooks" / "post-receive")
     assert not read_ours(outside.path / "hooks" / "post-receive")
-    assert not read_ours(work.path / "vendor" / "inner" / ".git" / "hooks" / "post-commit")
+    assert not read_ours(
+        work.path / "vendor" / "inner" / ".git" / "hooks" / "post-commit"
+    )
     assert oberonc("hook", "uninstall", "--all", top).out.count("removed") == 6
 
 
-def test_a_bad_one_among_many_is_told_and_summed_up_and_the_others_are_done(oberonc: Command, tmp_path: Path) -> None:
+def test_a_bad_one_among_many_is_told_and_summed_up_and_the_others_are_done(
+    oberonc: Command, tmp_path: Path
+) -> None:
     for name in ("a.git", "b.git", "c.git"):
         Repo.init(tmp_path / name, bare=True)
     (tmp_path / "b.git" / "config").write_text("[core\nbare = = true\n")
@@ -44,15 +56,27 @@ def test_a_bad_one_among_many_is_told_and_summed_up_and_the_others_are_done(ober
     assert len(oberonc("hook", "status", "--json", "--all", tmp_path, code=1).json) == 2
 
 
-def test_a_folder_without_repositories_is_said(oberonc: Command, tmp_path: Path) -> None:
+def test_a_folder_without_repositories_is_said(
+    oberonc: Command, tmp_path: Path
+) -> None:
     (tmp_path / "srv").mkdir()
-    assert oberonc("hook", "install", "--all", tmp_path / "srv").err == "no repository was found\n"
-    assert "cannot look into" in oberonc("hook", "install", "--all", tmp_path / "none", code=65).err
+    assert (
+        oberonc("hook", "install", "--all", tmp_path / "srv").err
+        == "no repository was found\n"
+    )
+    assert (
+        "cannot look into"
+        in oberonc("hook", "install", "--all", tmp_path / "none", code=65).err
+    )
 
 
 @pytest.mark.parametrize("scope", ["system", "global", "local"])
 def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
-    bare: Repo, open_oberonc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scope: str
+    bare: Repo,
+    open_oberonc: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scope: str,
 ) -> None:
     folder = tmp_path / "githooks"
     folder.mkdir()
@@ -66,7 +90,9 @@ def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
     alone = {"post-receive"}
     local = {"post-commit", "post-merge", "post-rewrite", "post-applypatch"}
     assert written == (alone | local if scope == "global" else alone)
-    states = {str(folder / "post-receive"): "installed, for all that this folder serves"}
+    states = {
+        str(folder / "post-receive"): "installed, for all that this folder serves"
+    }
     assert _states(open_oberonc, bare.path) == states
     assert "is served by" in open_oberonc("hook", "install", bare.path).out
     assert "left" in open_oberonc("hook", "uninstall", bare.path).out
@@ -75,7 +101,9 @@ def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
     assert list(folder.iterdir()) == []
 
 
-def test_a_hook_that_git_never_runs_for_core_hookspath_is_broken(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_a_hook_that_git_never_runs_for_core_hookspath_is_broken(
+    bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
     oberonc("hook", "install", bare.path)
     bare.git("config", "core.hooksPath", str(tmp_path / "githooks"))
     [state] = _states(oberonc, bare.path, code=1).values()
@@ -90,11 +118,17 @@ def test_new_repositories_have_the_hook_of_their_template(
     (template / "hooks").mkdir(parents=True)
     (template / "description").write_text("")
     if named:
-        subprocess.run(["git", "config", "--global", "init.templateDir", str(template)], check=True)
+        subprocess.run(
+            ["git", "config", "--global", "init.templateDir", str(template)], check=True
+        )
     open_oberonc("hook", "install", template)
     made = tmp_path / "new.git"
-    subprocess.run(["git", "init", "-q", "--bare", f"--template={template}", str(made)], check=True)
-    assert _states(open_oberonc, made) == {str(made / "hooks" / "post-receive"): "installed"}
+    subprocess.run(
+        ["git", "init", "-q", "--bare", f"--template={template}", str(made)], check=True
+    )
+    assert _states(open_oberonc, made) == {
+        str(made / "hooks" / "post-receive"): "installed"
+    }
     assert (template / "hooks" / "post-commit").exists() == named
 
 
@@ -109,12 +143,19 @@ def test_gitlabs_folder_for_all_repositories_serves_them(
     bare.git("config", "gitlab.fullpath", "group/shop")
     found = places.layout(bare.path)
     assert found.served
-    assert [target.file for target in found.targets] == [folder / "post-receive.d" / "oberonc"]
+    assert [target.file for target in found.targets] == [
+        folder / "post-receive.d" / "oberonc"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["common", "chosen", "chosen, with the common one"])
-def test_a_repository_that_gitolite_serves_is_ok(bare: Repo, oberonc: Command, tmp_path: Path, kind: str) -> None:
-    common, chosen = tmp_path / ".gitolite/hooks/common", tmp_path / "local/hooks/repo-specific"
+def test_a_repository_that_gitolite_serves_is_ok(
+    bare: Repo, oberonc: Command, tmp_path: Path, kind: str
+) -> None:
+    common, chosen = (
+        tmp_path / ".gitolite/hooks/common",
+        tmp_path / "local/hooks/repo-specific",
+    )
     for folder in (common, chosen):
         folder.mkdir(parents=True)
     (common / "update").write_text("#!/bin/sh\n")
@@ -123,17 +164,27 @@ def test_a_repository_that_gitolite_serves_is_ok(bare: Repo, oberonc: Command, t
     hooks = bare.path / "hooks"
     # As gitolite 3.6 makes them.
     (hooks / "update").symlink_to(common / "update")
-    driver = common / "post-receive" if "common" in kind else tmp_path / "local/hooks/multi-hook-driver"
+    driver = (
+        common / "post-receive"
+        if "common" in kind
+        else tmp_path / "local/hooks/multi-hook-driver"
+    )
     (hooks / "post-receive").symlink_to(driver)
     if kind != "common":
         (hooks / "post-receive.h00-oberonc").symlink_to(chosen / "oberonc")
     real = common / "post-receive" if kind == "common" else chosen / "oberonc"
-    assert _states(oberonc, bare.path) == {str(real): "installed, for all that this folder serves"}
+    assert _states(oberonc, bare.path) == {
+        str(real): "installed, for all that this folder serves"
+    }
     shutil.rmtree(real.parent)
-    assert "not installed: gitolite owns" in next(iter(_states(oberonc, bare.path).values()))
+    assert "not installed: gitolite owns" in next(
+        iter(_states(oberonc, bare.path).values())
+    )
 
 
-def test_a_hooks_folder_that_is_tracked_is_refused_with_the_way_that_works(repo: Repo, oberonc: Command) -> None:
+def test_a_hooks_folder_that_is_tracked_is_refused_with_the_way_that_works(
+    repo: Repo, oberonc: Command
+) -> None:
     repo.commit("base", ".githooks/pre-commit", "#!/bin/sh\n")
     repo.git("config", "core.hooksPath", ".githooks")
     said = oberonc("hook", "install", repo.path, code=77).err

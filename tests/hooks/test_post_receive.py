@@ -1,4 +1,6 @@
-"""The post-receive hook: what it loads, how much memory it takes, and that it costs the push nothing else."""
+"""The post-receive hook: what it loads, how much memory it takes, and that it costs the
+push nothing else.
+"""
 
 import json
 import os
@@ -56,10 +58,16 @@ def first_push(bare: Repo) -> str:
 
 @pytest.mark.parametrize(
     "configuration",
-    [NOBODY, 'delivery = "daemon"\n[daemon]\nsocket = "HOME/none.sock"\n' + NOBODY, "[services]\n"],
+    [
+        NOBODY,
+        'delivery = "daemon"\n[daemon]\nsocket = "HOME/none.sock"\n' + NOBODY,
+        "[services]\n",
+    ],
     ids=["no service matches", "no daemon answers", "no service"],
 )
-def test_the_hooks_way_loads_nothing_heavy(home: Path, bare: Repo, configuration: str) -> None:
+def test_the_hooks_way_loads_nothing_heavy(
+    home: Path, bare: Repo, configuration: str
+) -> None:
     configure(home, configuration.replace("HOME", str(home)))
     fast_import(bare, chain(2))
     done = subprocess.run(
@@ -82,7 +90,9 @@ def test_the_hook_says_what_it_did_in_one_line(home: Path, bare: Repo) -> None:
     server = Server(home, bare)
     server.work.commit("one")
     payload = server.push("main")
-    lines = [line.strip() for line in server.said.splitlines() if line.startswith("remote:")]
+    lines = [
+        line.strip() for line in server.said.splitlines() if line.startswith("remote:")
+    ]
     assert lines == [f"remote: oberonc: spooled 1 commit ({payload['id'][:8]})"]
 
 
@@ -97,7 +107,9 @@ def test_a_push_that_no_service_wants_is_silent_and_logged(
     assert "is not in `repositories`" in oberonc("log", made[0]).out
 
 
-def test_a_log_that_cannot_be_written_is_said_and_the_push_goes_on(home: Path, bare: Repo, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_is_said_and_the_push_goes_on(
+    home: Path, bare: Repo, tmp_path: Path
+) -> None:
     (home / "file").write_text("")
     configure(home, f'state = "{home / "file"}"\n{NOBODY}')
     put_hook(bare.path / "hooks", "post-receive")
@@ -108,7 +120,13 @@ def test_a_log_that_cannot_be_written_is_said_and_the_push_goes_on(home: Path, b
 
 
 @pytest.mark.parametrize(
-    "configuration", ["nonsense", 'delivery = "here', "unknown = 1", '[services."\x1b[31m"]'.replace("\x1b", "\\u001b")]
+    "configuration",
+    [
+        "nonsense",
+        'delivery = "here',
+        "unknown = 1",
+        '[services."\x1b[31m"]'.replace("\x1b", "\\u001b"),
+    ],
 )
 def test_a_broken_configuration_is_one_line_and_the_push_goes_on(
     home: Path, bare: Repo, tmp_path: Path, configuration: str
@@ -140,8 +158,13 @@ def test_an_earlier_hook_gets_the_same_updates_and_ours_runs_after_it(
 
 
 @pytest.mark.long
-def test_50000_commits_take_no_more_memory_than_2048_by_half(home: Path, tmp_path: Path) -> None:
-    configure(home, f'delivery = "daemon"\nspool = "{home / "spool"}"\n[daemon]\nsocket = "{home / "no.sock"}"\n')
+def test_50000_commits_take_no_more_memory_than_2048_by_half(
+    home: Path, tmp_path: Path
+) -> None:
+    configure(
+        home,
+        f'delivery = "daemon"\nspool = "{home / "spool"}"\n[daemon]\nsocket = "{home / "no.sock"}"\n',
+    )
     peaks = {}
     for count in (2048, 50_000):
         bare = Repo.init(tmp_path / f"{count}.git", bare=True)

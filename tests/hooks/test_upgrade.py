@@ -1,4 +1,6 @@
-"""While the package is being replaced a hook waits a moment, then hands over or says one line; no push is lost."""
+"""While the package is being replaced a hook waits a moment, then hands over or says
+one line; no push is lost.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -14,9 +16,13 @@ from tests.support.repo import Repo
 
 
 class Replaced:
-    """A bare repository whose hook runs a copy of the package, and the folder of commands that the hook finds first."""
+    """A bare repository whose hook runs a copy of the package, and the folder of
+    commands that the hook finds first.
+    """
 
-    def __init__(self, folder: Path, bare: Repo, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, bare: Repo, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.root = folder / "site"
         self.package = self.root / "oberonc"
         self.commands = folder / "commands"
@@ -25,12 +31,18 @@ class Replaced:
         self.whole()
         hook = bare.path / "hooks" / "post-receive"
         hook.parent.mkdir(exist_ok=True)
-        hook.write_text(script("post-receive").replace(f"\nroot={quote(ROOT)}\n", f"\nroot={quote(str(self.root))}\n"))
+        hook.write_text(
+            script("post-receive").replace(
+                f"\nroot={quote(ROOT)}\n", f"\nroot={quote(str(self.root))}\n"
+            )
+        )
         hook.chmod(0o755)
         configuration = home / ".config" / "oberonc" / "config.toml"
         configuration.parent.mkdir(parents=True)
         socket = home / "none.sock"
-        configuration.write_text(f'delivery = "daemon"\nspool = "{self.spool}"\n[daemon]\nsocket = "{socket}"\n')
+        configuration.write_text(
+            f'delivery = "daemon"\nspool = "{self.spool}"\n[daemon]\nsocket = "{socket}"\n'
+        )
         monkeypatch.setenv("PATH", f"{self.commands}:/usr/local/bin:/usr/bin:/bin")
         self.command("sleep", "exit 0")
         self.work = bare.clone(folder / "work")
@@ -39,7 +51,9 @@ class Replaced:
         """Put the whole package in its place."""
         shutil.rmtree(self.package, ignore_errors=True)
         source = Path(oberonc.__file__).parent
-        shutil.copytree(source, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            source, self.package, ignore=shutil.ignore_patterns("__pycache__")
+        )
 
     def command(self, name: str, text: str) -> None:
         """A program on the hook's PATH."""
@@ -51,16 +65,24 @@ class Replaced:
         """Push a new commit; its id, and what the hook said."""
         oid = self.work.commit("a change")
         said = [line.strip() for line in self.work.push("main").splitlines()]
-        return oid, [line for line in said if line.startswith("remote:") and line != "remote:"]
+        return oid, [
+            line for line in said if line.startswith("remote:") and line != "remote:"
+        ]
 
     def delivered(self) -> set[str]:
         """The commits of every push that was kept."""
         entries = [spool.read(path) for path in spool.listing(self.spool)]
-        return {commit["raw_node"] for entry in entries for commit in entry["payload"]["commits"]}
+        return {
+            commit["raw_node"]
+            for entry in entries
+            for commit in entry["payload"]["commits"]
+        }
 
 
 @pytest.fixture
-def replaced(tmp_path: Path, bare: Repo, home: Path, monkeypatch: pytest.MonkeyPatch) -> Replaced:
+def replaced(
+    tmp_path: Path, bare: Repo, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Replaced:
     """A hook that has delivered a push."""
     made = Replaced(tmp_path, bare, home, monkeypatch)
     oid, said = made.push()
@@ -76,7 +98,8 @@ def _gone(place: Path) -> None:
 
 def _cut(place: Path) -> None:
     raw = place.read_bytes()
-    place.write_bytes(raw[: len(raw) // 2] + b"\n(")  # within a statement, wherever half of it is
+    # within a statement, wherever half of it is
+    place.write_bytes(raw[: len(raw) // 2] + b"\n(")
 
 
 def _empty(place: Path) -> None:
@@ -98,7 +121,11 @@ FAULTS: list[tuple[str, Callable[[Path], None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("place", "fault"), FAULTS, ids=[f"{place} {fault.__name__}" for place, fault in FAULTS])
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    FAULTS,
+    ids=[f"{place} {fault.__name__}" for place, fault in FAULTS],
+)
 def test_what_is_half_there_says_one_line_and_the_next_push_delivers_both(
     replaced: Replaced, place: str, fault: Callable[[Path], None]
 ) -> None:
@@ -114,7 +141,9 @@ def test_what_is_half_there_says_one_line_and_the_next_push_delivers_both(
     assert "spooled 2 commits" in said[0]
 
 
-def test_a_package_that_comes_back_within_a_moment_costs_nothing_but_that(replaced: Replaced, tmp_path: Path) -> None:
+def test_a_package_that_comes_back_within_a_moment_costs_nothing_but_that(
+    replaced: Replaced, tmp_path: Path
+) -> None:
     aside = replaced.package.rename(tmp_path / "aside")
     replaced.command("sleep", f"mv {aside} {replaced.package}")
     oid, said = replaced.push()
@@ -123,16 +152,25 @@ def test_a_package_that_comes_back_within_a_moment_costs_nothing_but_that(replac
 
 
 @pytest.mark.parametrize("status", [1, 2, 134])
-def test_a_command_on_path_that_cannot_run_either_shows_no_traceback(replaced: Replaced, status: int) -> None:
+def test_a_command_on_path_that_cannot_run_either_shows_no_traceback(
+    replaced: Replaced, status: int
+) -> None:
     _gone(replaced.package)
-    replaced.command("oberonc", f"echo Traceback >&2; echo '  File x' >&2; exit {status}")
+    replaced.command(
+        "oberonc", f"echo Traceback >&2; echo '  File x' >&2; exit {status}"
+    )
     _, said = replaced.push()
     assert len(said) == 1, said
     assert "Traceback" not in said[0]
 
 
-def test_without_a_memory_the_line_does_not_promise_the_next_push(replaced: Replaced, bare: Repo) -> None:
+def test_without_a_memory_the_line_does_not_promise_the_next_push(
+    replaced: Replaced, bare: Repo
+) -> None:
     shutil.rmtree(bare.path / "oberonc")
     _gone(replaced.package)
     _, said = replaced.push()
-    assert "nothing was delivered: once it is back, 'oberonc send --rev A..B' does that" in said[0]
+    assert (
+        "nothing was delivered: once it is back, 'oberonc send --rev A..B' does that"
+        in said[0]
+    )

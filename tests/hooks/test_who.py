@@ -1,4 +1,6 @@
-"""Who pushed, where all who push share one account: what `authorized_keys` says per key."""
+"""Who pushed, where all who push share one account: what `authorized_keys` says per
+key.
+"""
 
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 from tests.support.pushes import Catch, put_hook
 from tests.support.repo import Repo
 
-#: What sshd does with the line that docs/hooks.md shows: it runs the key's command, which knows what was asked for.
+#: What sshd does with the line that docs/hooks.md shows: it runs the key's command,
+#: which knows what was asked for.
 FORCED = """\
 #!/bin/sh
 for SSH_ORIGINAL_COMMAND; do :; done
@@ -41,6 +44,8 @@ def test_the_line_of_the_key_says_who_pushed(
     ssh.chmod(0o755)
     work = bare.clone(tmp_path / "work")
     work.commit("base")
-    work.git("push", "-q", f"ssh://git@server{bare.path}", "main", GIT_SSH=str(ssh), **env)
+    work.git(
+        "push", "-q", f"ssh://git@server{bare.path}", "main", GIT_SSH=str(ssh), **env
+    )
     [payload] = catch.take()
     assert payload["user"] == who

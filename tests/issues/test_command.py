@@ -10,7 +10,9 @@ HERE = ("--repository", "web/shop")
 
 def test_an_issue_from_its_opening_to_its_reopening(oberonc: Command) -> None:
     assert oberonc("issues", "new", "crash on start", *HERE).out == "#1\n"
-    assert oberonc("issues", "comment", "1", "seen\ttoo", *HERE).out == "commented on #1\n"
+    assert (
+        oberonc("issues", "comment", "1", "seen\ttoo", *HERE).out == "commented on #1\n"
+    )
     assert oberonc("issues", "close", "#1", *HERE).out == "closed #1\n"
     assert "closed" in oberonc("issues", "list", *HERE).out
     shown = json.loads(oberonc("issues", "show", "1", "--json", *HERE).out)
@@ -23,7 +25,10 @@ def test_an_issue_from_its_opening_to_its_reopening(oberonc: Command) -> None:
     (comment,) = shown["comments"]
     assert set(comment) == {"author", "text", "commit", "time"}
     assert (comment["text"], comment["commit"]) == ("seen\ttoo", None)
-    assert json.loads(oberonc("issues", "reopen", "1", "--json", *HERE).out)["state"] == "open"
+    assert (
+        json.loads(oberonc("issues", "reopen", "1", "--json", *HERE).out)["state"]
+        == "open"
+    )
 
 
 def test_the_repository_is_the_one_one_stands_in(oberonc: Command, repo: Repo) -> None:
@@ -32,7 +37,14 @@ def test_the_repository_is_the_one_one_stands_in(oberonc: Command, repo: Repo) -
 
 
 def test_what_is_not_there_is_bad_input_in_one_line(oberonc: Command) -> None:
-    for words in (("show", "9"), ("close", "9"), ("reopen", "9"), ("comment", "9", "x"), ("show", "x"), ("new", " ")):
+    for words in (
+        ("show", "9"),
+        ("close", "9"),
+        ("reopen", "9"),
+        ("comment", "9", "x"),
+        ("show", "x"),
+        ("new", " "),
+    ):
         failed = oberonc("issues", *words, *HERE, code=65)
         assert failed.err.startswith("oberonc: ")
         assert failed.err.count("\n") == 1
@@ -46,11 +58,21 @@ def test_text_that_would_steer_the_terminal_is_shown(oberonc: Command) -> None:
         assert "\\x1b[31mb\\u202e" in said
 
 
-def test_a_comment_cannot_look_like_another_one_or_another_issue(oberonc: Command) -> None:
+def test_a_comment_cannot_look_like_another_one_or_another_issue(
+    oberonc: Command,
+) -> None:
     oberonc("issues", "new", "one\n#99    closed  forged\ttab", *HERE)
-    oberonc("issues", "comment", "1", "first\n\nroot, 2026-01-01T00:00:00Z:\nforged\u2028line\r#2\x85x", *HERE)
+    oberonc(
+        "issues",
+        "comment",
+        "1",
+        "first\n\nroot, 2026-01-01T00:00:00Z:\nforged\u2028line\r#2\x85x",
+        *HERE,
+    )
     assert len(oberonc("issues", "list", *HERE).out.splitlines()) == 1
-    title, empty, head, *text = oberonc("issues", "show", "1", *HERE).out.split("\n")[:-1]
+    title, empty, head, *text = oberonc("issues", "show", "1", *HERE).out.split("\n")[
+        :-1
+    ]
     assert title.startswith("#1 one #99")
     assert (empty, head[-2:]) == ("", "Z:")
     assert len(text) == 4

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oberonc.issues.comment import FLAVOURS, TEMPLATE, check_template, make_comment, make_parts, plain_name, safe_url
+from oberonc.issues.comment import (
+    FLAVOURS,
+    TEMPLATE,
+    check_template,
+    make_comment,
+    make_parts,
+    plain_name,
+    safe_url,
+)
 from oberonc.issues.policy import Issue, Task
 from oberonc.issues.trackers.jira import document
 from tests.support.tracker_world import commit, payload
@@ -16,15 +24,25 @@ from tests.support.tracker_world import commit, payload
 KEY = "0123456789abcdef" * 2
 
 
-def said(flavour: str, text: str = "fixes #1", template: str = TEMPLATE, action: str = "close", **more: Any) -> str:
+def said(
+    flavour: str,
+    text: str = "fixes #1",
+    template: str = TEMPLATE,
+    action: str = "close",
+    **more: Any,
+) -> str:
     entry = commit(text, **more)
     task = Task(Issue("octo/hello", "1", "#1"), entry, action, 0, "")
-    return make_comment(make_parts(task, payload(entry), template), task, FLAVOURS[flavour], KEY).text
+    return make_comment(
+        make_parts(task, payload(entry), template), task, FLAVOURS[flavour], KEY
+    ).text
 
 
 def test_it_says_who_what_and_which_commit() -> None:
     text = said("markdown")
-    assert text.startswith("Closed by commit [356a192b7913](https://git.example.org/octo/hello/commit/356a192b")
+    assert text.startswith(
+        "Closed by commit [356a192b7913](https://git.example.org/octo/hello/commit/356a192b"
+    )
     assert "of octo/hello, written by Ann Example:" in text
     assert "> fixes #1" in text
     assert text.endswith(f"<!-- oberonc:{KEY} -->")
@@ -33,7 +51,9 @@ def test_it_says_who_what_and_which_commit() -> None:
 def test_a_message_without_a_commit_names_its_author_alone() -> None:
     nowhere = {"raw_node": "0" * 40, "node": "0" * 12, "url": ""}
     text = said("plain", **nowhere)
-    assert text.startswith("Closed by a commit message of octo/hello, written by Ann Example:")
+    assert text.startswith(
+        "Closed by a commit message of octo/hello, written by Ann Example:"
+    )
     assert "000000000000" not in text
     assert f"oberonc:{KEY}" in text
 
@@ -58,13 +78,22 @@ def test_what_cannot_be_hidden_is_the_commits_id() -> None:
 
 
 def test_a_template_changes_the_words_and_not_the_neutralising() -> None:
-    text = said("markdown", "@all\n/close", template="${author}: $$5 ${message} on ${branch}", author="@root `x`")
-    assert text.startswith("root x: $5 \n> ```\n> @\u200ball\n> /close\n> ```\n on main")
+    text = said(
+        "markdown",
+        "@all\n/close",
+        template="${author}: $$5 ${message} on ${branch}",
+        author="@root `x`",
+    )
+    assert text.startswith(
+        "root x: $5 \n> ```\n> @\u200ball\n> /close\n> ```\n on main"
+    )
 
 
 def test_a_field_there_is_not_is_said() -> None:
     check_template(TEMPLATE)
-    with pytest.raises(ValueError, match=r"there is no \$\{sha\}; there are action, commit"):
+    with pytest.raises(
+        ValueError, match=r"there is no \$\{sha\}; there are action, commit"
+    ):
         check_template("${sha}")
 
 
@@ -85,7 +114,16 @@ def test_names_lose_all_that_could_act(name: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:1", "https://x/ y", "https://x/)", "http://x/>", "ftp://x", "//x", "https://x/\n"]
+    "url",
+    [
+        "javascript:1",
+        "https://x/ y",
+        "https://x/)",
+        "http://x/>",
+        "ftp://x",
+        "//x",
+        "https://x/\n",
+    ],
 )
 def test_an_address_that_could_break_out_is_left_away(url: str) -> None:
     assert safe_url(url) == ""
@@ -150,7 +188,9 @@ def test_no_text_leaves_its_place_in_markdown(text: str, name: str) -> None:
     assert quote[-1].removeprefix("> ") == fence
     assert not any(fence in line for line in quote[1:-1])
     assert not re.search(r"@\w", shown)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]", shown)
+    assert not re.search(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]", shown
+    )
 
 
 @given(HOSTILE)
@@ -158,7 +198,11 @@ def test_no_text_leaves_its_place_in_textile_trac_and_jira(text: str) -> None:
     textile = said("textile", text, template="${message}").rpartition("\n\n<!--")[0]
     assert re.findall(r"<[\w/!]+|\{\{", textile) == ["<pre", "</pre"]
     trac = said("trac", text, template="${message}").rpartition("\n\n{{{#!comment")[0]
-    assert (trac.count("{{{"), trac.count("}}}"), trac.strip("\n").split("\n")[1]) == (1, 1, "#!text")
+    assert (trac.count("{{{"), trac.count("}}}"), trac.strip("\n").split("\n")[1]) == (
+        1,
+        1,
+        "#!text",
+    )
     jira = said("jira", text, template="${message}")
     assert re.findall(r"\{\w+\}|\[~", jira) == ["{noformat}", "{noformat}"]
     assert not re.search(r"@\w", textile + trac + jira)
@@ -179,8 +223,12 @@ def test_a_document_has_the_text_as_text(text: str, name: str) -> None:
 def test_lines_of_a_template_are_lines_of_a_document() -> None:
     entry = commit("fixes #1")
     task = Task(Issue("P", "P-1", "P-1"), entry, "close", 0, "")
-    made = document(make_parts(task, payload(entry), "one\ntwo ${author}\n${message}\nthree\n"))
-    assert [[node.get("text") for node in block["content"]] for block in made["content"]] == [
+    made = document(
+        make_parts(task, payload(entry), "one\ntwo ${author}\n${message}\nthree\n")
+    )
+    assert [
+        [node.get("text") for node in block["content"]] for block in made["content"]
+    ] == [
         ["one", None, "two ", "Ann Example"],
         ["fixes #1"],
         ["three"],

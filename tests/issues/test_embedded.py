@@ -14,7 +14,11 @@ def tracker(tmp_path: Path) -> Tracker:
 
 
 def test_issues_are_numbered_in_each_repository(tracker: Tracker) -> None:
-    assert [tracker.new("a", "x"), tracker.new("a", "y"), tracker.new("b", "z")] == [1, 2, 1]
+    assert [tracker.new("a", "x"), tracker.new("a", "y"), tracker.new("b", "z")] == [
+        1,
+        2,
+        1,
+    ]
     assert [row.title for row in tracker.issues("a")] == ["x", "y"]
 
 
@@ -23,7 +27,12 @@ def test_show_has_the_documented_keys(tracker: Tracker) -> None:
     tracker.comment("a", 1, "Ann", "seen", "f" * 40)
     shown = tracker.show("a", 1)
     (comment,) = shown.pop("comments")
-    assert shown == {"repository": "a", "number": 1, "title": "crash on start", "state": "open"}
+    assert shown == {
+        "repository": "a",
+        "number": 1,
+        "title": "crash on start",
+        "state": "open",
+    }
     assert comment.pop("time").endswith("Z")
     assert comment == {"author": "Ann", "text": "seen", "commit": "f" * 40}
 
@@ -33,10 +42,16 @@ def test_a_comment_with_a_known_key_adds_nothing(tracker: Tracker) -> None:
     for _ in range(2):
         tracker.comment("a", 1, "Ann", "seen", None, "key")
         tracker.comment("a", 1, "Ann", "without a key")
-    assert [c["text"] for c in tracker.show("a", 1)["comments"]] == ["seen", "without a key", "without a key"]
+    assert [c["text"] for c in tracker.show("a", 1)["comments"]] == [
+        "seen",
+        "without a key",
+        "without a key",
+    ]
 
 
-def test_a_state_change_with_a_known_key_does_not_undo_a_person(tracker: Tracker) -> None:
+def test_a_state_change_with_a_known_key_does_not_undo_a_person(
+    tracker: Tracker,
+) -> None:
     tracker.new("a", "x")
     tracker.set_state("a", 1, "closed", "fixed", "key")
     tracker.set_state("a", 1, "open")

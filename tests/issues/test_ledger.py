@@ -49,14 +49,18 @@ def test_every_field_of_the_key_tells_steps_apart(ledger: Ledger, field: str) ->
     assert ledger.claim(STEP._replace(**{field: "another"}), "mark").verdict == "fresh"
 
 
-def test_a_step_another_worker_of_this_process_has_is_busy(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+def test_a_step_another_worker_of_this_process_has_is_busy(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
     other = Ledger(tmp_path, clock)
     ledger.claim(STEP, "mark")
     assert other.claim(STEP, "mark").verdict == "busy"
     other.close()
 
 
-def test_a_claim_left_by_a_finished_worker_is_doubtful_with_its_first_mark(tmp_path: Path, clock: Clock) -> None:
+def test_a_claim_left_by_a_finished_worker_is_doubtful_with_its_first_mark(
+    tmp_path: Path, clock: Clock
+) -> None:
     first = Ledger(tmp_path, clock)
     first.claim(STEP, "first")
     first.close()
@@ -65,7 +69,9 @@ def test_a_claim_left_by_a_finished_worker_is_doubtful_with_its_first_mark(tmp_p
     assert claim == ("doubtful", "first", 1_000_000.0)
 
 
-def test_a_doubtful_step_stays_doubtful_for_the_next(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+def test_a_doubtful_step_stays_doubtful_for_the_next(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
     ledger.claim(STEP, "mark")
     ledger.doubt(STEP)
     other = Ledger(tmp_path, clock)
@@ -80,13 +86,17 @@ def test_a_released_step_is_fresh_again(ledger: Ledger) -> None:
     assert ledger.claim(STEP, "other").verdict == "fresh"
 
 
-def test_a_claim_nobody_finishes_is_doubtful_after_the_limit(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+def test_a_claim_nobody_finishes_is_doubtful_after_the_limit(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
     ledger.claim(STEP, "mark")
     clock.now += CLAIM_LIMIT + 1
     assert Ledger(tmp_path, clock).claim(STEP, "mark").verdict == "doubtful"
 
 
-def test_who_lost_a_claim_cannot_end_it(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+def test_who_lost_a_claim_cannot_end_it(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
     ledger.claim(STEP, "mark")
     clock.now += CLAIM_LIMIT + 1
     other = Ledger(tmp_path, clock)
@@ -102,7 +112,9 @@ def test_a_killed_process_leaves_a_doubtful_step(tmp_path: Path) -> None:
         "import os, sys; from pathlib import Path; from oberonc.issues.ledger import Ledger, Step\n"
         "Ledger(Path(sys.argv[1])).claim(Step(*sys.argv[2:]), 'mark'); os.kill(os.getpid(), 9)"
     )
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path), *STEP], check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), *STEP], check=False
+    )
     assert ended.returncode == -9
     assert Ledger(tmp_path).claim(STEP, "mark").verdict == "doubtful"
 
@@ -121,7 +133,10 @@ def _race(state: str, count: int, results: "multiprocessing.Queue[int]") -> None
 def test_processes_that_race_win_every_step_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[int] = context.Queue()
-    workers = [context.Process(target=_race, args=(str(tmp_path), 40, results)) for _ in range(3)]
+    workers = [
+        context.Process(target=_race, args=(str(tmp_path), 40, results))
+        for _ in range(3)
+    ]
     for worker in workers:
         worker.start()
     won = [results.get(timeout=60) for _ in workers]
@@ -161,8 +176,12 @@ def test_pace_says_how_long_to_wait(ledger: Ledger, clock: Clock) -> None:
     assert ledger.wait_for("another", 1, 60) == 0
 
 
-@pytest.mark.parametrize(("folder", "expected"), [(0o2770, 0o660), (0o700, 0o600), (0o755, 0o600)])
-def test_the_group_may_write_where_it_may_write_the_folder(tmp_path: Path, folder: int, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("folder", "expected"), [(0o2770, 0o660), (0o700, 0o600), (0o755, 0o600)]
+)
+def test_the_group_may_write_where_it_may_write_the_folder(
+    tmp_path: Path, folder: int, expected: int
+) -> None:
     state = tmp_path / "state"
     state.mkdir()
     state.chmod(folder)
@@ -177,11 +196,15 @@ def test_the_group_may_write_where_it_may_write_the_folder(tmp_path: Path, folde
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everything")
 def test_a_ledger_that_may_not_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(NotAllowed, match=r"you may not write .*ledger\.sqlite: .* chmod u\+rwX"):
+    with pytest.raises(
+        NotAllowed, match=r"you may not write .*ledger\.sqlite: .* chmod u\+rwX"
+    ):
         Ledger(tmp_path)
 
 
-def test_what_an_import_was_held_back_from_is_done_unless_it_is_asked_for_by_hand(tmp_path: Path, clock: Clock) -> None:
+def test_what_an_import_was_held_back_from_is_done_unless_it_is_asked_for_by_hand(
+    tmp_path: Path, clock: Clock
+) -> None:
     first, hand = Ledger(tmp_path, clock), Ledger(tmp_path, clock, by_hand=True)
     first.hold([STEP, STEP._replace(step="close")])
     assert first.is_done(STEP)
@@ -189,7 +212,9 @@ def test_what_an_import_was_held_back_from_is_done_unless_it_is_asked_for_by_han
     assert not hand.is_done(STEP)
     assert hand.claim(STEP, "mark") == Claim("fresh", "mark", clock.now)
     hand.done(STEP)
-    assert hand.claim(STEP, "mark").verdict == first.claim(STEP, "mark").verdict == "done"
+    assert (
+        hand.claim(STEP, "mark").verdict == first.claim(STEP, "mark").verdict == "done"
+    )
     first.close()
     hand.close()
 

@@ -21,19 +21,39 @@ HEADERS: list[tuple[dict[str, str], float | None]] = [
     ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "45"}, 45.0),
     ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "1767261690"}, None),
     ({"ratelimit-remaining": "0", "ratelimit-reset": "1767261610"}, 10.0),
-    ({"x-ratelimit-requests-remaining": "0", "x-ratelimit-requests-reset": "1767261690000"}, 90.0),
-    ({"x-ratelimit-complexity-remaining": "0", "x-ratelimit-complexity-reset": "1767261690000"}, 90.0),
+    (
+        {
+            "x-ratelimit-requests-remaining": "0",
+            "x-ratelimit-requests-reset": "1767261690000",
+        },
+        90.0,
+    ),
+    (
+        {
+            "x-ratelimit-complexity-remaining": "0",
+            "x-ratelimit-complexity-reset": "1767261690000",
+        },
+        90.0,
+    ),
     ({}, None),
 ]
 
 
 @pytest.mark.parametrize(("headers", "wait"), HEADERS)
-def test_limits_of_every_product_become_a_wait(headers: dict[str, str], wait: float | None) -> None:
+def test_limits_of_every_product_become_a_wait(
+    headers: dict[str, str], wait: float | None
+) -> None:
     assert wait_hint(Answer(429, headers, ""), NOW) == wait
 
 
 @pytest.mark.parametrize(
-    ("body", "wait"), [('{"retry_after_ms": 4060}', 4.06), ('{"retry_after": 2.5}', 2.5), ("[1]", None), ("{", None)]
+    ("body", "wait"),
+    [
+        ('{"retry_after_ms": 4060}', 4.06),
+        ('{"retry_after": 2.5}', 2.5),
+        ("[1]", None),
+        ("{", None),
+    ],
 )
 def test_a_wait_may_stand_in_the_body(body: str, wait: float | None) -> None:
     assert wait_hint(Answer(429, {}, body), NOW) == wait
@@ -43,7 +63,25 @@ MEANINGS: list[tuple[int, type[Exception]]] = [
     *((status, Retry) for status in (408, 425, 500, 502, 503, 504, 599)),
     *((status, NotDone) for status in (401, 407, 429)),
     (403, Forbidden),
-    *((status, Refused) for status in (300, 301, 302, 307, 400, 402, 404, 405, 409, 410, 412, 413, 422, 451)),
+    *(
+        (status, Refused)
+        for status in (
+            300,
+            301,
+            302,
+            307,
+            400,
+            402,
+            404,
+            405,
+            409,
+            410,
+            412,
+            413,
+            422,
+            451,
+        )
+    ),
 ]
 
 

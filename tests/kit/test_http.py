@@ -1,4 +1,6 @@
-"""The door to HTTP: limits, redaction, redirects, what the environment may not do, and the address guard."""
+"""The door to HTTP: limits, redaction, redirects, what the environment may not do, and
+the address guard.
+"""
 
 import contextlib
 import socket
@@ -26,7 +28,9 @@ class Echo(Contract):
     def answer(self, request: Request) -> Answer:
         self.asked.append(request)
         if request.path.startswith("/to/"):
-            return Answer(302, None, (("Location", f"/{request.path.removeprefix('/to/')}"),))
+            return Answer(
+                302, None, (("Location", f"/{request.path.removeprefix('/to/')}"),)
+            )
         if request.path == "/big":
             return Answer(200, "x" * (SIZE_LIMIT + 10))
         if request.path == "/private" and "authorization" not in request.headers:
@@ -63,7 +67,9 @@ def test_a_secret_that_is_a_common_word_spoils_no_answer(relay: Relay) -> None:
     assert Http(secrets=["path"]).call("GET", f"{relay.url}/x").json()["path"] == "/x"
 
 
-def test_nothing_comes_from_the_environment(echo: Echo, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_nothing_comes_from_the_environment(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     (home / ".netrc").write_text("machine 127.0.0.1 login ann password secret\n")
@@ -78,14 +84,18 @@ def test_a_configured_proxy_is_used(relay: Relay, echo: Echo) -> None:
     assert len(relay.seen) == 1
 
 
-def test_redirects_are_followed_only_where_asked_and_only_on_one_host(echo: Echo, relay: Relay) -> None:
+def test_redirects_are_followed_only_where_asked_and_only_on_one_host(
+    echo: Echo, relay: Relay
+) -> None:
     site = f"http://127.0.0.1:{echo.port}"
     with pytest.raises(Refused, match="302; moved to /x"):
         Http().call("GET", f"{site}/to/x")
     assert Http().call("GET", f"{site}/to/x", redirects=True).json()["path"] == "/x"
     with pytest.raises(Refused, match="302"):
         Http().call("POST", f"{site}/to/x", redirects=True)
-    relay.rule = lambda method, path: Spoil("answer", 302, (("Location", f"{site}/elsewhere"),))
+    relay.rule = lambda method, path: Spoil(
+        "answer", 302, (("Location", f"{site}/elsewhere"),)
+    )
     with pytest.raises(Refused, match="302"):
         Http().call("GET", f"{relay.url}/x", redirects=True)
     loops = "/to/to/to/to/to/to/x"
@@ -132,7 +142,9 @@ def test_a_server_that_drips_is_shut_down_at_the_limit() -> None:
     thread.start()
     began = time.monotonic()
     with pytest.raises(Retry, match="no whole answer within 1 s"):
-        Http(remaining=lambda: 1.0).call("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        Http(remaining=lambda: 1.0).call(
+            "GET", f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        )
     assert time.monotonic() - began < 10
     stop.set()
     thread.join(10)
@@ -142,11 +154,18 @@ def test_a_server_that_drips_is_shut_down_at_the_limit() -> None:
 def test_credentials_go_by_what_the_server_asks_for(echo: Echo) -> None:
     http = Http(auth=AnyAuth("ann", "secret"))
     http.call("GET", f"http://127.0.0.1:{echo.port}/private")
-    assert [("authorization" in request.headers) for request in echo.asked] == [False, True]
+    assert [("authorization" in request.headers) for request in echo.asked] == [
+        False,
+        True,
+    ]
 
 
-def test_what_asks_for_nothing_gets_no_credentials_and_is_asked_once(echo: Echo) -> None:
-    Http(auth=AnyAuth("ann", "secret")).call("POST", f"http://127.0.0.1:{echo.port}/open", json={})
+def test_what_asks_for_nothing_gets_no_credentials_and_is_asked_once(
+    echo: Echo,
+) -> None:
+    Http(auth=AnyAuth("ann", "secret")).call(
+        "POST", f"http://127.0.0.1:{echo.port}/open", json={}
+    )
     assert [("authorization" in request.headers) for request in echo.asked] == [False]
 
 
@@ -160,7 +179,9 @@ FLOOD = 60 << 20
 
 
 def _flood(listener: socket.socket, head: str, sent: list[int]) -> None:
-    """Answer with *head* and a long body, until whoever asks goes or asks with credentials."""
+    """Answer with *head* and a long body, until whoever asks goes or asks with
+    credentials.
+    """
     while True:
         try:
             channel, _ = listener.accept()
@@ -169,9 +190,13 @@ def _flood(listener: socket.socket, head: str, sent: list[int]) -> None:
         with channel, contextlib.suppress(OSError):
             while asked := channel.recv(1 << 16):
                 if b"Authorization" in asked:
-                    channel.sendall(b"HTTP/1.1 200 Fine\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+                    channel.sendall(
+                        b"HTTP/1.1 200 Fine\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+                    )
                     return
-                channel.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {FLOOD}\r\n\r\n".encode())
+                channel.sendall(
+                    f"HTTP/1.1 {head}\r\nContent-Length: {FLOOD}\r\n\r\n".encode()
+                )
                 for _ in range(FLOOD >> 16):
                     channel.sendall(b"x" * (1 << 16))
                     sent[0] += 1 << 16
@@ -179,15 +204,22 @@ def _flood(listener: socket.socket, head: str, sent: list[int]) -> None:
 
 @pytest.mark.parametrize("kind", ASIDES)
 def test_an_answer_that_is_only_passed_by_is_not_read_to_its_end(kind: str) -> None:
-    """A server must not fill our memory with what asks for credentials, or leads elsewhere."""
+    """A server must not fill our memory with what asks for credentials, or leads
+    elsewhere.
+    """
     sent = [0]
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_flood, args=(listener, ASIDES[kind], sent), daemon=True)
+        thread = threading.Thread(
+            target=_flood, args=(listener, ASIDES[kind], sent), daemon=True
+        )
         thread.start()
         http = Http(auth=AnyAuth("ann", "secret"))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
-        # The body of a redirect is read as that of any answer, and too much of it refused.
-        with pytest.raises(Refused) if kind == "elsewhere" else contextlib.nullcontext():
+        # The body of a redirect is read as that of any answer, and too much of it
+        # refused.
+        with (
+            pytest.raises(Refused) if kind == "elsewhere" else contextlib.nullcontext()
+        ):
             assert http.call("GET", url, redirects=True).status == 200
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
@@ -196,7 +228,9 @@ def test_an_answer_that_is_only_passed_by_is_not_read_to_its_end(kind: str) -> N
     assert sent[0] < FLOOD / 2
 
 
-def test_a_password_that_is_refused_is_told_with_the_servers_words(relay: Relay) -> None:
+def test_a_password_that_is_refused_is_told_with_the_servers_words(
+    relay: Relay,
+) -> None:
     headers = (("WWW-Authenticate", 'Digest realm="x", nonce="n", qop="auth"'),)
     relay.rule = lambda method, path: Spoil("answer", 401, headers, "no such account")
     with pytest.raises(Retry, match="401"):
@@ -219,7 +253,8 @@ def test_a_used_up_limit_is_not_even_tried(relay: Relay) -> None:
 
 
 PUBLIC = (
-    "8.8.8.8 1.1.1.1 100.63.0.1 172.32.0.1 2606:4700::1111 ::ffff:8.8.8.8 64:ff9b::808:808 2002:808:808:: 2001:200::1"
+    "8.8.8.8 1.1.1.1 100.63.0.1 172.32.0.1 2606:4700::1111 ::ffff:8.8.8.8 "
+    "64:ff9b::808:808 2002:808:808:: 2001:200::1"
 )
 NOT_PUBLIC = (
     "127.0.0.1 127.1.2.3 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 0.1.2.3 192.0.0.8"
@@ -240,8 +275,13 @@ def test_addresses_that_lead_inside_are_not(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "127.1"])
-def test_a_guarded_request_reaches_nothing_inside_however_it_is_written(echo: Echo, host: str) -> None:
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "127.1"],
+)
+def test_a_guarded_request_reaches_nothing_inside_however_it_is_written(
+    echo: Echo, host: str
+) -> None:
     with pytest.raises(Refused, match="not a public one"):
         Http(guarded=True).call("GET", f"https://{host}:{echo.port}/x")
     with pytest.raises(Refused, match="only https"):
@@ -249,19 +289,28 @@ def test_a_guarded_request_reaches_nothing_inside_however_it_is_written(echo: Ec
     assert not echo.asked
 
 
-def test_a_name_server_is_asked_once_and_every_answer_is_checked(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebinding name server: a public address first, the one inside next time; or both at once."""
+def test_a_name_server_is_asked_once_and_every_answer_is_checked(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebinding name server: a public address first, the one inside next time; or
+    both at once.
+    """
     answers = [["8.8.8.8"], ["127.0.0.1"]]
     asked: list[str] = []
 
     def resolve(host: str, port: int, *args: object, **kwargs: object) -> list[object]:
         asked.append(host)
         found = answers.pop(0) if answers else ["127.0.0.1"]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in found
+        ]
 
     tried: list[tuple[str, int]] = []
 
-    def connect(address: tuple[str, int], *args: object, **kwargs: object) -> socket.socket:
+    def connect(
+        address: tuple[str, int], *args: object, **kwargs: object
+    ) -> socket.socket:
         tried.append(address)
         made = socket.socket()
         made.connect(("127.0.0.1", echo.port))  # whoever answers there speaks no TLS

@@ -18,11 +18,20 @@ def service(**filtering: Any) -> Service:
 
 def update(ref: str, **more: Any) -> dict[str, Any]:
     kind = {"heads": "branch", "tags": "tag"}.get(ref.split("/")[1], "other")
-    return {"ref": ref, "kind": kind, "name": ref.split("/", 2)[2], "publish": False, **more}
+    return {
+        "ref": ref,
+        "kind": kind,
+        "name": ref.split("/", 2)[2],
+        "publish": False,
+        **more,
+    }
 
 
 def commit(
-    letter: str, branch: str | None = "main", *files: str, author: str = "Ann <ann@example.org>"
+    letter: str,
+    branch: str | None = "main",
+    *files: str,
+    author: str = "Ann <ann@example.org>",
 ) -> dict[str, Any]:
     return {
         "raw_node": letter * 40,
@@ -34,7 +43,9 @@ def commit(
     }
 
 
-def push(*commits: dict[str, Any], refs: tuple[str, ...] = ("refs/heads/main",), **more: Any) -> dict[str, Any]:
+def push(
+    *commits: dict[str, Any], refs: tuple[str, ...] = ("refs/heads/main",), **more: Any
+) -> dict[str, Any]:
     return {
         "repository": {"full_name": "web/shop"},
         "updates": [update(ref) for ref in refs],
@@ -49,7 +60,11 @@ def push(*commits: dict[str, Any], refs: tuple[str, ...] = ("refs/heads/main",),
 def chosen(service: Service, payload: dict[str, Any]) -> str:
     """The letters of the commits that *service* gets, or the reason for none."""
     choice = filters.choose(service, payload)
-    return choice.reason if choice.payload is None else "".join(c["raw_node"][0] for c in choice.payload["commits"])
+    return (
+        choice.reason
+        if choice.payload is None
+        else "".join(c["raw_node"][0] for c in choice.payload["commits"])
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,13 +81,18 @@ def chosen(service: Service, payload: dict[str, Any]) -> str:
         ("*", ["", "a", "a\nb"], ["a/b"]),
     ],
 )
-def test_globs_stay_within_a_part_unless_doubled(pattern: str, passing: list[str], failing: list[str]) -> None:
+def test_globs_stay_within_a_part_unless_doubled(
+    pattern: str, passing: list[str], failing: list[str]
+) -> None:
     assert [value for value in passing if not filters.matches(pattern, value)] == []
     assert [value for value in failing if filters.matches(pattern, value)] == []
 
 
 @given(
-    st.lists(st.sampled_from(["a", "b", "/", ".", "*", "**", "**/", "?", "\ue000"]), max_size=8).map("".join),
+    st.lists(
+        st.sampled_from(["a", "b", "/", ".", "*", "**", "**/", "?", "\ue000"]),
+        max_size=8,
+    ).map("".join),
     st.text("ab/.\ue000\u00e9", max_size=10),
 )
 @example("a\ue000", "a\u00e9")
@@ -80,7 +100,9 @@ def test_globs_agree_with_a_regular_expression(pattern: str, value: str) -> None
     wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"((?:^|(?<=/))\*\*/|\*\*|\*|\?)", pattern)
     expression = "".join(wild.get(part) or re.escape(part) for part in parts)
-    assert filters.matches(pattern, value) == bool(re.fullmatch(expression, value, re.DOTALL))
+    assert filters.matches(pattern, value) == bool(
+        re.fullmatch(expression, value, re.DOTALL)
+    )
 
 
 class Counted(str):
@@ -108,7 +130,9 @@ class Counted(str):
         ("*a" + "?" * 12, "aab" * 3000),
     ],
 )
-def test_a_hostile_value_is_looked_at_once_whatever_the_pattern(pattern: str, value: str) -> None:
+def test_a_hostile_value_is_looked_at_once_whatever_the_pattern(
+    pattern: str, value: str
+) -> None:
     counted = Counted(value)
     filters.matches(pattern, counted)
     assert counted.looks <= len(value)
@@ -124,11 +148,16 @@ def test_what_a_pattern_remembers_is_bounded_whatever_the_values() -> None:
 
 def test_without_filters_everything_arrives() -> None:
     assert chosen(service(), push(commit("a"), commit("b", None))) == "ab"
-    assert filters.choose(service(), push(refs=("refs/heads/gone",))).payload is not None
+    assert (
+        filters.choose(service(), push(refs=("refs/heads/gone",))).payload is not None
+    )
 
 
 def test_repositories_choose_by_full_name() -> None:
-    assert chosen(service(repositories=("web/*", "!web/attic-*")), push(commit("a"))) == "a"
+    assert (
+        chosen(service(repositories=("web/*", "!web/attic-*")), push(commit("a")))
+        == "a"
+    )
     assert "repository web/shop is not in `repositories`" in chosen(
         service(repositories=("!web/*",)), push(commit("a"))
     )
@@ -145,7 +174,10 @@ def test_refs_choose_updates_and_the_commits_on_them_by_full_or_short_name() -> 
     assert chosen(service(refs=("refs/heads/*", "!topic")), payload) == "a"
     assert chosen(service(refs=("refs/tags/**",)), payload) == "c"
     assert chosen(service(refs=("!main",)), payload) == "bc"
-    assert chosen(service(refs=("release/*",)), payload) == "no ref of the push is in `refs`"
+    assert (
+        chosen(service(refs=("release/*",)), payload)
+        == "no ref of the push is in `refs`"
+    )
     got = filters.choose(service(refs=("main",)), payload).payload
     assert got is not None
     assert [u["name"] for u in got["updates"]] == ["main"]
@@ -154,45 +186,77 @@ def test_refs_choose_updates_and_the_commits_on_them_by_full_or_short_name() -> 
 
 def test_a_tag_called_like_a_branch_is_no_branch() -> None:
     assert (
-        chosen(service(refs=("main",)), push(commit("a", None), refs=("refs/tags/main",)))
+        chosen(
+            service(refs=("main",)), push(commit("a", None), refs=("refs/tags/main",))
+        )
         == "no ref of the push is in `refs`"
     )
 
 
 def test_paths_choose_commits_by_any_of_their_files() -> None:
-    payload = push(commit("a", "main", "apps/x.py", "README"), commit("b", "main", "docs/x"), commit("c", "main"))
+    payload = push(
+        commit("a", "main", "apps/x.py", "README"),
+        commit("b", "main", "docs/x"),
+        commit("c", "main"),
+    )
     assert chosen(service(paths=("apps/**",)), payload) == "a"
     assert chosen(service(paths=("!docs/**",)), payload) == "a"
-    assert chosen(service(paths=("attic/**",)), payload) == "no commit touches a file in `paths`"
+    assert (
+        chosen(service(paths=("attic/**",)), payload)
+        == "no commit touches a file in `paths`"
+    )
 
 
 def test_authors_choose_by_name_mail_or_both() -> None:
     payload = push(commit("a"), commit("b", author="Bot <bot@ci>"))
     for pattern in ("Ann", "ann@example.org", "*@example.org", "Ann <*", "!bot@ci"):
         assert chosen(service(authors=(pattern,)), payload) == "a", pattern
-    assert chosen(service(authors=("Eve",)), payload) == "no commit is by an author in `authors`"
+    assert (
+        chosen(service(authors=("Eve",)), payload)
+        == "no commit is by an author in `authors`"
+    )
 
 
 def test_filters_together_choose_what_passes_all() -> None:
-    payload = push(commit("a", "main", "x"), commit("b", "main", "y"), commit("c", "topic", "x"))
-    assert chosen(service(refs=("main",), paths=("x",), authors=("Ann",)), payload) == "a"
+    payload = push(
+        commit("a", "main", "x"), commit("b", "main", "y"), commit("c", "topic", "x")
+    )
+    assert (
+        chosen(service(refs=("main",), paths=("x",), authors=("Ann",)), payload) == "a"
+    )
 
 
 def test_merged_commits_are_chosen_as_new_ones_are() -> None:
-    payload = push(merged=[commit("a", "main", "x"), commit("b", "main", "y")], published=["a" * 40, "b" * 40])
+    payload = push(
+        merged=[commit("a", "main", "x"), commit("b", "main", "y")],
+        published=["a" * 40, "b" * 40],
+    )
     got = filters.choose(service(paths=("x",)), payload).payload
     assert got is not None
     assert [c["raw_node"] for c in got["merged"]] == got["published"] == ["a" * 40]
 
 
 def test_a_push_option_skips_all_or_one() -> None:
-    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip"])) == "skipped by a push option"
-    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip=chat"])) == "skipped by a push option"
-    assert chosen(service(), push(commit("a"), push_options=["oberonc.skip=other", "ci.skip"])) == "a"
+    assert (
+        chosen(service(), push(commit("a"), push_options=["oberonc.skip"]))
+        == "skipped by a push option"
+    )
+    assert (
+        chosen(service(), push(commit("a"), push_options=["oberonc.skip=chat"]))
+        == "skipped by a push option"
+    )
+    assert (
+        chosen(
+            service(), push(commit("a"), push_options=["oberonc.skip=other", "ci.skip"])
+        )
+        == "a"
+    )
 
 
 def test_a_repository_may_ask_for_some_of_the_services() -> None:
-    asking = push(commit("a"), repository={"full_name": "web/shop", "services": ["issues"]})
+    asking = push(
+        commit("a"), repository={"full_name": "web/shop", "services": ["issues"]}
+    )
     assert "oberonc.service" in chosen(service(), asking)
     asking["repository"]["services"].append("chat")
     assert chosen(service(), asking) == "a"
@@ -210,7 +274,9 @@ def test_what_is_impossible_is_known_before_commits_are_read() -> None:
     assert not filters.possible(service(refs=("topic",)), push())
     assert not filters.possible(service(repositories=("x",)), push())
     assert not filters.possible(service(), push(push_options=["oberonc.skip"]))
-    assert not filters.possible(service(), push(repository={"full_name": "x", "services": []}))
+    assert not filters.possible(
+        service(), push(repository={"full_name": "x", "services": []})
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,8 +287,12 @@ def test_what_is_impossible_is_known_before_commits_are_read() -> None:
         ({"refs": ("release",)}, "its commit is on no ref in `refs`"),
     ],
 )
-def test_what_a_filter_keeps_back_is_told_with_the_issues_it_names(filtering: dict[str, Any], why: str) -> None:
-    named = commit("a", "main", "src/a.c") | {"message": "fixes #2, web/shop#4 & and &#39; (#3), #0, a#5, #6x"}
+def test_what_a_filter_keeps_back_is_told_with_the_issues_it_names(
+    filtering: dict[str, Any], why: str
+) -> None:
+    named = commit("a", "main", "src/a.c") | {
+        "message": "fixes #2, web/shop#4 & and &#39; (#3), #0, a#5, #6x"
+    }
     kept = commit("b", "release", "docs/x", author="Bob <bob@example.org>")
     payload = push(named, kept, refs=("refs/heads/main", "refs/heads/release"))
     choice = filters.choose(service(**filtering), payload)
@@ -238,13 +308,27 @@ def test_what_a_filter_keeps_back_is_told_with_the_issues_it_names(filtering: di
 
 def test_keys_are_told_where_the_service_has_their_project() -> None:
     named = commit("a") | {"message": "PROJ-7, XPROJ-8, UTF-8, OPS-1; fixes #9"}
-    jira = Service("chat", "issues", {"project": "PROJ", "projects": ["OPS", "a/b", 3]}, paths=("docs/**",))
-    assert filters.choose(jira, push(named)).left.startswith("PROJ-7, OPS-1 and #9 are named, and nothing is done")
-    odd = Service("chat", "issues", {"project": 3, "projects": "OPS"}, paths=("docs/**",))
-    assert filters.choose(odd, push(named)).left.startswith("#9 is named, and nothing is done")
+    jira = Service(
+        "chat",
+        "issues",
+        {"project": "PROJ", "projects": ["OPS", "a/b", 3]},
+        paths=("docs/**",),
+    )
+    assert filters.choose(jira, push(named)).left.startswith(
+        "PROJ-7, OPS-1 and #9 are named, and nothing is done"
+    )
+    odd = Service(
+        "chat", "issues", {"project": 3, "projects": "OPS"}, paths=("docs/**",)
+    )
+    assert filters.choose(odd, push(named)).left.startswith(
+        "#9 is named, and nothing is done"
+    )
 
 
 def test_what_is_told_of_a_flood_is_short_and_reads_little_of_it() -> None:
-    flood = [commit("a") | {"raw_node": f"{n:040x}", "message": f"#{n} " * 20_000} for n in range(1, 500)]
+    flood = [
+        commit("a") | {"raw_node": f"{n:040x}", "message": f"#{n} " * 20_000}
+        for n in range(1, 500)
+    ]
     left = filters.choose(service(paths=("docs/**",)), push(*flood)).left
     assert left.startswith("#1, #2, #3, #4, #5, #6 and 94 more are named")

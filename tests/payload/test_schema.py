@@ -1,4 +1,6 @@
-"""The payload: what it holds, what is refused, how it is cut, and that its page describes it."""
+"""The payload: what it holds, what is refused, how it is cut, and that its page
+describes it.
+"""
 
 import json
 import re
@@ -17,7 +19,17 @@ from tests.support.repo import Repo
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "oberonc" / "payload" / "sample.json"
 COMMIT = Commit(
-    "a" * 40, ["b" * 40], "Ann", "a@b", (0, "+0000"), "Bob", "b@b", (1, "+0000"), "message\n", [("M", "f")], False
+    "a" * 40,
+    ["b" * 40],
+    "Ann",
+    "a@b",
+    (0, "+0000"),
+    "Bob",
+    "b@b",
+    (1, "+0000"),
+    "message\n",
+    [("M", "f")],
+    False,
 )
 
 
@@ -49,28 +61,76 @@ def test_an_id_is_new_each_time_and_owes_nothing_to_commits() -> None:
         (["foreign"], ["HEAD"], "'foreign' holds something that is no id"),
         (["dropped"], [1], "'dropped[0]' is not an object"),
         (["published_total"], "1", "'published_total' has the wrong type"),
-        (["repository", "services"], [1], "'repository.services' is not a list of texts"),
-        (["repository", "services"], "all", "'repository.services' is not a list of texts"),
+        (
+            ["repository", "services"],
+            [1],
+            "'repository.services' is not a list of texts",
+        ),
+        (
+            ["repository", "services"],
+            "all",
+            "'repository.services' is not a list of texts",
+        ),
         (["commits_total"], True, "'commits_total' has the wrong type"),
         (["truncated"], 0, "'truncated' has the wrong type"),
         (["commits"], [3], "'commits[0]' is not an object"),
         (["commits", 0, "message"], None, "'commits[0].message' has the wrong type"),
-        (["commits", 1, "parents"], [1], "'commits[1].parents' holds something that is no id"),
-        (["commits", 1, "parents"], ["a" * 39 + "\n"], "'commits[1].parents' holds something that is no id"),
-        (["commits", 0, "node"], "abc\n\n/close\n@all", "'commits[0].node' is not the beginning of an id"),
-        (["commits", 0, "node"], "abcd1234\n", "'commits[0].node' is not the beginning of an id"),
+        (
+            ["commits", 1, "parents"],
+            [1],
+            "'commits[1].parents' holds something that is no id",
+        ),
+        (
+            ["commits", 1, "parents"],
+            ["a" * 39 + "\n"],
+            "'commits[1].parents' holds something that is no id",
+        ),
+        (
+            ["commits", 0, "node"],
+            "abc\n\n/close\n@all",
+            "'commits[0].node' is not the beginning of an id",
+        ),
+        (
+            ["commits", 0, "node"],
+            "abcd1234\n",
+            "'commits[0].node' is not the beginning of an id",
+        ),
         (["commits", 0, "node"], "", "'commits[0].node' is not the beginning of an id"),
         (["commits", 0, "raw_node"], "A" * 40, "'commits[0].raw_node' is no id"),
         (["commits", 0, "raw_node"], "a" * 41, "'commits[0].raw_node' is no id"),
-        (["commits", 0, "change"], "[x](http://y)", "'commits[0].change' is not 40 hex digits"),
-        (["commits", 0, "branch"], "a\nb", "'commits[0].branch' holds a control character"),
+        (
+            ["commits", 0, "change"],
+            "[x](http://y)",
+            "'commits[0].change' is not 40 hex digits",
+        ),
+        (
+            ["commits", 0, "branch"],
+            "a\nb",
+            "'commits[0].branch' holds a control character",
+        ),
         (["commits", 0, "url"], {}, "'commits[0].url' has the wrong type"),
         (["updates", 0, "old"], "\u0661" * 40, "'updates[0].old' is no id"),
         (["updates", 0, "new"], "0" * 39, "'updates[0].new' is no id"),
-        (["updates", 0, "ref"], "refs/heads/a\x7f", "'updates[0].ref' holds a control character"),
-        (["updates", 0, "name"], "\x1b[2J", "'updates[0].name' holds a control character"),
-        (["repository", "full_name"], "a\nb", "'repository.full_name' must be at most 512 printable characters"),
-        (["repository", "full_name"], "x" * 513, "'repository.full_name' must be at most 512 printable characters"),
+        (
+            ["updates", 0, "ref"],
+            "refs/heads/a\x7f",
+            "'updates[0].ref' holds a control character",
+        ),
+        (
+            ["updates", 0, "name"],
+            "\x1b[2J",
+            "'updates[0].name' holds a control character",
+        ),
+        (
+            ["repository", "full_name"],
+            "a\nb",
+            "'repository.full_name' must be at most 512 printable characters",
+        ),
+        (
+            ["repository", "full_name"],
+            "x" * 513,
+            "'repository.full_name' must be at most 512 printable characters",
+        ),
         (["commits", 0, "message"], "fixes #1 \ud800", "a text in it is no Unicode"),
         (["commits", 0, "author"], "\udcff", "a text in it is no Unicode"),
         (["unknown"], {"\udfff": [1]}, "a text in it is no Unicode"),
@@ -87,13 +147,20 @@ def test_a_wrong_value_is_named(keys: list[str | int], value: object, why: str) 
     for key in keys[:-1]:
         place = place[key]
     place[keys[-1]] = value
-    with pytest.raises(BadInput, match=re.escape(f"it is not a payload of schema 1: {why}")):
+    with pytest.raises(
+        BadInput, match=re.escape(f"it is not a payload of schema 1: {why}")
+    ):
         payloads.loads(json.dumps(payload).encode(), "it")
 
 
 def test_a_missing_key_is_named_unless_earlier_versions_lack_it() -> None:
     later = {"submitter", "foreign", "dropped", "published_total", "dropped_total"}
-    assert payloads.check({key: value for key, value in sample().items() if key not in later}) == ""
+    assert (
+        payloads.check(
+            {key: value for key, value in sample().items() if key not in later}
+        )
+        == ""
+    )
     for key in set(sample()) - {"schema"} - later:
         payload = sample()
         del payload[key]
@@ -102,8 +169,28 @@ def test_a_missing_key_is_named_unless_earlier_versions_lack_it() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[" * 100_000, b'"\\ud800"', b"9" * 5000, b"null"],
-    ids=["empty", "cut", "no text", "nan", "twice", "deep", "half a character", "huge number", "null"],
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"a": NaN}',
+        b'{"a": 1, "a": 2}',
+        b"[" * 100_000,
+        b'"\\ud800"',
+        b"9" * 5000,
+        b"null",
+    ],
+    ids=[
+        "empty",
+        "cut",
+        "no text",
+        "nan",
+        "twice",
+        "deep",
+        "half a character",
+        "huge number",
+        "null",
+    ],
 )
 def test_what_is_no_json_is_refused_in_one_line(raw: bytes) -> None:
     with pytest.raises(BadInput) as caught:
@@ -123,27 +210,44 @@ def test_an_entry_has_the_words_of_2009_and_ours() -> None:
     assert entry["node"] == "a" * 12
     assert entry["parents"] == ["b" * 12]
     assert entry["url"] == "https://x/" + "a" * 40
-    assert (entry["revision"], entry["size"], entry["committer"]) == (None, -1, "Bob <b@b>")
+    assert (entry["revision"], entry["size"], entry["committer"]) == (
+        None,
+        -1,
+        "Bob <b@b>",
+    )
     assert entry["files"] == [{"file": "f", "type": "modified"}]
     assert "truncated" not in entry
-    assert payloads.commit_entry(COMMIT._replace(cut=True), None, "")["truncated"] is True
+    assert (
+        payloads.commit_entry(COMMIT._replace(cut=True), None, "")["truncated"] is True
+    )
     assert payloads.commit_entry(COMMIT, None, "")["url"] == ""
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [("A", "added"), ("M", "modified"), ("D", "removed"), ("T", "modified"), ("U", "modified")]
+    ("kind", "word"),
+    [
+        ("A", "added"),
+        ("M", "modified"),
+        ("D", "removed"),
+        ("T", "modified"),
+        ("U", "modified"),
+    ],
 )
 def test_the_kinds_of_git_become_three_words(kind: str, word: str) -> None:
     entry = payloads.commit_entry(COMMIT._replace(files=[(kind, "f")]), None, "")
     assert entry["files"] == [{"file": "f", "type": word}]
 
 
-def test_times_are_the_authors_in_local_time_and_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_the_authors_in_local_time_and_in_utc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import time
 
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
-    entry = payloads.commit_entry(COMMIT._replace(author_date=(1767261600, "-0500")), None, "")
+    entry = payloads.commit_entry(
+        COMMIT._replace(author_date=(1767261600, "-0500")), None, ""
+    )
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     assert entry["timestamp"] == "2026-01-01 11:00:00"
@@ -152,7 +256,9 @@ def test_times_are_the_authors_in_local_time_and_in_utc(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("seconds", [-1, -(10**12), 10**18, 10**30])
 def test_any_number_may_be_a_date(seconds: int) -> None:
-    entry = payloads.commit_entry(COMMIT._replace(author_date=(seconds, "+0000")), None, "")
+    entry = payloads.commit_entry(
+        COMMIT._replace(author_date=(seconds, "+0000")), None, ""
+    )
     assert entry["utctimestamp"].endswith("+00:00")
 
 
@@ -183,7 +289,10 @@ def test_long_names_mails_and_paths_are_cut_and_that_is_flagged() -> None:
 def test_cutting_drops_files_then_the_oldest_commits_and_never_what_is_newest() -> None:
     def made() -> Payload:
         payload = sample()
-        entry = payload["commits"][0] | {"message": "m" * 1000, "files": [{"file": "f" * 1000, "type": "added"}]}
+        entry = payload["commits"][0] | {
+            "message": "m" * 1000,
+            "files": [{"file": "f" * 1000, "type": "added"}],
+        }
         payload["commits"] = [entry | {"raw_node": f"{n:040x}"} for n in range(10)]
         payload["published"] = [c["raw_node"] for c in payload["commits"]]
         return payload
@@ -197,7 +306,11 @@ def test_cutting_drops_files_then_the_oldest_commits_and_never_what_is_newest() 
     assert some["truncated"]
     few = payloads.fit(made(), Limits(bytes=size // 3))
     assert not any(c["files"] for c in few["commits"])
-    assert few["published"] == [c["raw_node"] for c in few["commits"]] == made()["published"][-len(few["commits"]) :]
+    assert (
+        few["published"]
+        == [c["raw_node"] for c in few["commits"]]
+        == made()["published"][-len(few["commits"]) :]
+    )
     assert few["commits"]
 
 
@@ -238,17 +351,41 @@ def test_the_page_lists_every_key_and_no_other(home: Path, bare: Repo) -> None:
     server.work.commit("a message above the limit")
     real, kept = _keys(server.push("main")), _keys(sample())
     said = _documented()
-    assert said.pop("At delivery") == {"broker", "service", "delivery_id", "attempt", "order"}
-    notice = {"dead_total", "dead", "delivery", "service", "repository", "push", "error"}
+    assert said.pop("At delivery") == {
+        "broker",
+        "service",
+        "delivery_id",
+        "attempt",
+        "order",
+    }
+    notice = {
+        "dead_total",
+        "dead",
+        "delivery",
+        "service",
+        "repository",
+        "push",
+        "error",
+    }
     assert said.pop("A notice of what was given up") == notice
     assert said == real
     for part, keys in kept.items():
         assert keys >= real[part] - {"services", "truncated"}, part
-        assert keys <= real[part] | {"broker", "service", "delivery_id", "attempt", "order"}, part
+        assert keys <= real[part] | {
+            "broker",
+            "service",
+            "delivery_id",
+            "attempt",
+            "order",
+        }, part
 
 
 def test_what_the_system_says_that_is_no_text_is_mended_before_it_is_judged() -> None:
-    made = sample() | {"user": "caf\udce9", "canon_url": "\ud83d\ude00 \ud800", "unknown": [{"\udcff": "fine"}]}
+    made = sample() | {
+        "user": "caf\udce9",
+        "canon_url": "\ud83d\ude00 \ud800",
+        "unknown": [{"\udcff": "fine"}],
+    }
     mended = payloads.fit(made, Limits())
     assert (mended["user"], mended["canon_url"]) == ("caf\ufffd", "\U0001f600 \ufffd")
     assert payloads.check(mended) == ""

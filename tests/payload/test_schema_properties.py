@@ -28,7 +28,10 @@ def commits(draw: st.DrawFn, oids: list[str]) -> list[dict[str, Any]]:
             "message": draw(TEXT),
             "branch": draw(BRANCHES),
             "parents": draw(st.lists(OIDS.map(lambda oid: oid[:12]), max_size=2)),
-            "files": [{"file": name, "type": "added"} for name in draw(st.lists(NAMES, max_size=4))],
+            "files": [
+                {"file": name, "type": "added"}
+                for name in draw(st.lists(NAMES, max_size=4))
+            ],
             "change": draw(OIDS),
         }
         for oid in oids
@@ -37,7 +40,12 @@ def commits(draw: st.DrawFn, oids: list[str]) -> list[dict[str, Any]]:
 
 @st.composite
 def updates(draw: st.DrawFn) -> list[dict[str, Any]]:
-    refs = draw(st.lists(st.sampled_from(["refs/heads/main", "refs/heads/topic", "refs/tags/v1"]), unique=True))
+    refs = draw(
+        st.lists(
+            st.sampled_from(["refs/heads/main", "refs/heads/topic", "refs/tags/v1"]),
+            unique=True,
+        )
+    )
     return [
         {
             "ref": ref,
@@ -45,7 +53,10 @@ def updates(draw: st.DrawFn) -> list[dict[str, Any]]:
             "name": ref.split("/")[-1],
             "old": draw(OIDS),
             "new": draw(OIDS),
-            **{key: draw(st.booleans()) for key in ("created", "deleted", "forced", "publish")},
+            **{
+                key: draw(st.booleans())
+                for key in ("created", "deleted", "forced", "publish")
+            },
         }
         for ref in refs
     ]
@@ -62,7 +73,9 @@ def full(draw: st.DrawFn) -> dict[str, Any]:
         "time": draw(TEXT),
         "user": draw(st.none() | TEXT),
         "canon_url": draw(TEXT),
-        "repository": {"full_name": draw(NAMES.map(lambda name: name.replace("\n", "_")))},
+        "repository": {
+            "full_name": draw(NAMES.map(lambda name: name.replace("\n", "_")))
+        },
         "updates": draw(updates()),
         "commits": draw(commits(oids[half:])),
         "merged": draw(commits(oids[:half])),
@@ -77,14 +90,20 @@ def full(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-patterns = st.lists(st.sampled_from(["", "!"]).flatmap(lambda sign: NAMES.map(lambda name: sign + name)), max_size=3)
+patterns = st.lists(
+    st.sampled_from(["", "!"]).flatmap(
+        lambda sign: NAMES.map(lambda name: sign + name)
+    ),
+    max_size=3,
+)
 services = st.builds(
     Service,
     name=st.just("one"),
     broker=st.just("one"),
     settings=st.just({}),
     repositories=st.just(()) | patterns.map(tuple),
-    refs=st.just(()) | st.sampled_from([("main",), ("refs/tags/*",), ("!topic",), ("**",)]),
+    refs=st.just(())
+    | st.sampled_from([("main",), ("refs/tags/*",), ("!topic",), ("**",)]),
     paths=st.just(()) | patterns.map(tuple),
     authors=st.just(()) | patterns.map(tuple),
 )
@@ -96,22 +115,41 @@ def test_a_payload_survives_json(payload: dict[str, Any]) -> None:
     assert payloads.loads(payloads.dumps(payload), "it") == payload
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | TEXT, lambda x: st.lists(x) | st.dictionaries(TEXT, x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | TEXT,
+        lambda x: st.lists(x) | st.dictionaries(TEXT, x),
+    )
+)
 def test_any_json_is_judged_without_a_crash(value: Any) -> None:
     assert payloads.check(value) != ""
 
 
 @given(
     full(),
-    st.sampled_from(["commits", "merged", "dropped", "foreign", "updates", "repository", "published"]),
+    st.sampled_from(
+        [
+            "commits",
+            "merged",
+            "dropped",
+            "foreign",
+            "updates",
+            "repository",
+            "published",
+        ]
+    ),
     st.integers() | TEXT,
 )
-def test_a_broken_part_is_judged_without_a_crash(payload: dict[str, Any], key: str, junk: Any) -> None:
+def test_a_broken_part_is_judged_without_a_crash(
+    payload: dict[str, Any], key: str, junk: Any
+) -> None:
     for value in (junk, [junk], {junk: junk}):
         payloads.check(payload | {key: value})
 
 
-LINES = st.lists(TEXT.map(lambda line: re.sub(r"\s", " ", line)), max_size=5).map("\n".join)
+LINES = st.lists(TEXT.map(lambda line: re.sub(r"\s", " ", line)), max_size=5).map(
+    "\n".join
+)
 ADDED = st.sampled_from(
     [
         "(cherry picked from commit 0123456789abcdef)",
@@ -127,16 +165,28 @@ ADDED = st.sampled_from(
 
 
 @given(LINES, st.lists(ADDED, max_size=5))
-def test_a_change_keeps_its_name_whatever_lines_are_added(message: str, added: list[str]) -> None:
+def test_a_change_keeps_its_name_whatever_lines_are_added(
+    message: str, added: list[str]
+) -> None:
     name = payloads.change("Ann <a@b>", (1, "+0000"), message)
-    assert payloads.change("Ann <a@b>", (1, "+0000"), "\n".join([message, *added])) == name
+    assert (
+        payloads.change("Ann <a@b>", (1, "+0000"), "\n".join([message, *added])) == name
+    )
     assert re.fullmatch("[0-9a-f]{40}", name)
 
 
 @given(full(), st.integers(600, 6000))
 def test_fit_never_exceeds_and_always_flags(payload: dict[str, Any], cap: int) -> None:
     before = copy.deepcopy(payload)
-    lists = ("commits", "merged", "dropped", "updates", "push_options", "published", "foreign")
+    lists = (
+        "commits",
+        "merged",
+        "dropped",
+        "updates",
+        "push_options",
+        "published",
+        "foreign",
+    )
     floor = {**payload, **{name: [] for name in lists}}
     cut = payloads.fit(payload, Limits(bytes=cap))
     size = len(payloads.dumps(cut))
@@ -164,10 +214,15 @@ def _naive(pattern: str, value: str, i: int, j: int) -> bool:
         return any(_naive(pattern, value, i + 2, k) for k in range(j, len(value) + 1))
     if pattern[i] == "*":
         stop = value.find("/", j)
-        return any(_naive(pattern, value, i + 1, k) for k in range(j, (len(value) if stop < 0 else stop) + 1))
+        return any(
+            _naive(pattern, value, i + 1, k)
+            for k in range(j, (len(value) if stop < 0 else stop) + 1)
+        )
     if j == len(value):
         return False
-    return (value[j] != "/" if pattern[i] == "?" else value[j] == pattern[i]) and _naive(pattern, value, i + 1, j + 1)
+    return (
+        value[j] != "/" if pattern[i] == "?" else value[j] == pattern[i]
+    ) and _naive(pattern, value, i + 1, j + 1)
 
 
 @given(st.text("ab/*?[]\n.", max_size=8), st.text("ab/[]\n.", max_size=8))
@@ -176,9 +231,13 @@ def test_globs_mean_what_they_say(pattern: str, value: str) -> None:
 
 
 @given(patterns, NAMES)
-def test_an_excluding_pattern_wins_and_no_pattern_passes_all(some: list[str], value: str) -> None:
+def test_an_excluding_pattern_wins_and_no_pattern_passes_all(
+    some: list[str], value: str
+) -> None:
     assert filters.passes((), [value])
-    assert not filters.passes((*some, f"!{value}", value), [value]) or not filters.matches(value, value)
+    assert not filters.passes(
+        (*some, f"!{value}", value), [value]
+    ) or not filters.matches(value, value)
     assert not filters.passes((*some, "!**"), [value])
     assert filters.passes((*some, "**"), [value]) == (
         not any(filters.matches(p[1:], value) for p in some if p[0] == "!")
@@ -186,7 +245,9 @@ def test_an_excluding_pattern_wins_and_no_pattern_passes_all(some: list[str], va
 
 
 @given(services, full())
-def test_choose_invents_nothing_changes_nothing_and_has_a_reason(service: Service, payload: dict[str, Any]) -> None:
+def test_choose_invents_nothing_changes_nothing_and_has_a_reason(
+    service: Service, payload: dict[str, Any]
+) -> None:
     before = copy.deepcopy(payload)
     choice = filters.choose(service, payload)
     assert payload == before
@@ -195,7 +256,10 @@ def test_choose_invents_nothing_changes_nothing_and_has_a_reason(service: Servic
         for name in ("commits", "merged", "updates", "published"):
             chosen = choice.payload[name]
             assert chosen == [entry for entry in payload[name] if entry in chosen]
-        kept = {entry["raw_node"] for entry in [*choice.payload["commits"], *choice.payload["merged"]]}
+        kept = {
+            entry["raw_node"]
+            for entry in [*choice.payload["commits"], *choice.payload["merged"]]
+        }
         assert set(choice.payload["published"]) <= kept
 
 

@@ -1,4 +1,6 @@
-"""The documentation tells the truth: commands, settings, exit codes, brokers, transcripts."""
+"""The documentation tells the truth: commands, settings, exit codes, brokers,
+transcripts.
+"""
 
 import os
 import re
@@ -19,7 +21,9 @@ DOCS = TOP / "docs"
 
 
 def test_the_page_of_commands_is_the_help_of_the_commands() -> None:
-    assert write_commands.FILE.read_text() == write_commands.text(), "run python -m tests.project.write_commands"
+    assert write_commands.FILE.read_text() == write_commands.text(), (
+        "run python -m tests.project.write_commands"
+    )
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -30,24 +34,37 @@ def test_every_command_is_in_the_readme() -> None:
 
 def test_the_manual_pages_are_what_the_commands_say() -> None:
     written = {path.name: path.read_text() for path in write_manuals.FOLDER.iterdir()}
-    assert written == write_manuals.pages(), "run python -m tests.project.write_commands"
+    assert written == write_manuals.pages(), (
+        "run python -m tests.project.write_commands"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(write_manuals.pages()))
 def test_a_manual_page_is_one_that_man_can_show(name: str) -> None:
     page = write_manuals.FOLDER / name
-    checks = {"mandoc": ["mandoc", "-Tlint", "-W", "warning", str(page)], "man": ["man", "--warnings", "-l", str(page)]}
+    checks = {
+        "mandoc": ["mandoc", "-Tlint", "-W", "warning", str(page)],
+        "man": ["man", "--warnings", "-l", str(page)],
+    }
     found = [words for tool, words in checks.items() if shutil.which(tool)]
     if not found:
         pytest.skip("neither man nor mandoc is here")
     for words in found:
-        done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"MANWIDTH": "100"}, check=False)
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"MANWIDTH": "100"},
+            check=False,
+        )
         said = done.stderr + (done.stdout if words[0] == "mandoc" else "")
         # It has no date on purpose.
         assert [line for line in said.splitlines() if "missing date" not in line] == []
 
 
-@pytest.mark.parametrize("name", [name for name, _ in write_commands.commands() if name != "oberonc"])
+@pytest.mark.parametrize(
+    "name", [name for name, _ in write_commands.commands() if name != "oberonc"]
+)
 def test_every_command_shows_an_example_in_its_help(name: str) -> None:
     said = dict(write_commands.commands())[name]
     assert "Example" in said, f"{name} --help has no example"
@@ -55,8 +72,18 @@ def test_every_command_shows_an_example_in_its_help(name: str) -> None:
 
 def test_every_setting_of_the_configuration_is_documented() -> None:
     page = (DOCS / "configuration.md").read_text()
-    tables = (config._TOP, config._DAEMON, config._SERVICE, dict.fromkeys(config.Limits._fields))
-    for key in (key for table in tables for key in table if key not in ("services", "brokers", "daemon", "limits")):
+    tables = (
+        config._TOP,
+        config._DAEMON,
+        config._SERVICE,
+        dict.fromkeys(config.Limits._fields),
+    )
+    for key in (
+        key
+        for table in tables
+        for key in table
+        if key not in ("services", "brokers", "daemon", "limits")
+    ):
         assert f"`{key}`" in page, key
 
 
@@ -94,12 +121,20 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
 
 
 def _console_blocks() -> list[str]:
-    return re.findall(r"```console\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    return re.findall(
+        r"```console\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL
+    )
 
 
-@pytest.mark.parametrize("block", _console_blocks(), ids=lambda block: str(block).splitlines()[0][2:40])
-def test_the_transcripts_of_the_readme_are_what_happens(block: str, tmp_path: Path, command_on_path: None) -> None:
-    """Lines after `$` are run in one folder; `...` in what they print stands for anything."""
+@pytest.mark.parametrize(
+    "block", _console_blocks(), ids=lambda block: str(block).splitlines()[0][2:40]
+)
+def test_the_transcripts_of_the_readme_are_what_happens(
+    block: str, tmp_path: Path, command_on_path: None
+) -> None:
+    """Lines after `$` are run in one folder; `...` in what they print stands for
+    anything.
+    """
     folder = tmp_path
     for step in re.split(r"(?m)^\$ ", block)[1:]:
         line, _, expected = step.partition("\n")

@@ -1,4 +1,6 @@
-"""What is installed: only `oberonc` is importable, and brokers and hooks travel inside it."""
+"""What is installed: only `oberonc` is importable, and brokers and hooks travel inside
+it.
+"""
 
 import shutil
 import subprocess
@@ -15,11 +17,18 @@ TOP = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment with the wheel in it; what it depends on is borrowed from this one."""
+    """The interpreter of a fresh environment with the wheel in it; what it depends on
+    is borrowed from this one.
+    """
     folder = tmp_path_factory.mktemp("wheel")
-    # From a copy: a build leaves things in the tree, and takes what an earlier one left there.
+    # From a copy: a build leaves things in the tree, and takes what an earlier one left
+    # there.
     for name in ("oberonc", "brokers", "hooks", "docs/man"):
-        shutil.copytree(TOP / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            TOP / name,
+            folder / "tree" / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(TOP / name, folder / "tree")
     build = [
@@ -40,16 +49,37 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
     wheel = next(folder.glob("*.whl"))
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True
+    )
     here = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    site = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
-    for name in ("click", "git", "gitdb", "smmap", "requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+    site = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        text=True,
+    )
+    for name in (
+        "click",
+        "git",
+        "gitdb",
+        "smmap",
+        "requests",
+        "urllib3",
+        "idna",
+        "certifi",
+        "charset_normalizer",
+    ):
         (Path(site.strip()) / name).symlink_to(here / name)
     return python
 
 
 def _python(python: Path, *args: str) -> str:
-    done = subprocess.run([python, "-I", *args], capture_output=True, text=True, cwd=python.parent, check=False)
+    done = subprocess.run(
+        [python, "-I", *args],
+        capture_output=True,
+        text=True,
+        cwd=python.parent,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -79,5 +109,8 @@ def test_the_version_is_told(installed: Path) -> None:
 
 
 def test_the_manual_pages_travel_with_it(installed: Path) -> None:
-    pages = {path.name for path in (installed.parents[1] / "share" / "man" / "man1").iterdir()}
+    pages = {
+        path.name
+        for path in (installed.parents[1] / "share" / "man" / "man1").iterdir()
+    }
     assert pages == set(write_manuals.pages())

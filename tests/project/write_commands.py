@@ -1,4 +1,6 @@
-"""Writes docs/commands.md and docs/man from the commands' own help: `python -m tests.project.write_commands`."""
+"""Writes docs/commands.md and docs/man from the commands' own help: `python -m
+tests.project.write_commands`.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -33,9 +35,16 @@ def exit_codes() -> dict[int, str]:
     found = dict(CODES)
     for thing in vars(errors).values():
         if inspect.isclass(thing) and issubclass(thing, errors.OberoncError):
-            found[thing.exit_code] = (inspect.getdoc(thing) or "").splitlines()[0]
-    found[3] = "Unexpected: a fault of oberonc; the message names a file with the details."
+            found[thing.exit_code] = _first_sentence(thing)
+    found[3] = (
+        "Unexpected: a fault of oberonc; the message names a file with the details."
+    )
     return dict(sorted(found.items()))
+
+
+def _first_sentence(thing: object) -> str:
+    """The first paragraph of the docstring, in one line."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -43,8 +52,12 @@ def commands() -> Iterator[tuple[str, str]]:
     yield from _walk(group, "oberonc", None)
 
 
-def _walk(command: click.Command, name: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent, terminal_width=100)
+def _walk(
+    command: click.Command, name: str, parent: click.Context | None
+) -> Iterator[tuple[str, str]]:
+    context = click.Context(
+        command, info_name=name.rpartition(" ")[2], parent=parent, terminal_width=100
+    )
     yield name, command.get_help(context)
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):
@@ -55,9 +68,16 @@ def _walk(command: click.Command, name: str, parent: click.Context | None) -> It
 
 def text() -> str:
     """The whole page."""
-    rows = "".join(f"| {code} | {meaning} |\n" for code, meaning in exit_codes().items())
+    rows = "".join(
+        f"| {code} | {meaning} |\n" for code, meaning in exit_codes().items()
+    )
     sections = (f"\n## {name}\n\n```text\n{said}\n```\n" for name, said in commands())
-    return HEAD + rows + "\nIn a hook every one of these is one line on stderr and exit 0.\n" + "".join(sections)
+    return (
+        HEAD
+        + rows
+        + "\nIn a hook every one of these is one line on stderr and exit 0.\n"
+        + "".join(sections)
+    )
 
 
 if __name__ == "__main__":

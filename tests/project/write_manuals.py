@@ -1,8 +1,9 @@
-"""Writes docs/man from the commands' own help: one page a command, its subcommands in it.
+"""Writes docs/man from the commands' own help: one page a command, its subcommands in
+it.
 
-click-man, the usual tool, sees only commands that are loaded: of ours it writes one page; and its pages carry the day
-they were written on, so that no test could hold them to the commands. `python -m tests.project.write_commands` runs
-this too.
+click-man, the usual tool, sees only commands that are loaded: of ours it writes one
+page; and its pages carry the day they were written on, so that no test could hold them
+to the commands. `python -m tests.project.write_commands` runs this too.
 """
 
 import inspect
@@ -17,7 +18,14 @@ from tests.project import write_commands
 
 #: What roff would read as something else.
 _ESCAPES = str.maketrans(
-    {"\\": r"\e", "-": r"\-", '"': r"\(dq", "'": r"\(aq", "`": r"\(ga", "\N{HORIZONTAL ELLIPSIS}": "..."}
+    {
+        "\\": r"\e",
+        "-": r"\-",
+        '"': r"\(dq",
+        "'": r"\(aq",
+        "`": r"\(ga",
+        "\N{HORIZONTAL ELLIPSIS}": "...",
+    }
 )
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
 
@@ -63,7 +71,9 @@ def _page(command: click.Command, context: click.Context, line: str) -> Iterator
             found = command.get_command(context, name)
             assert found is not None
             yield f'.SS "{_plain(context.command_path)} {_plain(name)}"'
-            yield from _body(found, click.Context(found, info_name=name, parent=context), "")
+            yield from _body(
+                found, click.Context(found, info_name=name, parent=context), ""
+            )
     yield from (".SH SEE ALSO", r"\fBoberonc\fR(1)")
 
 
@@ -73,15 +83,23 @@ def _head(name: str, line: str) -> Iterator[str]:
     yield from (".SH NAME", rf"{_plain(name)} \- {_plain(line)}")
 
 
-def _body(command: click.Command, context: click.Context, heading: str) -> Iterator[str]:
-    """What is said of *command*; with a *heading* macro each part has its own, without one the parts follow."""
+def _body(
+    command: click.Command, context: click.Context, heading: str
+) -> Iterator[str]:
+    """What is said of *command*; with a *heading* macro each part has its own, without
+    one the parts follow.
+    """
     if heading:
         yield f"{heading} SYNOPSIS"
     pieces = " ".join(command.collect_usage_pieces(context))
     yield rf"\fB{_plain(context.command_path)}\fR {_plain(pieces)}"
     yield f"{heading} DESCRIPTION" if heading else ".PP"
     yield from _text(command.help or "")
-    records = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
+    records = [
+        record
+        for param in command.get_params(context)
+        if (record := param.get_help_record(context))
+    ]
     options = [(declared, said) for declared, said in records if said]
     if heading and options:
         yield f"{heading} OPTIONS"
@@ -90,7 +108,11 @@ def _body(command: click.Command, context: click.Context, heading: str) -> Itera
     if command.epilog:
         yield f"{heading} EXAMPLES" if heading else ".PP"
         lines = inspect.cleandoc(command.epilog).splitlines()
-        yield from (".EX", *(_plain(line) for line in lines if line.startswith("  ")), ".EE")
+        yield from (
+            ".EX",
+            *(_plain(line) for line in lines if line.startswith("  ")),
+            ".EE",
+        )
 
 
 def _text(said: str) -> Iterator[str]:
@@ -106,13 +128,22 @@ def _text(said: str) -> Iterator[str]:
 
 
 def _lines(text: str) -> list[str]:
-    return [_plain(line) for line in textwrap.wrap(text, 70, break_long_words=False, break_on_hyphens=False)]
+    return [
+        _plain(line)
+        for line in textwrap.wrap(
+            text, 70, break_long_words=False, break_on_hyphens=False
+        )
+    ]
 
 
 def _plain(text: str) -> str:
     """*text* without meaning to roff."""
     escaped = (
-        text.replace("\\", r"\e").replace("-", r"\-").replace('"', r"\(dq").replace("'", r"\(aq").replace("`", r"\(ga")
+        text.replace("\\", r"\e")
+        .replace("-", r"\-")
+        .replace('"', r"\(dq")
+        .replace("'", r"\(aq")
+        .replace("`", r"\(ga")
     )
     escaped = escaped.replace("\N{HORIZONTAL ELLIPSIS}", "...")
     return rf"\&{escaped}" if escaped[:1] in (".", "'") else escaped

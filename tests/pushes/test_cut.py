@@ -25,7 +25,9 @@ def configure(home: Path, text: str) -> None:
 
 @pytest.fixture
 def hooked(home: Path, bare: Repo, oberonc: Command, tmp_path: Path) -> Repo:
-    """A clone of a bare repository with the hook, where three commits are looked at, and something was pushed."""
+    """A clone of a bare repository with the hook, where three commits are looked at,
+    and something was pushed.
+    """
     configure(home, "[limits]\ncommits = 3\nfiles = 2\nupdates = 3")
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")
@@ -34,7 +36,9 @@ def hooked(home: Path, bare: Repo, oberonc: Command, tmp_path: Path) -> Repo:
     return work
 
 
-def test_a_cut_push_says_how_much_was_cut_and_the_range_that_sends_it_all(hooked: Repo, state: Path) -> None:
+def test_a_cut_push_says_how_much_was_cut_and_the_range_that_sends_it_all(
+    hooked: Repo, state: Path
+) -> None:
     tracker = Tracker(state)
     for n in range(1, 9):
         tracker.new("shop", f"issue {n}")
@@ -43,8 +47,15 @@ def test_a_cut_push_says_how_much_was_cut_and_the_range_that_sends_it_all(hooked
         hooked.commit(f"fixes #{n}")
     said = hooked.push("main")
     tip = hooked.git("rev-parse", "main")
-    assert f"the push was cut to 3 of 8 commits; `oberonc send --rev {base[:12]}..{tip[:12]}` sends all of them" in said
-    assert [row.number for row in tracker.issues("shop") if row.state == "closed"] == [6, 7, 8]
+    assert (
+        f"the push was cut to 3 of 8 commits; `oberonc send --rev {base[:12]}..{tip[:12]}` sends all of them"
+        in said
+    )
+    assert [row.number for row in tracker.issues("shop") if row.state == "closed"] == [
+        6,
+        7,
+        8,
+    ]
 
 
 def test_the_range_that_is_named_sends_all_of_them_in_portions_and_nothing_twice(
@@ -63,46 +74,71 @@ def test_the_range_that_is_named_sends_all_of_them_in_portions_and_nothing_twice
     assert {len(tracker.show("shop", n)["comments"]) for n in range(1, 9)} == {1}
 
 
-@pytest.mark.parametrize("refs", [("v1", "v2", "v3", "v4"), ("main:a", "main:b", "main:c", "main:d")])
-def test_where_no_commit_was_cut_nothing_is_offered_to_be_sent(hooked: Repo, refs: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "refs", [("v1", "v2", "v3", "v4"), ("main:a", "main:b", "main:c", "main:d")]
+)
+def test_where_no_commit_was_cut_nothing_is_offered_to_be_sent(
+    hooked: Repo, refs: tuple[str, ...]
+) -> None:
     for name in ("v1", "v2", "v3", "v4"):
         hooked.git("tag", name)
     said = hooked.sh("git push -q origin " + " ".join(refs))
     assert "send --rev" not in said
 
 
-def test_names_of_files_that_were_cut_are_told_and_nothing_is_offered_to_be_sent(hooked: Repo, state: Path) -> None:
+def test_names_of_files_that_were_cut_are_told_and_nothing_is_offered_to_be_sent(
+    hooked: Repo, state: Path
+) -> None:
     Tracker(state).new("shop", "issue")
     for n in range(4):
         (hooked.path / f"{n}.txt").write_text("x")
     hooked.sh("git add . && git commit -q -m 'fixes #1'")
     said = hooked.push("main")
-    assert "names of files, refs or text that were larger than the limits were cut" in said
+    assert (
+        "names of files, refs or text that were larger than the limits were cut" in said
+    )
     assert "send --rev" not in said
 
 
-def test_a_long_range_is_sent_in_portions_the_oldest_first(hooked: Repo, bare: Repo, oberonc: Command) -> None:
+def test_a_long_range_is_sent_in_portions_the_oldest_first(
+    hooked: Repo, bare: Repo, oberonc: Command
+) -> None:
     made = [hooked.commit(f"step {n}") for n in range(8)]
     hooked.push("main")
-    rows = oberonc("send", "--rev", f"{made[0]}~1..main", "--dry-run", "--json", cwd=bare.path).json
+    rows = oberonc(
+        "send", "--rev", f"{made[0]}~1..main", "--dry-run", "--json", cwd=bare.path
+    ).json
     payloads: list[dict[str, Any]] = [row["payload"] for row in rows]
-    assert [oids(payload["commits"]) for payload in payloads] == [made[:3], made[3:6], made[6:]]
+    assert [oids(payload["commits"]) for payload in payloads] == [
+        made[:3],
+        made[3:6],
+        made[6:],
+    ]
     assert all(payload["published"] == oids(payload["commits"]) for payload in payloads)
     assert not any(payload["truncated"] for payload in payloads)
 
 
-def test_portions_hold_as_many_bytes_as_a_payload_may(home: Path, repo: Repo, oberonc: Command) -> None:
+def test_portions_hold_as_many_bytes_as_a_payload_may(
+    home: Path, repo: Repo, oberonc: Command
+) -> None:
     configure(home, "[limits]\nbytes = 100000")
     repo.commit("base")
     made = [repo.commit(f"step {n}\n\n" + "x" * 30_000) for n in range(7)]
-    rows = oberonc("send", "--rev", "main~7..main", "--dry-run", "--json", cwd=repo.path).json
+    rows = oberonc(
+        "send", "--rev", "main~7..main", "--dry-run", "--json", cwd=repo.path
+    ).json
     assert [oid for row in rows for oid in oids(row["payload"]["commits"])] == made
     assert len(rows) == 3
-    assert all(len(json.dumps(row["payload"], separators=(",", ":"))) <= 100_000 for row in rows)
+    assert all(
+        len(json.dumps(row["payload"], separators=(",", ":"))) <= 100_000
+        for row in rows
+    )
     assert not any(row["payload"]["truncated"] for row in rows)
 
 
-def test_what_was_cut_and_is_new_stands_among_the_new_commits(home: Path, bare: Repo) -> None:
+def test_what_was_cut_and_is_new_stands_among_the_new_commits(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 3")
     server.work.commit("base")
     server.push("main")
@@ -118,7 +154,9 @@ def test_what_was_cut_and_is_new_stands_among_the_new_commits(home: Path, bare: 
     assert (payload["commits_total"], payload["published_total"]) == (5, 1)
 
 
-def test_what_was_there_before_stands_among_the_merged_also_when_the_new_ones_were_cut(home: Path, bare: Repo) -> None:
+def test_what_was_there_before_stands_among_the_merged_also_when_the_new_ones_were_cut(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 3")
     server.work.commit("base")
     server.push("main")
@@ -138,10 +176,16 @@ def test_what_was_there_before_stands_among_the_merged_also_when_the_new_ones_we
 def many_files(count: int, commits: int, size: int = 40) -> bytes:
     """A history that alternates between a tree of *count* files and an empty one."""
     who = b"committer A <a@example.org> %d +0000\n"
-    files = b"".join(b"M 100644 inline %s-%d\ndata 1\nx\n" % (b"d" * size, n) for n in range(count))
+    files = b"".join(
+        b"M 100644 inline %s-%d\ndata 1\nx\n" % (b"d" * size, n) for n in range(count)
+    )
     tree = (files, b"deleteall\n")
     return b"".join(
-        b"commit refs/heads/main\n" + who % (1767261600 + n) + b"data 2\nx\n" + tree[n % 2] for n in range(commits)
+        b"commit refs/heads/main\n"
+        + who % (1767261600 + n)
+        + b"data 2\nx\n"
+        + tree[n % 2]
+        for n in range(commits)
     )
 
 
@@ -174,7 +218,9 @@ def test_names_of_files_are_read_only_as_far_as_a_payload_goes(
     fast_import(repo, many_files(300, commits))
     order = repo.git("rev-list", "main").split()
     counted = Counted(monkeypatch)
-    found = entries.read(repository.describe(repo.path / ".git", ()), order, {}, Limits(bytes=1_000_000))
+    found = entries.read(
+        repository.describe(repo.path / ".git", ()), order, {}, Limits(bytes=1_000_000)
+    )
     assert list(found) == order  # all messages fit, the newest with their files
     assert found[order[0]]["files"]
     assert found[order[-1]]["truncated"]
@@ -189,12 +235,16 @@ def test_messages_are_read_only_as_far_as_a_payload_goes(repo: Repo) -> None:
     for n in range(20):
         repo.commit(f"{n}" + "m" * 60_000)
     order = repo.git("rev-list", "main").split()
-    found = entries.read(repository.describe(repo.path / ".git", ()), order, {}, Limits(bytes=300_000))
+    found = entries.read(
+        repository.describe(repo.path / ".git", ()), order, {}, Limits(bytes=300_000)
+    )
     assert list(found) == order[: len(found)]
     assert 4 <= len(found) <= 6
 
 
-def test_a_payload_of_many_files_keeps_the_newest_names_and_all_messages(home: Path, bare: Repo) -> None:
+def test_a_payload_of_many_files_keeps_the_newest_names_and_all_messages(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\nbytes = 500000")
     fast_import(server.work, many_files(300, 200))
     payload = server.push("main")
@@ -218,16 +268,24 @@ def forced_branches(server: Server, count: int) -> None:
             server.push("refs/heads/*")
 
 
-def test_all_forced_branches_of_a_push_cost_one_child(home: Path, bare: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_forced_branches_of_a_push_cost_one_child(
+    home: Path, bare: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from oberonc.source import memory, newness, repository
 
     server = Server(home, bare)
     forced_branches(server, 60)
-    before = {line.split()[2]: line.split()[0] for line in bare.git("for-each-ref").splitlines()}
+    before = {
+        line.split()[2]: line.split()[0]
+        for line in bare.git("for-each-ref").splitlines()
+    }
     (bare.path / "hooks" / "post-receive").unlink()
     server.work.push("+refs/heads/*")
     repo = repository.describe(bare.path, ("HEAD",))
-    updates = [newness.update(repo, before[name], ref.oid, name) for name, ref in repo.refs.items()]
+    updates = [
+        newness.update(repo, before[name], ref.oid, name)
+        for name, ref in repo.refs.items()
+    ]
     counted = Counted(monkeypatch)
     with memory.hold(str(bare.path)) as held:
         newness.news(repo, updates, 2048, held.memory)
@@ -247,7 +305,9 @@ def test_merges_of_many_old_branches_cost_one_child_more_where_foreign_history_w
     base = [server.work.commit(f"step {n}") for n in range(count)]
     server.push("main")
     server.work.git("fetch", "-q", str(other.path), "main:theirs")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "theirs")
+    server.work.git(
+        "merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "theirs"
+    )
     assert len(server.push("main")["foreign"]) == 1
     for n, start in enumerate(base):
         server.work.git("checkout", "-q", "-b", f"b{n}", start)
@@ -261,14 +321,23 @@ def test_merges_of_many_old_branches_cost_one_child_more_where_foreign_history_w
     counted = Counted(monkeypatch)
     with memory.hold(str(bare.path)) as held:
         news = newness.news(
-            repo, [newness.update(repo, old, bare.git("rev-parse", "main"), "refs/heads/main")], 2048, held.memory
+            repo,
+            [
+                newness.update(
+                    repo, old, bare.git("rev-parse", "main"), "refs/heads/main"
+                )
+            ],
+            2048,
+            held.memory,
         )
     assert (len(news.published), news.foreign) == (2 * count, [])
     assert counted.children <= 3
 
 
 @pytest.mark.parametrize("count", [3, 30])
-def test_forced_is_told_truly_of_branches_that_swap_grow_and_shrink(home: Path, bare: Repo, count: int) -> None:
+def test_forced_is_told_truly_of_branches_that_swap_grow_and_shrink(
+    home: Path, bare: Repo, count: int
+) -> None:
     server = Server(home, bare)
     fast_import(server.work, chain(count + 2))
     made = server.work.git("rev-list", "--reverse", "main").split()
@@ -292,7 +361,9 @@ def test_forced_is_told_truly_of_branches_that_swap_grow_and_shrink(home: Path, 
 # Merges
 
 
-def test_the_files_of_a_merge_are_those_it_brought_to_its_first_parent(home: Path, bare: Repo) -> None:
+def test_the_files_of_a_merge_are_those_it_brought_to_its_first_parent(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare)
     server.work.commit("base")
     server.work.git("checkout", "-q", "-b", "side")
@@ -323,7 +394,14 @@ def test_a_merge_of_work_in_lib_closes_for_a_service_of_lib(
         work.git("checkout", "-q", "-b", f"side{number}")
         work.commit("work", file_name)
         work.git("checkout", "-q", "main")
-        work.git("merge", "-q", "--no-ff", "-m", f"Merge side\n\ncloses #{number}", f"side{number}")
+        work.git(
+            "merge",
+            "-q",
+            "--no-ff",
+            "-m",
+            f"Merge side\n\ncloses #{number}",
+            f"side{number}",
+        )
         work.push("main")
     assert [row.state for row in tracker.issues("shop")] == ["closed", "open"]
 

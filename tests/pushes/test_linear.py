@@ -1,6 +1,8 @@
-"""From the hook to the outcome, the work grows no quicker than what a stranger sent, whatever part of it is long.
+"""From the hook to the outcome, the work grows no quicker than what a stranger sent,
+whatever part of it is long.
 
-What is counted is lines run and calls made, Python's own among them, in one process; not time.
+What is counted is lines run and calls made, Python's own among them, in one process;
+not time.
 """
 
 import os
@@ -37,12 +39,21 @@ ZERO = "0" * 40
 
 
 def commit(
-    branch: str, message: str, *files: str, author: str = "Ann Example <ann@example.org>", merges: int = 0
+    branch: str,
+    message: str,
+    *files: str,
+    author: str = "Ann Example <ann@example.org>",
+    merges: int = 0,
 ) -> bytes:
-    """A commit on *branch* for git fast-import; *merges* other roots are its parents too."""
+    """A commit on *branch* for git fast-import; *merges* other roots are its parents
+    too.
+    """
     text = message.encode()
     lines = [b"commit refs/heads/%s" % branch.encode()]
-    lines += [f"author {author} 1767261600 +0200".encode(), b"committer Ann <ann@example.org> 1767261600 +0200"]
+    lines += [
+        f"author {author} 1767261600 +0200".encode(),
+        b"committer Ann <ann@example.org> 1767261600 +0200",
+    ]
     lines += [b"data %d\n%s" % (len(text), text)]
     lines += [b"merge refs/heads/root-%d" % number for number in range(merges)]
     lines += [f"M 100644 inline {file}\ndata 0\n".encode() for file in files]
@@ -57,25 +68,52 @@ def octopus(size: int) -> bytes:
 
 #: What is pushed, for a size. Each is something that whoever pushes chooses freely.
 PUSHES: dict[str, Callable[[int], bytes]] = {
-    "message": lambda size: commit("main", "fixes #1 and tells more of it\n" * size, "f"),
+    "message": lambda size: commit(
+        "main", "fixes #1 and tells more of it\n" * size, "f"
+    ),
     "paragraphs": lambda size: commit("main", "-#2\n\n" * size, "f"),
-    "links and quotes": lambda size: commit("main", "[x](y) `z\n> fixes #1\n" * size, "f"),
-    "references": lambda size: commit("main", "fixes " + ", ".join(f"#{n}" for n in range(1, size + 1)), "f"),
-    "trailers": lambda size: commit("main", "title\n\nbody\n\n" + "Fixes: #1\nX-Y: z\n" * size, "f"),
-    "author's name": lambda size: commit("main", "fixes #1", "f", author=f"{'bo' * size} <a@example.org>"),
-    "author's mail": lambda size: commit("main", "fixes #1", "f", author=f"A <{'bo' * size}@example.org>"),
+    "links and quotes": lambda size: commit(
+        "main", "[x](y) `z\n> fixes #1\n" * size, "f"
+    ),
+    "references": lambda size: commit(
+        "main", "fixes " + ", ".join(f"#{n}" for n in range(1, size + 1)), "f"
+    ),
+    "trailers": lambda size: commit(
+        "main", "title\n\nbody\n\n" + "Fixes: #1\nX-Y: z\n" * size, "f"
+    ),
+    "author's name": lambda size: commit(
+        "main", "fixes #1", "f", author=f"{'bo' * size} <a@example.org>"
+    ),
+    "author's mail": lambda size: commit(
+        "main", "fixes #1", "f", author=f"A <{'bo' * size}@example.org>"
+    ),
     "path": lambda size: commit("main", "fixes #1", "vendor/" * size + "x.min"),
-    "files": lambda size: commit("main", "fixes #1", *(f"vendor/{n}/x.min.js" for n in range(size))),
-    "commits": lambda size: b"".join(commit("main", f"{n}, fixes #1", f"f{n % 7}") for n in range(size)),
+    "files": lambda size: commit(
+        "main", "fixes #1", *(f"vendor/{n}/x.min.js" for n in range(size))
+    ),
+    "commits": lambda size: b"".join(
+        commit("main", f"{n}, fixes #1", f"f{n % 7}") for n in range(size)
+    ),
     "commits and files": lambda size: b"".join(
-        commit("main", f"{n}, refs #1", *(f"d{m}/f" for m in range(8))) for n in range(size)
+        commit("main", f"{n}, refs #1", *(f"d{m}/f" for m in range(8)))
+        for n in range(size)
     ),
     "parents": octopus,
-    "branches": lambda size: b"".join(commit(f"topic-{n}", f"{n}, fixes #1", "f") for n in range(size)),
+    "branches": lambda size: b"".join(
+        commit(f"topic-{n}", f"{n}, fixes #1", "f") for n in range(size)
+    ),
     "branch name": lambda size: commit("wip-/" * size + "x", "fixes #1", "f"),
 }
-#: Sizes that need no more than a moment under the eyes of the tracer; the second is four times the first.
-SIZES = {"message": 30, "paragraphs": 60, "links and quotes": 30, "references": 20, "trailers": 20, "parents": 8}
+#: Sizes that need no more than a moment under the eyes of the tracer; the second is
+#: four times the first.
+SIZES = {
+    "message": 30,
+    "paragraphs": 60,
+    "links and quotes": 30,
+    "references": 20,
+    "trailers": 20,
+    "parents": 8,
+}
 SIZES |= {"author's name": 120, "author's mail": 120, "path": 60, "branch name": 60}
 
 
@@ -109,11 +147,20 @@ def settings(admin: Admin) -> Config:
 
 
 def handled(
-    bare: Repo, stream: bytes, config: Config, broker: type[BaseBroker], monkeypatch: pytest.MonkeyPatch
+    bare: Repo,
+    stream: bytes,
+    config: Config,
+    broker: type[BaseBroker],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> int:
     """The work of one push of all that *stream* holds: hook, frame, acceptance, broker."""
     fast_import(bare, stream)
-    refs = [line.split() for line in bare.git("for-each-ref", "--format=%(objectname) %(refname)").splitlines()]
+    refs = [
+        line.split()
+        for line in bare.git(
+            "for-each-ref", "--format=%(objectname) %(refname)"
+        ).splitlines()
+    ]
     stdin = "".join(f"{ZERO} {oid} {ref}\n" for oid, ref in refs)
     monkeypatch.setenv("GIT_DIR", str(bare.path))
     with Counted() as counted:
@@ -122,10 +169,14 @@ def handled(
         collected = hooks.collect(begun[0], config)
         assert collected
         _, payload = collected
-        request = frames.decode_request(jsontext.canonical({"op": "submit", "payload": payload}))
+        request = frames.decode_request(
+            jsontext.canonical({"op": "submit", "payload": payload})
+        )
         accepted = submission(config, request["payload"], Sender(os.getuid()))
         service = config.services["issues"]
-        asked = runner.request(service, service.settings, payload, str(config.state), 60.0)
+        asked = runner.request(
+            service, service.settings, payload, str(config.state), 60.0
+        )
         outcome = runner.perform(broker, asked)
     assert accepted.commits
     assert outcome.kind in ("done", "retry"), outcome
@@ -134,12 +185,22 @@ def handled(
 
 @pytest.mark.parametrize("field", PUSHES)
 def test_the_work_is_linear_in(
-    field: str, tmp_path: Path, settings: Config, admin: Admin, monkeypatch: pytest.MonkeyPatch
+    field: str,
+    tmp_path: Path,
+    settings: Config,
+    admin: Admin,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = registry.load(admin.place("issues"))
     size = SIZES.get(field, 12)
     works = [
-        handled(Repo.init(tmp_path / f"{n}.git", bare=True), PUSHES[field](n), settings, broker, monkeypatch)
+        handled(
+            Repo.init(tmp_path / f"{n}.git", bare=True),
+            PUSHES[field](n),
+            settings,
+            broker,
+            monkeypatch,
+        )
         for n in (1, 1, size, 4 * size)
     ]
     _, nothing, small, large = works

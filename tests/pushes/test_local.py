@@ -1,4 +1,6 @@
-"""Work that git's hooks of a work tree do not see is told of by the next hook, once; an old history never is."""
+"""Work that git's hooks of a work tree do not see is told of by the next hook, once; an
+old history never is.
+"""
 
 from pathlib import Path
 
@@ -36,7 +38,9 @@ def test_an_old_history_is_never_told_of(repo: Repo, catch: Catch) -> None:
     assert published(catch) == [oid]
 
 
-def test_an_old_history_is_not_told_of_either_where_nobody_looked_at_it_before(home: Path, repo: Repo) -> None:
+def test_an_old_history_is_not_told_of_either_where_nobody_looked_at_it_before(
+    home: Path, repo: Repo
+) -> None:
     from tests.support.pushes import put_hook
 
     repo.commit("old work, fixes #1")
@@ -48,30 +52,42 @@ def test_an_old_history_is_not_told_of_either_where_nobody_looked_at_it_before(h
 
 def test_mails_that_are_applied_are_told_of(repo: Repo, catch: Catch) -> None:
     made = topic(repo, 2)
-    repo.sh("git format-patch -q --stdout main..topic > ../mails && git reset -q --hard && git am -q ../mails")
+    repo.sh(
+        "git format-patch -q --stdout main..topic > ../mails && git reset -q --hard && git am -q ../mails"
+    )
     applied = repo.git("rev-list", "--reverse", f"{made[0]}~1..main").split()
     assert published(catch) == applied
     oid = repo.commit("next")
     assert published(catch) == [oid]
 
 
-def test_mails_that_are_applied_after_a_conflict_are_told_of(repo: Repo, catch: Catch) -> None:
+def test_mails_that_are_applied_after_a_conflict_are_told_of(
+    repo: Repo, catch: Catch
+) -> None:
     topic(repo, 2)
     clash = repo.commit("clash", "file1.txt")
-    repo.sh("git format-patch -q --stdout main..topic > ../mails; git am -q ../mails || git am --skip")
+    repo.sh(
+        "git format-patch -q --stdout main..topic > ../mails; git am -q ../mails || git am --skip"
+    )
     assert published(catch) == [clash, repo.git("rev-parse", "main")]
 
 
-def test_a_rebase_that_only_moves_forward_is_told_of_by_the_next_hook(repo: Repo, catch: Catch) -> None:
+def test_a_rebase_that_only_moves_forward_is_told_of_by_the_next_hook(
+    repo: Repo, catch: Catch
+) -> None:
     made = topic(repo, 2)
     repo.git("rebase", "-q", "topic")
     oid = repo.commit("next")
     assert published(catch) == [*made, oid]
 
 
-def test_a_fetch_into_main_is_told_of_by_the_next_hook_of_any_branch(repo: Repo, catch: Catch, tmp_path: Path) -> None:
+def test_a_fetch_into_main_is_told_of_by_the_next_hook_of_any_branch(
+    repo: Repo, catch: Catch, tmp_path: Path
+) -> None:
     other = repo.clone(tmp_path / "other")
-    theirs = [other.commit(f"from the other, fixes #{n}", "other.txt") for n in range(2)]
+    theirs = [
+        other.commit(f"from the other, fixes #{n}", "other.txt") for n in range(2)
+    ]
     repo.git("checkout", "-q", "-b", "topic")
     repo.git("fetch", "-q", str(other.path), "main:main")
     repo.commit("on the topic")
@@ -92,14 +108,18 @@ def test_a_fetch_into_main_is_told_of_by_the_next_hook_of_any_branch(repo: Repo,
         "git switch -q topic && git branch -D -q main && git checkout -q -b main",
     ],
 )
-def test_however_main_is_moved_what_it_got_is_told_of_once(repo: Repo, catch: Catch, how: str) -> None:
+def test_however_main_is_moved_what_it_got_is_told_of_once(
+    repo: Repo, catch: Catch, how: str
+) -> None:
     made = topic(repo, 2)
     repo.sh(how)
     oid = repo.commit("next")
     assert published(catch) == [*made, oid]
 
 
-def test_a_rebase_of_main_onto_what_others_did_tells_of_theirs(repo: Repo, catch: Catch) -> None:
+def test_a_rebase_of_main_onto_what_others_did_tells_of_theirs(
+    repo: Repo, catch: Catch
+) -> None:
     mine = repo.commit("mine, fixes #7", "mine.txt")
     assert published(catch) == [mine]
     fast_import(repo, chain(2, "topic", "refs/heads/main~1"))
@@ -116,7 +136,9 @@ def test_main_that_is_renamed_tells_of_nothing(repo: Repo, catch: Catch) -> None
     assert published(catch) == [oid]
 
 
-def test_main_that_is_set_back_and_forward_tells_of_nothing(repo: Repo, catch: Catch) -> None:
+def test_main_that_is_set_back_and_forward_tells_of_nothing(
+    repo: Repo, catch: Catch
+) -> None:
     tip = repo.git("rev-parse", "main")
     repo.git("reset", "-q", "--hard", "main~2")
     aside = repo.commit("aside", "aside.txt")
@@ -126,7 +148,9 @@ def test_main_that_is_set_back_and_forward_tells_of_nothing(repo: Repo, catch: C
     assert published(catch) == [oid]
 
 
-def test_what_a_linked_work_tree_did_to_main_is_told_of_once(repo: Repo, catch: Catch, tmp_path: Path) -> None:
+def test_what_a_linked_work_tree_did_to_main_is_told_of_once(
+    repo: Repo, catch: Catch, tmp_path: Path
+) -> None:
     made = topic(repo, 2)
     repo.git("checkout", "-q", "-b", "here")
     repo.git("worktree", "add", "-q", str(tmp_path / "linked"), "main")
@@ -138,7 +162,9 @@ def test_what_a_linked_work_tree_did_to_main_is_told_of_once(repo: Repo, catch: 
     assert published(catch) == [oid]
 
 
-def test_a_branch_that_people_set_elsewhere_is_told_of_by_its_own_commit_only(repo: Repo, catch: Catch) -> None:
+def test_a_branch_that_people_set_elsewhere_is_told_of_by_its_own_commit_only(
+    repo: Repo, catch: Catch
+) -> None:
     topic(repo, 3)
     repo.git("checkout", "-q", "-b", "mine")
     repo.commit("one", "mine.txt")
@@ -150,7 +176,9 @@ def test_a_branch_that_people_set_elsewhere_is_told_of_by_its_own_commit_only(re
     assert payload["published"] == []
 
 
-def test_a_push_into_a_work_tree_is_told_of(repo: Repo, catch: Catch, tmp_path: Path) -> None:
+def test_a_push_into_a_work_tree_is_told_of(
+    repo: Repo, catch: Catch, tmp_path: Path
+) -> None:
     repo.git("config", "receive.denyCurrentBranch", "updateInstead")
     other = repo.clone(tmp_path / "other")
     theirs = other.commit("from the other, fixes #8", "other.txt")

@@ -1,4 +1,6 @@
-"""A merge's own message: the push, `send --dry-run`, `parse` and `parse --log` say the same of it."""
+"""A merge's own message: the push, `send --dry-run`, `parse` and `parse --log` say the
+same of it.
+"""
 
 from pathlib import Path
 
@@ -29,11 +31,19 @@ LEAVES = {
 
 @pytest.mark.parametrize(
     ("message", "closes"),
-    [*((text, True) for text in CLOSES.values()), *((text, False) for text in LEAVES.values())],
+    [
+        *((text, True) for text in CLOSES.values()),
+        *((text, False) for text in LEAVES.values()),
+    ],
     ids=[*CLOSES, *LEAVES],
 )
 def test_all_say_the_same_of_a_merge(
-    bare: Repo, oberonc: Command, tmp_path: Path, state: Path, message: str, closes: bool
+    bare: Repo,
+    oberonc: Command,
+    tmp_path: Path,
+    state: Path,
+    message: str,
+    closes: bool,
 ) -> None:
     tracker = Tracker(state)
     tracker.new("shop", "issue")
@@ -47,9 +57,16 @@ def test_all_say_the_same_of_a_merge(
     work.git("merge", "-q", "--no-ff", "--cleanup=verbatim", "-m", message, "side")
     work.push("main")
     parsed = oberonc("parse", "--rev", "HEAD", "--json", cwd=work.path).json
-    summed = oberonc("parse", "--log", "HEAD~1..HEAD", "--json", cwd=work.path).json["actions"]
-    planned = oberonc("send", "--rev", "HEAD", "--dry-run", "--json", cwd=work.path).json["services"]["issues"]["plan"]
+    summed = oberonc("parse", "--log", "HEAD~1..HEAD", "--json", cwd=work.path).json[
+        "actions"
+    ]
+    planned = oberonc(
+        "send", "--rev", "HEAD", "--dry-run", "--json", cwd=work.path
+    ).json["services"]["issues"]["plan"]
     assert (tracker.state("shop", 1) == "closed") is closes
-    assert any(found["action"] == "close" and found["issue"] == "1" for found in parsed) is closes
+    assert (
+        any(found["action"] == "close" and found["issue"] == "1" for found in parsed)
+        is closes
+    )
     assert ("close" in summed) is closes
     assert any(line.startswith("close #1") for line in planned) is closes

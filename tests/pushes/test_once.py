@@ -1,4 +1,6 @@
-"""Every commit is new once and published once, whatever moved meanwhile and whatever a branch is called."""
+"""Every commit is new once and published once, whatever moved meanwhile and whatever a
+branch is called.
+"""
 
 import os
 import subprocess
@@ -31,7 +33,9 @@ def without_hook(server: Server, *refs: str) -> None:
 
 def history(server: Server, count: int) -> list[str]:
     """Commits on main from before there was a hook."""
-    made = [server.work.commit(f"old work {n}, fixes #{n}") for n in range(1, count + 1)]
+    made = [
+        server.work.commit(f"old work {n}, fixes #{n}") for n in range(1, count + 1)
+    ]
     without_hook(server, "main")
     return made
 
@@ -43,8 +47,12 @@ def published(payload: Payload) -> list[str]:
 # The default branch is renamed
 
 
-@pytest.mark.parametrize("hooked", [False, True], ids=["before the hook", "after the hook"])
-def test_a_renamed_default_branch_publishes_nothing(server: Server, hooked: bool) -> None:
+@pytest.mark.parametrize(
+    "hooked", [False, True], ids=["before the hook", "after the hook"]
+)
+def test_a_renamed_default_branch_publishes_nothing(
+    server: Server, hooked: bool
+) -> None:
     for n in range(3):
         server.work.commit(f"old work {n}, fixes #{n}")
     server.push("main") if hooked else without_hook(server, "main")
@@ -55,8 +63,12 @@ def test_a_renamed_default_branch_publishes_nothing(server: Server, hooked: bool
     assert not payload["updates"][0]["first"]
 
 
-@pytest.mark.parametrize("hooked", [False, True], ids=["before the hook", "after the hook"])
-def test_what_is_new_on_a_renamed_default_branch_is_published_and_no_import(server: Server, hooked: bool) -> None:
+@pytest.mark.parametrize(
+    "hooked", [False, True], ids=["before the hook", "after the hook"]
+)
+def test_what_is_new_on_a_renamed_default_branch_is_published_and_no_import(
+    server: Server, hooked: bool
+) -> None:
     fast_import(server.work, chain(25))
     server.work.git("checkout", "-q", "main")
     server.push("main") if hooked else without_hook(server, "main")
@@ -78,12 +90,21 @@ def test_a_rename_before_anybody_looked_publishes_nothing_whatever_is_seen_first
         made = []
     else:
         made = [server.work.commit("between, fixes #8")]
-        assert published(server.push(f"main:{first}" if first == "main" else "main:refs/heads/topic")) == []
+        assert (
+            published(
+                server.push(
+                    f"main:{first}" if first == "main" else "main:refs/heads/topic"
+                )
+            )
+            == []
+        )
     made.append(server.work.commit("fixes #9"))
     assert published(server.push("main:trunk")) == made
 
 
-def test_a_rename_that_deletes_the_old_name_in_the_same_push_publishes_nothing(server: Server) -> None:
+def test_a_rename_that_deletes_the_old_name_in_the_same_push_publishes_nothing(
+    server: Server,
+) -> None:
     history(server, 3)
     server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
     payload = server.push(":main", "main:trunk")
@@ -91,7 +112,9 @@ def test_a_rename_that_deletes_the_old_name_in_the_same_push_publishes_nothing(s
     assert payload["commits"] == []
 
 
-def test_a_rename_that_deletes_the_old_name_before_or_after_publishes_nothing(server: Server) -> None:
+def test_a_rename_that_deletes_the_old_name_before_or_after_publishes_nothing(
+    server: Server,
+) -> None:
     server.work.commit("fixes #1")
     server.push("main")
     server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
@@ -101,7 +124,9 @@ def test_a_rename_that_deletes_the_old_name_before_or_after_publishes_nothing(se
     assert published(server.push("main:trunk")) == [oid]
 
 
-def test_a_publish_ref_by_configuration_that_is_renamed_publishes_nothing(server: Server) -> None:
+def test_a_publish_ref_by_configuration_that_is_renamed_publishes_nothing(
+    server: Server,
+) -> None:
     server.bare.git("config", "oberonc.publish", "stable")
     server.work.commit("fixes #1")
     server.push("main:stable")
@@ -116,7 +141,9 @@ def test_a_second_rename_publishes_nothing_either(server: Server) -> None:
         assert published(server.push(f"main:{name}")) == []
 
 
-def test_work_that_was_only_on_another_branch_is_published_by_a_new_publish_ref(server: Server) -> None:
+def test_work_that_was_only_on_another_branch_is_published_by_a_new_publish_ref(
+    server: Server,
+) -> None:
     made = [server.work.commit(f"fixes #{n}") for n in range(3)]
     assert published(server.push("main:topic")) == []
     payload = server.push("main")
@@ -124,7 +151,9 @@ def test_work_that_was_only_on_another_branch_is_published_by_a_new_publish_ref(
     assert payload["updates"][0]["first"]
 
 
-def test_a_feature_that_is_merged_while_the_branch_is_renamed_is_published(server: Server) -> None:
+def test_a_feature_that_is_merged_while_the_branch_is_renamed_is_published(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     server.work.git("checkout", "-q", "-b", "feature")
@@ -135,7 +164,9 @@ def test_a_feature_that_is_merged_while_the_branch_is_renamed_is_published(serve
     assert published(payload) == oids(payload["merged"]) == [side]
 
 
-def test_a_history_of_its_own_beside_another_branch_is_an_import(server: Server) -> None:
+def test_a_history_of_its_own_beside_another_branch_is_an_import(
+    server: Server,
+) -> None:
     server.work.commit("pages")
     without_hook(server, "main:gh-pages")
     server.work.git("checkout", "-q", "--orphan", "real")
@@ -158,7 +189,9 @@ def test_an_existing_branch_that_becomes_the_default_is_history(server: Server) 
 # A publish ref leaves and returns
 
 
-def test_a_publish_ref_that_is_forced_back_and_forward_publishes_nothing(server: Server) -> None:
+def test_a_publish_ref_that_is_forced_back_and_forward_publishes_nothing(
+    server: Server,
+) -> None:
     made = history(server, 5)
     assert published(server.push(f"+{made[0]}:main")) == []
     assert published(server.push("main")) == []
@@ -166,7 +199,9 @@ def test_a_publish_ref_that_is_forced_back_and_forward_publishes_nothing(server:
     assert published(server.push("main")) == [oid]
 
 
-def test_a_publish_ref_that_is_forced_away_and_back_publishes_only_what_was_between(server: Server) -> None:
+def test_a_publish_ref_that_is_forced_away_and_back_publishes_only_what_was_between(
+    server: Server,
+) -> None:
     made = history(server, 5)
     server.work.git("checkout", "-q", "--orphan", "other")
     other = server.work.commit("something else", "other.txt")
@@ -175,7 +210,9 @@ def test_a_publish_ref_that_is_forced_away_and_back_publishes_only_what_was_betw
     assert published(server.push("+other:main")) == []
 
 
-def test_a_publish_ref_that_is_deleted_and_made_again_publishes_nothing(server: Server) -> None:
+def test_a_publish_ref_that_is_deleted_and_made_again_publishes_nothing(
+    server: Server,
+) -> None:
     server.bare.git("config", "receive.denyDeleteCurrent", "ignore")
     made = history(server, 3)
     assert published(server.push(":main")) == []
@@ -192,17 +229,24 @@ def test_a_publish_ref_that_returns_in_steps_publishes_nothing(server: Server) -
         assert published(server.push(f"{oid}:main")) == []
 
 
-def test_what_was_dropped_comes_back_by_a_merge_and_is_not_published_again(server: Server) -> None:
+def test_what_was_dropped_comes_back_by_a_merge_and_is_not_published_again(
+    server: Server,
+) -> None:
     made = history(server, 3)
     server.push(f"+{made[0]}:main")
     server.work.git("branch", "kept")
     server.work.git("reset", "-q", "--hard", made[0])
     between = server.work.commit("between", "between.txt")
     server.work.git("merge", "-q", "--no-ff", "-m", "Merge kept", "kept")
-    assert published(server.push("main")) == [between, server.work.git("rev-parse", "main")]
+    assert published(server.push("main")) == [
+        between,
+        server.work.git("rev-parse", "main"),
+    ]
 
 
-def test_a_branch_that_was_never_published_is_published_when_it_returns_as_main(server: Server) -> None:
+def test_a_branch_that_was_never_published_is_published_when_it_returns_as_main(
+    server: Server,
+) -> None:
     made = history(server, 2)
     server.work.git("checkout", "-q", "-b", "side", made[0])
     side = server.work.commit("fixes #7", "side.txt")
@@ -226,10 +270,14 @@ def test_garbage_collection_does_not_make_what_returns_new(server: Server) -> No
 
 
 def at_once(server: Server, *pushes: str) -> list[Payload]:
-    """Push each of *pushes* by a process of its own, all at the same time; the payloads, as they came."""
+    """Push each of *pushes* by a process of its own, all at the same time; the
+    payloads, as they came.
+    """
     running = [
         subprocess.Popen(
-            ["git", "push", "-q", "origin", *refs.split()], cwd=server.work.path, stderr=subprocess.DEVNULL
+            ["git", "push", "-q", "origin", *refs.split()],
+            cwd=server.work.path,
+            stderr=subprocess.DEVNULL,
         )
         for refs in pushes
     ]
@@ -239,12 +287,18 @@ def at_once(server: Server, *pushes: str) -> list[Payload]:
 
 def once(payloads: list[Payload], key: str) -> list[str]:
     """All that *payloads* hold under *key*, sorted; none of it twice."""
-    found = [entry if key == "published" else entry["raw_node"] for payload in payloads for entry in payload[key]]
+    found = [
+        entry if key == "published" else entry["raw_node"]
+        for payload in payloads
+        for entry in payload[key]
+    ]
     assert len(set(found)) == len(found)
     return sorted(found)
 
 
-def test_two_publish_refs_pushed_at_once_publish_each_commit_once(home: Path, bare: Repo) -> None:
+def test_two_publish_refs_pushed_at_once_publish_each_commit_once(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, 'publish = ["HEAD", "release"]')
     made = [server.work.commit("base")]
     assert once(at_once(server, "main", "main:release"), "published") == made
@@ -255,17 +309,23 @@ def test_two_publish_refs_pushed_at_once_publish_each_commit_once(home: Path, ba
         assert once(payloads, "published") == once(payloads, "commits") == [oid]
 
 
-def test_a_commit_on_two_branches_pushed_at_once_is_new_in_one_payload(server: Server) -> None:
+def test_a_commit_on_two_branches_pushed_at_once_is_new_in_one_payload(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main", "main:topic")
     for n in range(5):
         oid = server.work.commit(f"fixes #{n}")
-        payloads = at_once(server, "main", "main:topic", f"main:new{n}", f"main:refs/tags/v{n}")
+        payloads = at_once(
+            server, "main", "main:topic", f"main:new{n}", f"main:refs/tags/v{n}"
+        )
         assert once(payloads, "commits") == once(payloads, "published") == [oid]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["main first", "release first"])
-@pytest.mark.parametrize("base", [True, False], ids=["on top of a base", "in an empty repository"])
+@pytest.mark.parametrize(
+    "base", [True, False], ids=["on top of a base", "in an empty repository"]
+)
 def test_two_hooks_that_see_each_others_refs_publish_once(
     home: Path, bare: Repo, order: tuple[int, int], base: bool
 ) -> None:
@@ -276,19 +336,25 @@ def test_two_hooks_that_see_each_others_refs_publish_once(
     oid = server.work.commit("fixes #1")
     without_hook(server, "main", "main:release")
     names = ("main", "release")
-    payloads = [hook(server, f"{old} {oid} refs/heads/{names[index]}") for index in order]
+    payloads = [
+        hook(server, f"{old} {oid} refs/heads/{names[index]}") for index in order
+    ]
     assert once(payloads, "published") == once(payloads, "commits") == [oid]
 
 
 def hook(server: Server, *lines: str, **env: str) -> Payload:
     """Run the hook as git does, later than git would."""
     stdin = "".join(f"{line}\n" for line in lines)
-    Hook()("post-receive", stdin=stdin, cwd=server.bare.path, env={"GIT_DIR": ".", **env})
+    Hook()(
+        "post-receive", stdin=stdin, cwd=server.bare.path, env={"GIT_DIR": ".", **env}
+    )
     (payload,) = server.catch.take()
     return payload
 
 
-def test_two_pushes_of_one_branch_whose_hooks_run_the_wrong_way_round_publish_once(server: Server) -> None:
+def test_two_pushes_of_one_branch_whose_hooks_run_the_wrong_way_round_publish_once(
+    server: Server,
+) -> None:
     base = server.work.commit("base")
     server.push("main")
     first, second = server.work.commit("fixes #1"), server.work.commit("fixes #2")
@@ -297,10 +363,16 @@ def test_two_pushes_of_one_branch_whose_hooks_run_the_wrong_way_round_publish_on
         hook(server, f"{first} {second} refs/heads/main"),
         hook(server, f"{base} {first} refs/heads/main"),
     ]
-    assert once(payloads, "published") == once(payloads, "commits") == sorted([first, second])
+    assert (
+        once(payloads, "published")
+        == once(payloads, "commits")
+        == sorted([first, second])
+    )
 
 
-def test_what_was_pushed_while_the_hook_was_away_is_told_by_the_next(server: Server) -> None:
+def test_what_was_pushed_while_the_hook_was_away_is_told_by_the_next(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     missed = server.work.commit("fixes #1")
@@ -316,7 +388,9 @@ def test_a_push_that_nobody_wants_is_not_told_of_later(home: Path, bare: Repo) -
     wanted = file.read_text()
     server.work.commit("base")
     server.push("main")
-    file.write_text('[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n')
+    file.write_text(
+        '[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n'
+    )
     server.work.commit("fixes #1")
     server.work.push("main")
     server.work.push(f"+{server.work.git('rev-parse', 'main~1')}:main")
@@ -337,7 +411,9 @@ def test_what_happens_while_oberonc_is_switched_off_is_history(server: Server) -
     assert published(server.push("main")) == [oid]
 
 
-def test_a_push_that_could_not_be_kept_is_told_by_the_next(server: Server, home: Path) -> None:
+def test_a_push_that_could_not_be_kept_is_told_by_the_next(
+    server: Server, home: Path
+) -> None:
     server.work.commit("base")
     server.push("main")
     spool = home / "spool"
@@ -351,7 +427,9 @@ def test_a_push_that_could_not_be_kept_is_told_by_the_next(server: Server, home:
     assert published(server.push("main")) == [missed, oid]
 
 
-@pytest.mark.parametrize("slip", ['publish = ["stable"', 'publis = ["stable"]', 'publish = "stable"'])
+@pytest.mark.parametrize(
+    "slip", ['publish = ["stable"', 'publis = ["stable"]', 'publish = "stable"']
+)
 def test_a_push_under_a_broken_configuration_is_told_again_when_its_publish_refs_are_known(
     home: Path, bare: Repo, slip: str
 ) -> None:
@@ -369,8 +447,13 @@ def test_a_push_under_a_broken_configuration_is_told_again_when_its_publish_refs
     assert published(server.push("main:stable")) == [missed, oid]
 
 
-@pytest.mark.parametrize("fault", ["[services.x]\nnonsense = \n", "[services.x]\nnonsense = 1\n", "wrong = 1\n"])
-@pytest.mark.parametrize("setting", ['publish = ["HEAD", "stable"]', ""], ids=["said", "not said"])
+@pytest.mark.parametrize(
+    "fault",
+    ["[services.x]\nnonsense = \n", "[services.x]\nnonsense = 1\n", "wrong = 1\n"],
+)
+@pytest.mark.parametrize(
+    "setting", ['publish = ["HEAD", "stable"]', ""], ids=["said", "not said"]
+)
 def test_a_push_under_a_broken_configuration_whose_publish_refs_are_known_is_told_once(
     home: Path, bare: Repo, setting: str, fault: str
 ) -> None:
@@ -394,14 +477,19 @@ def test_a_push_under_a_broken_configuration_whose_publish_refs_are_known_is_tol
 # Other names of a branch
 
 
-def test_a_push_to_another_name_of_a_branch_counts_as_one_to_the_branch(server: Server) -> None:
+def test_a_push_to_another_name_of_a_branch_counts_as_one_to_the_branch(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     server.bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
     oid = server.work.commit("fixes #1")
     payload = server.push("main:master")
     assert published(payload) == oids(payload["commits"]) == [oid]
-    assert (payload["updates"][0]["ref"], payload["updates"][0]["publish"]) == ("refs/heads/main", True)
+    assert (payload["updates"][0]["ref"], payload["updates"][0]["publish"]) == (
+        "refs/heads/main",
+        True,
+    )
     second = server.work.commit("fixes #2")
     payload = server.push("main", "main:master")
     assert published(payload) == [second]
@@ -420,7 +508,9 @@ def test_another_name_of_a_topic_branch_publishes_nothing(server: Server) -> Non
     assert published(server.push("main")) == [oid]
 
 
-def test_names_of_names_and_a_head_that_names_one_lead_to_the_branch(server: Server) -> None:
+def test_names_of_names_and_a_head_that_names_one_lead_to_the_branch(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     server.bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
@@ -430,7 +520,9 @@ def test_names_of_names_and_a_head_that_names_one_lead_to_the_branch(server: Ser
     assert published(server.push("main:old")) == [oid]
 
 
-def test_a_configured_default_branch_that_is_another_name_counts_as_the_branch(server: Server) -> None:
+def test_a_configured_default_branch_that_is_another_name_counts_as_the_branch(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     server.bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
@@ -439,9 +531,17 @@ def test_a_configured_default_branch_that_is_another_name_counts_as_the_branch(s
     assert published(server.push("main")) == [oid]
 
 
-@pytest.mark.parametrize(("ref", "told"), [("refs/heads/master", True), ("refs/heads/topic", False)])
+@pytest.mark.parametrize(
+    ("ref", "told"), [("refs/heads/master", True), ("refs/heads/topic", False)]
+)
 def test_a_service_of_main_gets_what_was_pushed_to_another_name_of_it(
-    home: Path, bare: Repo, state: Path, tmp_path: Path, oberonc: Command, ref: str, told: bool
+    home: Path,
+    bare: Repo,
+    state: Path,
+    tmp_path: Path,
+    oberonc: Command,
+    ref: str,
+    told: bool,
 ) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -467,7 +567,9 @@ def test_another_name_made_by_renaming_publishes_nothing(server: Server) -> None
     assert published(server.push("main")) == [oid]
 
 
-def test_deleting_another_name_deletes_the_branch_and_its_return_publishes_nothing(server: Server) -> None:
+def test_deleting_another_name_deletes_the_branch_and_its_return_publishes_nothing(
+    server: Server,
+) -> None:
     server.work.commit("fixes #1")
     server.push("main")
     server.bare.git("symbolic-ref", "refs/heads/master", "refs/heads/main")
@@ -479,9 +581,14 @@ def test_a_namespace_is_not_the_real_main(server: Server) -> None:
     base = server.work.commit("base")
     server.push("main")
     oid = server.work.commit("fixes #1")
-    payload = server.push("main", options="--receive-pack='git --namespace=fork receive-pack'")
+    payload = server.push(
+        "main", options="--receive-pack='git --namespace=fork receive-pack'"
+    )
     (update,) = payload["updates"]
-    assert (update["ref"], update["publish"]) == ("refs/namespaces/fork/refs/heads/main", False)
+    assert (update["ref"], update["publish"]) == (
+        "refs/namespaces/fork/refs/heads/main",
+        False,
+    )
     assert payload["commits"] == payload["published"] == []
     assert server.bare.git("rev-parse", "main") == base
     assert published(server.push("main")) == [oid]
@@ -489,8 +596,13 @@ def test_a_namespace_is_not_the_real_main(server: Server) -> None:
 
 def test_a_namespace_in_a_namespace_is_not_the_real_main(server: Server) -> None:
     server.work.commit("base")
-    payload = server.push("main", options="--receive-pack='git --namespace=a/b receive-pack'")
-    assert payload["updates"][0]["ref"] == "refs/namespaces/a/refs/namespaces/b/refs/heads/main"
+    payload = server.push(
+        "main", options="--receive-pack='git --namespace=a/b receive-pack'"
+    )
+    assert (
+        payload["updates"][0]["ref"]
+        == "refs/namespaces/a/refs/namespaces/b/refs/heads/main"
+    )
     assert published(payload) == []
 
 
@@ -498,7 +610,9 @@ def test_a_namespace_in_a_namespace_is_not_the_real_main(server: Server) -> None
 
 
 def foreign(server: Server, count: int, name: str = "foreign") -> Repo:
-    """A repository of *count* commits that knows nothing of ours, as the remote *name* of the clone."""
+    """A repository of *count* commits that knows nothing of ours, as the remote *name*
+    of the clone.
+    """
     other = Repo.init(server.home / name)
     for n in range(1, count + 1):
         other.commit(f"theirs {n}, closes #{n}", "theirs.txt")
@@ -512,10 +626,19 @@ def test_another_projects_history_that_is_merged_in_is_foreign(server: Server) -
     server.push("main")
     foreign(server, 5)
     own = server.work.commit("ours, fixes #9")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     payload = server.push("main")
     theirs = server.work.git("rev-list", "--reverse", "foreign/main").split()
-    assert sorted(published(payload)) == sorted([*theirs, own, server.work.git("rev-parse", "main")])
+    assert sorted(published(payload)) == sorted(
+        [*theirs, own, server.work.git("rev-parse", "main")]
+    )
     assert sorted(payload["foreign"]) == sorted(theirs)
 
 
@@ -523,7 +646,14 @@ def test_what_comes_later_from_that_project_is_foreign_too(server: Server) -> No
     server.work.commit("base")
     server.push("main")
     other = foreign(server, 3)
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     server.push("main")
     later = other.commit("theirs, closes #9", "theirs.txt")
     other.git("checkout", "-q", "-b", "side", "main~2")
@@ -539,12 +669,21 @@ def test_what_comes_later_from_that_project_is_foreign_too(server: Server) -> No
     assert set(published(payload)) == {*payload["foreign"], own, merge}
 
 
-def test_a_foreign_history_that_was_pushed_to_a_branch_first_is_foreign_when_it_is_merged(server: Server) -> None:
+def test_a_foreign_history_that_was_pushed_to_a_branch_first_is_foreign_when_it_is_merged(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     foreign(server, 3)
     server.push("foreign/main:refs/heads/vendor")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     assert len(server.push("main")["foreign"]) == 3
 
 
@@ -553,28 +692,48 @@ def test_our_history_merged_into_theirs_makes_theirs_foreign(server: Server) -> 
     server.push("main")
     foreign(server, 3)
     server.work.git("checkout", "-q", "-b", "turned", "foreign/main")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take ours in", "main")
+    server.work.git(
+        "merge", "-q", "--allow-unrelated-histories", "-m", "Take ours in", "main"
+    )
     payload = server.push("turned:main")
     assert len(payload["foreign"]) == 3
     assert not payload["updates"][0]["forced"]
 
 
-def test_a_foreign_history_larger_than_the_limits_holds_all_of_the_push(home: Path, bare: Repo) -> None:
+def test_a_foreign_history_larger_than_the_limits_holds_all_of_the_push(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 4")
     server.work.commit("base")
     server.push("main")
     foreign(server, 10)
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     payload = server.push("main")
     assert payload["foreign"] == published(payload) != []
 
 
-def test_more_of_it_than_the_limits_hold_the_next_time_holds_all_of_that_push(home: Path, bare: Repo) -> None:
+def test_more_of_it_than_the_limits_hold_the_next_time_holds_all_of_that_push(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 4")
     server.work.commit("base")
     server.push("main")
     other = foreign(server, 2)
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     assert len(server.push("main")["foreign"]) == 2
     for n in range(8):
         other.commit(f"theirs, closes #{n}", "theirs.txt")
@@ -594,7 +753,9 @@ def subtree(server: Server, squash: str) -> None:
 
 
 @pytest.mark.parametrize("squash", ["", "--squash"])
-def test_a_subtree_is_foreign_and_its_merge_is_ours(server: Server, squash: str) -> None:
+def test_a_subtree_is_foreign_and_its_merge_is_ours(
+    server: Server, squash: str
+) -> None:
     if "usage: git subtree" not in server.work.sh("git subtree -h || true"):
         pytest.skip("git subtree is not installed")
     server.work.commit("base")
@@ -636,13 +797,22 @@ def test_a_restart_of_the_project_is_not_foreign(server: Server) -> None:
 def test_a_first_push_with_two_roots_is_not_foreign(server: Server) -> None:
     foreign(server, 2)
     server.work.commit("ours")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in", "foreign/main")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in",
+        "foreign/main",
+    )
     payload = server.push("main")
     assert len(published(payload)) == 4
     assert payload["foreign"] == []
 
 
-def test_a_branch_without_a_history_beside_main_is_not_foreign(home: Path, bare: Repo) -> None:
+def test_a_branch_without_a_history_beside_main_is_not_foreign(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, 'publish = ["*"]')
     server.work.commit("base")
     server.push("main")
@@ -654,18 +824,31 @@ def test_a_branch_without_a_history_beside_main_is_not_foreign(home: Path, bare:
     assert payload["foreign"] == []
 
 
-def test_where_history_ends_at_a_boundary_nothing_is_foreign(home: Path, repo: Repo, tmp_path: Path) -> None:
+def test_where_history_ends_at_a_boundary_nothing_is_foreign(
+    home: Path, repo: Repo, tmp_path: Path
+) -> None:
     base = repo.commit("base")
     repo.git("checkout", "-q", "-b", "side", base)
     repo.commit("side, fixes #1", "side.txt")
     repo.git("checkout", "-q", "main")
     for n in range(3):
         repo.commit(f"step {n}")
-    repo.sh(f"git clone -q --bare --depth 1 file://{repo.path} {tmp_path / 'shallow.git'}")
+    repo.sh(
+        f"git clone -q --bare --depth 1 file://{repo.path} {tmp_path / 'shallow.git'}"
+    )
     server = Server(home, Repo(tmp_path / "shallow.git"))
     server.work.sh(f"git fetch -q --depth 1 file://{repo.path} side:side")
     server.bare.git("config", "receive.shallowUpdate", "true")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-X", "ours", "-m", "Merge side", "side")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-X",
+        "ours",
+        "-m",
+        "Merge side",
+        "side",
+    )
     assert server.push("main")["foreign"] == []
 
 
@@ -676,7 +859,9 @@ def told(repo: Repo) -> str:
     return (repo.path / memory.FOLDER / memory.FILE).read_text()
 
 
-def test_the_memory_stays_small_however_often_a_branch_moves(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_stays_small_however_often_a_branch_moves(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.work.commit("base")
     server.push("main")
     file = server.bare.path / memory.FOLDER / memory.FILE
@@ -689,7 +874,10 @@ def test_the_memory_stays_small_however_often_a_branch_moves(server: Server, mon
     assert published(server.push("main:again")) == []
 
 
-@pytest.mark.parametrize("broken", ["", "\n\n", "publish", "\x00\xff garbage\n\n", "publish zz", "x" * 100_000])
+@pytest.mark.parametrize(
+    "broken",
+    ["", "\n\n", "publish", "\x00\xff garbage\n\n", "publish zz", "x" * 100_000],
+)
 def test_a_broken_memory_harms_no_push(server: Server, broken: str) -> None:
     server.work.commit("base")
     server.push("main")
@@ -740,7 +928,9 @@ def test_what_stands_in_the_place_of_the_memory_is_neither_followed_nor_waited_f
     assert target.read_text() == "mine"
 
 
-def test_a_repository_that_cannot_be_written_has_no_memory_and_works(server: Server) -> None:
+def test_a_repository_that_cannot_be_written_has_no_memory_and_works(
+    server: Server,
+) -> None:
     (server.bare.path / memory.FOLDER).write_text("in the way")
     oid = server.work.commit("fixes #1")
     assert published(server.push("main")) == [oid]
@@ -765,7 +955,10 @@ def test_a_hook_that_waited_too_long_tells_and_so_does_the_next(
     server.work.commit("base")
     server.push("main")
     monkeypatch.setattr(memory, "PATIENCE", 0.05)
-    with memory.hold(str(server.bare.path)), memory.hold(str(server.bare.path)) as second:
+    with (
+        memory.hold(str(server.bare.path)),
+        memory.hold(str(server.bare.path)) as second,
+    ):
         assert not second.memory.first_look
         second.memory.tell("refs/heads/x", "1" * 40, publish=False)
         second.save([])
@@ -776,7 +969,9 @@ def test_a_hook_that_waited_too_long_tells_and_so_does_the_next(
 def test_the_memory_is_shared_with_whom_the_repository_is_shared_with(
     home: Path, tmp_path: Path, shared: str, mode: int
 ) -> None:
-    server = Server(home, Repo.init(tmp_path / "shared.git", True, f"--shared={shared}"))
+    server = Server(
+        home, Repo.init(tmp_path / "shared.git", True, f"--shared={shared}")
+    )
     server.work.commit("base")
     os.umask(0o077)
     server.push("main")
@@ -786,7 +981,9 @@ def test_the_memory_is_shared_with_whom_the_repository_is_shared_with(
 
 
 def test_a_sha256_repository_remembers_too(home: Path, tmp_path: Path) -> None:
-    server = Server(home, Repo.init(tmp_path / "long.git", True, "--object-format=sha256"))
+    server = Server(
+        home, Repo.init(tmp_path / "long.git", True, "--object-format=sha256")
+    )
     server.work = Repo.init(tmp_path / "long", False, "--object-format=sha256")
     server.work.git("remote", "add", "origin", str(server.bare.path))
     made = history(server, 3)
@@ -799,7 +996,9 @@ def test_a_sha256_repository_remembers_too(home: Path, tmp_path: Path) -> None:
 def test_a_reftable_repository_remembers_too(home: Path, tmp_path: Path) -> None:
     if "--ref-format" not in Repo(tmp_path).sh("git init -h || true"):
         pytest.skip("this git knows no reftable")
-    server = Server(home, Repo.init(tmp_path / "table.git", True, "--ref-format=reftable"))
+    server = Server(
+        home, Repo.init(tmp_path / "table.git", True, "--ref-format=reftable")
+    )
     made = history(server, 3)
     server.push(f"+{made[0]}:main")
     assert published(server.push("main")) == []
@@ -810,7 +1009,9 @@ def test_a_reftable_repository_remembers_too(home: Path, tmp_path: Path) -> None
     assert published(server.push("main:trunk")) == []
 
 
-def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(repo: Repo, tmp_path: Path) -> None:
+def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(
+    repo: Repo, tmp_path: Path
+) -> None:
     from oberonc.source import repository
 
     if "--ref-format" not in repo.sh("git init -h || true"):
@@ -819,4 +1020,7 @@ def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(repo:
     repo.commit("one")
     clone = repo.clone(tmp_path / "clone", "--ref-format=reftable")
     clone.git("checkout", "-q", "-b", "main")
-    assert repository.describe(clone.path / ".git", ("HEAD",)).default_ref == "refs/heads/trunk"
+    assert (
+        repository.describe(clone.path / ".git", ("HEAD",)).default_ref
+        == "refs/heads/trunk"
+    )

@@ -1,4 +1,6 @@
-"""The main job, end to end: real pushes over a bare repository with the installed hook act on issues."""
+"""The main job, end to end: real pushes over a bare repository with the installed hook
+act on issues.
+"""
 
 from pathlib import Path
 
@@ -25,10 +27,16 @@ class Server:
             self.oberonc("issues", "new", title, "--repository", "shop")
 
     def state(self, number: int) -> str:
-        return str(self.oberonc("issues", "show", str(number), "--repository", "shop", "--json").json["state"])
+        return str(
+            self.oberonc(
+                "issues", "show", str(number), "--repository", "shop", "--json"
+            ).json["state"]
+        )
 
     def comments(self, number: int) -> list[dict[str, str]]:
-        said = self.oberonc("issues", "show", str(number), "--repository", "shop", "--json").json
+        said = self.oberonc(
+            "issues", "show", str(number), "--repository", "shop", "--json"
+        ).json
         return list(said["comments"])
 
 
@@ -40,7 +48,9 @@ def server(bare: Repo, oberonc: Command, tmp_path: Path) -> Server:
 
 
 def test_a_push_closes_one_issue_and_comments_on_another(server: Server) -> None:
-    oid = server.work.commit("great, all done, fixes #1\n\nhm, needs more work, references #2")
+    oid = server.work.commit(
+        "great, all done, fixes #1\n\nhm, needs more work, references #2"
+    )
     said = server.work.push("main")
     assert "remote: oberonc: issues: closed #1, commented on #2" in said
     assert server.state(1) == "closed"
@@ -91,18 +101,24 @@ def test_a_cherry_picked_change_adds_nothing(server: Server) -> None:
     assert len(server.comments(1)) == 1
 
 
-def test_an_issue_reopened_by_hand_stays_open_when_the_same_change_comes_again(server: Server) -> None:
+def test_an_issue_reopened_by_hand_stays_open_when_the_same_change_comes_again(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.work.push("main")
     server.work.commit("fixes #1", "fix.txt")
     server.work.push("main")
     server.oberonc("issues", "reopen", "1", "--repository", "shop")
-    server.work.git("commit", "--amend", "-q", "--no-edit", GIT_COMMITTER_DATE="1767270000 +0200")
+    server.work.git(
+        "commit", "--amend", "-q", "--no-edit", GIT_COMMITTER_DATE="1767270000 +0200"
+    )
     server.work.push("+main")
     assert server.state(1) == "open"
 
 
-def test_a_branch_that_is_not_published_changes_nothing_until_it_is_merged(server: Server) -> None:
+def test_a_branch_that_is_not_published_changes_nothing_until_it_is_merged(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.work.push("main")
     server.work.git("checkout", "-q", "-b", "feature")
@@ -141,14 +157,18 @@ def test_code_and_quotes_do_nothing(server: Server) -> None:
     assert server.comments(1) == server.comments(2) == []
 
 
-def test_an_issue_that_does_not_exist_is_said_and_the_rest_goes_on(server: Server) -> None:
+def test_an_issue_that_does_not_exist_is_said_and_the_rest_goes_on(
+    server: Server,
+) -> None:
     server.work.commit("fixes #99, fixes #1")
     said = server.work.push("main")
     assert "#99 does not exist" in said
     assert server.state(1) == "closed"
 
 
-def test_a_first_push_with_a_long_history_is_an_import_and_acts_on_nothing(server: Server) -> None:
+def test_a_first_push_with_a_long_history_is_an_import_and_acts_on_nothing(
+    server: Server,
+) -> None:
     for n in range(21):
         server.work.commit(f"old {n}, fixes #1")
     said = server.work.push("main")
@@ -182,31 +202,61 @@ def test_the_log_tells_why_nothing_happened(server: Server) -> None:
     assert "oberonc.service" in server.oberonc("log", oid[:10]).out
 
 
-def test_a_commit_that_names_nothing_prints_nothing_and_the_log_says_why(server: Server) -> None:
+def test_a_commit_that_names_nothing_prints_nothing_and_the_log_says_why(
+    server: Server,
+) -> None:
     oid = server.work.commit("tidy up")
     assert "oberonc" not in server.work.push("main")
     assert "issues: done, attempt 1" in (said := server.oberonc("log", oid).out)
     assert said.endswith("nothing: no issue is named\n")
 
 
-def told(server: Server, message: str, branch: str = "main", file: str = "file.txt") -> tuple[str, str]:
-    """The line of a push of one commit, without its id, and what `log` says of that commit."""
+def told(
+    server: Server, message: str, branch: str = "main", file: str = "file.txt"
+) -> tuple[str, str]:
+    """The line of a push of one commit, without its id, and what `log` says of that
+    commit.
+    """
     server.work.git("checkout", "-q", "-B", branch)
     oid = server.work.commit(message, file)
-    lines = [line for line in server.work.push(branch).splitlines() if line.startswith("remote: oberonc: ")]
-    return "".join(line.removeprefix("remote: oberonc: ").split(" (")[0] for line in lines), server.oberonc(
-        "log", oid
-    ).out
+    lines = [
+        line
+        for line in server.work.push(branch).splitlines()
+        if line.startswith("remote: oberonc: ")
+    ]
+    return "".join(
+        line.removeprefix("remote: oberonc: ").split(" (")[0] for line in lines
+    ), server.oberonc("log", oid).out
 
 
 @pytest.mark.parametrize(
     ("message", "branch", "file", "why"),
     [
-        ("fixes #2", "topic", "a", "#2 is named, and nothing is done: not on a publish ref"),
-        ("fixes #2", "main", "docs/a", "#2 is named, and nothing is done: its commit touches no file in `paths`"),
-        ("> fixes #2", "main", "a", "#2 is named, and nothing is done: 'fixes #2' is dead: a quoted line"),
+        (
+            "fixes #2",
+            "topic",
+            "a",
+            "#2 is named, and nothing is done: not on a publish ref",
+        ),
+        (
+            "fixes #2",
+            "main",
+            "docs/a",
+            "#2 is named, and nothing is done: its commit touches no file in `paths`",
+        ),
+        (
+            "> fixes #2",
+            "main",
+            "a",
+            "#2 is named, and nothing is done: 'fixes #2' is dead: a quoted line",
+        ),
         ("fixes #99", "main", "a", "#99 does not exist"),
-        ("does not fix #2", "main", "a", "the state of #2 is left as it is: 'fix': negated by 'not'"),
+        (
+            "does not fix #2",
+            "main",
+            "a",
+            "the state of #2 is left as it is: 'fix': negated by 'not'",
+        ),
     ],
 )
 def test_who_pushes_reads_why_nothing_happened_and_the_log_says_the_same(

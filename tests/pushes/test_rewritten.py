@@ -1,4 +1,6 @@
-"""Histories that are rewritten, imported or merged in, end to end: what was asked for already is not done again."""
+"""Histories that are rewritten, imported or merged in, end to end: what was asked for
+already is not done again.
+"""
 
 from pathlib import Path
 
@@ -25,7 +27,9 @@ class Server:
         self.oberonc("hook", "install", self.bare.path)
 
     def closed(self) -> list[int]:
-        return [row.number for row in self.tracker.issues("shop") if row.state == "closed"]
+        return [
+            row.number for row in self.tracker.issues("shop") if row.state == "closed"
+        ]
 
     def comments(self, number: int) -> int:
         return len(self.tracker.show("shop", number)["comments"])
@@ -58,8 +62,12 @@ REWRITES = {
 
 
 @pytest.mark.parametrize("how", REWRITES.values(), ids=REWRITES.keys())
-@pytest.mark.parametrize("hooked", [True, False], ids=["told of before", "from before the hook"])
-def test_a_rewritten_history_does_nothing_again(server: Server, how: str, hooked: bool) -> None:
+@pytest.mark.parametrize(
+    "hooked", [True, False], ids=["told of before", "from before the hook"]
+)
+def test_a_rewritten_history_does_nothing_again(
+    server: Server, how: str, hooked: bool
+) -> None:
     if hooked:
         server.install()
     for n in range(1, 4):
@@ -76,11 +84,16 @@ def test_a_rewritten_history_does_nothing_again(server: Server, how: str, hooked
     assert server.closed() == []
     assert [server.comments(n) for n in range(1, 5)] == before
     assert server.tracker.seconds("shop", 4) == seconds == (7200 if hooked else 0)
-    assert "the history that this push replaces asked for it already" in said or "already done" in said
+    assert (
+        "the history that this push replaces asked for it already" in said
+        or "already done" in said
+    )
 
 
 @pytest.mark.parametrize("how", REWRITES.values(), ids=REWRITES.keys())
-def test_what_is_new_on_top_of_a_rewritten_history_acts(server: Server, how: str) -> None:
+def test_what_is_new_on_top_of_a_rewritten_history_acts(
+    server: Server, how: str
+) -> None:
     for n in range(1, 4):
         server.work.commit(f"[net] old work {n}, fixes #{n}\n\nTrailer: x", f"{n}.txt")
     server.work.commit("refs #4 @1h\n\nTrailer: x", "secret.txt")
@@ -95,7 +108,9 @@ def test_what_is_new_on_top_of_a_rewritten_history_acts(server: Server, how: str
     assert server.tracker.seconds("shop", 4) == 7200
 
 
-def test_a_reworded_commit_that_fixes_one_more_issue_fixes_that_one(server: Server) -> None:
+def test_a_reworded_commit_that_fixes_one_more_issue_fixes_that_one(
+    server: Server,
+) -> None:
     server.install()
     server.work.commit("base")
     server.work.push("main")
@@ -129,26 +144,36 @@ def test_a_fix_that_becomes_a_reference_says_nothing_again(server: Server) -> No
     assert server.comments(6) == 1
 
 
-def test_a_rewritten_history_that_is_pushed_in_two_steps_does_nothing_again(server: Server) -> None:
+def test_a_rewritten_history_that_is_pushed_in_two_steps_does_nothing_again(
+    server: Server,
+) -> None:
     base = server.work.commit("base")
     for n in range(1, 4):
         server.work.commit(f"old work {n}, fixes #{n}")
     server.work.push("main")
     server.install()
     server.work.push(f"+{base}:main")
-    server.work.sh("git filter-branch -f --msg-filter 'sed s/work/task/' main", FILTER_BRANCH_SQUELCH_WARNING="1")
+    server.work.sh(
+        "git filter-branch -f --msg-filter 'sed s/work/task/' main",
+        FILTER_BRANCH_SQUELCH_WARNING="1",
+    )
     server.work.push("main")
     assert server.closed() == []
 
 
-def test_a_rewritten_history_on_a_branch_that_was_deleted_does_nothing_again(server: Server) -> None:
+def test_a_rewritten_history_on_a_branch_that_was_deleted_does_nothing_again(
+    server: Server,
+) -> None:
     server.bare.git("config", "receive.denyDeleteCurrent", "ignore")
     for n in range(1, 4):
         server.work.commit(f"old work {n}, fixes #{n}")
     server.work.push("main")
     server.install()
     server.work.push(":main")
-    server.work.sh("git filter-branch -f --msg-filter 'sed s/work/task/' main", FILTER_BRANCH_SQUELCH_WARNING="1")
+    server.work.sh(
+        "git filter-branch -f --msg-filter 'sed s/work/task/' main",
+        FILTER_BRANCH_SQUELCH_WARNING="1",
+    )
     server.work.push("main")
     assert server.closed() == []
 
@@ -195,7 +220,9 @@ def test_what_comes_after_a_rewrite_acts_as_ever(server: Server) -> None:
     assert server.closed() == [1]
 
 
-def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(server: Server, home: Path) -> None:
+def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(
+    server: Server, home: Path
+) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text('[limits]\ncommits = 3\n[services.issues]\nbroker = "issues"\n')
@@ -211,7 +238,9 @@ def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(server: Se
     assert "replaces more of the history than the limits hold" in said
 
 
-def test_a_local_amend_and_rebase_do_nothing_again(repo: Repo, oberonc: Command, state: Path) -> None:
+def test_a_local_amend_and_rebase_do_nothing_again(
+    repo: Repo, oberonc: Command, state: Path
+) -> None:
     tracker = Tracker(state)
     for n in range(1, 4):
         tracker.new("app", f"issue {n}")
@@ -220,11 +249,23 @@ def test_a_local_amend_and_rebase_do_nothing_again(repo: Repo, oberonc: Command,
     repo.git("branch", "topic")
     repo.commit("fixes #1, refs #2", "fix.txt")
     tracker.set_state("app", 1, "open")
-    repo.git("commit", "-q", "--amend", "-m", "better words: fixes #1, refs #2", "--date", LATER)
+    repo.git(
+        "commit",
+        "-q",
+        "--amend",
+        "-m",
+        "better words: fixes #1, refs #2",
+        "--date",
+        LATER,
+    )
     repo.git("checkout", "-q", "topic")
     repo.commit("other work", "other.txt")
     repo.git("checkout", "-q", "main")
-    repo.sh("git rebase -q -i topic", GIT_SEQUENCE_EDITOR="sed -i 1s/pick/reword/", GIT_EDITOR="sed -i s/better/good/")
+    repo.sh(
+        "git rebase -q -i topic",
+        GIT_SEQUENCE_EDITOR="sed -i 1s/pick/reword/",
+        GIT_EDITOR="sed -i s/better/good/",
+    )
     assert tracker.state("app", 1) == "open"
     assert len(tracker.show("app", 2)["comments"]) == 1
     repo.git("commit", "-q", "--amend", "-m", "good words: fixes #1, refs #2, fixes #3")
@@ -234,7 +275,9 @@ def test_a_local_amend_and_rebase_do_nothing_again(repo: Repo, oberonc: Command,
 # Imports
 
 
-def test_an_import_leaves_its_rows_so_that_the_same_changes_do_nothing_later(server: Server) -> None:
+def test_an_import_leaves_its_rows_so_that_the_same_changes_do_nothing_later(
+    server: Server,
+) -> None:
     server.install()
     for n in range(25):
         server.work.commit(f"old work {n}, fixes #{n % 3 + 1}", f"{n}.txt")
@@ -271,14 +314,18 @@ def test_an_import_is_counted_before_it_is_cut(server: Server, home: Path) -> No
     server.install()
     for n in range(25):
         server.work.commit(f"old work {n}, fixes #{n % 3 + 1}")
-    assert "the first push of main with 25 commits is an import" in server.work.push("main")
+    assert "the first push of main with 25 commits is an import" in server.work.push(
+        "main"
+    )
     assert server.closed() == []
 
 
 # Another project
 
 
-def test_another_projects_closes_close_nothing_of_ours_and_that_is_said(server: Server, tmp_path: Path) -> None:
+def test_another_projects_closes_close_nothing_of_ours_and_that_is_said(
+    server: Server, tmp_path: Path
+) -> None:
     server.install()
     server.work.commit("base")
     server.work.push("main")
@@ -287,7 +334,14 @@ def test_another_projects_closes_close_nothing_of_ours_and_that_is_said(server: 
         other.commit(f"theirs, closes #{n}", "theirs.txt")
     server.work.git("fetch", "-q", str(other.path), "main:theirs")
     server.work.commit("ours, fixes #9", "ours.txt")
-    server.work.git("merge", "-q", "--allow-unrelated-histories", "-m", "Take them in\n\nfixes #10", "theirs")
+    server.work.git(
+        "merge",
+        "-q",
+        "--allow-unrelated-histories",
+        "-m",
+        "Take them in\n\nfixes #10",
+        "theirs",
+    )
     said = server.work.push("main")
     assert server.closed() == [9, 10]
     assert "a merge brought in another project's history, which acts on nothing" in said

@@ -1,4 +1,6 @@
-"""What every engine must keep. An engine's test module derives a class from `QueueContract`."""
+"""What every engine must keep. An engine's test module derives a class from
+`QueueContract`.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +9,18 @@ import pytest
 from oberonc.errors import BadInput
 from oberonc.policy import GIVE_UP_MS, LONGEST_MS
 from oberonc.queue.contract import OUTPUT_LIMIT, Ending, Queue, Slot, Token
-from tests.support.store_values import DAY, HOUR, MINUTE, NOW, SECOND, YEARS, fail, submission, take, take_one
+from tests.support.store_values import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    YEARS,
+    fail,
+    submission,
+    take,
+    take_one,
+)
 
 Opener = Callable[[], Queue]
 DONE = Ending("done")
@@ -16,7 +29,9 @@ CRASH = Ending("crash", "killed by signal 11")
 
 
 class QueueContract:
-    """Deriving classes give a fixture `opener`: a function that opens the same queue again each time."""
+    """Deriving classes give a fixture `opener`: a function that opens the same queue
+    again each time.
+    """
 
     @pytest.fixture
     def queue(self, opener: Opener) -> Iterator[Queue]:
@@ -36,15 +51,25 @@ class QueueContract:
 
     def test_refuses_the_same_id_with_other_bytes(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
-        assert queue.accept(NOW, submission(1)._replace(body=b"other")).status == "conflict"
+        assert (
+            queue.accept(NOW, submission(1)._replace(body=b"other")).status
+            == "conflict"
+        )
         assert take_one(queue).body == submission(1).body
 
     def test_keeps_two_pushes_with_the_same_bytes(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
-        assert queue.accept(NOW, submission(2)._replace(body=submission(1).body)).status == "accepted"
+        assert (
+            queue.accept(NOW, submission(2)._replace(body=submission(1).body)).status
+            == "accepted"
+        )
 
     def test_keeps_why_no_service_wanted_an_event(self, queue: Queue) -> None:
-        said = submission(1).decisions[0]._replace(matched=False, reason="refs do not match")
+        said = (
+            submission(1)
+            .decisions[0]
+            ._replace(matched=False, reason="refs do not match")
+        )
         queue.accept(NOW, submission(1, services=())._replace(decisions=(said,)))
         event = queue.event(submission(1).id)
         assert event
@@ -62,7 +87,9 @@ class QueueContract:
             {"routes": submission(1).routes * 2},
         ],
     )
-    def test_refuses_what_it_cannot_hold(self, queue: Queue, change: dict[str, object]) -> None:
+    def test_refuses_what_it_cannot_hold(
+        self, queue: Queue, change: dict[str, object]
+    ) -> None:
         with pytest.raises(BadInput):
             queue.accept(NOW, submission(1)._replace(**change))  # type: ignore[arg-type]
         assert queue.recent_events() == []
@@ -76,7 +103,9 @@ class QueueContract:
 
     # Lanes
 
-    def test_says_when_the_next_is_due_also_when_all_that_was_asked_for_is_granted(self, queue: Queue) -> None:
+    def test_says_when_the_next_is_due_also_when_all_that_was_asked_for_is_granted(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, submission(1, "first"))
         due = fail(queue)
         queue.accept(NOW, submission(2, "second"))
@@ -128,7 +157,11 @@ class QueueContract:
         queue.accept(NOW, submission(2))
         due = fail(queue, times=6)
         second = take_one(queue, due)
-        assert (second.event, second.gap, second.behind) == (submission(2).id, True, (1,))
+        assert (second.event, second.gap, second.behind) == (
+            submission(2).id,
+            True,
+            (1,),
+        )
         assert take(queue, due + HOUR) == [], "parked, but never beside its lane"
         queue.end(due, second.token, DONE)
         assert take_one(queue, due + HOUR).event == submission(1).id
@@ -172,11 +205,20 @@ class QueueContract:
     def test_a_done_delivery_never_comes_back(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
         lease = take_one(queue)
-        assert queue.end(NOW + 5, lease.token, Ending("done", "#3 closed", took_ms=5)).state == "done"
+        assert (
+            queue.end(
+                NOW + 5, lease.token, Ending("done", "#3 closed", took_ms=5)
+            ).state
+            == "done"
+        )
         assert take(queue, NOW + YEARS) == []
         found = queue.delivery(lease.token.delivery)
         assert found
-        assert (found.state, found.note, found.attempts[0].took_ms) == ("done", "#3 closed", 5)
+        assert (found.state, found.note, found.attempts[0].took_ms) == (
+            "done",
+            "#3 closed",
+            5,
+        )
 
     def test_a_late_result_changes_nothing(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
@@ -197,13 +239,34 @@ class QueueContract:
         queue.accept(NOW, submission(3, "third"))
         leases = take(queue, free=3, services=("chat", "tracker"))
         chat, *tracked = [lease.token for lease in leases]
-        told = [(chat, DONE), (chat, DONE), (tracked[0], DONE), (tracked[1], RETRY), (chat, DONE), (Token(99, 1), DONE)]
-        ended = queue.end_all(NOW, [*told, (tracked[2], DONE._replace(note="#3 closed", output="said"))])
-        assert [one.state for one in ended] == ["done", "late", "done", "ready", "late", "late", "done"]
+        told = [
+            (chat, DONE),
+            (chat, DONE),
+            (tracked[0], DONE),
+            (tracked[1], RETRY),
+            (chat, DONE),
+            (Token(99, 1), DONE),
+        ]
+        ended = queue.end_all(
+            NOW, [*told, (tracked[2], DONE._replace(note="#3 closed", output="said"))]
+        )
+        assert [one.state for one in ended] == [
+            "done",
+            "late",
+            "done",
+            "ready",
+            "late",
+            "late",
+            "done",
+        ]
         assert queue.stats(NOW).counters["late_results"] == 3
         found = queue.delivery(tracked[2].delivery)
         assert found
-        assert (found.note, found.attempts[0].outcome, found.attempts[0].output) == ("#3 closed", "done", "said")
+        assert (found.note, found.attempts[0].outcome, found.attempts[0].output) == (
+            "#3 closed",
+            "done",
+            "said",
+        )
         swept = queue.sweep(NOW, ["chat", "tracker"], 0)
         assert swept.events <= 2, "what waits for its retry is not over"
 
@@ -224,17 +287,22 @@ class QueueContract:
     ) -> None:
         for number, kind in enumerate(("retry", "progress")):
             queue.accept(NOW, submission(number, f"repo {number}"))
-            ended = queue.end(NOW, take_one(queue, NOW).token, Ending(kind, "not now", 10 * HOUR))  # type: ignore[arg-type]
+            ending = Ending(kind, "not now", 10 * HOUR)  # type: ignore[arg-type]
+            ended = queue.end(NOW, take_one(queue, NOW).token, ending)
             assert (ended.due_ms or 0) >= NOW + 10 * HOUR
         queue.tick(NOW + HOUR)
         queue.recover(NOW + 2 * HOUR)
         assert take(queue, NOW + 10 * HOUR - 1) == []
         assert len(take(queue, NOW + 12 * HOUR + 1, free=2)) == 2
 
-    def test_transient_failures_end_after_three_days_of_waiting(self, queue: Queue) -> None:
+    def test_transient_failures_end_after_three_days_of_waiting(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, submission(1))
         now = NOW
-        while (ended := queue.end(now, take_one(queue, now).token, RETRY)).state == "ready":
+        while (
+            ended := queue.end(now, take_one(queue, now).token, RETRY)
+        ).state == "ready":
             now = ended.due_ms or 0
         assert GIVE_UP_MS <= now - NOW <= GIVE_UP_MS + LONGEST_MS
         assert ended.state == "dead"
@@ -250,13 +318,17 @@ class QueueContract:
     def test_an_interruption_is_not_charged(self, queue: Queue) -> None:
         queue.accept(NOW, submission(1))
         for _ in range(30):
-            ended = queue.end(NOW, take_one(queue).token, Ending("interrupted", took_ms=HOUR))
+            ended = queue.end(
+                NOW, take_one(queue).token, Ending("interrupted", took_ms=HOUR)
+            )
             assert (ended.due_ms, ended.parked) == (NOW, False)
         (found,) = queue.deliveries("ready")
         assert (found.tries, found.crashes, found.waited_ms) == (0, 0, 0)
 
     def test_progress_is_no_failed_try_but_its_time_counts(self, queue: Queue) -> None:
-        """Whoever says it for ever neither holds up a lane longer than it may be, nor lives for ever."""
+        """Whoever says it for ever neither holds up a lane longer than it may be, nor
+        lives for ever.
+        """
         queue.accept(NOW, submission(1))
         queue.accept(NOW, submission(2))
         now, parked_at = NOW, 0
@@ -265,10 +337,18 @@ class QueueContract:
             if lease.event == submission(2).id:
                 queue.end(now, lease.token, DONE)
                 continue
-            ended = queue.end(now + MINUTE, lease.token, Ending("progress", "429", 1000, took_ms=MINUTE))
+            ended = queue.end(
+                now + MINUTE,
+                lease.token,
+                Ending("progress", "429", 1000, took_ms=MINUTE),
+            )
             if ended.state == "dead":
                 break
-            (found,) = (found for found in queue.deliveries("ready") if found.event == submission(1).id)
+            (found,) = (
+                found
+                for found in queue.deliveries("ready")
+                if found.event == submission(1).id
+            )
             assert (found.tries, found.crashes) == (0, 0)
             now = max(now + MINUTE, ended.due_ms or 0)
             parked_at = parked_at or (now if ended.parked else 0)
@@ -308,12 +388,16 @@ class QueueContract:
         assert queue.end(NOW, old[0].token, DONE).state == "late"
         again = take(queue, free=5)
         assert [lease.event for lease in again] == [lease.event for lease in old]
-        assert [lease.delivery_id for lease in again] == [lease.delivery_id for lease in old]
+        assert [lease.delivery_id for lease in again] == [
+            lease.delivery_id for lease in old
+        ]
         assert [lease.token.attempt for lease in again] == [2, 2]
         assert queue.fsck() == []
         queue.close()
 
-    def test_a_suspect_runs_alone_and_the_tenth_daemon_death_buries_it(self, queue: Queue) -> None:
+    def test_a_suspect_runs_alone_and_the_tenth_daemon_death_buries_it(
+        self, queue: Queue
+    ) -> None:
         for number, repo in enumerate("abc"):
             queue.accept(NOW, submission(number, repo))
         for _ in range(2):
@@ -327,7 +411,9 @@ class QueueContract:
         take(queue, free=5)
         recovered = queue.recover(NOW)
         assert recovered.orphaned == 1
-        assert [found.note for found in recovered.dead] == ["the daemon died 10 times while it ran"]
+        assert [found.note for found in recovered.dead] == [
+            "the daemon died 10 times while it ran"
+        ]
         (dead,) = queue.deliveries("dead")
         assert dead.orphans == 10
         assert [found.id for found in queue.untold(NOW, 9).first] == [dead.id]
@@ -349,19 +435,28 @@ class QueueContract:
         queue.end(NOW, beside.token, DONE)
         assert take_one(queue).event == submission(1).id
 
-    def test_a_suspect_that_runs_for_days_stops_nobody_for_more_than_a_minute(self, queue: Queue) -> None:
+    def test_a_suspect_that_runs_for_days_stops_nobody_for_more_than_a_minute(
+        self, queue: Queue
+    ) -> None:
         for number, repo in enumerate("abc"):
             queue.accept(NOW, submission(number, repo))
         for _ in range(2):
             take(queue, free=2)
             queue.recover(NOW)
         (alone,) = take(queue, free=5)
-        assert queue.lease(NOW + MINUTE - 1, [Slot("tracker", 5, 1)], "w") == ((), NOW + MINUTE)
+        assert queue.lease(NOW + MINUTE - 1, [Slot("tracker", 5, 1)], "w") == (
+            (),
+            NOW + MINUTE,
+        )
         others = take(queue, NOW + MINUTE, free=5)
-        assert {lease.event for lease in others} == {submission(number).id for number in range(3)} - {alone.event}
+        assert {lease.event for lease in others} == {
+            submission(number).id for number in range(3)
+        } - {alone.event}
 
     @pytest.mark.parametrize("leap", [YEARS, -YEARS])
-    def test_a_leap_of_the_clock_leaves_no_suspect_alone_for_longer(self, queue: Queue, leap: int) -> None:
+    def test_a_leap_of_the_clock_leaves_no_suspect_alone_for_longer(
+        self, queue: Queue, leap: int
+    ) -> None:
         queue.accept(NOW, submission(1, "a"))
         for _ in range(2):
             take_one(queue)
@@ -371,7 +466,9 @@ class QueueContract:
         queue.accept(NOW + leap, submission(2, "b"))
         assert take_one(queue, NOW + leap).event == submission(2).id
 
-    def test_what_runs_for_days_keeps_a_suspect_and_all_others_for_a_minute(self, queue: Queue) -> None:
+    def test_what_runs_for_days_keeps_a_suspect_and_all_others_for_a_minute(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, submission(1, "a"))
         for _ in range(2):
             take_one(queue)
@@ -387,7 +484,9 @@ class QueueContract:
     # Breaker
 
     def _open_breaker(self, queue: Queue) -> int:
-        """Five failures over two lanes of `tracker`, and one event in a third; returns when that was."""
+        """Five failures over two lanes of `tracker`, and one event in a third; returns
+        when that was.
+        """
         queue.accept(NOW, submission(1, "a"))
         queue.accept(NOW, submission(2, "b"))
         fail(queue, NOW, times=2)
@@ -395,7 +494,9 @@ class QueueContract:
         queue.accept(now, submission(3, "c"))
         return now
 
-    def test_the_breaker_opens_for_all_lanes_and_probes_with_one(self, queue: Queue) -> None:
+    def test_the_breaker_opens_for_all_lanes_and_probes_with_one(
+        self, queue: Queue
+    ) -> None:
         now = self._open_breaker(queue)
         assert queue.stats(now).services["tracker"].breaker == "open"
         leases, wake = queue.lease(now, [Slot("tracker", 9, 1)], "w")
@@ -427,7 +528,9 @@ class QueueContract:
         now = fail(queue, times=20)
         assert queue.stats(now).services["tracker"].breaker == "closed"
 
-    def test_a_success_between_failures_keeps_the_breaker_closed(self, queue: Queue) -> None:
+    def test_a_success_between_failures_keeps_the_breaker_closed(
+        self, queue: Queue
+    ) -> None:
         for number in range(6):
             queue.accept(NOW, submission(number, f"repo {number}"))
         leases = take(queue, free=6)

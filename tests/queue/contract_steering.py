@@ -1,4 +1,6 @@
-"""What every engine must keep, part two: what people ask and order, generations, retention, the clock, copies."""
+"""What every engine must keep, part two: what people ask and order, generations,
+retention, the clock, copies.
+"""
 
 import json
 import stat
@@ -10,8 +12,28 @@ import pytest
 
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.policy import LONGEST_MS
-from oberonc.queue.contract import DEDUPE_MS, UNCLAIMED_GRACE_MS, Asked, Ending, Order, Queue, Slot, Submission
-from tests.support.store_values import DAY, HOUR, MINUTE, NOW, YEARS, fail, submission, take, take_and_end, take_one
+from oberonc.queue.contract import (
+    DEDUPE_MS,
+    UNCLAIMED_GRACE_MS,
+    Asked,
+    Ending,
+    Order,
+    Queue,
+    Slot,
+    Submission,
+)
+from tests.support.store_values import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    YEARS,
+    fail,
+    submission,
+    take,
+    take_and_end,
+    take_one,
+)
 
 Opener = Callable[[], Queue]
 DONE = Ending("done")
@@ -20,7 +42,9 @@ RETRY = Ending("retry", "connection refused")
 
 def push(number: int, repo: str, order: Order = "bounded") -> Submission:
     """A submission whose body names its repository, as those of real pushes do."""
-    body = json.dumps({"repository": {"full_name": repo, "owner": repo.rpartition("/")[0]}}).encode()
+    body = json.dumps(
+        {"repository": {"full_name": repo, "owner": repo.rpartition("/")[0]}}
+    ).encode()
     return submission(number, repo, order=order)._replace(body=body)
 
 
@@ -60,7 +84,9 @@ class SteeringContract:
         queue.close()
 
     @pytest.mark.parametrize("ending", [DONE, Ending("dead", "no")])
-    def test_retry_brings_back_what_ended_parked_and_with_fresh_budgets(self, queue: Queue, ending: Ending) -> None:
+    def test_retry_brings_back_what_ended_parked_and_with_fresh_budgets(
+        self, queue: Queue, ending: Ending
+    ) -> None:
         queue.accept(NOW, submission(1))
         queue.accept(NOW, submission(2))
         lease = take_one(queue, fail(queue))
@@ -119,7 +145,9 @@ class SteeringContract:
         body = b'{"user":"caf\\u00e9","truncated":%s,"updates":[{"ref":"r","old":"o","new":"n","x":1}],"merged":[],'
         body += b'"commits":[{"raw_node":"c","message":"long"}],"commits_total":3}'
         for number in range(1, 7):
-            made = submission(number)._replace(peer_uid=number % 2, body=body % (b"true" if number > 4 else b"false"))
+            made = submission(number)._replace(
+                peer_uid=number % 2, body=body % (b"true" if number > 4 else b"false")
+            )
             queue.accept(NOW, made)
         queue.accept(NOW, submission(7))
 
@@ -141,18 +169,39 @@ class SteeringContract:
         assert seqs(key=f"{3:040x}", uid=0) == []
         about = json.loads(queue.told_events(Asked(ids=ids[:1]))[0].body or b"")
         assert about["updates"] == [{"ref": "r", "old": "o", "new": "n"}]
-        assert (about["user"], about["commits"], about["truncated"]) == ("caf\u00e9", [{"raw_node": "c"}], False)
+        assert (about["user"], about["commits"], about["truncated"]) == (
+            "caf\u00e9",
+            [{"raw_node": "c"}],
+            False,
+        )
         assert queue.told_events(Asked(after=6))[0].body is None  # it was no JSON
         for minute in (0, 30):
             lease = take_one(queue, NOW + minute * MINUTE)
-            queue.end(NOW + minute * MINUTE, lease.token, Ending("retry", f"at {minute}", output="x"))
+            queue.end(
+                NOW + minute * MINUTE,
+                lease.token,
+                Ending("retry", f"at {minute}", output="x"),
+            )
         attempts = {
-            uid: [(attempt.note, attempt.output) for attempt in queue.told_events(asked)[0].deliveries[0].attempts]
-            for uid, asked in ((None, Asked(key=f"{1:040x}")), (1, Asked(key=f"{1:040x}", uid=1)), (0, Asked()))
+            uid: [
+                (attempt.note, attempt.output)
+                for attempt in queue.told_events(asked)[0].deliveries[0].attempts
+            ]
+            for uid, asked in (
+                (None, Asked(key=f"{1:040x}")),
+                (1, Asked(key=f"{1:040x}", uid=1)),
+                (0, Asked()),
+            )
         }
-        assert attempts == {None: [("at 0", "x"), ("at 30", "x")], 1: [("at 30", "")], 0: [("at 30", "")]}
+        assert attempts == {
+            None: [("at 0", "x"), ("at 30", "x")],
+            1: [("at 30", "")],
+            0: [("at 30", "")],
+        }
 
-    def test_deliveries_are_listed_from_either_end_and_say_what_they_wait_behind(self, queue: Queue) -> None:
+    def test_deliveries_are_listed_from_either_end_and_say_what_they_wait_behind(
+        self, queue: Queue
+    ) -> None:
         for number in range(1, 5):
             queue.accept(NOW + number, submission(number))
         assert [found.id for found in queue.deliveries(before=4, limit=2)] == [3, 2]
@@ -164,7 +213,9 @@ class SteeringContract:
         assert [found.behind for found in queue.deliveries()] == [None, None, 2, 2]
 
     @pytest.mark.parametrize("order", ["bounded", "none"])
-    @pytest.mark.parametrize("begun", [False, True], ids=["new name", "name that has a lane"])
+    @pytest.mark.parametrize(
+        "begun", [False, True], ids=["new name", "name that has a lane"]
+    )
     def test_what_waits_follows_a_repository_to_its_new_name_in_its_order(
         self, queue: Queue, order: Order, begun: bool
     ) -> None:
@@ -194,7 +245,9 @@ class SteeringContract:
         assert take(queue, free=9) == []
         assert queue.paused_lanes() == [("tracker", "store")]
 
-    def test_the_same_bytes_are_a_duplicate_also_under_the_new_name(self, queue: Queue) -> None:
+    def test_the_same_bytes_are_a_duplicate_also_under_the_new_name(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, push(1, "web/shop"))
         queue.rename("web/shop", "store")
         assert queue.accept(NOW, push(1, "web/shop")).status == "duplicate"
@@ -203,7 +256,10 @@ class SteeringContract:
         queue.accept(NOW, push(1, "web/shop"))
         queue.rename("web/shop", "store")
         queue.accept(NOW, push(2, "web/shop"))
-        assert [(lease.seq, lease.repo) for lease in take(queue, free=9)] == [(1, "store"), (2, "web/shop")]
+        assert [(lease.seq, lease.repo) for lease in take(queue, free=9)] == [
+            (1, "store"),
+            (2, "web/shop"),
+        ]
 
     def test_a_dead_letter_comes_back_under_the_new_name(self, queue: Queue) -> None:
         queue.accept(NOW, push(1, "web/shop"))
@@ -231,7 +287,10 @@ class SteeringContract:
         event = queue.event(submission(1).id)
         assert event
         assert event.body == submission(1).body
-        assert [(found.service, len(found.attempts)) for found in event.deliveries] == [("tracker", 1), ("chat", 0)]
+        assert [(found.service, len(found.attempts)) for found in event.deliveries] == [
+            ("tracker", 1),
+            ("chat", 0),
+        ]
         assert event.deliveries[0].attempts[0].note == "connection refused"
         assert queue.event(b"x" * 16) is None
 
@@ -240,7 +299,12 @@ class SteeringContract:
             queue.accept(NOW, submission(number, "ab"[number % 2], ("tracker", "chat")))
         ids = [found.id for found in queue.deliveries(service="chat", repo="a")]
         assert len(ids) == 3
-        assert [found.id for found in queue.deliveries(service="chat", repo="a", after=ids[0], limit=1)] == [ids[1]]
+        assert [
+            found.id
+            for found in queue.deliveries(
+                service="chat", repo="a", after=ids[0], limit=1
+            )
+        ] == [ids[1]]
         take(queue, free=9)
         assert len(queue.deliveries("leased")) == 2
         assert [event.seq for event in queue.recent_events(2, before=6)] == [5, 4]
@@ -256,14 +320,18 @@ class SteeringContract:
         assert (stats.counters["accepted"], stats.counters["retry"]) == (3, 1)
         assert (stats.last_error, stats.oldest_due_ms) == ("connection refused", NOW)
 
-    def test_the_oldest_that_has_not_ended_counts_from_its_acceptance(self, queue: Queue) -> None:
+    def test_the_oldest_that_has_not_ended_counts_from_its_acceptance(
+        self, queue: Queue
+    ) -> None:
         """Whatever it waits for: a retry, its turn, a pause, somebody who serves it."""
 
         def oldest(service: str = "tracker") -> int | None:
             return queue.stats(NOW + DAY).services[service].oldest_ms
 
         for number in range(3):
-            queue.accept(NOW + number, submission(number, "ab"[number % 2], ("tracker", "chat")))
+            queue.accept(
+                NOW + number, submission(number, "ab"[number % 2], ("tracker", "chat"))
+            )
         assert oldest() == NOW
         first, second = take(queue, NOW + 3, free=2)
         assert oldest() == NOW, "it runs"
@@ -280,8 +348,12 @@ class SteeringContract:
         queue.retry(NOW + 3, first.token.delivery, "ann")
         assert oldest() == NOW
 
-    @pytest.mark.parametrize("bad", [RETRY, Ending("crash", "killed"), Ending("dead", "no")])
-    def test_the_last_error_has_a_time_and_goes_with_the_next_success(self, queue: Queue, bad: Ending) -> None:
+    @pytest.mark.parametrize(
+        "bad", [RETRY, Ending("crash", "killed"), Ending("dead", "no")]
+    )
+    def test_the_last_error_has_a_time_and_goes_with_the_next_success(
+        self, queue: Queue, bad: Ending
+    ) -> None:
         for number in range(2):
             queue.accept(NOW, submission(number, f"repo {number}"))
         first, second = take(queue, free=2)
@@ -295,19 +367,27 @@ class SteeringContract:
     # Generations
 
     def test_commit_is_the_one_point_of_a_reload(self, queue: Queue) -> None:
-        first, second, third = (queue.new_generation(NOW, f"digest {n}") for n in range(3))
+        first, second, third = (
+            queue.new_generation(NOW, f"digest {n}") for n in range(3)
+        )
         queue.commit_generation(first)
         queue.reject_generation(second, "chat.py:3: invalid syntax")
         queue.commit_generation(third)
         queue.retire_generation(first)
         found = {generation.number: generation for generation in queue.generations()}
-        assert [found[n].state for n in (first, second, third)] == ["retired", "rejected", "active"]
+        assert [found[n].state for n in (first, second, third)] == [
+            "retired",
+            "rejected",
+            "active",
+        ]
         assert found[second].report == "chat.py:3: invalid syntax"
         with pytest.raises(BadInput):
             queue.commit_generation(second)
         assert queue.generations()[0].state == "active"
 
-    def test_a_crash_within_a_reload_leaves_one_active_generation(self, queue: Queue) -> None:
+    def test_a_crash_within_a_reload_leaves_one_active_generation(
+        self, queue: Queue
+    ) -> None:
         first, second = queue.new_generation(NOW, "a"), queue.new_generation(NOW, "b")
         queue.commit_generation(first)
         queue.recover(NOW)
@@ -315,7 +395,11 @@ class SteeringContract:
         third = queue.new_generation(NOW, "c")
         queue.commit_generation(third)
         queue.recover(NOW)
-        assert [found.state for found in queue.generations()] == ["active", "rejected", "retired"]
+        assert [found.state for found in queue.generations()] == [
+            "active",
+            "rejected",
+            "retired",
+        ]
         assert second < third
 
     # Retention and clock
@@ -329,7 +413,9 @@ class SteeringContract:
     def test_retention_removes_what_ended_and_nothing_else(self, queue: Queue) -> None:
         for number in range(4):
             queue.accept(NOW, submission(number, f"repo {number}"))
-        for lease, ending in zip(take(queue, free=3), (DONE, Ending("dead", "no"), RETRY), strict=True):
+        for lease, ending in zip(
+            take(queue, free=3), (DONE, Ending("dead", "no"), RETRY), strict=True
+        ):
             queue.end(NOW, lease.token, ending)
         now = self._pass(queue, NOW, 30 * DAY)
         assert queue.sweep(now, ["tracker"], 31 * DAY).events == 0
@@ -339,7 +425,9 @@ class SteeringContract:
         assert queue.stats(now).counters["pruned_dead"] == 1
         assert queue.accept(now, submission(0, "repo 0")).status == "accepted"
 
-    def test_a_short_retention_still_answers_duplicates_for_a_week(self, queue: Queue) -> None:
+    def test_a_short_retention_still_answers_duplicates_for_a_week(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, submission(1))
         take_and_end(queue)
         now = self._pass(queue, NOW, DAY)
@@ -358,10 +446,17 @@ class SteeringContract:
             queue.accept(NOW, submission(number, order="none"))
         for lease in take(queue, free=9):
             queue.end(NOW, lease.token, DONE)
-        assert [queue.sweep(NOW, ["tracker"], 0, limit=2).events for _ in range(4)] == [2, 2, 1, 0]
+        assert [queue.sweep(NOW, ["tracker"], 0, limit=2).events for _ in range(4)] == [
+            2,
+            2,
+            1,
+            0,
+        ]
 
     @pytest.mark.parametrize("leap", [YEARS, -YEARS])
-    def test_a_leap_of_the_clock_neither_loses_nor_expires_nor_stalls(self, queue: Queue, leap: int) -> None:
+    def test_a_leap_of_the_clock_neither_loses_nor_expires_nor_stalls(
+        self, queue: Queue, leap: int
+    ) -> None:
         for number in range(3):
             queue.accept(NOW, submission(number, f"repo {number}", order="strict"))
         queue.tick(NOW)
@@ -378,12 +473,16 @@ class SteeringContract:
         charged = [found.waited_ms for found in queue.deliveries()]
         assert max(charged) <= LONGEST_MS + MINUTE
 
-    def test_deliveries_of_a_service_that_is_gone_are_buried_after_a_week(self, queue: Queue) -> None:
+    def test_deliveries_of_a_service_that_is_gone_are_buried_after_a_week(
+        self, queue: Queue
+    ) -> None:
         queue.accept(NOW, submission(1, services=("tracker", "old")))
         assert queue.unclaimed(["tracker"]) == {"old": 1}
         assert queue.sweep(NOW, ["tracker"], DAY).buried == ()
         now = self._pass(queue, NOW, UNCLAIMED_GRACE_MS)
-        assert [found.service for found in queue.sweep(now, ["tracker"], DAY).buried] == ["old"]
+        assert [
+            found.service for found in queue.sweep(now, ["tracker"], DAY).buried
+        ] == ["old"]
         assert queue.unclaimed(["tracker"]) == {}
         (dead,) = queue.deliveries("dead")
         assert dead.service == "old"
@@ -400,7 +499,9 @@ class SteeringContract:
 
     # Files
 
-    def test_a_backup_is_a_queue_and_private(self, queue: Queue, tmp_path: Path) -> None:
+    def test_a_backup_is_a_queue_and_private(
+        self, queue: Queue, tmp_path: Path
+    ) -> None:
         queue.accept(NOW, submission(1))
         target = tmp_path / "copy.db"
         queue.backup(target)

@@ -1,4 +1,6 @@
-"""The queue against a plain model: any operations, the database reopened in between (P3, P4, P6, P13, P15)."""
+"""The queue against a plain model: any operations, the database reopened in between
+(P3, P4, P6, P13, P15).
+"""
 
 import os
 import tempfile
@@ -8,7 +10,15 @@ from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from oberonc.errors import BadInput
 from oberonc.policy import ASKED_MS, JITTER, LONGEST_MS, ORPHANS, SUSPECT
@@ -20,7 +30,16 @@ from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 SERVICES = ("chat", "tracker")
 ORDERS: dict[str, Order] = {"a": "bounded", "b": "strict", "c": "none"}
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
-KINDS: tuple[Kind, ...] = ("done", "done", "retry", "retry", "crash", "dead", "interrupted", "progress")
+KINDS: tuple[Kind, ...] = (
+    "done",
+    "done",
+    "retry",
+    "retry",
+    "crash",
+    "dead",
+    "interrupted",
+    "progress",
+)
 
 
 @dataclass
@@ -61,16 +80,26 @@ class Model:
 
     def may_run(self, wanted: Modelled, now: int) -> bool:
         """Due, not paused, its lane idle, and at its lane's head or parked."""
-        if wanted.state != "ready" or wanted.due > now or (wanted.service, wanted.repo) in self.paused:
+        if (
+            wanted.state != "ready"
+            or wanted.due > now
+            or (wanted.service, wanted.repo) in self.paused
+        ):
             return False
-        lane = [found for found in self.in_state("ready", "leased") if found.lane == wanted.lane]
+        lane = [
+            found
+            for found in self.in_state("ready", "leased")
+            if found.lane == wanted.lane
+        ]
         if any(found.state == "leased" for found in lane):
             return False
         waiting = [found.seq for found in lane if not found.parked]
         return wanted.parked or wanted.seq == min(waiting)
 
     def due_lanes(self, service: str, now: int) -> int:
-        runnable = (found for found in self.deliveries.values() if self.may_run(found, now))
+        runnable = (
+            found for found in self.deliveries.values() if self.may_run(found, now)
+        )
         return len({found.lane for found in runnable if found.service == service})
 
     def ended(self, event: bytes) -> None:
@@ -98,7 +127,11 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.close()
             self.folder.cleanup()
 
-    @rule(number=st.integers(0, 30), services=st.sets(st.sampled_from(SERVICES)), other=st.booleans())
+    @rule(
+        number=st.integers(0, 30),
+        services=st.sets(st.sampled_from(SERVICES)),
+        other=st.booleans(),
+    )
     def accept(self, number: int, services: set[str], other: bool) -> None:
         repo = "abc"[number % 3]
         event = submission(number, repo, sorted(services), ORDERS[repo])
@@ -119,7 +152,9 @@ class QueueMachine(RuleBasedStateMachine):
         assert kept is not None
         assert [found.service for found in kept.deliveries] == sorted(services)
         for found in kept.deliveries:
-            made = Modelled(found.id, answer.seq, event.id, found.service, repo, self.now, self.now)
+            made = Modelled(
+                found.id, answer.seq, event.id, found.service, repo, self.now, self.now
+            )
             assert found.id not in self.model.deliveries
             self.model.deliveries[found.id] = made
         self.model.ended(event.id)
@@ -130,15 +165,27 @@ class QueueMachine(RuleBasedStateMachine):
         # A bundle needs a value: a lease nobody holds.
         return found[0] if found else _nothing()
 
-    @rule(service=st.sampled_from(SERVICES), kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=4))
-    def lease_some_and_end_them_in_one_go(self, service: str, kinds: list[Kind]) -> None:
+    @rule(
+        service=st.sampled_from(SERVICES),
+        kinds=st.lists(st.sampled_from(KINDS), min_size=2, max_size=4),
+    )
+    def lease_some_and_end_them_in_one_go(
+        self, service: str, kinds: list[Kind]
+    ) -> None:
         leases = self._lease(service, len(kinds))
-        self._end([(lease.token, kind, None) for lease, kind in zip(leases, kinds, strict=False)])
+        self._end(
+            [
+                (lease.token, kind, None)
+                for lease, kind in zip(leases, kinds, strict=False)
+            ]
+        )
 
     def _lease(self, service: str, free: int) -> list[Lease]:
         breaker = self._breaker(service)
         expected = min(free, self.model.due_lanes(service, self.now))
-        suspects = any(found.suspect for found in self.model.in_state("ready", "leased"))
+        suspects = any(
+            found.suspect for found in self.model.in_state("ready", "leased")
+        )
         granted = self.queue.lease(self.now, [Slot(service, free, 1)], "worker")
         if breaker == "closed" and not suspects:
             assert len(granted.leases) == expected, "nothing due may be left waiting"
@@ -148,7 +195,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert granted.next_due_ms > self.now
         for lease in granted.leases:
             leased = self.model.deliveries[lease.token.delivery]
-            assert self.model.may_run(leased, self.now), "not leased twice, one per lane, the oldest first"
+            assert self.model.may_run(leased, self.now), (
+                "not leased twice, one per lane, the oldest first"
+            )
             assert lease.token.attempt == leased.attempt + 1
             assert lease.body == (self._body(leased.event))
             assert not leased.suspect or not self.model.in_state("leased")
@@ -169,7 +218,8 @@ class QueueMachine(RuleBasedStateMachine):
         after=st.none() | st.integers(0, 2 * HOUR) | st.integers(0, 30 * HOUR),
     )
     def end(self, lease: Lease, kind: Kind, after: int | None) -> None:
-        self._end([(lease.token, kind, after)] * 2)  # the same answer again comes too late
+        # the same answer again comes too late
+        self._end([(lease.token, kind, after)] * 2)
 
     @precondition(lambda self: self.model.in_state("leased"))
     @rule(data=st.data(), off=st.sampled_from([-1, 1]))
@@ -178,19 +228,33 @@ class QueueMachine(RuleBasedStateMachine):
         self._end([(Token(leased.id, leased.attempt + off), "done", None)])
 
     def _end(self, told: list[tuple[Token, Kind, int | None]]) -> None:
-        endings = [(token, Ending(kind, "note", after, took_ms=10)) for token, kind, after in told]
-        for (token, ending), ended in zip(endings, self.queue.end_all(self.now, endings), strict=True):
+        endings = [
+            (token, Ending(kind, "note", after, took_ms=10))
+            for token, kind, after in told
+        ]
+        for (token, ending), ended in zip(
+            endings, self.queue.end_all(self.now, endings), strict=True
+        ):
             self._ended(token, ending, ended)
 
     def _ended(self, token: Token, ending: Ending, ended: Ended) -> None:
         kind, asked = ending.kind, min(ending.after_ms or 0, ASKED_MS)
         found = self.model.deliveries.get(token.delivery)
-        held = found is not None and found.state == "leased" and found.attempt == token.attempt
+        held = (
+            found is not None
+            and found.state == "leased"
+            and found.attempt == token.attempt
+        )
         if not held or found is None:
             assert ended.state == "late"
             self.model.late += 1
             return
-        allowed = {"done": {"done"}, "dead": {"dead"}, "retry": {"ready", "dead"}, "crash": {"ready", "dead"}}
+        allowed = {
+            "done": {"done"},
+            "dead": {"dead"},
+            "retry": {"ready", "dead"},
+            "crash": {"ready", "dead"},
+        }
         assert ended.state in allowed.get(kind, {"ready"})
         assert ORDERS[found.repo] == "bounded" or found.parked or not ended.parked
         assert kind in ("retry", "crash") or ended.parked == found.parked
@@ -198,7 +262,11 @@ class QueueMachine(RuleBasedStateMachine):
         if ended.state == "ready":
             assert ended.due_ms is not None
             least = asked if kind in ("retry", "progress") else 0
-            assert self.now + least <= ended.due_ms <= self.now + max(LONGEST_MS, round(asked * (1 + JITTER)))
+            assert (
+                self.now + least
+                <= ended.due_ms
+                <= self.now + max(LONGEST_MS, round(asked * (1 + JITTER)))
+            )
             found.due, found.parked = ended.due_ms, ended.parked
         else:
             self.model.ended(found.event)
@@ -282,7 +350,9 @@ class QueueMachine(RuleBasedStateMachine):
     def prune(self) -> None:
         swept = self.queue.sweep(self.now, SERVICES, 0)
         gone = {event for event, age in self.model.events.items() if age is not None}
-        kept = [found for found in self.model.deliveries.values() if found.event not in gone]
+        kept = [
+            found for found in self.model.deliveries.values() if found.event not in gone
+        ]
         assert swept.buried == ()
         self.model.deliveries = {found.id: found for found in kept}
         for event in gone:
@@ -294,11 +364,25 @@ class QueueMachine(RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         real = {
-            found.id: (found.state, found.parked, found.event, found.service, found.repo, found.orphans)
+            found.id: (
+                found.state,
+                found.parked,
+                found.event,
+                found.service,
+                found.repo,
+                found.orphans,
+            )
             for found in self.queue.deliveries(limit=1000)
         }
         assert real == {
-            found.id: (found.state, found.parked, found.event, found.service, found.repo, found.orphans)
+            found.id: (
+                found.state,
+                found.parked,
+                found.event,
+                found.service,
+                found.repo,
+                found.orphans,
+            )
             for found in self.model.deliveries.values()
         }
 
@@ -309,11 +393,23 @@ class QueueMachine(RuleBasedStateMachine):
         stats = self.queue.stats(self.now)
         assert stats.counters["late_results"] == self.model.late
         for service, now in stats.services.items():
-            of_service = [found for found in self.model.deliveries.values() if found.service == service]
+            of_service = [
+                found
+                for found in self.model.deliveries.values()
+                if found.service == service
+            ]
             for state in ("ready", "leased", "done", "dead", "cancelled"):
-                assert getattr(now, state) == sum(found.state == state for found in of_service)
-            assert now.parked == sum(found.parked for found in of_service if found.state == "ready")
-            live = [(found.seq, found.accepted) for found in of_service if found.state in ("ready", "leased")]
+                assert getattr(now, state) == sum(
+                    found.state == state for found in of_service
+                )
+            assert now.parked == sum(
+                found.parked for found in of_service if found.state == "ready"
+            )
+            live = [
+                (found.seq, found.accepted)
+                for found in of_service
+                if found.state in ("ready", "leased")
+            ]
             assert now.oldest_ms == min(live, default=(0, None))[1]
 
     @invariant()
@@ -336,7 +432,8 @@ def _refused(call: object) -> None:
 
 
 TestQueueMachine = QueueMachine.TestCase
-#: The same examples in every run, unless more are asked for: a run of the suite is no lottery.
+#: The same examples in every run, unless more are asked for: a run of the suite is no
+#: lottery.
 TestQueueMachine.settings = settings(
     max_examples=rounds(200),
     stateful_step_count=40,

@@ -1,4 +1,6 @@
-"""The writer thread: shared commits, faults that stay with their request, limits, and a failing disk."""
+"""The writer thread: shared commits, faults that stay with their request, limits, and a
+failing disk.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -31,9 +33,13 @@ def _stats(queue: Queue) -> Stats:
 
 
 def test_what_waits_together_is_committed_together(writer: ThreadWriter) -> None:
-    answers = [writer.accept(NOW, submission(number)) for number in range(BATCH_REQUESTS)]
+    answers = [
+        writer.accept(NOW, submission(number)) for number in range(BATCH_REQUESTS)
+    ]
     writer.start()
-    assert [answer.result(60).seq for answer in answers] == list(range(1, BATCH_REQUESTS + 1))
+    assert [answer.result(60).seq for answer in answers] == list(
+        range(1, BATCH_REQUESTS + 1)
+    )
     writer.stop(60)
     assert writer.batches == 1
 
@@ -46,7 +52,9 @@ def test_many_threads_get_their_own_answers(writer: ThreadWriter) -> None:
         for number in range(first, first + 10):
             answers[number] = writer.accept(NOW, submission(number)).result(60)
 
-    threads = [threading.Thread(target=submit, args=(first,)) for first in range(0, 100, 10)]
+    threads = [
+        threading.Thread(target=submit, args=(first,)) for first in range(0, 100, 10)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -75,11 +83,15 @@ def test_a_request_cannot_be_taken_back(writer: ThreadWriter) -> None:
     assert writer.call(_stats).result(60).counters["accepted"] == 1
 
 
-def test_what_ends_in_a_batch_makes_room_for_the_leases_in_it(queue: SqliteQueue, writer: ThreadWriter) -> None:
+def test_what_ends_in_a_batch_makes_room_for_the_leases_in_it(
+    queue: SqliteQueue, writer: ThreadWriter
+) -> None:
     for number in (1, 2):
         queue.accept(NOW, submission(number))
     (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
-    granted = writer.call(lambda queue: queue.lease(NOW, [Slot("tracker", 1, 1)], "worker"))
+    granted = writer.call(
+        lambda queue: queue.lease(NOW, [Slot("tracker", 1, 1)], "worker")
+    )
     ended = writer.end(NOW, lease.token, Ending("done"))
     writer.start()
     assert ended.result(60).state == "done"
@@ -88,7 +100,9 @@ def test_what_ends_in_a_batch_makes_room_for_the_leases_in_it(queue: SqliteQueue
     assert writer.batches == 1
 
 
-def test_a_full_database_refuses_events_and_serves_endings(queue: SqliteQueue, writer: ThreadWriter) -> None:
+def test_a_full_database_refuses_events_and_serves_endings(
+    queue: SqliteQueue, writer: ThreadWriter
+) -> None:
     queue.accept(NOW, submission(1))
     (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
     (pages,) = queue.con.execute("PRAGMA page_count").fetchone()
@@ -113,7 +127,10 @@ def test_a_failing_disk_answers_nobody(queue: SqliteQueue) -> None:
             file.write(b"\xa5" * 4096)
     queue.con.execute("PRAGMA shrink_memory").fetchall()
     writer = ThreadWriter(queue, on_failure=failures.append)
-    waiting = [writer.accept(NOW, submission(number, f"repo {number}")) for number in range(300, 500)]
+    waiting = [
+        writer.accept(NOW, submission(number, f"repo {number}"))
+        for number in range(300, 500)
+    ]
     writer.start()
     for answer in waiting:
         with pytest.raises(DiskFailed):

@@ -1,4 +1,6 @@
-"""The door to git: what it reads of strange commits, and what no environment or configuration can make it do."""
+"""The door to git: what it reads of strange commits, and what no environment or
+configuration can make it do.
+"""
 
 import os
 from pathlib import Path
@@ -13,21 +15,33 @@ from tests.support.repo import Repo
 WHO = b"Ann Example <ann@example.org> 1767261600 +0200"
 
 
-def raw_commit(repo: Repo, message: bytes, headers: bytes = b"", who: bytes = WHO) -> str:
+def raw_commit(
+    repo: Repo, message: bytes, headers: bytes = b"", who: bytes = WHO
+) -> str:
     """Write a commit object byte for byte; returns its oid."""
     tree = repo.git("mktree", "--missing", GIT_DIR=str(repo.path / ".git"))
-    raw = b"tree %s\nauthor %s\ncommitter %s\n%s\n%s" % (tree.encode(), who, who, headers, message)
+    raw = b"tree %s\nauthor %s\ncommitter %s\n%s\n%s" % (
+        tree.encode(),
+        who,
+        who,
+        headers,
+        message,
+    )
     (repo.path / "raw").write_bytes(raw)
     return repo.git("hash-object", "-t", "commit", "--literally", "-w", "raw")
 
 
-def read(repo: Repo, *oids: str, message: int = 65536, files: int = 3000) -> list[git.Commit]:
+def read(
+    repo: Repo, *oids: str, message: int = 65536, files: int = 3000
+) -> list[git.Commit]:
     return list(git.Git(repo.path / ".git").log(oids, message, files))
 
 
 def test_a_latin_1_message_is_read_as_its_header_says(repo: Repo) -> None:
     who = "Émile Zöla <ann@example.org> 1767261600 +0200".encode("latin-1")
-    oid = raw_commit(repo, "café fixes #3\n".encode("latin-1"), b"encoding ISO-8859-1\n", who)
+    oid = raw_commit(
+        repo, "café fixes #3\n".encode("latin-1"), b"encoding ISO-8859-1\n", who
+    )
     (commit,) = read(repo, oid)
     assert commit.message == "café fixes #3\n"
     assert commit.author == "Émile Zöla"
@@ -37,23 +51,47 @@ def test_a_latin_1_message_is_read_as_its_header_says(repo: Repo) -> None:
     ("raw", "text"),
     [
         (b"caf\xe9 fixes #3\n", "caf\ufffd fixes #3\n"),
-        (bytes(range(1, 256)) * 3, (bytes(range(1, 256)) * 3).decode("utf-8", "replace")),
+        (
+            bytes(range(1, 256)) * 3,
+            (bytes(range(1, 256)) * 3).decode("utf-8", "replace"),
+        ),
         (b"", ""),
         (b"\n\n", "\n\n"),
         (b"no newline", "no newline"),
         (b"one\r\ntwo\r\n", "one\r\ntwo\r\n"),
         (b"A\n", "A\n"),
         (b"M\n\nfile.txt\n", "M\n\nfile.txt\n"),
-        ("\u202eevil\u202c \x1b[31mred \U0001f600".encode(), "\u202eevil\u202c \x1b[31mred \U0001f600"),
+        (
+            "\u202eevil\u202c \x1b[31mred \U0001f600".encode(),
+            "\u202eevil\u202c \x1b[31mred \U0001f600",
+        ),
     ],
-    ids=["invalid", "binary", "empty", "newlines", "unended", "crlf", "one letter", "like a status", "bidi and ansi"],
+    ids=[
+        "invalid",
+        "binary",
+        "empty",
+        "newlines",
+        "unended",
+        "crlf",
+        "one letter",
+        "like a status",
+        "bidi and ansi",
+    ],
 )
 def test_a_message_is_read_as_it_is_with_a_mark_for_each_byte_that_is_no_text(
     repo: Repo, raw: bytes, text: str
 ) -> None:
-    before, oid, after = raw_commit(repo, b"before"), raw_commit(repo, raw), raw_commit(repo, b"after")
+    before, oid, after = (
+        raw_commit(repo, b"before"),
+        raw_commit(repo, raw),
+        raw_commit(repo, b"after"),
+    )
     said = read(repo, before, oid, after)
-    assert [c.message.rstrip("\n") for c in said] == ["before", text.rstrip("\n"), "after"]
+    assert [c.message.rstrip("\n") for c in said] == [
+        "before",
+        text.rstrip("\n"),
+        "after",
+    ]
     assert [c.oid for c in said] == [before, oid, after]
     assert not any(c.cut for c in said)
 
@@ -75,7 +113,15 @@ def test_a_cut_keeps_what_is_no_text_anyway() -> None:
 
 @pytest.mark.parametrize(
     "who",
-    [b"", b"nobody", b"<>", b"A <a@b>", b"A <a@b> x y", b"A <a@b> 99999999999999999999 +0200", b"A <a@b> -1 +9999"],
+    [
+        b"",
+        b"nobody",
+        b"<>",
+        b"A <a@b>",
+        b"A <a@b> x y",
+        b"A <a@b> 99999999999999999999 +0200",
+        b"A <a@b> -1 +9999",
+    ],
 )
 def test_a_commit_with_a_broken_author_is_read(repo: Repo, who: bytes) -> None:
     (commit,) = read(repo, raw_commit(repo, b"message", who=who))
@@ -84,7 +130,16 @@ def test_a_commit_with_a_broken_author_is_read(repo: Repo, who: bytes) -> None:
 
 
 def test_names_of_files_are_never_quoted(repo: Repo) -> None:
-    names = ["with space", 'quo"te', "new\nline", "tab\t", "M", "caf\u00e9", "-rf", "a" * 200]
+    names = [
+        "with space",
+        'quo"te',
+        "new\nline",
+        "tab\t",
+        "M",
+        "caf\u00e9",
+        "-rf",
+        "a" * 200,
+    ]
     for name in names:
         (repo.path / name).write_text("x")
     repo.git("add", "-A")
@@ -98,7 +153,9 @@ def test_names_of_files_are_never_quoted(repo: Repo) -> None:
 
 def test_the_files_of_a_commit_are_cut_at_the_cap(repo: Repo) -> None:
     lines = b"".join(b"M 100644 inline d/%d\ndata 1\nx\n" % n for n in range(3500))
-    fast_import(repo, b"commit refs/heads/many\ncommitter %s\ndata 4\nmany\n%s" % (WHO, lines))
+    fast_import(
+        repo, b"commit refs/heads/many\ncommitter %s\ndata 4\nmany\n%s" % (WHO, lines)
+    )
     many, after = read(repo, repo.git("rev-parse", "many"), raw_commit(repo, b"after"))
     assert (len(many.files), many.cut) == (3000, True)
     assert (len(after.files), after.cut) == (0, False)
@@ -151,11 +208,15 @@ HOSTILE = """[core]
 """
 
 
-def test_no_configuration_of_the_repository_runs_anything_or_changes_what_is_read(repo: Repo, tmp_path: Path) -> None:
+def test_no_configuration_of_the_repository_runs_anything_or_changes_what_is_read(
+    repo: Repo, tmp_path: Path
+) -> None:
     repo.commit("first", "a.txt")
     repo.commit("second", "b.txt")
     signed = raw_commit(
-        repo, b"signed", b"gpgsig -----BEGIN PGP SIGNATURE-----\n nonsense\n -----END PGP SIGNATURE-----\n"
+        repo,
+        b"signed",
+        b"gpgsig -----BEGIN PGP SIGNATURE-----\n nonsense\n -----END PGP SIGNATURE-----\n",
     )
     repo.git("mv", "a.txt", "c.txt")
     repo.commit("renamed")
@@ -175,9 +236,19 @@ def test_no_configuration_of_the_repository_runs_anything_or_changes_what_is_rea
     assert sorted(path.name for path in place.iterdir()) == ["mailmap", "order"]
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["git knows GIT_NO_LAZY_FETCH", "an older git"])
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c 'touch RAN'", "file://SOURCE", "SOURCE", "ssh://host/x", "git://127.0.0.1/x", "evil::x"]
+    "known", [True, False], ids=["git knows GIT_NO_LAZY_FETCH", "an older git"]
+)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c 'touch RAN'",
+        "file://SOURCE",
+        "SOURCE",
+        "ssh://host/x",
+        "git://127.0.0.1/x",
+        "evil::x",
+    ],
 )
 def test_a_missing_object_makes_git_run_and_fetch_nothing(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, known: bool
@@ -240,13 +311,20 @@ def test_no_variable_of_the_caller_reaches_git(
     assert git.Git(repo.path / ".git").head_ref() == "refs/heads/main"
 
 
-def test_the_environment_of_children_holds_no_git_variable_of_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_children_holds_no_git_variable_of_the_hook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("GIT_DIR", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_0", "GIT_PREFIX"):
         monkeypatch.setenv(name, "x")
     ours = {"GIT_ALLOW_PROTOCOL", "GIT_NO_LAZY_FETCH", "GIT_NO_REPLACE_OBJECTS"}
     ours |= {"GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT"}
     said = {name for name in git.environment() if name.startswith("GIT_")}
-    assert said <= ours | {"GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH"}
+    assert said <= ours | {
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_EXEC_PATH",
+    }
 
 
 def test_a_git_that_warns_without_end_does_not_block(repo: Repo) -> None:
@@ -256,10 +334,26 @@ def test_a_git_that_warns_without_end_does_not_block(repo: Repo) -> None:
         (refs / f"broken-{n:04}-{'x' * 40}").write_text("")
     assert set(git.Git(repo.path / ".git").refs()) == {"refs/heads/main"}
     door = git.Git(repo.path / ".git")
-    assert door.rev_list([oid], [f"{n:040x}" for n in range(1, 3000)], 10) == ({oid: []}, 1)
+    assert door.rev_list([oid], [f"{n:040x}" for n in range(1, 3000)], 10) == (
+        {oid: []},
+        1,
+    )
 
 
-@pytest.mark.parametrize("rev", ["^HEAD", "--all", "--output=x", "-h", "", "HEAD..HEAD", "HEAD^@", ":file.txt", "@{u}"])
+@pytest.mark.parametrize(
+    "rev",
+    [
+        "^HEAD",
+        "--all",
+        "--output=x",
+        "-h",
+        "",
+        "HEAD..HEAD",
+        "HEAD^@",
+        ":file.txt",
+        "@{u}",
+    ],
+)
 def test_what_names_no_commit_peels_to_nothing(repo: Repo, rev: str) -> None:
     repo.commit("one")
     repo.commit("two")
@@ -278,7 +372,9 @@ def test_many_are_peeled_by_one_child(repo: Repo) -> None:
 
 def test_configuration_is_read_as_git_reads_it(repo: Repo) -> None:
     with (repo.path / ".git" / "config").open("a") as config:
-        config.write('[Oberonc]\n\tService = one\n\tservice = "two\\nlines"\n\tenabled\n[a "B.c"]\n\tD = e\n')
+        config.write(
+            '[Oberonc]\n\tService = one\n\tservice = "two\\nlines"\n\tenabled\n[a "B.c"]\n\tD = e\n'
+        )
     said = git.Git(repo.path / ".git").config()
     assert said["oberonc.service"] == ["one", "two\nlines"]
     assert said["oberonc.enabled"] == ["true"]

@@ -1,4 +1,6 @@
-"""From pushes, revisions and messages to payloads, through the installed hook and command."""
+"""From pushes, revisions and messages to payloads, through the installed hook and
+command.
+"""
 
 import json
 from pathlib import Path
@@ -32,7 +34,9 @@ def server(home: Path, bare: Repo) -> Server:
     return Server(home, bare)
 
 
-def test_a_broker_gets_the_payload_of_a_real_push(home: Path, bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_a_broker_gets_the_payload_of_a_real_push(
+    home: Path, bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
     brokers = home / ".config" / "oberonc" / "brokers"
     brokers.mkdir(parents=True)
     (brokers / "capture.py").write_text(CAPTURE)
@@ -52,11 +56,17 @@ def test_a_broker_gets_the_payload_of_a_real_push(home: Path, bare: Repo, oberon
     (commit,) = payload["commits"]
     assert commit["utctimestamp"] == "2026-01-01 10:00:00+00:00"
     assert commit["timestamp"] == "2026-01-01 10:00:00"
-    assert commit["raw_author"] == commit["committer"] == "Ann Example <ann@example.org>"
+    assert (
+        commit["raw_author"] == commit["committer"] == "Ann Example <ann@example.org>"
+    )
     assert commit["author"] == "Ann Example"
     assert commit["files"] == [{"file": "app/cart.py", "type": "added"}]
     assert commit["url"] == f"https://git.example.org/shop/commit/{oid}"
-    assert (payload["schema"], payload["event"], payload["repository"]["full_name"]) == (1, "push", "shop")
+    assert (
+        payload["schema"],
+        payload["event"],
+        payload["repository"]["full_name"],
+    ) == (1, "push", "shop")
     assert "no ref of the push is in `refs`" in oberonc("log", oid).out
 
 
@@ -68,11 +78,15 @@ def test_hostile_text_arrives_whole_and_never_raw_at_the_pusher(server: Server) 
     assert payload["commits"][0]["message"] == f"{hostile}\n\nfixes #1\n"
     assert payload["commits"][0]["author"] == hostile
     assert oids(payload["commits"]) == [oid]
-    remote = "".join(line for line in server.said.splitlines() if line.startswith("remote: oberonc"))
+    remote = "".join(
+        line for line in server.said.splitlines() if line.startswith("remote: oberonc")
+    )
     assert not any(mark in remote for mark in "\x1b\x07\u202e\u2066\x9b")
 
 
-def test_a_hostile_branch_reaches_no_terminal_and_no_shell(home: Path, bare: Repo) -> None:
+def test_a_hostile_branch_reaches_no_terminal_and_no_shell(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare)
     server.bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
     server.work.commit("one")
@@ -87,9 +101,13 @@ def test_a_hostile_branch_reaches_no_terminal_and_no_shell(home: Path, bare: Rep
     [("", ""), ("x" * 70_000, "x" * 65_536), ("é" * 500_000, "é" * 32_768)],
     ids=["empty", "70 KB", "1 MB"],
 )
-def test_messages_of_every_size_arrive_and_a_cut_is_flagged(server: Server, message: str, kept: str) -> None:
+def test_messages_of_every_size_arrive_and_a_cut_is_flagged(
+    server: Server, message: str, kept: str
+) -> None:
     (server.work.path / "message").write_text(message)
-    server.work.sh("git commit -q --allow-empty --allow-empty-message --cleanup=verbatim -F message")
+    server.work.sh(
+        "git commit -q --allow-empty --allow-empty-message --cleanup=verbatim -F message"
+    )
     payload = server.push("main")
     (commit,) = payload["commits"]
     assert commit["message"] == kept
@@ -98,7 +116,10 @@ def test_messages_of_every_size_arrive_and_a_cut_is_flagged(server: Server, mess
 
 def test_a_commit_of_3500_files_keeps_3000_names_and_says_so(server: Server) -> None:
     lines = b"".join(b"M 100644 inline d/%d\ndata 1\nx\n" % n for n in range(3500))
-    fast_import(server.work, b"commit refs/heads/main\ncommitter A <a@b> 1 +0000\ndata 4\nmany\n" + lines)
+    fast_import(
+        server.work,
+        b"commit refs/heads/main\ncommitter A <a@b> 1 +0000\ndata 4\nmany\n" + lines,
+    )
     payload = server.push("main")
     assert len(payload["commits"][0]["files"]) == 3000
     assert payload["commits"][0]["truncated"]
@@ -114,7 +135,11 @@ def test_a_payload_above_8_mib_is_cut_to_it(server: Server) -> None:
     )
     fast_import(server.work, stream)
     payload = server.push("main")
-    assert 7 * 1024 * 1024 < len(json.dumps(payload, separators=(",", ":"))) <= 8 * 1024 * 1024
+    assert (
+        7 * 1024 * 1024
+        < len(json.dumps(payload, separators=(",", ":")))
+        <= 8 * 1024 * 1024
+    )
     assert payload["truncated"]
     assert payload["commits_total"] == 200
     assert payload["commits"][-1]["raw_node"] == payload["updates"][0]["new"]
@@ -129,29 +154,54 @@ def test_push_options_arrive(server: Server) -> None:
 
 
 @pytest.mark.parametrize("count", ["", "x", "-1", "99999", "3"])
-def test_a_nonsensical_count_of_push_options_harms_nothing(server: Server, count: str) -> None:
+def test_a_nonsensical_count_of_push_options_harms_nothing(
+    server: Server, count: str
+) -> None:
     oid = server.work.commit("one")
     (server.bare.path / "hooks" / "post-receive").unlink()
     server.work.push("main")
     line = f"{'0' * 40} {oid} refs/heads/main\n"
-    env = {"GIT_DIR": ".", "GIT_PUSH_OPTION_COUNT": count, "GIT_PUSH_OPTION_0": "a\udcff"}
+    env = {
+        "GIT_DIR": ".",
+        "GIT_PUSH_OPTION_COUNT": count,
+        "GIT_PUSH_OPTION_0": "a\udcff",
+    }
     Hook()("post-receive", stdin=line, cwd=server.bare.path, env=env)
     (payload,) = server.catch.take()
     assert payload["push_options"] == (["a\ufffd", "", ""] if count == "3" else [])
 
 
 @pytest.mark.parametrize(
-    "stdin", ["garbage\n", "1 2 refs/heads/main\n", f"{'0' * 40} {'Z' * 40} x\n", "\x1b[31m a b\n", "\u202e\n"]
+    "stdin",
+    [
+        "garbage\n",
+        "1 2 refs/heads/main\n",
+        f"{'0' * 40} {'Z' * 40} x\n",
+        "\x1b[31m a b\n",
+        "\u202e\n",
+    ],
 )
-def test_a_post_receive_that_gets_no_updates_says_so_in_one_line(server: Server, stdin: str) -> None:
-    done = Hook()("post-receive", stdin=stdin, cwd=server.bare.path, env={"GIT_DIR": "."})
-    assert done.err.startswith("oberonc: post-receive wants lines of 'old new ref' on stdin")
+def test_a_post_receive_that_gets_no_updates_says_so_in_one_line(
+    server: Server, stdin: str
+) -> None:
+    done = Hook()(
+        "post-receive", stdin=stdin, cwd=server.bare.path, env={"GIT_DIR": "."}
+    )
+    assert done.err.startswith(
+        "oberonc: post-receive wants lines of 'old new ref' on stdin"
+    )
     assert done.err.count("\n") == 1
     assert done.err.isprintable() or done.err.rstrip("\n").isprintable()
 
 
-def test_a_hook_that_is_not_ours_or_in_quarantine_is_refused_in_one_line(server: Server) -> None:
-    for name, env in (("pre-receive", {}), ("update", {}), ("post-receive", {"GIT_QUARANTINE_PATH": "/q"})):
+def test_a_hook_that_is_not_ours_or_in_quarantine_is_refused_in_one_line(
+    server: Server,
+) -> None:
+    for name, env in (
+        ("pre-receive", {}),
+        ("update", {}),
+        ("post-receive", {"GIT_QUARANTINE_PATH": "/q"}),
+    ):
         done = Hook()(name, cwd=server.bare.path, env={"GIT_DIR": ".", **env})
         assert done.err.count("\n") == 1
         assert "nothing was delivered" in done.err
@@ -166,28 +216,40 @@ def test_a_repository_may_switch_itself_off(server: Server) -> None:
 
 
 def dry_run(oberonc: Command, repo: Repo, *args: str, **more: Any) -> dict[str, Any]:
-    payload: dict[str, Any] = oberonc("send", *args, "--dry-run", "--json", cwd=repo.path, **more).json["payload"]
+    payload: dict[str, Any] = oberonc(
+        "send", *args, "--dry-run", "--json", cwd=repo.path, **more
+    ).json["payload"]
     return payload
 
 
-def test_send_of_one_revision_is_that_commit_published_where_main_reaches_it(oberonc: Command, repo: Repo) -> None:
+def test_send_of_one_revision_is_that_commit_published_where_main_reaches_it(
+    oberonc: Command, repo: Repo
+) -> None:
     oid = repo.commit("one", "a.txt")
     repo.commit("two")
     payload = dry_run(oberonc, repo, "--rev", "HEAD~1")
     assert oids(payload["commits"]) == payload["published"] == [oid]
     assert payload["commits"][0]["files"] == [{"file": "a.txt", "type": "added"}]
     assert payload["commits"][0]["branch"] == "main"
-    assert (payload["event"], payload["updates"], payload["commits_total"]) == ("commit", [], 1)
+    assert (payload["event"], payload["updates"], payload["commits_total"]) == (
+        "commit",
+        [],
+        1,
+    )
 
 
-def test_send_of_a_range_is_its_commits_oldest_first(oberonc: Command, repo: Repo) -> None:
+def test_send_of_a_range_is_its_commits_oldest_first(
+    oberonc: Command, repo: Repo
+) -> None:
     made = [repo.commit(f"step {n}") for n in range(4)]
     for rev in (f"{made[0]}..{made[2]}", "HEAD~3..HEAD~1"):
         assert oids(dry_run(oberonc, repo, "--rev", rev)["commits"]) == made[1:3]
     assert oids(dry_run(oberonc, repo, "--rev", "HEAD~2..")["commits"]) == made[2:]
 
 
-def test_send_of_an_unmerged_branch_publishes_nothing(oberonc: Command, repo: Repo) -> None:
+def test_send_of_an_unmerged_branch_publishes_nothing(
+    oberonc: Command, repo: Repo
+) -> None:
     repo.commit("base")
     repo.git("checkout", "-q", "-b", "feature")
     made = [repo.commit(f"step {n}") for n in range(3)]
@@ -197,7 +259,9 @@ def test_send_of_an_unmerged_branch_publishes_nothing(oberonc: Command, repo: Re
     assert dry_run(oberonc, repo, "--rev", "feature")["published"] == []
 
 
-def test_a_long_unmerged_branch_is_not_taken_for_published(oberonc: Command, repo: Repo) -> None:
+def test_a_long_unmerged_branch_is_not_taken_for_published(
+    oberonc: Command, repo: Repo
+) -> None:
     repo.commit("base")
     fast_import(repo, chain(3000, "long"))
     payload = dry_run(oberonc, repo, "--rev", "long~2900")
@@ -212,7 +276,9 @@ def test_a_partial_clone_without_trees_gives_messages_and_fetches_nothing(
     repo.commit("more", "deep/er.txt")
     repo.git("config", "uploadpack.allowFilter", "true")
     partial = Repo(tmp_path / "partial")
-    repo.sh(f"git clone -q --filter=tree:0 --no-checkout file://{repo.path} {partial.path}")
+    repo.sh(
+        f"git clone -q --filter=tree:0 --no-checkout file://{repo.path} {partial.path}"
+    )
     before = partial.git("count-objects", "-v")
     payload = dry_run(oberonc, partial, "--rev", oid)
     (commit,) = payload["commits"]
@@ -237,7 +303,9 @@ def test_a_partial_clone_without_trees_gives_messages_and_fetches_nothing(
         ("\x1b[31m\u202e", 65, "is not a commit"),
     ],
 )
-def test_a_bad_revision_is_one_line_and_a_code(oberonc: Command, repo: Repo, rev: str, code: int, why: str) -> None:
+def test_a_bad_revision_is_one_line_and_a_code(
+    oberonc: Command, repo: Repo, rev: str, code: int, why: str
+) -> None:
     repo.commit("one")
     done = oberonc("send", f"--rev={rev}", code=code, cwd=repo.path)
     assert why in done.err
@@ -245,11 +313,18 @@ def test_a_bad_revision_is_one_line_and_a_code(oberonc: Command, repo: Repo, rev
     assert not {"\x1b", "\u202e"} & set(done.err)
 
 
-def test_send_outside_a_repository_is_one_line(oberonc: Command, tmp_path: Path) -> None:
-    assert "is not in a git repository" in oberonc("send", "--rev", "HEAD", code=65, cwd=tmp_path).err
+def test_send_outside_a_repository_is_one_line(
+    oberonc: Command, tmp_path: Path
+) -> None:
+    assert (
+        "is not in a git repository"
+        in oberonc("send", "--rev", "HEAD", code=65, cwd=tmp_path).err
+    )
 
 
-def test_a_message_on_stdin_is_one_published_commit_without_an_id(oberonc: Command, repo: Repo) -> None:
+def test_a_message_on_stdin_is_one_published_commit_without_an_id(
+    oberonc: Command, repo: Repo
+) -> None:
     payload = dry_run(oberonc, repo, stdin="great, fixes #42\n")
     (commit,) = payload["commits"]
     assert (commit["raw_node"], commit["node"]) == ("0" * 40, "0" * 12)
@@ -257,7 +332,11 @@ def test_a_message_on_stdin_is_one_published_commit_without_an_id(oberonc: Comma
     assert commit["raw_author"] == "Ann Example <ann@example.org>"
     assert commit["branch"] == "main"
     assert payload["published"] == ["0" * 40]
-    assert (payload["event"], payload["updates"], payload["merged"]) == ("commit", [], [])
+    assert (payload["event"], payload["updates"], payload["merged"]) == (
+        "commit",
+        [],
+        [],
+    )
 
 
 def test_each_message_is_a_change_of_its_own(oberonc: Command, repo: Repo) -> None:
@@ -266,22 +345,50 @@ def test_each_message_is_a_change_of_its_own(oberonc: Command, repo: Repo) -> No
     assert one["id"] != two["id"]
 
 
-def test_strange_messages_on_stdin_are_taken_or_refused_in_one_line(oberonc: Command, repo: Repo) -> None:
-    assert dry_run(oberonc, repo, stdin=b"caf\xe9\x00 #1")["commits"][0]["message"] == "caf\ufffd\x00 #1"
+def test_strange_messages_on_stdin_are_taken_or_refused_in_one_line(
+    oberonc: Command, repo: Repo
+) -> None:
+    assert (
+        dry_run(oberonc, repo, stdin=b"caf\xe9\x00 #1")["commits"][0]["message"]
+        == "caf\ufffd\x00 #1"
+    )
     long = dry_run(oberonc, repo, stdin="é" * 40_000)
     assert long["commits"][0]["message"] == "é" * 32_768
     assert long["truncated"]
-    assert "the commit message is empty" in oberonc("send", stdin=" \n", code=65, cwd=repo.path).err
+    assert (
+        "the commit message is empty"
+        in oberonc("send", stdin=" \n", code=65, cwd=repo.path).err
+    )
 
 
-def test_a_payload_file_is_sent_as_it_is_and_a_bad_one_is_refused(oberonc: Command, repo: Repo, tmp_path: Path) -> None:
+def test_a_payload_file_is_sent_as_it_is_and_a_bad_one_is_refused(
+    oberonc: Command, repo: Repo, tmp_path: Path
+) -> None:
     repo.commit("fixes #1")
     payload = dry_run(oberonc, repo, "--rev", "HEAD")
     file = tmp_path / "payload.json"
     file.write_text(json.dumps(payload | {"from_a_later_version": [1]}))
-    assert dry_run(oberonc, repo, "--payload", str(file)) == payload | {"from_a_later_version": [1]}
-    assert dry_run(oberonc, repo, "--payload", "-", stdin=json.dumps(payload)) == payload
-    for broken in ("", "[]", "{}", json.dumps(payload | {"schema": 2}), json.dumps(payload | {"commits": [1]})):
+    assert dry_run(oberonc, repo, "--payload", str(file)) == payload | {
+        "from_a_later_version": [1]
+    }
+    assert (
+        dry_run(oberonc, repo, "--payload", "-", stdin=json.dumps(payload)) == payload
+    )
+    for broken in (
+        "",
+        "[]",
+        "{}",
+        json.dumps(payload | {"schema": 2}),
+        json.dumps(payload | {"commits": [1]}),
+    ):
         file.write_text(broken)
-        assert oberonc("send", "--payload", file, code=65, cwd=repo.path).err.count("\n") == 1
-    assert oberonc("send", "--payload", tmp_path / "gone", code=65, cwd=repo.path).err.count("\n") == 1
+        assert (
+            oberonc("send", "--payload", file, code=65, cwd=repo.path).err.count("\n")
+            == 1
+        )
+    assert (
+        oberonc(
+            "send", "--payload", tmp_path / "gone", code=65, cwd=repo.path
+        ).err.count("\n")
+        == 1
+    )

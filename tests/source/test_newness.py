@@ -65,12 +65,17 @@ def test_two_branches_that_share_commits_bring_each_once(server: Server) -> None
     own = server.work.commit("own", "own.txt")
     payload = server.push("feature", "main")
     assert oids(payload["commits"]) == [shared, own]
-    assert {c["raw_node"]: c["branch"] for c in payload["commits"]} == {shared: "main", own: "feature"}
+    assert {c["raw_node"]: c["branch"] for c in payload["commits"]} == {
+        shared: "main",
+        own: "feature",
+    }
     assert payload["published"] == [shared]
     assert payload["commits"][0]["parents"] == [base[:12]]
 
 
-def test_a_merge_with_a_merge_commit_publishes_what_was_there_before(server: Server) -> None:
+def test_a_merge_with_a_merge_commit_publishes_what_was_there_before(
+    server: Server,
+) -> None:
     server.work.commit("base")
     server.push("main")
     server.work.git("checkout", "-q", "-b", "feature")
@@ -110,19 +115,30 @@ def test_a_branch_that_left_main_long_ago_brings_only_its_own(server: Server) ->
     server.work.git("checkout", "-q", "main")
     server.work.git("merge", "-q", "--no-ff", "-m", "Merge side", "side")
     payload = server.push("main")
-    assert oids(payload["commits"]) == payload["published"] == [side, server.work.git("rev-parse", "main")]
+    assert (
+        oids(payload["commits"])
+        == payload["published"]
+        == [side, server.work.git("rev-parse", "main")]
+    )
     assert payload["merged"] == []
 
 
 @pytest.mark.parametrize("kind", ["-f", "-fam note"], ids=["lightweight", "annotated"])
-def test_a_tag_on_old_commits_brings_nothing_and_one_that_moves_is_forced(server: Server, kind: str) -> None:
+def test_a_tag_on_old_commits_brings_nothing_and_one_that_moves_is_forced(
+    server: Server, kind: str
+) -> None:
     first = server.work.commit("one")
     second = server.work.commit("two")
     server.push("main")
     server.work.git("tag", *kind.split(), "v1", first)
     payload = server.push("v1")
     (update,) = payload["updates"]
-    assert (update["kind"], update["name"], update["created"], update["publish"]) == ("tag", "v1", True, False)
+    assert (update["kind"], update["name"], update["created"], update["publish"]) == (
+        "tag",
+        "v1",
+        True,
+        False,
+    )
     assert payload["commits"] == payload["published"] == []
     server.work.git("tag", *kind.split(), "v1", second)
     payload = server.push("+v1")
@@ -130,7 +146,9 @@ def test_a_tag_on_old_commits_brings_nothing_and_one_that_moves_is_forced(server
     assert payload["commits"] == []
 
 
-def test_a_tag_before_its_branch_brings_the_commits_and_the_branch_publishes_them(server: Server) -> None:
+def test_a_tag_before_its_branch_brings_the_commits_and_the_branch_publishes_them(
+    server: Server,
+) -> None:
     made = [server.work.commit(f"step {n}") for n in range(2)]
     server.work.git("tag", "-am", "first", "v1")
     payload = server.push("v1")
@@ -160,7 +178,9 @@ def test_a_tag_of_a_file_brings_nothing_and_harms_nothing(server: Server) -> Non
     assert oids(server.push("main")["commits"]) == [oid]
 
 
-def test_an_amended_and_forced_push_is_forced_and_brings_the_new_commit(server: Server) -> None:
+def test_an_amended_and_forced_push_is_forced_and_brings_the_new_commit(
+    server: Server,
+) -> None:
     server.work.commit("base")
     old = server.work.commit("worng")
     server.push("main")
@@ -186,7 +206,12 @@ def test_a_deletion_is_an_update_without_commits(server: Server) -> None:
     server.push("main", "main:gone")
     payload = server.push(":gone")
     (update,) = payload["updates"]
-    assert (update["deleted"], update["forced"], update["old"], update["new"]) == (True, False, oid, "0" * 40)
+    assert (update["deleted"], update["forced"], update["old"], update["new"]) == (
+        True,
+        False,
+        oid,
+        "0" * 40,
+    )
     assert payload["commits"] == payload["published"] == []
 
 
@@ -201,8 +226,12 @@ def test_a_branch_that_is_renamed_in_one_push_brings_nothing(server: Server) -> 
     assert payload["commits"] == payload["published"] == []
 
 
-@pytest.mark.parametrize("ref", ["refs/notes/commits", "refs/pull/1/head", "refs/changes/01/1/1"])
-def test_other_namespaces_neither_bring_commits_nor_hide_them(server: Server, ref: str) -> None:
+@pytest.mark.parametrize(
+    "ref", ["refs/notes/commits", "refs/pull/1/head", "refs/changes/01/1/1"]
+)
+def test_other_namespaces_neither_bring_commits_nor_hide_them(
+    server: Server, ref: str
+) -> None:
     oid = server.work.commit("one")
     payload = server.push(f"main:{ref}")
     (update,) = payload["updates"]
@@ -213,7 +242,9 @@ def test_other_namespaces_neither_bring_commits_nor_hide_them(server: Server, re
     assert not server.push(f"main:{ref}")["updates"][0]["forced"]
 
 
-def test_the_first_publish_ref_is_marked_and_a_second_is_not(home: Path, bare: Repo) -> None:
+def test_the_first_publish_ref_is_marked_and_a_second_is_not(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, 'publish = ["HEAD", "release/*"]')
     oid = server.work.commit("one")
     assert not server.push("main:topic")["updates"][0]["first"]
@@ -230,10 +261,15 @@ def test_the_first_publish_ref_is_marked_and_a_second_is_not(home: Path, bare: R
     assert payload["merged"] == payload["published"] == []
 
 
-def test_a_push_that_creates_every_publish_ref_marks_each_as_first(home: Path, bare: Repo) -> None:
+def test_a_push_that_creates_every_publish_ref_marks_each_as_first(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, 'publish = ["HEAD", "release/*"]')
     server.work.commit("one")
-    assert [u["first"] for u in server.push("main", "main:release/1", "main:topic")["updates"]] == [True, True, False]
+    assert [
+        u["first"]
+        for u in server.push("main", "main:release/1", "main:topic")["updates"]
+    ] == [True, True, False]
 
 
 def test_what_was_pushed_counts_where_the_ref_has_moved_again(server: Server) -> None:
@@ -243,14 +279,24 @@ def test_what_was_pushed_counts_where_the_ref_has_moved_again(server: Server) ->
     (server.bare.path / "hooks" / "post-receive").unlink()
     server.work.push("main")
     for old, new in ((base, first), (first, second)):
-        Hook()("post-receive", stdin=f"{old} {new} refs/heads/main\n", cwd=server.bare.path, env={"GIT_DIR": "."})
+        Hook()(
+            "post-receive",
+            stdin=f"{old} {new} refs/heads/main\n",
+            cwd=server.bare.path,
+            env={"GIT_DIR": "."},
+        )
         (payload,) = server.catch.take()
         assert oids(payload["commits"]) == payload["published"] == [new]
 
 
-def test_a_line_separator_in_a_branch_does_not_break_later_pushes(server: Server) -> None:
+def test_a_line_separator_in_a_branch_does_not_break_later_pushes(
+    server: Server,
+) -> None:
     server.work.commit("one")
-    assert server.push("main:refs/heads/a\u2028b\u0085c")["updates"][0]["name"] == "a\u2028b\u0085c"
+    assert (
+        server.push("main:refs/heads/a\u2028b\u0085c")["updates"][0]["name"]
+        == "a\u2028b\u0085c"
+    )
     oid = server.work.commit("two")
     assert oids(server.push("main")["commits"])[-1:] == [oid]
 
@@ -263,8 +309,12 @@ def test_refs_named_like_options_are_names(server: Server) -> None:
     assert server.push("main")["published"] == [oid]
 
 
-def test_a_sha256_repository_has_long_ids_and_a_long_null(home: Path, tmp_path: Path) -> None:
-    server = Server(home, Repo.init(tmp_path / "long.git", True, "--object-format=sha256"))
+def test_a_sha256_repository_has_long_ids_and_a_long_null(
+    home: Path, tmp_path: Path
+) -> None:
+    server = Server(
+        home, Repo.init(tmp_path / "long.git", True, "--object-format=sha256")
+    )
     server.work = Repo.init(tmp_path / "long", False, "--object-format=sha256")
     server.work.git("remote", "add", "origin", str(server.bare.path))
     oid = server.work.commit("one")
@@ -278,7 +328,9 @@ def test_a_sha256_repository_has_long_ids_and_a_long_null(home: Path, tmp_path: 
     assert server.push(":other")["updates"][0]["deleted"]
 
 
-def test_a_push_from_a_shallow_clone_brings_its_own_commit(server: Server, tmp_path: Path) -> None:
+def test_a_push_from_a_shallow_clone_brings_its_own_commit(
+    server: Server, tmp_path: Path
+) -> None:
     for n in range(3):
         server.work.commit(f"step {n}")
     server.push("main")
@@ -290,10 +342,14 @@ def test_a_push_from_a_shallow_clone_brings_its_own_commit(server: Server, tmp_p
     assert oids(payload["commits"]) == payload["published"] == [oid]
 
 
-def test_a_shallow_repository_ends_at_its_boundary(home: Path, repo: Repo, tmp_path: Path) -> None:
+def test_a_shallow_repository_ends_at_its_boundary(
+    home: Path, repo: Repo, tmp_path: Path
+) -> None:
     for n in range(3):
         repo.commit(f"step {n}")
-    repo.sh(f"git clone -q --bare --depth 1 file://{repo.path} {tmp_path / 'shallow.git'}")
+    repo.sh(
+        f"git clone -q --bare --depth 1 file://{repo.path} {tmp_path / 'shallow.git'}"
+    )
     server = Server(home, Repo(tmp_path / "shallow.git"))
     oid = server.work.commit("on top")
     payload = server.push("main")
@@ -305,7 +361,9 @@ def test_a_missing_old_commit_is_forced_and_not_an_error(server: Server) -> None
     server.push("main")
     new = server.work.git("rev-parse", "main")
     line = f"{'1' * 40} {new} refs/heads/main\n"
-    done = Hook()("post-receive", stdin=line, cwd=server.bare.path, env={"GIT_DIR": "."})
+    done = Hook()(
+        "post-receive", stdin=line, cwd=server.bare.path, env={"GIT_DIR": "."}
+    )
     (payload,) = server.catch.take()
     assert payload["updates"][0]["forced"], done.err
 
@@ -313,14 +371,23 @@ def test_a_missing_old_commit_is_forced_and_not_an_error(server: Server) -> None
 def test_a_push_of_2000_commits_is_whole(server: Server) -> None:
     fast_import(server.work, chain(2000))
     payload = server.push("main")
-    assert len(payload["commits"]) == len(payload["published"]) == payload["commits_total"] == 2000
+    assert (
+        len(payload["commits"])
+        == len(payload["published"])
+        == payload["commits_total"]
+        == 2000
+    )
     assert not payload["truncated"]
     assert payload["commits"][0]["message"] == "change 0\n"
     assert payload["commits"][0]["files"] == [{"file": "file0.txt", "type": "added"}]
-    assert payload["commits"][-1]["files"] == [{"file": "file49.txt", "type": "modified"}]
+    assert payload["commits"][-1]["files"] == [
+        {"file": "file49.txt", "type": "modified"}
+    ]
 
 
-def test_a_cut_push_keeps_the_newest_says_how_many_there_were_and_still_publishes(home: Path, bare: Repo) -> None:
+def test_a_cut_push_keeps_the_newest_says_how_many_there_were_and_still_publishes(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 3")
     made = [server.work.commit(f"step {n}") for n in range(5)]
     payload = server.push("main")
@@ -329,7 +396,9 @@ def test_a_cut_push_keeps_the_newest_says_how_many_there_were_and_still_publishe
     assert payload["truncated"]
 
 
-def test_a_flood_on_another_branch_does_not_push_out_what_is_published(home: Path, bare: Repo) -> None:
+def test_a_flood_on_another_branch_does_not_push_out_what_is_published(
+    home: Path, bare: Repo
+) -> None:
     server = Server(home, bare, "[limits]\ncommits = 3")
     server.work.commit("base")
     server.push("main")
@@ -344,7 +413,9 @@ def test_a_flood_on_another_branch_does_not_push_out_what_is_published(home: Pat
     assert oid in oids(payload["commits"]) + oids(payload["merged"])
 
 
-def test_1200_updates_are_one_push_and_the_publish_ref_is_among_those_kept(server: Server) -> None:
+def test_1200_updates_are_one_push_and_the_publish_ref_is_among_those_kept(
+    server: Server,
+) -> None:
     fast_import(server.work, chain(3))
     heads = "".join(f"create refs/heads/b{n:04} refs/heads/main\n" for n in range(1200))
     server.work.sh("printf '%s' \"$HEADS\" | git update-ref --stdin", HEADS=heads)

@@ -1,4 +1,6 @@
-"""What a repository is called, what its default branch is, where its links lead, and who pushed."""
+"""What a repository is called, what its default branch is, where its links lead, and
+who pushed.
+"""
 
 import getpass
 from pathlib import Path
@@ -21,7 +23,9 @@ def test_a_folder_gives_the_name(bare: Repo, repo: Repo) -> None:
     assert described(repo).full_name == "app"
 
 
-def test_a_linked_work_tree_is_called_like_its_repository(repo: Repo, tmp_path: Path) -> None:
+def test_a_linked_work_tree_is_called_like_its_repository(
+    repo: Repo, tmp_path: Path
+) -> None:
     repo.commit("one")
     repo.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "topic")
     linked = described(Repo(tmp_path / "linked"))
@@ -30,7 +34,9 @@ def test_a_linked_work_tree_is_called_like_its_repository(repo: Repo, tmp_path: 
     assert hooks.here_name(tmp_path / "linked") == "app"
 
 
-def test_a_work_tree_of_a_bare_repository_has_the_bare_ones_name_and_head(bare: Repo, tmp_path: Path) -> None:
+def test_a_work_tree_of_a_bare_repository_has_the_bare_ones_name_and_head(
+    bare: Repo, tmp_path: Path
+) -> None:
     bare.clone(tmp_path / "work").commit("one")
     Repo(tmp_path / "work").push("main")
     bare.git("worktree", "add", "-q", str(tmp_path / "linked"), "-b", "topic")
@@ -48,7 +54,9 @@ def test_a_submodule_is_called_like_its_folder(repo: Repo, tmp_path: Path) -> No
 
 
 def test_a_separate_git_dir_does_no_harm(tmp_path: Path) -> None:
-    repo = Repo.init(tmp_path / "app", False, f"--separate-git-dir={tmp_path / 'elsewhere.git'}")
+    repo = Repo.init(
+        tmp_path / "app", False, f"--separate-git-dir={tmp_path / 'elsewhere.git'}"
+    )
     assert described(repo).full_name == "elsewhere"
 
 
@@ -56,18 +64,46 @@ def test_a_separate_git_dir_does_no_harm(tmp_path: Path) -> None:
     ("env", "name", "user"),
     [
         ({"GL_REPO": "team/tool", "GL_USER": "ann"}, "team/tool", "ann"),
-        ({"GITEA_REPO_USER_NAME": "web", "GITEA_REPO_NAME": "shop", "GITEA_PUSHER_NAME": "bob"}, "web/shop", "bob"),
+        (
+            {
+                "GITEA_REPO_USER_NAME": "web",
+                "GITEA_REPO_NAME": "shop",
+                "GITEA_PUSHER_NAME": "bob",
+            },
+            "web/shop",
+            "bob",
+        ),
         ({"GITEA_REPO_NAME": "shop"}, "shop", getpass.getuser()),
-        ({"GL_PROJECT_PATH": "group/sub/tool", "GL_USERNAME": "eve", "GL_ID": "user-1"}, "group/sub/tool", "eve"),
+        (
+            {
+                "GL_PROJECT_PATH": "group/sub/tool",
+                "GL_USERNAME": "eve",
+                "GL_ID": "user-1",
+            },
+            "group/sub/tool",
+            "eve",
+        ),
         ({"GL_REPO": "/team/tool.git/"}, "team/tool", getpass.getuser()),
         ({"GL_REPO": "\x1b[31m"}, "shop", getpass.getuser()),
         ({"GL_REPO": "x" * 600}, "shop", getpass.getuser()),
         ({"GL_REPO": "caf\udce9", "GL_USER": "\udce9"}, "caf\ufffd", "\ufffd"),
         ({"REMOTE_USER": "web-user"}, "shop", "web-user"),
     ],
-    ids=["gitolite", "gitea", "gitea, no owner", "gitlab", "slashes", "control", "long", "bytes", "http"],
+    ids=[
+        "gitolite",
+        "gitea",
+        "gitea, no owner",
+        "gitlab",
+        "slashes",
+        "control",
+        "long",
+        "bytes",
+        "http",
+    ],
 )
-def test_servers_say_the_name_and_who_pushed(home: Path, bare: Repo, env: dict[str, str], name: str, user: str) -> None:
+def test_servers_say_the_name_and_who_pushed(
+    home: Path, bare: Repo, env: dict[str, str], name: str, user: str
+) -> None:
     server = Server(home, bare)
     server.work.commit("one")
     payload = server.push("main", **env)
@@ -75,7 +111,9 @@ def test_servers_say_the_name_and_who_pushed(home: Path, bare: Repo, env: dict[s
     assert payload["user"] == user
 
 
-def test_git_config_names_the_repository_before_the_server_does(bare: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_config_names_the_repository_before_the_server_does(
+    bare: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GL_REPO", "team/tool")
     bare.git("config", "gitlab.fullpath", "hashed/path")
     assert described(bare).full_name == "team/tool"
@@ -93,9 +131,24 @@ def test_git_config_names_the_repository_before_the_server_does(bare: Repo, monk
     ("config", "env", "base", "link"),
     [
         ({}, {}, "", ""),
-        ({"oberonc.url": "https://git.example.org/"}, {}, "https://git.example.org", "/web/shop/commit/{oid}"),
-        ({"oberonc.url": "https://x.org/web/shop"}, {}, "https://x.org", "/web/shop/commit/{oid}"),
-        ({}, {"GITEA_ROOT_URL": "https://gitea.org/"}, "https://gitea.org", "/web/shop/commit/{oid}"),
+        (
+            {"oberonc.url": "https://git.example.org/"},
+            {},
+            "https://git.example.org",
+            "/web/shop/commit/{oid}",
+        ),
+        (
+            {"oberonc.url": "https://x.org/web/shop"},
+            {},
+            "https://x.org",
+            "/web/shop/commit/{oid}",
+        ),
+        (
+            {},
+            {"GITEA_ROOT_URL": "https://gitea.org/"},
+            "https://gitea.org",
+            "/web/shop/commit/{oid}",
+        ),
         (
             {"oberonc.url": "https://lab.org"},
             {"GL_PROJECT_PATH": "web/shop"},
@@ -105,7 +158,12 @@ def test_git_config_names_the_repository_before_the_server_does(bare: Repo, monk
     ],
 )
 def test_links_follow_the_server(
-    bare: Repo, monkeypatch: pytest.MonkeyPatch, config: dict[str, str], env: dict[str, str], base: str, link: str
+    bare: Repo,
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, str],
+    env: dict[str, str],
+    base: str,
+    link: str,
 ) -> None:
     for key, value in ({"oberonc.name": "web/shop"} | config).items():
         bare.git("config", key, value)
@@ -117,8 +175,13 @@ def test_links_follow_the_server(
     assert found.describe()["website"] == (f"{base}/web/shop" if base else "")
 
 
-def test_the_default_branch_of_a_bare_repository_is_what_its_head_names(bare: Repo) -> None:
-    assert (described(bare).default_ref, described(bare).default_exists) == ("refs/heads/main", False)
+def test_the_default_branch_of_a_bare_repository_is_what_its_head_names(
+    bare: Repo,
+) -> None:
+    assert (described(bare).default_ref, described(bare).default_exists) == (
+        "refs/heads/main",
+        False,
+    )
     bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
     assert described(bare).default_ref == "refs/heads/trunk"
     bare.git("config", "oberonc.defaultBranch", "refs/heads/stable")
@@ -129,12 +192,16 @@ def test_the_default_branch_of_a_bare_repository_is_what_its_head_names(bare: Re
 def test_every_spelling_of_bare_counts(bare: Repo, boolean: str | None) -> None:
     bare.git("symbolic-ref", "HEAD", "refs/heads/trunk")
     text = (bare.path / "config").read_text()
-    (bare.path / "config").write_text(text.replace("bare = true", "bare" if boolean is None else f"bare = {boolean}"))
+    (bare.path / "config").write_text(
+        text.replace("bare = true", "bare" if boolean is None else f"bare = {boolean}")
+    )
     assert described(bare).bare
     assert described(bare).default_ref == "refs/heads/trunk"
 
 
-def test_a_bare_head_without_a_branch_is_said_in_the_one_line(home: Path, bare: Repo) -> None:
+def test_a_bare_head_without_a_branch_is_said_in_the_one_line(
+    home: Path, bare: Repo
+) -> None:
     bare.git("symbolic-ref", "HEAD", "refs/heads/master")
     server = Server(home, bare)
     server.work.sh("git checkout -q -B main")
@@ -150,7 +217,9 @@ def test_a_bare_head_without_a_branch_is_said_in_the_one_line(home: Path, bare: 
     assert "HEAD names" not in server.said
 
 
-def test_a_bare_head_that_publishes_nothing_anyway_is_not_complained_about(home: Path, bare: Repo) -> None:
+def test_a_bare_head_that_publishes_nothing_anyway_is_not_complained_about(
+    home: Path, bare: Repo
+) -> None:
     bare.git("symbolic-ref", "HEAD", "refs/heads/master")
     bare.git("config", "oberonc.publish", "main")
     server = Server(home, bare)
@@ -160,7 +229,9 @@ def test_a_bare_head_that_publishes_nothing_anyway_is_not_complained_about(home:
     assert "HEAD names" not in server.said
 
 
-def test_the_default_branch_of_a_work_tree_is_never_merely_what_is_checked_out(repo: Repo) -> None:
+def test_the_default_branch_of_a_work_tree_is_never_merely_what_is_checked_out(
+    repo: Repo,
+) -> None:
     repo.commit("one")
     repo.git("checkout", "-q", "-b", "topic")
     assert described(repo).default_ref == "refs/heads/main"
@@ -178,10 +249,15 @@ def test_without_the_configured_name_main_or_master_counts(repo: Repo) -> None:
     repo.git("branch", "-m", "main", "master")
     assert described(repo).default_ref == "refs/heads/master"
     repo.git("branch", "-m", "master", "other")
-    assert (described(repo).default_ref, described(repo).default_exists) == ("refs/heads/gone", False)
+    assert (described(repo).default_ref, described(repo).default_exists) == (
+        "refs/heads/gone",
+        False,
+    )
 
 
-def test_a_clone_follows_the_head_of_its_origin_also_when_refs_are_packed(repo: Repo, tmp_path: Path) -> None:
+def test_a_clone_follows_the_head_of_its_origin_also_when_refs_are_packed(
+    repo: Repo, tmp_path: Path
+) -> None:
     repo.git("checkout", "-q", "-b", "trunk")
     repo.commit("one")
     clone = repo.clone(tmp_path / "clone")
@@ -191,7 +267,9 @@ def test_a_clone_follows_the_head_of_its_origin_also_when_refs_are_packed(repo: 
     assert described(clone).default_ref == "refs/heads/trunk"
 
 
-def test_publish_refs_come_from_the_repository_before_the_configuration(bare: Repo) -> None:
+def test_publish_refs_come_from_the_repository_before_the_configuration(
+    bare: Repo,
+) -> None:
     found = described(bare, "HEAD", "release/*")
     assert found.publishes("refs/heads/main")
     assert found.publishes("refs/heads/release/1")
@@ -199,7 +277,9 @@ def test_publish_refs_come_from_the_repository_before_the_configuration(bare: Re
     bare.git("config", "--add", "oberonc.publish", "stable")
     bare.git("config", "--add", "oberonc.publish", "refs/heads/v*")
     found = described(bare, "HEAD")
-    assert [found.publishes(f"refs/heads/{name}") for name in ("main", "stable", "v2")] == [False, True, True]
+    assert [
+        found.publishes(f"refs/heads/{name}") for name in ("main", "stable", "v2")
+    ] == [False, True, True]
 
 
 def test_services_and_enabled_come_from_git_config(bare: Repo) -> None:
@@ -208,7 +288,14 @@ def test_services_and_enabled_come_from_git_config(bare: Repo) -> None:
     bare.git("config", "--add", "oberonc.service", "chat")
     bare.git("config", "--add", "oberonc.service", "issues")
     assert described(bare).describe()["services"] == ["chat", "issues"]
-    for value, enabled in (("false", False), ("OFF", False), ("0", False), ("no", False), ("true", True), ("", True)):
+    for value, enabled in (
+        ("false", False),
+        ("OFF", False),
+        ("0", False),
+        ("no", False),
+        ("true", True),
+        ("", True),
+    ):
         bare.git("config", "oberonc.enabled", value)
         assert repository.is_enabled(git.Git(bare.path).config()) is enabled, value
 
@@ -217,7 +304,9 @@ def test_a_repository_is_found_from_below_and_from_inside(repo: Repo) -> None:
     below = repo.path / "a" / "b"
     below.mkdir(parents=True)
     assert repository.find_git_dir(below) == str(repo.path / ".git")
-    assert repository.find_git_dir(repo.path / ".git" / "refs") == str(repo.path / ".git")
+    assert repository.find_git_dir(repo.path / ".git" / "refs") == str(
+        repo.path / ".git"
+    )
 
 
 def test_a_folder_without_a_repository_and_a_missing_git_are_said(
@@ -230,7 +319,9 @@ def test_a_folder_without_a_repository_and_a_missing_git_are_said(
         repository.find_git_dir(tmp_path)
 
 
-def test_a_folder_with_strange_letters_is_a_repository(home: Path, tmp_path: Path) -> None:
+def test_a_folder_with_strange_letters_is_a_repository(
+    home: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "a 'quoted' \u00e9 $(x)\n.git"
     server = Server(home, Repo.init(place, bare=True))
     server.work.commit("one")

@@ -1,4 +1,6 @@
-"""Several accounts of the machine, and the command installed where all of them may read it."""
+"""Several accounts of the machine, and the command installed where all of them may read
+it.
+"""
 
 import os
 import pwd
@@ -18,20 +20,26 @@ from oberonc.accounts import EVERYBODY, account, hurdle
 from oberonc.admin.install import reach
 from tests.support.command import Command
 
-#: Accounts that every system has: one for the daemon, one that pushes, one that has nothing to do with either.
+#: Accounts that every system has: one for the daemon, one that pushes, one that has
+#: nothing to do with either.
 DAEMON, PUSHER, STRANGER = 1, 5, 65534
 #: The groups of the last two.
 PUSHERS, STRANGERS = (
-    next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == uid), uid) for uid in (PUSHER, STRANGER)
+    next((entry.pw_gid for entry in pwd.getpwall() if entry.pw_uid == uid), uid)
+    for uid in (PUSHER, STRANGER)
 )
 #: Debian's own, which everybody may run.
 PYTHON = Path("/usr/bin/python3")
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs several accounts, which only root can be")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs several accounts, which only root can be"
+)
 
 
 class Elsewhere(Command):
-    """The command of the environment whose interpreter is *python*, run by the account *uid*."""
+    """The command of the environment whose interpreter is *python*, run by the account
+    *uid*.
+    """
 
     def __init__(self, python: Path, uid: int | None = None) -> None:
         self.python = python
@@ -69,7 +77,9 @@ def open_oberonc() -> Iterator[Elsewhere]:
         top = Path(paths.__file__).parents[1]
         for name in ("oberonc", "hooks", "brokers"):
             shutil.copytree(top / name, folder / name)
-        subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        subprocess.run(
+            [PYTHON, "-m", "venv", "--without-pip", folder / "venv"], check=True
+        )
         [site] = (folder / "venv").glob("lib/python3.*/site-packages")
         (site / "copy.pth").write_text(f"{folder}\n{libraries}\n")
         subprocess.run(["chmod", "-R", "a+rX", folder], check=True)

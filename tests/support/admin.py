@@ -1,4 +1,6 @@
-"""What an administrator does before a push: broker files as source text, a configuration, secrets."""
+"""What an administrator does before a push: broker files as source text, a
+configuration, secrets.
+"""
 
 import json
 import textwrap
@@ -32,14 +34,19 @@ class Admin:
         """Write a broker file; `DONE` in its text stands for the path of `self.done`."""
         self.brokers.mkdir(parents=True, exist_ok=True)
         file = self.brokers / f"{name}.py"
-        file.write_text(head + textwrap.dedent(text).replace("DONE", repr(str(self.done))))
+        file.write_text(
+            head + textwrap.dedent(text).replace("DONE", repr(str(self.done)))
+        )
         return file
 
     def handle(self, name: str, body: str, attributes: str = "pass") -> Path:
         """Write a broker whose `handle` is *body*."""
         lines = textwrap.indent(textwrap.dedent(body), " " * 8)
         extra = textwrap.indent(textwrap.dedent(attributes), " " * 4)
-        return self.broker(name, f"class Found(BaseBroker):\n{extra}\n    def handle(self, payload):\n{lines}\n")
+        return self.broker(
+            name,
+            f"class Found(BaseBroker):\n{extra}\n    def handle(self, payload):\n{lines}\n",
+        )
 
     def configure(self, text: str) -> Path:
         """Write the user's configuration."""
@@ -68,7 +75,9 @@ class Admin:
     def run(self, name: str, limit: float = 20.0, **settings: Any) -> Outcome:
         """Broker *name* once in a child, with the sample payload."""
         service = Service(name="svc", broker=name, settings=settings)
-        asked = runner.request(service, secrets.resolve(service), sample(), str(self.state), limit)
+        asked = runner.request(
+            service, secrets.resolve(service), sample(), str(self.state), limit
+        )
         return runner.run(self.place(name), asked, limit)
 
     def lines(self) -> list[str]:

@@ -1,11 +1,15 @@
-"""The commands that a page tells its reader to type: its fenced `sh` blocks. Other fences only show something."""
+"""The commands that a page tells its reader to type: its fenced `sh` blocks. Other
+fences only show something.
+"""
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 DOCS = Path(__file__).parents[2] / "docs"
-_HEADING_OR_BLOCK = re.compile(r"(?m)^(?P<level>#+) (?P<title>.*)$|^```(?P<kind>\w*)\n(?P<text>[\s\S]*?)^```$")
+_HEADING_OR_BLOCK = re.compile(
+    r"(?m)^(?P<level>#+) (?P<title>.*)$|^```(?P<kind>\w*)\n(?P<text>[\s\S]*?)^```$"
+)
 
 
 class Block(NamedTuple):
@@ -18,7 +22,9 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, section: str = "") -> list[Block]:
-    """The blocks of `docs/PAGE`, in order; of one section alone where it is named. Fails where there are none."""
+    """The blocks of `docs/PAGE`, in order; of one section alone where it is named.
+    Fails where there are none.
+    """
     found, title = [], ""
     for match in _HEADING_OR_BLOCK.finditer((DOCS / page).read_text()):
         if match["level"]:

@@ -8,7 +8,9 @@ from typing import Any
 
 @contextmanager
 def child(command: list[str], **more: Any) -> "Iterator[subprocess.Popen[Any]]":
-    """A running *command*; killed at the end if it still runs, waited for, its pipes closed."""
+    """A running *command*; killed at the end if it still runs, waited for, its pipes
+    closed.
+    """
     process = subprocess.Popen(command, **more)
     try:
         yield process
@@ -17,7 +19,9 @@ def child(command: list[str], **more: Any) -> "Iterator[subprocess.Popen[Any]]":
 
 
 def end(process: "subprocess.Popen[Any]") -> None:
-    """Kill *process* if it runs, and leave nothing of it for the collector to warn about."""
+    """Kill *process* if it runs, and leave nothing of it for the collector to warn
+    about.
+    """
     process.kill()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:

@@ -56,7 +56,9 @@ class Command:
             **self.account,
         )
         said = Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert said.code == code, f"{args}: exit {said.code}, not {code}\n{said.out}\n{said.err}"
+        assert said.code == code, (
+            f"{args}: exit {said.code}, not {code}\n{said.out}\n{said.err}"
+        )
         assert "Traceback" not in said.err, said.err
         return said
 

@@ -1,8 +1,9 @@
 """A file system with a power switch: `python crashfs.py MOUNT_POINT strict|ordered`.
 
-One flat folder in memory. What processes see is volatile; what a file's fsync saw is durable. Whether a new
-file's *name* is durable without an fsync of the folder is the mode: `strict` says no, as POSIX allows;
-`ordered` says yes, as ext4 does. Writing to `.cut` cuts the power: all that is not durable is gone.
+One flat folder in memory. What processes see is volatile; what a file's fsync saw is
+durable. Whether a new file's *name* is durable without an fsync of the folder is the
+mode: `strict` says no, as POSIX allows; `ordered` says yes, as ext4 does. Writing to
+`.cut` cuts the power: all that is not durable is gone.
 """
 
 import errno
@@ -92,7 +93,9 @@ class CrashFS(fuse.Operations):  # type: ignore[misc]
         file = self.handles[fh]
         file.synced = bytes(file.seen)
         if not self.strict:
-            self.durable_names |= {name: kept for name, kept in self.names.items() if kept is file}
+            self.durable_names |= {
+                name: kept for name, kept in self.names.items() if kept is file
+            }
         return 0
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
@@ -119,10 +122,18 @@ class CrashFS(fuse.Operations):  # type: ignore[misc]
         return 0
 
     def statfs(self, path: str) -> dict[str, int]:
-        return {"f_bsize": 4096, "f_frsize": 4096, "f_blocks": 1 << 20, "f_bavail": 1 << 20, "f_bfree": 1 << 20}
+        return {
+            "f_bsize": 4096,
+            "f_frsize": 4096,
+            "f_blocks": 1 << 20,
+            "f_bavail": 1 << 20,
+            "f_bfree": 1 << 20,
+        }
 
     def _cut(self) -> None:
-        """Everybody with an open file keeps the old one; who opens anew finds what was durable."""
+        """Everybody with an open file keeps the old one; who opens anew finds what was
+        durable.
+        """
         kept = {}
         for name, file in self.durable_names.items():
             kept[name] = File()
@@ -132,5 +143,16 @@ class CrashFS(fuse.Operations):  # type: ignore[misc]
 
 if __name__ == "__main__":
     # No caches in the kernel: after a cut it must not remember what is gone.
-    options = {"direct_io": True, "attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0}
-    fuse.FUSE(CrashFS(strict=sys.argv[2] == "strict"), sys.argv[1], foreground=True, nothreads=True, **options)
+    options = {
+        "direct_io": True,
+        "attr_timeout": 0,
+        "entry_timeout": 0,
+        "negative_timeout": 0,
+    }
+    fuse.FUSE(
+        CrashFS(strict=sys.argv[2] == "strict"),
+        sys.argv[1],
+        foreground=True,
+        nothreads=True,
+        **options,
+    )

@@ -1,4 +1,6 @@
-"""The peer in the drain benchmark: huey on SQLite, durable, with a task that leaves one byte."""
+"""The peer in the drain benchmark: huey on SQLite, durable, with a task that leaves one
+byte.
+"""
 
 import os
 import sys
@@ -19,4 +21,6 @@ def leave(path: str) -> None:
 def main() -> None:
     """Consume with as many processes as the first argument says, until ended."""
     count = int(sys.argv[1])
-    queue.create_consumer(workers=count, worker_type="process", initial_delay=0.01, max_delay=0.05).run()
+    queue.create_consumer(
+        workers=count, worker_type="process", initial_delay=0.01, max_delay=0.05
+    ).run()

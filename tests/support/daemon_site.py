@@ -1,4 +1,6 @@
-"""A real daemon on a folder of its own: configuration, brokers as source text, and the record of what ran."""
+"""A real daemon on a folder of its own: configuration, brokers as source text, and the
+record of what ran.
+"""
 
 import json
 import os
@@ -23,7 +25,8 @@ from tests.support import recorded
 from tests.support.children import end
 from tests.support.eventually import eventually
 
-#: A broker that records the begin and end of each `handle`, and then does what its test adds to it.
+#: A broker that records the begin and end of each `handle`, and then does what its test
+#: adds to it.
 RECORDER = '''
 import json, os, signal, sys, threading, time
 from oberonc import BaseBroker, Reject, Retry, Secret
@@ -57,14 +60,20 @@ class Recorder(BaseBroker):
 
 def recorder(work: str = "pass", mark: str = "1", head: str = "") -> str:
     """The source of a recording broker whose work is *work*."""
-    source = RECORDER.replace("MARKER", mark).replace("        pass\n", f"        {work}\n")
+    source = RECORDER.replace("MARKER", mark).replace(
+        "        pass\n", f"        {work}\n"
+    )
     return head + source
 
 
-_SAMPLE: dict[str, Any] = json.loads((Path(schema.__file__).parent / "sample.json").read_text())
+_SAMPLE: dict[str, Any] = json.loads(
+    (Path(schema.__file__).parent / "sample.json").read_text()
+)
 
 
-def push(repo: str = "web/shop", message: str = "fixes #42\n", **changes: Any) -> dict[str, Any]:
+def push(
+    repo: str = "web/shop", message: str = "fixes #42\n", **changes: Any
+) -> dict[str, Any]:
     """A payload with an id of its own."""
     made: dict[str, Any] = json.loads(json.dumps(_SAMPLE))
     made["id"] = schema.new_id()
@@ -88,11 +97,18 @@ class Site:
         self.daemons: list[Running] = []
         self.configure()
 
-    def configure(self, services: dict[str, dict[str, Any]] | None = None, **daemon: Any) -> None:
+    def configure(
+        self, services: dict[str, dict[str, Any]] | None = None, **daemon: Any
+    ) -> None:
         """Write the configuration; by default one service `rec` on a broker `rec`."""
         if services is None:
             services = {"rec": {"broker": "rec", "ledger": str(self.ledger)}}
-        lines = ['delivery = "daemon"', f'state = "{self.state}"', "[daemon]", f'socket = "{self.socket}"']
+        lines = [
+            'delivery = "daemon"',
+            f'state = "{self.state}"',
+            "[daemon]",
+            f'socket = "{self.socket}"',
+        ]
         lines += [f"{key} = {json.dumps(value)}" for key, value in daemon.items()]
         lines += ["[brokers]", f'directories = ["{self.brokers}"]']
         for name, table in services.items():
@@ -102,7 +118,9 @@ class Site:
 
     def services(self, *names: str, **more: Any) -> dict[str, dict[str, Any]]:
         """One recording service for each of *names*, on the broker of the same name."""
-        return {name: {"broker": name, "ledger": str(self.ledger), **more} for name in names}
+        return {
+            name: {"broker": name, "ledger": str(self.ledger), **more} for name in names
+        }
 
     def write(self, name: str, source: str) -> None:
         """Put the broker *name* into the folder."""
@@ -125,7 +143,11 @@ class Site:
 
     def ended(self, service: str | None = None) -> list[str]:
         """The ids whose `handle` ended, in order."""
-        return [row["id"] for row in self.rows() if row["what"] == "end" and service in (None, row["service"])]
+        return [
+            row["id"]
+            for row in self.rows()
+            if row["what"] == "end" and service in (None, row["service"])
+        ]
 
     def begun(self) -> list[str]:
         """The ids whose `handle` began, in order."""
@@ -133,12 +155,21 @@ class Site:
 
     def wait_for(self, *ids: str, within: float = 60) -> None:
         """Until `handle` ended for each of *ids*."""
-        eventually(lambda: set(ids) <= set(self.ended()), within, f"not all of {len(ids)} were handled")
+        eventually(
+            lambda: set(ids) <= set(self.ended()),
+            within,
+            f"not all of {len(ids)} were handled",
+        )
 
     def submit(self, made: dict[str, Any] | None = None, budget: float = 20) -> str:
-        """Hand a payload over; its id. It must be taken by the daemon, not by the spool."""
+        """Hand a payload over; its id. It must be taken by the daemon, not by the
+        spool.
+        """
         made = made or push()
-        assert handover.submit(self.config, made, budget).status in ("accepted", "duplicate")
+        assert handover.submit(self.config, made, budget).status in (
+            "accepted",
+            "duplicate",
+        )
         return str(made["id"])
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
@@ -202,7 +233,9 @@ class Running:
         """Until it answers."""
 
         def look() -> bool:
-            assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}: {self.log}"
+            assert self.process.poll() is None, (
+                f"the daemon ended with {self.process.returncode}: {self.log}"
+            )
             with suppress(OberoncError):
                 return bool(handover.call(self.site.config, "ping")["ok"])
             return False
@@ -253,7 +286,9 @@ def descendants(pid: int) -> list[int]:
 def alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     except OSError:
         return False
 

@@ -1,4 +1,6 @@
-"""`crashfs` with folders: what a spool needs. A folder's fsync makes the names in that folder durable."""
+"""`crashfs` with folders: what a spool needs. A folder's fsync makes the names in that
+folder durable.
+"""
 
 import errno
 import stat
@@ -31,18 +33,37 @@ class SpoolFS(CrashFS):
         return 0 if path in self.folders else super().chmod(path, mode)
 
     def readdir(self, path: str, fh: int) -> list[str]:
-        inside = (PurePosixPath(name) for name in [*self.names, *(self.folders - {"/"})])
+        inside = (
+            PurePosixPath(name) for name in [*self.names, *(self.folders - {"/"})]
+        )
         return [".", "..", *(name.name for name in inside if str(name.parent) == path)]
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
         if path not in self.folders:
             raise fuse.FuseOSError(errno.ENOTDIR)
-        elsewhere = {n: f for n, f in self.durable_names.items() if str(PurePosixPath(n).parent) != path}
-        here = {n: f for n, f in self.names.items() if str(PurePosixPath(n).parent) == path}
+        elsewhere = {
+            n: f
+            for n, f in self.durable_names.items()
+            if str(PurePosixPath(n).parent) != path
+        }
+        here = {
+            n: f for n, f in self.names.items() if str(PurePosixPath(n).parent) == path
+        }
         self.durable_names = elsewhere | here
         return 0
 
 
 if __name__ == "__main__":
-    options = {"direct_io": True, "attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0}
-    fuse.FUSE(SpoolFS(strict=sys.argv[2] == "strict"), sys.argv[1], foreground=True, nothreads=True, **options)
+    options = {
+        "direct_io": True,
+        "attr_timeout": 0,
+        "entry_timeout": 0,
+        "negative_timeout": 0,
+    }
+    fuse.FUSE(
+        SpoolFS(strict=sys.argv[2] == "strict"),
+        sys.argv[1],
+        foreground=True,
+        nothreads=True,
+        **options,
+    )

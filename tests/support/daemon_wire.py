@@ -31,7 +31,9 @@ class Raw:
 
     def answer(self) -> dict[str, Any]:
         """The next frame of the daemon."""
-        return frames.decode(self._read(frames.body_length(self._read(frames.HEADER.size), 1 << 30)))
+        return frames.decode(
+            self._read(frames.body_length(self._read(frames.HEADER.size), 1 << 30))
+        )
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """One request, one answer."""

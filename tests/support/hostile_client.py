@@ -1,4 +1,6 @@
-"""A client that means no good: it attacks the socket in argv[1] until its stdin closes. Needs nothing but Python."""
+"""A client that means no good: it attacks the socket in argv[1] until its stdin closes.
+Needs nothing but Python.
+"""
 
 import json
 import os
@@ -23,7 +25,9 @@ def payload(**changes: object) -> bytes:
     """A submission for a repository that the hostile brokers serve."""
     made = json.loads(json.dumps(SAMPLE)) | {"id": os.urandom(16).hex()} | changes
     made["repository"]["full_name"] = f"evil/{random.randrange(4)}"
-    return json.dumps({"op": "submit", "payload": made}, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(
+        {"op": "submit", "payload": made}, sort_keys=True, separators=(",", ":")
+    ).encode()
 
 
 def channel() -> socket.socket:
@@ -61,10 +65,21 @@ def commits(count: int) -> list[object]:
 ATTACKS: list[Callable[[], None]] = [
     headers,
     lambda: say(os.urandom(1 << 16)),
-    lambda: say(frame(b'{"op":"submit","payload":[' + b"[[[[[]]]]]," * 190_000 + b"[]]}")),
+    lambda: say(
+        frame(b'{"op":"submit","payload":[' + b"[[[[[]]]]]," * 190_000 + b"[]]}")
+    ),
     lambda: say(frame(payload(commits=commits(2000)))),
     lambda: say(frame(payload(user="root", submitter={"uid": 0, "name": "root"}))),
-    lambda: say(frame(payload(commits=[SAMPLE["commits"][0] | {"node": "x\n\n/close\n@all", "raw_node": "\ud800"}]))),
+    lambda: say(
+        frame(
+            payload(
+                commits=[
+                    SAMPLE["commits"][0]
+                    | {"node": "x\n\n/close\n@all", "raw_node": "\ud800"}
+                ]
+            )
+        )
+    ),
     lambda: say(frame(payload())[: random.randrange(2000)]),
     lambda: say(frame(b'{"op":"stats"}') * 200),
     lambda: say(frame(payload()) * 5),

@@ -1,4 +1,6 @@
-"""What the hooks made of real pushes and commits: the payloads, caught where no daemon answers, in the spool."""
+"""What the hooks made of real pushes and commits: the payloads, caught where no daemon
+answers, in the spool.
+"""
 
 import os
 import subprocess
@@ -88,9 +90,14 @@ def chain(count: int, branch: str = "main", start: str = "") -> bytes:
     lines = [b"reset refs/heads/%s\n" % branch.encode()]
     for number in range(count):
         text = b"change %d\n" % number
-        lines.append(b"commit refs/heads/%s\n" % branch.encode() + who % (1767261600 + number))
+        lines.append(
+            b"commit refs/heads/%s\n" % branch.encode() + who % (1767261600 + number)
+        )
         lines.append(b"data %d\n%s" % (len(text), text))
         if start and not number:
             lines.append(b"from %s\n" % start.encode())
-        lines.append(b"M 100644 inline file%d.txt\ndata %d\n%s\n" % (number % 50, len(text), text))
+        lines.append(
+            b"M 100644 inline file%d.txt\ndata %d\n%s\n"
+            % (number % 50, len(text), text)
+        )
     return b"".join(lines)

@@ -15,12 +15,19 @@ class Repo:
     @classmethod
     def init(cls, path: Path, bare: bool = False, *options: str) -> Self:
         """Make a new one."""
-        subprocess.run(["git", "init", "-q", *(["--bare"] if bare else []), *options, str(path)], check=True)
+        subprocess.run(
+            ["git", "init", "-q", *(["--bare"] if bare else []), *options, str(path)],
+            check=True,
+        )
         return cls(path)
 
     def clone(self, path: Path, *options: str) -> "Repo":
         """A clone of it at *path*."""
-        subprocess.run(["git", "clone", "-q", *options, str(self.path), str(path)], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "clone", "-q", *options, str(self.path), str(path)],
+            check=True,
+            capture_output=True,
+        )
         return Repo(path)
 
     def sh(self, script: str, code: int = 0, **env: str) -> str:
@@ -42,19 +49,37 @@ class Repo:
     def git(self, *args: str, **env: str) -> str:
         """Run git in it; returns its stdout, stripped."""
         done = subprocess.run(
-            ["git", *args], cwd=self.path, env={**os.environ, **env}, capture_output=True, timeout=120, check=False
+            ["git", *args],
+            cwd=self.path,
+            env={**os.environ, **env},
+            capture_output=True,
+            timeout=120,
+            check=False,
         )
-        assert done.returncode == 0, f"git {args}: {done.stderr.decode('utf-8', 'replace')}"
+        assert done.returncode == 0, (
+            f"git {args}: {done.stderr.decode('utf-8', 'replace')}"
+        )
         return done.stdout.decode("utf-8", "replace").strip()
 
-    def commit(self, message: str, file: str = "file.txt", text: str | None = None, **env: str) -> str:
+    def commit(
+        self, message: str, file: str = "file.txt", text: str | None = None, **env: str
+    ) -> str:
         """Commit a change of *file* with *message*; returns the commit's oid."""
         path = self.path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         before = path.read_text() if path.exists() else ""
         path.write_text(before + "line\n" if text is None else text)
         self.git("add", "--", file)
-        self.git("commit", "-q", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim", "-m", message, **env)
+        self.git(
+            "commit",
+            "-q",
+            "--allow-empty",
+            "--allow-empty-message",
+            "--cleanup=verbatim",
+            "-m",
+            message,
+            **env,
+        )
         return self.git("rev-parse", "HEAD")
 
     def push(self, *refs: str, code: int = 0) -> str:

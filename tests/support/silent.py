@@ -1,4 +1,6 @@
-"""A tracker that takes connections and requests, and does not answer: the worst there is for who waits."""
+"""A tracker that takes connections and requests, and does not answer: the worst there
+is for who waits.
+"""
 
 import socket
 import threading
@@ -10,7 +12,9 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 
 
 class Silent:
-    """Accepts everybody and reads what they say; says nothing, or with *dribble* a byte now and then."""
+    """Accepts everybody and reads what they say; says nothing, or with *dribble* a byte
+    now and then.
+    """
 
     def __init__(self, dribble: bool = False) -> None:
         self.requests: list[bytes] = []
@@ -29,7 +33,9 @@ class Silent:
         with suppress(OSError):
             while True:
                 channel, _ = self._listener.accept()
-                self._threads.append(threading.Thread(target=self._keep, args=[channel]))
+                self._threads.append(
+                    threading.Thread(target=self._keep, args=[channel])
+                )
                 self._threads[-1].start()
 
     def _keep(self, channel: socket.socket) -> None:

@@ -26,7 +26,9 @@ class History:
     done: set[int] = field(default_factory=set)
 
     def read(self, lines: IO[bytes], answers: int = -1) -> int:
-        """Take in lines, until *answers* of them were answers or the stream ends; returns how many were."""
+        """Take in lines, until *answers* of them were answers or the stream ends;
+        returns how many were.
+        """
         seen = 0
         while seen != answers and (line := lines.readline()):
             word, _, value = line.decode().strip().partition(" ")
@@ -43,7 +45,9 @@ class History:
 
     @property
     def unanswered(self) -> str:
-        """Ids whose fate the sender does not know, as the process takes them to send again."""
+        """Ids whose fate the sender does not know, as the process takes them to send
+        again.
+        """
         return ",".join(sorted(self.tried - self.answered))
 
     def lost(self, queue: Queue) -> list[str]:
@@ -68,9 +72,18 @@ class History:
         return sorted(set(kept) - self.tried)
 
 
-def start(path: Path, *arguments: str, before: Sequence[str] = ()) -> "AbstractContextManager[subprocess.Popen[bytes]]":
+def start(
+    path: Path, *arguments: str, before: Sequence[str] = ()
+) -> "AbstractContextManager[subprocess.Popen[bytes]]":
     """A running `store_process` on the queue at *path*, perhaps under another command."""
-    command = [*before, sys.executable, "-m", "tests.support.store_process", str(path), *arguments]
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "tests.support.store_process",
+        str(path),
+        *arguments,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 

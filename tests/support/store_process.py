@@ -1,7 +1,9 @@
-"""A process to be killed: submitters and a worker loop on one queue, every promise it made on its standard output.
+"""A process to be killed: submitters and a worker loop on one queue, every promise it
+made on its standard output.
 
-Lines: `try ID` before an event is submitted, `ok ID` once the answer says it is durable, `done DELIVERY` once
-an ending is. Whoever kills the process reads them and asks the reopened queue whether all of it is true.
+Lines: `try ID` before an event is submitted, `ok ID` once the answer says it is
+durable, `done DELIVERY` once an ending is. Whoever kills the process reads them and
+asks the reopened queue whether all of it is true.
 """
 
 import argparse
@@ -22,11 +24,20 @@ LANES: Final = 4
 
 
 def event_of(id: bytes) -> Submission:
-    """The event with this id: what it holds follows from the id, so that anybody can check the bytes."""
+    """The event with this id: what it holds follows from the id, so that anybody can
+    check the bytes.
+    """
     body = id.hex().encode() * (1 + id[0] % 64)
     routes = tuple(Route(service) for service in SERVICES)
     said = tuple(Decision(service, True, "") for service in SERVICES)
-    return Submission(id, body, f"repo {id[1] % LANES}", routes=routes, decisions=said, commits=(id.hex() + "0" * 8,))
+    return Submission(
+        id,
+        body,
+        f"repo {id[1] % LANES}",
+        routes=routes,
+        decisions=said,
+        commits=(id.hex() + "0" * 8,),
+    )
 
 
 def _say(*words: str) -> None:
@@ -48,8 +59,12 @@ def _work(writer: ThreadWriter) -> None:
     """Lease and end for ever, as the daemon does."""
     slots = [Slot(service, LANES, 1) for service in SERVICES]
     while True:
-        for lease in writer.call(lambda queue: queue.lease(NOW, slots, "worker")).result().leases:
-            ended = writer.call(_ender(lease.token.delivery, lease.token.attempt)).result()
+        for lease in (
+            writer.call(lambda queue: queue.lease(NOW, slots, "worker")).result().leases
+        ):
+            ended = writer.call(
+                _ender(lease.token.delivery, lease.token.attempt)
+            ).result()
             if ended:
                 _say("done", str(lease.token.delivery))
 
@@ -57,7 +72,9 @@ def _work(writer: ThreadWriter) -> None:
 def _ender(delivery: int, attempt: int) -> Callable[[Queue], bool]:
     from oberonc.queue.contract import Token
 
-    return lambda queue: queue.end(NOW, Token(delivery, attempt), Ending("done")).state == "done"
+    return lambda queue: (
+        queue.end(NOW, Token(delivery, attempt), Ending("done")).state == "done"
+    )
 
 
 def _ids(count: int) -> Iterator[bytes]:
@@ -78,13 +95,19 @@ def _die(error: OberoncError) -> None:
 
 
 def main() -> None:
-    """Open the queue, recover, submit again what was never answered, then submit and work."""
+    """Open the queue, recover, submit again what was never answered, then submit and
+    work.
+    """
     options = argparse.ArgumentParser()
     options.add_argument("path", type=Path)
-    options.add_argument("--again", default="", help="ids never answered, in hex, with commas")
+    options.add_argument(
+        "--again", default="", help="ids never answered, in hex, with commas"
+    )
     options.add_argument("--synchronous", default="FULL")
     options.add_argument("--submitters", type=int, default=6)
-    options.add_argument("--count", type=int, default=-1, help="events per submitter; -1: for ever")
+    options.add_argument(
+        "--count", type=int, default=-1, help="events per submitter; -1: for ever"
+    )
     given = options.parse_args()
     try:
         queue = SqliteQueue(given.path, force=True, synchronous=given.synchronous)
@@ -96,9 +119,14 @@ def main() -> None:
     again = [bytes.fromhex(id) for id in given.again.split(",") if id]
     sources = [iter(again), *(_ids(given.count) for _ in range(given.submitters))]
     threads = [
-        threading.Thread(target=_until_the_disk_fails, args=(lambda ids=ids: _submit(writer, ids),)) for ids in sources
+        threading.Thread(
+            target=_until_the_disk_fails, args=(lambda ids=ids: _submit(writer, ids),)
+        )
+        for ids in sources
     ]
-    threading.Thread(target=_until_the_disk_fails, args=(lambda: _work(writer),), daemon=True).start()
+    threading.Thread(
+        target=_until_the_disk_fails, args=(lambda: _work(writer),), daemon=True
+    ).start()
     for thread in threads:
         thread.start()
     for thread in threads:

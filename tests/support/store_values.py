@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from oberonc.queue.contract import Answer, Decision, Ended, Ending, Lease, Order, Queue, Route, Slot, Submission, Token
+from oberonc.queue.contract import (
+    Answer,
+    Decision,
+    Ended,
+    Ending,
+    Lease,
+    Order,
+    Queue,
+    Route,
+    Slot,
+    Submission,
+    Token,
+)
 from oberonc.queue.writer import Request, Writer
 
 T = TypeVar("T")
@@ -28,7 +40,9 @@ class ThreadWriter(Writer):
         """End an attempt."""
         return self._ask(Request(Future(), ended=(token, ending), now=now))
 
-    def call(self, function: Callable[[Queue], T], *, alone: bool = False) -> "Future[T]":
+    def call(
+        self, function: Callable[[Queue], T], *, alone: bool = False
+    ) -> "Future[T]":
         """Run *function* on the queue."""
         return self._ask(Request(Future(), function, alone))
 
@@ -50,10 +64,19 @@ def submission(
     said = tuple(Decision(route.service, True, "matches") for route in routes)
     commits = (f"{number:040x}",)
     body = b'{"number": %d}\xff' % number
-    return Submission(number.to_bytes(16, "big"), body, repo, routes=routes, decisions=said, commits=commits)
+    return Submission(
+        number.to_bytes(16, "big"),
+        body,
+        repo,
+        routes=routes,
+        decisions=said,
+        commits=commits,
+    )
 
 
-def take(queue: Queue, now: int = NOW, free: int = 1, services: Iterable[str] = ("tracker",)) -> list[Lease]:
+def take(
+    queue: Queue, now: int = NOW, free: int = 1, services: Iterable[str] = ("tracker",)
+) -> list[Lease]:
     """Lease what is due."""
     slots = [Slot(service, free, 1) for service in services]
     return list(queue.lease(now, slots, "worker").leases)
@@ -66,11 +89,16 @@ def take_one(queue: Queue, now: int = NOW, service: str = "tracker") -> Lease:
 
 
 def fail(queue: Queue, now: int = NOW, times: int = 1, service: str = "tracker") -> int:
-    """Lease and fail *times* in a row, each as soon as it is due; returns when the next one is."""
+    """Lease and fail *times* in a row, each as soon as it is due; returns when the next
+    one is.
+    """
     due = now
     for _ in range(times):
         lease = take_one(queue, due, service)
-        due = queue.end(due, lease.token, Ending("retry", "connection refused")).due_ms or due
+        due = (
+            queue.end(due, lease.token, Ending("retry", "connection refused")).due_ms
+            or due
+        )
     return due
 
 

@@ -1,8 +1,9 @@
-"""Loopback trackers written from their contracts: they keep issues in memory and judge every request.
+"""Loopback trackers written from their contracts: they keep issues in memory and judge
+every request.
 
-Each request is validated against an OpenAPI document too: against `contracts/` here, which says in the project's own
-words what the calls we make look like and knows no other keys, and, where they lie beside the checkout, against the
-official ones.
+Each request is validated against an OpenAPI document too: against `contracts/` here,
+which says in the project's own words what the calls we make look like and knows no
+other keys, and, where they lie beside the checkout, against the official ones.
 """
 
 import json
@@ -57,7 +58,9 @@ class Kept:
 
 
 class Contract:
-    """A tracker on a port of its own. Subclasses give `routes`: (method, pattern, function of request and groups)."""
+    """A tracker on a port of its own. Subclasses give `routes`: (method, pattern,
+    function of request and groups).
+    """
 
     #: The official document, and the address its paths are below.
     document = ""
@@ -80,7 +83,9 @@ class Contract:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = int(self.server.server_address[1])
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, args=(0.05,), daemon=True
+        )
         self.thread.start()
 
     def stop(self) -> None:
@@ -125,7 +130,9 @@ class Contract:
     def validate(self, request: Request, raw: bytes, query: str) -> None:
         """Hold the request to the documents."""
         path = request.path.removeprefix(self.prefix)
-        if not self.validators or any(re.fullmatch(pattern, path) for pattern in self.beside):
+        if not self.validators or any(
+            re.fullmatch(pattern, path) for pattern in self.beside
+        ):
             return
         from openapi_core.exceptions import OpenAPIError
         from openapi_core.testing import MockRequest
@@ -134,7 +141,8 @@ class Contract:
         args = dict(parse_qsl(query))
         headers = {name.title(): value for name, value in request.headers.items()}
         for validator in self.validators:
-            asked = MockRequest(  # a new one each: a validator leaves in it what it read
+            # a new one each: a validator leaves in it what it read
+            asked = MockRequest(
                 self.origin,
                 request.method.lower(),
                 path,
@@ -154,7 +162,9 @@ def _validators(name: str) -> list[Any]:
     """A validator for each document *name* that is there."""
     openapi_core = pytest.importorskip("openapi_core")
     files = [folder / name for folder in (OWN, OFFICIAL) if (folder / name).exists()]
-    return [openapi_core.OpenAPI.from_dict(json.loads(file.read_text())) for file in files]
+    return [
+        openapi_core.OpenAPI.from_dict(json.loads(file.read_text())) for file in files
+    ]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -170,9 +180,13 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         split = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        path = "/".join(unquote(part).replace("/", "%2F") for part in split.path.split("/"))
+        path = "/".join(
+            unquote(part).replace("/", "%2F") for part in split.path.split("/")
+        )
         body = json.loads(raw) if raw else None
-        request = Request(self.command, path, dict(parse_qsl(split.query)), headers, body)
+        request = Request(
+            self.command, path, dict(parse_qsl(split.query)), headers, body
+        )
         self.owner.validate(request, raw, split.query)
         answer = self.owner.answer(request)
         content = b"" if answer.json is None else json.dumps(answer.json).encode()

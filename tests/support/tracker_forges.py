@@ -47,9 +47,11 @@ W = TypeVar("W", bound=ContractWorld)
 
 
 def running(world: Callable[[Relay], W], *, check: bool = True) -> Iterator[W]:
-    """A world behind a relay, for a fixture; whether its requests keep to the contract is looked at after the test.
+    """A world behind a relay, for a fixture; whether its requests keep to the contract
+    is looked at after the test.
 
-    Without *check* only by the server, not by the official contract: for tests of very many requests.
+    Without *check* only by the server, not by the official contract: for tests of very
+    many requests.
     """
     relay = Relay()
     made = world(relay)
@@ -69,15 +71,26 @@ class GitHubContract(Contract):
 
     def refuse(self, request: Request) -> Answer | None:
         headers = request.headers
-        if headers.get("accept") != "application/vnd.github+json" or "x-github-api-version" not in headers:
+        if (
+            headers.get("accept") != "application/vnd.github+json"
+            or "x-github-api-version" not in headers
+        ):
             self.problem(request, "headers")
-        return None if headers.get("authorization") == "Bearer token-1" else Answer(401, {"message": "Bad credentials"})
+        return (
+            None
+            if headers.get("authorization") == "Bearer token-1"
+            else Answer(401, {"message": "Bad credentials"})
+        )
 
     def routes(self) -> list[Any]:
         issue = f"/api/v3/repos/{REPOSITORY}/issues/([0-9]+)"
         rights = {"has_issues": True, "permissions": {"triage": True}}
         return [
-            ("GET", "/api/v3/rate_limit", lambda request: Answer(200, {"resources": {}})),
+            (
+                "GET",
+                "/api/v3/rate_limit",
+                lambda request: Answer(200, {"resources": {}}),
+            ),
             ("GET", f"/api/v3/repos/{REPOSITORY}", lambda request: Answer(200, rights)),
             ("GET", issue, self.read),
             ("PATCH", issue, self.change),
@@ -104,7 +117,10 @@ class GitHubContract(Contract):
         if not kept:
             return MISSING
         reasons = ("completed", "not_planned", "duplicate", "reopened")
-        if request.json["state"] not in ("open", "closed") or request.json.get("state_reason") not in reasons:
+        if (
+            request.json["state"] not in ("open", "closed")
+            or request.json.get("state_reason") not in reasons
+        ):
             self.problem(request, "state")
         kept.state = request.json["state"]
         kept.times.append({"reason": request.json["state_reason"], "time": 0})
@@ -113,7 +129,11 @@ class GitHubContract(Contract):
     def list(self, request: Request, number: str) -> Answer:
         page, size = int(request.params["page"]), int(request.params["per_page"])
         kept = self.issue(number)
-        return Answer(200, kept.comments[(page - 1) * size : page * size]) if kept else MISSING
+        return (
+            Answer(200, kept.comments[(page - 1) * size : page * size])
+            if kept
+            else MISSING
+        )
 
     def comment(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
@@ -121,7 +141,13 @@ class GitHubContract(Contract):
             return MISSING
         if set(request.json) != {"body"}:
             self.problem(request, "body")
-        kept.comments.append({"id": len(kept.comments) + 1, "body": request.json["body"], "created_at": LATE})
+        kept.comments.append(
+            {
+                "id": len(kept.comments) + 1,
+                "body": request.json["body"],
+                "created_at": LATE,
+            }
+        )
         return Answer(201, kept.comments[-1])
 
 
@@ -132,7 +158,12 @@ class GitHubWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "github", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}
+        return {
+            "tracker": "github",
+            "url": self.relay.url,
+            "token": "token-1",
+            "project": REPOSITORY,
+        }
 
 
 class GitLabContract(Contract):
@@ -140,13 +171,20 @@ class GitLabContract(Contract):
 
     def refuse(self, request: Request) -> Answer | None:
         return (
-            None if request.headers.get("private-token") == "token-1" else Answer(401, {"message": "401 Unauthorized"})
+            None
+            if request.headers.get("private-token") == "token-1"
+            else Answer(401, {"message": "401 Unauthorized"})
         )
 
     def routes(self) -> list[Any]:
         project = f"/api/v4/projects/{REPOSITORY.replace('/', '%2F')}"
         issue = f"{project}/issues/([0-9]+)"
-        rights = {"permissions": {"project_access": {"access_level": 20}, "group_access": None}}
+        rights = {
+            "permissions": {
+                "project_access": {"access_level": 20},
+                "group_access": None,
+            }
+        }
         return [
             ("GET", "/api/v4/user", lambda request: Answer(200, {"username": "bot"})),
             ("GET", project, lambda request: Answer(200, rights)),
@@ -158,7 +196,11 @@ class GitLabContract(Contract):
         ]
 
     def shown(self, kept: Kept) -> dict[str, Any]:
-        return {"iid": kept.number, "state": "opened" if kept.state == "open" else "closed", "labels": kept.reached}
+        return {
+            "iid": kept.number,
+            "state": "opened" if kept.state == "open" else "closed",
+            "labels": kept.reached,
+        }
 
     def read(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
@@ -172,21 +214,34 @@ class GitLabContract(Contract):
             kept.reached.append(request.json["add_labels"])
             return Answer(200, self.shown(kept))
         events = {"close": "closed", "reopen": "open"}
-        if set(request.json) != {"state_event"} or request.json["state_event"] not in events:
+        if (
+            set(request.json) != {"state_event"}
+            or request.json["state_event"] not in events
+        ):
             self.problem(request, "state_event")
         kept.state = events[request.json["state_event"]]
-        kept.history.append({"close": "closed", "reopen": "reopened"}[request.json["state_event"]])
+        kept.history.append(
+            {"close": "closed", "reopen": "reopened"}[request.json["state_event"]]
+        )
         return Answer(200, self.shown(kept))
 
     def events(self, request: Request, number: str) -> Answer:
-        return Answer(200, [{"state": state, "created_at": LATE} for state in self.issues[int(number)].history])
+        return Answer(
+            200,
+            [
+                {"state": state, "created_at": LATE}
+                for state in self.issues[int(number)].history
+            ],
+        )
 
     def list(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
         if not kept:
             return MISSING
         page, size = int(request.params["page"]), int(request.params["per_page"])
-        newest = kept.comments[::-1] if request.params["sort"] == "desc" else kept.comments
+        newest = (
+            kept.comments[::-1] if request.params["sort"] == "desc" else kept.comments
+        )
         return Answer(200, newest[(page - 1) * size : page * size])
 
     def note(self, request: Request, number: str) -> Answer:
@@ -199,7 +254,12 @@ class GitLabContract(Contract):
         left = re.sub(r"^/\w+.*\n?", "", text, flags=re.MULTILINE).strip()
         if not left:
             return Answer(202, {"commands_changes": {}})
-        note = {"id": len(kept.comments) + 1, "body": left, "created_at": LATE, "sudo": request.headers.get("sudo")}
+        note = {
+            "id": len(kept.comments) + 1,
+            "body": left,
+            "created_at": LATE,
+            "sudo": request.headers.get("sudo"),
+        }
         kept.comments.append(note)
         return Answer(201, note)
 
@@ -220,7 +280,12 @@ class GitLabWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "gitlab", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}
+        return {
+            "tracker": "gitlab",
+            "url": self.relay.url,
+            "token": "token-1",
+            "project": REPOSITORY,
+        }
 
 
 class GiteaContract(Contract):
@@ -229,7 +294,11 @@ class GiteaContract(Contract):
     beside = ("/api/v1/user", "/api/v1/repos/[^/]+/[^/]+")
 
     def refuse(self, request: Request) -> Answer | None:
-        return None if request.headers.get("authorization") == "token token-1" else Answer(401, {"message": "no"})
+        return (
+            None
+            if request.headers.get("authorization") == "token token-1"
+            else Answer(401, {"message": "no"})
+        )
 
     def routes(self) -> list[Any]:
         issue = f"/api/v1/repos/{REPOSITORY}/issues/([0-9]+)"
@@ -239,9 +308,17 @@ class GiteaContract(Contract):
             ("GET", f"/api/v1/repos/{REPOSITORY}", lambda request: Answer(200, rights)),
             ("GET", issue, self.read),
             ("PATCH", issue, self.change),
-            ("GET", f"{issue}/comments", lambda request, number: Answer(200, self.issues[int(number)].comments)),
+            (
+                "GET",
+                f"{issue}/comments",
+                lambda request, number: Answer(200, self.issues[int(number)].comments),
+            ),
             ("POST", f"{issue}/comments", self.comment),
-            ("GET", f"{issue}/times", lambda request, number: Answer(200, self.issues[int(number)].times)),
+            (
+                "GET",
+                f"{issue}/times",
+                lambda request, number: Answer(200, self.issues[int(number)].times),
+            ),
             ("POST", f"{issue}/times", self.time),
         ]
 
@@ -249,17 +326,26 @@ class GiteaContract(Contract):
         kept = self.issue(number)
         if not kept:
             return MISSING
-        return Answer(200, {"number": kept.number, "state": kept.state, "pull_request": None})
+        return Answer(
+            200, {"number": kept.number, "state": kept.state, "pull_request": None}
+        )
 
     def change(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
         if not kept:
             return MISSING
         if kept.history == ["depends"]:
-            return Answer(412, {"message": "cannot close this issue because it still has open dependencies"})
+            return Answer(
+                412,
+                {
+                    "message": "cannot close this issue because it still has open dependencies"
+                },
+            )
         # Every other word counts as open, as it did on older servers.
         kept.state = "closed" if request.json["state"] == "closed" else "open"
-        if request.json["state"] not in ("open", "closed") or set(request.json) != {"state"}:
+        if request.json["state"] not in ("open", "closed") or set(request.json) != {
+            "state"
+        }:
             self.problem(request, "state")
         return Answer(201, {"number": kept.number, "state": kept.state})
 
@@ -267,11 +353,15 @@ class GiteaContract(Contract):
         kept = self.issue(number)
         if not kept:
             return MISSING
-        kept.comments.append({"id": 1, "body": request.json["body"], "sudo": request.headers.get("sudo")})
+        kept.comments.append(
+            {"id": 1, "body": request.json["body"], "sudo": request.headers.get("sudo")}
+        )
         return Answer(201, kept.comments[-1])
 
     def time(self, request: Request, number: str) -> Answer:
-        self.issues[int(number)].times.append({"time": request.json["time"], "created": LATE})
+        self.issues[int(number)].times.append(
+            {"time": request.json["time"], "created": LATE}
+        )
         return Answer(200, {"time": request.json["time"]})
 
 
@@ -280,4 +370,9 @@ class GiteaWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "gitea", "url": self.relay.url, "token": "token-1", "project": REPOSITORY}
+        return {
+            "tracker": "gitea",
+            "url": self.relay.url,
+            "token": "token-1",
+            "project": REPOSITORY,
+        }

@@ -1,4 +1,6 @@
-"""Jira Cloud (by its official contract) and Data Center, with names translated as an installation may have them."""
+"""Jira Cloud (by its official contract) and Data Center, with names translated as an
+installation may have them.
+"""
 
 import base64
 import builtins
@@ -7,12 +9,23 @@ from typing import Any
 from tests.support.tracker_contract import Answer, Contract, Kept, Request
 from tests.support.tracker_forges import LATE, ContractWorld
 
-GONE = Answer(404, {"errorMessages": ["Issue does not exist or you do not have permission to see it."]})
+GONE = Answer(
+    404,
+    {
+        "errorMessages": [
+            "Issue does not exist or you do not have permission to see it."
+        ]
+    },
+)
 OPEN = {"name": "Offen", "statusCategory": {"key": "new"}}
 DONE = {"name": "Erledigt", "statusCategory": {"key": "done"}}
 TRANSITIONS = {
     "open": [
-        {"id": "11", "name": "Beginnen", "to": {"name": "In Arbeit", "statusCategory": {"key": "indeterminate"}}},
+        {
+            "id": "11",
+            "name": "Beginnen",
+            "to": {"name": "In Arbeit", "statusCategory": {"key": "indeterminate"}},
+        },
         {"id": "31", "name": "Fertig", "to": DONE},
     ],
     "closed": [{"id": "41", "name": "Wieder auf", "to": OPEN}],
@@ -39,23 +52,39 @@ class JiraContract(Contract):
     search = "search/jql"
 
     def __init__(self) -> None:
-        self.transitions: dict[str, list[dict[str, Any]]] = {key: list(value) for key, value in TRANSITIONS.items()}
+        self.transitions: dict[str, list[dict[str, Any]]] = {
+            key: list(value) for key, value in TRANSITIONS.items()
+        }
         super().__init__()
 
     def refuse(self, request: Request) -> Answer | None:
         expected = "Basic " + base64.b64encode(b"bot@example.org:token-1").decode()
-        return None if request.headers.get("authorization") == expected else Answer(401, {"errorMessages": []})
+        return (
+            None
+            if request.headers.get("authorization") == expected
+            else Answer(401, {"errorMessages": []})
+        )
 
     def validate(self, request: Request, raw: bytes, query: str) -> None:
-        # The document calls `started` a date-time; its own example, and the real server, have this other form.
+        # The document calls `started` a date-time; its own example, and the real
+        # server, have this other form.
         super().validate(request, raw.replace(b'+0000"', b'+00:00"'), query)
 
     def routes(self) -> list[Any]:
         issue = f"{self.api}/issue/PROJ-([0-9]+)"
-        rights = {"BROWSE_PROJECTS", "ADD_COMMENTS", "TRANSITION_ISSUES", "WORK_ON_ISSUES"}
+        rights = {
+            "BROWSE_PROJECTS",
+            "ADD_COMMENTS",
+            "TRANSITION_ISSUES",
+            "WORK_ON_ISSUES",
+        }
         allowed = {"permissions": {right: {"havePermission": True} for right in rights}}
         return [
-            ("GET", f"{self.api}/myself", lambda request: Answer(200, {"accountId": "1"})),
+            (
+                "GET",
+                f"{self.api}/myself",
+                lambda request: Answer(200, {"accountId": "1"}),
+            ),
             ("GET", f"{self.api}/mypermissions", lambda request: Answer(200, allowed)),
             ("GET", f"{self.api}/{self.search}", self.find),
             ("GET", issue, self.read),
@@ -67,13 +96,19 @@ class JiraContract(Contract):
             (
                 "GET",
                 f"{issue}/worklog",
-                lambda request, number: Answer(200, {"worklogs": self.issues[int(number)].times}),
+                lambda request, number: Answer(
+                    200, {"worklogs": self.issues[int(number)].times}
+                ),
             ),
             ("POST", f"{issue}/worklog", self.work),
         ]
 
     def find(self, request: Request) -> Answer:
-        found = [{"key": f"PROJ-{kept.number}"} for kept in self.issues.values() if kept.state == "open"]
+        found = [
+            {"key": f"PROJ-{kept.number}"}
+            for kept in self.issues.values()
+            if kept.state == "open"
+        ]
         return Answer(200, {"issues": found[:1]})
 
     def read(self, request: Request, number: str) -> Answer:
@@ -81,9 +116,21 @@ class JiraContract(Contract):
         if not kept:
             return GONE
         moves = [{"field": "status", "toString": name} for name in kept.reached]
-        past = {"histories": [{"created": LATE, "items": [item]} for item in reversed(moves)]}
+        past = {
+            "histories": [
+                {"created": LATE, "items": [item]} for item in reversed(moves)
+            ]
+        }
         known = {"key": f"PROJ-{number}", "fields": {"status": self.status(kept)}}
-        return Answer(200, known | ({"changelog": past} if request.params.get("expand") == "changelog" else {}))
+        return Answer(
+            200,
+            known
+            | (
+                {"changelog": past}
+                if request.params.get("expand") == "changelog"
+                else {}
+            ),
+        )
 
     def status(self, kept: Kept) -> dict[str, Any]:
         if kept.status:
@@ -92,17 +139,27 @@ class JiraContract(Contract):
 
     def offered(self, kept: Kept) -> builtins.list[dict[str, Any]]:
         """All that leads elsewhere."""
-        return [entry for entry in self.transitions[kept.state] if entry["to"]["name"] != self.status(kept)["name"]]
+        return [
+            entry
+            for entry in self.transitions[kept.state]
+            if entry["to"]["name"] != self.status(kept)["name"]
+        ]
 
     def list(self, request: Request, number: str) -> Answer:
         start, size = int(request.params["startAt"]), int(request.params["maxResults"])
-        return Answer(200, {"comments": self.issues[int(number)].comments[::-1][start : start + size]})
+        return Answer(
+            200,
+            {"comments": self.issues[int(number)].comments[::-1][start : start + size]},
+        )
 
     def comment(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
         if not kept:
             return GONE
-        if request.json["body"].get("type") != "doc" or request.json["body"].get("version") != 1:
+        if (
+            request.json["body"].get("type") != "doc"
+            or request.json["body"].get("version") != 1
+        ):
             self.problem(request, "no document")
         kept.comments.append(request.json | {"created": LATE})
         return Answer(201, {"id": "1"})
@@ -115,7 +172,14 @@ class JiraContract(Contract):
         if list(request.json) != [self.who]:
             self.problem(request, "assignee")
         if request.json[self.who] != "jane-1":
-            return Answer(404, {"errorMessages": ["The specified user does not exist or you do not have permission."]})
+            return Answer(
+                404,
+                {
+                    "errorMessages": [
+                        "The specified user does not exist or you do not have permission."
+                    ]
+                },
+            )
         self.issues[int(number)].assigned.append(request.json[self.who])
         return Answer(204)
 
@@ -134,11 +198,15 @@ class JiraContract(Contract):
         target = found[0]["to"]
         kept.reached.append(target["name"])
         kept.state = "closed" if target["statusCategory"]["key"] == "done" else "open"
-        kept.status = target["name"] if target["statusCategory"]["key"] == "indeterminate" else ""
+        kept.status = (
+            target["name"] if target["statusCategory"]["key"] == "indeterminate" else ""
+        )
         return Answer(204)
 
     def work(self, request: Request, number: str) -> Answer:
-        self.issues[int(number)].times.append(request.json | {"time": request.json["timeSpentSeconds"]})
+        self.issues[int(number)].times.append(
+            request.json | {"time": request.json["timeSpentSeconds"]}
+        )
         return Answer(201, {"id": "1"})
 
 
@@ -175,7 +243,11 @@ class DataCenterContract(JiraContract):
     who = "name"
 
     def refuse(self, request: Request) -> Answer | None:
-        return None if request.headers.get("authorization") == "Bearer token-1" else Answer(401, {})
+        return (
+            None
+            if request.headers.get("authorization") == "Bearer token-1"
+            else Answer(401, {})
+        )
 
     def comment(self, request: Request, number: str) -> Answer:
         kept: Kept | None = self.issue(number)
@@ -192,4 +264,9 @@ class DataCenterWorld(JiraWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "jira", "url": self.relay.url, "project": "PROJ", "token": "token-1"}
+        return {
+            "tracker": "jira",
+            "url": self.relay.url,
+            "project": "PROJ",
+            "token": "token-1",
+        }

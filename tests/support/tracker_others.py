@@ -1,4 +1,6 @@
-"""Bugzilla, YouTrack, Linear and Trac's XmlRpcPlugin, written from what real ones were seen to answer."""
+"""Bugzilla, YouTrack, Linear and Trac's XmlRpcPlugin, written from what real ones were
+seen to answer.
+"""
 
 import base64
 import re
@@ -14,16 +16,29 @@ class BugzillaContract(Contract):
 
     def refuse(self, request: Request) -> Answer | None:
         if "api_key" not in request.params:
-            return fault(401, 410, "You must log in before using this part of Bugzilla.")
-        return None if request.params["api_key"] == "token-1" else fault(400, 306, "The API key is invalid.")
+            return fault(
+                401, 410, "You must log in before using this part of Bugzilla."
+            )
+        return (
+            None
+            if request.params["api_key"] == "token-1"
+            else fault(400, 306, "The API key is invalid.")
+        )
 
     def routes(self) -> list[Any]:
         bug = "/rest/bug/([0-9]+)"
-        values = [{"name": "RESOLVED", "is_open": False}, {"name": "CONFIRMED", "is_open": True}]
+        values = [
+            {"name": "RESOLVED", "is_open": False},
+            {"name": "CONFIRMED", "is_open": True},
+        ]
         values.append({"name": "IN_PROGRESS", "is_open": True})
         return [
             ("GET", "/rest/whoami", lambda request: Answer(200, {"id": 1})),
-            ("GET", "/rest/field/bug/bug_status", lambda request: Answer(200, {"fields": [{"values": values}]})),
+            (
+                "GET",
+                "/rest/field/bug/bug_status",
+                lambda request: Answer(200, {"fields": [{"values": values}]}),
+            ),
             ("GET", bug, self.read),
             ("PUT", bug, self.change),
             ("GET", f"{bug}/comment", self.list),
@@ -32,18 +47,34 @@ class BugzillaContract(Contract):
         ]
 
     def past(self, request: Request, number: str) -> Answer:
-        changes = [{"field_name": "status", "added": status} for status in self.issues[int(number)].history]
-        return Answer(200, {"bugs": [{"history": [{"when": "2036-01-01T00:00:00Z", "changes": changes}]}]})
+        changes = [
+            {"field_name": "status", "added": status}
+            for status in self.issues[int(number)].history
+        ]
+        return Answer(
+            200,
+            {
+                "bugs": [
+                    {"history": [{"when": "2036-01-01T00:00:00Z", "changes": changes}]}
+                ]
+            },
+        )
 
     def read(self, request: Request, number: str) -> Answer:
         kept = self.issue(number)
         if not kept:
             return fault(404, 101, f"Bug #{number} does not exist.")
-        known = {"is_open": kept.state == "open", "status": self.status(kept), "actual_time": 0}
+        known = {
+            "is_open": kept.state == "open",
+            "status": self.status(kept),
+            "actual_time": 0,
+        }
         if kept.history == ["no time"]:
             del known["actual_time"]
         fields = request.params["include_fields"].split(",")
-        return Answer(200, {"bugs": [{name: known[name] for name in fields if name in known}]})
+        return Answer(
+            200, {"bugs": [{name: known[name] for name in fields if name in known}]}
+        )
 
     def status(self, kept: Kept) -> str:
         return kept.status or ("RESOLVED" if kept.state == "closed" else "CONFIRMED")
@@ -53,20 +84,26 @@ class BugzillaContract(Contract):
         if status not in ("RESOLVED", "CONFIRMED", "IN_PROGRESS"):
             return fault(404, 51, f"There is no status named '{status}'.")
         if (status == "RESOLVED") != ("resolution" in request.json):
-            return fault(400, 121, "A valid resolution is required to mark bugs as RESOLVED.")
+            return fault(
+                400, 121, "A valid resolution is required to mark bugs as RESOLVED."
+            )
         kept.state = "closed" if status == "RESOLVED" else "open"
         kept.status = status
         kept.history.append(status)
         return Answer(200, {"bugs": [{"changes": {}}]})
 
     def list(self, request: Request, number: str) -> Answer:
-        return Answer(200, {"bugs": {number: {"comments": self.issues[int(number)].comments}}})
+        return Answer(
+            200, {"bugs": {number: {"comments": self.issues[int(number)].comments}}}
+        )
 
     def comment(self, request: Request, number: str) -> Answer:
         kept = self.issues[int(number)]
         if not request.json["comment"]:
             return fault(400, 50, "You must enter a comment")
-        kept.comments.append({"text": request.json["comment"], "body": request.json["comment"]})
+        kept.comments.append(
+            {"text": request.json["comment"], "body": request.json["comment"]}
+        )
         kept.times.append({"time": round(request.json.get("work_time", 0) * 3600)})
         return Answer(201, {"id": len(kept.comments)})
 
@@ -92,14 +129,20 @@ class BugzillaWorld(ContractWorld):
 class YouTrackContract(Contract):
     def refuse(self, request: Request) -> Answer | None:
         return (
-            None if request.headers.get("authorization") == "Bearer token-1" else Answer(401, {"error": "Unauthorized"})
+            None
+            if request.headers.get("authorization") == "Bearer token-1"
+            else Answer(401, {"error": "Unauthorized"})
         )
 
     def routes(self) -> list[Any]:
         issue = "/api/issues/PROJ-([0-9]+)"
         return [
             ("GET", "/api/users/me", lambda request: Answer(200, {"id": "1-1"})),
-            ("GET", "/api/admin/projects/PROJ", lambda request: Answer(200, {"id": "0-0"})),
+            (
+                "GET",
+                "/api/admin/projects/PROJ",
+                lambda request: Answer(200, {"id": "0-0"}),
+            ),
             ("GET", issue, self.read),
             ("GET", f"{issue}/comments", self.list),
             ("POST", f"{issue}/comments", self.comment),
@@ -110,9 +153,20 @@ class YouTrackContract(Contract):
         kept = self.issue(number)
         if not kept:
             return Answer(404, {"error": "Not Found"})
-        fields = [{"name": "State", "value": {"name": kept.status or "Open"}}, {"name": "Tags", "value": [{}]}]
-        known = {"idReadable": f"PROJ-{number}", "resolved": 1 if kept.state == "closed" else None}
-        return Answer(200, {"customFields": fields} if "customFields" in request.params["fields"] else known)
+        fields = [
+            {"name": "State", "value": {"name": kept.status or "Open"}},
+            {"name": "Tags", "value": [{}]},
+        ]
+        known = {
+            "idReadable": f"PROJ-{number}",
+            "resolved": 1 if kept.state == "closed" else None,
+        }
+        return Answer(
+            200,
+            {"customFields": fields}
+            if "customFields" in request.params["fields"]
+            else known,
+        )
 
     def list(self, request: Request, number: str) -> Answer:
         skip, top = int(request.params["$skip"]), int(request.params["$top"])
@@ -126,20 +180,35 @@ class YouTrackContract(Contract):
         return Answer(200, {"id": "4-1"})
 
     def command(self, request: Request) -> Answer:
-        kept = self.issues[int(request.json["issues"][0]["idReadable"].removeprefix("PROJ-"))]
-        states = {"Fixed": "closed", "Won't fix": "closed", "Duplicate": "closed", "Open": "open"}
+        kept = self.issues[
+            int(request.json["issues"][0]["idReadable"].removeprefix("PROJ-"))
+        ]
+        states = {
+            "Fixed": "closed",
+            "Won't fix": "closed",
+            "Duplicate": "closed",
+            "Open": "open",
+        }
         states["In Progress"] = "open"
         query = request.json["query"]
         work = re.fullmatch(r"work (?:(\d+)h)? ?(?:(\d+)m)?", query)
         if query.startswith("for "):
             kept.assigned.append(query.removeprefix("for "))
         elif work:
-            kept.times.append({"time": int(work[1] or 0) * 3600 + int(work[2] or 0) * 60})
+            kept.times.append(
+                {"time": int(work[1] or 0) * 3600 + int(work[2] or 0) * 60}
+            )
         elif query in states:
             kept.state, kept.status = states[query], query
             kept.history.append(query)
         else:
-            return Answer(400, {"error": "invalid_query", "error_description": f"Command [{query}] is invalid"})
+            return Answer(
+                400,
+                {
+                    "error": "invalid_query",
+                    "error_description": f"Command [{query}] is invalid",
+                },
+            )
         if request.json.get("comment"):
             self.say(kept, request.json["comment"])
         return Answer(200)
@@ -154,7 +223,12 @@ class YouTrackWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "youtrack", "url": self.relay.url, "token": "token-1", "project": "PROJ"}
+        return {
+            "tracker": "youtrack",
+            "url": self.relay.url,
+            "token": "token-1",
+            "project": "PROJ",
+        }
 
     def new(self, *, closed: bool = False) -> str:
         return f"PROJ-{super().new(closed=closed)[1:]}"
@@ -171,16 +245,24 @@ class LinearContract(Contract):
     def refuse(self, request: Request) -> Answer | None:
         if request.headers.get("authorization") == "Bearer token-1":
             return None
-        return Answer(401, {"errors": [gone("Authentication required", "AUTHENTICATION_ERROR")]})
+        return Answer(
+            401, {"errors": [gone("Authentication required", "AUTHENTICATION_ERROR")]}
+        )
 
     def routes(self) -> list[Any]:
         return [("POST", "/graphql", self.graphql)]
 
     def graphql(self, request: Request) -> Answer:
         query, variables = request.json["query"], request.json["variables"]
-        nodes = [{"id": i, "name": name, "type": kind, "position": at} for i, name, kind, at in self.states]
+        nodes = [
+            {"id": i, "name": name, "type": kind, "position": at}
+            for i, name, kind, at in self.states
+        ]
         if "teams(" in query:
-            return data(viewer={"id": "u1"}, teams={"nodes": [{"id": "t1", "states": {"nodes": nodes}}]})
+            return data(
+                viewer={"id": "u1"},
+                teams={"nodes": [{"id": "t1", "states": {"nodes": nodes}}]},
+            )
         if "commentCreate" in query:
             return self.comment(variables["i"])
         if "issueUpdate" in query:
@@ -189,26 +271,47 @@ class LinearContract(Contract):
                 kept.assigned.append(variables["i"]["assigneeId"])
                 return data(issueUpdate={"success": True})
             wanted = variables["i"]["stateId"]
-            name, kind = next((name, kind) for i, name, kind, _ in self.states if i == wanted)
+            name, kind = next(
+                (name, kind) for i, name, kind, _ in self.states if i == wanted
+            )
             kept.state, kept.status = "open" if kind == "unstarted" else "closed", name
             kept.history.append(wanted)
             return data(issueUpdate={"success": True})
         if "comment(id" in query:
             found = [
-                entry for kept in self.issues.values() for entry in kept.comments if entry["id"] == variables["id"]
+                entry
+                for kept in self.issues.values()
+                for entry in kept.comments
+                if entry["id"] == variables["id"]
             ]
-            return data(comment=found[0]) if found else Answer(200, {"errors": [gone("Entity not found: Comment")]})
+            return (
+                data(comment=found[0])
+                if found
+                else Answer(200, {"errors": [gone("Entity not found: Comment")]})
+            )
         asked = self.issue(variables["id"].removeprefix("ENG-"))
         if not asked:
             return Answer(200, {"errors": [gone("Entity not found: Issue")]})
         name = asked.status or ("Done" if asked.state == "closed" else "Todo")
-        state = next({"id": i, "type": kind} for i, known, kind, _ in self.states if known == name)
-        return data(issue={"id": str(asked.number), "state": state, "team": {"states": {"nodes": nodes}}})
+        state = next(
+            {"id": i, "type": kind}
+            for i, known, kind, _ in self.states
+            if known == name
+        )
+        return data(
+            issue={
+                "id": str(asked.number),
+                "state": state,
+                "team": {"states": {"nodes": nodes}},
+            }
+        )
 
     def comment(self, given: dict[str, Any]) -> Answer:
         if set(given) != {"id", "issueId", "body"} or UUID(given["id"]).version != 4:
             self.problems.append(f"commentCreate {given}")
-        self.issues[int(given["issueId"])].comments.append({"id": given["id"], "body": given["body"]})
+        self.issues[int(given["issueId"])].comments.append(
+            {"id": given["id"], "body": given["body"]}
+        )
         return data(commentCreate={"success": True, "comment": {"id": given["id"]}})
 
 
@@ -230,7 +333,12 @@ class LinearWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "linear", "url": self.relay.url, "token": "token-1", "project": "ENG"}
+        return {
+            "tracker": "linear",
+            "url": self.relay.url,
+            "token": "token-1",
+            "project": "ENG",
+        }
 
     def new(self, *, closed: bool = False) -> str:
         return f"ENG-{super().new(closed=closed)[1:]}"
@@ -246,7 +354,11 @@ class XmlRpcContract(Contract):
         expected = "Basic " + base64.b64encode(b"bot:secret").decode()
         if request.headers.get("authorization") == expected:
             return None
-        return Answer(401, {"message": "Unauthorized"}, (("WWW-Authenticate", 'Basic realm="trac"'),))
+        return Answer(
+            401,
+            {"message": "Unauthorized"},
+            (("WWW-Authenticate", 'Basic realm="trac"'),),
+        )
 
     def routes(self) -> list[Any]:
         return [("POST", "/login/rpc", self.call)]
@@ -254,7 +366,11 @@ class XmlRpcContract(Contract):
     def call(self, request: Request) -> Answer:
         method, params = request.json["method"], request.json["params"]
         if method.startswith("system."):
-            return result([1, 2, 0] if method == "system.getAPIVersion" else ["ticket.update", "ticket.get"])
+            return result(
+                [1, 2, 0]
+                if method == "system.getAPIVersion"
+                else ["ticket.update", "ticket.get"]
+            )
         if type(params[0]) is not int:
             self.problem(request, "a ticket's number is a number")
         kept = self.issues.get(params[0])
@@ -269,31 +385,55 @@ class XmlRpcContract(Contract):
 
     def get(self, kept: Kept, params: list[Any]) -> Answer:
         status = "closed" if kept.state == "closed" else "new"
-        return result([kept.number, {}, {}, {"status": status, "_ts": str(len(kept.history))}])
+        return result(
+            [kept.number, {}, {}, {"status": status, "_ts": str(len(kept.history))}]
+        )
 
     def actions(self, kept: Kept, params: list[Any]) -> Answer:
         field = "action_resolve_resolve_resolution"
         options = ["fixed", "invalid", "wontfix", "duplicate"]
-        resolve = ["resolve", "resolve", "The resolution will be set", [[field, "fixed", options]]]
+        resolve = [
+            "resolve",
+            "resolve",
+            "The resolution will be set",
+            [[field, "fixed", options]],
+        ]
         reopen = ["reopen", "reopen", "The resolution will be deleted", []]
-        return result([["leave", "leave", ".", []], resolve if kept.state == "open" else reopen])
+        return result(
+            [["leave", "leave", ".", []], resolve if kept.state == "open" else reopen]
+        )
 
     def log(self, kept: Kept, params: list[Any]) -> Answer:
         time = {"__jsonclass__": ["datetime", "2036-01-01T00:00:00"]}
-        states = [[time, "bot", "status", "", "closed" if entry else "reopened", 1] for entry in kept.history]
-        return result(states + [[time, "bot", "comment", "1", entry["body"], 1] for entry in kept.comments])
+        states = [
+            [time, "bot", "status", "", "closed" if entry else "reopened", 1]
+            for entry in kept.history
+        ]
+        return result(
+            states
+            + [
+                [time, "bot", "comment", "1", entry["body"], 1]
+                for entry in kept.comments
+            ]
+        )
 
     def update(self, kept: Kept, params: list[Any]) -> Answer:
         _, text, change, _ = params
         if change:
             action = change["action"]
             if (action == "resolve") != (kept.state == "open"):
-                return error(-32603, f"Rpc: Ticket {kept.number} by bot invalid action '{action}'")
+                return error(
+                    -32603,
+                    f"Rpc: Ticket {kept.number} by bot invalid action '{action}'",
+                )
             if self.collisions:
                 self.collisions -= 1
                 kept.history.append("somebody else")
             if change["_ts"] != str(len(kept.history)):
-                return error(-32603, "Sorry, can not save your changes. This ticket has been modified by someone else")
+                return error(
+                    -32603,
+                    "Sorry, can not save your changes. This ticket has been modified by someone else",
+                )
             kept.state = "closed" if action == "resolve" else "open"
             kept.history.append(change.get("action_resolve_resolve_resolution", ""))
         if text:
@@ -306,7 +446,14 @@ def result(value: Any) -> Answer:
 
 
 def error(code: int, message: str) -> Answer:
-    return Answer(200, {"error": {"code": code, "name": "JSONRPCError", "message": message}, "id": 1, "result": None})
+    return Answer(
+        200,
+        {
+            "error": {"code": code, "name": "JSONRPCError", "message": message},
+            "id": 1,
+            "result": None,
+        },
+    )
 
 
 class XmlRpcWorld(ContractWorld):
@@ -316,4 +463,9 @@ class XmlRpcWorld(ContractWorld):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "trac", "url": self.relay.url, "user": "bot", "password": "secret"}
+        return {
+            "tracker": "trac",
+            "url": self.relay.url,
+            "user": "bot",
+            "password": "secret",
+        }

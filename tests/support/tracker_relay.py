@@ -1,4 +1,6 @@
-"""An HTTP server between oberonc and a tracker: passes everything on, and spoils what it is told to spoil."""
+"""An HTTP server between oberonc and a tracker: passes everything on, and spoils what
+it is told to spoil.
+"""
 
 import http.client
 import threading
@@ -21,7 +23,8 @@ class Seen(NamedTuple):
 class Spoil(NamedTuple):
     """What to do to one exchange.
 
-    `drop`: act, then hang up. `truncate`: act, then answer half. `hang`: say nothing. `answer`: answer this instead.
+    `drop`: act, then hang up. `truncate`: act, then answer half. `hang`: say nothing.
+    `answer`: answer this instead.
     """
 
     how: str
@@ -50,7 +53,9 @@ class Relay:
         self.server.daemon_threads = True
         self.port = int(self.server.server_address[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, args=(0.05,), daemon=True
+        )
         self.thread.start()
 
     def stop(self) -> None:
@@ -107,20 +112,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(*self.owner.target, timeout=60)
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-        connection.request(self.command, self.path, body or None, headers | {"Connection": "close"})
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() != "connection"
+        }
+        connection.request(
+            self.command, self.path, body or None, headers | {"Connection": "close"}
+        )
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
         return answer.status, answer.getheaders(), content
 
     def _answer(
-        self, status: int, headers: list[tuple[str, str]], content: bytes, body: bytes, half: bool = False
+        self,
+        status: int,
+        headers: list[tuple[str, str]],
+        content: bytes,
+        body: bytes,
+        half: bool = False,
     ) -> None:
         self.owner.seen.append(Seen(self.command, self.path, body, status))
         self.send_response_only(status)
         for name, value in headers:
-            if name.lower() not in ("connection", "transfer-encoding", "content-length"):
+            if name.lower() not in (
+                "connection",
+                "transfer-encoding",
+                "content-length",
+            ):
                 self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(content)))

@@ -1,4 +1,6 @@
-"""The real servers: found where `.ci/servers` put them, started on ephemeral ports, stopped with all they started."""
+"""The real servers: found where `.ci/servers` put them, started on ephemeral ports,
+stopped with all they started.
+"""
 
 import contextlib
 import os
@@ -37,7 +39,10 @@ def need(found: bool, what: str) -> None:
 def tool(name: str) -> str:
     """A command of the servers' virtual environment."""
     path = SERVERS / "venv" / "bin" / name
-    need(path.exists() and (SERVERS / "venv" / "complete").exists(), f"{name} below {SERVERS}")
+    need(
+        path.exists() and (SERVERS / "venv" / "complete").exists(),
+        f"{name} below {SERVERS}",
+    )
     return str(path)
 
 
@@ -67,18 +72,32 @@ def own(path: Path, user: str | None) -> None:
 
 def run(command: list[str], folder: Path, **more: Any) -> str:
     """Run a set-up command to its end; its output."""
-    how: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE, "check": False}
+    how: dict[str, Any] = {
+        "capture_output": True,
+        "text": True,
+        "timeout": PATIENCE,
+        "check": False,
+    }
     done = subprocess.run(command, cwd=folder, **how, **more)
-    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode == 0, (
+        f"{command}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    )
     return str(done.stdout)
 
 
 @contextlib.contextmanager
-def serving(command: list[str], folder: Path, url: str, home: Path | None = None, **more: Any) -> Iterator[None]:
+def serving(
+    command: list[str], folder: Path, url: str, home: Path | None = None, **more: Any
+) -> Iterator[None]:
     """A server that answers at *url*; stopped at the end with every process it started."""
     log = folder / "server.log"
     with log.open("ab") as output:
-        more |= {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, "start_new_session": True}
+        more |= {
+            "stdin": subprocess.DEVNULL,
+            "stdout": output,
+            "stderr": output,
+            "start_new_session": True,
+        }
         child = subprocess.Popen(command, cwd=home or folder, **more)
     try:
         eventually(lambda: _answers(url, child, log), within=PATIENCE)
@@ -88,7 +107,9 @@ def serving(command: list[str], folder: Path, url: str, home: Path | None = None
 
 
 def _answers(url: str, child: "subprocess.Popen[bytes]", log: Path) -> bool:
-    assert child.poll() is None, f"the server ended: {log.read_text(errors='replace')[-3000:]}"
+    assert child.poll() is None, (
+        f"the server ended: {log.read_text(errors='replace')[-3000:]}"
+    )
     try:
         return requests.get(url, timeout=30, allow_redirects=False).status_code < 500
     except requests.RequestException:
@@ -108,8 +129,12 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def relayed(start: Callable[[Relay, Path, int], contextlib.AbstractContextManager[Any]]) -> Iterator[Any]:
-    """The world that *start* makes behind a relay; a port another took in between costs one more try."""
+def relayed(
+    start: Callable[[Relay, Path, int], contextlib.AbstractContextManager[Any]],
+) -> Iterator[Any]:
+    """The world that *start* makes behind a relay; a port another took in between costs
+    one more try.
+    """
     for attempt in range(3):
         relay, port = Relay(), free_port()
         relay.target = ("127.0.0.1", port)

@@ -1,4 +1,6 @@
-"""What every tracker must make of one push, whatever it is: the worlds the tests share, and the push."""
+"""What every tracker must make of one push, whatever it is: the worlds the tests share,
+and the push.
+"""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -32,9 +34,17 @@ def commit(message: str, number: int = 1, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def payload(*commits: dict[str, Any], full_name: str = REPOSITORY, **more: Any) -> dict[str, Any]:
+def payload(
+    *commits: dict[str, Any], full_name: str = REPOSITORY, **more: Any
+) -> dict[str, Any]:
     """A push of *commits* to the default branch."""
-    update = {"ref": "refs/heads/main", "kind": "branch", "name": "main", "old": "1" * 40, "new": "2" * 40}
+    update = {
+        "ref": "refs/heads/main",
+        "kind": "branch",
+        "name": "main",
+        "old": "1" * 40,
+        "new": "2" * 40,
+    }
     return {
         "schema": 1,
         "id": "0" * 32,
@@ -43,7 +53,10 @@ def payload(*commits: dict[str, Any], full_name: str = REPOSITORY, **more: Any) 
         "user": "ann",
         "canon_url": "https://git.example.org",
         "repository": {"full_name": full_name, "fork": False, "default_branch": "main"},
-        "updates": [update | {"created": False, "deleted": False, "forced": False, "publish": True}],
+        "updates": [
+            update
+            | {"created": False, "deleted": False, "forced": False, "publish": True}
+        ],
         "commits": list(commits),
         "merged": [],
         "published": [entry["raw_node"] for entry in commits],
@@ -56,13 +69,21 @@ def payload(*commits: dict[str, Any], full_name: str = REPOSITORY, **more: Any) 
 def broker(settings: dict[str, Any], state: Path) -> Issues:
     """The issue broker with *settings*, as the runner makes it."""
     made = Issues()
-    secret = {name: Secret(value) for name, value in settings.items() if name in ("token", "password")}
+    secret = {
+        name: Secret(value)
+        for name, value in settings.items()
+        if name in ("token", "password")
+    }
     made.bind("tracker", settings | secret, state)
     return made
 
 
-def work_off(settings: dict[str, Any], state: Path, pushed: dict[str, Any], turns: int = 30) -> tuple[str, list[Retry]]:
-    """Run the delivery until it ends, as the queue does: its note, and the retries on the way."""
+def work_off(
+    settings: dict[str, Any], state: Path, pushed: dict[str, Any], turns: int = 30
+) -> tuple[str, list[Retry]]:
+    """Run the delivery until it ends, as the queue does: its note, and the retries on
+    the way.
+    """
     retries: list[Retry] = []
     while True:
         try:
@@ -97,7 +118,9 @@ class World(ABC):
 
     @abstractmethod
     def comments(self, written: str) -> list[str]:
-        """The comments on the issue, oldest first; state changes without a text are none."""
+        """The comments on the issue, oldest first; state changes without a text are
+        none.
+        """
 
     @abstractmethod
     def is_closed(self, written: str) -> bool:
@@ -121,7 +144,9 @@ class Push:
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
-        self.fixed, self.named, self.first, self.second = (world.new() for _ in range(4))
+        self.fixed, self.named, self.first, self.second = (
+            world.new() for _ in range(4)
+        )
         self.reopened = world.new(closed=True) if world.reopens else ""
         reopens = f"Reopens {self.reopened}." if world.reopens else ""
         message = (
@@ -132,15 +157,32 @@ class Push:
         self.node = self.payload["commits"][0]["node"]
 
     def everything(self) -> list[str]:
-        return [issue for issue in (self.fixed, self.named, self.first, self.second, self.reopened) if issue]
+        return [
+            issue
+            for issue in (
+                self.fixed,
+                self.named,
+                self.first,
+                self.second,
+                self.reopened,
+            )
+            if issue
+        ]
 
     def assert_done(self) -> None:
         """Exactly what the push asked for, each once."""
         world = self.world
         closed = {issue: world.is_closed(issue) for issue in self.everything()}
-        assert closed == {issue: issue in (self.fixed, self.first, self.second) for issue in self.everything()}
+        assert closed == {
+            issue: issue in (self.fixed, self.first, self.second)
+            for issue in self.everything()
+        }
         for issue in self.everything():
-            said = [text for text in world.comments(issue) if self.node in text and "of work, told by" not in text]
+            said = [
+                text
+                for text in world.comments(issue)
+                if self.node in text and "of work, told by" not in text
+            ]
             assert len(said) == 1, (issue, said)
         if world.keeps_time:
             assert world.seconds(self.named) == 5400

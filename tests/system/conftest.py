@@ -15,7 +15,9 @@ _NUMBERS = count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them in one process, which prepares the server once; on a busy machine that takes its time."""
+    """All of them in one process, which prepares the server once; on a busy machine
+    that takes its time.
+    """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -37,11 +39,15 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def fresh(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine on which oberonc was never installed, with accounts, and wheels in reach of pip."""
+    """A machine on which oberonc was never installed, with accounts, and wheels in
+    reach of pip.
+    """
     folder = tmp_path_factory.mktemp("wheels") / "all"
     wheels.build(folder)
     with Machine(memory / "fresh") as machine:
-        machine.sh("rm -rf /etc/oberonc /var/spool/oberonc /var/lib/oberonc /opt/oberonc /srv/git /srv/wheels")
+        machine.sh(
+            "rm -rf /etc/oberonc /var/spool/oberonc /var/lib/oberonc /opt/oberonc /srv/git /srv/wheels"
+        )
         machine.sh("rm -rf /root/.config /root/.pip /root/.gitconfig")
         made = Server(machine)
         made.take_wheels(folder)

@@ -1,10 +1,12 @@
 #!/usr/bin/python3 -I
-"""The first process of a test's machine: reaps what is orphaned and does with unit files what systemd does with them.
+"""The first process of a test's machine: reaps what is orphaned and does with unit
+files what systemd does with them.
 
     python3 -I init.py FOLDER-OF-THIS-FILE
 
-`systemctl` and `journalctl` of the machine are links to this very file and speak to it. It ends, and with it all that
-runs on the machine, when its standard input does: whoever started the machine is gone then.
+`systemctl` and `journalctl` of the machine are links to this very file and speak to it.
+It ends, and with it all that runs on the machine, when its standard input does: whoever
+started the machine is gone then.
 """
 
 import grp
@@ -48,7 +50,11 @@ def ask(args: "list[str]") -> int:
         channel.connect(CONTROL)
         channel.sendall(json.dumps(args).encode() + b"\n")
         answer = json.loads(channel.makefile().readline())
-    print(answer["text"], end="\n" if answer["text"] else "", file=sys.stderr if answer["code"] else sys.stdout)
+    print(
+        answer["text"],
+        end="\n" if answer["text"] else "",
+        file=sys.stderr if answer["code"] else sys.stdout,
+    )
     return int(answer["code"])
 
 
@@ -71,7 +77,11 @@ class Sockets:
         unit, path = self.unit, Path(self.path)
         before = os.umask(0)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=int(unit.one("DirectoryMode", "0755"), 8))
+            path.parent.mkdir(
+                parents=True,
+                exist_ok=True,
+                mode=int(unit.one("DirectoryMode", "0755"), 8),
+            )
             if path.is_socket():
                 path.unlink()
             os.umask(0o777 & ~int(unit.one("SocketMode", "0666"), 8))
@@ -80,7 +90,11 @@ class Sockets:
         finally:
             os.umask(before)
         owner, group = unit.one("SocketUser"), unit.one("SocketGroup")
-        os.chown(path, pwd.getpwnam(owner).pw_uid if owner else 0, grp.getgrnam(group).gr_gid if group else 0)
+        os.chown(
+            path,
+            pwd.getpwnam(owner).pw_uid if owner else 0,
+            grp.getgrnam(group).gr_gid if group else 0,
+        )
         listener.listen(int(unit.one("Backlog", "4096")))
         return listener
 
@@ -111,7 +125,8 @@ class Supervisor:
         self.sockets: dict[str, Sockets] = {}
         self.services: dict[str, Service] = {}
         self.selector = selectors.DefaultSelector()
-        self.waiting: list[tuple[socket.socket, str, str]] = []  # who asked, of which unit, for what
+        # who asked, of which unit, for what
+        self.waiting: list[tuple[socket.socket, str, str]] = []
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def run(self) -> None:
@@ -129,9 +144,15 @@ class Supervisor:
         os.set_blocking(children, False)
         signal.set_wakeup_fd(tell)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for thing, what in ((self.notify, self._notified), (control, lambda: self._asked(control)), (0, sys.exit)):
+        for thing, what in (
+            (self.notify, self._notified),
+            (control, lambda: self._asked(control)),
+            (0, sys.exit),
+        ):
             self.selector.register(thing, selectors.EVENT_READ, what)
-        self.selector.register(children, selectors.EVENT_READ, lambda: os.read(children, 4096))
+        self.selector.register(
+            children, selectors.EVENT_READ, lambda: os.read(children, 4096)
+        )
         os.write(1, b"up\n")
         while True:
             for key, _ in self.selector.select(0.2 if self.services else None):
@@ -141,7 +162,8 @@ class Supervisor:
                 self._look(service)
             self._answer()
 
-    # -- what is asked -------------------------------------------------------------------------------------------
+    # -- what is asked
+    # -------------------------------------------------------------------------------------------
 
     def _asked(self, control: socket.socket) -> None:
         channel, _ = control.accept()
@@ -158,7 +180,9 @@ class Supervisor:
             if not wait:
                 self._tell(channel, 0, text)
 
-    def _do(self, channel: socket.socket, verb: str, names: "list[str]", now: bool) -> "tuple[str, bool]":
+    def _do(
+        self, channel: socket.socket, verb: str, names: "list[str]", now: bool
+    ) -> "tuple[str, bool]":
         """Returns the text to answer, and whether the answer is to wait for the units."""
         full = [name if "." in name else f"{name}.service" for name in names]
         if verb == "daemon-reload":
@@ -189,7 +213,11 @@ class Supervisor:
         service = self.services.get(name) or Service(Unit(name))
         if verb == "is-active":
             return service.state
-        facts = {"ActiveState": service.state, "Result": service.result, "MainPID": service.main}
+        facts = {
+            "ActiveState": service.state,
+            "Result": service.result,
+            "MainPID": service.main,
+        }
         facts |= {"NRestarts": service.restarts, "StatusText": service.status}
         return "\n".join(f"{key}={value}" for key, value in facts.items())
 
@@ -197,13 +225,22 @@ class Supervisor:
         for asked in list(self.waiting):
             channel, name, verb = asked
             service = self.services.get(name)
-            if service and (service.reloading or service.state in ("activating", "deactivating", "reloading")):
+            if service and (
+                service.reloading
+                or service.state in ("activating", "deactivating", "reloading")
+            ):
                 continue
             self.waiting.remove(asked)
-            good = not service or (service.state == ("inactive" if verb == "stop" else "active"))
+            good = not service or (
+                service.state == ("inactive" if verb == "stop" else "active")
+            )
             if service and verb == "reload":
                 good = good and service.reload_code == 0
-            text = "" if good or not service else f"Job for {name} failed ({service.result}). See journalctl."
+            text = (
+                ""
+                if good or not service
+                else f"Job for {name} failed ({service.result}). See journalctl."
+            )
             self._tell(channel, 0 if good or verb == "stop" else 1, text)
 
     def _tell(self, channel: socket.socket, code: int, text: str) -> None:
@@ -238,7 +275,10 @@ class Supervisor:
         if service and not service.main:
             self._settle(service, "inactive")
         elif service and service.state != "deactivating":
-            service.state, service.deadline = "deactivating", time.monotonic() + self._patience(service)
+            service.state, service.deadline = (
+                "deactivating",
+                time.monotonic() + self._patience(service),
+            )
             os.kill(service.main, signal.SIGTERM)
 
     def _restart(self, name: str) -> None:
@@ -254,9 +294,12 @@ class Supervisor:
         if not service or service.state != "active":
             raise BadUnit(f"{name} is not active, cannot reload.")
         service.reload_code = 0
-        service.reloading = self._spawn(service, service.unit.one("ExecReload"), {"MAINPID": str(service.main)})
+        service.reloading = self._spawn(
+            service, service.unit.one("ExecReload"), {"MAINPID": str(service.main)}
+        )
 
-    # -- what happens --------------------------------------------------------------------------------------------
+    # -- what happens
+    # --------------------------------------------------------------------------------------------
 
     def _watch(self, listening: Sockets) -> None:
         """Start the service when somebody connects."""
@@ -278,7 +321,11 @@ class Supervisor:
 
     def _launch(self, service: Service) -> None:
         unit, now = service.unit, time.monotonic()
-        service.starts = [at for at in service.starts if at > now - unit.seconds("StartLimitIntervalSec", 10, "Unit")]
+        service.starts = [
+            at
+            for at in service.starts
+            if at > now - unit.seconds("StartLimitIntervalSec", 10, "Unit")
+        ]
         if len(service.starts) >= int(unit.one("StartLimitBurst", "5", "Unit")):
             for listening in self._of(service):  # systemd: its sockets fail with it
                 self._stop(listening.unit.name)
@@ -291,7 +338,9 @@ class Supervisor:
         service.deadline = now + unit.seconds("TimeoutStartSec", 90)
         for listening in self._of(service):
             self._unwatch(listening)
-        service.main = self._spawn(service, unit.one("ExecStart"), self._main_environment(service))
+        service.main = self._spawn(
+            service, unit.one("ExecStart"), self._main_environment(service)
+        )
         if unit.one("Type", "simple") != "notify":
             self._ready(service)
 
@@ -299,7 +348,10 @@ class Supervisor:
         found = {"NOTIFY_SOCKET": "/run/systemd/notify"}
         listening = self._of(service)
         if listening:
-            found |= {"LISTEN_FDS": str(len(listening)), "LISTEN_FDNAMES": ":".join(each.name for each in listening)}
+            found |= {
+                "LISTEN_FDS": str(len(listening)),
+                "LISTEN_FDNAMES": ":".join(each.name for each in listening),
+            }
         watchdog = service.unit.seconds("WatchdogSec", 0)
         if watchdog:
             found |= {"WATCHDOG_USEC": str(int(watchdog * 1_000_000))}
@@ -315,7 +367,9 @@ class Supervisor:
         pid = struct.unpack("3i", more[0][2])[0] if more else 0
         told = [service for service in self.services.values() if service.main == pid]
         if not told:  # NotifyAccess=main
-            say(f"a notification of process {pid}, which is nobody's main process: {raw!r}")
+            say(
+                f"a notification of process {pid}, which is nobody's main process: {raw!r}"
+            )
         for line in raw.decode().splitlines() if told else ():
             self._take_in(told[0], *line.partition("=")[::2])
 
@@ -326,12 +380,18 @@ class Supervisor:
             service.state = "reloading"
         elif key == "STOPPING":
             service.state = "deactivating"
-            service.deadline = min(service.deadline, time.monotonic() + self._patience(service))
+            service.deadline = min(
+                service.deadline, time.monotonic() + self._patience(service)
+            )
             service.alive_until = float("inf")
         elif key == "WATCHDOG" and service.state in ("active", "reloading"):
-            service.alive_until = time.monotonic() + service.unit.seconds("WatchdogSec", 0)
+            service.alive_until = time.monotonic() + service.unit.seconds(
+                "WatchdogSec", 0
+            )
         elif key == "EXTEND_TIMEOUT_USEC":
-            service.deadline = max(service.deadline, time.monotonic() + int(value) / 1_000_000)
+            service.deadline = max(
+                service.deadline, time.monotonic() + int(value) / 1_000_000
+            )
         elif key == "STATUS":
             service.status = value
 
@@ -342,7 +402,9 @@ class Supervisor:
         """What time brings."""
         now = time.monotonic()
         if service.main and now > service.alive_until and not service.aborted:
-            say(f"{service.unit.name}: watchdog timeout, killing process {service.main} with SIGABRT")
+            say(
+                f"{service.unit.name}: watchdog timeout, killing process {service.main} with SIGABRT"
+            )
             service.aborted, service.result = True, "watchdog"
             service.deadline = now + self._patience(service)
             os.kill(service.main, signal.SIGABRT)
@@ -366,7 +428,10 @@ class Supervisor:
                 if pid == service.main:
                     self._ended(service, status)
                 elif pid == service.reloading:
-                    service.reloading, service.reload_code = 0, os.waitstatus_to_exitcode(status)
+                    service.reloading, service.reload_code = (
+                        0,
+                        os.waitstatus_to_exitcode(status),
+                    )
 
     def _ended(self, service: Service, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
@@ -379,12 +444,21 @@ class Supervisor:
         prevented = str(code) in service.unit.all("RestartPreventExitStatus")
         if asked and service.restart_at == 0.0:
             self._launch(service)
-        elif service.result != "success" and self._restarts(service) and not prevented and not asked:
+        elif (
+            service.result != "success"
+            and self._restarts(service)
+            and not prevented
+            and not asked
+        ):
             service.restarts += 1
             service.state = "auto-restart"
-            service.restart_at = time.monotonic() + service.unit.seconds("RestartSec", 0.1)
+            service.restart_at = time.monotonic() + service.unit.seconds(
+                "RestartSec", 0.1
+            )
         else:
-            self._settle(service, "inactive" if service.result == "success" else "failed")
+            self._settle(
+                service, "inactive" if service.result == "success" else "failed"
+            )
 
     def _restarts(self, service: Service) -> bool:
         policy = str(service.unit.one("Restart", "no"))
@@ -407,15 +481,33 @@ class Supervisor:
                 if f"\nUid:\t{uid}\t" in entry.read_text():
                     os.kill(int(entry.parent.name), signal.SIGKILL)
 
-    # -- a process, as the unit says ------------------------------------------------------------------------------
+    # -- a process, as the unit says
+    # ------------------------------------------------------------------------------
 
     def _spawn(self, service: Service, line: str, more: "dict[str, str]") -> int:
         unit, user = service.unit, pwd.getpwnam(service.unit.one("User", "root"))
-        environment = {"PATH": PATH, "LANG": "C.UTF-8", "USER": user.pw_name, "LOGNAME": user.pw_name}
-        environment |= {"HOME": user.pw_dir, "SHELL": user.pw_shell, "INVOCATION_ID": os.urandom(16).hex(), **more}
-        environment |= dict(word.split("=", 1) for word in shlex.split(" ".join(unit.lines("Environment"))))
+        environment = {
+            "PATH": PATH,
+            "LANG": "C.UTF-8",
+            "USER": user.pw_name,
+            "LOGNAME": user.pw_name,
+        }
+        environment |= {
+            "HOME": user.pw_dir,
+            "SHELL": user.pw_shell,
+            "INVOCATION_ID": os.urandom(16).hex(),
+            **more,
+        }
+        environment |= dict(
+            word.split("=", 1)
+            for word in shlex.split(" ".join(unit.lines("Environment")))
+        )
         command = [*_sandbox(unit, user, environment), *shlex.split(line)]
-        fds = [each.listener.fileno() for each in self._of(service)] if "LISTEN_FDS" in more else []
+        fds = (
+            [each.listener.fileno() for each in self._of(service)]
+            if "LISTEN_FDS" in more
+            else []
+        )
         pid = os.fork()
         if pid:
             return pid
@@ -423,7 +515,11 @@ class Supervisor:
             os.setsid()
             journal = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             moved = [os.dup2(fd, 100 + place) for place, fd in enumerate(fds)]
-            for fd, place in ((os.open("/dev/null", os.O_RDONLY), 0), (journal, 1), (journal, 2)):
+            for fd, place in (
+                (os.open("/dev/null", os.O_RDONLY), 0),
+                (journal, 1),
+                (journal, 2),
+            ):
                 os.dup2(fd, place)
             for place, fd in enumerate(moved):
                 os.dup2(fd, 3 + place)
@@ -439,27 +535,56 @@ class Supervisor:
             os._exit(203)  # EXEC, as systemd has it
 
 
-def _sandbox(unit: Unit, user: pwd.struct_passwd, environment: "dict[str, str]") -> "list[str]":
-    """The command that becomes the service's process: its folders, its own mounts, its rights."""
+def _sandbox(
+    unit: Unit, user: pwd.struct_passwd, environment: "dict[str, str]"
+) -> "list[str]":
+    """The command that becomes the service's process: its folders, its own mounts, its
+    rights.
+    """
     group = unit.one("Group")
     gid = grp.getgrnam(group).gr_gid if group else user.pw_gid
     groups = {gid, *os.getgrouplist(user.pw_name, gid)}
     groups |= {grp.getgrnam(name).gr_gid for name in unit.all("SupplementaryGroups")}
-    steps = [f"umask {unit.one('UMask', '0022')}", *_mounts(unit, user, gid, environment)]
+    steps = [
+        f"umask {unit.one('UMask', '0022')}",
+        *_mounts(unit, user, gid, environment),
+    ]
     for key, flag in (("LimitNOFILE", "-n"), ("LimitCORE", "-c")):
         if unit.one(key):
             # A container's root may raise no hard limit.
-            steps.append(f"ulimit {flag} {unit.one(key)} 2>/dev/null || ulimit {flag} $(ulimit -H {flag})")
-    drop = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={gid}", f"--groups={','.join(map(str, sorted(groups)))}"]
+            steps.append(
+                f"ulimit {flag} {unit.one(key)} 2>/dev/null || ulimit {flag} $(ulimit -H {flag})"
+            )
+    drop = [
+        "setpriv",
+        f"--reuid={user.pw_uid}",
+        f"--regid={gid}",
+        f"--groups={','.join(map(str, sorted(groups)))}",
+    ]
     if unit.yes("NoNewPrivileges"):
         drop.append("--no-new-privs")
-    if unit.lines("CapabilityBoundingSet") == [] and ("Service", "CapabilityBoundingSet") in unit._values:
+    if (
+        unit.lines("CapabilityBoundingSet") == []
+        and ("Service", "CapabilityBoundingSet") in unit._values
+    ):
         drop += ["--bounding-set=-all", "--inh-caps=-all"]
     steps.append(f'exec {shlex.join(drop)} -- "$@"')
-    return ["/usr/bin/unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-euc", "\n".join(steps), "sh"]
+    return [
+        "/usr/bin/unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--",
+        "/bin/sh",
+        "-euc",
+        "\n".join(steps),
+        "sh",
+    ]
 
 
-def _mounts(unit: Unit, user: pwd.struct_passwd, gid: int, environment: "dict[str, str]") -> "list[str]":
+def _mounts(
+    unit: Unit, user: pwd.struct_passwd, gid: int, environment: "dict[str, str]"
+) -> "list[str]":
     writable, steps = unit.all("ReadWritePaths"), []
     for name in unit.all("StateDirectory"):
         folder = f"/var/lib/{name}"
@@ -474,17 +599,28 @@ def _mounts(unit: Unit, user: pwd.struct_passwd, gid: int, environment: "dict[st
     for credential in unit.lines("LoadCredential"):
         name, _, source = credential.partition(":")
         place = environment["CREDENTIALS_DIRECTORY"] = f"/run/credentials/{unit.name}"
-        steps += [f"mkdir -p {place}", f"install -m 0400 -o {user.pw_uid} -g {gid} {source} {place}/{name}"]
+        steps += [
+            f"mkdir -p {place}",
+            f"install -m 0400 -o {user.pw_uid} -g {gid} {source} {place}/{name}",
+        ]
         steps += [f"chown {user.pw_uid}:{gid} {place}", f"chmod 0500 {place}"]
     protect = unit.one("ProtectSystem", "no")
     if protect not in ("no", "strict"):
         raise BadUnit(f"ProtectSystem={protect}: the supervisor does not know how")
     if protect == "strict":
-        steps += [f"mount --bind {shlex.quote(path)} {shlex.quote(path)}" for path in writable]
+        steps += [
+            f"mount --bind {shlex.quote(path)} {shlex.quote(path)}" for path in writable
+        ]
     if unit.yes("PrivateTmp"):
-        steps += [f"mount -t tmpfs -o mode=1777 tmp {folder}" for folder in ("/tmp", "/var/tmp")]
+        steps += [
+            f"mount -t tmpfs -o mode=1777 tmp {folder}"
+            for folder in ("/tmp", "/var/tmp")
+        ]
     if unit.yes("ProtectHome"):
-        steps += [f"mount -t tmpfs -o mode=000,ro home {folder}" for folder in ("/home", "/root")]
+        steps += [
+            f"mount -t tmpfs -o mode=000,ro home {folder}"
+            for folder in ("/home", "/root")
+        ]
     if unit.one("ProtectProc", "default") == "invisible":
         steps.append("mount -t proc -o hidepid=invisible proc /proc")
     if protect == "strict":

@@ -1,8 +1,10 @@
-"""A machine of the test's own: this one's files under an overlay; accounts, mounts, processes and network of its own.
+"""A machine of the test's own: this one's files under an overlay; accounts, mounts,
+processes and network of its own.
 
-Accounts, /etc, /run, /var and all packages are real, what is written is seen on this machine alone, and nothing of it
-outlives the process that started it: the overlay is memory, the first process ends with its standard input, and
-everything that runs below it ends with that.
+Accounts, /etc, /run, /var and all packages are real, what is written is seen on this
+machine alone, and nothing of it outlives the process that started it: the overlay is
+memory, the first process ends with its standard input, and everything that runs below
+it ends with that.
 """
 
 import os
@@ -21,7 +23,8 @@ from tests.support.eventually import eventually
 
 HERE = Path(__file__).parent
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: Debian's own Python: every account can run it, wherever the one that runs the tests lies.
+#: Debian's own Python: every account can run it, wherever the one that runs the tests
+#: lies.
 PYTHON = "/usr/bin/python3"
 #: Programs without which there is no such machine; what installs them on Debian.
 NEEDED = {
@@ -63,7 +66,11 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "real accounts need root"
     path = f"{PATH}:/usr/lib/openssh"
-    absent = [package for program, package in NEEDED.items() if not shutil.which(program, path=path)]
+    absent = [
+        package
+        for program, package in NEEDED.items()
+        if not shutil.which(program, path=path)
+    ]
     if absent:
         return f"needs Debian's {' '.join(sorted(set(absent)))}"
     with tempfile.TemporaryDirectory() as folder:
@@ -76,19 +83,36 @@ def missing() -> str:
 
 @contextmanager
 def keeper(folder: Path) -> Iterator[Path]:
-    """A file system in memory at *folder*, seen only by machines that are started on it; gone when this ends."""
+    """A file system in memory at *folder*, seen only by machines that are started on
+    it; gone when this ends.
+    """
     script = f"mount -t tmpfs -o mode=755 machines {folder} && echo up && exec cat"
-    command = ["unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c", script]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
-        assert process.stdout and process.stdout.readline() == b"up\n", "no file system in memory"
+        assert process.stdout and process.stdout.readline() == b"up\n", (
+            "no file system in memory"
+        )
         yield Path(f"{folder}@{process.pid}")
     finally:
         end(process)
 
 
 class Machine:
-    """A running machine. *place* is what `keeper` gave, and a name; *layers* are machines it begins from."""
+    """A running machine. *place* is what `keeper` gave, and a name; *layers* are
+    machines it begins from.
+    """
 
     def __init__(self, place: Path, layers: "tuple[Machine, ...]" = ()) -> None:
         where, _, rest = str(place).partition("@")
@@ -99,17 +123,51 @@ class Machine:
         self.boot()
 
     def boot(self) -> None:
-        """Start it, also once more after `off`: what was written to its disks is still there."""
+        """Start it, also once more after `off`: what was written to its disks is still
+        there.
+        """
         lower = ":".join([*(f"{layer._base}/upper" for layer in self._layers), "/"])
-        command = ["nsenter", f"--mount=/proc/{self._keeper}/ns/mnt", "--", "unshare", "--mount", "--pid", "--net"]
-        command += ["--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private", "--"]
-        command += ["/bin/sh", "-c", _BOOT, "boot", self._base, lower, str(HERE), self.name]
-        self._init = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        command = [
+            "nsenter",
+            f"--mount=/proc/{self._keeper}/ns/mnt",
+            "--",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--net",
+        ]
+        command += [
+            "--uts",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "--",
+        ]
+        command += [
+            "/bin/sh",
+            "-c",
+            _BOOT,
+            "boot",
+            self._base,
+            lower,
+            str(HERE),
+            self.name,
+        ]
+        self._init = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert self._init.stdout
         said = self._init.stdout.readline()
         if said != b"up\n":
             end(self._init)
-            raise AssertionError(f"it does not start: {said.decode(errors='replace').strip()}")
+            raise AssertionError(
+                f"it does not start: {said.decode(errors='replace').strip()}"
+            )
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         self.pid = int(eventually(children.read_text).split()[0])
 
@@ -125,10 +183,14 @@ class Machine:
             end(process)
 
     def path(self, path: str) -> Path:
-        """*path* of the machine, as this process sees it. Absolute links in it lead astray."""
+        """*path* of the machine, as this process sees it. Absolute links in it lead
+        astray.
+        """
         return Path(f"/proc/{self.pid}/root{path}")
 
-    def write(self, path: str, text: str, mode: int = 0o644, owner: str = "root") -> None:
+    def write(
+        self, path: str, text: str, mode: int = 0o644, owner: str = "root"
+    ) -> None:
         """A file of *owner*."""
         file = self.path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -136,19 +198,60 @@ class Machine:
         file.chmod(mode)
         self.run("chown", f"{owner}:", path)
 
-    def command(self, *args: str, user: str = "root", cwd: str = "/", env: dict[str, str] | None = None) -> list[str]:
-        """The command that runs *args* on the machine as *user*, as if freshly logged in."""
-        account = [] if user == "root" else ["setpriv", "--init-groups", f"--reuid={user}", f"--regid={user}", "--"]
+    def command(
+        self,
+        *args: str,
+        user: str = "root",
+        cwd: str = "/",
+        env: dict[str, str] | None = None,
+    ) -> list[str]:
+        """The command that runs *args* on the machine as *user*, as if freshly logged
+        in.
+        """
+        account = (
+            []
+            if user == "root"
+            else [
+                "setpriv",
+                "--init-groups",
+                f"--reuid={user}",
+                f"--regid={user}",
+                "--",
+            ]
+        )
         home = "/root" if user == "root" else f"/home/{user}"
-        words = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": home, "USER": user, "LOGNAME": user, **(env or {})}
+        words = {
+            "PATH": PATH,
+            "LANG": "C.UTF-8",
+            "HOME": home,
+            "USER": user,
+            "LOGNAME": user,
+            **(env or {}),
+        }
         settings = [f"{name}={value}" for name, value in words.items()]
-        enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--net", "--uts", "--ipc", "--root", "--wd=/"]
+        enter = [
+            "nsenter",
+            f"--target={self.pid}",
+            "--mount",
+            "--pid",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--root",
+            "--wd=/",
+        ]
         return [*enter, "--", "env", "-i", f"--chdir={cwd}", *settings, *account, *args]
 
-    def run(self, *args: str, code: int | None = 0, stdin: str = "", **how: Any) -> Done:
+    def run(
+        self, *args: str, code: int | None = 0, stdin: str = "", **how: Any
+    ) -> Done:
         """Run *args* to their end; expects exit *code* unless it is None."""
         done = subprocess.run(
-            self.command(*args, **how), input=stdin.encode(), capture_output=True, timeout=600, check=False
+            self.command(*args, **how),
+            input=stdin.encode(),
+            capture_output=True,
+            timeout=600,
+            check=False,
         )
         said = Done(done.returncode, done.stdout.decode(), done.stderr.decode())
         told = f"{args}: exit {said.code}, not {code}\n{said.out}\n{said.err}"
@@ -164,7 +267,12 @@ class Machine:
         """Start *args*; the machine's end ends it."""
         log = self.path("/var/log/spawned.txt").open("ab")
         with log:
-            how |= {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
+            how |= {
+                "stdin": subprocess.DEVNULL,
+                "stdout": log,
+                "stderr": log,
+                "start_new_session": True,
+            }
             self._spawned.append(subprocess.Popen(self.command(*args), **how))
 
     def journal(self) -> str:

@@ -1,4 +1,6 @@
-"""A git server as an administrator sets it up: accounts, sshd, repositories, oberonc from its wheel, shipped units."""
+"""A git server as an administrator sets it up: accounts, sshd, repositories, oberonc
+from its wheel, shipped units.
+"""
 
 import re
 import shutil
@@ -12,7 +14,8 @@ from tests.support.eventually import eventually
 from tests.system.machine import Machine
 
 PUSHERS = ("ann", "bob")
-#: Everybody with an account: who pushes, who administers, who is nobody in particular, whose desks they all sit at.
+#: Everybody with an account: who pushes, who administers, who is nobody in particular,
+#: whose desks they all sit at.
 ACCOUNTS = (*PUSHERS, "carol", "admin", "eve", "git", "desk")
 LEDGER = "/var/lib/oberonc/ledger.jsonl"
 RECORDER = '''
@@ -73,7 +76,8 @@ class Server:
         self.machine = machine
         self.run, self.sh = machine.run, machine.sh
 
-    # -- setting up ----------------------------------------------------------------------------------------------
+    # -- setting up
+    # ----------------------------------------------------------------------------------------------
 
     def make_accounts(self) -> None:
         """People, their keys, and the desk at which all of them sit."""
@@ -85,7 +89,10 @@ class Server:
         self.sh("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/test_host_key")
         hosts = ""
         for name in ACCOUNTS:
-            self.sh(f"mkdir -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/{name}", user="desk")
+            self.sh(
+                f"mkdir -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/{name}",
+                user="desk",
+            )
             self.authorize(name, name)
             if name in PUSHERS:
                 self.authorize("git", name)
@@ -101,13 +108,20 @@ class Server:
         )
 
     def authorize(self, account: str, key: str, options: str = "") -> None:
-        """Let *key* in as *account*, with *options* of authorized_keys; for `git` beside other keys."""
+        """Let *key* in as *account*, with *options* of authorized_keys; for `git`
+        beside other keys.
+        """
         folder = f"{self._home(account)}/.ssh"
         public = self.machine.path(f"/home/desk/.ssh/{key}.pub").read_text()
         file = self.machine.path(f"{folder}/authorized_keys")
         kept = file.read_text() if account == "git" and file.exists() else ""
         self.run("install", "-d", "-m", "0700", "-o", account, "-g", account, folder)
-        self.machine.write(f"{folder}/authorized_keys", f"{kept}{options} {public}".lstrip(), 0o600, account)
+        self.machine.write(
+            f"{folder}/authorized_keys",
+            f"{kept}{options} {public}".lstrip(),
+            0o600,
+            account,
+        )
 
     def _home(self, account: str) -> str:
         return self.sh(f"getent passwd {account} | cut -d: -f6").out.strip()
@@ -127,7 +141,9 @@ class Server:
     def take_wheels(self, folder: Path) -> None:
         """What pip installs from on this machine, which has no network."""
         shutil.copytree(folder, self.machine.path("/srv/wheels"))
-        self.machine.write("/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/wheels\n")
+        self.machine.write(
+            "/etc/pip.conf", "[global]\nno-index = true\nfind-links = /srv/wheels\n"
+        )
 
     def repository(self, name: str, group: str = "developers") -> None:
         """A bare repository that the group pushes to, and everybody's clone of it."""
@@ -140,18 +156,27 @@ class Server:
         self.push("ann", name, "main")
 
     def clone(self, name: str, *by: str) -> None:
-        """Clones of the repository at the desk, one for each way in: `NAME-ann` comes from ann's account."""
+        """Clones of the repository at the desk, one for each way in: `NAME-ann` comes
+        from ann's account.
+        """
         for host in by or (*PUSHERS, "carol", "eve", "git-ann", "git-bob"):
-            self.sh(f"git clone -q {host}:/srv/git/{name}.git ~/{name}-{host}", user="desk")
+            self.sh(
+                f"git clone -q {host}:/srv/git/{name}.git ~/{name}-{host}", user="desk"
+            )
 
-    # -- running -------------------------------------------------------------------------------------------------
+    # -- running
+    # -------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
         """Have sshd listen."""
         self.machine.write("/etc/ssh/test_sshd_config", SSHD, 0o600)
         self.machine.sh("mkdir -p /run/sshd && chmod 755 /run/sshd")
-        self.machine.spawn("/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/test_sshd_config")
-        eventually(lambda: self.sh("ss -Hltn 'sport = :22'").out, what="sshd does not listen")
+        self.machine.spawn(
+            "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/test_sshd_config"
+        )
+        eventually(
+            lambda: self.sh("ss -Hltn 'sport = :22'").out, what="sshd does not listen"
+        )
 
     def start(self) -> None:
         """Boot: sshd, the folders in /run, and the units that are enabled."""
@@ -169,7 +194,10 @@ class Server:
 
     def facts(self) -> dict[str, str]:
         """What systemd would say of the service."""
-        return dict(line.split("=", 1) for line in self.run("systemctl", "show", "oberonc").out.splitlines())
+        return dict(
+            line.split("=", 1)
+            for line in self.run("systemctl", "show", "oberonc").out.splitlines()
+        )
 
     def push(self, host: str, repo: str, branch: str, code: int | None = 0) -> Said:
         """Commit in *host*'s clone of *repo* and push *branch*."""
@@ -186,7 +214,8 @@ class Server:
         assert len(lines) <= 1, text
         return Said(said.code == 0, lines[0] if lines else "", text, new)
 
-    # -- what became of it ---------------------------------------------------------------------------------------
+    # -- what became of it
+    # ---------------------------------------------------------------------------------------
 
     def rows(self) -> list[dict[str, Any]]:
         """What the recording broker was given, in order."""
@@ -196,11 +225,19 @@ class Server:
         """The record of the push *said* tells of, once it is there."""
 
         def look() -> dict[str, Any]:
-            found = [row for row in self.rows() if row["id"].replace("-", "").startswith(said.short)]
+            found = [
+                row
+                for row in self.rows()
+                if row["id"].replace("-", "").startswith(said.short)
+            ]
             return found[0] if found else {}
 
-        found = eventually(look, within, f"never delivered: {said.text}\n{self.machine.journal()}")
-        assert said.new in {update["new"] for update in found["updates"]}, f"the line names another push: {said.text}"
+        found = eventually(
+            look, within, f"never delivered: {said.text}\n{self.machine.journal()}"
+        )
+        assert said.new in {update["new"] for update in found["updates"]}, (
+            f"the line names another push: {said.text}"
+        )
         return found
 
     def moves(self, repo: str, ref: str) -> list[str]:
@@ -209,11 +246,15 @@ class Server:
         return [line.split()[1] for line in log.splitlines()]
 
     def told(self, repo: str, ref: str) -> list[str]:
-        """What the broker was told *ref* was moved to, in order; of a push delivered twice the first counts."""
+        """What the broker was told *ref* was moved to, in order; of a push delivered
+        twice the first counts.
+        """
         seen: dict[str, list[str]] = {}
         for row in self.rows():
             if row["repo"] == repo and row["id"] not in seen:
-                seen[row["id"]] = [update["new"] for update in row["updates"] if update["ref"] == ref]
+                seen[row["id"]] = [
+                    update["new"] for update in row["updates"] if update["ref"] == ref
+                ]
         return [new for news in seen.values() for new in news]
 
     def all_told(self, repo: str, *refs: str, within: float = 90) -> None:

@@ -1,4 +1,6 @@
-"""Debian's gitolite3: its common hook folder, repository-specific hooks, and repositories that come with a push."""
+"""Debian's gitolite3: its common hook folder, repository-specific hooks, and
+repositories that come with a push.
+"""
 
 from collections.abc import Iterator
 
@@ -30,12 +32,19 @@ def gitolite(server: Server, script: str) -> str:
 def served(server: Server) -> Iterator[Server]:
     """gitolite as Debian sets it up, with two people and their repositories."""
     key = server.machine.path("/home/desk/.ssh/admin.pub").read_text().strip()
-    server.run("debconf-set-selections", stdin=f"gitolite3 gitolite3/adminkey string {key}\n")
+    server.run(
+        "debconf-set-selections", stdin=f"gitolite3 gitolite3/adminkey string {key}\n"
+    )
     # Debian names the administrator `admin`, and makes account and home.
-    server.sh("DEBIAN_FRONTEND=noninteractive dpkg-reconfigure gitolite3 && usermod -p '*' gitolite3")
+    server.sh(
+        "DEBIAN_FRONTEND=noninteractive dpkg-reconfigure gitolite3 && usermod -p '*' gitolite3"
+    )
     server.run("usermod", "-aG", "oberonc-submit", "gitolite3")
     config = server.machine.path("/home/desk/.ssh/config")
-    hosts = (f"Host gl-{name}\n  User gitolite3\n  IdentityFile ~/.ssh/{name}\n" for name in ("admin", *PUSHERS))
+    hosts = (
+        f"Host gl-{name}\n  User gitolite3\n  IdentityFile ~/.ssh/{name}\n"
+        for name in ("admin", *PUSHERS)
+    )
     config.write_text("".join(hosts) + config.read_text())
     server.sh("git clone -q gl-admin:gitolite-admin ~/gitolite-admin", user="desk")
     for name in PUSHERS:
@@ -46,14 +55,21 @@ def served(server: Server) -> Iterator[Server]:
 
 def configure(server: Server, text: str) -> None:
     """Push a configuration to gitolite's own repository."""
-    server.machine.write("/home/desk/gitolite-admin/conf/gitolite.conf", text, owner="desk")
-    server.sh("cd ~/gitolite-admin && git add -A && git commit -qm 'who may what' && git push -q", user="desk")
+    server.machine.write(
+        "/home/desk/gitolite-admin/conf/gitolite.conf", text, owner="desk"
+    )
+    server.sh(
+        "cd ~/gitolite-admin && git add -A && git commit -qm 'who may what' && git push -q",
+        user="desk",
+    )
 
 
 def push(server: Server, who: str, repository: str) -> dict[str, object]:
     """Push from a fresh clone; what the broker was given of it."""
     clone = f"{repository.replace('/', '-')}-gl-{who}"
-    server.sh(f"[ -d ~/{clone} ] || git clone -q gl-{who}:{repository} ~/{clone}", user="desk")
+    server.sh(
+        f"[ -d ~/{clone} ] || git clone -q gl-{who}:{repository} ~/{clone}", user="desk"
+    )
     said = server.push(f"gl-{who}", repository.replace("/", "-"), "main")
     assert said.line.startswith("queued"), said.text
     row = server.row(said)
@@ -62,16 +78,22 @@ def push(server: Server, who: str, repository: str) -> dict[str, object]:
     return row
 
 
-def test_the_common_hook_serves_every_repository_also_one_that_comes_with_a_push(served: Server) -> None:
+def test_the_common_hook_serves_every_repository_also_one_that_comes_with_a_push(
+    served: Server,
+) -> None:
     for script in commands("hooks.md", "gitolite: all repositories"):
         gitolite(served, script)
     push(served, "ann", "shop")
     push(served, "bob", "attic")
     push(served, "bob", "wild/bob/first")
-    assert "installed" in gitolite(served, "oberonc hook status ~/repositories/shop.git")
+    assert "installed" in gitolite(
+        served, "oberonc hook status ~/repositories/shop.git"
+    )
 
 
-def test_a_repository_specific_hook_serves_those_that_ask_for_it(served: Server) -> None:
+def test_a_repository_specific_hook_serves_those_that_ask_for_it(
+    served: Server,
+) -> None:
     served.sh(
         """
         cd /etc/gitolite3
@@ -81,8 +103,13 @@ def test_a_repository_specific_hook_serves_those_that_ask_for_it(served: Server)
     )
     for script in commands("hooks.md", "gitolite: chosen repositories"):
         gitolite(served, script)
-    configure(served, CONF.replace("repo shop", "repo shop\n    option hook.post-receive = oberonc"))
+    configure(
+        served,
+        CONF.replace("repo shop", "repo shop\n    option hook.post-receive = oberonc"),
+    )
     push(served, "ann", "shop")
-    assert "installed, for all" in gitolite(served, "oberonc hook status ~/repositories/shop.git")
+    assert "installed, for all" in gitolite(
+        served, "oberonc hook status ~/repositories/shop.git"
+    )
     served.sh("git clone -q gl-ann:attic ~/attic-gl-ann", user="desk")
     assert served.push("gl-ann", "attic", "main").line == ""

@@ -1,4 +1,6 @@
-"""Two people push over SSH: what git accepted is delivered in order per repository, and what they are told is true."""
+"""Two people push over SSH: what git accepted is delivered in order per repository, and
+what they are told is true.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ REFS = tuple(f"refs/heads/{host}" for host in HOSTS)
 
 @contextmanager
 def load(server: Server, least: int = 4) -> Iterator[list[Said]]:
-    """Everybody pushes without a pause, each to a branch of their own, until this ends; *least* pushes each."""
+    """Everybody pushes without a pause, each to a branch of their own, until this ends;
+    *least* pushes each.
+    """
     said: list[Said] = []
     faults: list[BaseException] = []
     over = threading.Event()
@@ -49,13 +53,22 @@ def after(said: list[Said], count: int) -> None:
 
 
 def true(server: Server, said: list[Said]) -> None:
-    """Every line was true: what it says is queued or spooled is delivered, and in the order of the refs."""
+    """Every line was true: what it says is queued or spooled is delivered, and in the
+    order of the refs.
+    """
     for each in said:
         assert each.accepted
-        assert each.line.startswith(("queued 1 commit (", "spooled 1 commit (")), each.text
+        assert each.line.startswith(("queued 1 commit (", "spooled 1 commit (")), (
+            each.text
+        )
         server.row(each)
     server.all_told("app", *REFS)
-    assert server.sh("find /var/spool/oberonc/new /var/spool/oberonc/bad /var/spool/oberonc/dead -type f").out == ""
+    assert (
+        server.sh(
+            "find /var/spool/oberonc/new /var/spool/oberonc/bad /var/spool/oberonc/dead -type f"
+        ).out
+        == ""
+    )
 
 
 def test_with_the_daemon_up(server: Server) -> None:
@@ -64,7 +77,9 @@ def test_with_the_daemon_up(server: Server) -> None:
     true(server, said)
 
 
-def test_with_the_daemon_down_all_is_spooled_and_taken_in_when_it_is_up(server: Server) -> None:
+def test_with_the_daemon_down_all_is_spooled_and_taken_in_when_it_is_up(
+    server: Server,
+) -> None:
     server.down()
     said = [server.push(host, "app", host) for host in HOSTS * 2]
     assert all(each.line.startswith("spooled") for each in said), said
@@ -87,7 +102,11 @@ def test_killed_again_and_again_under_load(server: Server) -> None:
             after(said, 2)
             server.run("kill", "-KILL", server.facts()["MainPID"])
             after(said, 2)
-            eventually(lambda: server.facts()["ActiveState"] == "active", 60, "not started again")
+            eventually(
+                lambda: server.facts()["ActiveState"] == "active",
+                60,
+                "not started again",
+            )
     assert server.facts()["NRestarts"] == "3"
     true(server, said)
 
@@ -110,14 +129,24 @@ def test_reloaded_under_load(server: Server) -> None:
     true(server, said)
 
 
-def test_a_daemon_that_hangs_is_ended_by_its_watchdog_and_nothing_is_lost(server: Server) -> None:
-    """Clients wait a second for an answer; the watchdog of the drop-in is shorter than the shipped one, not other."""
+def test_a_daemon_that_hangs_is_ended_by_its_watchdog_and_nothing_is_lost(
+    server: Server,
+) -> None:
+    """Clients wait a second for an answer; the watchdog of the drop-in is shorter than
+    the shipped one, not other.
+    """
     drop_in = "[Service]\nWatchdogSec=2\nTimeoutStopSec=2\n"
     server.machine.write("/etc/systemd/system/oberonc.service.d/short.conf", drop_in)
     server.sh("systemctl daemon-reload && systemctl restart oberonc")
     server.run("kill", "-STOP", server.facts()["MainPID"])
     said = [server.push(host, "app", host) for host in HOSTS]
-    eventually(lambda: server.facts()["NRestarts"] == "1" and server.facts()["ActiveState"] == "active", 60)
+    eventually(
+        lambda: (
+            server.facts()["NRestarts"] == "1"
+            and server.facts()["ActiveState"] == "active"
+        ),
+        60,
+    )
     true(server, said)
 
 
@@ -134,7 +163,9 @@ def test_the_plug_is_pulled(server: Server, way: str) -> None:
 
 def _umask(server: Server, word: str) -> None:
     for who in PUSHERS:
-        server.authorize(who, who, f'command="umask {word}; exec sh -c \\"$SSH_ORIGINAL_COMMAND\\""')
+        server.authorize(
+            who, who, f'command="umask {word}; exec sh -c \\"$SSH_ORIGINAL_COMMAND\\""'
+        )
 
 
 @pytest.mark.parametrize("word", ["002", "022", "077"])
@@ -142,7 +173,9 @@ def test_a_pusher_with_any_umask(server: Server, word: str) -> None:
     _umask(server, word)
     server.down()
     said = [server.push(who, "app", who) for who in PUSHERS]
-    files = server.sh("stat -c '%a %U %G' /var/spool/oberonc/new/*").out.split("\n")[:-1]
+    files = server.sh("stat -c '%a %U %G' /var/spool/oberonc/new/*").out.split("\n")[
+        :-1
+    ]
     assert sorted(files) == ["640 ann oberonc", "640 bob oberonc"]
     server.up()
     for each in said:
@@ -167,6 +200,9 @@ def test_a_pusher_with_any_home(server: Server, kind: str) -> None:
     server.down()
     second = server.push("ann", "app", "ann")
     server.up()
-    assert (first.line.split()[0], second.line.split()[0]) == ("queued", "spooled"), (first.text, second.text)
+    assert (first.line.split()[0], second.line.split()[0]) == ("queued", "spooled"), (
+        first.text,
+        second.text,
+    )
     for said in (first, second):
         server.row(said)

@@ -7,13 +7,20 @@ from tests.system.wheels import LATER
 
 
 def test_upgraded_under_load(server: Server) -> None:
-    """New files and a new unit while hooks run: pushes are handed over or spooled, and nobody sees a traceback."""
+    """New files and a new unit while hooks run: pushes are handed over or spooled, and
+    nobody sees a traceback.
+    """
     unit = server.sh("cat /etc/systemd/system/oberonc.service").out
     with load(server) as said:
         after(said, 3)
-        server.sh("/opt/oberonc/bin/pip install --quiet --upgrade --find-links /srv/wheels/later oberonc")
+        server.sh(
+            "/opt/oberonc/bin/pip install --quiet --upgrade --find-links /srv/wheels/later oberonc"
+        )
         after(said, 3)
-        server.machine.write("/etc/systemd/system/oberonc.service", unit.replace("TasksMax=256", "TasksMax=512"))
+        server.machine.write(
+            "/etc/systemd/system/oberonc.service",
+            unit.replace("TasksMax=256", "TasksMax=512"),
+        )
         server.sh("systemctl daemon-reload && systemctl restart oberonc")
         after(said, 3)
     assert "Traceback" not in "".join(each.text for each in said)
@@ -22,7 +29,9 @@ def test_upgraded_under_load(server: Server) -> None:
 
 
 def test_taken_away_and_put_back_under_load(server: Server) -> None:
-    """From `pip uninstall` to `pip install` there is no oberonc: the line says so, and the next push delivers it."""
+    """From `pip uninstall` to `pip install` there is no oberonc: the line says so, and
+    the next push delivers it.
+    """
     with load(server) as said:
         after(said, 2)
         server.sh("/opt/oberonc/bin/pip uninstall --quiet --yes oberonc")
@@ -30,14 +39,19 @@ def test_taken_away_and_put_back_under_load(server: Server) -> None:
         server.sh("/opt/oberonc/bin/pip install --quiet oberonc")
         after(said, 6)
     gone = [each for each in said if not each.line.startswith(("queued", "spooled"))]
-    assert gone and all("is it being replaced?" in each.line and "next push" in each.line for each in gone), gone
+    assert gone and all(
+        "is it being replaced?" in each.line and "next push" in each.line
+        for each in gone
+    ), gone
     assert "Traceback" not in "".join(each.text for each in said)
     eventually(lambda: server.facts()["ActiveState"] == "active")
     later = [server.push(host, "app", host) for host in HOSTS]
     for each in [*said, *later]:
         if each not in gone:
             server.row(each)
-    delivered = {message.split("\n")[0] for row in server.rows() for message in row["messages"]}
+    delivered = {
+        message.split("\n")[0] for row in server.rows() for message in row["messages"]
+    }
     for each in gone:
         show = f"git -c safe.directory='*' --git-dir=/srv/git/app.git show --no-patch --format=%s {each.new}"
         assert server.sh(show).out.strip() in delivered

@@ -1,4 +1,5 @@
-"""Unit files as systemd reads them: drop-ins, lists that an empty value clears, and no directive passed over unseen.
+"""Unit files as systemd reads them: drop-ins, lists that an empty value clears, and no
+directive passed over unseen.
 
 Runs inside the test's machine with nothing but the standard library.
 """
@@ -28,7 +29,8 @@ HONOURED: Final = {
         """,
     "Install": "WantedBy Also",
 }
-#: What is passed over knowingly: it wants cgroups, or system call filters, and only ever takes rights away.
+#: What is passed over knowingly: it wants cgroups, or system call filters, and only
+#: ever takes rights away.
 IGNORED: Final = {
     "Service": """
         OOMPolicy TasksMax MemoryMax CPUQuota IPAddressDeny IPAddressAllow PrivateDevices ProtectClock ProtectHostname
@@ -41,7 +43,9 @@ _SECONDS: Final = {"": 1, "s": 1, "sec": 1, "ms": 0.001, "min": 60, "h": 3600}
 
 
 class BadUnit(Exception):
-    """A unit that systemd would not run so, or of which the supervisor does not know how it would."""
+    """A unit that systemd would not run so, or of which the supervisor does not know
+    how it would.
+    """
 
 
 class Unit:
@@ -95,9 +99,17 @@ class Unit:
             else:
                 self._values.setdefault((section, key), []).append(value)
 
-    def _check(self, file: Path, section: str, key: str, value: str, equals: str) -> None:
-        if not equals or key not in f"{HONOURED.get(section, '')} {IGNORED.get(section, '')}".split():
-            raise BadUnit(f"{file}: [{section}] {key}: the supervisor does not know this directive")
+    def _check(
+        self, file: Path, section: str, key: str, value: str, equals: str
+    ) -> None:
+        if (
+            not equals
+            or key
+            not in f"{HONOURED.get(section, '')} {IGNORED.get(section, '')}".split()
+        ):
+            raise BadUnit(
+                f"{file}: [{section}] {key}: the supervisor does not know this directive"
+            )
         if section not in ("Unit", "Install", self.kind):
             raise BadUnit(f"{file}: a section [{section}] in a {self.kind.lower()}")
         if "%" in value.replace("%%", ""):
@@ -109,5 +121,9 @@ def _files(name: str, top: Path) -> Iterator[Path]:
     main = next((place / name for place in places if (place / name).is_file()), None)
     if main is not None:
         yield main
-        extra = {file.name: file for place in reversed(places) for file in (place / f"{name}.d").glob("*.conf")}
+        extra = {
+            file.name: file
+            for place in reversed(places)
+            for file in (place / f"{name}.d").glob("*.conf")
+        }
         yield from (extra[key] for key in sorted(extra))

@@ -1,4 +1,6 @@
-"""oberonc as it is published: a wheel of this tree, one of a later version, and what both need."""
+"""oberonc as it is published: a wheel of this tree, one of a later version, and what
+both need.
+"""
 
 import re
 import shutil
@@ -14,22 +16,36 @@ LATER = "0.9.0"
 
 
 def build(folder: Path) -> None:
-    """Wheels for the machines' own Python into *folder*; the later version into `later` in it."""
+    """Wheels for the machines' own Python into *folder*; the later version into `later`
+    in it.
+    """
     (folder / "later").mkdir(parents=True)
     tree = folder / "tree"
     for name in ("oberonc", "brokers", "hooks"):
-        shutil.copytree(TOP / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            TOP / name, tree / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name in ("pyproject.toml", "README.md", "LICENSE", "setup.py", "MANIFEST.in"):
         if (TOP / name).is_file():
             shutil.copy(TOP / name, tree)
     _wheel(tree, folder)
     project = tree / "pyproject.toml"
-    project.write_text(re.sub(r'(?m)^version = ".*"', f'version = "{LATER}"', project.read_text()))
+    project.write_text(
+        re.sub(r'(?m)^version = ".*"', f'version = "{LATER}"', project.read_text())
+    )
     _wheel(tree, folder / "later")
     shutil.rmtree(tree)
-    version = subprocess.check_output([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
+    version = subprocess.check_output(
+        [PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
+    )
     (own,) = folder.glob("oberonc-*.whl")
-    only = ["--only-binary=:all:", "--python-version", version.strip(), "--dest", str(folder)]
+    only = [
+        "--only-binary=:all:",
+        "--python-version",
+        version.strip(),
+        "--dest",
+        str(folder),
+    ]
     _pip("download", *only, str(own))
 
 
@@ -39,5 +55,10 @@ def _wheel(tree: Path, folder: Path) -> None:
 
 
 def _pip(*args: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *args, "--quiet"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *args, "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

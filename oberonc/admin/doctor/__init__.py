@@ -1,7 +1,8 @@
-"""What is wrong with an installation, and the command that mends it. Looks, and changes nothing.
+"""What is wrong with an installation, and the command that mends it. Looks, and changes
+nothing.
 
-It is told as the account sees it that asks: what is right for somebody who only pushes is right, and what only
-another account can know is said to be unknown.
+It is told as the account sees it that asks: what is right for somebody who only pushes
+is right, and what only another account can know is said to be unknown.
 """
 
 import os
@@ -32,14 +33,23 @@ def examine(config_path: str | None) -> Iterator[Finding]:
     """Everything, in the order in which a push meets it."""
     yield from _git()
     # As the hook would have it where this is a server's repository.
-    config = configuration.learn(config_path, server_hook=config_path is None and _is_bare())
+    config = configuration.learn(
+        config_path, server_hook=config_path is None and _is_bare()
+    )
     if config.fault:
-        yield Finding(False, config.fault, "put right what is named: the file's text, its owner or its mode")
+        yield Finding(
+            False,
+            config.fault,
+            "put right what is named: the file's text, its owner or its mode",
+        )
         if config.delivery == "daemon":
             yield from folders.examine(config)
             yield from work.examine(config)
         return
-    files = ", ".join(str(file) for file in config.files) or "no file, so one service: issues on the embedded tracker"
+    files = (
+        ", ".join(str(file) for file in config.files)
+        or "no file, so one service: issues on the embedded tracker"
+    )
     yield Finding(True, f"configuration: {files}")
     yield from _for_all(config)
     yield from folders.examine(config)
@@ -49,12 +59,18 @@ def examine(config_path: str | None) -> Iterator[Finding]:
 
 
 def _for_all(config: Config) -> Iterator[Finding]:
-    """The machine's file is read by everybody's hooks and by the daemon, whoever looks at it now."""
+    """The machine's file is read by everybody's hooks and by the daemon, whoever looks
+    at it now.
+    """
     machine = paths.SYSTEM / "config.toml"
-    shut = accounts.hurdle(machine, accounts.EVERYBODY) if machine in config.files else ""
+    shut = (
+        accounts.hurdle(machine, accounts.EVERYBODY) if machine in config.files else ""
+    )
     if shut:
         mend = "as the administrator: chmod o+r for the file, o+x for a folder"
-        yield Finding(False, f"{machine} can be read by everybody: not with {shut}", mend)
+        yield Finding(
+            False, f"{machine} can be read by everybody: not with {shut}", mend
+        )
 
 
 def _is_bare() -> bool:
@@ -68,28 +84,47 @@ def _git() -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding(False, "git is not on PATH", "install git")
         return
-    said = subprocess.run(["git", "version"], capture_output=True, text=True, env=git.environment(), check=False).stdout
+    said = subprocess.run(
+        ["git", "version"],
+        capture_output=True,
+        text=True,
+        env=git.environment(),
+        check=False,
+    ).stdout
     numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
     wanted = ".".join(map(str, OLDEST_GIT))
-    yield Finding(numbers >= OLDEST_GIT, f"{said.strip()} (oberonc needs {wanted})", f"install git {wanted} or newer")
+    yield Finding(
+        numbers >= OLDEST_GIT,
+        f"{said.strip()} (oberonc needs {wanted})",
+        f"install git {wanted} or newer",
+    )
     yield Finding(True, f"Python {sys.version.split()[0]} at {sys.executable}")
 
 
 def _services(config: Config) -> Iterator[Finding]:
     try:
-        yield from (Finding(*row) for row in preview.as_runner(config, lambda: _checks(config)))
+        yield from (
+            Finding(*row) for row in preview.as_runner(config, lambda: _checks(config))
+        )
     except NotAllowed as error:
         unknown = os.geteuid() != 0
-        yield Finding(None if unknown else False, f"whether the services are ready: {error}")
+        yield Finding(
+            None if unknown else False, f"whether the services are ready: {error}"
+        )
 
 
 def _checks(config: Config) -> list[tuple[bool, str, str]]:
     """What the account finds that runs brokers."""
     catalogue = registry.find(config)
-    rows = [(False, problem, f"look at {where}") for where, problem in catalogue.problems.items()]
+    rows = [
+        (False, problem, f"look at {where}")
+        for where, problem in catalogue.problems.items()
+    ]
     for service in config.services.values():
         found = preview.check(config, catalogue, service)
-        rows += [(ok, f"service {service.name}: {what}", mend) for ok, what, mend in found]
+        rows += [
+            (ok, f"service {service.name}: {what}", mend) for ok, what, mend in found
+        ]
     return rows
 
 
@@ -100,12 +135,19 @@ def _repository(config: Config) -> Iterator[Finding]:
     except OberoncError as error:
         if "not in a git repository" not in str(error):
             other = "belongs to another user" in str(error)
-            yield Finding(None if other else False, str(error), "see `oberonc hook install --help`")
+            yield Finding(
+                None if other else False,
+                str(error),
+                "see `oberonc hook install --help`",
+            )
         return
     for target in layout.targets:
         ok, text = install.state(layout, target)
-        # Not installed is a choice: a clone of a repository whose server has the hook needs none.
-        yield Finding(ok, f"hook {target.hook} of {layout.path}: {text}", "oberonc hook install")
+        # Not installed is a choice: a clone of a repository whose server has the hook
+        # needs none.
+        yield Finding(
+            ok, f"hook {target.hook} of {layout.path}: {text}", "oberonc hook install"
+        )
     repo = repository.describe(folder, config.publish)
     if repo.refs:
         mend = (
@@ -113,7 +155,9 @@ def _repository(config: Config) -> Iterator[Finding]:
             if repo.bare
             else "git config oberonc.defaultBranch NAME"
         )
-        yield Finding(repo.default_exists, f"default branch {repo.default_ref} exists", mend)
+        yield Finding(
+            repo.default_exists, f"default branch {repo.default_ref} exists", mend
+        )
     private = private_state(repo, config)
     if private and config.delivery == "here":
         yield Finding(False, f"{layout.path}: {private}", "")

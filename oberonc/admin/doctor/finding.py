@@ -8,7 +8,9 @@ from oberonc.config import Config
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at: does it hold (None: this account cannot know), what is it, what mends it."""
+    """One thing that was looked at: does it hold (None: this account cannot know), what
+    is it, what mends it.
+    """
 
     ok: bool | None
     what: str
@@ -20,15 +22,19 @@ SET_RIGHT = "as the administrator: give it the owner and modes it was set up wit
 
 
 def join(facts: os.stat_result, bits: int) -> str:
-    """How this account comes into the group of what *facts* tell of, which lets in by *bits* (4 read, 2 write, 1 pass).
+    """How this account comes into the group of what *facts* tell of, which lets in by
+    *bits* (4 read, 2 write, 1 pass).
 
-    It may be in it already, but not in this session. Where the group may not either, or is root's, that is wrong.
+    It may be in it already, but not in this session. Where the group may not either, or
+    is root's, that is wrong.
     """
     if not facts.st_gid or facts.st_mode >> 3 & bits != bits:
         return SET_RIGHT
     me, group = accounts.account(os.geteuid()), accounts.group_name(facts.st_gid)
     if facts.st_gid in me.groups:
-        return f"log in again: {me.name} is in the group {group} since this session began"
+        return (
+            f"log in again: {me.name} is in the group {group} since this session began"
+        )
     return f"as the administrator: usermod -aG {group} {me.name}; then log in again"
 
 

@@ -1,4 +1,6 @@
-"""State and spool as the account sees them that looks: what it needs to hand in, and what only their owner can tell."""
+"""State and spool as the account sees them that looks: what it needs to hand in, and
+what only their owner can tell.
+"""
 
 import os
 import stat
@@ -20,7 +22,10 @@ def examine(config: Config) -> Iterator[Finding]:
         yield from _of_daemon(config.state)
         yield from _drop_box(config, config.spool)
     # Seen as one where they are on one file system.
-    places = {os.statvfs(place).f_fsid: place for place in (_there(config.spool), _there(config.state))}
+    places = {
+        os.statvfs(place).f_fsid: place
+        for place in (_there(config.spool), _there(config.state))
+    }
     for place in places.values():
         yield _room(place, config.daemon.low_space)
 
@@ -34,11 +39,17 @@ def _own(name: str, folder: Path) -> Finding:
     """A folder that whoever runs brokers here has to write."""
     there = _there(folder)
     ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    return Finding(ok, f"{name} folder {folder} can be written", "" if ok else _way_in(name, folder, there))
+    return Finding(
+        ok,
+        f"{name} folder {folder} can be written",
+        "" if ok else _way_in(name, folder, there),
+    )
 
 
 def _way_in(name: str, folder: Path, there: Path) -> str:
-    """What somebody does who may not write *there*; never what would take it from those who may."""
+    """What somebody does who may not write *there*; never what would take it from those
+    who may.
+    """
     facts, me = there.stat(), accounts.account(os.geteuid())
     another = f"set `{name}` to a folder of your own"
     if there != folder or not there.is_dir():
@@ -52,7 +63,11 @@ def _way_in(name: str, folder: Path, there: Path) -> str:
 
 def _private(name: str, folder: Path) -> Iterator[Finding]:
     if os.path.isdir(folder) and stat.S_IMODE(folder.stat().st_mode) & 0o007:  # noqa: PTH112
-        yield Finding(False, f"{name} folder {folder} is open to everybody", f"chmod o-rwx {folder}")
+        yield Finding(
+            False,
+            f"{name} folder {folder} is open to everybody",
+            f"chmod o-rwx {folder}",
+        )
 
 
 def _of_daemon(state: Path) -> Iterator[Finding]:
@@ -60,7 +75,9 @@ def _of_daemon(state: Path) -> Iterator[Finding]:
     try:
         facts = state.stat()
     except FileNotFoundError:
-        yield Finding(None, f"state folder {state} is not there yet: the daemon makes it")
+        yield Finding(
+            None, f"state folder {state} is not there yet: the daemon makes it"
+        )
         return
     except OSError as error:
         yield Finding(None, f"state folder {state} cannot be seen: {error.strerror}")
@@ -68,19 +85,34 @@ def _of_daemon(state: Path) -> Iterator[Finding]:
     yield from _private("state", state)
     owner = accounts.account(facts.st_uid).name
     if not os.access(state, os.R_OK | os.X_OK):
-        yield Finding(None, f"state folder {state} is for {owner} alone, which runs the daemon")
+        yield Finding(
+            None, f"state folder {state} is for {owner} alone, which runs the daemon"
+        )
         return
-    strange = [item.name for item in os.scandir(state) if item.stat(follow_symlinks=False).st_uid != facts.st_uid]
-    what = f"everything in state folder {state} belongs to {owner}, which runs the daemon"
+    strange = [
+        item.name
+        for item in os.scandir(state)
+        if item.stat(follow_symlinks=False).st_uid != facts.st_uid
+    ]
+    what = (
+        f"everything in state folder {state} belongs to {owner}, which runs the daemon"
+    )
     mend = f"as the administrator: chown -h {owner} {' '.join(f'{state}/{name}' for name in sorted(strange)[:5])}"
     yield Finding(not strange, what, mend)
 
 
 def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
-    """Where pushes are kept while no daemon answers: who hands in may create files, and need not list them."""
+    """Where pushes are kept while no daemon answers: who hands in may create files, and
+    need not list them.
+    """
     there = _there(spool)
     if there != spool and not os.access(there, os.X_OK):
-        yield may_push(config, False, f"spool folder {spool}: you may not pass {there}", join(there.stat(), 1))
+        yield may_push(
+            config,
+            False,
+            f"spool folder {spool}: you may not pass {there}",
+            join(there.stat(), 1),
+        )
     elif there != spool and (_server(config) or not os.access(there, os.W_OK)):
         yield Finding(False, f"spool folder {spool} is not there", SET_RIGHT)
     elif there != spool:
@@ -90,16 +122,28 @@ def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
         facts, boxes = spool.stat(), [spool / name for name in ("tmp", "new")]
         others = _server(config) if os.geteuid() == 0 else None
         if others:
-            # Root may do everything: what counts is what the daemon and those who push may.
-            yield Finding(_lets_push(facts, boxes, others), f"spool folder {spool} takes pushes of others", SET_RIGHT)
+            # Root may do everything: what counts is what the daemon and those who push
+            # may.
+            yield Finding(
+                _lets_push(facts, boxes, others),
+                f"spool folder {spool} takes pushes of others",
+                SET_RIGHT,
+            )
             return
         ok = all(os.access(box, os.W_OK | os.X_OK) for box in boxes)
         mend = SET_RIGHT if os.access(spool, os.X_OK) else join(facts, 1)
-        yield may_push(config, ok, f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}", mend)
+        yield may_push(
+            config,
+            ok,
+            f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}",
+            mend,
+        )
 
 
 def _server(config: Config) -> accounts.Account | None:
-    """Whose daemon serves several accounts here, where it is not the one that looks; a spool in `state` is for one."""
+    """Whose daemon serves several accounts here, where it is not the one that looks; a
+    spool in `state` is for one.
+    """
     try:
         owner = config.state.stat().st_uid
     except OSError:
@@ -108,12 +152,19 @@ def _server(config: Config) -> accounts.Account | None:
     return accounts.account(owner) if shared else None
 
 
-def _lets_push(facts: os.stat_result, boxes: list[Path], daemon: accounts.Account) -> bool:
-    """Whether a group may pass the spool's folder, put files into *boxes*, and the daemon may take them out."""
+def _lets_push(
+    facts: os.stat_result, boxes: list[Path], daemon: accounts.Account
+) -> bool:
+    """Whether a group may pass the spool's folder, put files into *boxes*, and the
+    daemon may take them out.
+    """
     if facts.st_uid != daemon.uid or not facts.st_gid or not facts.st_mode & 0o010:
         return False
     try:
-        return all(box.stat().st_uid == daemon.uid and box.stat().st_mode & 0o003 == 0o003 for box in boxes)
+        return all(
+            box.stat().st_uid == daemon.uid and box.stat().st_mode & 0o003 == 0o003
+            for box in boxes
+        )
     except FileNotFoundError:
         return False
 

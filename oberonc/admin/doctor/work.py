@@ -1,4 +1,6 @@
-"""What waits, what failed, and what the daemon says of it, as far as this account may ask."""
+"""What waits, what failed, and what the daemon says of it, as far as this account may
+ask.
+"""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +18,12 @@ from oberonc.text import counted, one_line
 
 #: Folders of the spool that should be empty: name, what is in it, what to do.
 _LEFT = (
-    ("bad", ("file", "files"), "that could not be read", "look at the .why beside each, then: rm {folder}/*"),
+    (
+        "bad",
+        ("file", "files"),
+        "that could not be read",
+        "look at the .why beside each, then: rm {folder}/*",
+    ),
     (
         "dead",
         ("delivery", "deliveries"),
@@ -24,7 +31,8 @@ _LEFT = (
         "oberonc send --payload FILE sends one again; then: rm {folder}/FILE",
     ),
 )
-#: Runs of the log that are looked at, and failures in a row that tell of more than chance.
+#: Runs of the log that are looked at, and failures in a row that tell of more than
+#: chance.
 RUNS = 200
 IN_VAIN = 3
 FAILED = ("retry", "dead", "crash")
@@ -42,14 +50,18 @@ def examine(config: Config) -> Iterator[Finding]:
 def _spool(config: Config) -> Iterator[Finding]:
     new = config.spool / "new"
     if not os.access(new, os.R_OK | os.X_OK) and (hidden(new) or new.is_dir()):
-        yield Finding(None, f"what waits in {config.spool} only {_owner(config.spool)} can tell")
+        yield Finding(
+            None, f"what waits in {config.spool} only {_owner(config.spool)} can tell"
+        )
         return
     waiting = spool.listing(config.spool)
     shut = [path for path in waiting if accounts.hurdle(path, _reader(config))]
     if shut:
         mend = f"as the administrator: look at {shut[0]}, then chgrp and chmod g+r what is good"
         yield Finding(
-            False, f"{counted(len(shut), 'push', 'pushes')} in {new} cannot be read by {_reader(config).name}", mend
+            False,
+            f"{counted(len(shut), 'push', 'pushes')} in {new} cannot be read by {_reader(config).name}",
+            mend,
         )
     if waiting:
         mend = (
@@ -57,13 +69,25 @@ def _spool(config: Config) -> Iterator[Finding]:
             if config.delivery == "daemon"
             else "oberonc send --spooled"
         )
-        yield Finding(False, f"{counted(len(waiting), 'push', 'pushes')} not taken in yet, in {config.spool}", mend)
+        yield Finding(
+            False,
+            f"{counted(len(waiting), 'push', 'pushes')} not taken in yet, in {config.spool}",
+            mend,
+        )
     yield from _unclaimed(config, [path for path in waiting if path not in shut])
     for name, thing, what, mend in _LEFT:
         folder = config.spool / name
-        number = len(list(folder.glob("*.[oj]*"))) if os.access(folder, os.R_OK | os.X_OK) else 0
+        number = (
+            len(list(folder.glob("*.[oj]*")))
+            if os.access(folder, os.R_OK | os.X_OK)
+            else 0
+        )
         if number:
-            yield Finding(False, f"{folder} holds {counted(number, *thing)} {what}", mend.format(folder=folder))
+            yield Finding(
+                False,
+                f"{folder} holds {counted(number, *thing)} {what}",
+                mend.format(folder=folder),
+            )
 
 
 def _owner(folder: Path) -> str:
@@ -97,7 +121,9 @@ def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:
 
 def _nobody(name: str, number: int, mend: str) -> Finding:
     return Finding(
-        False, f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves", mend
+        False,
+        f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves",
+        mend,
     )
 
 
@@ -113,13 +139,21 @@ def _runs(config: Config) -> Iterator[Finding]:
         ended = [row for row in rows if row.get("outcome")][-IN_VAIN:]
         if len(ended) == IN_VAIN and all(row["outcome"] in FAILED for row in ended):
             note = one_line(str(ended[-1].get("note") or ""), 200)
-            yield Finding(False, f"service {name} failed the last {IN_VAIN} times: {note}", "oberonc log shows each")
+            yield Finding(
+                False,
+                f"service {name} failed the last {IN_VAIN} times: {note}",
+                "oberonc log shows each",
+            )
 
 
 def _daemon(config: Config) -> Iterator[Finding]:
     path = str(config.daemon.socket)
     if len(path.encode()) > 107:
-        yield Finding(False, f"the socket path {path} is longer than 107 bytes", "set [daemon] socket to a shorter one")
+        yield Finding(
+            False,
+            f"the socket path {path} is longer than 107 bytes",
+            "set [daemon] socket to a shorter one",
+        )
         return
     answer: dict[str, Any] = {}
     try:
@@ -141,12 +175,13 @@ def _daemon(config: Config) -> Iterator[Finding]:
 
 
 def _start(config: Config) -> str:
-    """How the daemon is started, and by whom: its own account runs it, which is not always the one that looks."""
+    """How the daemon is started, and by whom: its own account runs it, which is not
+    always the one that looks.
+    """
     if config.state.exists() and config.state.stat().st_uid == os.geteuid():
         return "systemctl start oberonc, or run `oberonc daemon`"
-    return (
-        f"{'' if os.geteuid() == 0 else 'as the administrator: '}systemctl start oberonc, or what else starts it here"
-    )
+    who = "" if os.geteuid() == 0 else "as the administrator: "
+    return f"{who}systemctl start oberonc, or what else starts it here"
 
 
 def _join(socket: Path) -> str:
@@ -160,7 +195,11 @@ def _versions(daemon: str) -> Iterator[Finding]:
     mine = oberonc.__version__
     if daemon:
         mend = "systemctl restart oberonc, after an upgrade; `oberonc hook install` where hooks name another one"
-        what = f"have one version, {mine}" if daemon == mine else f"have versions of their own, {daemon} and {mine}"
+        what = (
+            f"have one version, {mine}"
+            if daemon == mine
+            else f"have versions of their own, {daemon} and {mine}"
+        )
         yield Finding(daemon == mine, f"daemon and command {what}", mend)
 
 
@@ -169,14 +208,28 @@ def _services(said: dict[str, Any]) -> Iterator[Finding]:
         what, error = f"service {name}", one_line(str(row.get("last_error") or ""), 200)
         listing = f"oberonc queue list --service {name}"
         if row.get("problem"):
-            yield Finding(False, f"{what} cannot run: {one_line(str(row['problem']), 200)}", "mend it; oberonc reload")
-        # What failed before it was taken out of the configuration is nobody's matter any more.
+            yield Finding(
+                False,
+                f"{what} cannot run: {one_line(str(row['problem']), 200)}",
+                "mend it; oberonc reload",
+            )
+        # What failed before it was taken out of the configuration is nobody's matter
+        # any more.
         served = row.get("broker") is not None
-        if served and (row.get("breaker", "closed") != "closed" or row.get("failures", 0) >= IN_VAIN):
-            yield Finding(False, f"{what} failed the last {row['failures']} times: {error}", listing)
+        if served and (
+            row.get("breaker", "closed") != "closed"
+            or row.get("failures", 0) >= IN_VAIN
+        ):
+            yield Finding(
+                False,
+                f"{what} failed the last {row['failures']} times: {error}",
+                listing,
+            )
         if row.get("dead"):
             mend = f"{listing} --state dead; then oberonc queue retry or drop"
-            yield Finding(False, f"{what} has {counted(row['dead'], 'dead letter')}", mend)
+            yield Finding(
+                False, f"{what} has {counted(row['dead'], 'dead letter')}", mend
+            )
         if row.get("paused"):
             yield Finding(False, f"{what} is paused", f"oberonc queue resume {name}")
 
@@ -184,13 +237,27 @@ def _services(said: dict[str, Any]) -> Iterator[Finding]:
 def _rest(said: dict[str, Any]) -> Iterator[Finding]:
     for name, number in said.get("unclaimed", {}).items():
         yield _nobody(
-            name, number, f"configure it again, or oberonc queue drop what oberonc queue list --service {name}"
+            name,
+            number,
+            f"configure it again, or oberonc queue drop what oberonc queue list --service {name}",
         )
     if said.get("storage_low"):
-        yield Finding(False, "the daemon takes nothing more, for want of space", "make room where its state is")
+        yield Finding(
+            False,
+            "the daemon takes nothing more, for want of space",
+            "make room where its state is",
+        )
     if said.get("spool_unreadable"):
         number = counted(said["spool_unreadable"], "file")
-        yield Finding(False, f"{number} of the spool the daemon cannot read or remove", "its log names them")
+        yield Finding(
+            False,
+            f"{number} of the spool the daemon cannot read or remove",
+            "its log names them",
+        )
     if said.get("spool_bad"):
         number = counted(said["spool_bad"], "file")
-        yield Finding(False, f"{number} of the spool cannot be used", "look at the .why beside each in bad/")
+        yield Finding(
+            False,
+            f"{number} of the spool cannot be used",
+            "look at the .why beside each in bad/",
+        )

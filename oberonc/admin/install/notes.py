@@ -32,7 +32,9 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
 
 
 def private_state(repo: Repository, config: Config) -> str:
-    """What to do where several accounts push and each would keep a state of its own; else an empty string."""
+    """What to do where several accounts push and each would keep a state of its own;
+    else an empty string.
+    """
     shared = repo.git.config().get("core.sharedrepository", ["umask"])[-1]
     if not repo.bare or shared in ("umask", "false", "0") or "state" in config.sources:
         return ""
@@ -46,14 +48,24 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
     """Another repository known by *full_name*, or an empty string; remembers this one."""
     file = config.state / "repositories.json"
     known = remembered(config)
-    others = [place for place, name in known.items() if name == full_name and place != str(path)]
+    others = [
+        place
+        for place, name in known.items()
+        if name == full_name and place != str(path)
+    ]
     others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112  False, too, where we may not look
     if known.get(str(path)) != full_name:
         known[str(path)] = full_name
-        with contextlib.suppress(OSError):  # it is only a memory; the next install tries again
+        # it is only a memory; the next install tries again
+        with contextlib.suppress(OSError):
             make_private(file.parent)
             with files.folder(file.parent.resolve()) as folder:
-                files.put(folder, file.name, json.dumps(known, indent=1).encode(), file_mode(file.parent))
+                files.put(
+                    folder,
+                    file.name,
+                    json.dumps(known, indent=1).encode(),
+                    file_mode(file.parent),
+                )
     return others[0] if others else ""
 
 

@@ -1,7 +1,9 @@
-"""Where hooks go: which files of which folder, for a repository and for a folder that serves many.
+"""Where hooks go: which files of which folder, for a repository and for a folder that
+serves many.
 
-What a repository says of itself (`.git` files, links, core.worktree, commondir) leads nowhere outside the place
-that was named, unless what is there says so too: else whoever owns a repository could have root write elsewhere.
+What a repository says of itself (`.git` files, links, core.worktree, commondir) leads
+nowhere outside the place that was named, unless what is there says so too: else whoever
+owns a repository could have root write elsewhere.
 """
 
 import configparser
@@ -23,15 +25,27 @@ from oberonc.text import one_line
 SERVER_HOOKS = ("post-receive",)
 LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
 #: What the names of git's hooks begin with.
-_HOOK = re.compile("(pre|post|proc|push|prepare|commit|applypatch|reference|sendemail|fsmonitor)-|update$")
+_HOOK = re.compile(
+    "(pre|post|proc|push|prepare|commit|applypatch|reference|sendemail|fsmonitor)-|update$"
+)
 #: Where Gitaly's own configuration is: packages of GitLab, installations from source.
-GITALY = (Path("/var/opt/gitlab/gitaly/config.toml"), Path("/home/git/gitaly/config.toml"))
-#: Tools that write hook files again whenever they run: a word in their files, and where they take commands from.
-TOOLS = {"husky": "a file of the hook's name in .husky", "lefthook": "lefthook.yml", "overcommit": ".overcommit.yml"}
+GITALY = (
+    Path("/var/opt/gitlab/gitaly/config.toml"),
+    Path("/home/git/gitaly/config.toml"),
+)
+#: Tools that write hook files again whenever they run: a word in their files, and where
+#: they take commands from.
+TOOLS = {
+    "husky": "a file of the hook's name in .husky",
+    "lefthook": "lefthook.yml",
+    "overcommit": ".overcommit.yml",
+}
 
 
 class Target(NamedTuple):
-    """One hook file: git's name for it, where it goes, the folder of it without any link, what is there now."""
+    """One hook file: git's name for it, where it goes, the folder of it without any
+    link, what is there now.
+    """
 
     hook: str
     file: Path
@@ -42,8 +56,9 @@ class Target(NamedTuple):
 class Layout(NamedTuple):
     """Where the hooks of one place go.
 
-    *kind*: git, gitea, gitlab, gitolite, "hooks folder", "template". *repository* is its git folder, None for a
-    folder that serves many. *elsewhere* says what to do where the hooks that git runs are not this place's own.
+    *kind*: git, gitea, gitlab, gitolite, "hooks folder", "template". *repository* is
+    its git folder, None for a folder that serves many. *elsewhere* says what to do
+    where the hooks that git runs are not this place's own.
     """
 
     path: Path
@@ -55,11 +70,15 @@ class Layout(NamedTuple):
     @property
     def served(self) -> bool:
         """Whether a folder that serves many has our hooks for this repository."""
-        return bool(self.elsewhere) and all(target.there == "ours" for target in self.targets)
+        return bool(self.elsewhere) and all(
+            target.there == "ours" for target in self.targets
+        )
 
 
 def layout(path: Path) -> Layout:
-    """Where the hooks of the repository, or of the folder of hooks, at *path* belong; raises BadInput, NotAllowed."""
+    """Where the hooks of the repository, or of the folder of hooks, at *path* belong;
+    raises BadInput, NotAllowed.
+    """
     path = path.absolute()
     try:
         return _serves_many(path) or _repository(path)
@@ -73,19 +92,26 @@ def _repository(path: Path) -> Layout:
     except BadInput:
         if not _looks_like_hooks(path):
             raise
-        return Layout(path, "hooks folder", [_target(name, path / name) for name in SERVER_HOOKS])
+        return Layout(
+            path, "hooks folder", [_target(name, path / name) for name in SERVER_HOOKS]
+        )
     if found.work is None:
         return _server_layout(found)
     folder = _hooks_folder(found)
     # One with a work tree may be pushed to as well (receive.denyCurrentBranch).
     targets = [_target(name, folder / name) for name in (*LOCAL_HOOKS, *SERVER_HOOKS)]
     return Layout(
-        found.common, "git", targets, found.common, _outside(found, folder) or _not_ours_alone(found, targets)
+        found.common,
+        "git",
+        targets,
+        found.common,
+        _outside(found, folder) or _not_ours_alone(found, targets),
     )
 
 
 def below(folder: Path) -> Iterator[Path | BadInput]:
-    """The repositories below *folder*, bare and not; what cannot be looked into as the fault of it.
+    """The repositories below *folder*, bare and not; what cannot be looked into as the
+    fault of it.
 
     No link is followed, and no repository is looked into.
     """
@@ -94,10 +120,13 @@ def below(folder: Path) -> Iterator[Path | BadInput]:
     except OSError as error:
         yield BadInput(f"cannot look into {folder}: {error.strerror}")
         return
-    folders = {name for name, entry in entries.items() if entry.is_dir(follow_symlinks=False)}
+    folders = {
+        name for name, entry in entries.items() if entry.is_dir(follow_symlinks=False)
+    }
     if ".git" in folders or ({"objects", "refs"} <= folders and "HEAD" in entries):
         yield folder
-    elif ".git" not in entries:  # a file of this name belongs to a repository that is elsewhere
+    # a file of this name belongs to a repository that is elsewhere
+    elif ".git" not in entries:
         for name in sorted(folders):
             yield from below(folder / name)
 
@@ -109,22 +138,41 @@ def _serves_many(path: Path) -> Layout | None:
     if path.parent.name == "hooks" and path.name in ("common", "repo-specific"):
         name = "post-receive" if path.name == "common" else "oberonc"
         return Layout(path, "gitolite", [_target("post-receive", path / name)])
-    for key, kind in (("core.hookspath", "hooks folder"), ("init.templatedir", "template")):
+    for key, kind in (
+        ("core.hookspath", "hooks folder"),
+        ("init.templatedir", "template"),
+    ):
         scopes = [scope for scope, named in _machine_config(key) if _same(named, path)]
         if scopes:
-            # Of people's own commits a server wants to hear nothing; who sets it for himself alone does.
-            names = SERVER_HOOKS if "system" in scopes else (*LOCAL_HOOKS, *SERVER_HOOKS)
+            # Of people's own commits a server wants to hear nothing; who sets it for
+            # himself alone does.
+            names = (
+                SERVER_HOOKS if "system" in scopes else (*LOCAL_HOOKS, *SERVER_HOOKS)
+            )
             folder = path / "hooks" if kind == "template" else path
             return Layout(path, kind, [_target(name, folder / name) for name in names])
     if (path / "hooks").is_dir() and (path / "description").is_file():
-        return Layout(path, "template", [_target(name, path / "hooks" / name) for name in SERVER_HOOKS])
-    if any((path / f"{name}.d").is_dir() for name in ("pre-receive", "update", *SERVER_HOOKS)):
-        return Layout(path, "gitlab", [_target("post-receive", path / "post-receive.d" / "oberonc")])
+        return Layout(
+            path,
+            "template",
+            [_target(name, path / "hooks" / name) for name in SERVER_HOOKS],
+        )
+    if any(
+        (path / f"{name}.d").is_dir()
+        for name in ("pre-receive", "update", *SERVER_HOOKS)
+    ):
+        return Layout(
+            path,
+            "gitlab",
+            [_target("post-receive", path / "post-receive.d" / "oberonc")],
+        )
     return None
 
 
 def _looks_like_hooks(path: Path) -> bool:
-    """Whether the folder, which only the configuration of repositories may name, is one of hooks."""
+    """Whether the folder, which only the configuration of repositories may name, is one
+    of hooks.
+    """
     try:
         names = [entry.name.split(".")[0] for entry in path.iterdir()]
     except OSError:
@@ -134,7 +182,17 @@ def _looks_like_hooks(path: Path) -> bool:
 
 def _machine_config(key: str) -> list[tuple[str, str]]:
     """(scope, path) that git's configuration gives *key* outside of any repository."""
-    asked = ["git", "-C", "/", "config", "--show-scope", "--type=path", "-z", "--get-all", key]
+    asked = [
+        "git",
+        "-C",
+        "/",
+        "config",
+        "--show-scope",
+        "--type=path",
+        "-z",
+        "--get-all",
+        key,
+    ]
     try:
         child = Child(asked, git.environment())
     except FileNotFoundError:
@@ -145,11 +203,15 @@ def _machine_config(key: str) -> list[tuple[str, str]]:
 
 
 def _same(named: str, path: Path) -> bool:
-    return Path(named).is_absolute() and os.path.realpath(named) == os.path.realpath(path)
+    return Path(named).is_absolute() and os.path.realpath(named) == os.path.realpath(
+        path
+    )
 
 
 class _Found(NamedTuple):
-    """A repository: its own git folder, the one its work trees share, and the work tree at hand; no links in them."""
+    """A repository: its own git folder, the one its work trees share, and the work tree
+    at hand; no links in them.
+    """
 
     git: Git
     common: Path
@@ -163,32 +225,53 @@ def _open(path: Path) -> _Found:
         raise ConfigError("cannot find git: it is not on PATH") from None
     is_git_dir = (path / "HEAD").is_file()
     try:
-        with gitpython.Repo(path, search_parent_directories=not is_git_dir, expand_vars=False) as repo:
-            git_dir, common, bare = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve(), repo.bare
+        with gitpython.Repo(
+            path, search_parent_directories=not is_git_dir, expand_vars=False
+        ) as repo:
+            git_dir, common, bare = (
+                Path(repo.git_dir).resolve(),
+                Path(repo.common_dir).resolve(),
+                repo.bare,
+            )
     except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError):
         raise BadInput(
             f"{path} is not a git repository, nor a folder of hooks that git's configuration names"
         ) from None
     except (OSError, ValueError, configparser.Error) as error:
-        raise BadInput(f"the git repository at {path} cannot be read: {one_line(str(error))}") from None
+        raise BadInput(
+            f"the git repository at {path} cannot be read: {one_line(str(error))}"
+        ) from None
     top = _top(path.resolve(), git_dir)
     _stays(path, top, git_dir, common)
     return _Found(Git(git_dir), common, None if bare else top)
 
 
 def _top(path: Path, git_dir: Path) -> Path:
-    """The work tree that *path* is in, as the folder that has `.git`; never what core.worktree says."""
+    """The work tree that *path* is in, as the folder that has `.git`; never what
+    core.worktree says.
+    """
     inside = path if path != git_dir and not path.is_relative_to(git_dir) else git_dir
     if inside == git_dir:
         return git_dir.parent if git_dir.name == ".git" else git_dir
-    return next((place for place in (inside, *inside.parents) if os.path.lexists(place / ".git")), inside)
+    return next(
+        (
+            place
+            for place in (inside, *inside.parents)
+            if os.path.lexists(place / ".git")
+        ),
+        inside,
+    )
 
 
 def _stays(path: Path, top: Path, git_dir: Path, common: Path) -> None:
-    """Raise NotAllowed where `.git` or `commondir` leads out of *top* to what does not lead back."""
+    """Raise NotAllowed where `.git` or `commondir` leads out of *top* to what does not
+    lead back.
+    """
     linked = git_dir.parent == common / "worktrees"
     if common != git_dir and not linked:
-        raise NotAllowed(f"{git_dir} says that it belongs to {common}, which does not know it: nothing was done")
+        raise NotAllowed(
+            f"{git_dir} says that it belongs to {common}, which does not know it: nothing was done"
+        )
     if git_dir == top or git_dir.is_relative_to(top):
         return
     if linked:
@@ -219,7 +302,9 @@ def _server_layout(found: _Found) -> Layout:
         everywhere = _gitaly_hooks()
         if everywhere and read_ours(everywhere):
             mend = f"GitLab runs {everywhere} for all repositories"
-            return Layout(git_dir, "gitlab", [_target("post-receive", everywhere)], git_dir, mend)
+            return Layout(
+                git_dir, "gitlab", [_target("post-receive", everywhere)], git_dir, mend
+            )
         return _one(found, "gitlab", drop_in / "oberonc")
     folder = _hooks_folder(found)
     if "gitolite" in _link(folder / "update"):
@@ -230,12 +315,18 @@ def _server_layout(found: _Found) -> Layout:
 
 def _one(found: _Found, kind: str, file: Path) -> Layout:
     return Layout(
-        found.common, kind, [_target("post-receive", file)], found.common, _outside(found, file.parent, "a link")
+        found.common,
+        kind,
+        [_target("post-receive", file)],
+        found.common,
+        _outside(found, file.parent, "a link"),
     )
 
 
 def _gitaly_hooks() -> Path | None:
-    """The hook that GitLab would run for all repositories, as Gitaly's `[hooks] custom_hooks_dir` says."""
+    """The hook that GitLab would run for all repositories, as Gitaly's `[hooks]
+    custom_hooks_dir` says.
+    """
     for file in GITALY:
         try:
             said = tomllib.loads(file.read_text())["hooks"]["custom_hooks_dir"]
@@ -246,19 +337,27 @@ def _gitaly_hooks() -> Path | None:
 
 
 def _gitolite(found: _Found, folder: Path) -> Layout:
-    """A repository whose hooks are gitolite's links: the file behind them, where it is not one of its own."""
+    """A repository whose hooks are gitolite's links: the file behind them, where it is
+    not one of its own.
+    """
     file = folder / "post-receive"
     chosen = sorted(folder.glob("post-receive.h[0-9]*"))
-    behind = [Path(os.path.realpath(link)) for link in (file, *chosen) if link.is_symlink()]
+    behind = [
+        Path(os.path.realpath(link)) for link in (file, *chosen) if link.is_symlink()
+    ]
     if not behind and not chosen:
-        return Layout(found.common, "gitolite", [_target("post-receive", file)], found.common)
+        return Layout(
+            found.common, "gitolite", [_target("post-receive", file)], found.common
+        )
     common = Path(_link(folder / "update")).parent
     mend = (
         f"gitolite owns {file}: run `oberonc hook install {common}` for all repositories, or install"
         " into $LOCAL_CODE/hooks/repo-specific and set `option hook.post-receive = oberonc`"
     )
     real = next((place for place in behind if read_ours(place)), file)
-    return Layout(found.common, "gitolite", [_target("post-receive", real)], found.common, mend)
+    return Layout(
+        found.common, "gitolite", [_target("post-receive", real)], found.common, mend
+    )
 
 
 def _link(path: Path) -> str:
@@ -272,7 +371,9 @@ def _hooks_folder(found: _Found) -> Path:
 
 
 def _outside(found: _Found, folder: Path, why: str = "core.hooksPath or a link") -> str:
-    """What to do where *folder* lies outside the repository; an empty string where it does not."""
+    """What to do where *folder* lies outside the repository; an empty string where it
+    does not.
+    """
     places = [found.common, *([found.work] if found.work else [])]
     if any(folder.resolve().is_relative_to(place) for place in places):
         return ""
@@ -285,7 +386,9 @@ def _outside(found: _Found, folder: Path, why: str = "core.hooksPath or a link")
 
 
 def _not_ours_alone(found: _Found, targets: list[Target]) -> str:
-    """What to do where the hooks would go to everybody, or be written anew by a tool; else an empty string."""
+    """What to do where the hooks would go to everybody, or be written anew by a tool;
+    else an empty string.
+    """
     folder = targets[0].folder
     others = ", ".join(target.hook for target in targets[1:])
     hooks = f'`oberonc hook run {targets[0].hook} "$@"` (and the same for {others})'
@@ -293,7 +396,11 @@ def _not_ours_alone(found: _Found, targets: list[Target]) -> str:
         tool = _tool(found, target)
         if tool:
             return f"{tool} writes {target.file} anew whenever it runs: put {hooks} into {TOOLS[tool]} instead"
-    if found.work and not folder.is_relative_to(found.common) and _is_tracked(found, folder):
+    if (
+        found.work
+        and not folder.is_relative_to(found.common)
+        and _is_tracked(found, folder)
+    ):
         return (
             f"{folder} is tracked by the repository: the hooks would carry this machine's paths to everybody; put"
             f" {hooks} into the hooks there, or run: git config core.hooksPath {shlex.quote(f'{found.common}/hooks')}"
@@ -311,7 +418,9 @@ def _tool(found: _Found, target: Target) -> str:
 
 def _is_tracked(found: _Found, folder: Path) -> bool:
     tree = f"--work-tree={found.work}"
-    return bool(found.git.read(tree, "-C", str(found.work), "ls-files", "--", str(folder)))
+    return bool(
+        found.git.read(tree, "-C", str(found.work), "ls-files", "--", str(folder))
+    )
 
 
 def _target(hook: str, file: Path) -> Target:

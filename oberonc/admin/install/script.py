@@ -1,4 +1,6 @@
-"""The text of a hook file: what we write, and whether what is there is that. Nothing of a file is ever run."""
+"""The text of a hook file: what we write, and whether what is there is that. Nothing of
+a file is ever run.
+"""
 
 import re
 import shlex
@@ -28,14 +30,18 @@ _FLAGS = ("-I -S", "-E -P")
 
 
 def flags() -> str:
-    """Isolated mode, without `site` until brokers run; where oberonc lives in the user's own site folder, with it."""
+    """Isolated mode, without `site` until brokers run; where oberonc lives in the
+    user's own site folder, with it.
+    """
     return "-I -S" if paths.isolation() == ["-I"] else " ".join(paths.isolation())
 
 
 def script(hook: str) -> str:
     """The hook file's text for this interpreter."""
     text = _template()
-    for mark, value in zip(_MARKS, Filled(hook, sys.executable, flags(), ROOT), strict=True):
+    for mark, value in zip(
+        _MARKS, Filled(hook, sys.executable, flags(), ROOT), strict=True
+    ):
         text = text.replace(mark, shlex.quote(value))
     return text
 
@@ -53,13 +59,17 @@ def read_text(file: Path) -> str:
 
 
 def read_ours(file: Path) -> str:
-    """The text of a file that we wrote, this version or another; empty for every other file."""
+    """The text of a file that we wrote, this version or another; empty for every other
+    file.
+    """
     text = read_text(file)
     return text if SIGNATURE in text[:400] else ""
 
 
 def filled(text: str) -> Filled | None:
-    """What *text* was filled with; None where it is not what this version writes, byte by byte."""
+    """What *text* was filled with; None where it is not what this version writes, byte
+    by byte.
+    """
     pattern = re.escape(_template())
     for mark in _MARKS:
         pattern = pattern.replace(re.escape(mark), "([^\n]*)")
@@ -69,7 +79,9 @@ def filled(text: str) -> Filled | None:
 
 
 def _word(quoted: str) -> str:
-    """The one word that *quoted* is for a shell; empty for anything else a shell would make of it."""
+    """The one word that *quoted* is for a shell; empty for anything else a shell would
+    make of it.
+    """
     try:
         words = shlex.split(quoted)
     except ValueError:

@@ -1,7 +1,8 @@
-"""A generation's processes: the root examines one snapshot of broker files and forks a host for each broker, which
-imports it and forks workers.
+"""A generation's processes: the root examines one snapshot of broker files and forks a
+host for each broker, which imports it and forks workers.
 
-`python -m oberonc.daemon.child.host FD` is the root, started by the daemon, which speaks with it in packets on FD:
+`python -m oberonc.daemon.child.host FD` is the root, started by the daemon, which
+speaks with it in packets on FD:
 
     daemon: {"op": "probe", "places": [...]}          each file is imported in a child of its own
     root:   {"verdict": {...}} for each, then {"probed": true}
@@ -16,9 +17,10 @@ and with each host on the channel that came for it:
     host:   {"forked": N, "pid": P}, and once it is over {"ended": P, "status": S}
     daemon: {"op": "signal", "pid": P, "signal": S}   to the worker's whole process group
 
-So a broker that ends its host ends what runs of that broker alone. Only who forked a process signals it: it alone
-knows that a process id still means that one. Nobody here holds settings or secrets. When the daemon is gone the
-channels close, and everybody here ends.
+So a broker that ends its host ends what runs of that broker alone. Only who forked a
+process signals it: it alone knows that a process id still means that one. Nobody here
+holds settings or secrets. When the daemon is gone the channels close, and everybody
+here ends.
 """
 
 import gc
@@ -89,8 +91,12 @@ class _Forker:
         with suppress(OSError):
             self.control.send(json.dumps(fields).encode())
 
-    def fork(self, request: dict[str, Any], fds: list[int], become: Callable[[int], None]) -> None:
-        """Fork a child that gets *fds* and calls *become* with our process id, and never returns."""
+    def fork(
+        self, request: dict[str, Any], fds: list[int], become: Callable[[int], None]
+    ) -> None:
+        """Fork a child that gets *fds* and calls *become* with our process id, and
+        never returns.
+        """
         parent = os.getpid()
         with suppress(Exception):  # a broker may have replaced it when it was imported
             sys.stdout.flush()
@@ -128,7 +134,8 @@ class _Forker:
         while (ended := _next_ended()) is not None:
             pid, status = ended
             if pid in self.children:
-                # Before it is collected: until then the group's number cannot belong to anybody else.
+                # Before it is collected: until then the group's number cannot belong to
+                # anybody else.
                 _signal_group(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             if pid in self.children:
@@ -158,12 +165,18 @@ class Root(_Forker):
             self.probe(request)
         elif op == "host":
             place = registry.Place(*request["place"])
-            self.fork(request, fds, lambda parent: be_host(place, request["threaded"], fds[0], parent))
+            self.fork(
+                request,
+                fds,
+                lambda parent: be_host(place, request["threaded"], fds[0], parent),
+            )
         elif op == "signal" and request["pid"] in self.children:
             os.kill(request["pid"], request["signal"])
 
     def probe(self, request: dict[str, Any]) -> None:
-        """Import each file in a child of its own, so that each fault has the name of its file."""
+        """Import each file in a child of its own, so that each fault has the name of
+        its file.
+        """
         for fields in request["places"]:
             self.say(verdict=probe(registry.Place(*fields), request["limit"])._asdict())
         self.say(probed=True)
@@ -190,15 +203,19 @@ class Host(_Forker):
         self.loaded: type[BaseBroker] | None = None
 
     def load(self, threaded: bool) -> bool:
-        """Import the broker; one that starts threads is left to each worker's own interpreter."""
+        """Import the broker; one that starts threads is left to each worker's own
+        interpreter.
+        """
         try:
             if not threaded:
                 self.loaded = registry.load(self.place)
-                legacy.needs(runner.source(self.loaded))  # found out once, and not by each worker
+                # found out once, and not by each worker
+                legacy.needs(runner.source(self.loaded))
         except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
             self.say(loaded=False, why=str(error))
             return False
-        # What is there now is shared with every worker for good; the collector must not write on its pages.
+        # What is there now is shared with every worker for good; the collector must not
+        # write on its pages.
         gc.collect()
         gc.freeze()
         self.say(loaded=True)
@@ -206,7 +223,9 @@ class Host(_Forker):
 
     def perform(self, op: str, request: dict[str, Any], fds: list[int]) -> None:
         if op == "spawn":
-            self.fork(request, fds, lambda parent: self.be_worker(fds[0], fds[1], parent))
+            self.fork(
+                request, fds, lambda parent: self.be_worker(fds[0], fds[1], parent)
+            )
         elif op == "signal" and request["pid"] in self.children:
             _signal_group(request["pid"], request["signal"])
 
@@ -218,8 +237,12 @@ class Host(_Forker):
         serve(self.place, self.loaded, channel, parent)
 
 
-def serve(place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int) -> None:
-    """The worker's life: with the class the host loaded, or in a new interpreter when a fork would not be safe."""
+def serve(
+    place: registry.Place, loaded: type[BaseBroker] | None, channel: int, parent: int
+) -> None:
+    """The worker's life: with the class the host loaded, or in a new interpreter when a
+    fork would not be safe.
+    """
     if loaded is None:
         os.set_inheritable(channel, True)
         argv = [
@@ -270,7 +293,8 @@ def main(argv: list[str]) -> None:
     confine.die_with_parent(parent)
     confine.adopt_orphans()
     confine.limit_memory()
-    # Shared with all that is forked from here, for good: no collector of theirs must write on these pages.
+    # Shared with all that is forked from here, for good: no collector of theirs must
+    # write on these pages.
     gc.collect()
     gc.freeze()
     root = Root(socket.socket(fileno=int(argv[0])))

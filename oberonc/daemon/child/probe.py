@@ -1,7 +1,9 @@
-"""Is a broker file fit to run? Found out in a child process, because finding out runs its code.
+"""Is a broker file fit to run? Found out in a child process, because finding out runs
+its code.
 
-A file may raise, exit, crash, hang, fill the memory or start threads while it is imported. The child does
-that alone; the host and the generation that is in service never notice.
+A file may raise, exit, crash, hang, fill the memory or start threads while it is
+imported. The child does that alone; the host and the generation that is in service
+never notice.
 """
 
 import json
@@ -22,7 +24,9 @@ LONGEST_TIMEOUT: Final = 7 * 86400
 
 
 class Verdict(NamedTuple):
-    """What came out for one broker. *why* is empty when it is good; *timeout* is its own time limit."""
+    """What came out for one broker. *why* is empty when it is good; *timeout* is its
+    own time limit.
+    """
 
     name: str
     why: str
@@ -48,9 +52,14 @@ def probe(place: registry.Place, limit: float) -> Verdict:
                 kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
     if answer is None:
-        return Verdict(place.name, f"{_where(place)}: importing it took more than {limit:g} s")
+        return Verdict(
+            place.name, f"{_where(place)}: importing it took more than {limit:g} s"
+        )
     if not answer:
-        return Verdict(place.name, f"{_where(place)}: importing it ended the process ({_manner(status)})")
+        return Verdict(
+            place.name,
+            f"{_where(place)}: importing it ended the process ({_manner(status)})",
+        )
     return Verdict(**json.loads(answer))
 
 
@@ -71,7 +80,11 @@ def examine(place: registry.Place) -> Verdict:
     except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
         return Verdict(place.name, one_line(str(error), LONGEST // 8))
     limit = broker.timeout
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= LONGEST_TIMEOUT:
+    if (
+        isinstance(limit, bool)
+        or not isinstance(limit, (int, float))
+        or not 0 < limit <= LONGEST_TIMEOUT
+    ):
         what = f"timeout is {one_line(repr(limit), 40)}; it must be a number of seconds, at most a week"
         return Verdict(place.name, f"{_where(place)}: {broker.__name__}.{what}")
     return Verdict(place.name, "", _threads() > before, float(limit))
@@ -86,7 +99,9 @@ def _threads() -> int:
 
 
 def _read(fd: int, deadline: float) -> bytes | None:
-    """What the child wrote until it closed the pipe or its line was whole; None at the deadline."""
+    """What the child wrote until it closed the pipe or its line was whole; None at the
+    deadline.
+    """
     parts = b""
     while not parts.endswith(b"}"):
         left = deadline - time.monotonic()

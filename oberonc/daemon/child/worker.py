@@ -1,8 +1,8 @@
 """A worker: one process, one broker, one service, one delivery at a time.
 
-It speaks frames on its channel. The settings, secrets among them, come with each request and only those of
-its own service; what it prints goes to a pipe. Its end is the daemon's to judge: it never exits by itself
-except when the channel closes.
+It speaks frames on its channel. The settings, secrets among them, come with each
+request and only those of its own service; what it prints goes to a pipe. Its end is the
+daemon's to judge: it never exits by itself except when the channel closes.
 """
 
 import json
@@ -25,7 +25,9 @@ CHUNK: Final = 1 << 16
 
 
 class _Private(dict[str, Any]):
-    """A payload that was read for this one call, so that nobody else sees what the broker does to it."""
+    """A payload that was read for this one call, so that nobody else sees what the
+    broker does to it.
+    """
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> "_Private":
         return self
@@ -37,22 +39,33 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
     itself, streams = os.getpid(), (sys.stdout, sys.stderr)
     while (request := read_frame(channel)) is not None:
         if broker is None:
-            # Loaded with the first request and not before, so that what a load prints or breaks has a witness.
+            # Loaded with the first request and not before, so that what a load prints
+            # or breaks has a witness.
             broker = load()
-        answer = _verify(broker, request) if request["op"] == "verify" else _handle(broker, request)
+        answer = (
+            _verify(broker, request)
+            if request["op"] == "verify"
+            else _handle(broker, request)
+        )
         if os.getpid() != itself:
-            os._exit(0)  # the broker forked and let the copy come back; the worker itself answers
+            # the broker forked and let the copy come back; the worker itself answers
+            os._exit(0)
         for stream in streams:
-            with suppress(Exception):  # the broker may have closed it; what it put in its place is not ours to call
+            # the broker may have closed it; what it put in its place is not ours to
+            # call
+            with suppress(Exception):
                 stream.flush()
-        # What the broker left running is ended with its worker, and that must not wait for a hundred deliveries.
+        # What the broker left running is ended with its worker, and that must not wait
+        # for a hundred deliveries.
         answer["spent"] = bool(confine.children())
         channel.sendall(frames.encode(answer, frames.LARGEST_RESULT))
 
 
 def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
     asked = request["request"] | {"payload": _Private(request["payload"])}
-    outcome = runner.perform(broker, asked | {"settings": secrets.from_wire(asked["settings"])})
+    outcome = runner.perform(
+        broker, asked | {"settings": secrets.from_wire(asked["settings"])}
+    )
     return {"lease": request["lease"], "outcome": outcome._asdict()}
 
 
@@ -63,15 +76,24 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
         why = None
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         # Redacted before it is cut: half a secret is not recognised.
-        text = one_line(secrets.redact(error_text(error), secrets.values(settings))) or type(error).__name__
-        why = text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+        text = (
+            one_line(secrets.redact(error_text(error), secrets.values(settings)))
+            or type(error).__name__
+        )
+        why = (
+            text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+        )
     return {"verified": why}
 
 
-def read_frame(channel: socket.socket, limit: int = 4 * frames.LARGEST) -> dict[str, Any] | None:
-    """The next frame, or None when the other side closed. Nothing follows a frame until it is answered.
+def read_frame(
+    channel: socket.socket, limit: int = 4 * frames.LARGEST
+) -> dict[str, Any] | None:
+    """The next frame, or None when the other side closed. Nothing follows a frame until
+    it is answered.
 
-    A payload that filters cut is written anew, in ASCII, in which a letter can take three times its bytes.
+    A payload that filters cut is written anew, in ASCII, in which a letter can take
+    three times its bytes.
     """
     frame = bytearray()
     wanted = None
@@ -81,7 +103,9 @@ def read_frame(channel: socket.socket, limit: int = 4 * frames.LARGEST) -> dict[
             return None
         frame += part
         if wanted is None and len(frame) >= frames.HEADER.size:
-            wanted = frames.HEADER.size + frames.body_length(bytes(frame[: frames.HEADER.size]), limit)
+            wanted = frames.HEADER.size + frames.body_length(
+                bytes(frame[: frames.HEADER.size]), limit
+            )
     # The daemon wrote it: what a stranger's frame is searched for cannot be in it.
     request: dict[str, Any] = json.loads(frame[frames.HEADER.size :])
     return request

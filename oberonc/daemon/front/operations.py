@@ -1,7 +1,8 @@
 """What the daemon does when asked: one method per operation, named as on the wire.
 
-`submit` and `ping` exist on both sockets, and `log` does on the submit socket for what the caller submitted; everything
-else exists on the control socket alone, and is the right of whoever may open that.
+`submit` and `ping` exist on both sockets, and `log` does on the submit socket for what
+the caller submitted; everything else exists on the control socket alone, and is the
+right of whoever may open that.
 """
 
 import os
@@ -47,7 +48,10 @@ class Operations:
     def __init__(self, daemon: "Daemon") -> None:
         self._daemon = daemon
         self._queue = daemon.queue
-        public: dict[str, Callable[[Request, Peer], Awaitable[Answer]]] = {"submit": self.submit, "ping": self.ping}
+        public: dict[str, Callable[[Request, Peer], Awaitable[Answer]]] = {
+            "submit": self.submit,
+            "ping": self.ping,
+        }
         self._public = public | {"log": self.own_log}
         self._all = public | {
             "stats": self.stats,
@@ -74,11 +78,19 @@ class Operations:
     async def perform(self, request: Request, peer: Peer, control: bool) -> Answer:
         """The answer to *request*; raises OberoncError for faults of the caller."""
         op = request.get("op")
-        found = (self._all if control else self._public).get(op) if isinstance(op, str) else None
+        found = (
+            (self._all if control else self._public).get(op)
+            if isinstance(op, str)
+            else None
+        )
         lacking = [need for need in request.get("need") or () if need not in self._all]
         if found is None or lacking:
             what = f"the feature {lacking[0]!r}" if lacking else f"the operation {op!r}"
-            return refusal("unsupported", f"{what} is not known here", v=[frames.VERSION, frames.VERSION])
+            return refusal(
+                "unsupported",
+                f"{what} is not known here",
+                v=[frames.VERSION, frames.VERSION],
+            )
         return await found(request, peer)
 
     async def submit(self, request: Request, peer: Peer) -> Answer:
@@ -111,8 +123,14 @@ class Operations:
     async def _stats(self) -> dict[str, Any]:
         daemon, now = self._daemon, now_ms()
         configured = list(daemon.intake.config.services)
-        known, unclaimed = await self._queue.call(lambda queue: (queue.stats(now), queue.unclaimed(configured)))
-        value = {"pid": daemon.pid, "uptime": round(time.monotonic() - daemon.began, 3), **daemon.own_stats()}
+        known, unclaimed = await self._queue.call(
+            lambda queue: (queue.stats(now), queue.unclaimed(configured))
+        )
+        value = {
+            "pid": daemon.pid,
+            "uptime": round(time.monotonic() - daemon.began, 3),
+            **daemon.own_stats(),
+        }
         value |= stats.summary(known, now)
         for name, service in daemon.intake.config.services.items():
             row = value["services"].setdefault(name, stats.service(None, now))
@@ -130,15 +148,26 @@ class Operations:
                 "origin": place.origin,
                 "doc": registry.docline(place),
                 "mode": "exec" if name in generation.threaded else "fork",
-                "services": [s.name for s in generation.config.services.values() if s.broker == name],
+                "services": [
+                    s.name
+                    for s in generation.config.services.values()
+                    if s.broker == name
+                ],
             }
             for name, place in sorted(generation.snapshot.places.items())
         ]
-        return {"ok": True, "generation": generation.number, "brokers": found, "services": services}
+        return {
+            "ok": True,
+            "generation": generation.number,
+            "brokers": found,
+            "services": services,
+        }
 
     async def reload(self, request: Request, _peer: Peer) -> Answer:
         """The verdict on new code and configuration, and the swap when it is good."""
-        report = await self._daemon.reload(partial=bool(request.get("partial")), check=bool(request.get("check")))
+        report = await self._daemon.reload(
+            partial=bool(request.get("partial")), check=bool(request.get("check"))
+        )
         return {"ok": True, "report": report}
 
     async def generation(self, _request: Request, _peer: Peer) -> Answer:
@@ -149,16 +178,25 @@ class Operations:
     async def lane_list(self, _request: Request, _peer: Peer) -> Answer:
         """The lanes that are paused by themselves."""
         lanes = await self._queue.call(lambda queue: queue.paused_lanes())
-        return {"ok": True, "lanes": [{"service": service, "repository": repo} for service, repo in lanes]}
+        return {
+            "ok": True,
+            "lanes": [
+                {"service": service, "repository": repo} for service, repo in lanes
+            ],
+        }
 
     async def lane_pause(self, request: Request, peer: Peer) -> Answer:
         """Lease nothing more of a service, or of one of its lanes."""
         service, repo = self._lane(request)
         configured = self._daemon.intake.config.services
         if service not in configured:
-            raise BadInput(f"there is no service called '{service}'{nearest(service, list(configured))}")
+            raise BadInput(
+                f"there is no service called '{service}'{nearest(service, list(configured))}"
+            )
         await self._queue.call(lambda queue: queue.pause(service, repo))
-        self._daemon.say(f"{person(peer.uid)} paused it", About(service, repo=repo or ""))
+        self._daemon.say(
+            f"{person(peer.uid)} paused it", About(service, repo=repo or "")
+        )
         return {"ok": True}
 
     async def lane_resume(self, request: Request, peer: Peer) -> Answer:
@@ -167,9 +205,13 @@ class Operations:
         # One that is gone may have been paused before.
         known = (await self._stats())["services"]
         if service not in known:
-            raise BadInput(f"there is no service called '{service}'{nearest(service, list(known))}")
+            raise BadInput(
+                f"there is no service called '{service}'{nearest(service, list(known))}"
+            )
         await self._queue.call(lambda queue: queue.resume(service, repo))
-        self._daemon.say(f"{person(peer.uid)} resumed it", About(service, repo=repo or ""))
+        self._daemon.say(
+            f"{person(peer.uid)} resumed it", About(service, repo=repo or "")
+        )
         self._daemon.kick()
         return {"ok": True}
 
@@ -178,8 +220,17 @@ class Operations:
         service, repo = self._lane(request)
 
         def unpark(queue: Queue) -> int:
-            parked = [d for d in queue.deliveries("ready", service, repo, limit=MOST_ROWS) if d.parked]
-            return len([queue.retry(now_ms(), delivery.id, person(peer.uid)) for delivery in parked])
+            parked = [
+                d
+                for d in queue.deliveries("ready", service, repo, limit=MOST_ROWS)
+                if d.parked
+            ]
+            return len(
+                [
+                    queue.retry(now_ms(), delivery.id, person(peer.uid))
+                    for delivery in parked
+                ]
+            )
 
         count = await self._queue.call(unpark)
         self._daemon.kick()
@@ -191,24 +242,39 @@ class Operations:
         renaming.check(old, new)
         await self._daemon.intake.catch_up(old)
         state = self._daemon.config.state
-        told = await self._queue.call(lambda queue: renaming.in_queue(queue, state, old, new))
+        told = await self._queue.call(
+            lambda queue: renaming.in_queue(queue, state, old, new)
+        )
         self._daemon.say(f"{person(peer.uid)} renamed {old} to {new}")
         self._daemon.kick()
         return {"ok": True, **told}
 
     async def delivery_list(self, request: Request, _peer: Peer) -> Answer:
-        """Deliveries, filtered, by id from `after` on, or the newest first from `before` down.
+        """Deliveries, filtered, by id from `after` on, or the newest first from
+        `before` down.
 
-        `services` says of each of theirs whether it is failing, and when it is next tried.
+        `services` says of each of theirs whether it is failing, and when it is next
+        tried.
         """
         state = _choice(request, "state", STATES)
         service, repo = _text(request, "service"), _text(request, "repository")
-        limit, after = min(_number(request, "limit", 100), MOST_ROWS), _number(request, "after", 0)
+        limit, after = (
+            min(_number(request, "limit", 100), MOST_ROWS),
+            _number(request, "after", 0),
+        )
         before = None if request.get("before") is None else _number(request, "before")
         since, now = _number(request, "since", 0), now_ms()
 
         def find(queue: Queue) -> tuple[list[Delivery], Stats]:
-            found = queue.deliveries(state, service, repo, limit, after, before=before, since=since)  # type: ignore[arg-type]
+            found = queue.deliveries(
+                state,  # type: ignore[arg-type]
+                service,
+                repo,
+                limit,
+                after,
+                before=before,
+                since=since,
+            )
             return found, queue.stats(now)
 
         found, known = await self._queue.call(find)
@@ -218,7 +284,11 @@ class Operations:
             for name, row in known.services.items()
             if name in named
         }
-        return {"ok": True, "deliveries": [rows.delivery(delivery) for delivery in found], "services": services}
+        return {
+            "ok": True,
+            "deliveries": [rows.delivery(delivery) for delivery in found],
+            "services": services,
+        }
 
     async def dead_list(self, request: Request, peer: Peer) -> Answer:
         """The dead letters."""
@@ -235,15 +305,27 @@ class Operations:
     async def delivery_retry(self, request: Request, peer: Peer) -> Answer:
         """Again, now; also for what is done."""
         return await self._steered(
-            request, peer, "retries", lambda queue, number, by: queue.retry(now_ms(), number, by)
+            request,
+            peer,
+            "retries",
+            lambda queue, number, by: queue.retry(now_ms(), number, by),
         )
 
     async def delivery_drop(self, request: Request, peer: Peer) -> Answer:
         """Never, in the name of the caller."""
-        return await self._steered(request, peer, "dropped", lambda queue, number, by: queue.drop(now_ms(), number, by))
+        return await self._steered(
+            request,
+            peer,
+            "dropped",
+            lambda queue, number, by: queue.drop(now_ms(), number, by),
+        )
 
-    async def _steered(self, request: Request, peer: Peer, word: str, steer: Steer) -> Answer:
-        """`delivery` steered; or each of `deliveries`, whatever becomes of the others: a row, or why not, for each."""
+    async def _steered(
+        self, request: Request, peer: Peer, word: str, steer: Steer
+    ) -> Answer:
+        """`delivery` steered; or each of `deliveries`, whatever becomes of the others:
+        a row, or why not, for each.
+        """
         by = person(peer.uid)
         if "deliveries" not in request:
             number = _number(request, "delivery")
@@ -260,7 +342,12 @@ class Operations:
             if not isinstance(result, str):
                 self._steered_one(by, word, result)
         told = [
-            {"id": number} | ({"error": result} if isinstance(result, str) else {"delivery": rows.delivery(result)})
+            {"id": number}
+            | (
+                {"error": result}
+                if isinstance(result, str)
+                else {"delivery": rows.delivery(result)}
+            )
             for number, result in zip(numbers, results, strict=True)
         ]
         return {"ok": True, "results": told}
@@ -278,21 +365,32 @@ class Operations:
     async def event_replay(self, request: Request, peer: Peer) -> Answer:
         """Every ended delivery of an event again, or that of one service."""
         event, service = await self._event(request), _text(request, "service")
-        ended = [d for d in event.deliveries if d.ended_ms is not None and service in (None, d.service)]
-        again = [await self.delivery_retry({"delivery": delivery.id}, peer) for delivery in ended]
+        ended = [
+            d
+            for d in event.deliveries
+            if d.ended_ms is not None and service in (None, d.service)
+        ]
+        again = [
+            await self.delivery_retry({"delivery": delivery.id}, peer)
+            for delivery in ended
+        ]
         return {"ok": True, "deliveries": [answer["delivery"] for answer in again]}
 
     async def log(self, request: Request, _peer: Peer) -> Answer:
-        """The events an id's or a commit id's beginning stands for, oldest first; without one, the newest.
+        """The events an id's or a commit id's beginning stands for, oldest first;
+        without one, the newest.
 
-        To follow the log: `after`, the `last` of the answer before, and `ids`, of events to tell of again.
+        To follow the log: `after`, the `last` of the answer before, and `ids`, of
+        events to tell of again.
         """
         return await self._log(_asked(request))
 
     async def own_log(self, request: Request, peer: Peer) -> Answer:
         """The same of what the caller submitted, and nothing that brokers printed."""
         trusted = peer.uid in (0, os.geteuid())
-        return await self._log(_asked(request)._replace(uid=None if trusted else peer.uid), outputs=trusted)
+        return await self._log(
+            _asked(request)._replace(uid=None if trusted else peer.uid), outputs=trusted
+        )
 
     async def _log(self, asked: Asked, *, outputs: bool = True) -> Answer:
         def find(queue: Queue) -> tuple[int, list[Event]]:
@@ -303,7 +401,11 @@ class Operations:
         last, found = await self._queue.call(find)
         if asked.after is not None and len(found) >= asked.limit:
             last = found[-1].seq
-        return {"ok": True, "last": last, "events": [rows.record(event, outputs=outputs) for event in found]}
+        return {
+            "ok": True,
+            "last": last,
+            "events": [rows.record(event, outputs=outputs) for event in found],
+        }
 
     async def drain(self, _request: Request, peer: Peer) -> Answer:
         """Finish what runs and stop, as after SIGTERM."""
@@ -321,8 +423,11 @@ class Operations:
         except BadInput as error:
             if os.path.lexists(target):
                 raise
-            # A service is kept from most of the file system, whatever the folder's mode says to who asks.
-            raise BadInput(f"{error}; the daemon can write below {self._daemon.config.state}") from None
+            # A service is kept from most of the file system, whatever the folder's mode
+            # says to who asks.
+            raise BadInput(
+                f"{error}; the daemon can write below {self._daemon.config.state}"
+            ) from None
         self._daemon.say(f"{person(peer.uid)} made a backup: {target}")
         return {"ok": True, "path": str(target), "bytes": target.stat().st_size}
 
@@ -346,13 +451,31 @@ class Operations:
 
 def _asked(request: Request) -> Asked:
     key, ids = (_text(request, "key") or "").lower(), request.get("ids") or []
-    if key and (set(key) - set("0123456789abcdef") or not SHORTEST_KEY <= len(key) <= LONGEST_KEY):
-        raise BadInput(f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id")
-    if not isinstance(ids, list) or len(ids) > MOST_IDS or not all(isinstance(id, str) and _ID(id) for id in ids):
-        raise BadInput(f"'ids' must be a list of at most {MOST_IDS} ids of 32 hex digits")
+    if key and (
+        set(key) - set("0123456789abcdef")
+        or not SHORTEST_KEY <= len(key) <= LONGEST_KEY
+    ):
+        raise BadInput(
+            f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id"
+        )
+    if (
+        not isinstance(ids, list)
+        or len(ids) > MOST_IDS
+        or not all(isinstance(id, str) and _ID(id) for id in ids)
+    ):
+        raise BadInput(
+            f"'ids' must be a list of at most {MOST_IDS} ids of 32 hex digits"
+        )
     after = None if request.get("after") is None else _number(request, "after")
     limit = min(_number(request, "limit", 20), MOST_TOLD)
-    return Asked(key, tuple(map(bytes.fromhex, ids)), after, bool(request.get("cut")), None, limit)
+    return Asked(
+        key,
+        tuple(map(bytes.fromhex, ids)),
+        after,
+        bool(request.get("cut")),
+        None,
+        limit,
+    )
 
 
 def _text(request: Request, key: str) -> str | None:

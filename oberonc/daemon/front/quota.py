@@ -1,8 +1,10 @@
-"""What the clients of one socket may hold, connections and bytes, and who makes way when it is too much.
+"""What the clients of one socket may hold, connections and bytes, and who makes way
+when it is too much.
 
-A flood costs the user it comes from, and of that user's clients the one that is slowest. What counts is what
-came, never what a header announces. The submit and the control socket have a quota each, so that whatever
-those who push do, an administrator is heard.
+A flood costs the user it comes from, and of that user's clients the one that is
+slowest. What counts is what came, never what a header announces. The submit and the
+control socket have a quota each, so that whatever those who push do, an administrator
+is heard.
 """
 
 import time
@@ -17,7 +19,8 @@ MOST_PER_USER: Final = 128
 #: Bytes of frames that came and are not answered, in all, and of one user.
 MOST_BYTES: Final = 32 << 20
 MOST_BYTES_PER_USER: Final = MOST_BYTES // 2
-#: Bytes of each connection that are not counted, since the connections are: most pushes never come near a limit.
+#: Bytes of each connection that are not counted, since the connections are: most pushes
+#: never come near a limit.
 FREE: Final = 64 << 10
 
 
@@ -53,7 +56,9 @@ class Quota:
         self._counted: dict[Client, int] = {}
 
     def enter(self, client: Client) -> bool:
-        """Count *client*, which has just come; who has said nothing for longest makes way. False: nobody can."""
+        """Count *client*, which has just come; who has said nothing for longest makes
+        way. False: nobody can.
+        """
         self.clients.add(client)
         self._connections[client.uid] += 1
         heaviest, count = self._connections.most_common(1)[0]
@@ -63,7 +68,9 @@ class Quota:
             return True
         waiting = self._waiting(heaviest)
         if waiting:
-            min(waiting, key=lambda c: c.since).make_way("too many connections: this one waited longest")
+            min(waiting, key=lambda c: c.since).make_way(
+                "too many connections: this one waited longest"
+            )
         return bool(waiting)
 
     def leave(self, client: Client) -> None:
@@ -74,7 +81,9 @@ class Quota:
             self._connections -= Counter([client.uid])
 
     def weigh(self, client: Client) -> None:
-        """Count what *client* holds now; when it is too much, the slowest of the heaviest user makes way."""
+        """Count what *client* holds now; when it is too much, the slowest of the
+        heaviest user makes way.
+        """
         self._set(client, max(client.held - FREE, 0))
         while self._counted.get(client):
             heaviest, _ = self._bytes.most_common(1)[0]
@@ -83,13 +92,17 @@ class Quota:
             elif self._bytes.total() <= MOST_BYTES:
                 return
             now = time.monotonic()
-            slow = [c for c in self._waiting(heaviest) if self._counted.get(c)] or [client]
+            slow = [c for c in self._waiting(heaviest) if self._counted.get(c)] or [
+                client
+            ]
             slowest = min(slow, key=lambda c: c.held / max(now - c.began, 1e-3))
             slowest.make_way("too many bytes are waiting, and these came slowest")
             self._set(slowest, 0)
 
     def _waiting(self, uid: int) -> list[Client]:
-        return [client for client in self.clients if client.uid == uid and client.waiting]
+        return [
+            client for client in self.clients if client.uid == uid and client.waiting
+        ]
 
     def _set(self, client: Client, count: int) -> None:
         before = self._counted.pop(client, 0)

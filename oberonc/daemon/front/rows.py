@@ -35,17 +35,23 @@ def event(value: Event) -> Row:
 
 
 def record(value: Event, *, outputs: bool = True) -> Row:
-    """An event as the log of runs tells of it: per service what happened, or why nothing did.
+    """An event as the log of runs tells of it: per service what happened, or why
+    nothing did.
 
-    Its body is what `Queue.told_events` made of it. Without *outputs*, what brokers printed is left out.
+    Its body is what `Queue.told_events` made of it. Without *outputs*, what brokers
+    printed is left out.
     """
     payload = json.loads(value.body.decode("utf-8", "replace")) if value.body else {}
     found = {row.service: row for row in value.deliveries}
-    services: dict[str, Row] = {decision.service: {"why": decision.reason} for decision in value.decisions}
+    services: dict[str, Row] = {
+        decision.service: {"why": decision.reason} for decision in value.decisions
+    }
     for name, row in found.items():
         services[name] = services.get(name, {}) | _told(row, outputs)
     return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)),
+        "time": time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)
+        ),
         "id": value.id.hex(),
         "seq": value.seq,
         "via": "daemon",
@@ -62,7 +68,9 @@ def record(value: Event, *, outputs: bool = True) -> Row:
 
 
 def _submitter(uid: int) -> Row | None:
-    """The account an event came from, as it is called today; None for what came before that was known."""
+    """The account an event came from, as it is called today; None for what came before
+    that was known.
+    """
     return {"uid": uid, "name": account(uid)} if uid >= 0 else None
 
 

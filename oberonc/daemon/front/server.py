@@ -1,8 +1,9 @@
-"""The server: connections, frames, deadlines. What a request means is `operations`' business.
+"""The server: connections, frames, deadlines. What a request means is `operations`'
+business.
 
-One request at a time per connection: while one is answered at most one more read is taken in, so that no client
-makes us hold more than its current frame and that. A fault in what a client sends is answered and costs that
-client alone.
+One request at a time per connection: while one is answered at most one more read is
+taken in, so that no client makes us hold more than its current frame and that. A fault
+in what a client sends is answered and costs that client alone.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames
 from oberonc.errors import BadInput, DiskFailed, NotAccepted, NotAllowed, OberoncError
 
-#: Seconds: without a request; from a header's first byte to its last; for the body; to fetch a last answer.
+#: Seconds: without a request; from a header's first byte to its last; for the body; to
+#: fetch a last answer.
 IDLE: Final = 30.0
 HEADER: Final = 5.0
 BODY: Final = 10.0
@@ -30,7 +32,16 @@ RETRY_MS: Final = 500
 
 #: What `error` of an answer may be.
 ERRORS: Final = (
-    *("invalid", "too_large", "version", "unsupported", "conflict", "forbidden", "busy", "storage_low"),
+    *(
+        "invalid",
+        "too_large",
+        "version",
+        "unsupported",
+        "conflict",
+        "forbidden",
+        "busy",
+        "storage_low",
+    ),
     *("stopping", "timeout", "failed"),
 )
 
@@ -56,7 +67,13 @@ def _refused(error: OberoncError) -> Answer:
     if isinstance(error, frames.BadFrame):
         return refusal(error.kind, str(error))
     kinds = {BadInput: "invalid", NotAllowed: "forbidden"}
-    return refusal(next((kind for which, kind in kinds.items() if isinstance(error, which)), "failed"), str(error))
+    return refusal(
+        next(
+            (kind for which, kind in kinds.items() if isinstance(error, which)),
+            "failed",
+        ),
+        str(error),
+    )
 
 
 def _frame(answer: Answer) -> bytes:
@@ -71,8 +88,8 @@ class Server:
         self.perform = perform
         self.say = say
         self.connections: set[Connection] = set()
-        #: How often something was refused, by the `error` of the answer. From 0 on: monitoring sees a number
-        #: grow, and not one appear.
+        #: How often something was refused, by the `error` of the answer. From 0 on:
+        #: monitoring sees a number grow, and not one appear.
         self.refused = Counter(dict.fromkeys(ERRORS, 0))
         self._refusals = Sparing(say)
         self._servers: list[asyncio.Server] = []
@@ -80,11 +97,17 @@ class Server:
     async def listen(self, listener: socket.socket, *, control: bool) -> None:
         """Answer on *listener* from now on."""
         loop = asyncio.get_running_loop()
-        # From Python 3.13 on, closing would remove the socket's file, which may be systemd's.
-        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        # From Python 3.13 on, closing would remove the socket's file, which may be
+        # systemd's.
+        keep: dict[str, Any] = (
+            {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        )
         quota = Quota()
         made = await loop.create_unix_server(
-            lambda: Connection(self, listener, quota, control), sock=listener, backlog=sockets.BACKLOG, **keep
+            lambda: Connection(self, listener, quota, control),
+            sock=listener,
+            backlog=sockets.BACKLOG,
+            **keep,
         )
         self._servers.append(made)
 
@@ -110,7 +133,10 @@ class Server:
     async def finish(self, patience: float) -> None:
         """Let the requests under way be answered, then close every connection."""
         deadline = asyncio.get_running_loop().time() + patience
-        while any(c.answering for c in self.connections) and asyncio.get_running_loop().time() < deadline:
+        while (
+            any(c.answering for c in self.connections)
+            and asyncio.get_running_loop().time() < deadline
+        ):
             await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.close()
@@ -121,7 +147,9 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: Server, listener: socket.socket, quota: Quota, control: bool) -> None:
+    def __init__(
+        self, server: Server, listener: socket.socket, quota: Quota, control: bool
+    ) -> None:
         self._server = server
         self._listener = listener
         self._quota = quota
@@ -148,7 +176,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def held(self) -> int:
-        """Bytes that came and are not answered: of the request under way, and of what follows it."""
+        """Bytes that came and are not answered: of the request under way, and of what
+        follows it.
+        """
         return self._asked + len(self._buffer)
 
     def make_way(self, why: str) -> None:
@@ -165,7 +195,9 @@ class Connection(asyncio.Protocol):
         self._server.connections.add(self)
         why = barred(self._peer, connection, self._listener)
         if why:
-            self._doom(refusal("forbidden", f"uid {self.uid} may not use this socket: {why}"))
+            self._doom(
+                refusal("forbidden", f"uid {self.uid} may not use this socket: {why}")
+            )
         elif not self._quota.enter(self):
             self._doom(busy("too many connections"))
 
@@ -183,7 +215,8 @@ class Connection(asyncio.Protocol):
         if self._doomed:
             return
         if self._task:
-            # Only who sends more before the answer is made to wait: it saves all others two calls of the system.
+            # Only who sends more before the answer is made to wait: it saves all others
+            # two calls of the system.
             self.transport.pause_reading()
         else:
             self._advance()
@@ -195,7 +228,11 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline of this phase has passed."""
-        if self._doomed or self.transport.is_closing() or (not self._buffer and self._length is None):
+        if (
+            self._doomed
+            or self.transport.is_closing()
+            or (not self._buffer and self._length is None)
+        ):
             self.close()
         else:
             self._doom(refusal("timeout", "the frame did not come in time"))
@@ -208,15 +245,20 @@ class Connection(asyncio.Protocol):
         self.deadline = self._loop.time() + LINGER
 
     def _advance(self) -> None:
-        """Take the next whole frame out of the buffer, if there is one and none is being answered."""
+        """Take the next whole frame out of the buffer, if there is one and none is
+        being answered.
+        """
         if self._task:
             return
         try:
             if self._length is None and not self._begin_frame():
                 return
         except frames.BadFrame as fault:
-            # Where the next frame would begin is unknown, so this connection cannot go on.
-            self._doom(refusal(fault.kind, str(fault), v=[frames.VERSION, frames.VERSION]))
+            # Where the next frame would begin is unknown, so this connection cannot go
+            # on.
+            self._doom(
+                refusal(fault.kind, str(fault), v=[frames.VERSION, frames.VERSION])
+            )
             return
         if self._length is None or len(self._buffer) < self._length:
             return
@@ -256,11 +298,15 @@ class Connection(asyncio.Protocol):
         """The frame of the answer, whatever request and answer are like."""
         try:
             if len(body) <= frames.SMALL:
-                answer = await self._server.perform(frames.decode_request(body), self._peer, self._control)
+                answer = await self._server.perform(
+                    frames.decode_request(body), self._peer, self._control
+                )
             else:  # one at a time, users in turn
                 async with self._quota.turns.of(self.uid):
                     request = await in_a_thread(frames.decode_request, body)
-                    answer = await self._server.perform(request, self._peer, self._control)
+                    answer = await self._server.perform(
+                        request, self._peer, self._control
+                    )
         except DiskFailed:
             raise  # nobody is told anything: the process is about to end
         except OberoncError as error:

@@ -1,8 +1,9 @@
-"""The daemon's claim on its state folder, and its sockets: bound here, or handed over by systemd.
+"""The daemon's claim on its state folder, and its sockets: bound here, or handed over
+by systemd.
 
-Who owns the sockets is decided by a lock beside each, held for life, never by a pid file: a socket file left by a
-daemon that was killed is removed only while its lock is held, and only when nobody listens on it any more (systemd
-listens without our lock).
+Who owns the sockets is decided by a lock beside each, held for life, never by a pid
+file: a socket file left by a daemon that was killed is removed only while its lock is
+held, and only when nobody listens on it any more (systemd listens without our lock).
 """
 
 import fcntl
@@ -25,22 +26,31 @@ _FIRST_PASSED_FD: Final = 3
 
 
 class Lock:
-    """An exclusive right, proved by a lock on *file* and held until the process ends; *what* names it.
+    """An exclusive right, proved by a lock on *file* and held until the process ends;
+    *what* names it.
 
-    Raises NotAccepted where another daemon has it, ConfigError where the file cannot be had.
+    Raises NotAccepted where another daemon has it, ConfigError where the file cannot be
+    had.
     """
 
     def __init__(self, file: Path, what: str) -> None:
         try:
-            self._handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._handle = os.open(
+                file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
         except OSError as error:
             raise ConfigError(f"cannot lock {what}: {file}: {error.strerror}") from None
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            owner = (
+                os.pread(self._handle, 32, 0).decode(errors="replace").strip()
+                or "unknown"
+            )
             os.close(self._handle)
-            raise NotAccepted(f"a daemon runs already on {what} (pid {owner})") from None
+            raise NotAccepted(
+                f"a daemon runs already on {what} (pid {owner})"
+            ) from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
@@ -50,7 +60,9 @@ class Lock:
 
 
 class Listeners(NamedTuple):
-    """The listening sockets. *ours* are the files to remove at the end, and their locks; systemd keeps its own."""
+    """The listening sockets. *ours* are the files to remove at the end, and their
+    locks; systemd keeps its own.
+    """
 
     submit: socket.socket
     control: socket.socket
@@ -66,12 +78,16 @@ class Listeners(NamedTuple):
 def listen(config: Config) -> Listeners:
     """Both sockets, from systemd where it passed them.
 
-    Raises ConfigError, or NotAccepted where another daemon lives on one of them; then both are as they were.
+    Raises ConfigError, or NotAccepted where another daemon lives on one of them; then
+    both are as they were.
     """
     found = passed_sockets()
     missing = [
         (name, path, mode)
-        for name, path, mode in (("submit", config.daemon.socket, 0o660), ("control", config.daemon.control, 0o600))
+        for name, path, mode in (
+            ("submit", config.daemon.socket, 0o660),
+            ("control", config.daemon.control, 0o600),
+        )
         if name not in found
     ]
     ours = tuple((path, _claim(path)) for _, path, _ in missing)
@@ -90,10 +106,13 @@ def passed_sockets() -> dict[str, socket.socket]:
     for index in range(int(count)):
         fd = _FIRST_PASSED_FD + index
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            raise ConfigError(f"LISTEN_FDS is {count}, but file descriptor {fd} is no socket")
+            raise ConfigError(
+                f"LISTEN_FDS is {count}, but file descriptor {fd} is no socket"
+            )
         os.set_inheritable(fd, False)
         name = names[index] if index < len(names) else ""
-        # Without names, as from systemd-socket-activate, the first one is the submit socket.
+        # Without names, as from systemd-socket-activate, the first one is the submit
+        # socket.
         if name not in ("submit", "control"):
             name = ("submit", "control")[index] if index < 2 else name
         passed[name] = socket.socket(fileno=fd)
@@ -103,14 +122,20 @@ def passed_sockets() -> dict[str, socket.socket]:
 def _claim(path: Path) -> Lock:
     """The right to make the socket *path*."""
     if len(os.fsencode(path)) > LONGEST_PATH:
-        raise ConfigError(f"the socket's path {path} has over {LONGEST_PATH} bytes: set daemon.socket to a shorter one")
+        raise ConfigError(
+            f"the socket's path {path} has over {LONGEST_PATH} bytes: set daemon.socket to a shorter one"
+        )
     _make_folder(path.parent)
     lock = Lock(path.with_name(f"{path.name}.lock"), f"the socket {path}")
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is there and is no socket: move it away, or set another daemon.socket")
+            raise ConfigError(
+                f"{path} is there and is no socket: move it away, or set another daemon.socket"
+            )
         if _is_served(path):
-            raise NotAccepted(f"somebody listens on {path} already: systemd, or another daemon; nothing was changed")
+            raise NotAccepted(
+                f"somebody listens on {path} already: systemd, or another daemon; nothing was changed"
+            )
     return lock
 
 
@@ -148,7 +173,9 @@ def _make_folder(folder: Path) -> None:
             folder.mkdir(parents=True, mode=0o755)
             folder.chmod(0o755)
         except OSError as error:
-            raise ConfigError(f"cannot make {folder} for the sockets: {error.strerror}") from None
+            raise ConfigError(
+                f"cannot make {folder} for the sockets: {error.strerror}"
+            ) from None
     fault = unsafe(folder)
     if fault:
         raise ConfigError(f"the sockets cannot be in {folder}: {fault}")

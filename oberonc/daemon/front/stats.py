@@ -1,4 +1,6 @@
-"""What the daemon did and has to do, as one JSON value, and that value as Prometheus' text. Pure functions."""
+"""What the daemon did and has to do, as one JSON value, and that value as Prometheus'
+text. Pure functions.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -9,13 +11,17 @@ Value = dict[str, Any]
 
 
 def service(known: ServiceStats | None, now: int) -> Value:
-    """One service's row, as of one that is not configured; *known* is None before its first event.
+    """One service's row, as of one that is not configured; *known* is None before its
+    first event.
 
-    `oldest` is the age in seconds of the oldest delivery that has not ended, `behind` how long its most overdue
-    lane could have been worked on; both None where there is nothing.
+    `oldest` is the age in seconds of the oldest delivery that has not ended, `behind`
+    how long its most overdue lane could have been worked on; both None where there is
+    nothing.
     """
     if known is None:
-        known = ServiceStats(0, 0, 0, 0, 0, 0, False, "closed", 0, None, None, None, "", None, {})
+        known = ServiceStats(
+            0, 0, 0, 0, 0, 0, False, "closed", 0, None, None, None, "", None, {}
+        )
     row = known._asdict()
     for name, key in (("oldest", "oldest_ms"), ("behind", "oldest_due_ms")):
         since = row.pop(key)
@@ -29,11 +35,21 @@ def summary(stats: Stats, now: int) -> Value:
     states = ("ready", "leased", "done", "dead", "cancelled", "parked")
     counters = stats.counters
     return {
-        "events": {name: counters.get(name, 0) for name in ("accepted", "duplicates", "conflicts", "storage_low")},
-        "deliveries": {state: sum(getattr(row, state) for row in rows) for state in states},
+        "events": {
+            name: counters.get(name, 0)
+            for name in ("accepted", "duplicates", "conflicts", "storage_low")
+        },
+        "deliveries": {
+            state: sum(getattr(row, state) for row in rows) for state in states
+        },
         "late_results": counters.get("late_results", 0),
-        "pruned": {"events": counters.get("pruned_events", 0), "dead": counters.get("pruned_dead", 0)},
-        "services": {name: service(row, now) for name, row in sorted(stats.services.items())},
+        "pruned": {
+            "events": counters.get("pruned_events", 0),
+            "dead": counters.get("pruned_dead", 0),
+        },
+        "services": {
+            name: service(row, now) for name, row in sorted(stats.services.items())
+        },
         "paused_lanes": stats.paused_lanes,
         "storage_low": stats.room.low,
         "storage_free": stats.room.free,
@@ -49,7 +65,9 @@ class Sample(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A family of numbers for Prometheus: its name without `oberonc_`, its kind, what it means, how it is found."""
+    """A family of numbers for Prometheus: its name without `oberonc_`, its kind, what
+    it means, how it is found.
+    """
 
     name: str
     kind: str
@@ -79,12 +97,18 @@ def _each(label: str, *path: str) -> Callable[[Value], list[Sample]]:
     return find
 
 
-def _per_service(number: Callable[[Value], float | None]) -> Callable[[Value], list[Sample]]:
+def _per_service(
+    number: Callable[[Value], float | None],
+) -> Callable[[Value], list[Sample]]:
     """What *number* finds in each service's row; a service without one has no sample."""
 
     def find(value: Value) -> list[Sample]:
         found = ((name, number(row)) for name, row in value["services"].items())
-        return [Sample(amount, {"service": name}) for name, amount in found if amount is not None]
+        return [
+            Sample(amount, {"service": name})
+            for name, amount in found
+            if amount is not None
+        ]
 
     return find
 
@@ -102,28 +126,114 @@ def _outcomes(value: Value) -> Iterator[Sample]:
 
 
 METRICS = (
-    Metric("build_info", "gauge", "The daemon's version; always 1.", lambda v: [Sample(1, {"version": v["version"]})]),
     Metric(
-        "generation", "gauge", "Number of the generation in service; it grows with each reload.", _one("generation")
+        "build_info",
+        "gauge",
+        "The daemon's version; always 1.",
+        lambda v: [Sample(1, {"version": v["version"]})],
     ),
-    Metric("uptime_seconds", "gauge", "Seconds since the daemon started.", _one("uptime")),
-    Metric("connections", "gauge", "Connections of clients that are open.", _one("connections")),
-    Metric("refusals_total", "counter", "Requests refused since the daemon started.", _each("reason", "refused")),
-    Metric("events_total", "counter", "Payloads handed in, by what became of them.", _each("result", "events")),
-    Metric("late_results_total", "counter", "Results for a lease no longer held.", _one("late_results")),
-    Metric("pruned_total", "counter", "Events, and dead letters with them, forgotten.", _each("what", "pruned")),
-    Metric("spool_files", "gauge", "Pushes in the spool that were not taken in yet.", _one("spool")),
-    Metric("spool_unreadable_files", "gauge", "Those that cannot be read or removed.", _one("spool_unreadable")),
-    Metric("spool_bad_files", "gauge", "Spool files put aside in bad/.", _one("spool_bad")),
-    Metric("storage_low", "gauge", "1: new pushes are refused for want of space.", _one("storage_low")),
-    Metric("storage_free_bytes", "gauge", "Free space beside the queue.", _one("storage_free")),
-    Metric("storage_threshold_bytes", "gauge", "Below it new pushes are refused.", _one("storage_threshold")),
-    Metric("workers_running", "gauge", "Workers with a delivery.", _one("workers", "running")),
-    Metric("workers_idle", "gauge", "Workers that wait for one.", _one("workers", "idle")),
-    Metric("workers_limit", "gauge", "Deliveries that may run at once.", _one("workers", "limit")),
-    Metric("paused_lanes", "gauge", "Lanes paused by themselves.", _one("paused_lanes")),
-    Metric("queue_depth", "gauge", "Deliveries kept, by state; parked ones are among the ready.", _depths),
-    Metric("deliveries_total", "counter", "Deliveries accepted, and attempts by how they ended.", _outcomes),
+    Metric(
+        "generation",
+        "gauge",
+        "Number of the generation in service; it grows with each reload.",
+        _one("generation"),
+    ),
+    Metric(
+        "uptime_seconds", "gauge", "Seconds since the daemon started.", _one("uptime")
+    ),
+    Metric(
+        "connections",
+        "gauge",
+        "Connections of clients that are open.",
+        _one("connections"),
+    ),
+    Metric(
+        "refusals_total",
+        "counter",
+        "Requests refused since the daemon started.",
+        _each("reason", "refused"),
+    ),
+    Metric(
+        "events_total",
+        "counter",
+        "Payloads handed in, by what became of them.",
+        _each("result", "events"),
+    ),
+    Metric(
+        "late_results_total",
+        "counter",
+        "Results for a lease no longer held.",
+        _one("late_results"),
+    ),
+    Metric(
+        "pruned_total",
+        "counter",
+        "Events, and dead letters with them, forgotten.",
+        _each("what", "pruned"),
+    ),
+    Metric(
+        "spool_files",
+        "gauge",
+        "Pushes in the spool that were not taken in yet.",
+        _one("spool"),
+    ),
+    Metric(
+        "spool_unreadable_files",
+        "gauge",
+        "Those that cannot be read or removed.",
+        _one("spool_unreadable"),
+    ),
+    Metric(
+        "spool_bad_files", "gauge", "Spool files put aside in bad/.", _one("spool_bad")
+    ),
+    Metric(
+        "storage_low",
+        "gauge",
+        "1: new pushes are refused for want of space.",
+        _one("storage_low"),
+    ),
+    Metric(
+        "storage_free_bytes",
+        "gauge",
+        "Free space beside the queue.",
+        _one("storage_free"),
+    ),
+    Metric(
+        "storage_threshold_bytes",
+        "gauge",
+        "Below it new pushes are refused.",
+        _one("storage_threshold"),
+    ),
+    Metric(
+        "workers_running",
+        "gauge",
+        "Workers with a delivery.",
+        _one("workers", "running"),
+    ),
+    Metric(
+        "workers_idle", "gauge", "Workers that wait for one.", _one("workers", "idle")
+    ),
+    Metric(
+        "workers_limit",
+        "gauge",
+        "Deliveries that may run at once.",
+        _one("workers", "limit"),
+    ),
+    Metric(
+        "paused_lanes", "gauge", "Lanes paused by themselves.", _one("paused_lanes")
+    ),
+    Metric(
+        "queue_depth",
+        "gauge",
+        "Deliveries kept, by state; parked ones are among the ready.",
+        _depths,
+    ),
+    Metric(
+        "deliveries_total",
+        "counter",
+        "Deliveries accepted, and attempts by how they ended.",
+        _outcomes,
+    ),
     Metric(
         "oldest_delivery_seconds",
         "gauge",
@@ -176,7 +286,9 @@ METRICS = (
 
 
 def prometheus(value: Value) -> str:
-    """*value* in the text format of https://prometheus.io/docs/instrumenting/exposition_formats/."""
+    """*value* in the text format of
+    https://prometheus.io/docs/instrumenting/exposition_formats/.
+    """
     return "".join(f"{line}\n" for metric in METRICS for line in _lines(metric, value))
 
 
@@ -185,7 +297,9 @@ def _lines(metric: Metric, value: Value) -> Iterator[str]:
     yield f"# HELP {name} {metric.help}"
     yield f"# TYPE {name} {metric.kind}"
     for number, labels in metric.samples(value):
-        named = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        named = ",".join(
+            f'{label}="{_escaped(text)}"' for label, text in labels.items()
+        )
         yield f"{name}{f'{{{named}}}' if named else ''} {_number(number)}"
 
 

@@ -1,4 +1,6 @@
-"""Whose turn it is, where only one can be served: users in turn, so that many requests of one delay no other's."""
+"""Whose turn it is, where only one can be served: users in turn, so that many requests
+of one delay no other's.
+"""
 
 import asyncio
 from collections import deque

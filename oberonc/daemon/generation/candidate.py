@@ -1,4 +1,6 @@
-"""A generation on trial: is every broker file fit, and does every service's configuration fit its broker?"""
+"""A generation on trial: is every broker file fit, and does every service's
+configuration fit its broker?
+"""
 
 import asyncio
 from typing import Any, Final, NamedTuple
@@ -23,14 +25,18 @@ EXAMINATION: Final = 30.0
 
 
 class Predecessor(NamedTuple):
-    """What a broken broker falls back to: where the code was, and how its services were configured."""
+    """What a broken broker falls back to: where the code was, and how its services were
+    configured.
+    """
 
     places: dict[str, Place]
     runtimes: dict[str, Runtime]
 
 
 class Candidate(NamedTuple):
-    """What came out: a generation whose hosts run, and what is wrong, by broker, `service NAME` or path."""
+    """What came out: a generation whose hosts run, and what is wrong, by broker,
+    `service NAME` or path.
+    """
 
     generation: Generation
     faults: dict[str, str]
@@ -53,7 +59,9 @@ async def examine(number: int, plan: Plan, say: Say) -> Candidate:
         await generation.load()
         for service in plan.config.services.values():
             if service.name not in generation.unavailable:
-                await _try_service(generation, service, plan.settings[service.name], faults)
+                await _try_service(
+                    generation, service, plan.settings[service.name], faults
+                )
         crash_point("warm")
     except BaseException:
         await generation.stop()
@@ -61,8 +69,12 @@ async def examine(number: int, plan: Plan, say: Say) -> Candidate:
     return Candidate(generation, faults)
 
 
-async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: Say) -> Candidate:
-    """A second trial, in which whatever failed is as it was in the generation before, or left out."""
+async def fall_back(
+    candidate: Candidate, plan: Plan, before: Predecessor, say: Say
+) -> Candidate:
+    """A second trial, in which whatever failed is as it was in the generation before,
+    or left out.
+    """
     broken = {name for name in candidate.faults if name in plan.snapshot.places}
     affected = set(candidate.generation.unavailable)
     broken |= {plan.config.services[name].broker for name in affected}
@@ -75,7 +87,11 @@ async def fall_back(candidate: Candidate, plan: Plan, before: Predecessor, say: 
         if name in before.runtimes and service.broker in broken:
             services[name] = before.runtimes[name].service
             settings[name] = before.runtimes[name].settings
-    unresolved = {f"service {name}": candidate.faults[f"service {name}"] for name in services if name not in settings}
+    unresolved = {
+        f"service {name}": candidate.faults[f"service {name}"]
+        for name in services
+        if name not in settings
+    }
     second = await examine(
         candidate.generation.number,
         Plan(plan.config._replace(services=services), kept, settings, unresolved),
@@ -93,7 +109,9 @@ async def _examine_files(generation: Generation, plan: Plan) -> dict[str, str]:
             async for verdict in (await generation.root()).probe(places):
                 verdicts[verdict["name"]] = verdict
     except TimeoutError:
-        raise HostFailed(f"examining the brokers took more than {EXAMINATION:g} s: reload again with fewer") from None
+        raise HostFailed(
+            f"examining the brokers took more than {EXAMINATION:g} s: reload again with fewer"
+        ) from None
     for name, verdict in verdicts.items():
         generation.timeouts[name] = verdict["timeout"]
         if verdict["threads"]:
@@ -114,9 +132,14 @@ def _mark_unavailable(generation: Generation, faults: dict[str, str]) -> None:
 
 
 async def _try_service(
-    generation: Generation, service: Service, settings: dict[str, Any], faults: dict[str, str]
+    generation: Generation,
+    service: Service,
+    settings: dict[str, Any],
+    faults: dict[str, str],
 ) -> None:
-    """Bind the service in a worker of its own, which then stays, warm, for its first delivery."""
+    """Bind the service in a worker of its own, which then stays, warm, for its first
+    delivery.
+    """
     worker = await generation.new_worker(service.name)
     request = {
         "op": "verify",
@@ -128,15 +151,23 @@ async def _try_service(
         fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
         fault = f"{lost}: {_end(secrets.redact(worker.printed(), secrets.values(settings), cut=True))}"
-    fault = fault if fault is None else secrets.redact(str(fault), secrets.values(settings))
+    fault = (
+        fault if fault is None else secrets.redact(str(fault), secrets.values(settings))
+    )
     if fault is None:
         limit = service.timeout or generation.timeouts.get(service.broker, 60.0)
         generation.runtimes[service.name] = Runtime(service, settings, limit)
         generation.give_back(worker)
         return
     worker.retire()
-    where = "" if service.origin in str(fault) else f"{service.origin}: service '{service.name}': "
-    generation.unavailable[service.name] = faults[f"service {service.name}"] = where + str(fault)
+    where = (
+        ""
+        if service.origin in str(fault)
+        else f"{service.origin}: service '{service.name}': "
+    )
+    generation.unavailable[service.name] = faults[f"service {service.name}"] = (
+        where + str(fault)
+    )
 
 
 def _end(printed: str) -> str:

@@ -11,21 +11,23 @@ from oberonc.daemon.host_link import Host, HostFailed, Root
 from oberonc.daemon.journal import Say
 from oberonc.daemon.worker_link import Worker
 
-#: Seconds a worker may wait for its next delivery; beyond the first few, which keep the usual push quick, only
-#: as long as a burst pauses: each costs memory.
+#: Seconds a worker may wait for its next delivery; beyond the first few, which keep the
+#: usual push quick, only as long as a burst pauses: each costs memory.
 MAX_IDLE: Final = 100.0
 KEPT_WARM: Final = 3
 BRIEFLY: Final = 2.0
 #: Seconds before a host that ended is started again, doubled each time up to the last.
 RESTART_FIRST: Final = 0.5
 RESTART_LAST: Final = 60.0
-#: Seconds for which a broker whose host ended has one worker at a time: else it could not be told which delivery
-#: ends it.
+#: Seconds for which a broker whose host ended has one worker at a time: else it could
+#: not be told which delivery ends it.
 CAUTION: Final = 60.0
 
 
 class Runtime(NamedTuple):
-    """A service as this generation runs it: its settings with secrets, its broker's time limit."""
+    """A service as this generation runs it: its settings with secrets, its broker's
+    time limit.
+    """
 
     service: Service
     settings: dict[str, Any]
@@ -35,7 +37,9 @@ class Runtime(NamedTuple):
 class Generation:
     """One snapshot with its processes. Owned by the event loop."""
 
-    def __init__(self, number: int, config: Config, snapshot: Snapshot, say: Say) -> None:
+    def __init__(
+        self, number: int, config: Config, snapshot: Snapshot, say: Say
+    ) -> None:
         self.number = number
         self.config = config
         self.snapshot = snapshot
@@ -46,16 +50,19 @@ class Generation:
         self.threaded: set[str] = set()
         self.timeouts: dict[str, float] = {}
         self.busy: set[Worker] = set()
-        #: Lease rounds and deliveries that count on this generation; it must not end before they do.
+        #: Lease rounds and deliveries that count on this generation; it must not end
+        #: before they do.
         self.flights = 0
         self._empty = asyncio.Event()
-        #: Set when busy workers are being ended for our own reasons: no delivery is charged for it.
+        #: Set when busy workers are being ended for our own reasons: no delivery is
+        #: charged for it.
         self.interrupted = False
         self._idle: dict[str, list[tuple[Worker, asyncio.TimerHandle]]] = {}
         self._say = say
         self._root: Root | None = None
         self._root_starts = asyncio.Lock()
-        #: By broker: its host, the seconds before that is started again, and until when it has one worker at a time.
+        #: By broker: its host, the seconds before that is started again, and until when
+        #: it has one worker at a time.
         self._hosts: dict[str, Host] = {}
         self._delays: dict[str, float] = {}
         self._cautious: dict[str, float] = {}
@@ -83,20 +90,28 @@ class Generation:
         return sum(map(len, self._idle.values()))
 
     async def root(self) -> Root:
-        """The process that examines and forks, started where there is none. Raises OSError."""
+        """The process that examines and forks, started where there is none. Raises
+        OSError.
+        """
         async with self._root_starts:
             if self._root is None or self._root.ended.done():
                 self._root = Root(f"generation {self.number}")
             return self._root
 
     async def load(self) -> None:
-        """Start a host for each broker that the services use. Raises HostFailed, OSError or TimeoutError."""
+        """Start a host for each broker that the services use. Raises HostFailed,
+        OSError or TimeoutError.
+        """
         for place in self._loaded_places():
-            self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+            self._hosts[place.name] = await (await self.root()).host(
+                place, place.name in self.threaded
+            )
 
     def adopt(self) -> None:
         """The generation goes into service: whichever host ends is started again."""
-        self._keepers = [asyncio.create_task(self._keep(place)) for place in self._loaded_places()]
+        self._keepers = [
+            asyncio.create_task(self._keep(place)) for place in self._loaded_places()
+        ]
 
     async def worker(self, service: str) -> Worker:
         """A worker for *service*, warm where there is one. Raises HostFailed."""
@@ -175,7 +190,9 @@ class Generation:
         worker.retire()
 
     async def _keep(self, place: Place) -> None:
-        """Start the host of one broker again whenever it ends: later each time, until a delivery succeeds."""
+        """Start the host of one broker again whenever it ends: later each time, until a
+        delivery succeeds.
+        """
         while True:
             host = self._hosts[place.name]
             status = await asyncio.shield(host.ended)
@@ -183,11 +200,17 @@ class Generation:
                 return
             delay = self._delays.get(place.name, RESTART_FIRST)
             self._delays[place.name] = min(delay * 2, RESTART_LAST)
-            self._cautious[place.name] = asyncio.get_running_loop().time() + delay + CAUTION
-            self._say(f"the host of broker {place.name} ended with status {status}; starting it again in {delay:g} s")
+            self._cautious[place.name] = (
+                asyncio.get_running_loop().time() + delay + CAUTION
+            )
+            self._say(
+                f"the host of broker {place.name} ended with status {status}; starting it again in {delay:g} s"
+            )
             await asyncio.sleep(delay)
             try:
-                self._hosts[place.name] = await (await self.root()).host(place, place.name in self.threaded)
+                self._hosts[place.name] = await (await self.root()).host(
+                    place, place.name in self.threaded
+                )
             except (HostFailed, OSError, TimeoutError) as error:
                 self._say(f"the host of broker {place.name} did not start: {error}")
                 continue
@@ -195,5 +218,9 @@ class Generation:
 
     def _loaded_places(self) -> list[Place]:
         """The places of the brokers that the services use."""
-        used = {self.config.services[name].broker for name in self.config.services if name not in self.unavailable}
+        used = {
+            self.config.services[name].broker
+            for name in self.config.services
+            if name not in self.unavailable
+        }
         return [place for name, place in self.snapshot.places.items() if name in used]

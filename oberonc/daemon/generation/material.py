@@ -1,6 +1,8 @@
-"""What a reload wants: the configuration as it is in the files now, resolved, and a snapshot of the brokers.
+"""What a reload wants: the configuration as it is in the files now, resolved, and a
+snapshot of the brokers.
 
-Made in a thread of its own, because it reads files, runs `cmd:` references and waits for the disk.
+Made in a thread of its own, because it reads files, runs `cmd:` references and waits
+for the disk.
 """
 
 from pathlib import Path
@@ -19,16 +21,21 @@ FIXED = ("state", "spool", "daemon.socket", "daemon.control")
 
 
 class Plan(NamedTuple):
-    """One reload's material. *faults* are found already: by broker, folder or file, and by service."""
+    """One reload's material. *faults* are found already: by broker, folder or file, and
+    by service.
+    """
 
     config: Config
     snapshot: Snapshot
-    #: The settings of each service with its secrets; those that could not be resolved are in *faults*.
+    #: The settings of each service with its secrets; those that could not be resolved
+    #: are in *faults*.
     settings: dict[str, dict[str, Any]]
     faults: dict[str, str]
 
     def examined(self) -> list[registry.Place]:
-        """The places to examine: what the administrator put there, and what is used of the rest."""
+        """The places to examine: what the administrator put there, and what is used of
+        the rest.
+        """
         used = {service.broker for service in self.config.services.values()}
         shipped = str(paths.bundled("brokers"))
         return [
@@ -48,7 +55,9 @@ def make(config_path: str | None, current: Config | None, root: Path) -> Plan:
     settings = {}
     for service in config.services.values():
         if service.broker not in catalogue.places and service.broker not in faults:
-            faults[f"service {service.name}"] = f"there is no broker called '{service.broker}'"
+            faults[f"service {service.name}"] = (
+                f"there is no broker called '{service.broker}'"
+            )
         try:
             settings[service.name] = secrets.resolve(service)
         except OberoncError as error:
@@ -60,7 +69,9 @@ def _refuse_fixed(current: Config, wanted: Config) -> None:
     for key in FIXED:
         before, after = (_get(config, key) for config in (current, wanted))
         if before != after:
-            raise ConfigError(f"'{key}' cannot change while the daemon runs (it is {before}): restart the daemon")
+            raise ConfigError(
+                f"'{key}' cannot change while the daemon runs (it is {before}): restart the daemon"
+            )
 
 
 def _get(config: Config, key: str) -> Any:

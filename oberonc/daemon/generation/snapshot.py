@@ -1,7 +1,7 @@
 """Immutable copies of broker folders: what a generation runs does not change under it.
 
-Without the copy, a worker of the old generation that imports a helper late would get the new file: half of
-one version and half of the other in one process.
+Without the copy, a worker of the old generation that imports a helper late would get
+the new file: half of one version and half of the other in one process.
 """
 
 import hashlib
@@ -34,14 +34,18 @@ class Snapshot(NamedTuple):
     origins: dict[str, str]
 
     def shown(self, text: str) -> str:
-        """*text* with the names of the copies replaced by those of the files people edit."""
+        """*text* with the names of the copies replaced by those of the files people
+        edit.
+        """
         for copy, origin in self.origins.items():
             text = text.replace(copy, origin)
         return text
 
 
 class _Copy:
-    """The copying of one snapshot: what it took so far, and the hash over names and bytes."""
+    """The copying of one snapshot: what it took so far, and the hash over names and
+    bytes.
+    """
 
     def __init__(self) -> None:
         self.bytes = self.entries = 0
@@ -60,8 +64,11 @@ class _Copy:
         target.chmod(0o500)
 
     def file(self, source: Path, target: Path) -> None:
-        # It may be swapped or grow while it is read: what counts is what the open file is.
-        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        # It may be swapped or grow while it is read: what counts is what the open file
+        # is.
+        with os.fdopen(
+            os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as stream:
             facts = os.fstat(stream.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise ConfigError(f"{source} is no plain file")
@@ -79,14 +86,18 @@ class _Copy:
         self.entries += 1
         self.bytes += size
         if self.entries > MOST_ENTRIES or self.bytes > MOST_BYTES:
-            raise ConfigError(f"{folder} holds more than a folder of brokers should: is it the right one?")
+            raise ConfigError(
+                f"{folder} holds more than a folder of brokers should: is it the right one?"
+            )
 
 
 def take(places: dict[str, Place], root: Path) -> Snapshot:
     """Copy the folders of *places* to *root*, durably. Raises ConfigError or OSError."""
     copy, origins = _Copy(), {}
     root.mkdir(parents=True)
-    for number, folder in enumerate(sorted({str(Path(p.file).parent) for p in places.values() if p.file})):
+    for number, folder in enumerate(
+        sorted({str(Path(p.file).parent) for p in places.values() if p.file})
+    ):
         target = root / str(number)
         origins[str(target)] = folder
         copy.folder(Path(folder), target)
@@ -97,26 +108,42 @@ def take(places: dict[str, Place], root: Path) -> Snapshot:
 
 
 def settle(snapshot: Snapshot, root: Path) -> Snapshot:
-    """Give the snapshot its final name, and write down what is where for the daemon's next start."""
-    places = {name: _under(place, snapshot.root, root) for name, place in snapshot.places.items()}
+    """Give the snapshot its final name, and write down what is where for the daemon's
+    next start.
+    """
+    places = {
+        name: _under(place, snapshot.root, root)
+        for name, place in snapshot.places.items()
+    }
     _write_manifest(snapshot.root, places)
     snapshot.root.rename(root)
     _sync(root.parent)
-    origins = {str(root / Path(copied).name): origin for copied, origin in snapshot.origins.items()}
+    origins = {
+        str(root / Path(copied).name): origin
+        for copied, origin in snapshot.origins.items()
+    }
     return snapshot._replace(root=root, origins=origins, places=places)
 
 
 def keep(snapshot: Snapshot, old: dict[str, Place]) -> Snapshot:
-    """*snapshot* with the brokers in *old*, places in an older snapshot, as they were there."""
+    """*snapshot* with the brokers in *old*, places in an older snapshot, as they were
+    there.
+    """
     places, origins = dict(snapshot.places), dict(snapshot.origins)
     copies: dict[str, Path] = {}
     for name, place in old.items():
         folder = str(Path(place.file or "").parent)
         if place.file and folder not in copies:
-            copies[folder] = snapshot.root / f"kept-{len(snapshot.origins)}-{len(copies)}"
+            copies[folder] = (
+                snapshot.root / f"kept-{len(snapshot.origins)}-{len(copies)}"
+            )
             _Copy().folder(Path(folder), copies[folder])
             origins[str(copies[folder])] = folder
-        places[name] = place._replace(file=str(copies[folder] / Path(place.file).name)) if place.file else place
+        places[name] = (
+            place._replace(file=str(copies[folder] / Path(place.file).name))
+            if place.file
+            else place
+        )
     _write_manifest(snapshot.root, places)
     return snapshot._replace(places=places, origins=origins)
 
@@ -167,19 +194,31 @@ def _moved(place: Place, copies: dict[str, str]) -> Place:
 
 
 def _under(place: Place, old: Path, new: Path) -> Place:
-    return place._replace(file=str(new / Path(place.file).relative_to(old))) if place.file else place
+    return (
+        place._replace(file=str(new / Path(place.file).relative_to(old)))
+        if place.file
+        else place
+    )
 
 
 def _entries(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from (p for p in folder.iterdir() if p.name[0] != "." and p.name != "__pycache__")
+        yield from (
+            p for p in folder.iterdir() if p.name[0] != "." and p.name != "__pycache__"
+        )
 
 
 def _checked(path: Path, folder: Path) -> os.stat_result:
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{path} is a link that leaves its folder: copy the file there instead")
+        raise ConfigError(
+            f"{path} is a link that leaves its folder: copy the file there instead"
+        )
     facts = path.stat()
-    fault = unsafe(path, parents=False) if stat.S_ISREG(facts.st_mode) and path.suffix == ".py" else ""
+    fault = (
+        unsafe(path, parents=False)
+        if stat.S_ISREG(facts.st_mode) and path.suffix == ".py"
+        else ""
+    )
     if fault:
         raise ConfigError(f"{path} is refused: {fault}")
     return facts

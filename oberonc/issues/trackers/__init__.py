@@ -31,7 +31,11 @@ def load(kind: str) -> "type[Tracker]":
     """The class for the setting `tracker`; ValueError for one there is not."""
     if kind not in CLASSES:
         known = ", ".join(CLASSES)
-        raise ValueError(f"tracker = '{kind}' is not one of {known}{nearest(kind, list(CLASSES))}")
+        raise ValueError(
+            f"tracker = '{kind}' is not one of {known}{nearest(kind, list(CLASSES))}"
+        )
     module, name = CLASSES[kind].split(":")
-    found: type[Tracker] = getattr(import_module(f"oberonc.issues.trackers.{module}"), name)
+    found: type[Tracker] = getattr(
+        import_module(f"oberonc.issues.trackers.{module}"), name
+    )
     return found

@@ -1,7 +1,8 @@
 """The contract between the issue broker and a tracker.
 
-Every method may raise `Retry` (not now; nobody knows whether it was done, unless it is a `NotDone`), `NoSuchIssue`,
-or `Refused` (never, and why). Numbers, keys and projects are validated here before a URL is built from them.
+Every method may raise `Retry` (not now; nobody knows whether it was done, unless it is
+a `NotDone`), `NoSuchIssue`, or `Refused` (never, and why). Numbers, keys and projects
+are validated here before a URL is built from them.
 """
 
 import re
@@ -24,7 +25,9 @@ class NoSuchIssue(Exception):
 
 
 class Setup(NamedTuple):
-    """What a tracker is made from: the service's settings, the state folder, and the seconds left of the delivery."""
+    """What a tracker is made from: the service's settings, the state folder, and the
+    seconds left of the delivery.
+    """
 
     settings: Any
     state: Path
@@ -32,13 +35,16 @@ class Setup(NamedTuple):
 
 
 class Tracker(ABC):
-    """What the issue broker needs of a tracker; one instance works for one delivery at a time."""
+    """What the issue broker needs of a tracker; one instance works for one delivery at
+    a time.
+    """
 
     #: The name of the setting `tracker` and of the grammar's preset.
     kind: ClassVar[str]
     #: The markup of its comments, a name of `comment.FLAVOURS`.
     flavour: str = "markdown"
-    #: `project`: issues are numbered in each project; `key`: written PROJ-12; `all`: numbered over the whole tracker.
+    #: `project`: issues are numbered in each project; `key`: written PROJ-12; `all`:
+    #: numbered over the whole tracker.
     numbering: ClassVar[str] = "project"
     #: The resolutions it can close with, besides `fixed`.
     resolutions: frozenset[str] = frozenset()
@@ -50,7 +56,8 @@ class Tracker(ABC):
     #: Which settings it needs besides `tracker`; `a|b` for one of two.
     needs: ClassVar[tuple[str, ...]] = ("url", "token")
 
-    #: Names this tracker in the ledger: two services on one tracker share what was done.
+    #: Names this tracker in the ledger: two services on one tracker share what was
+    #: done.
     name: str = ""
 
     @abstractmethod
@@ -71,35 +78,43 @@ class Tracker(ABC):
 
     @abstractmethod
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        """Close an open *issue* as `fixed` or one of `resolutions`; *comment* is for trackers that demand a text."""
+        """Close an open *issue* as `fixed` or one of `resolutions`; *comment* is for
+        trackers that demand a text.
+        """
 
     @abstractmethod
     def reopen(self, issue: Issue, comment: Comment) -> None:
         """Open a closed *issue* again."""
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
-        """Whether it was closed (or opened again) after *since*, whatever became of it; asked after a lost answer.
+        """Whether it was closed (or opened again) after *since*, whatever became of it;
+        asked after a lost answer.
 
         A tracker whose history is not looked at goes by the state the issue is in.
         """
         return self.is_closed(issue) == closed
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
-        """Lead *issue* to the status *state*, or through the transition of that name; False where it is there already.
+        """Lead *issue* to the status *state*, or through the transition of that name;
+        False where it is there already.
 
         Only called where `moves`. *state* is the configuration's word.
         """
         raise NotImplementedError
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
-        """Whether `move` was done after *since*, whatever became of it; asked after a lost answer.
+        """Whether `move` was done after *since*, whatever became of it; asked after a
+        lost answer.
 
-        A tracker whose history is not looked at does it again, which changes nothing where it was done.
+        A tracker whose history is not looked at does it again, which changes nothing
+        where it was done.
         """
         return False
 
     def assign(self, issue: Issue, user: str) -> None:
-        """Give *issue* to the tracker's *user*, a word of the configuration; only called where `numbering` is `key`."""
+        """Give *issue* to the tracker's *user*, a word of the configuration; only
+        called where `numbering` is `key`.
+        """
         raise NotImplementedError
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
@@ -107,19 +122,25 @@ class Tracker(ABC):
         raise NotImplementedError
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        """Whether `log_time` was done: where time entries are comments, as `has_comment`."""
+        """Whether `log_time` was done: where time entries are comments, as
+        `has_comment`.
+        """
         return self.has_comment(issue, mark, since)
 
     @abstractmethod
     def check(self) -> list[Check]:
-        """Prove, changing nothing, that it answers and that commenting and closing will work."""
+        """Prove, changing nothing, that it answers and that commenting and closing will
+        work.
+        """
 
 
 _NUMBER = re.compile("[1-9][0-9]{0,9}")
 
 
 def issue_number(issue: Issue) -> str:
-    """The issue's number, when it is one: some servers act on issue 1 when they are asked for `1abc`."""
+    """The issue's number, when it is one: some servers act on issue 1 when they are
+    asked for `1abc`.
+    """
     if not _NUMBER.fullmatch(issue.number):
         raise NoSuchIssue
     return issue.number
@@ -135,19 +156,27 @@ def issue_key(issue: Issue) -> str:
     return issue.number
 
 
-_PROJECT = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.-]{1,100}(?:/[\w.-]{1,100}){1,19}", re.ASCII)
+_PROJECT = re.compile(
+    r"(?!.*(?:^|/)\.{1,2}(?:/|$))[\w.-]{1,100}(?:/[\w.-]{1,100}){1,19}", re.ASCII
+)
 
 
 def project_path(issue: Issue) -> list[str]:
     """The parts of the issue's project (`owner/name`), when it is one."""
     if not _PROJECT.fullmatch(issue.project):
-        raise Refused(f"'{issue.project}' is no project of the form owner/name; set `project`")
+        raise Refused(
+            f"'{issue.project}' is no project of the form owner/name; set `project`"
+        )
     return issue.project.split("/")
 
 
 def repository_path(issue: Issue) -> list[str]:
-    """Owner and name of the issue's repository, on forges whose projects have no groups."""
+    """Owner and name of the issue's repository, on forges whose projects have no
+    groups.
+    """
     path = project_path(issue)
     if len(path) != 2:
-        raise Refused(f"'{issue.project}' is no repository of the form owner/name; set `project`")
+        raise Refused(
+            f"'{issue.project}' is no repository of the form owner/name; set `project`"
+        )
     return path

@@ -34,10 +34,15 @@ class Bugzilla(WebTracker):
         self._key: dict[str, str] = {}
 
     def headers(self) -> dict[str, str]:
-        return {"X-BUGZILLA-API-KEY": str(self.settings.token), "Accept": "application/json"}
+        return {
+            "X-BUGZILLA-API-KEY": str(self.settings.token),
+            "Accept": "application/json",
+        }
 
     def _call(self, method: str, *parts: str, json: Any = None, **params: str) -> Any:
-        """The answer's JSON; the key is a parameter too where the server does not know the header (before 5.1)."""
+        """The answer's JSON; the key is a parameter too where the server does not know
+        the header (before 5.1).
+        """
         answer = self._ask(method, parts, json, params)
         if _error(answer).get("code") == _LOG_IN and not self._key:
             self._key = {"api_key": str(self.settings.token)}
@@ -47,53 +52,94 @@ class Bugzilla(WebTracker):
             raise _meaning(error, answer, f"{method} {'/'.join(parts)}")
         return check(answer, f"{method} {'/'.join(parts)}", self.http.now()).json()
 
-    def _ask(self, method: str, parts: tuple[str, ...], json: Any, params: dict[str, str]) -> Answer:
+    def _ask(
+        self, method: str, parts: tuple[str, ...], json: Any, params: dict[str, str]
+    ) -> Answer:
         given = self._key | params
-        return self.http.call(method, self.url(*parts), json=json, params=given or None, errors=(400, 401, 404))
+        return self.http.call(
+            method,
+            self.url(*parts),
+            json=json,
+            params=given or None,
+            errors=(400, 401, 404),
+        )
 
     def is_closed(self, issue: Issue) -> bool:
         return not self._bug(issue, "is_open")["is_open"]
 
     def _bug(self, issue: Issue, *fields: str) -> dict[str, Any]:
-        bugs = self._call("GET", "bug", issue_number(issue), include_fields=",".join(fields))["bugs"]
+        bugs = self._call(
+            "GET", "bug", issue_number(issue), include_fields=",".join(fields)
+        )["bugs"]
         found: dict[str, Any] = bugs[0]
         return found
 
     def comment(self, issue: Issue, comment: Comment) -> None:
-        self._call("POST", "bug", issue_number(issue), "comment", json={"comment": comment.text})
+        self._call(
+            "POST",
+            "bug",
+            issue_number(issue),
+            "comment",
+            json={"comment": comment.text},
+        )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         number = issue_number(issue)
-        found = self._call("GET", "bug", number, "comment", new_since=iso(since))["bugs"][number]["comments"]
+        found = self._call("GET", "bug", number, "comment", new_since=iso(since))[
+            "bugs"
+        ][number]["comments"]
         return any(mark in entry["text"] for entry in found)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         states = {value["name"]: value["is_open"] for value in self._states()}
-        return any(states.get(status) == (not closed) for status in self._reached(issue, since))
+        return any(
+            states.get(status) == (not closed) for status in self._reached(issue, since)
+        )
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
         return state.casefold() in map(str.casefold, self._reached(issue, since))
 
     def _reached(self, issue: Issue, since: float) -> list[str]:
         """The statuses it was given after *since*."""
-        found = self._call("GET", "bug", issue_number(issue), "history", new_since=iso(since))["bugs"][0]["history"]
-        changes = [change for entry in found for change in entry["changes"] if change["field_name"] == "status"]
+        found = self._call(
+            "GET", "bug", issue_number(issue), "history", new_since=iso(since)
+        )["bugs"][0]["history"]
+        changes = [
+            change
+            for entry in found
+            for change in entry["changes"]
+            if change["field_name"] == "status"
+        ]
         return [str(change["added"]) for change in changes]
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         own = self.settings.resolutions.get(resolution)
-        change = {"status": self.settings.close or "RESOLVED", "resolution": own or _RESOLUTIONS[resolution]}
+        change = {
+            "status": self.settings.close or "RESOLVED",
+            "resolution": own or _RESOLUTIONS[resolution],
+        }
         self._set(issue, change, is_open=False)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, {"status": self.settings.reopen or "CONFIRMED"}, is_open=True)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
-        wanted = one_of(state, {str(value["name"]): value for value in self._states()}, "status", "words")
+        wanted = one_of(
+            state,
+            {str(value["name"]): value for value in self._states()},
+            "status",
+            "words",
+        )
         if self._bug(issue, "status")["status"] == wanted["name"]:
             return False
-        resolution = {} if wanted["is_open"] else {"resolution": self.settings.resolutions.get("fixed") or "FIXED"}
-        self._set(issue, {"status": wanted["name"], **resolution}, is_open=wanted["is_open"])
+        resolution = (
+            {}
+            if wanted["is_open"]
+            else {"resolution": self.settings.resolutions.get("fixed") or "FIXED"}
+        )
+        self._set(
+            issue, {"status": wanted["name"], **resolution}, is_open=wanted["is_open"]
+        )
         return True
 
     def _set(self, issue: Issue, change: dict[str, str], *, is_open: bool) -> None:
@@ -103,29 +149,51 @@ class Bugzilla(WebTracker):
             raise Refused(f"Bugzilla answered, and left the status {found['status']}")
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
-        if "actual_time" not in self._bug(issue, "actual_time"):  # the hours would be dropped without a word
-            raise Refused("the token's user is not in Bugzilla's time tracking group, so no time can be logged")
-        entry = {"comment": comment.text, "work_time": round(max(60, seconds) / 3600, 2)}
+        # the hours would be dropped without a word
+        if "actual_time" not in self._bug(issue, "actual_time"):
+            raise Refused(
+                "the token's user is not in Bugzilla's time tracking group, so no time can be logged"
+            )
+        entry = {
+            "comment": comment.text,
+            "work_time": round(max(60, seconds) / 3600, 2),
+        }
         self._call("POST", "bug", issue_number(issue), "comment", json=entry)
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
         number = issue_number(issue)
-        found = self._call("GET", "bug", number, "comment", new_since=iso(since))["bugs"][number]["comments"]
-        return any(mark in entry["text"] and "of work" in entry["text"] for entry in found)
+        found = self._call("GET", "bug", number, "comment", new_since=iso(since))[
+            "bugs"
+        ][number]["comments"]
+        return any(
+            mark in entry["text"] and "of work" in entry["text"] for entry in found
+        )
 
     def check(self) -> list[Check]:
         status = self.settings.close or "RESOLVED"
         need = "set `close` to a closed status"
         return self.looks(
-            ("Bugzilla answers, and takes the key", "set `url` and `token`", lambda: bool(self._call("GET", "whoami"))),
-            (f"there is a status {status} that closes", need, lambda: self._closes(status)),
+            (
+                "Bugzilla answers, and takes the key",
+                "set `url` and `token`",
+                lambda: bool(self._call("GET", "whoami")),
+            ),
+            (
+                f"there is a status {status} that closes",
+                need,
+                lambda: self._closes(status),
+            ),
         )
 
     def _closes(self, status: str) -> bool:
-        return any(value["name"] == status and not value["is_open"] for value in self._states())
+        return any(
+            value["name"] == status and not value["is_open"] for value in self._states()
+        )
 
     def _states(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("GET", "field", "bug", "bug_status")["fields"][0]["values"]
+        found: list[dict[str, Any]] = self._call("GET", "field", "bug", "bug_status")[
+            "fields"
+        ][0]["values"]
         return found
 
 
@@ -144,5 +212,7 @@ def _meaning(error: dict[str, Any], answer: Answer, what: str) -> Exception:
     if code == _NOT_SEEN:
         return NoSuchIssue("may not be seen with this key")
     if code in _BAD_KEY:
-        return NotDone(f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER)
+        return NotDone(
+            f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER
+        )
     return Refused(told, answer.status)

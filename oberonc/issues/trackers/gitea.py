@@ -29,12 +29,20 @@ class Gitea(WebTracker):
         with known():
             found = self.get(*_path(issue))
         if found.get("pull_request") and not self.settings.pull_requests:
-            raise NoSuchIssue("is a pull request; `pull_requests = true` acts on those too")
+            raise NoSuchIssue(
+                "is a pull request; `pull_requests = true` acts on those too"
+            )
         return bool(found["state"] == "closed")
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():
-            self.send("POST", *_path(issue), "comments", json={"body": comment.text}, comment=comment)
+            self.send(
+                "POST",
+                *_path(issue),
+                "comments",
+                json={"body": comment.text},
+                comment=comment,
+            )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         found = self.get(*_path(issue), "comments", since=iso(since))
@@ -47,38 +55,68 @@ class Gitea(WebTracker):
         self._set(issue, "open", comment)
 
     def _set(self, issue: Issue, state: str, comment: Comment) -> None:
-        """Only ever `open` or `closed`: older servers take every other word for `open`, and so reopen."""
+        """Only ever `open` or `closed`: older servers take every other word for `open`,
+        and so reopen.
+        """
         try:
             with known():
-                answer: Any = self.send("PATCH", *_path(issue), json={"state": state}, comment=comment).json()
+                answer: Any = self.send(
+                    "PATCH", *_path(issue), json={"state": state}, comment=comment
+                ).json()
         except Refused as error:
             if error.status == 412:
-                raise Refused(f"it depends on open issues, or is a merged pull request ({error})", 412) from None
+                raise Refused(
+                    f"it depends on open issues, or is a merged pull request ({error})",
+                    412,
+                ) from None
             raise
         if answer.get("state") != state:
-            raise Refused(f"the server answered, and left the issue {answer.get('state')}")
+            raise Refused(
+                f"the server answered, and left the issue {answer.get('state')}"
+            )
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         with known():
-            self.send("POST", *_path(issue), "times", json={"time": seconds}, comment=comment)
+            self.send(
+                "POST", *_path(issue), "times", json={"time": seconds}, comment=comment
+            )
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        # Time entries have no text: one of the same length since the first attempt is taken for ours.
-        return any(entry["time"] == seconds for entry in self.get(*_path(issue), "times", since=iso(since)))
+        # Time entries have no text: one of the same length since the first attempt is
+        # taken for ours.
+        return any(
+            entry["time"] == seconds
+            for entry in self.get(*_path(issue), "times", since=iso(since))
+        )
 
     def check(self) -> list[Check]:
         project = self.settings.project
-        proofs = [("the server answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("user")))]
+        proofs = [
+            (
+                "the server answers, and takes the token",
+                "set `url` and `token`",
+                lambda: bool(self.get("user")),
+            )
+        ]
         if project:
             path = ["repos", *repository_path(Issue(project, "1", "#1"))]
             need = "make the token's user a collaborator with write access to issues, token scope write:issue"
-            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
+            proofs.append(
+                (
+                    f"the token may comment on and close issues of {project}",
+                    need,
+                    lambda: self._may(path),
+                )
+            )
         return self.looks(*proofs) + ([] if project else [unproven("Gitea")])
 
     def _may(self, path: list[str]) -> bool:
         found = self.get(*path)
         rights = found.get("permissions") or {}
-        return bool(found.get("has_issues", True) and (rights.get("admin") or rights.get("push")))
+        return bool(
+            found.get("has_issues", True)
+            and (rights.get("admin") or rights.get("push"))
+        )
 
 
 def _path(issue: Issue) -> list[str]:

@@ -6,11 +6,29 @@ from urllib.parse import urlsplit
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number, repository_path
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, iso, known, unproven
+from oberonc.issues.trackers.base import (
+    NoSuchIssue,
+    Setup,
+    issue_number,
+    repository_path,
+)
+from oberonc.issues.trackers.web import (
+    PAGE,
+    PAGES,
+    WebTracker,
+    is_before,
+    iso,
+    known,
+    unproven,
+)
 from oberonc.kit.answers import Refused
 
-_REASONS = {"fixed": "completed", "wontfix": "not_planned", "invalid": "not_planned", "duplicate": "duplicate"}
+_REASONS = {
+    "fixed": "completed",
+    "wontfix": "not_planned",
+    "invalid": "not_planned",
+    "duplicate": "duplicate",
+}
 
 
 class GitHub(WebTracker):
@@ -25,14 +43,19 @@ class GitHub(WebTracker):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        if self.base != self.default_url:  # Enterprise Server has no such limits unless its administrator sets some
+        # Enterprise Server has no such limits unless its administrator sets some
+        if self.base != self.default_url:
             self.pace = ()
 
     def address(self, site: str) -> str:
         host = urlsplit(site).hostname or ""
         if host in ("github.com", "www.github.com"):
             return self.default_url
-        return site if host.startswith("api.") or site.endswith("/api/v3") else f"{site}/api/v3"
+        return (
+            site
+            if host.startswith("api.") or site.endswith("/api/v3")
+            else f"{site}/api/v3"
+        )
 
     def headers(self) -> dict[str, str]:
         return {
@@ -45,7 +68,9 @@ class GitHub(WebTracker):
         with known():
             found = self.get(*_path(issue))
         if "pull_request" in found and not self.settings.pull_requests:
-            raise NoSuchIssue("is a pull request; `pull_requests = true` acts on those too")
+            raise NoSuchIssue(
+                "is a pull request; `pull_requests = true` acts on those too"
+            )
         return bool(found["state"] == "closed")
 
     def comment(self, issue: Issue, comment: Comment) -> None:
@@ -54,7 +79,9 @@ class GitHub(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         for page in range(1, PAGES + 1):
-            found = self.get(*_path(issue), "comments", since=iso(since), per_page=PAGE, page=page)
+            found = self.get(
+                *_path(issue), "comments", since=iso(since), per_page=PAGE, page=page
+            )
             if any(mark in (entry.get("body") or "") for entry in found):
                 return True
             if len(found) < PAGE:
@@ -65,7 +92,10 @@ class GitHub(WebTracker):
         wanted = "closed" if closed else "reopened"
         for page in range(1, PAGES + 1):
             found = self.get(*_path(issue), "events", per_page=PAGE, page=page)
-            if any(event["event"] == wanted and not is_before(event["created_at"], since) for event in found):
+            if any(
+                event["event"] == wanted and not is_before(event["created_at"], since)
+                for event in found
+            ):
                 return True
             if len(found) < PAGE:
                 return False
@@ -85,17 +115,37 @@ class GitHub(WebTracker):
 
     def check(self) -> list[Check]:
         project = self.settings.project
-        proofs = [("GitHub answers and takes the token", "set `url`, `token`", lambda: bool(self.get("rate_limit")))]
+        proofs = [
+            (
+                "GitHub answers and takes the token",
+                "set `url`, `token`",
+                lambda: bool(self.get("rate_limit")),
+            )
+        ]
         if project:
             path = ["repos", *repository_path(Issue(project, "1", "#1"))]
             need = "give the token Issues: read and write on this repository"
-            proofs.append((f"{project} has issues", "turn Issues on", lambda: bool(self.get(*path).get("has_issues"))))
-            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(path)))
+            proofs.append(
+                (
+                    f"{project} has issues",
+                    "turn Issues on",
+                    lambda: bool(self.get(*path).get("has_issues")),
+                )
+            )
+            proofs.append(
+                (
+                    f"the token may comment on and close issues of {project}",
+                    need,
+                    lambda: self._may(path),
+                )
+            )
         return self.looks(*proofs) + ([] if project else [unproven("GitHub")])
 
     def _may(self, path: list[str]) -> bool:
         rights = self.get(*path).get("permissions") or {}
-        return any(rights.get(right) for right in ("admin", "maintain", "push", "triage"))
+        return any(
+            rights.get(right) for right in ("admin", "maintain", "push", "triage")
+        )
 
 
 def _path(issue: Issue) -> list[str]:

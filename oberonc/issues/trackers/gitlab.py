@@ -6,7 +6,14 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import Setup, issue_number, project_path
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, unproven
+from oberonc.issues.trackers.web import (
+    PAGE,
+    PAGES,
+    WebTracker,
+    is_before,
+    known,
+    unproven,
+)
 from oberonc.kit.answers import Refused
 
 #: The lowest access level that may close other people's issues: Planner.
@@ -27,7 +34,9 @@ class GitLab(WebTracker):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        if self.settings.url:  # one's own GitLab has the limits its administrator sets, and says when they are reached
+        # one's own GitLab has the limits its administrator sets, and says when they are
+        # reached
+        if self.settings.url:
             self.pace = ()
 
     def headers(self) -> dict[str, str]:
@@ -46,13 +55,23 @@ class GitLab(WebTracker):
 
     def _note(self, issue: Issue, text: str, comment: Comment) -> None:
         with known():
-            answer = self.send("POST", *_path(issue), "notes", json={"body": text}, comment=comment)
-        if answer.status != 201:  # 202: all of it was taken for quick actions, and no note was made
-            raise Refused(f"GitLab answered {answer.status} and made no note of the comment")
+            answer = self.send(
+                "POST", *_path(issue), "notes", json={"body": text}, comment=comment
+            )
+        # 202: all of it was taken for quick actions, and no note was made
+        if answer.status != 201:
+            raise Refused(
+                f"GitLab answered {answer.status} and made no note of the comment"
+            )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         for page in range(1, PAGES + 1):
-            newest = {"order_by": "created_at", "sort": "desc", "per_page": PAGE, "page": page}
+            newest = {
+                "order_by": "created_at",
+                "sort": "desc",
+                "per_page": PAGE,
+                "page": page,
+            }
             notes = self.get(*_path(issue), "notes", **newest)
             if any(mark in note["body"] for note in notes):
                 return True
@@ -63,7 +82,10 @@ class GitLab(WebTracker):
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         wanted = "closed" if closed else "reopened"
         found = self.get(*_path(issue), "resource_state_events", per_page=PAGE)
-        return any(event["state"] == wanted and not is_before(event["created_at"], since) for event in found)
+        return any(
+            event["state"] == wanted and not is_before(event["created_at"], since)
+            for event in found
+        )
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(issue, "close", "closed", comment)
@@ -73,38 +95,65 @@ class GitLab(WebTracker):
 
     def _set(self, issue: Issue, event: str, state: str, comment: Comment) -> None:
         with known():
-            answer = self.send("PUT", *_path(issue), json={"state_event": event}, comment=comment).json()
+            answer = self.send(
+                "PUT", *_path(issue), json={"state_event": event}, comment=comment
+            ).json()
         if answer.get("state") != state:
             left = answer.get("state")
-            raise Refused(f"GitLab answered, and left the issue {left}; may the token's user {event} it?")
+            raise Refused(
+                f"GitLab answered, and left the issue {left}; may the token's user {event} it?"
+            )
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
-        """Statuses are labels here; of scoped ones (`status::doing`) GitLab itself keeps one only."""
+        """Statuses are labels here; of scoped ones (`status::doing`) GitLab itself
+        keeps one only.
+        """
         with known():
             if state in self.get(*_path(issue))["labels"]:
                 return False
-            answer = self.send("PUT", *_path(issue), json={"add_labels": state}, comment=comment).json()
+            answer = self.send(
+                "PUT", *_path(issue), json={"add_labels": state}, comment=comment
+            ).json()
         if state not in answer.get("labels", []):
-            raise Refused(f"GitLab answered, and did not add the label {state}; may the token's user label it?")
+            raise Refused(
+                f"GitLab answered, and did not add the label {state}; may the token's user label it?"
+            )
         return True
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
-        # A note with the quick action, so that the time is found again by the note's mark.
-        self._note(issue, f"{comment.text}\n\n/spend {max(1, round(seconds / 60))}m", comment)
+        # A note with the quick action, so that the time is found again by the note's
+        # mark.
+        self._note(
+            issue, f"{comment.text}\n\n/spend {max(1, round(seconds / 60))}m", comment
+        )
 
     def check(self) -> list[Check]:
         project = self.settings.project
-        proofs = [("GitLab answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("user")))]
+        proofs = [
+            (
+                "GitLab answers, and takes the token",
+                "set `url` and `token`",
+                lambda: bool(self.get("user")),
+            )
+        ]
         if project:
             need = "make the token's user at least Planner or Reporter of the project, scope api"
-            proofs.append((f"the token may comment on and close issues of {project}", need, lambda: self._may(project)))
+            proofs.append(
+                (
+                    f"the token may comment on and close issues of {project}",
+                    need,
+                    lambda: self._may(project),
+                )
+            )
         return self.looks(*proofs) + ([] if project else [unproven("GitLab")])
 
     def _may(self, project: str) -> bool:
         project_path(Issue(project, "1", "#1"))
         rights = self.get("projects", project).get("permissions") or {}
         names = ("project_access", "group_access")
-        levels = [int((rights.get(name) or {}).get("access_level", 0)) for name in names]
+        levels = [
+            int((rights.get(name) or {}).get("access_level", 0)) for name in names
+        ]
         return max(levels) >= _PLANNER
 
 

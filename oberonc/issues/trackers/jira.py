@@ -8,7 +8,14 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, Part, plain_name, plain_text, safe_url
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_key
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known, one_of
+from oberonc.issues.trackers.web import (
+    PAGE,
+    PAGES,
+    WebTracker,
+    is_before,
+    known,
+    one_of,
+)
 from oberonc.kit.answers import Refused
 
 #: Under which key Cloud keeps our mark beside a comment or a worklog.
@@ -25,7 +32,9 @@ _BREAK: Json = {"type": "hardBreak"}
 
 
 class Jira(WebTracker):
-    """`tracker = "jira"`: Cloud with `user` and `token`, Data Center with `token` alone or `user` and `password`."""
+    """`tracker = "jira"`: Cloud with `user` and `token`, Data Center with `token` alone
+    or `user` and `password`.
+    """
 
     kind = "jira"
     flavour = "jira"
@@ -38,7 +47,9 @@ class Jira(WebTracker):
     def __init__(self, setup: Setup) -> None:
         settings = setup.settings
         host = urlsplit(settings.url).hostname or ""
-        self.cloud = bool(settings.user and settings.token) or host.endswith(".atlassian.net")
+        self.cloud = bool(settings.user and settings.token) or host.endswith(
+            ".atlassian.net"
+        )
         super().__init__(setup)
 
     def address(self, site: str) -> str:
@@ -46,35 +57,60 @@ class Jira(WebTracker):
 
     def headers(self) -> dict[str, str]:
         settings = self.settings
-        return {"Authorization": f"Bearer {settings.token}"} if settings.token and not settings.user else {}
+        return (
+            {"Authorization": f"Bearer {settings.token}"}
+            if settings.token and not settings.user
+            else {}
+        )
 
     def auth(self) -> tuple[str, str] | None:
         settings = self.settings
-        return (settings.user, str(settings.token or settings.password)) if settings.user else None
+        return (
+            (settings.user, str(settings.token or settings.password))
+            if settings.user
+            else None
+        )
 
     def is_closed(self, issue: Issue) -> bool:
         status = self._status(issue)
-        return bool(status["statusCategory"]["key"] == "done")  # the names are translated, the keys are not
+        # the names are translated, the keys are not
+        return bool(status["statusCategory"]["key"] == "done")
 
     def _status(self, issue: Issue) -> Json:
         with known():
-            found: Json = self.get("issue", issue_key(issue), fields="status")["fields"]["status"]
+            found: Json = self.get("issue", issue_key(issue), fields="status")[
+                "fields"
+            ]["status"]
         return found
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():
-            self.send("POST", "issue", issue_key(issue), "comment", json=self._text("body", comment))
+            self.send(
+                "POST",
+                "issue",
+                issue_key(issue),
+                "comment",
+                json=self._text("body", comment),
+            )
 
     def _text(self, name: str, comment: Comment) -> Json:
         if not self.cloud:
             return {name: comment.text}
         value = {"key": comment.mark}
-        return {name: document(comment.parts), "properties": [{"key": PROPERTY, "value": value}]}
+        return {
+            name: document(comment.parts),
+            "properties": [{"key": PROPERTY, "value": value}],
+        }
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         path = ("issue", issue_key(issue), "comment")
         for page in range(PAGES):
-            newest = {"orderBy": "-created", "startAt": page * PAGE, "maxResults": PAGE, "expand": "properties"}
+            newest = {
+                "orderBy": "-created",
+                "startAt": page * PAGE,
+                "maxResults": PAGE,
+                "expand": "properties",
+            }
             found = self.get(*path, **newest)["comments"]
             if any(self._is_marked(entry, entry.get("body"), mark) for entry in found):
                 return True
@@ -85,14 +121,24 @@ class Jira(WebTracker):
     def _is_marked(self, entry: Json, text: Any, mark: str) -> bool:
         if not self.cloud:
             return mark in str(text)
-        return any(kept.get("value") == {"key": mark} for kept in entry.get("properties", []))
+        return any(
+            kept.get("value") == {"key": mark} for kept in entry.get("properties", [])
+        )
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        self._take(issue, choose(self._offered(issue), self.settings.close, ("done",), "close"), resolution)
+        self._take(
+            issue,
+            choose(self._offered(issue), self.settings.close, ("done",), "close"),
+            resolution,
+        )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         offered = self._offered(issue)
-        self._take(issue, choose(offered, self.settings.reopen, ("new", "indeterminate"), "reopen"), "")
+        self._take(
+            issue,
+            choose(offered, self.settings.reopen, ("new", "indeterminate"), "reopen"),
+            "",
+        )
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         status = str(self._status(issue)["name"])
@@ -106,25 +152,54 @@ class Jira(WebTracker):
         return True
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
-        # Where a transition leads is not told once it was taken; but then the issue moved, and it is not offered.
+        # Where a transition leads is not told once it was taken; but then the issue
+        # moved, and it is not offered.
         with known():
-            found = self.get("issue", issue_key(issue), fields="status", expand="changelog")
-        recent = [entry for entry in found["changelog"]["histories"] if not is_before(entry["created"], since)]
-        reached = [str(item["toString"]) for entry in recent for item in entry["items"] if item["field"] == "status"]
-        leads = {str(entry["name"]): str(entry["to"]["name"]) for entry in self._offered(issue)}
-        targets = {target for name, target in leads.items() if state.casefold() in (name.casefold(), target.casefold())}
+            found = self.get(
+                "issue", issue_key(issue), fields="status", expand="changelog"
+            )
+        recent = [
+            entry
+            for entry in found["changelog"]["histories"]
+            if not is_before(entry["created"], since)
+        ]
+        reached = [
+            str(item["toString"])
+            for entry in recent
+            for item in entry["items"]
+            if item["field"] == "status"
+        ]
+        leads = {
+            str(entry["name"]): str(entry["to"]["name"])
+            for entry in self._offered(issue)
+        }
+        targets = {
+            target
+            for name, target in leads.items()
+            if state.casefold() in (name.casefold(), target.casefold())
+        }
         wanted = {name.casefold() for name in (state, *targets)}
-        return any(name.casefold() in wanted for name in reached) or (bool(reached) and not targets)
+        return any(name.casefold() in wanted for name in reached) or (
+            bool(reached) and not targets
+        )
 
     def assign(self, issue: Issue, user: str) -> None:
         # Not `known`: 404 means the user as well.
-        self.send("PUT", "issue", issue_key(issue), "assignee", json={"accountId" if self.cloud else "name": user})
+        self.send(
+            "PUT",
+            "issue",
+            issue_key(issue),
+            "assignee",
+            json={"accountId" if self.cloud else "name": user},
+        )
 
     def _offered(self, issue: Issue) -> list[Json]:
         """The transitions that lead on from where the issue is."""
         with known():
             path = ("issue", issue_key(issue), "transitions")
-            found: list[Json] = self.get(*path, expand="transitions.fields")["transitions"]
+            found: list[Json] = self.get(*path, expand="transitions.fields")[
+                "transitions"
+            ]
         return found
 
     def _take(self, issue: Issue, transition: Json, resolution: str) -> None:
@@ -132,58 +207,111 @@ class Jira(WebTracker):
         fields = self._fields(transition.get("fields") or {}, resolution)
         with known():
             path = ("issue", issue_key(issue), "transitions")
-            self.send("POST", *path, json=request | ({"fields": fields} if fields else {}))
+            self.send(
+                "POST", *path, json=request | ({"fields": fields} if fields else {})
+            )
 
     def _fields(self, fields: Json, resolution: str) -> Json:
-        """What the transition's screen wants to be told: the resolution, and nothing we could not know."""
+        """What the transition's screen wants to be told: the resolution, and nothing we
+        could not know.
+        """
         given: Json = {}
         for name, field in fields.items():
             if name == "resolution" and resolution:
                 found = self._resolution(field, resolution)
                 given |= {"resolution": {"name": found}} if found else {}
-            if field.get("required") and not field.get("hasDefaultValue") and name not in given:
-                values = ", ".join(str(value.get("name")) for value in field.get("allowedValues") or [])
-                mend = "set `resolutions`" if name == "resolution" else "name another transition in `close`"
-                raise Refused(f"the transition demands the field {name} ({values}): {mend}")
+            if (
+                field.get("required")
+                and not field.get("hasDefaultValue")
+                and name not in given
+            ):
+                values = ", ".join(
+                    str(value.get("name")) for value in field.get("allowedValues") or []
+                )
+                mend = (
+                    "set `resolutions`"
+                    if name == "resolution"
+                    else "name another transition in `close`"
+                )
+                raise Refused(
+                    f"the transition demands the field {name} ({values}): {mend}"
+                )
         return given
 
     def _resolution(self, field: Json, wanted: str) -> str:
         own = self.settings.resolutions.get(wanted)
-        allowed = {str(value["name"]).casefold(): str(value["name"]) for value in field.get("allowedValues") or []}
-        names = [allowed.get(name.casefold(), "") for name in ([own] if own else _RESOLUTIONS[wanted])]
+        allowed = {
+            str(value["name"]).casefold(): str(value["name"])
+            for value in field.get("allowedValues") or []
+        }
+        names = [
+            allowed.get(name.casefold(), "")
+            for name in ([own] if own else _RESOLUTIONS[wanted])
+        ]
         return next(filter(None, names), "")
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-        entry = {"timeSpentSeconds": max(60, seconds), "started": started, **self._text("comment", comment)}
+        entry = {
+            "timeSpentSeconds": max(60, seconds),
+            "started": started,
+            **self._text("comment", comment),
+        }
         notify = "true" if self.settings.notify else "false"
         with known():
             path = ("issue", issue_key(issue), "worklog")
-            self.send("POST", *path, json=entry, adjustEstimate="auto", notifyUsers=notify)
+            self.send(
+                "POST", *path, json=entry, adjustEstimate="auto", notifyUsers=notify
+            )
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        after = {"startedAfter": int(max(0.0, since - 300) * 1000), "expand": "properties"}
+        after = {
+            "startedAfter": int(max(0.0, since - 300) * 1000),
+            "expand": "properties",
+        }
         found = self.get("issue", issue_key(issue), "worklog", **after)["worklogs"]
-        return any(self._is_marked(entry, entry.get("comment"), mark) for entry in found)
+        return any(
+            self._is_marked(entry, entry.get("comment"), mark) for entry in found
+        )
 
     def check(self) -> list[Check]:
         project = self.settings.project
         need = f"give the user's role in {project} Browse Projects, Add Comments, Transition Issues, Work On Issues"
         mend = "set `close` to a transition"
         return self.looks(
-            ("Jira answers, and takes the credentials", "set `url`, `user`, `token`", lambda: bool(self.get("myself"))),
-            (f"comments, transitions and worklogs are allowed in {project}", need, lambda: self._may(project)),
-            (f"an open issue of {project} can be closed", mend, lambda: self._can_close(project)),
+            (
+                "Jira answers, and takes the credentials",
+                "set `url`, `user`, `token`",
+                lambda: bool(self.get("myself")),
+            ),
+            (
+                f"comments, transitions and worklogs are allowed in {project}",
+                need,
+                lambda: self._may(project),
+            ),
+            (
+                f"an open issue of {project} can be closed",
+                mend,
+                lambda: self._can_close(project),
+            ),
         )
 
     def _may(self, project: str) -> bool:
         wanted = "BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES,WORK_ON_ISSUES"
-        found = self.get("mypermissions", projectKey=project, permissions=wanted)["permissions"]
-        return all(found.get(name, {}).get("havePermission") for name in wanted.split(","))
+        found = self.get("mypermissions", projectKey=project, permissions=wanted)[
+            "permissions"
+        ]
+        return all(
+            found.get(name, {}).get("havePermission") for name in wanted.split(",")
+        )
 
     def _can_close(self, project: str) -> bool:
         search = ("search", "jql") if self.cloud else ("search",)
-        query = {"jql": f'project = "{project}" AND statusCategory != Done', "maxResults": 1, "fields": "status"}
+        query = {
+            "jql": f'project = "{project}" AND statusCategory != Done',
+            "maxResults": 1,
+            "fields": "status",
+        }
         found = self.get(*search, **query)["issues"]
         if not found:
             return True
@@ -192,25 +320,40 @@ class Jira(WebTracker):
         except NoSuchIssue:
             return False
         offered = self._offered(Issue(project, issue, ""))
-        self._fields(choose(offered, self.settings.close, ("done",), "close").get("fields") or {}, "fixed")
+        self._fields(
+            choose(offered, self.settings.close, ("done",), "close").get("fields")
+            or {},
+            "fixed",
+        )
         return True
 
 
-def choose(offered: list[Json], wanted: str, categories: tuple[str, ...], setting: str) -> Json:
-    """The transition called *wanted*, or leading to the status of that name, or, where nothing is named, the one that
-    leads to a category; never a guess."""
+def choose(
+    offered: list[Json], wanted: str, categories: tuple[str, ...], setting: str
+) -> Json:
+    """The transition called *wanted*, or leading to the status of that name, or, where
+    nothing is named, the one that leads to a category; never a guess.
+    """
     if wanted:
         targets = {str(entry["to"]["name"]): entry for entry in reversed(offered)}
         names = {str(entry["name"]): entry for entry in reversed(offered)}
         found: Json = one_of(wanted, targets | names, "transition", setting)
         return found
     for category in categories:
-        fitting = [entry for entry in offered if entry["to"]["statusCategory"]["key"] == category]
+        fitting = [
+            entry
+            for entry in offered
+            if entry["to"]["statusCategory"]["key"] == category
+        ]
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise Refused(f"{_names(fitting)} all lead there: set `{setting}` to the one that is meant")
-    raise Refused(f"no transition leads there now; there is {_names(offered) or 'none'}: set `{setting}`")
+            raise Refused(
+                f"{_names(fitting)} all lead there: set `{setting}` to the one that is meant"
+            )
+    raise Refused(
+        f"no transition leads there now; there is {_names(offered) or 'none'}: set `{setting}`"
+    )
 
 
 def _names(transitions: list[Json]) -> str:
@@ -218,12 +361,17 @@ def _names(transitions: list[Json]) -> str:
 
 
 def document(parts: list[Part]) -> Json:
-    """The comment in Atlassian's document format, where text is text and nothing in it can be markup."""
+    """The comment in Atlassian's document format, where text is text and nothing in it
+    can be markup.
+    """
     blocks: list[Json] = []
     line: list[Json] = []
     for part in parts:
         if part.kind == "quote":
-            code = {"type": "codeBlock", "content": [{"type": "text", "text": plain_text(part.text) or " "}]}
+            code = {
+                "type": "codeBlock",
+                "content": [{"type": "text", "text": plain_text(part.text) or " "}],
+            }
             blocks += [*_paragraph(line), code]
             line = []
         else:
@@ -234,7 +382,11 @@ def document(parts: list[Part]) -> Json:
 def _inline(part: Part) -> list[Json]:
     """The nodes of a part: texts, and breaks between its lines."""
     text = plain_name(part.text) if part.kind == "name" else part.text
-    marks = {"marks": [{"type": "link", "attrs": {"href": part.url}}]} if safe_url(part.url) else {}
+    marks = (
+        {"marks": [{"type": "link", "attrs": {"href": part.url}}]}
+        if safe_url(part.url)
+        else {}
+    )
     nodes: list[Json] = []
     for line in text.split("\n"):
         nodes += [_BREAK, {"type": "text", "text": line, **marks}] if line else [_BREAK]

@@ -1,4 +1,6 @@
-"""Linear, by GraphQL. A comment's id is ours to choose, so a repeat cannot make a second one."""
+"""Linear, by GraphQL. A comment's id is ours to choose, so a repeat cannot make a
+second one.
+"""
 
 import uuid
 from typing import Any, ClassVar
@@ -9,17 +11,30 @@ from oberonc.issues.comment import Comment
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import WebTracker
-from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check, wait_hint
+from oberonc.kit.answers import (
+    CREDENTIALS_AFTER,
+    Answer,
+    NotDone,
+    Refused,
+    check,
+    wait_hint,
+)
 from oberonc.text import one_line
 
 _ISSUE = "query($id:String!){issue(id:$id){id state{id type} team{states(first:100){nodes{id name type position}}}}}"
-_COMMENT = "mutation($i:CommentCreateInput!){commentCreate(input:$i){success comment{id}}}"
+_COMMENT = (
+    "mutation($i:CommentCreateInput!){commentCreate(input:$i){success comment{id}}}"
+)
 _FIND = "query($id:String!){comment(id:$id){id}}"
 _UPDATE = "mutation($id:String!,$i:IssueUpdateInput!){issueUpdate(id:$id,input:$i){success issue{state{type}}}}"
 _TEAM = "query($key:String!){viewer{id} teams(filter:{key:{eq:$key}}){nodes{id states(first:100){nodes{name type}}}}}"
 
 _CLOSED = ("completed", "canceled", "duplicate")
-_TYPES: dict[str, tuple[str, ...]] = {"fixed": ("completed",), "wontfix": ("canceled",), "invalid": ("canceled",)}
+_TYPES: dict[str, tuple[str, ...]] = {
+    "fixed": ("completed",),
+    "wontfix": ("canceled",),
+    "invalid": ("canceled",),
+}
 _TYPES |= {"duplicate": ("duplicate", "canceled"), "reopen": ("unstarted",)}
 
 
@@ -37,7 +52,11 @@ class Linear(WebTracker):
 
     def headers(self) -> dict[str, str]:
         token = str(self.settings.token)
-        return {"Authorization": token if token.startswith("lin_api_") else f"Bearer {token}"}
+        return {
+            "Authorization": token
+            if token.startswith("lin_api_")
+            else f"Bearer {token}"
+        }
 
     def _ask(self, query: str, **variables: Any) -> Any:
         body = {"query": query, "variables": variables}
@@ -58,7 +77,11 @@ class Linear(WebTracker):
         return self._issue(issue)["state"]["type"] in _CLOSED
 
     def comment(self, issue: Issue, comment: Comment) -> None:
-        given = {"id": comment_id(comment.mark), "issueId": self._issue(issue)["id"], "body": comment.text}
+        given = {
+            "id": comment_id(comment.mark),
+            "issueId": self._issue(issue)["id"],
+            "body": comment.text,
+        }
         self._did(self._ask(_COMMENT, i=given)["commentCreate"])
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
@@ -68,7 +91,9 @@ class Linear(WebTracker):
             return False
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        own = self.settings.resolutions.get(resolution) or (self.settings.close if resolution == "fixed" else "")
+        own = self.settings.resolutions.get(resolution) or (
+            self.settings.close if resolution == "fixed" else ""
+        )
         self._move(issue, own, resolution, "close")
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
@@ -76,18 +101,29 @@ class Linear(WebTracker):
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         found = self._issue(issue)
-        if choose(found["team"]["states"]["nodes"], state, "reopen", "words")["id"] == found["state"]["id"]:
+        if (
+            choose(found["team"]["states"]["nodes"], state, "reopen", "words")["id"]
+            == found["state"]["id"]
+        ):
             return False
         self._move(issue, state, "reopen", "words")
         return True
 
     def assign(self, issue: Issue, user: str) -> None:
-        self._did(self._ask(_UPDATE, id=self._issue(issue)["id"], i={"assigneeId": user})["issueUpdate"])
+        self._did(
+            self._ask(_UPDATE, id=self._issue(issue)["id"], i={"assigneeId": user})[
+                "issueUpdate"
+            ]
+        )
 
     def _move(self, issue: Issue, wanted: str, how: str, setting: str) -> None:
         found = self._issue(issue)
         state = choose(found["team"]["states"]["nodes"], wanted, how, setting)
-        self._did(self._ask(_UPDATE, id=found["id"], i={"stateId": state["id"]})["issueUpdate"])
+        self._did(
+            self._ask(_UPDATE, id=found["id"], i={"stateId": state["id"]})[
+                "issueUpdate"
+            ]
+        )
 
     def _did(self, result: dict[str, Any]) -> None:
         if not result.get("success"):
@@ -96,24 +132,47 @@ class Linear(WebTracker):
     def check(self) -> list[Check]:
         project = self.settings.project
         return self.looks(
-            ("Linear answers, and takes the key", "set `token`", lambda: bool(self._ask(_TEAM, key=project)["viewer"])),
-            (f"there is a team {project} whose issues can be closed", "set `project` and `close`", self._can_close),
+            (
+                "Linear answers, and takes the key",
+                "set `token`",
+                lambda: bool(self._ask(_TEAM, key=project)["viewer"]),
+            ),
+            (
+                f"there is a team {project} whose issues can be closed",
+                "set `project` and `close`",
+                self._can_close,
+            ),
         )
 
     def _can_close(self) -> bool:
         teams = self._ask(_TEAM, key=self.settings.project)["teams"]["nodes"]
-        states = [state | {"position": 0} for team in teams for state in team["states"]["nodes"]]
+        states = [
+            state | {"position": 0}
+            for team in teams
+            for state in team["states"]["nodes"]
+        ]
         return bool(choose(states, self.settings.close, "fixed", "close"))
 
 
-def choose(states: list[dict[str, Any]], wanted: str, how: str, setting: str) -> dict[str, Any]:
+def choose(
+    states: list[dict[str, Any]], wanted: str, how: str, setting: str
+) -> dict[str, Any]:
     """The state called *wanted*, or the first of the fitting type."""
     for kind in _TYPES[how]:
-        fitting = sorted((state for state in states if state["type"] == kind), key=lambda state: state["position"])
-        named = [state for state in states if state["name"].casefold() == wanted.casefold()] if wanted else fitting
+        fitting = sorted(
+            (state for state in states if state["type"] == kind),
+            key=lambda state: state["position"],
+        )
+        named = (
+            [state for state in states if state["name"].casefold() == wanted.casefold()]
+            if wanted
+            else fitting
+        )
         if named:
             return named[0]
-    raise Refused(f"there is no state {wanted or _TYPES[how][0]} in the team's workflow: set `{setting}`")
+    raise Refused(
+        f"there is no state {wanted or _TYPES[how][0]} in the team's workflow: set `{setting}`"
+    )
 
 
 def comment_id(mark: str) -> str:
@@ -128,7 +187,9 @@ def _meaning(error: dict[str, Any], answer: Answer, now: float) -> Exception:
         wait = wait_hint(answer, now)
         return NotDone(f"rate limit: {told}", after=wait)
     if code in ("AUTHENTICATION_ERROR", "FORBIDDEN"):
-        return NotDone(f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER)
+        return NotDone(
+            f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER
+        )
     if "not found" in told.lower():
         return NoSuchIssue()
     return Retry(told) if "INTERNAL" in code else Refused(told)

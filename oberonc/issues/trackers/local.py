@@ -1,4 +1,6 @@
-"""The embedded tracker: an SQLite file in the state folder; repeats are refused by the file itself."""
+"""The embedded tracker: an SQLite file in the state folder; repeats are refused by the
+file itself.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,22 +35,43 @@ class Local(Tracker):
     def comment(self, issue: Issue, comment: Comment) -> None:
         number = int(issue_number(issue))
         with _known():
-            self.store.comment(issue.project, number, comment.name, comment.text, comment.commit, comment.key)
+            self.store.comment(
+                issue.project,
+                number,
+                comment.name,
+                comment.text,
+                comment.commit,
+                comment.key,
+            )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return False  # doing it again adds nothing
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         with _known():
-            self.store.set_state(issue.project, int(issue_number(issue)), "closed", resolution, comment.key)
+            self.store.set_state(
+                issue.project,
+                int(issue_number(issue)),
+                "closed",
+                resolution,
+                comment.key,
+            )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         with _known():
-            self.store.set_state(issue.project, int(issue_number(issue)), "open", "", comment.key)
+            self.store.set_state(
+                issue.project, int(issue_number(issue)), "open", "", comment.key
+            )
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         with _known():
-            self.store.log_time(issue.project, int(issue_number(issue)), comment.name, seconds, comment.key)
+            self.store.log_time(
+                issue.project,
+                int(issue_number(issue)),
+                comment.name,
+                seconds,
+                comment.key,
+            )
 
     def check(self) -> list[Check]:
         try:
@@ -57,7 +80,13 @@ class Local(Tracker):
         except OberoncError as error:
             wrong = str(error)
         if wrong:
-            return [Check(False, wrong, "give `state` a folder that whoever runs brokers may write")]
+            return [
+                Check(
+                    False,
+                    wrong,
+                    "give `state` a folder that whoever runs brokers may write",
+                )
+            ]
         return [Check(True, f"the embedded tracker can be written: {self.store.path}")]
 
 

@@ -23,13 +23,22 @@ class Redmine(WebTracker):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.resolutions = frozenset(self.settings.resolutions)  # they are statuses, called as the administrator likes
+        # they are statuses, called as the administrator likes
+        self.resolutions = frozenset(self.settings.resolutions)
 
     def headers(self) -> dict[str, str]:
-        return {"X-Redmine-API-Key": str(self.settings.token)} if self.settings.token else {}
+        return (
+            {"X-Redmine-API-Key": str(self.settings.token)}
+            if self.settings.token
+            else {}
+        )
 
     def auth(self) -> tuple[str, str] | None:
-        return None if self.settings.token else (self.settings.user, str(self.settings.password))
+        return (
+            None
+            if self.settings.token
+            else (self.settings.user, str(self.settings.password))
+        )
 
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         user = self.user_of(comment)
@@ -40,34 +49,57 @@ class Redmine(WebTracker):
 
     def _read(self, issue: Issue, *include: str) -> Any:
         with known():
-            return self.get("issues", f"{issue_number(issue)}.json", include=",".join(include))["issue"]
+            return self.get(
+                "issues", f"{issue_number(issue)}.json", include=",".join(include)
+            )["issue"]
 
     def _change(self, issue: Issue, change: dict[str, Any], comment: Comment) -> None:
         with known():
-            self.send("PUT", "issues", f"{issue_number(issue)}.json", json={"issue": change}, comment=comment)
+            self.send(
+                "PUT",
+                "issues",
+                f"{issue_number(issue)}.json",
+                json={"issue": change},
+                comment=comment,
+            )
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         self._change(issue, {"notes": comment.text}, comment)
         if not self.has_comment(issue, comment.mark, 0.0):
-            raise Refused("Redmine kept no note; give the token's role the permission Add notes")
+            raise Refused(
+                "Redmine kept no note; give the token's role the permission Add notes"
+            )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         journals = self._read(issue, "journals").get("journals", [])
         return any(mark in (journal.get("notes") or "") for journal in journals)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
-        return self._was_set(issue, since, lambda status: bool(status.get("is_closed")) == closed)
+        return self._was_set(
+            issue, since, lambda status: bool(status.get("is_closed")) == closed
+        )
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
-        return self._was_set(issue, since, lambda status: status["name"].casefold() == state.casefold())
+        return self._was_set(
+            issue, since, lambda status: status["name"].casefold() == state.casefold()
+        )
 
     def _was_set(self, issue: Issue, since: float, fits: Callable[[Any], bool]) -> bool:
         """Whether a status that *fits* was set after *since*."""
         statuses = self.get("issue_statuses.json")["issue_statuses"]
         wanted = {str(status["id"]) for status in statuses if fits(status)}
         journals = self._read(issue, "journals").get("journals", [])
-        recent = [journal for journal in journals if not is_before(journal["created_on"], since)]
-        changes = [detail for journal in recent for detail in journal["details"] if detail["name"] == "status_id"]
+        recent = [
+            journal
+            for journal in journals
+            if not is_before(journal["created_on"], since)
+        ]
+        changes = [
+            detail
+            for journal in recent
+            for detail in journal["details"]
+            if detail["name"] == "status_id"
+        ]
         return any(str(detail["new_value"]) in wanted for detail in changes)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
@@ -76,59 +108,99 @@ class Redmine(WebTracker):
         self._set(issue, self._status(issue, wanted, closed=True), done, comment)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(issue, self._status(issue, self.settings.reopen, closed=False), {}, comment)
+        self._set(
+            issue, self._status(issue, self.settings.reopen, closed=False), {}, comment
+        )
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         found = self._read(issue, "allowed_statuses")
         if found["status"]["name"].casefold() == state.casefold():
             return False
-        allowed = {str(status["name"]): int(status["id"]) for status in found.get("allowed_statuses", [])}
+        allowed = {
+            str(status["name"]): int(status["id"])
+            for status in found.get("allowed_statuses", [])
+        }
         self._set(issue, int(one_of(state, allowed, "status", "words")), {}, comment)
         return True
 
     def _status(self, issue: Issue, wanted: str, *, closed: bool) -> int:
-        """The status called *wanted*, or the first that is (or is not) a closed one, among those allowed now."""
+        """The status called *wanted*, or the first that is (or is not) a closed one,
+        among those allowed now.
+        """
         allowed = self._read(issue, "allowed_statuses").get("allowed_statuses", [])
         setting = "close" if closed else "reopen"
-        names = {str(status["name"]): int(status["id"]) for status in allowed if status["is_closed"] == closed}
+        names = {
+            str(status["name"]): int(status["id"])
+            for status in allowed
+            if status["is_closed"] == closed
+        }
         if not names:
             need = "Edit issues and the workflow's transition"
-            raise Refused(f"no status that would {setting} it is allowed; give the token's role {need}")
+            raise Refused(
+                f"no status that would {setting} it is allowed; give the token's role {need}"
+            )
         return int(one_of(wanted or next(iter(names)), names, "status", setting))
 
-    def _set(self, issue: Issue, status: int, more: dict[str, Any], comment: Comment) -> None:
+    def _set(
+        self, issue: Issue, status: int, more: dict[str, Any], comment: Comment
+    ) -> None:
         self._change(issue, {"status_id": status, **more}, comment)
         found = self._read(issue)["status"]
         if found["id"] != status:
-            raise Refused(f"Redmine took the change and left the status {found['name']}; see the role's workflow")
+            raise Refused(
+                f"Redmine took the change and left the status {found['name']}; see the role's workflow"
+            )
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         text = f"{comment.text.partition(chr(10))[0][:200]} ({comment.mark})"
-        entry = {"issue_id": int(issue_number(issue)), "hours": round(max(60, seconds) / 3600, 4), "comments": text}
+        entry = {
+            "issue_id": int(issue_number(issue)),
+            "hours": round(max(60, seconds) / 3600, 4),
+            "comments": text,
+        }
         activity = self._activity()
         with known():
             self.send(
-                "POST", "time_entries.json", json={"time_entry": entry | {"activity_id": activity}}, comment=comment
+                "POST",
+                "time_entries.json",
+                json={"time_entry": entry | {"activity_id": activity}},
+                comment=comment,
             )
 
     def _activity(self) -> int:
         """The activity of the settings, or the default one, or the only one."""
-        offered = self.get("enumerations", "time_entry_activities.json")["time_entry_activities"]
+        offered = self.get("enumerations", "time_entry_activities.json")[
+            "time_entry_activities"
+        ]
         active = [entry for entry in offered if entry.get("active", True)]
         names = {str(entry["name"]): int(entry["id"]) for entry in active}
-        default = [str(entry["name"]) for entry in active if entry.get("is_default")] or [*names, ""]
-        return int(one_of(self.settings.activity or default[0], names, "activity", "activity"))
+        default = [
+            str(entry["name"]) for entry in active if entry.get("is_default")
+        ] or [*names, ""]
+        return int(
+            one_of(self.settings.activity or default[0], names, "activity", "activity")
+        )
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        found = self.get("time_entries.json", issue_id=issue_number(issue), limit=100)["time_entries"]
+        found = self.get("time_entries.json", issue_id=issue_number(issue), limit=100)[
+            "time_entries"
+        ]
         return any(mark in (entry.get("comments") or "") for entry in found)
 
     def check(self) -> list[Check]:
         api = "turn on the REST API in Administration, Settings, API; set `url` and `token`"
         need = "give the token's user a role with View issues, Add notes, Edit issues, Log spent time"
         return self.looks(
-            ("Redmine answers, and takes the token", api, lambda: bool(self.get("users", "current.json")["user"])),
-            ("there is a status that closes", "add one in Administration, Issue statuses", self._can_close),
+            (
+                "Redmine answers, and takes the token",
+                api,
+                lambda: bool(self.get("users", "current.json")["user"]),
+            ),
+            (
+                "there is a status that closes",
+                "add one in Administration, Issue statuses",
+                self._can_close,
+            ),
             ("the user may comment on, close and log time on issues", need, self._may),
         )
 
@@ -136,12 +208,22 @@ class Redmine(WebTracker):
         statuses = self.get("issue_statuses.json")["issue_statuses"]
         closing = [str(status["name"]) for status in statuses if status["is_closed"]]
         wanted = self.settings.close
-        return bool(closing) and (not wanted or wanted.casefold() in map(str.casefold, closing))
+        return bool(closing) and (
+            not wanted or wanted.casefold() in map(str.casefold, closing)
+        )
 
     def _may(self) -> bool:
         user = self.get("users", "current.json", include="memberships")["user"]
         if user.get("admin"):
             return True
-        roles = {role["id"] for membership in user.get("memberships", []) for role in membership["roles"]}
-        rights = {right for role in roles for right in self.get("roles", f"{role}.json")["role"]["permissions"]}
+        roles = {
+            role["id"]
+            for membership in user.get("memberships", [])
+            for role in membership["roles"]
+        }
+        rights = {
+            right
+            for role in roles
+            for right in self.get("roles", f"{role}.json")["role"]["permissions"]
+        }
         return {"view_issues", "add_issue_notes", "edit_issues", "log_time"} <= rights

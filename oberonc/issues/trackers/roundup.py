@@ -1,4 +1,6 @@
-"""Roundup. A comment is two calls: the message is made by a one-time address, then linked to the issue."""
+"""Roundup. A comment is two calls: the message is made by a one-time address, then
+linked to the issue.
+"""
 
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -31,7 +33,11 @@ class Roundup(WebTracker):
 
     def headers(self) -> dict[str, str]:
         site = urlsplit(self.base)
-        return {"Origin": f"{site.scheme}://{site.netloc}", "X-Requested-With": "oberonc", "Accept": "application/json"}
+        return {
+            "Origin": f"{site.scheme}://{site.netloc}",
+            "X-Requested-With": "oberonc",
+            "Accept": "application/json",
+        }
 
     def auth(self) -> tuple[str, str]:
         return self.settings.user, str(self.settings.password)
@@ -43,27 +49,37 @@ class Roundup(WebTracker):
     def _statuses(self) -> dict[str, str]:
         """The tracker's statuses: name and id."""
         if not self._names:
-            found = self.get("data", "status", **{"@fields": "name"})["data"]["collection"]
+            found = self.get("data", "status", **{"@fields": "name"})["data"][
+                "collection"
+            ]
             self._names = {str(entry["name"]): str(entry["id"]) for entry in found}
         return self._names
 
     def _closing(self) -> dict[str, str]:
         """Those in which an issue counts as closed."""
         names = [self.settings.close or "resolved", *self.settings.resolutions.values()]
-        return {name: one_of(name, self._statuses(), "status", "close") for name in names}
+        return {
+            name: one_of(name, self._statuses(), "status", "close") for name in names
+        }
 
     def is_closed(self, issue: Issue) -> bool:
         return self._status(issue) in self._closing().values()
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         # Without an author the message could not be linked later.
-        content = {"content": comment.text, "author": self.user_of(comment) or self.settings.user}
+        content = {
+            "content": comment.text,
+            "author": self.user_of(comment) or self.settings.user,
+        }
         once = self.send("POST", "data", "msg", "@poe", json={}).json()["data"]["link"]
-        made = self.http.call("POST", self._own(once), json=content).json()["data"]["id"]
+        made = self.http.call("POST", self._own(once), json=content).json()["data"][
+            "id"
+        ]
         before = self._status(issue)
         self._patch(issue, {"@op": "add", "messages": str(made)})
         if before in self._closing().values() and self._status(issue) != before:
-            self._patch(issue, {"status": before})  # many trackers open an issue again when somebody speaks
+            # many trackers open an issue again when somebody speaks
+            self._patch(issue, {"status": before})
 
     def _status(self, issue: Issue) -> str:
         return str((self._issue(issue)["attributes"].get("status") or {}).get("id"))
@@ -73,27 +89,41 @@ class Roundup(WebTracker):
         return self.base + link[link.index("/rest/") + len("/rest") :]
 
     def _patch(self, issue: Issue, change: dict[str, str]) -> None:
-        """Change the issue as it was read; once more when somebody else changed it in between."""
+        """Change the issue as it was read; once more when somebody else changed it in
+        between.
+        """
         for _ in range(_TRIES):
             headers = {"If-Match": self._issue(issue)["@etag"]}
             url = self.url("data", "issue", issue_number(issue))
-            answer = self.http.call("PATCH", url, json=change, headers=headers, errors=(412,))
+            answer = self.http.call(
+                "PATCH", url, json=change, headers=headers, errors=(412,)
+            )
             if answer.status != 412:
                 return
         raise Refused("somebody else changed the issue each time", 412)
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         messages = self._issue(issue)["attributes"].get("messages") or []
-        newest = sorted((int(message["id"]) for message in messages), reverse=True)[:100]
+        newest = sorted((int(message["id"]) for message in messages), reverse=True)[
+            :100
+        ]
         return any(mark in self._message(number) for number in newest)
 
     def _message(self, number: int) -> str:
         # Less verbose, the text is only a link.
-        content = self.get("data", "msg", str(number), **{"@verbose": 3})["data"]["attributes"].get("content")
+        content = self.get("data", "msg", str(number), **{"@verbose": 3})["data"][
+            "attributes"
+        ].get("content")
         return str(content)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        self._set(issue, self.settings.resolutions.get(resolution) or self.settings.close or "resolved", "close")
+        self._set(
+            issue,
+            self.settings.resolutions.get(resolution)
+            or self.settings.close
+            or "resolved",
+            "close",
+        )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self.settings.reopen or "chatting", "reopen")
@@ -113,9 +143,21 @@ class Roundup(WebTracker):
     def check(self) -> list[Check]:
         need = "give the user the role User: Edit on issue, Create on msg"
         return self.looks(
-            ("Roundup answers and takes the password", "set `url`, `user`, `password`", self._answers),
-            ("there is the status that closes", "set `close`", lambda: bool(self._closing())),
-            ("the user may see issues", need, lambda: "collection" in self.get("data", "issue")["data"]),
+            (
+                "Roundup answers and takes the password",
+                "set `url`, `user`, `password`",
+                self._answers,
+            ),
+            (
+                "there is the status that closes",
+                "set `close`",
+                lambda: bool(self._closing()),
+            ),
+            (
+                "the user may see issues",
+                need,
+                lambda: "collection" in self.get("data", "issue")["data"],
+            ),
         )
 
     def _answers(self) -> bool:

@@ -1,4 +1,6 @@
-"""Request Tracker, REST 2. It answers 200 and says in words that it refused, so what was changed is read again."""
+"""Request Tracker, REST 2. It answers 200 and says in words that it refused, so what
+was changed is read again.
+"""
 
 from typing import Any
 
@@ -30,13 +32,20 @@ class RequestTracker(WebTracker):
         self.resolutions = frozenset(self.settings.resolutions)
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"token {self.settings.token}", "Accept": "application/json"}
+        return {
+            "Authorization": f"token {self.settings.token}",
+            "Accept": "application/json",
+        }
 
     def is_closed(self, issue: Issue) -> bool:
         return self._is_closing(self._ticket(issue)["Status"])
 
     def _is_closing(self, status: str) -> bool:
-        return status in (*_INACTIVE, self.settings.close, *self.settings.resolutions.values())
+        return status in (
+            *_INACTIVE,
+            self.settings.close,
+            *self.settings.resolutions.values(),
+        )
 
     def _ticket(self, issue: Issue) -> Any:
         with known():
@@ -55,16 +64,29 @@ class RequestTracker(WebTracker):
 
     def _has(self, issue: Issue, since: float, wanted: Any) -> bool:
         for page in range(1, PAGES + 1):
-            newest = {"fields": "Content,Created", "orderby": "id", "order": "DESC", "per_page": 100, "page": page}
+            newest = {
+                "fields": "Content,Created",
+                "orderby": "id",
+                "order": "DESC",
+                "per_page": 100,
+                "page": page,
+            }
             found = self.get("ticket", issue_number(issue), "attachments", **newest)
             if any(wanted(str(entry.get("Content"))) for entry in found["items"]):
                 return True
-            if page >= int(found.get("pages") or 1) or is_before(found["items"][-1].get("Created"), since):
+            if page >= int(found.get("pages") or 1) or is_before(
+                found["items"][-1].get("Created"), since
+            ):
                 return False
         return False
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        self._set(issue, self.settings.resolutions.get(resolution) or self.settings.close or "resolved")
+        self._set(
+            issue,
+            self.settings.resolutions.get(resolution)
+            or self.settings.close
+            or "resolved",
+        )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         self._set(issue, self.settings.reopen or "open")
@@ -81,7 +103,9 @@ class RequestTracker(WebTracker):
             with known():
                 tag = self.http.call("GET", url).headers.get("etag", "")
                 headers = {"If-Match": tag} if tag else None
-                answer = self.http.call("PUT", url, json={"Status": status}, headers=headers, errors=(412,))
+                answer = self.http.call(
+                    "PUT", url, json={"Status": status}, headers=headers, errors=(412,)
+                )
             if answer.status != 412:
                 break
         found = self._ticket(issue)["Status"]
@@ -98,8 +122,16 @@ class RequestTracker(WebTracker):
         status = self.settings.close or "resolved"
         need = "give the token's user SeeQueue, ShowTicket, CommentOnTicket, ModifyTicket on the queue"
         return self.looks(
-            ("RT answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("rt")["Version"])),
-            (f"an open ticket can become {status}", f"set `close`; {need}", lambda: self._can_close(status)),
+            (
+                "RT answers, and takes the token",
+                "set `url` and `token`",
+                lambda: bool(self.get("rt")["Version"]),
+            ),
+            (
+                f"an open ticket can become {status}",
+                f"set `close`; {need}",
+                lambda: self._can_close(status),
+            ),
         )
 
     def _can_close(self, status: str) -> bool:
@@ -107,4 +139,7 @@ class RequestTracker(WebTracker):
         if not found:
             return True
         links = self.get("ticket", str(found[0]["id"]))["_hyperlinks"]
-        return any(link.get("ref") == "lifecycle" and link.get("to") == status for link in links)
+        return any(
+            link.get("ref") == "lifecycle" and link.get("to") == status
+            for link in links
+        )

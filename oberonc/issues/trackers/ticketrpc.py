@@ -1,4 +1,6 @@
-"""Trac with the small ticketrpc plugin: it comments and closes, and can neither reopen nor set a resolution."""
+"""Trac with the small ticketrpc plugin: it comments and closes, and can neither reopen
+nor set a resolution.
+"""
 
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -35,11 +37,19 @@ class TicketRpc(WebTracker):
         if not self._logged_in:  # the answer's cookie is what the plugin goes by
             self.http.call("GET", self.url("login"), errors=(302, 303))
             self._logged_in = True
-        given = {"id": issue_number(issue), "project": self.settings.project or "trac", **params}
+        given = {
+            "id": issue_number(issue),
+            "project": self.settings.project or "trac",
+            **params,
+        }
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": given}
-        answer = self.http.call("POST", self.url("ticketrpc"), json=body, errors=(404, 500))
+        answer = self.http.call(
+            "POST", self.url("ticketrpc"), json=body, errors=(404, 500)
+        )
         if answer.status == 404:
-            raise Refused("this Trac has no ticketrpc plugin; is it tracker = 'trac'?", 404)
+            raise Refused(
+                "this Trac has no ticketrpc plugin; is it tracker = 'trac'?", 404
+            )
         if answer.status == 500:
             raise _failure(f"{method}: {one_line(answer.text, 200)}")
         found = answer.json()
@@ -54,7 +64,10 @@ class TicketRpc(WebTracker):
         self._call("ticket.add_comment", issue, text=comment.text)
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
-        return any(mark in str(text) for text in self._call("ticket.comments", issue)["comments"])
+        return any(
+            mark in str(text)
+            for text in self._call("ticket.comments", issue)["comments"]
+        )
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._call("ticket.close", issue, resolution=resolution, text="")
@@ -62,11 +75,15 @@ class TicketRpc(WebTracker):
             raise Refused("ticketrpc answered, and left the ticket open")
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        raise Refused("the ticketrpc plugin cannot reopen tickets; the XmlRpcPlugin can (tracker = 'trac')")
+        raise Refused(
+            "the ticketrpc plugin cannot reopen tickets; the XmlRpcPlugin can (tracker = 'trac')"
+        )
 
     def check(self) -> list[Check]:
         need = "enable tracticketrpc, and give the user TICKET_VIEW, TICKET_APPEND and TICKET_MODIFY"
-        return self.looks(("Trac answers, takes the password, and has ticketrpc", need, self._answers))
+        return self.looks(
+            ("Trac answers, takes the password, and has ticketrpc", need, self._answers)
+        )
 
     def _answers(self) -> bool:
         with suppress(NoSuchIssue):  # then it looked, and found none
@@ -82,5 +99,8 @@ def _failure(told: str) -> Exception:
 def _meaning(method: str, error: dict[str, Any]) -> Exception:
     told = one_line(f"{method}: {error.get('message')}", 200)
     if error.get("code") == _ACCESS_DENIED:
-        return NotDone(f"CREDENTIALS refused: {told}; check the user's permissions", after=CREDENTIALS_AFTER)
+        return NotDone(
+            f"CREDENTIALS refused: {told}; check the user's permissions",
+            after=CREDENTIALS_AFTER,
+        )
     return Refused(told)

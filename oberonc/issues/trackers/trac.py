@@ -45,15 +45,27 @@ class Trac(WebTracker):
         return bool(self._ticket(issue)["status"] == "closed")
 
     def comment(self, issue: Issue, comment: Comment) -> None:
-        self._call("ticket.update", int(issue_number(issue)), comment.text, {}, self.settings.notify)
+        self._call(
+            "ticket.update",
+            int(issue_number(issue)),
+            comment.text,
+            {},
+            self.settings.notify,
+        )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         changes = self._call("ticket.changeLog", int(issue_number(issue)))
-        return any(change[2] == "comment" and mark in str(change[4]) for change in changes)
+        return any(
+            change[2] == "comment" and mark in str(change[4]) for change in changes
+        )
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         changes = self._call("ticket.changeLog", int(issue_number(issue)))
-        recent = [change for change in changes if change[2] == "status" and not is_before(_moment(change[0]), since)]
+        recent = [
+            change
+            for change in changes
+            if change[2] == "status" and not is_before(_moment(change[0]), since)
+        ]
         return any((change[4] == "closed") == closed for change in recent)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
@@ -64,11 +76,18 @@ class Trac(WebTracker):
         self._act(issue, self.settings.reopen or "reopen", "", "reopened")
 
     def _act(self, issue: Issue, action: str, resolution: str, status: str) -> None:
-        """Take the workflow's *action*; again when somebody else changed the ticket in between."""
+        """Take the workflow's *action*; again when somebody else changed the ticket in
+        between.
+        """
         number = int(issue_number(issue))
         for attempt in range(_TRIES):
-            offered = {str(entry[0]): entry for entry in self._call("ticket.getActions", number)}
-            found = one_of(action, offered, "action", "close" if resolution else "reopen")
+            offered = {
+                str(entry[0]): entry
+                for entry in self._call("ticket.getActions", number)
+            }
+            found = one_of(
+                action, offered, "action", "close" if resolution else "reopen"
+            )
             change = {"action": action, "_ts": str(self._ticket(issue)["_ts"])}
             change |= _fields(found[3], resolution) if resolution else {}
             try:
@@ -84,8 +103,16 @@ class Trac(WebTracker):
     def check(self) -> list[Check]:
         need = "enable the XmlRpcPlugin, and give the user XML_RPC, TICKET_APPEND and TICKET_MODIFY"
         return self.looks(
-            ("Trac answers, and takes the password", "set `url`, `user`, `password`", lambda: bool(self._version())),
-            ("the user may change tickets", need, lambda: "ticket.update" in self._call("system.listMethods")),
+            (
+                "Trac answers, and takes the password",
+                "set `url`, `user`, `password`",
+                lambda: bool(self._version()),
+            ),
+            (
+                "the user may change tickets",
+                need,
+                lambda: "ticket.update" in self._call("system.listMethods"),
+            ),
         )
 
     def _version(self) -> Any:
@@ -94,15 +121,24 @@ class Trac(WebTracker):
 
 def _moment(time: Any) -> str:
     """The plugin's way to write a time in JSON, as ISO 8601."""
-    return f"{time['__jsonclass__'][1]}+00:00" if isinstance(time, dict) and "__jsonclass__" in time else str(time)
+    return (
+        f"{time['__jsonclass__'][1]}+00:00"
+        if isinstance(time, dict) and "__jsonclass__" in time
+        else str(time)
+    )
 
 
 def _fields(inputs: list[Any], resolution: str) -> dict[str, str]:
     """The action's input for the resolution, whatever the workflow calls it."""
     for name, _, *options in inputs:
         if str(name).endswith("resolution"):
-            offered = {str(option): str(option) for option in (options[0] if options else [resolution])}
-            return {str(name): str(one_of(resolution, offered, "resolution", "resolutions"))}
+            offered = {
+                str(option): str(option)
+                for option in (options[0] if options else [resolution])
+            }
+            return {
+                str(name): str(one_of(resolution, offered, "resolution", "resolutions"))
+            }
     return {}
 
 
@@ -111,5 +147,8 @@ def _meaning(method: str, error: dict[str, Any]) -> Exception:
     if code == 404:
         return NoSuchIssue()
     if code in (401, 403):
-        return NotDone(f"CREDENTIALS refused: {told}; check the user's permissions", after=CREDENTIALS_AFTER)
+        return NotDone(
+            f"CREDENTIALS refused: {told}; check the user's permissions",
+            after=CREDENTIALS_AFTER,
+        )
     return Refused(told)

@@ -1,4 +1,6 @@
-"""What the trackers behind HTTP share: address, credentials, and answers in the words of the contract."""
+"""What the trackers behind HTTP share: address, credentials, and answers in the words
+of the contract.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +32,13 @@ class WebTracker(Tracker):
     def __init__(self, setup: Setup) -> None:
         self.settings = setup.settings
         site = (self.settings.url or self.default_url).rstrip("/")
-        if urlsplit(site).scheme not in ("http", "https") or not urlsplit(site).hostname:
-            raise ValueError(f"url must be an address such as https://{self.kind}.example.org, not '{site}'")
+        if (
+            urlsplit(site).scheme not in ("http", "https")
+            or not urlsplit(site).hostname
+        ):
+            raise ValueError(
+                f"url must be an address such as https://{self.kind}.example.org, not '{site}'"
+            )
         self.base = self.address(site)
         self.name = f"{self.kind} {without_userinfo(self.base)}"
         self.flavour = self.settings.markup or type(self).flavour
@@ -39,7 +46,11 @@ class WebTracker(Tracker):
             headers=self.headers(),
             auth=self.auth(),
             secrets=[
-                *(secret for secret in (self.settings.token, self.settings.password) if secret),
+                *(
+                    secret
+                    for secret in (self.settings.token, self.settings.password)
+                    if secret
+                ),
                 *values(self.settings.url),
             ],
             proxy=self.settings.proxy,
@@ -56,7 +67,9 @@ class WebTracker(Tracker):
         return {}
 
     def auth(self) -> Any:
-        """Credentials that are no plain header: (user, password), or an object of requests."""
+        """Credentials that are no plain header: (user, password), or an object of
+        requests.
+        """
         return None
 
     def url(self, *parts: str) -> str:
@@ -68,10 +81,21 @@ class WebTracker(Tracker):
         given = {name: str(value) for name, value in params.items()}
         return self.http.call("GET", self.url(*parts), params=given or None).json()
 
-    def send(self, method: str, *parts: str, json: Any, comment: Comment | None = None, **params: str) -> Answer:
-        """Change something; for the author of *comment* where the settings name the tracker's user for them."""
+    def send(
+        self,
+        method: str,
+        *parts: str,
+        json: Any,
+        comment: Comment | None = None,
+        **params: str,
+    ) -> Answer:
+        """Change something; for the author of *comment* where the settings name the
+        tracker's user for them.
+        """
         headers = self.on_behalf(comment) if comment else None
-        return self.http.call(method, self.url(*parts), json=json, headers=headers, params=params or None)
+        return self.http.call(
+            method, self.url(*parts), json=json, headers=headers, params=params or None
+        )
 
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         """The header that makes the request count as that of the commit's author."""
@@ -79,11 +103,19 @@ class WebTracker(Tracker):
 
     def user_of(self, comment: Comment) -> str:
         """The tracker's user for the author of the commit, or an empty string."""
-        authors = {name.casefold(): user for name, user in self.settings.authors.items()}
-        return authors.get(comment.email.casefold()) or authors.get(comment.name.casefold()) or ""
+        authors = {
+            name.casefold(): user for name, user in self.settings.authors.items()
+        }
+        return (
+            authors.get(comment.email.casefold())
+            or authors.get(comment.name.casefold())
+            or ""
+        )
 
     def looks(self, *proofs: tuple[str, str, Callable[[], bool]]) -> list[Check]:
-        """Run *proofs* of (what holds, what mends it, look) until one shows that the rest makes no sense."""
+        """Run *proofs* of (what holds, what mends it, look) until one shows that the
+        rest makes no sense.
+        """
         checks = []
         for what, mend, look in proofs:
             try:
@@ -91,13 +123,19 @@ class WebTracker(Tracker):
             except (Refused, NoSuchIssue) as error:
                 checks.append(Check(False, f"{what}: {error}", mend))
             except Retry as error:
-                return [*checks, Check(False, str(error), "check url, token and the network")]
+                return [
+                    *checks,
+                    Check(False, str(error), "check url, token and the network"),
+                ]
         return checks
 
 
 def unproven(kind: str) -> Check:
     """What `brokers test` says where the settings name no project to look at."""
-    return Check(True, f"each repository's own {kind} project is used; set `project` to have its permissions proven")
+    return Check(
+        True,
+        f"each repository's own {kind} project is used; set `project` to have its permissions proven",
+    )
 
 
 @contextmanager
@@ -113,11 +151,17 @@ def known() -> Iterator[None]:
 
 def iso(when: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, a little earlier: clocks differ."""
-    return datetime.fromtimestamp(max(0.0, when - 300), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(max(0.0, when - 300), UTC)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def is_before(text: Any, since: float) -> bool:
-    """Whether the tracker's time *text* lies clearly before *since*; an unreadable one does not."""
+    """Whether the tracker's time *text* lies clearly before *since*; an unreadable one
+    does not.
+    """
     try:
         return datetime.fromisoformat(str(text)).timestamp() < since - 300
     except ValueError:
@@ -125,8 +169,12 @@ def is_before(text: Any, since: float) -> bool:
 
 
 def one_of(wanted: str, offered: dict[str, Any], what: str, setting: str) -> Any:
-    """The one *offered* under the name *wanted*, whatever the case; Refused with what there is."""
+    """The one *offered* under the name *wanted*, whatever the case; Refused with what
+    there is.
+    """
     found = {name.casefold(): value for name, value in offered.items()}
     if wanted.casefold() not in found:
-        raise Refused(f"there is no {what} '{wanted}' now; there is {', '.join(offered) or 'none'}: set `{setting}`")
+        raise Refused(
+            f"there is no {what} '{wanted}' now; there is {', '.join(offered) or 'none'}: set `{setting}`"
+        )
     return found[wanted.casefold()]

@@ -1,4 +1,6 @@
-"""YouTrack. States change, and work is logged, by commands; they hold nothing of a commit's text."""
+"""YouTrack. States change, and work is logged, by commands; they hold nothing of a
+commit's text.
+"""
 
 from typing import Any, ClassVar
 
@@ -25,7 +27,10 @@ class YouTrack(WebTracker):
     needs: ClassVar[tuple[str, ...]] = ("url", "token", "project")
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.settings.token}", "Accept": "application/json"}
+        return {
+            "Authorization": f"Bearer {self.settings.token}",
+            "Accept": "application/json",
+        }
 
     def is_closed(self, issue: Issue) -> bool:
         return self._issue(issue).get("resolved") is not None
@@ -36,7 +41,14 @@ class YouTrack(WebTracker):
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():
-            self.send("POST", "issues", issue_key(issue), "comments", json={"text": comment.text}, fields="id")
+            self.send(
+                "POST",
+                "issues",
+                issue_key(issue),
+                "comments",
+                json={"text": comment.text},
+                fields="id",
+            )
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return self._has(issue, lambda text: mark in text)
@@ -52,7 +64,9 @@ class YouTrack(WebTracker):
         return False
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        own = self.settings.resolutions.get(resolution) or (self.settings.close if resolution == "fixed" else "")
+        own = self.settings.resolutions.get(resolution) or (
+            self.settings.close if resolution == "fixed" else ""
+        )
         self._set(issue, own or _STATES[resolution], resolved=True)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
@@ -60,8 +74,12 @@ class YouTrack(WebTracker):
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         with known():
-            found = self.get("issues", issue_key(issue), fields="customFields(name,value(name))")["customFields"]
-        values = [field["value"] for field in found if isinstance(field.get("value"), dict)]
+            found = self.get(
+                "issues", issue_key(issue), fields="customFields(name,value(name))"
+            )["customFields"]
+        values = [
+            field["value"] for field in found if isinstance(field.get("value"), dict)
+        ]
         if state.casefold() in (str(value.get("name")).casefold() for value in values):
             return False
         self._command(issue, state, "")
@@ -74,12 +92,22 @@ class YouTrack(WebTracker):
         self._command(issue, state, "")
         if (self._issue(issue).get("resolved") is not None) != resolved:
             setting = "close" if resolved else "reopen"
-            raise Refused(f"YouTrack took the command '{state}' and did not {setting} the issue: set `{setting}`")
+            raise Refused(
+                f"YouTrack took the command '{state}' and did not {setting} the issue: set `{setting}`"
+            )
 
     def _command(self, issue: Issue, query: str, comment: str) -> None:
-        body = {"query": query, "issues": [{"idReadable": issue_key(issue)}], "silent": not self.settings.notify}
+        body = {
+            "query": query,
+            "issues": [{"idReadable": issue_key(issue)}],
+            "silent": not self.settings.notify,
+        }
         with known():
-            self.send("POST", "commands", json=body | ({"comment": comment} if comment else {}))
+            self.send(
+                "POST",
+                "commands",
+                json=body | ({"comment": comment} if comment else {}),
+            )
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         self._command(issue, f"work {duration(seconds)}", comment.text)
@@ -91,6 +119,14 @@ class YouTrack(WebTracker):
         project = self.settings.project
         need = f"give the token's user Read Issue, Update Issue and Create Comment in {project}"
         return self.looks(
-            ("YouTrack answers, and takes the token", "set `url` and `token`", lambda: bool(self.get("users", "me"))),
-            (f"there is a project {project} one may see", need, lambda: bool(self.get("admin", "projects", project))),
+            (
+                "YouTrack answers, and takes the token",
+                "set `url` and `token`",
+                lambda: bool(self.get("users", "me")),
+            ),
+            (
+                f"there is a project {project} one may see",
+                need,
+                lambda: bool(self.get("admin", "projects", project)),
+            ),
         )

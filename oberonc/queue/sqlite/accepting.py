@@ -1,7 +1,8 @@
 """Events come in: deduplicated, kept, one delivery per route at the end of its lane.
 
-All events of a batch go in together, a few statements for all of them: each statement gives up the
-interpreter's lock, and getting it back from a busy thread costs more than the statement.
+All events of a batch go in together, a few statements for all of them: each statement
+gives up the interpreter's lock, and getting it back from a busy thread costs more than
+the statement.
 """
 
 import hashlib
@@ -21,13 +22,17 @@ _LANES: Final = 10_000
 
 KNOWN = "SELECT id, seq, digest FROM event WHERE id IN ({})"
 LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
-FIND_LANE = "SELECT id, hold_ms FROM lane WHERE service = ? AND repo = ? AND ordinal = 0"
-#: Without order every delivery has its own lane, which is paused when the repository's is.
+FIND_LANE = (
+    "SELECT id, hold_ms FROM lane WHERE service = ? AND repo = ? AND ordinal = 0"
+)
+#: Without order every delivery has its own lane, which is paused when the repository's
+#: is.
 NEW_LANE = """
 INSERT INTO lane(service, repo, ordinal, hold_ms, paused, wake_ms)
 VALUES(:service, :repo, :ordinal, :hold, coalesce(
   (SELECT paused FROM lane WHERE service = :service AND repo = :repo AND ordinal = 0), 0), :now)"""
-#: Where a head stands before the newcomer its time stays. To be run before the newcomers are there.
+#: Where a head stands before the newcomer its time stays. To be run before the
+#: newcomers are there.
 WAKE_LANES = """
 UPDATE lane SET wake_ms = :now WHERE id IN (SELECT value FROM json_each(:lanes))
 AND (wake_ms IS NULL OR wake_ms > :now)
@@ -68,18 +73,30 @@ class Accepting(Store):
     @durable
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
         asked = [
-            Newcomer(seq, hashlib.sha256(submission.came or submission.body).digest(), submission)
+            Newcomer(
+                seq,
+                hashlib.sha256(submission.came or submission.body).digest(),
+                submission,
+            )
             for seq, submission in enumerate(submissions, self._last_seq() + 1)
         ]
-        # Nearly every id is new: whose is not shows by not being kept, and only those are looked up.
+        # Nearly every id is new: whose is not shows by not being kept, and only those
+        # are looked up.
         rows = [] if self.room.low else [self._event_row(now, *one) for one in asked]
-        kept = {seq for (seq,) in self._insert(EVENTS, rows, " ON CONFLICT(id) DO NOTHING RETURNING seq")}
+        kept = {
+            seq
+            for (seq,) in self._insert(
+                EVENTS, rows, " ON CONFLICT(id) DO NOTHING RETURNING seq"
+            )
+        }
         if kept:
             self._last = max(kept)
             self._keep(now, [one for one in asked if one.seq in kept])
         known = self._known([one.submission.id for one in asked if one.seq not in kept])
         return [
-            Answer("accepted", one.seq) if one.seq in kept else self._answer(known.get(one.submission.id), one.digest)
+            Answer("accepted", one.seq)
+            if one.seq in kept
+            else self._answer(known.get(one.submission.id), one.digest)
             for one in asked
         ]
 
@@ -97,7 +114,9 @@ class Accepting(Store):
             some = ids[first : first + size]
             room = min(known for known in _SIZES if known >= len(some))
             sql = KNOWN.format(", ".join("?" * room))
-            for id, seq, digest in self.con.execute(sql, some + [some[0]] * (room - len(some))):
+            for id, seq, digest in self.con.execute(
+                sql, some + [some[0]] * (room - len(some))
+            ):
                 found[id] = (seq, digest)
         return found
 
@@ -114,11 +133,26 @@ class Accepting(Store):
 
     def _keep(self, now: int, new: list[Newcomer]) -> None:
         self._insert(BODIES, [(seq, submission.body) for seq, _, submission in new])
-        named = [(seq, submission.commits) for seq, _, submission in new if submission.commits]
-        self._insert(COMMITS, [(seq, "".join(f" {oid}" for oid in commits)) for seq, commits in named])
-        routes = [(seq, submission.repo, route) for seq, _, submission in new for route in submission.routes]
-        rows = [(seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes]
-        self.con.execute(WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])})
+        named = [
+            (seq, submission.commits)
+            for seq, _, submission in new
+            if submission.commits
+        ]
+        self._insert(
+            COMMITS,
+            [(seq, "".join(f" {oid}" for oid in commits)) for seq, commits in named],
+        )
+        routes = [
+            (seq, submission.repo, route)
+            for seq, _, submission in new
+            for route in submission.routes
+        ]
+        rows = [
+            (seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes
+        ]
+        self.con.execute(
+            WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])}
+        )
         self._insert(DELIVERIES, rows)
         firsts = {lane: seq for seq, lane, _ in reversed(rows)}
         self.con.execute(NEW_OLDEST, {"lanes": json.dumps([*firsts.items()])})
@@ -128,12 +162,28 @@ class Accepting(Store):
             self.tallies.place(route.service, READY, 0)
         self.wrote(sum(len(submission.body) for _, _, submission in new))
 
-    def _event_row(self, now: int, seq: int, digest: bytes, submission: Submission) -> tuple[Any, ...]:
+    def _event_row(
+        self, now: int, seq: int, digest: bytes, submission: Submission
+    ) -> tuple[Any, ...]:
         id, _, repo, kind, origin, peer, routes, decisions, *_ = submission
         ended = None if routes else self.age
-        return seq, id, digest, repo, kind, origin, peer, now, _as_text(decisions), len(routes), ended
+        return (
+            seq,
+            id,
+            digest,
+            repo,
+            kind,
+            origin,
+            peer,
+            now,
+            _as_text(decisions),
+            len(routes),
+            ended,
+        )
 
-    def _insert(self, columns: str, rows: Sequence[tuple[Any, ...]], more: str = "") -> list[Any]:
+    def _insert(
+        self, columns: str, rows: Sequence[tuple[Any, ...]], more: str = ""
+    ) -> list[Any]:
         """Insert *rows*; returns what *more*, the end of the statement, has it return."""
         left = iter(rows)
         returned: list[Any] = []
@@ -151,7 +201,9 @@ class Accepting(Store):
         hold = route.hold_ms if route.order == "bounded" else None
         key = (route.service, repo)
         known = self._lane_ids.get(key) or self.con.execute(FIND_LANE, key).fetchone()
-        lane: int = known[0] if known else self._new_lane(now, route.service, repo, 0, hold)
+        lane: int = (
+            known[0] if known else self._new_lane(now, route.service, repo, 0, hold)
+        )
         if known and known[1] != hold:
             self.con.execute("UPDATE lane SET hold_ms = ? WHERE id = ?", (hold, lane))
         if len(self._lane_ids) >= _LANES:
@@ -159,14 +211,23 @@ class Accepting(Store):
         self._lane_ids[key] = (lane, hold)
         return lane
 
-    def _new_lane(self, now: int, service: str, repo: str, ordinal: int, hold: int | None) -> int:
-        values = {"service": service, "repo": repo, "ordinal": ordinal, "hold": hold, "now": now}
+    def _new_lane(
+        self, now: int, service: str, repo: str, ordinal: int, hold: int | None
+    ) -> int:
+        values = {
+            "service": service,
+            "repo": repo,
+            "ordinal": ordinal,
+            "hold": hold,
+            "now": now,
+        }
         return self.con.execute(NEW_LANE, values).lastrowid or 0
 
 
 @lru_cache(256)
 def _as_text(decisions: tuple[Decision, ...]) -> str:
-    return json.dumps(decisions)  # pushes to one ref get the same decisions again and again
+    # pushes to one ref get the same decisions again and again
+    return json.dumps(decisions)
 
 
 @cache

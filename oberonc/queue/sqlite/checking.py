@@ -6,7 +6,9 @@ from typing import Final
 from oberonc.queue.sqlite.store import NOW, STATES
 
 _HEAD: Final = "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)"
-_PARKED: Final = "(SELECT min(due_ms) FROM delivery WHERE lane = l.id AND state = 0 AND parked = 1)"
+_PARKED: Final = (
+    "(SELECT min(due_ms) FROM delivery WHERE lane = l.id AND state = 0 AND parked = 1)"
+)
 
 #: (what is wrong with the thing the row names, SELECT)
 RULES: Final = (
@@ -70,9 +72,14 @@ FROM delivery d JOIN lane l ON l.id = d.lane GROUP BY 1, 2"""
 
 
 def violations(con: sqlite3.Connection, counts: dict[str, dict[str, int]]) -> list[str]:
-    """Every rule that does not hold, as a sentence. *counts* are the tallies by service."""
+    """Every rule that does not hold, as a sentence. *counts* are the tallies by
+    service.
+    """
     found = [wrong.format(row[0]) for wrong, sql in RULES for row in con.execute(sql)]
-    found += [f"table {row[0]}: row {row[1]} refers to nothing" for row in con.execute("PRAGMA foreign_key_check")]
+    found += [
+        f"table {row[0]}: row {row[1]} refers to nothing"
+        for row in con.execute("PRAGMA foreign_key_check")
+    ]
     real: dict[str, dict[str, int]] = {}
     for service, state, parked, n in con.execute(STATE_COUNTS):
         there = real.setdefault(service, {})
@@ -90,7 +97,12 @@ def _balance(service: str, counted: dict[str, int], there: dict[str, int]) -> li
         for name in (*STATES, "parked")
         if there.get(name, 0) != counted.get(NOW + name, 0)
     ]
-    kept, pruned = sum(there.get(state, 0) for state in STATES), counted.get("pruned", 0)
+    kept, pruned = (
+        sum(there.get(state, 0) for state in STATES),
+        counted.get("pruned", 0),
+    )
     if counted.get("accepted", 0) != kept + pruned:
-        found.append(f"service {service}: {counted.get('accepted', 0)} accepted, {kept} there, {pruned} pruned")
+        found.append(
+            f"service {service}: {counted.get('accepted', 0)} accepted, {kept} there, {pruned} pruned"
+        )
     return found

@@ -1,4 +1,6 @@
-"""Attempts end: what becomes of the delivery, of its lane, and of the breaker of its service."""
+"""Attempts end: what becomes of the delivery, of its lane, and of the breaker of its
+service.
+"""
 
 import json
 from collections import Counter
@@ -7,7 +9,15 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from oberonc import policy
-from oberonc.queue.contract import MINUTE, OUTPUT_LIMIT, SECOND, Ended, Ending, Recovered, Token
+from oberonc.queue.contract import (
+    MINUTE,
+    OUTPUT_LIMIT,
+    SECOND,
+    Ended,
+    Ending,
+    Recovered,
+    Token,
+)
 from oberonc.queue.sqlite.leasing import Leasing, Service
 from oberonc.queue.sqlite.store import DEAD, DONE, LEASED, READY, STATES, durable
 from oberonc.text import shortened
@@ -46,7 +56,8 @@ CLOSE = """
 UPDATE service SET turns = turns + 1, failures = 0, spread = 0, probe = NULL, probe_due_ms = NULL,
   probe_wait_ms = NULL WHERE name = ? AND turns % 2 = 1"""
 NEXT_PROBE = "UPDATE service SET probe = NULL, probe_due_ms = ?, probe_wait_ms = ? WHERE name = ?"
-#: Those that are simply done, all in one statement each. The same fence; who is not returned was late.
+#: Those that are simply done, all in one statement each. The same fence; who is not
+#: returned was late.
 DONE_ALL = """
 UPDATE delivery SET state = 2, suspect = 0, due_ms = :now, since_ms = NULL, ended_ms = :now, note = told.note
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,
@@ -59,12 +70,15 @@ FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS n
   json_extract(value, '$[2]') AS took, json_extract(value, '$[3]') AS note, json_extract(value, '$[4]') AS output
   FROM json_each(:endings)) AS told
 WHERE attempt.delivery = told.id AND attempt.number = told.number"""
-SERVICES = "SELECT id, service FROM lane WHERE id IN (SELECT value FROM json_each(:lanes))"
+SERVICES = (
+    "SELECT id, service FROM lane WHERE id IN (SELECT value FROM json_each(:lanes))"
+)
 FEWER = """
 UPDATE event SET live = live - gone.n, ended_age = CASE WHEN live = gone.n THEN :age END
 FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS n FROM json_each(:events)) AS gone
 WHERE event.seq = gone.seq"""
-#: Never of those that tell of others: else each notice that is given up would make the next one.
+#: Never of those that tell of others: else each notice that is given up would make the
+#: next one.
 DIED = """
 INSERT OR IGNORE INTO untold
 SELECT d.id FROM delivery d JOIN event e ON e.seq = d.seq WHERE d.id = ? AND e.kind <> 'dead'"""
@@ -104,7 +118,9 @@ class Left(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What an ending makes of a delivery: its state, when it is due again, why it was given up."""
+    """What an ending makes of a delivery: its state, when it is due again, why it was
+    given up.
+    """
 
     state: int
     delay_ms: int = 0
@@ -124,16 +140,30 @@ class Finishing(Leasing):
         answers: list[Ended] = []
         for kind, run in groupby(endings, lambda told: told[1].kind):
             alike = [*run]
-            answers += self._all_done(now, alike) if kind == "done" else [self._not_done(now, *told) for told in alike]
+            answers += (
+                self._all_done(now, alike)
+                if kind == "done"
+                else [self._not_done(now, *told) for told in alike]
+            )
         return answers
 
-    def _all_done(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
+    def _all_done(
+        self, now: int, endings: Sequence[tuple[Token, Ending]]
+    ) -> list[Ended]:
         told = [
-            (*token, ending.took_ms, _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT))
+            (
+                *token,
+                ending.took_ms,
+                _storable(ending.note, _NOTE_LIMIT),
+                _storable(ending.output, OUTPUT_LIMIT),
+            )
             for token, ending in endings
         ]
         values = {"now": now, "endings": json.dumps(told)}
-        ended = {Token(id, attempt): rest for id, attempt, *rest in self.con.execute(DONE_ALL, values)}
+        ended = {
+            Token(id, attempt): rest
+            for id, attempt, *rest in self.con.execute(DONE_ALL, values)
+        }
         if len(ended) < len(told):
             self.tallies.add("", "late_results", len(told) - len(ended))
             values["endings"] = json.dumps([row for row in told if row[:2] in ended])
@@ -141,13 +171,22 @@ class Finishing(Leasing):
             self.con.execute(ATTEMPTS_DONE, values)
             lanes = json.dumps([lane for _, lane, _ in ended.values()])
             service_of = dict(self._rows(SERVICES, lanes=lanes))
-            self.left([Left(seq, lane, service_of[lane], DONE, bool(parked)) for seq, lane, parked in ended.values()])
-            for name, count in Counter(service_of[lane] for _, lane, _ in ended.values()).items():
+            self.left(
+                [
+                    Left(seq, lane, service_of[lane], DONE, bool(parked))
+                    for seq, lane, parked in ended.values()
+                ]
+            )
+            for name, count in Counter(
+                service_of[lane] for _, lane, _ in ended.values()
+            ).items():
                 self.tallies.add(name, "done", count)
                 self._alive(name, self._service(name))
         # The same token a second time is late.
         found = [ended.pop(token, None) for token, _ in endings]
-        return [Ended("done", None, bool(one[2])) if one else Ended("late") for one in found]
+        return [
+            Ended("done", None, bool(one[2])) if one else Ended("late") for one in found
+        ]
 
     def _alive(self, name: str, service: Service) -> None:
         """The destination answered."""
@@ -162,7 +201,10 @@ class Finishing(Leasing):
             self.tallies.add("", "late_results")
             return Ended("late")
         held = Held(*row)
-        note, output = _storable(ending.note, _NOTE_LIMIT), _storable(ending.output, OUTPUT_LIMIT)
+        note, output = (
+            _storable(ending.note, _NOTE_LIMIT),
+            _storable(ending.output, OUTPUT_LIMIT),
+        )
         ending = ending._replace(note=note, output=output)
         service = self._service(held.service)
         spent = _spent(held, ending, service)
@@ -187,11 +229,19 @@ class Finishing(Leasing):
             verdict = policy.after_failure(spent, ending.after_ms, self.rng)
         if verdict.delay_ms is None:
             return Fate(DEAD, reason=verdict.reason)
-        parked = bool(held.parked) or policy.parks(spent, verdict.delay_ms, held.hold_ms)
+        parked = bool(held.parked) or policy.parks(
+            spent, verdict.delay_ms, held.hold_ms
+        )
         return Fate(READY, verdict.delay_ms, parked)
 
     def _write_end(
-        self, now: int, held: Held, ending: Ending, spent: policy.Spent, fate: Fate, service: Service
+        self,
+        now: int,
+        held: Held,
+        ending: Ending,
+        spent: policy.Spent,
+        fate: Fate,
+        service: Service,
     ) -> None:
         note = "; ".join(filter(None, (fate.reason, ending.note)))
         ended = None if fate.state == READY else now
@@ -203,7 +253,12 @@ class Finishing(Leasing):
             "due": now + fate.delay_ms,
             "ended": ended,
         }
-        values |= {"state": fate.state, "parked": parked, "turns": service.turns, "note": note}
+        values |= {
+            "state": fate.state,
+            "parked": parked,
+            "turns": service.turns,
+            "note": note,
+        }
         # A wait that we caused is charged to nothing.
         values |= {"since": now if ending.kind in _CHARGED else None}
         values |= {"tries": spent.tries, "crashes": spent.crashes}
@@ -211,12 +266,21 @@ class Finishing(Leasing):
         self.con.execute(END, values)
         if fate.state == DEAD:
             self.con.execute(DIED, (held.id,))
-        attempt = (ending.took_ms, ending.kind, ending.note, ending.output, held.id, held.attempt)
+        attempt = (
+            ending.took_ms,
+            ending.kind,
+            ending.note,
+            ending.output,
+            held.id,
+            held.attempt,
+        )
         self.con.execute(END_ATTEMPT, attempt)
         self.left([Left(held.seq, held.lane, held.service, fate.state, bool(parked))])
 
     def left(self, gone: Sequence[Left]) -> None:
-        """Deliveries are leased no more: their lanes are free, their events may be over."""
+        """Deliveries are leased no more: their lanes are free, their events may be
+        over.
+        """
         self.refresh({one.lane for one in gone})
         for one in gone:
             self.tallies.place(one.service, LEASED, one.parked, -1)
@@ -224,11 +288,17 @@ class Finishing(Leasing):
         self.fewer([one.seq for one in gone if one.state != READY])
 
     def fewer(self, events: Sequence[int]) -> None:
-        """Of each of *events*, given by `seq`, once for each delivery that ended, fewer live."""
-        self.con.execute(FEWER, {"age": self.age, "events": json.dumps([*Counter(events).items()])})
+        """Of each of *events*, given by `seq`, once for each delivery that ended, fewer
+        live.
+        """
+        self.con.execute(
+            FEWER, {"age": self.age, "events": json.dumps([*Counter(events).items()])}
+        )
 
     def _breaker(self, now: int, held: Held, ending: Ending, service: Service) -> None:
-        """Only a transient failure speaks against the destination; rejected or half-way, it answered."""
+        """Only a transient failure speaks against the destination; rejected or
+        half-way, it answered.
+        """
         if ending.kind in ("dead", "progress"):
             self._alive(held.service, service)
         note = {"name": held.service, "note": ending.note, "now": now}
@@ -237,11 +307,19 @@ class Finishing(Leasing):
         if ending.kind == "retry":
             failures, spread = self._row(FAILED, **note, lane=held.lane)
             if failures >= STREAK and spread and not service.open:
-                self.con.execute(OPEN, (now + PROBE_FIRST_MS, PROBE_FIRST_MS, held.service))
-        if service.probe == held.id and ending.kind in ("retry", "crash", "interrupted"):
+                self.con.execute(
+                    OPEN, (now + PROBE_FIRST_MS, PROBE_FIRST_MS, held.service)
+                )
+        if service.probe == held.id and ending.kind in (
+            "retry",
+            "crash",
+            "interrupted",
+        ):
             self._next_probe(now, held.service, ending, service)
 
-    def _next_probe(self, now: int, name: str, ending: Ending, service: Service) -> None:
+    def _next_probe(
+        self, now: int, name: str, ending: Ending, service: Service
+    ) -> None:
         wait = service.probe_wait_ms or PROBE_FIRST_MS
         if ending.kind == "retry":
             wait = min(2 * wait, PROBE_LAST_MS)
@@ -254,20 +332,40 @@ class Finishing(Leasing):
         orphans = self._rows(ORPHANS)
         given_up = [row[0] for row in orphans if self._orphan(now, *row)]
         # A probe in flight died with its lease; the next may go at once.
-        self.con.execute("UPDATE service SET probe = NULL, probe_due_ms = ? WHERE probe IS NOT NULL", (now,))
-        self.con.execute("UPDATE generation SET state = 'rejected' WHERE state = 'probing'")
-        self.con.execute("UPDATE generation SET state = 'retired' WHERE state = 'draining'")
+        self.con.execute(
+            "UPDATE service SET probe = NULL, probe_due_ms = ? WHERE probe IS NOT NULL",
+            (now,),
+        )
+        self.con.execute(
+            "UPDATE generation SET state = 'rejected' WHERE state = 'probing'"
+        )
+        self.con.execute(
+            "UPDATE generation SET state = 'retired' WHERE state = 'draining'"
+        )
         dead = (self.delivery(id) for id in given_up)
         return Recovered(len(orphans), tuple(found for found in dead if found))
 
-    def _orphan(self, now: int, id: int, seq: int, lane: int, attempt: int, *rest: Any) -> bool:
+    def _orphan(
+        self, now: int, id: int, seq: int, lane: int, attempt: int, *rest: Any
+    ) -> bool:
         """Give one delivery back; True when it was running at too many daemon deaths."""
         parked, orphans, service = rest
         orphans += 1
         state = DEAD if orphans >= policy.ORPHANS else READY
-        values = {"id": id, "state": state, "now": now, "ended": now if state == DEAD else None}
-        values |= {"orphans": orphans, "suspect": state == READY and orphans >= policy.SUSPECT}
-        self.con.execute(ORPHANED, {**values, "note": f"the daemon died {orphans} times while it ran"})
+        values = {
+            "id": id,
+            "state": state,
+            "now": now,
+            "ended": now if state == DEAD else None,
+        }
+        values |= {
+            "orphans": orphans,
+            "suspect": state == READY and orphans >= policy.SUSPECT,
+        }
+        self.con.execute(
+            ORPHANED,
+            {**values, "note": f"the daemon died {orphans} times while it ran"},
+        )
         self.con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
         if state == DEAD:
             self.con.execute(DIED, (id,))
@@ -277,12 +375,21 @@ class Finishing(Leasing):
 
 
 def _storable(text: str, limit: int) -> str:
-    """What brokers say, made fit for SQLite: an ending must not fail for a lone surrogate or a NUL."""
-    return shortened(text, limit).encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """What brokers say, made fit for SQLite: an ending must not fail for a lone
+    surrogate or a NUL.
+    """
+    return (
+        shortened(text, limit)
+        .encode("utf-8", "replace")
+        .decode("utf-8")
+        .replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
 
 
 def _spent(held: Held, ending: Ending, service: Service) -> policy.Spent:
-    """The budgets after this ending. Running counts as waiting, by the worker's own clock."""
+    """The budgets after this ending. Running counts as waiting, by the worker's own
+    clock.
+    """
     failed = ending.kind == "retry"
     took = max(0, min(ending.took_ms, policy.CAP_MS)) if ending.kind in _CHARGED else 0
     return policy.Spent(

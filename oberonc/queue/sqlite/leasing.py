@@ -1,4 +1,6 @@
-"""Deliveries go out: which are due, whose turn it is in each lane, and what a breaker or a suspect holds back."""
+"""Deliveries go out: which are due, whose turn it is in each lane, and what a breaker
+or a suspect holds back.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,14 +12,16 @@ from oberonc.policy import observed
 from oberonc.queue.contract import MINUTE, Breaker, Lease, Round, Slot, Token
 from oberonc.queue.sqlite.store import LEASED, READY, Store, durable
 
-#: For how long a suspect runs alone at the most, and for how long it is waited for that it can.
+#: For how long a suspect runs alone at the most, and for how long it is waited for that
+#: it can.
 ALONE_MS: Final = MINUTE
 #: One more than wanted says when the next one is due.
 DUE_LANES = """
 SELECT id, wake_ms FROM lane
 WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL ORDER BY wake_ms LIMIT ?"""
 HEAD = "SELECT id FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1"
-#: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked one.
+#: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked
+#: one.
 REFRESH_LANES = """
 UPDATE lane SET
   running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
@@ -34,7 +38,8 @@ WHERE id IN (SELECT value FROM json_each(:lanes))"""
 SUSPECTS = """
 SELECT d.id, d.state, d.lane, d.due_ms, d.since_ms, d.parked, l.service, l.paused
 FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY d.id"""
-#: What a lease needs. Passed over are the dead and the parked deliveries before it in its lane.
+#: What a lease needs. Passed over are the dead and the parked deliveries before it in
+#: its lane.
 TO_LEASE = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.due_ms, d.since_ms, d.turns, d.waited_ms, d.blocked_ms, d.parked,
   l.service, l.repo, e.repo, e.id, b.bytes,
@@ -44,7 +49,8 @@ SELECT d.id, d.seq, d.lane, d.attempt, d.due_ms, d.since_ms, d.turns, d.waited_m
 FROM {}
 JOIN lane l ON l.id = d.lane JOIN event e ON e.seq = d.seq JOIN body b ON b.seq = d.seq"""
 ONE = TO_LEASE.format("(SELECT * FROM delivery WHERE id = :delivery) AS d")
-#: Of due lanes the delivery whose turn it is: the head or the first parked one, the longer due.
+#: Of due lanes the delivery whose turn it is: the head or the first parked one, the
+#: longer due.
 TURNS = TO_LEASE.format("""json_each(:lanes) AS due CROSS JOIN delivery d ON d.id = (
   SELECT id FROM (
     SELECT id, due_ms, 0 AS rank FROM (
@@ -84,10 +90,14 @@ class Service(NamedTuple):
     @property
     def breaker(self) -> Breaker:
         """Its state in one word."""
-        return "closed" if not self.open else "open" if self.probe is None else "probing"
+        return (
+            "closed" if not self.open else "open" if self.probe is None else "probing"
+        )
 
     def wakes(self, wake: int) -> list[int]:
-        """When it can next be leased to, if time alone can bring that about, with a lane due at *wake*."""
+        """When it can next be leased to, if time alone can bring that about, with a
+        lane due at *wake*.
+        """
         if not self.open:
             return [wake]
         return [] if self.probe is not None else [max(wake, self.probe_due_ms or 0)]
@@ -129,9 +139,21 @@ class Chosen(NamedTuple):
         name = delivery_name(self.event, self.service)
         gap = bool(behind or self.after_dead)
         body = self.body
-        if self.repo != self.repo_then:  # a body is kept as it came: its digest tells duplicates
+        # a body is kept as it came: its digest tells duplicates
+        if self.repo != self.repo_then:
             body = jsontext.canonical(renamed(json.loads(body), self.repo))
-        return Lease(token, name, self.event, self.seq, self.service, self.repo, body, generation, gap, behind)
+        return Lease(
+            token,
+            name,
+            self.event,
+            self.seq,
+            self.service,
+            self.repo,
+            body,
+            generation,
+            gap,
+            behind,
+        )
 
 
 class Leasing(Store):
@@ -160,7 +182,9 @@ class Leasing(Store):
             if service.paused:
                 continue
             lanes, wake = self._due(now, slot.service, service.allows(now, slot.free))
-            turns = self._chosen(TURNS, now=now, lanes=json.dumps(lanes)) if lanes else []
+            turns = (
+                self._chosen(TURNS, now=now, lanes=json.dumps(lanes)) if lanes else []
+            )
             leases += self._take(now, slot, worker, service, turns)
             # A probe that has just been leased decides when there is another.
             if wake is not None and not (service.open and lanes):
@@ -177,23 +201,36 @@ class Leasing(Store):
         row = self.con.execute(SERVICE, (name,)).fetchone()
         return Service(*row) if row else Service()
 
-    def _suspects(self, now: int, slots: Sequence[Slot]) -> tuple[Slot, int] | int | None:
-        """The suspect to lease alone; until when nothing may be leased because of one; None: go on as ever.
+    def _suspects(
+        self, now: int, slots: Sequence[Slot]
+    ) -> tuple[Slot, int] | int | None:
+        """The suspect to lease alone; until when nothing may be leased because of one;
+        None: go on as ever.
 
-        Who runs alone does so for a while only, and for a while only is it waited for that nothing else runs: a
-        delivery may take days, and the others have not done anything.
+        Who runs alone does so for a while only, and for a while only is it waited for
+        that nothing else runs: a delivery may take days, and the others have not done
+        anything.
         """
         if self._no_suspects:
             return None
         by_service = {slot.service: slot for slot in slots}
         found = self._rows(SUSPECTS)
         self._no_suspects = not found
-        began = max((since for _, state, _, _, since, *_ in found if state == LEASED), default=None)
+        began = max(
+            (since for _, state, _, _, since, *_ in found if state == LEASED),
+            default=None,
+        )
         if began is not None and 0 <= now - began < ALONE_MS:
             return int(began + ALONE_MS)
         for delivery, state, lane, due, _, parked, name, paused in found:
             slot = by_service.get(name)
-            if state == LEASED or not slot or paused or due > now or not self._service(name).allows(now, 1):
+            if (
+                state == LEASED
+                or not slot
+                or paused
+                or due > now
+                or not self._service(name).allows(now, 1)
+            ):
                 continue
             if not parked and self.con.execute(HEAD, (lane,)).fetchone()[0] != delivery:
                 continue
@@ -204,22 +241,35 @@ class Leasing(Store):
         return None
 
     def _leased(self) -> bool:
-        return bool(self._row("SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"))
+        return bool(
+            self._row(
+                "SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"
+            )
+        )
 
     def _chosen(self, sql: str, **values: Any) -> list[Chosen]:
         return [Chosen(*row) for row in self.con.execute(sql, values)]
 
-    def _take(self, now: int, slot: Slot, worker: str, service: Service, chosen: list[Chosen]) -> list[Lease]:
+    def _take(
+        self, now: int, slot: Slot, worker: str, service: Service, chosen: list[Chosen]
+    ) -> list[Lease]:
         """Lease deliveries of one service, a few statements for all of them."""
         if not chosen:
             return []
         ids = [one.id for one in chosen]
-        values = {"now": now, "ids": json.dumps(ids), "generation": slot.generation, "worker": worker}
+        values = {
+            "now": now,
+            "ids": json.dumps(ids),
+            "generation": slot.generation,
+            "worker": worker,
+        }
         charges = [charge for one in chosen if (charge := _charge(now, one, service))]
         if charges:
             self.con.executemany(CHARGE, charges)
         if self.con.execute(TAKE, values).rowcount != len(ids):
-            raise RuntimeError(f"deliveries {ids} were to be leased, and some of them are not ready")
+            raise RuntimeError(
+                f"deliveries {ids} were to be leased, and some of them are not ready"
+            )
         self.con.execute(NEW_ATTEMPTS, values)
         self.refresh(one.lane for one in chosen)
         if service.open:

@@ -1,7 +1,8 @@
 """Open the queue's database: the order of the steps is what makes it safe.
 
-One connection, in exclusive mode before anything touches the file: no shared-memory file, no second reader,
-and the WAL-reset bug of SQLite below 3.51.3, which needs two connections, cannot happen.
+One connection, in exclusive mode before anything touches the file: no shared-memory
+file, no second reader, and the WAL-reset bug of SQLite below 3.51.3, which needs two
+connections, cannot happen.
 """
 
 import os
@@ -17,10 +18,10 @@ from oberonc.queue.sqlite.space import unsafe_filesystem
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
 USER_VERSION: Final = 2
 
-#: (pragma, value to set, value to read back), in this order. Ids are random, so each event writes a page of
-#: their index whole: small pages keep that cheap in a deep queue. auto_vacuum is ignored after WAL is on;
-#: synchronous=NORMAL would not sync at COMMIT; checkpoints are called by us, because the automatic ones
-#: hide their errors.
+#: (pragma, value to set, value to read back), in this order. Ids are random, so each
+#: event writes a page of their index whole: small pages keep that cheap in a deep
+#: queue. auto_vacuum is ignored after WAL is on; synchronous=NORMAL would not sync at
+#: COMMIT; checkpoints are called by us, because the automatic ones hide their errors.
 _PRAGMAS: Final = (
     ("page_size", "1024", 1024),
     ("auto_vacuum", "INCREMENTAL", 2),
@@ -35,8 +36,8 @@ _PRAGMAS: Final = (
     ("cache_size", "-40000", -40000),
 )
 
-#: What makes a queue of each earlier format one of the next. The columns of a table stand in the order of
-#: `schema.sql`, where a column that came later is the last one.
+#: What makes a queue of each earlier format one of the next. The columns of a table
+#: stand in the order of `schema.sql`, where a column that came later is the last one.
 _MIGRATIONS: Final = {
     1: (
         "ALTER TABLE lane ADD COLUMN oldest INTEGER",
@@ -47,18 +48,28 @@ _MIGRATIONS: Final = {
 }
 
 
-def open_database(path: Path, *, force: bool = False, synchronous: str = "FULL") -> sqlite3.Connection:
+def open_database(
+    path: Path, *, force: bool = False, synchronous: str = "FULL"
+) -> sqlite3.Connection:
     """The one connection to the queue at *path*, made when it is missing.
 
-    Raises ConfigError for a file that is not ours, newer than us, damaged, or on a file system that cannot
-    keep it (*force* overrides the last), NotAccepted when another process has it. *synchronous* is for the
-    test that shows what a weaker one loses.
+    Raises ConfigError for a file that is not ours, newer than us, damaged, or on a file
+    system that cannot keep it (*force* overrides the last), NotAccepted when another
+    process has it. *synchronous* is for the test that shows what a weaker one loses.
     """
     unsafe = None if force else unsafe_filesystem(path.parent)
     if unsafe:
-        raise ConfigError(f"{path}: the queue cannot live on {unsafe}; put `state` on a local disk")
+        raise ConfigError(
+            f"{path}: the queue cannot live on {unsafe}; put `state` on a local disk"
+        )
     _create(path)
-    con = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False, cached_statements=256)
+    con = sqlite3.connect(
+        path,
+        isolation_level=None,
+        timeout=5,
+        check_same_thread=False,
+        cached_statements=256,
+    )
     try:
         _prepare(con, path, synchronous)
     except BaseException as error:
@@ -68,12 +79,15 @@ def open_database(path: Path, *, force: bool = False, synchronous: str = "FULL")
 
 
 def _create(path: Path) -> None:
-    """Make the file with our mode, which SQLite gives to its log too; never follow a link.
+    """Make the file with our mode, which SQLite gives to its log too; never follow a
+    link.
 
     Its name becomes durable with the log's: SQLite syncs the folder when it makes that.
     """
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
     except OSError as error:
         raise ConfigError(f"{path}: cannot open the queue: {error.strerror}") from error
     try:
@@ -84,7 +98,8 @@ def _create(path: Path) -> None:
 
 
 def _prepare(con: sqlite3.Connection, path: Path, synchronous: str) -> None:
-    # First of all: reading anything before it creates the shared-memory file and takes a shared lock.
+    # First of all: reading anything before it creates the shared-memory file and takes
+    # a shared lock.
     con.execute("PRAGMA locking_mode = EXCLUSIVE")
     # Before anything is written: a file of somebody else stays as it was.
     new = _is_new(con, path)
@@ -94,9 +109,16 @@ def _prepare(con: sqlite3.Connection, path: Path, synchronous: str) -> None:
             continue
         con.execute(f"PRAGMA {name} = {value}").fetchall()
         if _read(con, name) != expected:
-            raise ConfigError(f"{path}: SQLite does not keep {name} = {value} here; is this a local disk?")
-    if _read(con, "locking_mode") != "exclusive" or _read(con, "mmap_size") not in (None, 0):
-        raise ConfigError(f"{path}: SQLite refuses exclusive mode without memory mapping")
+            raise ConfigError(
+                f"{path}: SQLite does not keep {name} = {value} here; is this a local disk?"
+            )
+    if _read(con, "locking_mode") != "exclusive" or _read(con, "mmap_size") not in (
+        None,
+        0,
+    ):
+        raise ConfigError(
+            f"{path}: SQLite refuses exclusive mode without memory mapping"
+        )
     if new:
         _write_schema(con)
     else:
@@ -112,10 +134,14 @@ def _read(con: sqlite3.Connection, pragma: str) -> object:
 
 
 def _is_new(con: sqlite3.Connection, path: Path) -> bool:
-    if not con.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() and not _read(con, "application_id"):
+    if not con.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() and not _read(
+        con, "application_id"
+    ):
         return True
     if _read(con, "application_id") != APPLICATION_ID:
-        raise ConfigError(f"{path}: a database, but not a queue of oberonc; it was left as it is")
+        raise ConfigError(
+            f"{path}: a database, but not a queue of oberonc; it was left as it is"
+        )
     version = _read(con, "user_version")
     if version != USER_VERSION and version not in _MIGRATIONS:
         raise ConfigError(
@@ -125,7 +151,11 @@ def _is_new(con: sqlite3.Connection, path: Path) -> bool:
 
 
 def _write_schema(con: sqlite3.Connection) -> None:
-    text = resources.files("oberonc.queue.sqlite").joinpath("schema.sql").read_text(encoding="utf-8")
+    text = (
+        resources.files("oberonc.queue.sqlite")
+        .joinpath("schema.sql")
+        .read_text(encoding="utf-8")
+    )
     con.execute("BEGIN IMMEDIATE")
     statement = ""
     for line in text.splitlines(keepends=True):
@@ -154,14 +184,18 @@ def _migrate(con: sqlite3.Connection) -> None:
 
 
 def _stopped_cleanly(con: sqlite3.Connection) -> bool:
-    return bool(con.execute("SELECT 1 FROM meta WHERE key = 'clean' AND value = 1").fetchone())
+    return bool(
+        con.execute("SELECT 1 FROM meta WHERE key = 'clean' AND value = 1").fetchone()
+    )
 
 
 def _check(con: sqlite3.Connection, path: Path) -> None:
     """Look for damage after a stop that was not clean."""
     found = con.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise ConfigError(f"{path}: the queue is damaged ({found}); move it aside, or restore a backup")
+        raise ConfigError(
+            f"{path}: the queue is damaged ({found}); move it aside, or restore a backup"
+        )
 
 
 def _explained(error: BaseException, path: Path) -> BaseException:
@@ -173,7 +207,9 @@ def _explained(error: BaseException, path: Path) -> BaseException:
     if code == sqlite3.SQLITE_NOTADB:
         return ConfigError(f"{path}: not a database; it was left as it is")
     if code == sqlite3.SQLITE_CORRUPT:
-        return ConfigError(f"{path}: the queue is damaged ({error}); move it aside, or restore a backup")
+        return ConfigError(
+            f"{path}: the queue is damaged ({error}); move it aside, or restore a backup"
+        )
     if code == sqlite3.SQLITE_FULL:
         return NotAccepted(f"{path}: no room on the disk to open the queue")
     return DiskFailed(f"{path}: {error}")

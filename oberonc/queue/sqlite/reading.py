@@ -1,10 +1,22 @@
-"""What people ask of the queue: events, deliveries, attempts, counts. Nothing here changes anything."""
+"""What people ask of the queue: events, deliveries, attempts, counts. Nothing here
+changes anything.
+"""
 
 import json
 from typing import Any, Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.contract import Asked, Attempt, Decision, Delivery, Event, Generation, ServiceStats, State, Stats
+from oberonc.queue.contract import (
+    Asked,
+    Attempt,
+    Decision,
+    Delivery,
+    Event,
+    Generation,
+    ServiceStats,
+    State,
+    Stats,
+)
 from oberonc.queue.sqlite.leasing import Service, delivery_name
 from oberonc.queue.sqlite.store import NOW, STATES, Store, durable
 
@@ -21,19 +33,25 @@ ONE = f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id"  # noqa: S
 NEXT_WAKE: Final = """
 SELECT min(wake_ms) FROM lane
 WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL"""
-_RARE: Final = {"leased": "INDEXED BY delivery_one_leased", "dead": "INDEXED BY delivery_dead"}
+_RARE: Final = {
+    "leased": "INDEXED BY delivery_one_leased",
+    "dead": "INDEXED BY delivery_dead",
+}
 ATTEMPTS = """
 SELECT number, generation, worker, began_ms, took_ms, outcome, note, output
 FROM attempt WHERE delivery = ? ORDER BY number"""
 LAST_ATTEMPT = """
 SELECT number, generation, worker, began_ms, took_ms, outcome, note, ''
 FROM attempt WHERE delivery = ? ORDER BY number DESC LIMIT 1"""
-EVENT = "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
+EVENT = (
+    "SELECT seq, id, repo, kind, origin, peer_uid, accepted_ms, decisions FROM event"
+)
 OF_COMMIT = "SELECT seq FROM event_commit WHERE instr(oids, :begins) ORDER BY seq DESC LIMIT :limit"
 OLDEST = """
 SELECT accepted_ms FROM event WHERE seq = (
   SELECT min(oldest) FROM lane WHERE service = ? AND oldest IS NOT NULL)"""
-#: What a log tells of a payload, made by SQLite: it lets go of the interpreter while it reads megabytes.
+#: What a log tells of a payload, made by SQLite: it lets go of the interpreter while it
+#: reads megabytes.
 ABOUT = """
 SELECT CAST(json_object('user', json_extract(text, '$.user'), 'submitter', json_extract(text, '$.submitter'),
   'truncated', json(iif(json_extract(text, '$.truncated'), 'true', 'false')),
@@ -44,10 +62,12 @@ SELECT CAST(json_object('user', json_extract(text, '$.user'), 'submitter', json_
     FROM (SELECT value FROM json_each(text, '$.merged') UNION ALL SELECT value FROM json_each(text, '$.commits')))
   ) AS BLOB)
 FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq) WHERE json_valid(text)"""
-#: Bytes of payloads that are read for one answer, and the newest events among which somebody's own are looked for.
+#: Bytes of payloads that are read for one answer, and the newest events among which
+#: somebody's own are looked for.
 MOST_READ: Final = 32 << 20
 OWN: Final = 10_000
-#: The newest events among which those that were cut are looked for, by an administrator and by anybody: it reads them.
+#: The newest events among which those that were cut are looked for, by an administrator
+#: and by anybody: it reads them.
 CUT: Final = 500
 OWN_CUT: Final = 50
 _IS_CUT: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND instr(b.bytes, CAST(:cut AS BLOB)))"
@@ -94,7 +114,9 @@ class Reading(Store):
     @durable
     def recent_events(self, limit: int = 20, before: int | None = None) -> list[Event]:
         sql = f"{EVENT} WHERE seq < :before ORDER BY seq DESC LIMIT :limit"
-        rows = self._rows(sql, before=1 << 62 if before is None else before, limit=limit)
+        rows = self._rows(
+            sql, before=1 << 62 if before is None else before, limit=limit
+        )
         return [self._event(row) for row in rows]
 
     @durable
@@ -102,7 +124,11 @@ class Reading(Store):
         if asked.key:
             found = self._of_key(asked)
         else:
-            found = [row for id in asked.ids for row in self._wanted(asked, "id = :id", id=id)]
+            found = [
+                row
+                for id in asked.ids
+                for row in self._wanted(asked, "id = :id", id=id)
+            ]
             found += [] if asked.ids and asked.after is None else self._newest(asked)
         left = MOST_READ
         events = []
@@ -110,7 +136,9 @@ class Reading(Store):
         attempts = ATTEMPTS if asked.key and asked.uid is None else LAST_ATTEMPT
         for row in found:
             event = self._event(row, attempts)
-            (size,) = self._row("SELECT length(bytes) FROM body WHERE seq = :seq", seq=row[0]) or (0,)
+            (size,) = self._row(
+                "SELECT length(bytes) FROM body WHERE seq = :seq", seq=row[0]
+            ) or (0,)
             left -= size
             about = self._row(ABOUT, seq=row[0]) if size and left >= 0 else None
             events.append(event._replace(body=about[0] if about else None))
@@ -119,11 +147,20 @@ class Reading(Store):
     def _of_key(self, asked: Asked) -> list[Any]:
         values = {"begins": f" {_digits(asked.key)}", "floor": self._floor(asked)}
         sql = "SELECT seq FROM event_commit WHERE seq > :floor AND instr(oids, :begins) ORDER BY seq DESC LIMIT 50"
-        return [row for (seq,) in self._rows(sql, **values) for row in self._wanted(asked, "seq = :seq", seq=seq)]
+        return [
+            row
+            for (seq,) in self._rows(sql, **values)
+            for row in self._wanted(asked, "seq = :seq", seq=seq)
+        ]
 
     def _newest(self, asked: Asked) -> list[Any]:
         if asked.after is not None:
-            return self._wanted(asked, "seq > :after ORDER BY seq LIMIT :limit", after=asked.after, limit=asked.limit)
+            return self._wanted(
+                asked,
+                "seq > :after ORDER BY seq LIMIT :limit",
+                after=asked.after,
+                limit=asked.limit,
+            )
         if asked.cut:
             return self._wanted(
                 asked,
@@ -132,7 +169,9 @@ class Reading(Store):
                 cut='"truncated":true',
                 limit=asked.limit,
             )
-        return self._wanted(asked, "seq > 0 ORDER BY seq DESC LIMIT :limit", limit=asked.limit)
+        return self._wanted(
+            asked, "seq > 0 ORDER BY seq DESC LIMIT :limit", limit=asked.limit
+        )
 
     def _floor(self, asked: Asked) -> int:
         return 0 if asked.uid is None else self._newest_seq() - OWN
@@ -144,17 +183,31 @@ class Reading(Store):
     def _wanted(self, asked: Asked, where: str, **values: Any) -> list[Any]:
         """The rows of the events *where*, if whoever asked may see them."""
         mine = "1" if asked.uid is None else "seq > :floor AND peer_uid = :uid"
-        values |= {} if asked.uid is None else {"uid": asked.uid, "floor": self._floor(asked)}
+        values |= (
+            {} if asked.uid is None else {"uid": asked.uid, "floor": self._floor(asked)}
+        )
         return self._rows(f"{EVENT} WHERE {mine} AND {where}", **values)
 
     def _event(self, row: Any, attempts: str = "", *, full: bool = False) -> Event:
-        """The event of *row*, with the attempts that the statement *attempts* finds; *full*: with its body."""
+        """The event of *row*, with the attempts that the statement *attempts* finds;
+        *full*: with its body.
+        """
         *head, decisions = row
         seq = head[0]
-        found = self._rows(f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.seq = :seq ORDER BY d.id", seq=seq)  # noqa: S608 - constants
+        found = self._rows(
+            f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.seq = :seq ORDER BY d.id",  # noqa: S608 - constants
+            seq=seq,
+        )
         deliveries = tuple(self._delivery(row, attempts) for row in found)
-        body = self._row("SELECT bytes FROM body WHERE seq = :seq", seq=seq) if full else None
-        said = tuple(Decision(name, bool(matched), reason) for name, matched, reason in json.loads(decisions))
+        body = (
+            self._row("SELECT bytes FROM body WHERE seq = :seq", seq=seq)
+            if full
+            else None
+        )
+        said = tuple(
+            Decision(name, bool(matched), reason)
+            for name, matched, reason in json.loads(decisions)
+        )
         return Event._make((*head, body[0] if body else None, said, deliveries))
 
     @durable
@@ -175,37 +228,56 @@ class Reading(Store):
         since: int = 0,
     ) -> list[Delivery]:
         wanted = {"service": service, "repo": repo}
-        given: dict[str, Any] = {column: value for column, value in wanted.items() if value is not None}
+        given: dict[str, Any] = {
+            column: value for column, value in wanted.items() if value is not None
+        }
         where = "".join(f" AND l.{column} = :{column}" for column in given)
         if state:
             # A literal: with a parameter SQLite cannot use the partial indexes.
             where += f" AND d.state = {STATES.index(state)}"
         if since:
-            where, given = f"{where} AND e.accepted_ms >= :since", given | {"since": since}
+            where, given = (
+                f"{where} AND e.accepted_ms >= :since",
+                given | {"since": since},
+            )
         tables = _JOINED.format(_RARE.get(state or "", ""))
         place = "d.id > :after" if before is None else "d.id < :before"
         order = "" if before is None else "DESC"
         sql = f"SELECT {_COLUMNS} FROM {tables} WHERE {place}{where} ORDER BY d.id {order} LIMIT :limit"  # noqa: S608 - constants
-        return [self._delivery(row) for row in self._rows(sql, after=after, before=before, limit=limit, **given)]
+        return [
+            self._delivery(row)
+            for row in self._rows(sql, after=after, before=before, limit=limit, **given)
+        ]
 
     def _delivery(self, row: Any, attempts: str = "") -> Delivery:
         id, event, seq, service, repo, state, parked, paused, *rest = row
-        tried = tuple(Attempt(*row) for row in self.con.execute(attempts, (id,))) if attempts else ()
+        tried = (
+            tuple(Attempt(*row) for row in self.con.execute(attempts, (id,)))
+            if attempts
+            else ()
+        )
         name = delivery_name(event, service)
         flags = (STATES[state], bool(parked), bool(paused))
-        return Delivery._make((id, name, event, seq, service, repo, *flags, *rest, tried))
+        return Delivery._make(
+            (id, name, event, seq, service, repo, *flags, *rest, tried)
+        )
 
     @durable
     def stats(self, now: int) -> Stats:
         counts = self.tallies.by_service()
         rows = {row[0]: row[1:] for row in self._rows(SERVICES)}
         names = sorted((counts.keys() | rows.keys()) - {""})
-        services = {name: self._service_stats(name, counts.get(name, {}), rows.get(name)) for name in names}
+        services = {
+            name: self._service_stats(name, counts.get(name, {}), rows.get(name))
+            for name in names
+        }
         (paused,) = self._row("SELECT count(*) FROM lane WHERE paused = 1")
         totals = {name: self.tallies.get("", name) for name in _TOTALS}
         return Stats(services, totals, paused, self.room)
 
-    def _service_stats(self, name: str, counts: dict[str, int], row: Any) -> ServiceStats:
+    def _service_stats(
+        self, name: str, counts: dict[str, int], row: Any
+    ) -> ServiceStats:
         service, error = (Service(*row[:-1]), row[-1]) if row else (Service(), "")
         (wake,) = self.con.execute(NEXT_WAKE, (name,)).fetchone()
         oldest = self.con.execute(OLDEST, (name,)).fetchone()
@@ -229,7 +301,9 @@ class Reading(Store):
 
     @durable
     def paused_lanes(self) -> list[tuple[str, str]]:
-        return self._rows("SELECT DISTINCT service, repo FROM lane WHERE paused = 1 ORDER BY 1, 2")
+        return self._rows(
+            "SELECT DISTINCT service, repo FROM lane WHERE paused = 1 ORDER BY 1, 2"
+        )
 
     @durable
     def generations(self, limit: int = 20) -> list[Generation]:

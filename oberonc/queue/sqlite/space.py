@@ -1,4 +1,6 @@
-"""The file system under the queue: is it one to trust, is there room, and the ballast for endings."""
+"""The file system under the queue: is it one to trust, is there room, and the ballast
+for endings.
+"""
 
 import ctypes
 import os
@@ -36,10 +38,13 @@ _UNSAFE: Final = {
 
 
 def unsafe_filesystem(folder: Path) -> str | None:
-    """The name of the file system of *folder* where a database must not live there, else None."""
+    """The name of the file system of *folder* where a database must not live there,
+    else None.
+    """
     if not sys.platform.startswith("linux"):
         return None
-    answer = ctypes.create_string_buffer(512)  # struct statfs has some 120 bytes; f_type comes first
+    # struct statfs has some 120 bytes; f_type comes first
+    answer = ctypes.create_string_buffer(512)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.statfs(os.fsencode(folder), answer):
         raise ConfigError(f"{folder}: {os.strerror(ctypes.get_errno())}")
@@ -62,7 +67,9 @@ class Space:
     At a full disk endings fail like new events do: the ballast is what they then get.
     """
 
-    def __init__(self, database: Path, reserve: int = RESERVE_BYTES, ballast: int = BALLAST_BYTES) -> None:
+    def __init__(
+        self, database: Path, reserve: int = RESERVE_BYTES, ballast: int = BALLAST_BYTES
+    ) -> None:
         self._folder = database.parent
         self._path = database.with_name(database.name + ".ballast")
         self.reserve = reserve
@@ -76,7 +83,11 @@ class Space:
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         # Two thresholds, so that a disk at the edge does not flap.
-        self.room = Room(free, self.reserve, free < (self.reserve * _RESUME if self.room.low else self.reserve))
+        self.room = Room(
+            free,
+            self.reserve,
+            free < (self.reserve * _RESUME if self.room.low else self.reserve),
+        )
         if not self._held and free >= self.reserve + self._size:
             self._take()
 
@@ -88,7 +99,11 @@ class Space:
 
     def _take(self) -> None:
         try:
-            descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(
+                self._path,
+                os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                0o600,
+            )
             try:
                 os.posix_fallocate(descriptor, 0, self._size)
                 os.fsync(descriptor)

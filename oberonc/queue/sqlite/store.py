@@ -1,4 +1,6 @@
-"""What all parts of the SQLite engine stand on: the connection, batches, counters, and what an error means."""
+"""What all parts of the SQLite engine stand on: the connection, batches, counters, and
+what an error means.
+"""
 
 import random
 import sqlite3
@@ -43,8 +45,8 @@ _FATAL: Final = frozenset(
     )
 )
 
-#: Connections whose disk failed. Closing one would sync again, and that sync could succeed without the
-#: data: they stay open until the process exits.
+#: Connections whose disk failed. Closing one would sync again, and that sync could
+#: succeed without the data: they stay open until the process exits.
 _ABANDONED: Final[list[sqlite3.Connection]] = []
 
 
@@ -62,12 +64,15 @@ def durable(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
 
 
 class Tallies:
-    """Counters per service, kept in memory and written with the batch that changed them."""
+    """Counters per service, kept in memory and written with the batch that changed
+    them.
+    """
 
     def __init__(self, con: sqlite3.Connection) -> None:
         self._con = con
         self._kept: dict[tuple[str, str], int] = {
-            (service, name): n for service, name, n in con.execute("SELECT service, name, n FROM tally")
+            (service, name): n
+            for service, name, n in con.execute("SELECT service, name, n FROM tally")
         }
         self._changed: dict[tuple[str, str], int] = {}
 
@@ -77,7 +82,9 @@ class Tallies:
         self._changed[key] = self._changed.get(key, 0) + n
 
     def place(self, service: str, state: int, parked: int, n: int = 1) -> None:
-        """*n* more deliveries are in *state*; `parked` counts those among the ready ones."""
+        """*n* more deliveries are in *state*; `parked` counts those among the ready
+        ones.
+        """
         self.add(service, NOW + STATES[state], n)
         if state == READY and parked:
             self.add(service, NOW + "parked", n)
@@ -97,7 +104,10 @@ class Tallies:
     def write(self) -> None:
         """Put the changes into the transaction."""
         rows = [(*key, n) for key, n in self._changed.items() if n]
-        self._con.executemany("INSERT INTO tally VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", rows)
+        self._con.executemany(
+            "INSERT INTO tally VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            rows,
+        )
 
     def settle(self, *, committed: bool) -> None:
         """The transaction is over: the changes count, or never happened."""
@@ -133,7 +143,9 @@ class Store(Queue):
         self.forget()
 
     def forget(self) -> None:
-        """Drop what is remembered of rows that a failed transaction may have taken back."""
+        """Drop what is remembered of rows that a failed transaction may have taken
+        back.
+        """
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -162,7 +174,8 @@ class Store(Queue):
                 self._roll_back()
 
     def _roll_back(self) -> None:
-        # On a failed disk nothing is touched again; a full one has often rolled back already.
+        # On a failed disk nothing is touched again; a full one has often rolled back
+        # already.
         if not self._failure and self.con.in_transaction:
             self.con.execute("ROLLBACK")
 
@@ -172,7 +185,8 @@ class Store(Queue):
             return StorageFull(f"{self.path}: the disk is full")
         if code not in _FATAL:
             return error
-        # A COMMIT that failed to sync can still be found after a restart: unknown, not "no".
+        # A COMMIT that failed to sync can still be found after a restart: unknown, not
+        # "no".
         self._failure = DiskFailed(f"{self.path}: {error} ({error.sqlite_errorname})")
         _ABANDONED.append(self.con)
         return self._failure
@@ -181,17 +195,24 @@ class Store(Queue):
         if self._failure:
             raise self._failure
         rows = self.con.total_changes - self._unsynced_rows
-        if not idle and rows < CHECKPOINT_ROWS and self._unsynced_bytes < CHECKPOINT_BYTES:
+        if (
+            not idle
+            and rows < CHECKPOINT_ROWS
+            and self._unsynced_bytes < CHECKPOINT_BYTES
+        ):
             return
         try:
             if idle:
                 self.con.execute("PRAGMA incremental_vacuum(200)").fetchall()
-            self.con.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if idle else 'PASSIVE'})").fetchall()
+            self.con.execute(
+                f"PRAGMA wal_checkpoint({'TRUNCATE' if idle else 'PASSIVE'})"
+            ).fetchall()
         except sqlite3.Error as error:
             meaning = self._meaning(error)
             if not isinstance(meaning, StorageFull):
                 raise meaning from error
-            # The log keeps growing meanwhile; nothing is lost, and the next call tries again.
+            # The log keeps growing meanwhile; nothing is lost, and the next call tries
+            # again.
             return
         self._unsynced_rows = self.con.total_changes
         self._unsynced_bytes = 0
@@ -223,7 +244,9 @@ class Store(Queue):
         self.con.close()
 
     def _meta(self, key: str) -> int:
-        row = self.con.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self.con.execute(
+            "SELECT value FROM meta WHERE key = ?", (key,)
+        ).fetchone()
         return int(row[0]) if row else 0
 
     def _set_meta(self, key: str, value: int) -> None:

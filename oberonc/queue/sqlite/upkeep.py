@@ -8,7 +8,15 @@ from typing import Final
 
 from oberonc.errors import BadInput
 from oberonc.policy import LONGEST_MS
-from oberonc.queue.contract import DEDUPE_MS, HOUR, UNCLAIMED_GRACE_MS, Delivery, Recovered, Swept, Untold
+from oberonc.queue.contract import (
+    DEDUPE_MS,
+    HOUR,
+    UNCLAIMED_GRACE_MS,
+    Delivery,
+    Recovered,
+    Swept,
+    Untold,
+)
 from oberonc.queue.sqlite.ending import DIED, PROBE_LAST_MS
 from oberonc.queue.sqlite.reading import ONE
 from oberonc.queue.sqlite.space import sync_folder
@@ -60,7 +68,9 @@ class Upkeep(Steering):
         return self.age + max(0, min(now - last, _STEP_MS))
 
     def _pull(self, now: int) -> int:
-        """Bring what is due too far ahead to within the longest back-off. Reads all that is ready."""
+        """Bring what is due too far ahead to within the longest back-off. Reads all
+        that is ready.
+        """
         limit = {"limit": now + LONGEST_MS}
         pulled = self.con.execute(FAR, limit).rowcount
         self.con.execute(FAR_LANES, limit)
@@ -69,27 +79,47 @@ class Upkeep(Steering):
 
     @durable
     def unclaimed(self, configured: Collection[str]) -> dict[str, int]:
-        waiting = {name: counts.get(NOW + "ready", 0) for name, counts in self.tallies.by_service().items()}
-        return {name: n for name, n in waiting.items() if n and name and name not in configured}
+        waiting = {
+            name: counts.get(NOW + "ready", 0)
+            for name, counts in self.tallies.by_service().items()
+        }
+        return {
+            name: n
+            for name, n in waiting.items()
+            if n and name and name not in configured
+        }
 
     @durable
-    def sweep(self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500) -> Swept:
+    def sweep(
+        self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500
+    ) -> Swept:
         expired = self._rows_of(EXPIRED, self.age - keep_ms, limit)
         dead = sum(self._empty(seq) for seq in expired)
         # The rest of an event goes when it has answered duplicates long enough.
-        self.con.executemany("UPDATE event SET stub = 1 WHERE seq = ?", [(seq,) for seq in expired])
+        self.con.executemany(
+            "UPDATE event SET stub = 1 WHERE seq = ?", [(seq,) for seq in expired]
+        )
         stubs = self._rows_of(EXPIRED_STUBS, self.age - max(keep_ms, DEDUPE_MS), limit)
-        self.con.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq in stubs])
+        self.con.executemany(
+            "DELETE FROM event WHERE seq = ?", [(seq,) for seq in stubs]
+        )
         self.tallies.add("", "pruned_events", len(expired))
         self.tallies.add("", "pruned_dead", dead)
         buried = self._bury_unclaimed(now, configured, limit)
-        return Swept(len(expired), dead, tuple(buried), limit in (len(expired), len(stubs), len(buried)))
+        return Swept(
+            len(expired),
+            dead,
+            tuple(buried),
+            limit in (len(expired), len(stubs), len(buried)),
+        )
 
     def _rows_of(self, sql: str, before: int, limit: int) -> list[int]:
         return [seq for (seq,) in self.con.execute(sql, (before, limit))]
 
     def _empty(self, seq: int) -> int:
-        """Remove all of an event but its row; returns how many dead letters went with it."""
+        """Remove all of an event but its row; returns how many dead letters went with
+        it.
+        """
         rows = self.con.execute(OF_EVENT, (seq,)).fetchall()
         for table in ("delivery", "body", "event_commit"):
             self.con.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))  # noqa: S608 - names from above
@@ -100,11 +130,15 @@ class Upkeep(Steering):
                 self.con.execute("DELETE FROM lane WHERE id = ?", (lane,))
         return sum(state == DEAD for *_, state in rows)
 
-    def _bury_unclaimed(self, now: int, configured: Collection[str], limit: int) -> list[Delivery]:
+    def _bury_unclaimed(
+        self, now: int, configured: Collection[str], limit: int
+    ) -> list[Delivery]:
         names = self._rows("SELECT name FROM service WHERE unclaimed_age IS NOT NULL")
         waiting = self.unclaimed(configured)
         gone = [(name,) for (name,) in names if name not in waiting]
-        self.con.executemany("UPDATE service SET unclaimed_age = NULL WHERE name = ?", gone)
+        self.con.executemany(
+            "UPDATE service SET unclaimed_age = NULL WHERE name = ?", gone
+        )
         buried: list[Delivery] = []
         for name in waiting:
             (since,) = self._row(UNCLAIMED, name=name, age=self.age)
@@ -115,8 +149,12 @@ class Upkeep(Steering):
     def _bury(self, now: int, service: str, limit: int) -> list[Delivery]:
         buried: list[Delivery] = []
         for parked in (0, 1):
-            for id, seq in self._rows(WAITING.format(parked), service=service, limit=limit - len(buried)):
-                self.con.execute(BURY, (now, "no service of this name is configured any more", id))
+            for id, seq in self._rows(
+                WAITING.format(parked), service=service, limit=limit - len(buried)
+            ):
+                self.con.execute(
+                    BURY, (now, "no service of this name is configured any more", id)
+                )
                 self.con.execute(DIED, (id,))
                 self.fewer([seq])
                 self.tallies.place(service, READY, parked, -1)
@@ -129,9 +167,15 @@ class Upkeep(Steering):
     @durable
     def untold(self, now: int, limit: int) -> Untold:
         (count,) = self._row("SELECT count(*) FROM untold")
-        rows = self._rows("SELECT delivery FROM untold ORDER BY delivery LIMIT :limit", limit=limit)
+        rows = self._rows(
+            "SELECT delivery FROM untold ORDER BY delivery LIMIT :limit", limit=limit
+        )
         told = self._meta("told_age")
-        return Untold(count, self._brief([id for (id,) in rows]), self._age_at(now) - told + 1 if told else None)
+        return Untold(
+            count,
+            self._brief([id for (id,) in rows]),
+            self._age_at(now) - told + 1 if told else None,
+        )
 
     def _brief(self, ids: Iterable[int]) -> tuple[Delivery, ...]:
         """Deliveries that exist, without their attempts."""
@@ -148,8 +192,13 @@ class Upkeep(Steering):
             raise RuntimeError("a backup inside a batch")
         partial = target.with_name(target.name + ".part")
         try:
-            # Made by us first, so that its mode never depends on the umask; VACUUM INTO takes an empty file.
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            # Made by us first, so that its mode never depends on the umask; VACUUM INTO
+            # takes an empty file.
+            os.close(
+                os.open(
+                    partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600
+                )
+            )
         except OSError as error:
             raise BadInput(f"{partial}: {error.strerror}") from error
         try:
@@ -167,7 +216,8 @@ class Upkeep(Steering):
         except FileExistsError as error:
             raise BadInput(f"{target}: is already there") from error
         except (OSError, sqlite3.Error) as error:
-            # The copy failed, perhaps on another disk; that says nothing about the queue's own.
+            # The copy failed, perhaps on another disk; that says nothing about the
+            # queue's own.
             raise BadInput(f"{target}: cannot write the copy: {error}") from error
 
 

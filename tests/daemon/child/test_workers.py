@@ -1,4 +1,6 @@
-"""P8, P11, P15: broker code may crash, hang, fork, lie and leak; it costs its own delivery and nobody else's."""
+"""P8, P11, P15: broker code may crash, hang, fork, lie and leak; it costs its own
+delivery and nobody else's.
+"""
 
 import os
 import resource
@@ -24,7 +26,9 @@ def _gate(site: Site) -> tuple[Path, str]:
 
 def _dead_after_crash(site: Site) -> str:
     [row] = site.call("delivery.list", state="ready")["deliveries"]
-    return str(site.call("dead.show", delivery=row["id"])["delivery"]["attempts"][-1]["note"])
+    return str(
+        site.call("dead.show", delivery=row["id"])["delivery"]["attempts"][-1]["note"]
+    )
 
 
 def test_what_ends_a_worker_is_a_crash_and_told(site: Site) -> None:
@@ -67,13 +71,19 @@ def _until_crashed(site: Site, delivery: int, crashes: int) -> None:
 
 def test_killed_five_times_it_is_a_dead_letter_and_its_lane_goes_on(site: Site) -> None:
     """P8, F11: `queue retry` stands for the waiting between the crashes."""
-    site.write("rec", recorder("if 'poison' in payload['commits'][0]['message']: os._exit(1)"))
+    site.write(
+        "rec", recorder("if 'poison' in payload['commits'][0]['message']: os._exit(1)")
+    )
     site.start()
     poison, good = push(message="poison\n"), push(message="fine\n")
     site.submit(poison)
     site.submit(good)
     for crashes in range(1, 6):
-        [number] = [r["id"] for r in site.call("delivery.list")["deliveries"] if r["event"] == poison["id"]]
+        [number] = [
+            r["id"]
+            for r in site.call("delivery.list")["deliveries"]
+            if r["event"] == poison["id"]
+        ]
         _until_crashed(site, number, crashes)
         if crashes < 5:
             site.call("dead.retry", delivery=number)
@@ -85,7 +95,9 @@ def test_killed_five_times_it_is_a_dead_letter_and_its_lane_goes_on(site: Site) 
 
 
 def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
-    """F12: it ignores SIGTERM, forks, and its grandchild leaves the group and holds the pipe."""
+    """F12: it ignores SIGTERM, forks, and its grandchild leaves the group and holds the
+    pipe.
+    """
     work = """
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         pid = os.fork()
@@ -98,7 +110,11 @@ def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
     running = site.start()
     site.submit()
     eventually(lambda: site.stats()["services"]["hung"]["counters"]["crash"] == 1, 60)
-    pids = [int(row["what"].split()[1]) for row in site.rows() if row["what"].startswith("pid")]
+    pids = [
+        int(row["what"].split()[1])
+        for row in site.rows()
+        if row["what"].startswith("pid")
+    ]
     assert len(pids) == 2
     eventually(lambda: not any(map(alive, pids)), what="the grandchild escaped")
     assert "time limit" in _dead_after_crash(site)
@@ -106,9 +122,13 @@ def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
     assert zombies == []
 
 
-@pytest.mark.parametrize("deed", ["", "os.setsid()", "os.setsid(); os.fork() and os._exit(0)"])
+@pytest.mark.parametrize(
+    "deed", ["", "os.setsid()", "os.setsid(); os.fork() and os._exit(0)"]
+)
 def test_what_a_broker_leaves_running_is_ended_soon(site: Site, deed: str) -> None:
-    """P11: else a hundred of them, one of each delivery, would wait for their worker to be replaced."""
+    """P11: else a hundred of them, one of each delivery, would wait for their worker to
+    be replaced.
+    """
     work = f"""
         if not os.fork():
             {deed or "pass"}
@@ -118,22 +138,34 @@ def test_what_a_broker_leaves_running_is_ended_soon(site: Site, deed: str) -> No
     site.write("rec", recorder(work))
     site.start()
     site.wait_for(site.submit())
-    [pid] = [int(row["what"].split()[1]) for row in site.rows() if row["what"].startswith("left")]
+    [pid] = [
+        int(row["what"].split()[1])
+        for row in site.rows()
+        if row["what"].startswith("left")
+    ]
     eventually(lambda: not alive(pid), what="it runs on")
     site.wait_for(site.submit())
     site.settled(done=2)
 
 
 def test_a_slow_broker_costs_no_other_anything(site: Site) -> None:
-    """P11, P5: all workers but one may be slow; the last is for the others, also when they come later."""
+    """P11, P5: all workers but one may be slow; the last is for the others, also when
+    they come later.
+    """
     gate, wait = _gate(site)
     site.write("slow", recorder(wait))
-    site.configure(site.services("rec", repositories=["r/*"]) | site.services("slow", repositories=["s/*"]), workers=2)
+    site.configure(
+        site.services("rec", repositories=["r/*"])
+        | site.services("slow", repositories=["s/*"]),
+        workers=2,
+    )
     site.start()
     for n in range(5):
         site.submit(push(f"s/{n}"))
     eventually(site.begun)
-    eventually(lambda: site.stats()["workers"]["running"] == 1, what="rounds never ended")
+    eventually(
+        lambda: site.stats()["workers"]["running"] == 1, what="rounds never ended"
+    )
     events = [site.submit(push(f"r/{n}")) for n in range(8)]
     eventually(lambda: set(site.ended("rec")) == set(events), 60)
     assert site.ended("slow") == []
@@ -141,12 +173,21 @@ def test_a_slow_broker_costs_no_other_anything(site: Site) -> None:
     site.settled(done=13)
 
 
-def test_what_was_leased_ahead_does_not_wait_for_a_slow_delivery_while_workers_are_free(site: Site) -> None:
-    """P5, P11: two services, so that the one whose deliveries turn slow has half of the workers at first."""
+def test_what_was_leased_ahead_does_not_wait_for_a_slow_delivery_while_workers_are_free(
+    site: Site,
+) -> None:
+    """P5, P11: two services, so that the one whose deliveries turn slow has half of the
+    workers at first.
+    """
     gate, wait = _gate(site)
-    wait_if_slow = wait.replace("while ", "while 'slow' in payload['commits'][0]['message'] and ")
+    wait_if_slow = wait.replace(
+        "while ", "while 'slow' in payload['commits'][0]['message'] and "
+    )
     site.write("rec", recorder(wait_if_slow))
-    services = {n: {"broker": "rec", "ledger": str(site.ledger), "repositories": [f"{n}/*"]} for n in "ab"}
+    services = {
+        n: {"broker": "rec", "ledger": str(site.ledger), "repositories": [f"{n}/*"]}
+        for n in "ab"
+    }
     site.configure(services, workers=8)
     site.start()
     for n in range(3):
@@ -162,11 +203,18 @@ def test_what_was_leased_ahead_does_not_wait_for_a_slow_delivery_while_workers_a
 
 
 def test_a_retry_is_not_forgotten_when_another_delivery_begins(site: Site) -> None:
-    """P7: it runs when it is due, though a slow delivery of another repository was leased meanwhile."""
+    """P7: it runs when it is due, though a slow delivery of another repository was
+    leased meanwhile.
+    """
     gate, wait = _gate(site)
-    site.write("again", recorder("if payload['attempt'] == 1: raise Retry('again', after=2)"))
+    site.write(
+        "again", recorder("if payload['attempt'] == 1: raise Retry('again', after=2)")
+    )
     site.write("slow", recorder(wait))
-    site.configure(site.services("again", repositories=["a/*"]) | site.services("slow", repositories=["b/*"]))
+    site.configure(
+        site.services("again", repositories=["a/*"])
+        | site.services("slow", repositories=["b/*"])
+    )
     site.start()
     event = site.submit(push("a/a"))
     eventually(lambda: site.stats()["services"]["again"]["counters"]["retry"] == 1)
@@ -177,7 +225,9 @@ def test_a_retry_is_not_forgotten_when_another_delivery_begins(site: Site) -> No
 
 
 def test_a_worker_that_cannot_be_started_costs_no_slot(site: Site) -> None:
-    """P11: for a while there is no file descriptor for one; afterwards as many deliveries run at once as before."""
+    """P11: for a while there is no file descriptor for one; afterwards as many
+    deliveries run at once as before.
+    """
     gate, wait = _gate(site)
     site.write("rec", recorder(wait))
     site.configure(workers=3)
@@ -188,7 +238,11 @@ def test_a_worker_that_cannot_be_started_costs_no_slot(site: Site) -> None:
         assert b"true" in channel.recv(65536)
         limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), limit[1]))
+        resource.prlimit(
+            pid,
+            resource.RLIMIT_NOFILE,
+            (min(set(range(len(used) + 1)) - used), limit[1]),
+        )
         for n in range(3):  # the worker that verified the service takes the first
             channel.sendall(frames.encode({"op": "submit", "payload": push(f"r/{n}")}))
             assert b"accepted" in channel.recv(65536)
@@ -252,7 +306,9 @@ def is_socket(fd):
 
 
 def test_a_copy_of_the_worker_answers_for_no_delivery(site: Site) -> None:
-    """P15: what the broker forked comes back from `handle` first; the worker's own end is the one that counts."""
+    """P15: what the broker forked comes back from `handle` first; the worker's own end
+    is the one that counts.
+    """
     work = """
         pid = os.fork()
         if pid:
@@ -263,23 +319,34 @@ def test_a_copy_of_the_worker_answers_for_no_delivery(site: Site) -> None:
     event = site.submit()
     assert site.settled(dead=1)["late_results"] == 0
     [row] = site.call("event.show", id=event)["event"]["deliveries"]
-    assert [(a["outcome"], a["note"]) for a in row["attempts"]] == [("dead", "not this one")]
+    assert [(a["outcome"], a["note"]) for a in row["attempts"]] == [
+        ("dead", "not this one")
+    ]
 
 
 def test_a_broker_that_replaces_its_streams_does_its_work_once(site: Site) -> None:
     trap = "type('Trap', (), {'flush': lambda self: os._exit(1)})()"
-    for name, deed in (("none", "sys.stdout = sys.stderr = None"), ("trap", f"sys.stdout = sys.stderr = {trap}")):
+    for name, deed in (
+        ("none", "sys.stdout = sys.stderr = None"),
+        ("trap", f"sys.stdout = sys.stderr = {trap}"),
+    ):
         site.write(name, recorder(deed))
     site.configure(site.services("none", "trap"))
     site.start()
     site.submit()
     site.settled(done=2)
-    assert sorted(row["service"] for row in site.rows() if row["what"] == "begin") == ["none", "trap"]
+    assert sorted(row["service"] for row in site.rows() if row["what"] == "begin") == [
+        "none",
+        "trap",
+    ]
 
 
 def test_a_stopped_worker_is_ended_and_the_second_run_counts(site: Site) -> None:
     """F14: SIGSTOP past the limit; the second attempt's end is the one that counts."""
-    site.write("rec", recorder("if payload['attempt'] == 1: os.kill(os.getpid(), signal.SIGSTOP)"))
+    site.write(
+        "rec",
+        recorder("if payload['attempt'] == 1: os.kill(os.getpid(), signal.SIGSTOP)"),
+    )
     site.configure(site.services("rec", timeout=1))
     site.start()
     event = site.submit()
@@ -289,11 +356,17 @@ def test_a_stopped_worker_is_ended_and_the_second_run_counts(site: Site) -> None
     site.call("dead.retry", delivery=1)
     site.wait_for(event)
     site.settled(done=1)
-    assert [(r["what"], r["attempt"]) for r in site.rows()] == [("begin", 1), ("begin", 2), ("end", 2)]
+    assert [(r["what"], r["attempt"]) for r in site.rows()] == [
+        ("begin", 1),
+        ("begin", 2),
+        ("end", 2),
+    ]
 
 
 def test_output_is_kept_capped_and_secrets_are_not(site: Site) -> None:
-    """S7: no secret of a service in notes or output; none of another service in its worker."""
+    """S7: no secret of a service in notes or output; none of another service in its
+    worker.
+    """
     for name in ("one", "two"):
         (site.folder / name).write_text(f"canary-{name}")
         (site.folder / name).chmod(0o600)
@@ -305,7 +378,10 @@ def test_output_is_kept_capped_and_secrets_are_not(site: Site) -> None:
         raise RuntimeError("with " + str(self.settings.token) + str(others))"""
     site.write("one", recorder(work))
     site.write("two", recorder("print(sorted(os.environ))"))
-    one, two = (site.services(name, token=f"file:{site.folder}/{name}") for name in ("one", "two"))
+    one, two = (
+        site.services(name, token=f"file:{site.folder}/{name}")
+        for name in ("one", "two")
+    )
     site.configure(one | two)
     running = site.start(CANARY="canary-environment")
     event = site.submit()
@@ -317,9 +393,13 @@ def test_output_is_kept_capped_and_secrets_are_not(site: Site) -> None:
     assert len(first["one"]["output"]) <= 64 * 1024
     assert "with ***" in first["one"]["note"]
     assert "CANARY" not in first["two"]["output"]
-    everything = running.log + str(shown) + str(site.call("brokers")) + str(site.stats())
+    everything = (
+        running.log + str(shown) + str(site.call("brokers")) + str(site.stats())
+    )
     assert "canary" not in everything
-    database = b"".join(path.read_bytes() for path in site.state.iterdir() if path.is_file())
+    database = b"".join(
+        path.read_bytes() for path in site.state.iterdir() if path.is_file()
+    )
     assert b"canary" not in database
 
 
@@ -340,14 +420,26 @@ def test_limits_of_a_worker(site: Site) -> None:
 
 
 def test_retry_reject_and_progress(site: Site) -> None:
-    site.write("later", recorder("if payload['attempt'] < 3: raise Retry('soon', after=0.1, progress=True)"))
+    site.write(
+        "later",
+        recorder(
+            "if payload['attempt'] < 3: raise Retry('soon', after=0.1, progress=True)"
+        ),
+    )
     site.write("never", recorder("raise Reject('not for us')"))
     site.configure(site.services("later", "never"))
     site.start()
     event = site.submit()
     site.settled(done=1, dead=1)
-    rows = {row["service"]: row for row in site.call("event.show", id=event)["event"]["deliveries"]}
-    assert [a["outcome"] for a in rows["later"]["attempts"]] == ["progress", "progress", "done"]
+    rows = {
+        row["service"]: row
+        for row in site.call("event.show", id=event)["event"]["deliveries"]
+    }
+    assert [a["outcome"] for a in rows["later"]["attempts"]] == [
+        "progress",
+        "progress",
+        "done",
+    ]
     assert rows["later"]["tries"] == 0
     assert rows["never"]["note"] == "not for us"
 
@@ -358,22 +450,34 @@ def parent(pid: int) -> int:
 
 
 def busy(site: Site, service: str) -> list[int]:
-    """The workers that have begun and not ended a delivery of *service*, each delivery's last attempt."""
+    """The workers that have begun and not ended a delivery of *service*, each
+    delivery's last attempt.
+    """
     last = {row["id"]: row for row in site.rows() if row["service"] == service}
-    return [row["pid"] for row in last.values() if row["what"] == "begin" and alive(row["pid"])]
+    return [
+        row["pid"]
+        for row in last.values()
+        if row["what"] == "begin" and alive(row["pid"])
+    ]
 
 
 def _keeps_signals_in() -> bool:
     """Whether this kernel lets a process signal only its own."""
     script = (
-        "from oberonc.broker import confine; confine._libc.prctl(38, 1, 0, 0, 0); exit(not confine.keep_signals_in())"
+        "from oberonc.broker import confine; confine._libc.prctl(38, 1, 0, "
+        "0, 0); exit(not confine.keep_signals_in())"
     )
     return subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-@pytest.mark.skipif(not _keeps_signals_in(), reason="this kernel cannot keep signals in: Linux 6.12 with Landlock can")
+@pytest.mark.skipif(
+    not _keeps_signals_in(),
+    reason="this kernel cannot keep signals in: Linux 6.12 with Landlock can",
+)
 def test_a_broker_reaches_no_process_of_ours_and_of_others(site: Site) -> None:
-    """Neither its own host nor what stands above and beside that; what it started itself it may end."""
+    """Neither its own host nor what stands above and beside that; what it started
+    itself it may end.
+    """
     work = """
         import subprocess
         mine = subprocess.Popen(["sleep", "60"])
@@ -409,7 +513,9 @@ def test_whatever_ends_a_host_costs_other_brokers_nothing(site: Site) -> None:
     """The one that ran there is charged; what runs of another broker does not notice."""
     gate = site.folder / "gate"
     wait = f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
-    site.write("killer", recorder("time.sleep(600) if payload['attempt'] == 1 else None"))
+    site.write(
+        "killer", recorder("time.sleep(600) if payload['attempt'] == 1 else None")
+    )
     site.write("rec", recorder(wait))
     site.configure(site.services("rec", "killer"))
     log = site.start()
@@ -419,31 +525,51 @@ def test_whatever_ends_a_host_costs_other_brokers_nothing(site: Site) -> None:
     eventually(lambda: site.stats()["services"]["killer"]["counters"]["crash"] == 1)
     gate.touch()
     eventually(lambda: event in site.ended("rec"))
-    shown = {row["service"]: row for row in site.call("event.show", id=event)["event"]["deliveries"]}
-    assert [attempt["outcome"] for attempt in shown["rec"]["attempts"]] in (["done"], [None])
+    shown = {
+        row["service"]: row
+        for row in site.call("event.show", id=event)["event"]["deliveries"]
+    }
+    assert [attempt["outcome"] for attempt in shown["rec"]["attempts"]] in (
+        ["done"],
+        [None],
+    )
     site.call("dead.retry", delivery=shown["killer"]["id"])
     site.settled(done=2)
-    assert "the host of broker killer ended with status -9; starting it again in 0.5 s" in log.log
+    assert (
+        "the host of broker killer ended with status -9; starting it again in 0.5 s"
+        in log.log
+    )
 
 
-def test_of_two_that_ran_when_their_host_ended_none_is_charged_and_they_run_apart(site: Site) -> None:
+def test_of_two_that_ran_when_their_host_ended_none_is_charged_and_they_run_apart(
+    site: Site,
+) -> None:
     gate = site.folder / "gate"
-    site.write("rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"))
+    site.write(
+        "rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)")
+    )
     site.start()
     events = [site.submit(push(f"r/{number}")) for number in range(2)]
     eventually(lambda: len(busy(site, "rec")) == 2)
     kill(parent(busy(site, "rec")[0]))
     eventually(lambda: len(site.begun()) == 3)
     eventually(lambda: len(busy(site, "rec")) == 1)
-    assert site.stats()["deliveries"]["leased"] == 1, "one at a time until it is known whose fault it was"
+    assert site.stats()["deliveries"]["leased"] == 1, (
+        "one at a time until it is known whose fault it was"
+    )
     gate.touch()
     site.wait_for(*events)
     counters = site.settled(done=2)["services"]["rec"]["counters"]
     assert (counters["crash"], counters["interrupted"]) == (0, 2)
 
 
-def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(site: Site) -> None:
-    site.write("rec", recorder("if 'stay' in payload['commits'][0]['message']: time.sleep(600)"))
+def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(
+    site: Site,
+) -> None:
+    site.write(
+        "rec",
+        recorder("if 'stay' in payload['commits'][0]['message']: time.sleep(600)"),
+    )
     log = site.start()
 
     def end_it() -> None:
@@ -461,11 +587,17 @@ def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(site:
     site.settled(ready=1, done=1)
     site.call("dead.retry", delivery=1)
     end_it()
-    waits = [line.rpartition(" in ")[2] for line in log.log.splitlines() if "starting it again" in line]
+    waits = [
+        line.rpartition(" in ")[2]
+        for line in log.log.splitlines()
+        if "starting it again" in line
+    ]
     assert waits == ["0.5 s", "1 s", "0.5 s"]
 
 
-def test_a_worker_ends_after_its_uses_and_all_that_was_above_it_comes_back(site: Site) -> None:
+def test_a_worker_ends_after_its_uses_and_all_that_was_above_it_comes_back(
+    site: Site,
+) -> None:
     site.start()
     events = [site.submit(push(f"r/{n % 3}")) for n in range(250)]
     site.wait_for(*events)

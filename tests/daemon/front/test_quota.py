@@ -1,4 +1,6 @@
-"""Who makes way when the clients of a socket hold too much: the flood, and of it the slowest."""
+"""Who makes way when the clients of a socket hold too much: the flood, and of it the
+slowest.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -41,7 +43,10 @@ def test_many_bytes_of_one_user_cost_only_that_user() -> None:
     flood = crowd(books, 7, 20, 8 * MIB)
     [honest] = crowd(books, 8, 1, 8 * MIB)
     assert not honest.why
-    assert sum(client.held for client in flood) <= quota.MOST_BYTES_PER_USER + 20 * quota.FREE
+    assert (
+        sum(client.held for client in flood)
+        <= quota.MOST_BYTES_PER_USER + 20 * quota.FREE
+    )
 
 
 def test_of_one_users_clients_the_slowest_pays() -> None:
@@ -77,8 +82,17 @@ def test_the_connection_that_waited_longest_makes_way_for_a_new_one() -> None:
     assert [client for client in flood if client.why] == [oldest]
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9 * MIB), st.booleans(), st.booleans()), max_size=60))
-def test_the_books_are_right_whatever_comes_and_goes(steps: list[tuple[int, int, bool, bool]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 4), st.integers(0, 9 * MIB), st.booleans(), st.booleans()
+        ),
+        max_size=60,
+    )
+)
+def test_the_books_are_right_whatever_comes_and_goes(
+    steps: list[tuple[int, int, bool, bool]],
+) -> None:
     books, there = Quota(), []
     for uid, held, waiting, goes in steps:
         client = Client(uid, held, waiting)
@@ -87,7 +101,10 @@ def test_the_books_are_right_whatever_comes_and_goes(steps: list[tuple[int, int,
         books.weigh(client)
         if goes:
             books.leave(there.pop(len(there) // 2))
-    beyond = {uid: sum(max(c.held - quota.FREE, 0) for c in there if c.uid == uid) for uid in range(1, 5)}
+    beyond = {
+        uid: sum(max(c.held - quota.FREE, 0) for c in there if c.uid == uid)
+        for uid in range(1, 5)
+    }
     assert sum(beyond.values()) <= quota.MOST_BYTES
     assert max(beyond.values()) <= quota.MOST_BYTES_PER_USER
     for client in there:

@@ -20,7 +20,8 @@ from tests.support.daemon_wire import Raw
 from tests.support.eventually import eventually
 from tests.support.store_rounds import rounds
 
-#: Well framed, and wrong: (body, error, part of the message). The connection stays usable.
+#: Well framed, and wrong: (body, error, part of the message). The connection stays
+#: usable.
 BODIES = [
     (b"", "invalid", "JSON"),
     (b"\x80\x04\x95pickle", "invalid", "JSON"),
@@ -47,7 +48,10 @@ def test_wrong_bodies_are_answered_and_the_connection_lives(site: Site) -> None:
         for body, error, message in BODIES:
             raw.body(body)
             answer = raw.answer()
-            assert (answer["ok"], answer["error"]) == (False, error), (body[:40], answer)
+            assert (answer["ok"], answer["error"]) == (False, error), (
+                body[:40],
+                answer,
+            )
             assert message in answer["message"], (body[:40], answer)
         assert raw.ask(op="ping")["ok"]
 
@@ -61,7 +65,9 @@ def test_wrong_bodies_are_answered_and_the_connection_lives(site: Site) -> None:
         (struct.pack(">2sBBI", b"OB", 1, 0, 0xFFFFFFFF), "too_large"),
     ],
 )
-def test_wrong_headers_are_answered_and_end_the_connection(site: Site, header: bytes, error: str) -> None:
+def test_wrong_headers_are_answered_and_end_the_connection(
+    site: Site, header: bytes, error: str
+) -> None:
     site.start()
     with Raw(site.socket) as raw:
         raw.send(header)
@@ -76,13 +82,22 @@ def test_hostile_names_are_refused_and_hostile_text_is_not(site: Site) -> None:
     for name in ("", "a\0b", "a\nb", "\ud800", "x" * 600, "\x1b[2J"):
         with Raw(site.socket) as raw:
             assert raw.ask(op="submit", payload=push(name))["error"] == "invalid", name
-    site.wait_for(site.submit(push("../../etc/passwd", message="\0\x1b[2J\u202e fixes #1")))
+    site.wait_for(
+        site.submit(push("../../etc/passwd", message="\0\x1b[2J\u202e fixes #1"))
+    )
 
 
-def test_what_is_no_payload_is_refused_at_the_socket_in_a_file_and_from_the_spool(site: Site, oberonc: Command) -> None:
+def test_what_is_no_payload_is_refused_at_the_socket_in_a_file_and_from_the_spool(
+    site: Site, oberonc: Command
+) -> None:
     """One judge for all ways in: ids that are no ids, and half a surrogate pair."""
     site.start()
-    for wrong in ({"node": "abc\n\n/close\n@all"}, {"raw_node": "x" * 40}, {"message": "\ud800"}, {"branch": "a\0b"}):
+    for wrong in (
+        {"node": "abc\n\n/close\n@all"},
+        {"raw_node": "x" * 40},
+        {"message": "\ud800"},
+        {"branch": "a\0b"},
+    ):
         made = push()
         made["commits"][0] |= wrong
         with Raw(site.socket) as raw:
@@ -94,19 +109,32 @@ def test_what_is_no_payload_is_refused_at_the_socket_in_a_file_and_from_the_spoo
         file = site.folder / "push.json"
         file.write_bytes(jsontext.canonical(made))
         for name, stdin in ((str(file), b""), ("-", jsontext.canonical(made))):
-            said = oberonc("--config", site.file, "send", "--payload", name, code=65, stdin=stdin).err
+            said = oberonc(
+                "--config", site.file, "send", "--payload", name, code=65, stdin=stdin
+            ).err
             assert "is not a payload of schema 1" in said
         spool.put(site.config.spool, {"payload": made, "services": None})
     site.submit()
     eventually(
-        lambda: len(list((site.config.spool / "bad").glob("*.ob"))) == 4, 30, "the spool's files were not put aside"
+        lambda: len(list((site.config.spool / "bad").glob("*.ob"))) == 4,
+        30,
+        "the spool's files were not put aside",
     )
 
 
 def test_the_submit_socket_has_no_admin_operations(site: Site) -> None:
     """S1: there they do not exist."""
     site.start()
-    for op in ("stats", "brokers", "reload", "lane.pause", "dead.drop", "event.show", "drain", "backup"):
+    for op in (
+        "stats",
+        "brokers",
+        "reload",
+        "lane.pause",
+        "dead.drop",
+        "event.show",
+        "drain",
+        "backup",
+    ):
         with Raw(site.socket) as raw:
             assert raw.ask(op=op)["error"] == "unsupported"
     control = site.folder / "control.sock"
@@ -128,7 +156,16 @@ def test_other_users_are_refused(site: Site) -> None:
 
 def _as_nobody(code: str, path: Path) -> bytes:
     done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", code, str(path)],
+        [
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            sys.executable,
+            "-c",
+            code,
+            str(path),
+        ],
         capture_output=True,
         check=False,
     )
@@ -156,7 +193,9 @@ def test_slow_clients_cost_nobody_else_anything(site: Site) -> None:
 
 
 def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
-    """S14: what counts is what came, not what a header announces; administration has a budget of its own."""
+    """S14: what counts is what came, not what a header announces; administration has a
+    budget of its own.
+    """
     site.start()
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(Raw(site.socket)) for _ in range(60)]
@@ -171,13 +210,21 @@ def test_headers_and_slow_bodies_lock_nobody_out(site: Site) -> None:
                 raw.send(b" " * (5 << 20))
         assert slow.answer()["error"] == "busy"
         site.submit()
-        assert {error for error, count in site.stats()["refused"].items() if count} == {"busy"}
+        assert {error for error, count in site.stats()["refused"].items() if count} == {
+            "busy"
+        }
 
 
 def test_large_hostile_frames_hold_no_small_push_up(site: Site) -> None:
-    """S14: nested lists, as many as a frame may hold, and a payload of a hundred thousand files."""
+    """S14: nested lists, as many as a frame may hold, and a payload of a hundred
+    thousand files.
+    """
     site.start()
-    lists = b'{"op":"submit","payload":[' + b"[[[[[]]]]]," * (jsontext.MOST_VALUES // 6 - 10) + b"[]]}"
+    lists = (
+        b'{"op":"submit","payload":['
+        + b"[[[[[]]]]]," * (jsontext.MOST_VALUES // 6 - 10)
+        + b"[]]}"
+    )
     files = [{"file": f"src/{n}.py", "type": "added"} for n in range(100_000)]
     many = push()
     many["commits"][0]["files"] = files

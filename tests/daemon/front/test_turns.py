@@ -18,15 +18,26 @@ def test_many_requests_of_one_user_delay_another_by_one() -> None:
 
     async def main() -> None:
         turns = Turns()
-        await asyncio.gather(*(ask(turns, 7) for _ in range(50)), ask(turns, 8), ask(turns, 8), ask(turns, 9))
+        await asyncio.gather(
+            *(ask(turns, 7) for _ in range(50)),
+            ask(turns, 8),
+            ask(turns, 8),
+            ask(turns, 9),
+        )
 
     asyncio.run(main())
     assert served[:6] == [7, 7, 8, 9, 7, 8]
     assert len(served) == 53
 
 
-@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3), st.booleans()), max_size=30))
-def test_one_at_a_time_all_in_the_end_whoever_gives_up(requests: list[tuple[int, int, bool]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 3), st.booleans()), max_size=30
+    )
+)
+def test_one_at_a_time_all_in_the_end_whoever_gives_up(
+    requests: list[tuple[int, int, bool]],
+) -> None:
     inside, most, served = 0, 0, 0
 
     async def ask(turns: Turns, uid: int, steps: int) -> None:
@@ -43,7 +54,9 @@ def test_one_at_a_time_all_in_the_end_whoever_gives_up(requests: list[tuple[int,
 
     async def main() -> None:
         turns = Turns()
-        tasks = [asyncio.create_task(ask(turns, uid, steps)) for uid, steps, _ in requests]
+        tasks = [
+            asyncio.create_task(ask(turns, uid, steps)) for uid, steps, _ in requests
+        ]
         for task, (_, steps, gives_up) in zip(tasks, requests, strict=True):
             for _ in range(steps):
                 await asyncio.sleep(0)

@@ -1,4 +1,6 @@
-"""P9: a reload that fails changes nothing; a good one loses, reorders and refuses nothing and mixes no versions."""
+"""P9: a reload that fails changes nothing; a good one loses, reorders and refuses
+nothing and mixes no versions.
+"""
 
 import os
 import signal
@@ -52,7 +54,10 @@ def test_broken_brokers_change_nothing(site: Site, oberonc: Command) -> None:
     assert "broken.py" in said.out
     assert "nothing changed" in said.err
     assert site.stats()["generation"] == 1
-    eventually(lambda: set(descendants(running.pid)) <= set(before), what="the old generation changed")
+    eventually(
+        lambda: set(descendants(running.pid)) <= set(before),
+        what="the old generation changed",
+    )
 
 
 def test_a_broker_that_hangs_at_import_is_named(site: Site) -> None:
@@ -90,7 +95,9 @@ def test_a_broker_never_loaded_before(site: Site) -> None:
     eventually(lambda: site.ended("fresh") == [late])
 
 
-def test_settings_and_secrets_reload(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_and_secrets_reload(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.write("rec", recorder("self.note(str(self.settings.token), payload)"))
     secret = site.folder / "secret"
     secret.write_text("first")
@@ -101,7 +108,9 @@ def test_settings_and_secrets_reload(site: Site, monkeypatch: pytest.MonkeyPatch
     secret.write_text("second")
     assert site.reload()["accepted"]
     site.wait_for(site.submit())
-    assert [row["what"] for row in site.rows() if row["what"] not in ("begin", "end")] == ["first", "second"]
+    assert [
+        row["what"] for row in site.rows() if row["what"] not in ("begin", "end")
+    ] == ["first", "second"]
 
 
 def test_settings_that_do_not_fit_are_rejected(site: Site) -> None:
@@ -124,8 +133,12 @@ def test_settings_that_do_not_fit_are_rejected(site: Site) -> None:
         "raise ValueError('no answer from ' + self.settings.url)",
     ],
 )
-def test_what_verify_says_and_prints_holds_no_secret(site: Site, oberonc: Command, work: str) -> None:
-    """Not in the report, the log or the database, in whatever form and wherever it is cut."""
+def test_what_verify_says_and_prints_holds_no_secret(
+    site: Site, oberonc: Command, work: str
+) -> None:
+    """Not in the report, the log or the database, in whatever form and wherever it is
+    cut.
+    """
     (site.folder / "token").write_text("hunter2/hunter2-hunter2")
     (site.folder / "token").chmod(0o600)
     site.write(
@@ -136,12 +149,17 @@ def test_what_verify_says_and_prints_holds_no_secret(site: Site, oberonc: Comman
     )
     site.configure()
     running = site.start()
-    table = {"broker": "telling", "token": f"file:{site.folder}/token", "url": "http://bot:sesame123@127.0.0.1:9"}
+    table = {
+        "broker": "telling",
+        "token": f"file:{site.folder}/token",
+        "url": "http://bot:sesame123@127.0.0.1:9",
+    }
     site.configure({"told": table})
     said = oberonc("--config", site.file, "reload", code=1)
     database = b"".join(path.read_bytes() for path in site.state.glob("queue.sqlite*"))
     for text in (said.out, said.err, running.log, database.decode(errors="replace")):
-        # "hunter2-hu" in base64, at each of its three places, and the password of the address.
+        # "hunter2-hu" in base64, at each of its three places, and the password of the
+        # address.
         for part in ("hunter2", "aHVudGVy", "h1bnRlcj", "odW50ZXIy", "sesame"):
             assert part not in text
 
@@ -152,7 +170,11 @@ def test_what_cannot_change_is_refused_by_name(site: Site) -> None:
     control = f'control = "{site.folder}/control.sock"'
     for key, old, new in (
         ("state", f'state = "{site.state}"', f'state = "{site.folder}/other"'),
-        ("daemon.socket", f'socket = "{site.socket}"', f'socket = "{site.folder}/o.sock"\n{control}'),
+        (
+            "daemon.socket",
+            f'socket = "{site.socket}"',
+            f'socket = "{site.folder}/o.sock"\n{control}',
+        ),
     ):
         site.file.write_text(text.replace(old, new))
         report = site.reload()
@@ -181,17 +203,27 @@ def test_partial_keeps_the_old_code_of_what_is_broken(site: Site) -> None:
     site.write("other", recorder(mark="2"))
     report = site.reload(partial=True)
     assert report["accepted"]
-    assert {row["broker"]: row["verdict"] for row in report["brokers"]} == {"rec": "kept", "other": "ok"}
+    assert {row["broker"]: row["verdict"] for row in report["brokers"]} == {
+        "rec": "kept",
+        "other": "ok",
+    }
     event = site.submit()
     wanted = {("rec", "1"), ("other", "2")}
-    eventually(lambda: {(r["service"], r["mark"]) for r in site.rows() if r["id"] == event} == wanted)
+    eventually(
+        lambda: (
+            {(r["service"], r["mark"]) for r in site.rows() if r["id"] == event}
+            == wanted
+        )
+    )
     # What was kept is kept again by the next one, and mended by a good file.
     assert site.reload(partial=True)["accepted"]
     site.write("rec", recorder(mark="3"))
     assert site.reload()["accepted"]
     event = site.submit()
     site.settled()
-    assert {r["mark"] for r in site.rows() if r["id"] == event and r["service"] == "rec"} == {"3"}
+    assert {
+        r["mark"] for r in site.rows() if r["id"] == event and r["service"] == "rec"
+    } == {"3"}
 
 
 def test_start_with_a_broken_broker_runs_the_rest_as_it_ran(site: Site) -> None:
@@ -202,7 +234,18 @@ def test_start_with_a_broken_broker_runs_the_rest_as_it_ran(site: Site) -> None:
     running = site.start()
     assert "rec.py:1" in running.log
     event = site.submit()
-    eventually(lambda: len([row for row in site.rows() if row["id"] == event and row["what"] == "end"]) == 2)
+    eventually(
+        lambda: (
+            len(
+                [
+                    row
+                    for row in site.rows()
+                    if row["id"] == event and row["what"] == "end"
+                ]
+            )
+            == 2
+        )
+    )
 
 
 def test_a_service_without_its_broker_waits(site: Site) -> None:
@@ -243,7 +286,9 @@ def test_versions_never_mix_in_one_process(site: Site) -> None:
 
 def test_a_second_reload_during_a_drain_is_told_so(site: Site) -> None:
     gate = site.folder / "gate"
-    site.write("rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"))
+    site.write(
+        "rec", recorder(f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)")
+    )
     site.start()
     event = site.submit()
     eventually(site.begun)
@@ -286,17 +331,25 @@ def test_reload_under_load(site: Site) -> None:
     assert all(len(mark) == 1 for mark in marks.values())
 
 
-@pytest.mark.parametrize("point", ["snapshot", "probe", "warm", "commit", "committed", "swapped"])
+@pytest.mark.parametrize(
+    "point", ["snapshot", "probe", "warm", "commit", "committed", "swapped"]
+)
 def test_killed_at_every_step_of_a_reload(site: Site, point: str) -> None:
     """F21: exactly one generation is active afterwards, and it serves."""
     site.start().stop()
     running = site.start(wait=False, OBERONC_CRASH_AT=point)
     assert running.wait_end() == -signal.SIGKILL
     site.start()
-    active = [row for row in site.call("generation")["generations"] if row["state"] == "active"]
+    active = [
+        row
+        for row in site.call("generation")["generations"]
+        if row["state"] == "active"
+    ]
     assert [row["number"] for row in active] == [site.stats()["generation"]]
     site.wait_for(site.submit())
-    kept = {path.name.partition("-")[0] for path in (site.state / "generations").iterdir()}
+    kept = {
+        path.name.partition("-")[0] for path in (site.state / "generations").iterdir()
+    }
     assert str(active[0]["number"]) in kept
 
 
@@ -331,4 +384,7 @@ def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (brokers / f"_{number}").mkdir(parents=True)
     (brokers / "rec.py").write_text(recorder())
     with pytest.raises(ConfigError, match="more than a folder of brokers should"):
-        snapshot.take({"rec": Place("rec", str(brokers / "rec.py"), None, str(brokers))}, tmp_path / "copy")
+        snapshot.take(
+            {"rec": Place("rec", str(brokers / "rec.py"), None, str(brokers))},
+            tmp_path / "copy",
+        )

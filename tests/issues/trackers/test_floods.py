@@ -1,4 +1,6 @@
-"""Pushes that name more issues than one turn, or one hour of a tracker's limits, has room for; and deaths half-way."""
+"""Pushes that name more issues than one turn, or one hour of a tracker's limits, has
+room for; and deaths half-way.
+"""
 
 import os
 import signal
@@ -46,7 +48,9 @@ class Clock:
         return self.now
 
 
-def test_900_references_to_200_issues_stay_within_githubs_limits(world: GitHubWorld, tmp_path: Path) -> None:
+def test_900_references_to_200_issues_stay_within_githubs_limits(
+    world: GitHubWorld, tmp_path: Path
+) -> None:
     pushed, clock, moments = flood(world, 90, 200), Clock(), []
     made = broker(world.settings, tmp_path)
 
@@ -64,7 +68,11 @@ def test_900_references_to_200_issues_stay_within_githubs_limits(world: GitHubWo
         tracker.pace = GitHub.pace
         plan = make_plan(pushed, rules.make_rules(made.settings, pushed))
         actor = Actor(
-            tracker=tracker, ledger=ledger, payload=pushed, template="${commit}", remaining=lambda: float("inf")
+            tracker=tracker,
+            ledger=ledger,
+            payload=pushed,
+            template="${commit}",
+            remaining=lambda: float("inf"),
         )
         try:
             actor.run(plan)
@@ -77,20 +85,31 @@ def test_900_references_to_200_issues_stay_within_githubs_limits(world: GitHubWo
             ledger.close()
     assert len(moments) == 900 + 100
     for limit, seconds in GitHub.pace:
-        assert all(sum(at <= other < at + seconds for other in moments) <= limit for at in set(moments))
+        assert all(
+            sum(at <= other < at + seconds for other in moments) <= limit
+            for at in set(moments)
+        )
     assert_once(world, 900, 100)
 
 
 def assert_once(world: GitHubWorld, comments: int = 180, closed: int = 20) -> None:
-    said = [text for kept in world.contract.issues.values() for text in (entry["body"] for entry in kept.comments)]
+    said = [
+        text
+        for kept in world.contract.issues.values()
+        for text in (entry["body"] for entry in kept.comments)
+    ]
     marks = Counter(text.rpartition("oberonc:")[2] for text in said)
     assert len(marks) == comments
     assert set(marks.values()) == {1}
-    assert sum(kept.state == "closed" for kept in world.contract.issues.values()) == closed
+    assert (
+        sum(kept.state == "closed" for kept in world.contract.issues.values()) == closed
+    )
     assert sum(len(kept.times) for kept in world.contract.issues.values()) == closed
 
 
-def test_a_turn_ends_before_its_time_limit_and_goes_on_in_the_next(world: GitHubWorld, tmp_path: Path) -> None:
+def test_a_turn_ends_before_its_time_limit_and_goes_on_in_the_next(
+    world: GitHubWorld, tmp_path: Path
+) -> None:
     pushed = flood(world)
     made = broker(world.settings, tmp_path)
     left = iter(range(100, 0, -1))  # each time it is asked there is a second less
@@ -113,16 +132,22 @@ broker(settings, Path(state)).handle(pushed)
 """
 
 
-def test_a_worker_killed_anywhere_neither_loses_nor_repeats(world: GitHubWorld, tmp_path: Path) -> None:
+def test_a_worker_killed_anywhere_neither_loses_nor_repeats(
+    world: GitHubWorld, tmp_path: Path
+) -> None:
     import json
 
     pushed = flood(world)
     request = json.dumps([world.settings, str(tmp_path), pushed])
     for number in (0, 1, 7, 40, 41):
-        with child([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        with child(
+            [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
             left = [number]
 
-            def rule(method: str, path: str, pid: int = process.pid, left: list[int] = left) -> None:
+            def rule(
+                method: str, path: str, pid: int = process.pid, left: list[int] = left
+            ) -> None:
                 left[0] -= method in WRITES
                 if left[0] < 0:
                     os.kill(pid, signal.SIGKILL)

@@ -11,7 +11,13 @@ from oberonc import Reject, Retry
 from oberonc.issues.policy import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
-from tests.support.tracker_forges import ContractWorld, GiteaWorld, GitHubWorld, GitLabWorld, running
+from tests.support.tracker_forges import (
+    ContractWorld,
+    GiteaWorld,
+    GitHubWorld,
+    GitLabWorld,
+    running,
+)
 from tests.support.tracker_relay import Relay, Spoil
 from tests.support.tracker_suite import NUMBERS, Suite
 from tests.support.tracker_world import REPOSITORY, broker, commit, payload, work_off
@@ -43,18 +49,26 @@ def gitea() -> Iterator[ContractWorld]:
     yield from running(WORLDS["gitea"])
 
 
-def fixes(world: ContractWorld, tmp_path: Path, verb: str = "fixes", **settings: object) -> tuple[str, str]:
+def fixes(
+    world: ContractWorld, tmp_path: Path, verb: str = "fixes", **settings: object
+) -> tuple[str, str]:
     """A push that fixes a new issue; the issue, and the note."""
     issue = world.new()
     pushed = payload(commit(f"{verb} {issue}", next(NUMBERS)))
     return issue, broker(world.settings | settings, tmp_path).handle(pushed)
 
 
-@pytest.mark.parametrize("wrong", [{"state": "resolved"}, {"state": "closed", "why": "done"}, [], {}])
-def test_a_request_that_breaks_the_contract_is_noticed(github: ContractWorld, wrong: object) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"state": "resolved"}, {"state": "closed", "why": "done"}, [], {}]
+)
+def test_a_request_that_breaks_the_contract_is_noticed(
+    github: ContractWorld, wrong: object
+) -> None:
     """Also where only the documents that travel with the project judge it."""
     address = f"http://127.0.0.1:{github.contract.port}/api/v3/repos/octo/demo/issues/1"
-    requests.patch(address, json=wrong, headers={"Authorization": "Bearer secret"}, timeout=30)
+    requests.patch(
+        address, json=wrong, headers={"Authorization": "Bearer secret"}, timeout=30
+    )
     assert github.contract.problems
     github.contract.problems.clear()
 
@@ -73,9 +87,17 @@ ANSWERS = {
     "403": (Spoil("answer", 403, (), "Resource not accessible"), Retry, 600.0),
     "401": (Spoil("answer", 401), Retry, 600.0),
     "500": (Spoil("answer", 500), Retry, None),
-    "502 page": (Spoil("answer", 502, (("Content-Type", "text/html"),), "<h1>Bad gateway</h1>"), Retry, None),
+    "502 page": (
+        Spoil("answer", 502, (("Content-Type", "text/html"),), "<h1>Bad gateway</h1>"),
+        Retry,
+        None,
+    ),
     "503": (Spoil("answer", 503, (("Retry-After", "5"),)), Retry, 5.0),
-    "301": (Spoil("answer", 301, (("Location", "https://elsewhere.example/1"),)), Reject, None),
+    "301": (
+        Spoil("answer", 301, (("Location", "https://elsewhere.example/1"),)),
+        Reject,
+        None,
+    ),
     "400": (Spoil("answer", 400), Reject, None),
     "409": (Spoil("answer", 409), Reject, None),
     "422": (Spoil("answer", 422, (), '{"message": "Validation Failed"}'), Reject, None),
@@ -83,7 +105,9 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
-def test_every_answer_means_what_it_should(world: ContractWorld, tmp_path: Path, name: str) -> None:
+def test_every_answer_means_what_it_should(
+    world: ContractWorld, tmp_path: Path, name: str
+) -> None:
     spoil, expected, after = ANSWERS[name]
     issue = world.new()
     pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
@@ -101,14 +125,22 @@ def test_every_answer_means_what_it_should(world: ContractWorld, tmp_path: Path,
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_an_issue_that_is_gone_is_said(world: ContractWorld, tmp_path: Path, status: int) -> None:
+def test_an_issue_that_is_gone_is_said(
+    world: ContractWorld, tmp_path: Path, status: int
+) -> None:
     issue = world.new()
-    world.relay.rule = lambda method, path: Spoil("answer", status, (), '{"message": "gone"}')
-    note = broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    world.relay.rule = lambda method, path: Spoil(
+        "answer", status, (), '{"message": "gone"}'
+    )
+    note = broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
     assert note == f"{issue} does not exist"
 
 
-def test_a_server_that_hangs_costs_no_more_than_the_time_there_is(world: ContractWorld, tmp_path: Path) -> None:
+def test_a_server_that_hangs_costs_no_more_than_the_time_there_is(
+    world: ContractWorld, tmp_path: Path
+) -> None:
     issue = world.new()
     world.relay.rule = lambda method, path: Spoil("hang")
     made = broker(world.settings, tmp_path)
@@ -118,7 +150,9 @@ def test_a_server_that_hangs_costs_no_more_than_the_time_there_is(world: Contrac
     assert made.remaining() > -5
 
 
-def test_projects_the_service_is_not_bound_to_are_left_alone(world: ContractWorld, tmp_path: Path) -> None:
+def test_projects_the_service_is_not_bound_to_are_left_alone(
+    world: ContractWorld, tmp_path: Path
+) -> None:
     world.new()
     pushed = payload(commit("fixes other/project#1, refs octo/hello#1", next(NUMBERS)))
     note = broker(world.settings, tmp_path).handle(pushed)
@@ -128,10 +162,21 @@ def test_projects_the_service_is_not_bound_to_are_left_alone(world: ContractWorl
 
 
 BAD_NUMBERS = ("1abc", "0", "-1", "01", "1/../2", "", "\u0661", "12345678901")
-BAD_PROJECTS = ("../..", "octo", "octo/hello/../x", "octo/he llo", "octo//hello", "/octo/hello", "octo/hello?x", "")
+BAD_PROJECTS = (
+    "../..",
+    "octo",
+    "octo/hello/../x",
+    "octo/he llo",
+    "octo//hello",
+    "/octo/hello",
+    "octo/hello?x",
+    "",
+)
 
 
-def test_bad_numbers_and_projects_never_become_an_address(world: ContractWorld, tmp_path: Path) -> None:
+def test_bad_numbers_and_projects_never_become_an_address(
+    world: ContractWorld, tmp_path: Path
+) -> None:
     settings = broker(world.settings, tmp_path).settings
     tracker = load(settings.tracker)(Setup(settings, tmp_path))
     wrong = [Issue(REPOSITORY, number, "") for number in BAD_NUMBERS]
@@ -142,37 +187,57 @@ def test_bad_numbers_and_projects_never_become_an_address(world: ContractWorld, 
 
 
 def test_github_says_why_it_was_closed(github: ContractWorld, tmp_path: Path) -> None:
-    reasons = {"fixes": "completed", "wontfix": "not_planned", "invalidates": "not_planned"}
+    reasons = {
+        "fixes": "completed",
+        "wontfix": "not_planned",
+        "invalidates": "not_planned",
+    }
     for verb, reason in reasons.items():
         issue, _ = fixes(github, tmp_path, verb)
         assert github.kept(issue).times == [{"reason": reason, "time": 0}]
 
 
-def test_github_leaves_pull_requests_alone_unless_told(github: ContractWorld, tmp_path: Path) -> None:
+def test_github_leaves_pull_requests_alone_unless_told(
+    github: ContractWorld, tmp_path: Path
+) -> None:
     issue = github.new()
     github.kept(issue).history = ["pull"]
     pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
-    assert f"{issue} is a pull request" in broker(github.settings, tmp_path).handle(pushed)
+    assert f"{issue} is a pull request" in broker(github.settings, tmp_path).handle(
+        pushed
+    )
     assert not github.comments(issue)
-    assert "closed" in broker(github.settings | {"pull_requests": True}, tmp_path).handle(pushed)
+    assert "closed" in broker(
+        github.settings | {"pull_requests": True}, tmp_path
+    ).handle(pushed)
 
 
-def test_github_finds_its_comment_on_a_later_page(github: ContractWorld, tmp_path: Path) -> None:
+def test_github_finds_its_comment_on_a_later_page(
+    github: ContractWorld, tmp_path: Path
+) -> None:
     issue = github.new()
     pushed = payload(commit(f"refs {issue}", next(NUMBERS)))
-    github.kept(issue).comments = [{"id": number, "body": None} for number in range(250)]
+    github.kept(issue).comments = [
+        {"id": number, "body": None} for number in range(250)
+    ]
     github.relay.spoil_write(0, Spoil("drop"))
     work_off(github.settings, tmp_path, pushed)
     assert sum(entry["body"] is not None for entry in github.kept(issue).comments) == 1
 
 
 @pytest.mark.parametrize("spoilt", ["/close", "/spend 3h", "/assign @me"])
-def test_gitlab_runs_no_quick_action_of_a_commit(gitlab: ContractWorld, tmp_path: Path, spoilt: str) -> None:
+def test_gitlab_runs_no_quick_action_of_a_commit(
+    gitlab: ContractWorld, tmp_path: Path, spoilt: str
+) -> None:
     issue = gitlab.new()
-    hostile = commit(f"refs {issue}\n\n{spoilt}\n{spoilt}", next(NUMBERS), author=f"Ann\n{spoilt}\n")
+    hostile = commit(
+        f"refs {issue}\n\n{spoilt}\n{spoilt}", next(NUMBERS), author=f"Ann\n{spoilt}\n"
+    )
     template = "${author}\n${message}\n${author}"
     for settings in (gitlab.settings, gitlab.settings | {"template": template}):
-        broker(settings, tmp_path).handle(payload(hostile | {"change": template + str(settings)}))
+        broker(settings, tmp_path).handle(
+            payload(hostile | {"change": template + str(settings)})
+        )
     assert not gitlab.is_closed(issue)
     assert gitlab.seconds(issue) == 0
     assert len(gitlab.comments(issue)) == 2
@@ -182,28 +247,38 @@ def test_gitlab_202_is_no_comment(gitlab: ContractWorld, tmp_path: Path) -> None
     issue = gitlab.new()
     gitlab.relay.spoil_write(0, Spoil("answer", 202, (), "{}"))
     with pytest.raises(Reject, match=r"GitLab answered 202 and made no note"):
-        broker(gitlab.settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
+        broker(gitlab.settings, tmp_path).handle(
+            payload(commit(f"refs {issue}", next(NUMBERS)))
+        )
 
 
-def test_gitlab_and_gitea_act_for_the_author(world: ContractWorld, tmp_path: Path) -> None:
+def test_gitlab_and_gitea_act_for_the_author(
+    world: ContractWorld, tmp_path: Path
+) -> None:
     if isinstance(world, GitHubWorld):
         pytest.skip("GitHub has no such thing")
     issue, _ = fixes(world, tmp_path, authors={"Ann@Example.org": "ann"})
     assert world.kept(issue).comments[0]["sudo"] == "ann"
 
 
-def test_gitea_only_ever_says_open_or_closed(gitea: ContractWorld, tmp_path: Path) -> None:
+def test_gitea_only_ever_says_open_or_closed(
+    gitea: ContractWorld, tmp_path: Path
+) -> None:
     """Older servers take every other word for open, and so reopen."""
     issue, _ = fixes(gitea, tmp_path, "wontfix")
     assert gitea.is_closed(issue)
     assert "there is no resolution wontfix here" in gitea.comments(issue)[0]
 
 
-def test_gitea_that_waits_for_other_issues_is_rejected(gitea: ContractWorld, tmp_path: Path) -> None:
+def test_gitea_that_waits_for_other_issues_is_rejected(
+    gitea: ContractWorld, tmp_path: Path
+) -> None:
     issue = gitea.new()
     gitea.kept(issue).history = ["depends"]
     with pytest.raises(Reject, match=r"it depends on open issues"):
-        broker(gitea.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+        broker(gitea.settings, tmp_path).handle(
+            payload(commit(f"fixes {issue}", next(NUMBERS)))
+        )
     assert len(gitea.comments(issue)) == 1
 
 
@@ -213,9 +288,13 @@ def test_check_says_what_it_did_not_prove(world: ContractWorld, tmp_path: Path) 
     assert "set `project` to have its permissions proven" in checks[-1].what
 
 
-def test_check_names_the_permission_that_is_missing(github: ContractWorld, tmp_path: Path) -> None:
+def test_check_names_the_permission_that_is_missing(
+    github: ContractWorld, tmp_path: Path
+) -> None:
     github.relay.rule = lambda method, path: (
-        Spoil("answer", 200, (), '{"has_issues": true, "permissions": {"pull": true}}') if "/repos/" in path else None
+        Spoil("answer", 200, (), '{"has_issues": true, "permissions": {"pull": true}}')
+        if "/repos/" in path
+        else None
     )
     checks = broker(github.settings, tmp_path).check()
     assert [check.ok for check in checks] == [True, True, False]

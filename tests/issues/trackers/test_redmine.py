@@ -21,7 +21,9 @@ from tests.support.tracker_world import World, broker, commit, payload
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redmine")]
 
-DATABASE = Path("/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default")
+DATABASE = Path(
+    "/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default"
+)
 SEED = """
 Setting.rest_api_enabled = '1'
 u = User.find_by_login('admin'); u.must_change_passwd = false; u.save!(validate: false)
@@ -63,13 +65,21 @@ class RedmineWorld(World):
         return written
 
     def change(self, written: str, change: dict[str, Any]) -> None:
-        self.session.put(f"{self.site}/issues/{written[1:]}.json", json={"issue": change}).raise_for_status()
+        self.session.put(
+            f"{self.site}/issues/{written[1:]}.json", json={"issue": change}
+        ).raise_for_status()
 
     def read(self, written: str) -> Any:
-        return self.session.get(f"{self.site}/issues/{written[1:]}.json?include=journals").json()["issue"]
+        return self.session.get(
+            f"{self.site}/issues/{written[1:]}.json?include=journals"
+        ).json()["issue"]
 
     def comments(self, written: str) -> list[str]:
-        return [journal["notes"] for journal in self.read(written)["journals"] if journal["notes"]]
+        return [
+            journal["notes"]
+            for journal in self.read(written)["journals"]
+            if journal["notes"]
+        ]
 
     def is_closed(self, written: str) -> bool:
         return bool(self.read(written)["status"]["is_closed"])
@@ -78,7 +88,9 @@ class RedmineWorld(World):
         return str(self.read(written)["status"]["name"])
 
     def seconds(self, written: str) -> int:
-        found = self.session.get(f"{self.site}/time_entries.json?issue_id={written[1:]}").json()["time_entries"]
+        found = self.session.get(
+            f"{self.site}/time_entries.json?issue_id={written[1:]}"
+        ).json()["time_entries"]
         return round(sum(float(entry["hours"]) for entry in found) * 3600)
 
     def reopen_by_hand(self, written: str) -> None:
@@ -87,21 +99,59 @@ class RedmineWorld(World):
 
 @contextlib.contextmanager
 def start(relay: Relay, folder: Path, port: int) -> Iterator[RedmineWorld]:
-    found = os.getuid() == 0 and DATABASE.exists() and shutil.which("bundle") and Path("/usr/share/redmine").exists()
+    found = (
+        os.getuid() == 0
+        and DATABASE.exists()
+        and shutil.which("bundle")
+        and Path("/usr/share/redmine").exists()
+    )
     servers.need(bool(found), "Redmine (from Debian, run as root)")
     shutil.copy(DATABASE, folder / "redmine.db")
     (folder / "seed.rb").write_text(SEED)
     servers.own(folder, "www-data")
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "BUNDLER_VERSION": "2.3.15"}
-    env |= {"RAILS_ENV": "production", "REDMINE_INSTANCE": "default", "RAILS_LOG_TO_STDOUT": "1"}
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "BUNDLER_VERSION": "2.3.15",
+    }
+    env |= {
+        "RAILS_ENV": "production",
+        "REDMINE_INSTANCE": "default",
+        "RAILS_LOG_TO_STDOUT": "1",
+    }
     env["DATABASE_URL"] = f"sqlite3:{folder}/redmine.db"
-    who: dict[str, Any] = {"env": env, "user": "www-data", "group": "www-data", "extra_groups": []}
+    who: dict[str, Any] = {
+        "env": env,
+        "user": "www-data",
+        "group": "www-data",
+        "extra_groups": [],
+    }
     home = Path("/usr/share/redmine")
-    printed = servers.run(["bundle", "exec", "rails", "runner", str(folder / "seed.rb")], home, **who)
-    keys = dict(line.split("=") for line in printed.splitlines() if line.startswith(("admin=", "bot=", "reporter=")))
-    command = ["bundle", "exec", "thin", "start", "-a", "127.0.0.1", "-p", str(port), "-e", "production"]
+    printed = servers.run(
+        ["bundle", "exec", "rails", "runner", str(folder / "seed.rb")], home, **who
+    )
+    keys = dict(
+        line.split("=")
+        for line in printed.splitlines()
+        if line.startswith(("admin=", "bot=", "reporter="))
+    )
+    command = [
+        "bundle",
+        "exec",
+        "thin",
+        "start",
+        "-a",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-e",
+        "production",
+    ]
     url = f"http://127.0.0.1:{port}/login"
-    with servers.serving([*command, "-P", str(folder / "pid")], folder, url, home=home, **who):
+    with servers.serving(
+        [*command, "-P", str(folder / "pid")], folder, url, home=home, **who
+    ):
         yield RedmineWorld(relay, keys)
 
 
@@ -117,18 +167,40 @@ class TestRedmine(Suite):
     DROPS = (0, 1)  # this server is slow
 
 
-def test_a_status_redmine_silently_keeps_is_noticed(world: RedmineWorld, tmp_path: Path) -> None:
+def test_a_status_redmine_silently_keeps_is_noticed(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     """A reporter's close is answered 204 and does nothing."""
     issue = world.new()
     settings = world.settings | {"token": world.keys["reporter"]}
-    with pytest.raises(Reject, match=f"{issue}: Redmine took the change and left the status New"):
-        broker(settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    with pytest.raises(
+        Reject, match=f"{issue}: Redmine took the change and left the status New"
+    ):
+        broker(settings, tmp_path).handle(
+            payload(commit(f"fixes {issue}", next(NUMBERS)))
+        )
     assert not world.is_closed(issue)
     assert len(world.comments(issue)) == 1
 
 
-@pytest.mark.parametrize("number", ["1abc", "1;drop", "01", "0", "-1", "1/../2", "1.json", "\u0661", "", "12345678901"])
-def test_a_number_that_is_none_never_becomes_an_address(world: RedmineWorld, tmp_path: Path, number: str) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1abc",
+        "1;drop",
+        "01",
+        "0",
+        "-1",
+        "1/../2",
+        "1.json",
+        "\u0661",
+        "",
+        "12345678901",
+    ],
+)
+def test_a_number_that_is_none_never_becomes_an_address(
+    world: RedmineWorld, tmp_path: Path, number: str
+) -> None:
     """Redmine acts on issue 1 when it is asked for `1abc`."""
     world.new()
     tracker = Redmine(Setup(broker(world.settings, tmp_path).settings, tmp_path))
@@ -140,13 +212,23 @@ def test_a_number_that_is_none_never_becomes_an_address(world: RedmineWorld, tmp
 
 def test_a_closed_status_can_be_named(world: RedmineWorld, tmp_path: Path) -> None:
     issue, other = world.new(), world.new()
-    settings = world.settings | {"resolutions": {"wontfix": "Rejected"}, "close": "Closed"}
-    note = broker(settings, tmp_path).handle(payload(commit(f"wontfix {issue}\n\nfixes {other}", next(NUMBERS))))
-    assert (world.read(issue)["status"]["name"], world.read(other)["status"]["name"]) == ("Rejected", "Closed")
+    settings = world.settings | {
+        "resolutions": {"wontfix": "Rejected"},
+        "close": "Closed",
+    }
+    note = broker(settings, tmp_path).handle(
+        payload(commit(f"wontfix {issue}\n\nfixes {other}", next(NUMBERS)))
+    )
+    assert (
+        world.read(issue)["status"]["name"],
+        world.read(other)["status"]["name"],
+    ) == ("Rejected", "Closed")
     assert f"closed {issue} and {other}" in note
 
 
-def test_a_move_that_a_person_took_back_before_the_retry_is_not_made_again(world: RedmineWorld, tmp_path: Path) -> None:
+def test_a_move_that_a_person_took_back_before_the_retry_is_not_made_again(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     issue, settings = world.new(), with_word(world)
     pushed = payload(commit(f"parks {issue}", next(NUMBERS)))
     world.relay.spoil_write(1, Spoil("drop"))
@@ -162,42 +244,69 @@ def test_a_move_that_a_person_took_back_before_the_retry_is_not_made_again(world
 def test_a_status_the_workflow_does_not_allow_is_refused_with_those_it_does(
     world: RedmineWorld, tmp_path: Path
 ) -> None:
-    issue, settings = world.new(), world.settings | {"words": {"states": {"parks": "Parked"}}}
-    with pytest.raises(Reject, match=r"there is no status 'Parked' now; there is .*Feedback.*: set `words`"):
-        broker(settings, tmp_path).handle(payload(commit(f"parks {issue}", next(NUMBERS))))
+    issue, settings = (
+        world.new(),
+        world.settings | {"words": {"states": {"parks": "Parked"}}},
+    )
+    with pytest.raises(
+        Reject,
+        match=r"there is no status 'Parked' now; there is .*Feedback.*: set `words`",
+    ):
+        broker(settings, tmp_path).handle(
+            payload(commit(f"parks {issue}", next(NUMBERS)))
+        )
     assert world.status_of(issue) == "New"
 
 
-def test_a_resolution_redmine_does_not_have_is_said_in_the_comment(world: RedmineWorld, tmp_path: Path) -> None:
+def test_a_resolution_redmine_does_not_have_is_said_in_the_comment(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     issue = world.new()
-    broker(world.settings, tmp_path).handle(payload(commit(f"invalidates {issue}", next(NUMBERS))))
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"invalidates {issue}", next(NUMBERS)))
+    )
     assert world.is_closed(issue)
     assert "there is no resolution invalid here" in world.comments(issue)[0]
 
 
-def test_an_administrators_key_acts_for_the_commits_author(world: RedmineWorld, tmp_path: Path) -> None:
+def test_an_administrators_key_acts_for_the_commits_author(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     issue = world.new()
-    settings = world.settings | {"token": world.keys["admin"], "authors": {"ann@example.org": "bot"}}
+    settings = world.settings | {
+        "token": world.keys["admin"],
+        "authors": {"ann@example.org": "bot"},
+    }
     broker(settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
     (journal,) = [entry for entry in world.read(issue)["journals"] if entry["notes"]]
     assert journal["user"]["name"] == "bot bot"
 
 
-def test_the_activity_can_be_named_and_has_to_be_there(world: RedmineWorld, tmp_path: Path) -> None:
+def test_the_activity_can_be_named_and_has_to_be_there(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     issue = world.new()
     pushed = payload(commit(f"refs {issue} @2h", next(NUMBERS)))
-    with pytest.raises(Reject, match=r"there is no activity 'Sleep' now; there is .*Development"):
+    with pytest.raises(
+        Reject, match=r"there is no activity 'Sleep' now; there is .*Development"
+    ):
         broker(world.settings | {"activity": "Sleep"}, tmp_path).handle(pushed)
     broker(world.settings | {"activity": "development"}, tmp_path).handle(pushed)
     assert world.seconds(issue) == 7200
 
 
-def test_the_page_shows_the_message_as_text_and_no_marker(world: RedmineWorld, tmp_path: Path) -> None:
+def test_the_page_shows_the_message_as_text_and_no_marker(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
     issue = world.new()
     text = f"refs {issue}\n</pre>\n*bold* <b>tag</b> {{{{hello_world}}}}\n<pre>"
     broker(world.settings, tmp_path).handle(payload(commit(text, next(NUMBERS))))
     page = world.session.get(f"{world.site}/issues/{issue[1:]}").text
-    notes = page[page.index("journal-1-notes") if "journal-1-notes" in page else page.index('id="history"') :]
+    notes = page[
+        page.index("journal-1-notes")
+        if "journal-1-notes" in page
+        else page.index('id="history"') :
+    ]
     assert "<strong>bold</strong>" not in notes
     assert "<b>tag</b>" not in notes
     assert "oberonc:" not in notes

@@ -31,11 +31,18 @@ class RoundupWorld(World):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "roundup", "url": f"{self.relay.url}/demo", "user": "bot", "password": "secret"}
+        return {
+            "tracker": "roundup",
+            "url": f"{self.relay.url}/demo",
+            "user": "bot",
+            "password": "secret",
+        }
 
     def new(self, *, closed: bool = False) -> str:
         status = "resolved" if closed else "chatting"
-        made = self.session.post(f"{self.rest}/issue", json={"title": "broken", "status": status})
+        made = self.session.post(
+            f"{self.rest}/issue", json={"title": "broken", "status": status}
+        )
         assert made.status_code == 201, made.text
         return f"#{made.json()['data']['id']}"
 
@@ -43,20 +50,31 @@ class RoundupWorld(World):
         return self.session.get(f"{self.rest}/issue/{written[1:]}").json()["data"]
 
     def comments(self, written: str) -> list[str]:
-        ids = [message["id"] for message in self.read(written)["attributes"]["messages"]]
-        found = [self.session.get(f"{self.rest}/msg/{number}?@verbose=3").json() for number in ids]
+        ids = [
+            message["id"] for message in self.read(written)["attributes"]["messages"]
+        ]
+        found = [
+            self.session.get(f"{self.rest}/msg/{number}?@verbose=3").json()
+            for number in ids
+        ]
         return [message["data"]["attributes"]["content"] for message in found]
 
     def status_of(self, written: str) -> str:
         status = self.read(written)["attributes"]["status"]["id"]
-        return str(self.session.get(f"{self.rest}/status/{status}").json()["data"]["attributes"]["name"])
+        return str(
+            self.session.get(f"{self.rest}/status/{status}").json()["data"][
+                "attributes"
+            ]["name"]
+        )
 
     def is_closed(self, written: str) -> bool:
         return self.status_of(written) == "resolved"
 
     def set_status(self, written: str, status: str) -> None:
         tag = {"If-Match": self.read(written)["@etag"]}
-        self.session.patch(f"{self.rest}/issue/{written[1:]}", json={"status": status}, headers=tag).raise_for_status()
+        self.session.patch(
+            f"{self.rest}/issue/{written[1:]}", json={"status": status}, headers=tag
+        ).raise_for_status()
 
     def reopen_by_hand(self, written: str) -> None:
         self.set_status(written, "chatting")
@@ -68,10 +86,16 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RoundupWorld]:
     home = folder / "tracker"
     home.mkdir()
     site = f"tracker_web={relay.url}/demo/,mail_domain=example.invalid,mailhost=localhost,rdbms_backend=sqlite"
-    site += ",password_pbkdf2_default_rounds=10000"  # every request of the test proves its password
+    # every request of the test proves its password
+    site += ",password_pbkdf2_default_rounds=10000"
     servers.run([admin, "-i", str(home), "install", "classic", "sqlite", site], folder)
     servers.run([admin, "-i", str(home), "initialise", "admin"], folder)
-    bot = ["username=bot", "password=secret", "roles=User", "address=bot@example.invalid"]
+    bot = [
+        "username=bot",
+        "password=secret",
+        "roles=User",
+        "address=bot@example.invalid",
+    ]
     servers.run([admin, "-i", str(home), "create", "user", *bot], folder)
     command = [server, "-n", "127.0.0.1", "-p", str(port), f"demo={home}"]
     if os.getuid() == 0:  # it refuses to run as root
@@ -91,7 +115,9 @@ class TestRoundup(Suite):
     """All that every tracker is held to."""
 
 
-def test_somebody_elses_change_in_between_is_not_lost(world: RoundupWorld, tmp_path: Path) -> None:
+def test_somebody_elses_change_in_between_is_not_lost(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
     """A stale tag is answered 412; the change is read and made again."""
     issue = world.new()
     left = [1]
@@ -101,24 +127,41 @@ def test_somebody_elses_change_in_between_is_not_lost(world: RoundupWorld, tmp_p
             left[0] = 0
             tag = {"If-Match": world.read(issue)["@etag"]}
             url = f"{world.rest}/issue/{issue[1:]}"
-            world.session.patch(url, json={"title": "renamed"}, headers=tag).raise_for_status()
+            world.session.patch(
+                url, json={"title": "renamed"}, headers=tag
+            ).raise_for_status()
 
     world.relay.rule = rule
-    broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
     assert world.is_closed(issue)
     assert world.read(issue)["attributes"]["title"] == "renamed"
     assert 412 in [seen.status for seen in world.relay.seen]
 
 
-def test_the_author_can_be_a_user_of_the_tracker(world: RoundupWorld, tmp_path: Path) -> None:
+def test_the_author_can_be_a_user_of_the_tracker(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
     issue = world.new()
     settings = world.settings | {"authors": {"ann@example.org": "admin"}}
     broker(settings, tmp_path).handle(payload(commit(f"refs {issue}", next(NUMBERS))))
     number = world.read(issue)["attributes"]["messages"][0]["id"]
-    assert world.session.get(f"{world.rest}/msg/{number}").json()["data"]["attributes"]["author"]["id"] == "1"
+    assert (
+        world.session.get(f"{world.rest}/msg/{number}").json()["data"]["attributes"][
+            "author"
+        ]["id"]
+        == "1"
+    )
 
 
-def test_a_status_that_is_not_there_is_refused_with_those_that_are(world: RoundupWorld, tmp_path: Path) -> None:
+def test_a_status_that_is_not_there_is_refused_with_those_that_are(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
     issue = world.new()
-    with pytest.raises(Reject, match=r"there is no status 'Done' now; there is .*resolved"):
-        broker(world.settings | {"close": "Done"}, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    with pytest.raises(
+        Reject, match=r"there is no status 'Done' now; there is .*resolved"
+    ):
+        broker(world.settings | {"close": "Done"}, tmp_path).handle(
+            payload(commit(f"fixes {issue}", next(NUMBERS)))
+        )

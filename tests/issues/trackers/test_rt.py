@@ -41,29 +41,46 @@ class RtWorld(World):
         self.token = token
         self.rest = f"http://127.0.0.1:{relay.target[1]}/REST/2.0"
         self.session = requests.Session()
-        # One of the server's two workers would wait for more on a connection that is kept.
-        self.session.headers.update({"Authorization": f"token {token}", "Connection": "close"})
+        # One of the server's two workers would wait for more on a connection that is
+        # kept.
+        self.session.headers.update(
+            {"Authorization": f"token {token}", "Connection": "close"}
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
         return {"tracker": "rt", "url": self.relay.url, "token": self.token}
 
     def new(self, *, closed: bool = False) -> str:
-        ticket = {"Queue": "General", "Subject": "broken", "Content": "it is", "ContentType": "text/plain"}
-        written = f"#{self.session.post(f'{self.rest}/ticket', json=ticket).json()['id']}"
+        ticket = {
+            "Queue": "General",
+            "Subject": "broken",
+            "Content": "it is",
+            "ContentType": "text/plain",
+        }
+        written = (
+            f"#{self.session.post(f'{self.rest}/ticket', json=ticket).json()['id']}"
+        )
         if closed:
             self.set_status(written, "resolved")
         return written
 
     def set_status(self, written: str, status: str) -> None:
-        self.session.put(f"{self.rest}/ticket/{written[1:]}", json={"Status": status}).raise_for_status()
+        self.session.put(
+            f"{self.rest}/ticket/{written[1:]}", json={"Status": status}
+        ).raise_for_status()
 
     def read(self, written: str) -> Any:
         return self.session.get(f"{self.rest}/ticket/{written[1:]}").json()
 
     def comments(self, written: str) -> list[str]:
-        url = f"{self.rest}/ticket/{written[1:]}/attachments?fields=Content&per_page=100"
-        texts = [entry.get("Content") or "" for entry in self.session.get(url).json()["items"]]
+        url = (
+            f"{self.rest}/ticket/{written[1:]}/attachments?fields=Content&per_page=100"
+        )
+        texts = [
+            entry.get("Content") or ""
+            for entry in self.session.get(url).json()["items"]
+        ]
         return [text for text in texts if text.strip() and text.strip() != "it is"]
 
     def status_of(self, written: str) -> str:
@@ -82,7 +99,8 @@ class RtWorld(World):
 @contextlib.contextmanager
 def start(relay: Relay, folder: Path, port: int) -> Iterator[RtWorld]:
     servers.need(
-        os.getuid() == 0 and DATABASE.exists() and SERVER.exists(), "Request Tracker (from Debian, run as root)"
+        os.getuid() == 0 and DATABASE.exists() and SERVER.exists(),
+        "Request Tracker (from Debian, run as root)",
     )
     for name in ("etc", "var/session", "var/mason", "var/obj", "empty"):
         (folder / name).mkdir(parents=True)
@@ -92,12 +110,31 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RtWorld]:
     (folder / "seed.pl").write_text(SEED)
     servers.own(folder, "www-data")
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
-    env |= {"RT_SITE_CONFIG": f"{folder}/etc/RT_SiteConfig.pm", "RT_SITE_CONFIG_DIR": f"{folder}/empty"}
-    who: dict[str, Any] = {"env": env, "user": "www-data", "group": "www-data", "extra_groups": []}
+    env |= {
+        "RT_SITE_CONFIG": f"{folder}/etc/RT_SiteConfig.pm",
+        "RT_SITE_CONFIG_DIR": f"{folder}/empty",
+    }
+    who: dict[str, Any] = {
+        "env": env,
+        "user": "www-data",
+        "group": "www-data",
+        "extra_groups": [],
+    }
     printed = servers.run(["perl", str(folder / "seed.pl")], folder, **who)
     token = printed.partition("TOKEN=")[2].strip()
-    command = [str(SERVER), "--server", "Starlet", "--host", "127.0.0.1", "--port", str(port), "--max-workers=2"]
-    with servers.serving(command, folder, f"http://127.0.0.1:{port}/REST/2.0/rt", **who):
+    command = [
+        str(SERVER),
+        "--server",
+        "Starlet",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--max-workers=2",
+    ]
+    with servers.serving(
+        command, folder, f"http://127.0.0.1:{port}/REST/2.0/rt", **who
+    ):
         yield RtWorld(relay, token)
 
 
@@ -113,17 +150,23 @@ class TestRequestTracker(Suite):
     DROPS = (0,)  # this server is slow
 
 
-def test_a_refusal_that_is_answered_200_is_noticed(world: RtWorld, tmp_path: Path) -> None:
+def test_a_refusal_that_is_answered_200_is_noticed(
+    world: RtWorld, tmp_path: Path
+) -> None:
     issue = world.new()
     with pytest.raises(Reject, match=f"{issue}: RT left the status new: .*nosuch"):
-        broker(world.settings | {"close": "nosuch"}, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+        broker(world.settings | {"close": "nosuch"}, tmp_path).handle(
+            payload(commit(f"fixes {issue}", next(NUMBERS)))
+        )
     assert len(world.comments(issue)) == 1
 
 
 def test_another_closing_status_can_be_named(world: RtWorld, tmp_path: Path) -> None:
     issue = world.new()
     settings = world.settings | {"resolutions": {"wontfix": "rejected"}}
-    broker(settings, tmp_path).handle(payload(commit(f"wontfix {issue}", next(NUMBERS))))
+    broker(settings, tmp_path).handle(
+        payload(commit(f"wontfix {issue}", next(NUMBERS)))
+    )
     assert world.read(issue)["Status"] == "rejected"
 
 
@@ -134,9 +177,13 @@ def test_a_change_in_between_is_seen_by_its_tag(world: RtWorld, tmp_path: Path) 
     def rule(method: str, path: str) -> None:
         if method == "PUT" and left[0]:
             left[0] = 0
-            world.session.put(f"{world.rest}/ticket/{issue[1:]}", json={"Subject": "renamed"}).raise_for_status()
+            world.session.put(
+                f"{world.rest}/ticket/{issue[1:]}", json={"Subject": "renamed"}
+            ).raise_for_status()
 
     world.relay.rule = rule
-    broker(world.settings, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
     assert world.is_closed(issue)
     assert world.read(issue)["Subject"] == "renamed"

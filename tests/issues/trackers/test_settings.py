@@ -1,4 +1,6 @@
-"""The settings of the broker: documented, checked without a network, one example for each tracker."""
+"""The settings of the broker: documented, checked without a network, one example for
+each tracker.
+"""
 
 import re
 import tomllib
@@ -18,7 +20,11 @@ PAGE = (Path(__file__).parents[3] / "docs" / "trackers.md").read_text()
 
 def examples() -> dict[str, dict[str, Any]]:
     blocks = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    return {name: table for block in blocks for name, table in tomllib.loads(block)["services"].items()}
+    return {
+        name: table
+        for block in blocks
+        for name, table in tomllib.loads(block)["services"].items()
+    }
 
 
 def test_every_setting_and_tracker_is_documented() -> None:
@@ -35,17 +41,32 @@ def test_every_kind_of_tracker_has_an_example() -> None:
 
 @pytest.mark.parametrize("name", list(examples()))
 def test_the_examples_make_sense_together(name: str, tmp_path: Path) -> None:
-    settings = {key: value for key, value in examples()[name].items() if key != "broker"}
-    secrets = {key: Secret("x") for key, value in settings.items() if str(value).startswith("file:")}
+    settings = {
+        key: value for key, value in examples()[name].items() if key != "broker"
+    }
+    secrets = {
+        key: Secret("x")
+        for key, value in settings.items()
+        if str(value).startswith("file:")
+    }
     broker(settings | secrets, tmp_path)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"tracker": "gitub"}, "tracker = 'gitub' is not one of local, .*did you mean 'github'"),
+    (
+        {"tracker": "gitub"},
+        "tracker = 'gitub' is not one of local, .*did you mean 'github'",
+    ),
     ({"tracker": "github"}, "tracker = 'github' needs the setting token"),
     ({"tracker": "redmine", "url": "https://x"}, "needs the setting token or password"),
-    ({"tracker": "redmine", "url": "redmine.example.org", "token": "x"}, "url must be an address such as"),
-    ({"tracker": "jira", "url": "https://x", "token": "x"}, "needs the setting project"),
+    (
+        {"tracker": "redmine", "url": "redmine.example.org", "token": "x"},
+        "url must be an address such as",
+    ),
+    (
+        {"tracker": "jira", "url": "https://x", "token": "x"},
+        "needs the setting project",
+    ),
     ({"other_refs": "close"}, "other_refs must be one of '', 'reference', not 'close'"),
     ({"mentions": "yes"}, "mentions must be one of '', 'comment'"),
     ({"markup": "html"}, "markup must be one of"),

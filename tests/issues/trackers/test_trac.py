@@ -33,18 +33,31 @@ class TracWorld(World):
         self.session.get(f"{self.site}/login").raise_for_status()
 
     def call(self, method: str, **params: str) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"project": "tr1", **params}}
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": method,
+            "params": {"project": "tr1", **params},
+        }
         return self.session.post(f"{self.site}/ticketrpc", json=body).json()["result"]
 
     @property
     def settings(self) -> dict[str, Any]:
-        site = {"url": f"{self.relay.url}/tr1", "user": "bot", "password": "secret", "project": "tr1"}
+        site = {
+            "url": f"{self.relay.url}/tr1",
+            "user": "bot",
+            "password": "secret",
+            "project": "tr1",
+        }
         return {"tracker": "trac-ticketrpc", **site}
 
     def ask(self, code: str) -> str:
         """The answer of Python code that has Trac's environment as `env`."""
         script = f"import sys; from trac.env import Environment; env = Environment(sys.argv[1])\n{code}"
-        done = servers.run([servers.tool("python"), "-W", "ignore", "-c", script, str(self.folder)], self.folder.parent)
+        done = servers.run(
+            [servers.tool("python"), "-W", "ignore", "-c", script, str(self.folder)],
+            self.folder.parent,
+        )
         return done.strip()
 
     def new(self, *, closed: bool = False) -> str:
@@ -54,7 +67,11 @@ class TracWorld(World):
         return f"#{number}"
 
     def comments(self, written: str) -> list[str]:
-        return [text for text in self.call("ticket.comments", id=written[1:])["comments"] if text]
+        return [
+            text
+            for text in self.call("ticket.comments", id=written[1:])["comments"]
+            if text
+        ]
 
     def is_closed(self, written: str) -> bool:
         return bool(self.call("ticket.details", id=written[1:])["status"] == "closed")
@@ -74,7 +91,12 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[TracWorld]:
     (folder / "htdigest").write_text(f"bot:trac:{digest}\n")
     auth = f"--auth=tr1,{folder / 'htdigest'},trac"
     command = [server, "--hostname=127.0.0.1", "-p", str(port), auth, str(home)]
-    with servers.serving(command, folder, f"http://127.0.0.1:{port}/tr1/login", env=os.environ | {"HOME": str(folder)}):
+    with servers.serving(
+        command,
+        folder,
+        f"http://127.0.0.1:{port}/tr1/login",
+        env=os.environ | {"HOME": str(folder)},
+    ):
         yield TracWorld(relay, home)
 
 
@@ -88,15 +110,23 @@ class TestTicketRpc(Suite):
     """All that every tracker is held to."""
 
 
-def test_reopening_is_rejected_with_the_reason(world: TracWorld, tmp_path: Path) -> None:
+def test_reopening_is_rejected_with_the_reason(
+    world: TracWorld, tmp_path: Path
+) -> None:
     issue = world.new(closed=True)
-    with pytest.raises(Reject, match=f"{issue}: the ticketrpc plugin cannot reopen tickets"):
-        broker(world.settings, tmp_path).handle(payload(commit(f"reopens {issue}", next(NUMBERS))))
+    with pytest.raises(
+        Reject, match=f"{issue}: the ticketrpc plugin cannot reopen tickets"
+    ):
+        broker(world.settings, tmp_path).handle(
+            payload(commit(f"reopens {issue}", next(NUMBERS)))
+        )
     assert len(world.comments(issue)) == 1
 
 
 def test_nothing_of_a_message_is_markup(world: TracWorld, tmp_path: Path) -> None:
-    """The comment, rendered by Trac itself, has the message as text and the marker not at all."""
+    """The comment, rendered by Trac itself, has the message as text and the marker not
+    at all.
+    """
     issue = world.new()
     message = f"refs {issue}\n}}}}}}\n{{{{{{#!html\n<b>bold</b>\n}}}}}}\n[[Image(x)]] '''strong'''"
     hostile = commit(message, next(NUMBERS))

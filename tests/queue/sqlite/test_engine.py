@@ -1,4 +1,6 @@
-"""The SQLite engine keeps the contract, and what is its own: opening, refusing, errors of the disk."""
+"""The SQLite engine keeps the contract, and what is its own: opening, refusing, errors
+of the disk.
+"""
 
 import os
 import sqlite3
@@ -48,7 +50,10 @@ def test_files_are_private_whatever_the_umask(path: Path) -> None:
     try:
         queue = SqliteQueue(path)
         queue.accept(NOW, submission(1))
-        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        modes = {
+            file.name: stat.S_IMODE(file.stat().st_mode)
+            for file in path.parent.iterdir()
+        }
         queue.close()
     finally:
         os.umask(old)
@@ -58,7 +63,10 @@ def test_files_are_private_whatever_the_umask(path: Path) -> None:
 
 def test_every_commit_is_synced_and_nobody_else_can_open_it(path: Path) -> None:
     queue = SqliteQueue(path)
-    settings = {name: queue.con.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "locking_mode")}
+    settings = {
+        name: queue.con.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("synchronous", "locking_mode")
+    }
     assert settings == {"synchronous": 2, "locking_mode": "exclusive"}
     with pytest.raises(NotAccepted, match="another process"):
         SqliteQueue(path)
@@ -108,7 +116,9 @@ def _truncated(path: Path) -> None:
 
 
 def _fill_and_kill(path: Path) -> None:
-    """Let another process write 200 events into the database file and die without closing it."""
+    """Let another process write 200 events into the database file and die without
+    closing it.
+    """
     script = """
 import os, sys
 from pathlib import Path
@@ -122,7 +132,12 @@ queue.checkpoint(idle=True)
 os._exit(9)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", script, str(path)], env=environment, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        env=environment,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +150,9 @@ os._exit(9)
         (_truncated, "damaged"),
     ],
 )
-def test_what_is_not_a_sound_queue_is_refused_and_left_alone(path: Path, spoil: object, said: str) -> None:
+def test_what_is_not_a_sound_queue_is_refused_and_left_alone(
+    path: Path, spoil: object, said: str
+) -> None:
     assert callable(spoil)
     spoil(path)
     before = path.read_bytes()
@@ -164,7 +181,12 @@ for number in range(50):
 os._exit(9)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", script, str(path)], env=environment, timeout=60, check=False)
+    subprocess.run(
+        [sys.executable, "-c", script, str(path)],
+        env=environment,
+        timeout=60,
+        check=False,
+    )
     log = path.with_name(path.name + "-wal")
     os.truncate(log, log.stat().st_size - 100)  # torn within the last commit
     queue = SqliteQueue(path)
@@ -191,13 +213,18 @@ def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
     for seq, state in ((1, 2), (2, 1), (3, 0)):
         ended = 1 if state == 2 else None
         event = (seq, bytes([seq]) * 16, b"x" * 32, NOW + seq, int(state != 2), ended)
-        con.execute("INSERT INTO event VALUES(?, ?, ?, 'a', 'push', 'socket', 0, ?, '[]', ?, ?, 0)", event)
+        con.execute(
+            "INSERT INTO event VALUES(?, ?, ?, 'a', 'push', 'socket', 0, ?, '[]', ?, ?, 0)",
+            event,
+        )
         con.execute("INSERT INTO body VALUES(?, x'00')", (seq,))
         con.execute(
             "INSERT INTO delivery(id, seq, lane, state, attempt, due_ms, ended_ms) VALUES(?, ?, 1, ?, ?, 5, ?)",
             (seq, seq, state, int(state == 1), ended),
         )
-    con.execute("INSERT INTO attempt(delivery, number, generation, worker, began_ms) VALUES(2, 1, 1, 'w', 5)")
+    con.execute(
+        "INSERT INTO attempt(delivery, number, generation, worker, began_ms) VALUES(2, 1, 1, 'w', 5)"
+    )
     con.commit()
     con.close()
     queue = SqliteQueue(path)
@@ -212,6 +239,11 @@ def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
 
 def _shape(queue: SqliteQueue) -> dict[str, list[object]]:
     """Every table and index with its columns."""
-    names = queue.con.execute("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'").fetchall()
+    names = queue.con.execute(
+        "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'"
+    ).fetchall()
     pragma = {"table": "table_xinfo", "index": "index_xinfo"}
-    return {name: queue.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall() for kind, name in names}
+    return {
+        name: queue.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall()
+        for kind, name in names
+    }

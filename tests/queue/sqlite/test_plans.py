@@ -1,4 +1,6 @@
-"""No statement of the daily work reads more than it needs: cost must not grow with what is queued."""
+"""No statement of the daily work reads more than it needs: cost must not grow with what
+is queued.
+"""
 
 from collections.abc import Iterator
 
@@ -12,11 +14,31 @@ DAILY = {
     for module, names in {
         accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST"),
         leasing: (
-            *("DUE_LANES", "HEAD", "TURNS", "REFRESH_LANES", "SUSPECTS", "ONE", "CHARGE", "TAKE"),
+            *(
+                "DUE_LANES",
+                "HEAD",
+                "TURNS",
+                "REFRESH_LANES",
+                "SUSPECTS",
+                "ONE",
+                "CHARGE",
+                "TAKE",
+            ),
             *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
         ),
         ending: (
-            *("HELD", "END", "END_ATTEMPT", "FAILED", "ERROR", "ALIVE", "OPEN", "CLOSE", "ORPHANS", "DIED"),
+            *(
+                "HELD",
+                "END",
+                "END_ATTEMPT",
+                "FAILED",
+                "ERROR",
+                "ALIVE",
+                "OPEN",
+                "CLOSE",
+                "ORPHANS",
+                "DIED",
+            ),
             *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
         ),
         reading: ("ATTEMPTS", "LAST_ATTEMPT", "NEXT_WAKE", "OLDEST"),
@@ -27,7 +49,12 @@ DAILY = {
 DAILY["KNOWN"] = accepting.KNOWN.format("?, ?, ?, ?")
 DAILY |= {
     table: accepting.insert_sql(table, 4)
-    for table in (accepting.EVENTS, accepting.BODIES, accepting.COMMITS, accepting.DELIVERIES)
+    for table in (
+        accepting.EVENTS,
+        accepting.BODIES,
+        accepting.COMMITS,
+        accepting.DELIVERIES,
+    )
 }
 #: Statements that must be served by this very index.
 INDEX = {
@@ -70,7 +97,9 @@ def _plan(queue: SqliteQueue, sql: str) -> list[str]:
 
 
 def _names(sql: str) -> set[str]:
-    return {word.strip("(),;") for part in sql.split(":")[1:] for word in part.split()[:1]}
+    return {
+        word.strip("(),;") for part in sql.split(":")[1:] for word in part.split()[:1]
+    }
 
 
 @pytest.mark.parametrize("name", DAILY)
@@ -85,4 +114,6 @@ def test_nothing_is_scanned_or_sorted(queue: SqliteQueue, name: str) -> None:
 
 @pytest.mark.parametrize("name", INDEX)
 def test_the_index_made_for_it_is_used(queue: SqliteQueue, name: str) -> None:
-    assert any(INDEX[name] in step for step in _plan(queue, DAILY[name])), _plan(queue, DAILY[name])
+    assert any(INDEX[name] in step for step in _plan(queue, DAILY[name])), _plan(
+        queue, DAILY[name]
+    )
