@@ -36,9 +36,7 @@ def unprocessable(faults: Iterable[Fault], place: str = "pointer") -> Problem:
         length += len(where)
         if errors and (len(errors) == MOST or length > LONGEST):
             break
-        # A lone surrogate, as JSON can say it, goes into no answer.
-        detail = fault.detail.encode("utf-8", "replace").decode()
-        errors.append({place: where, "detail": detail, "code": fault.code})
+        errors.append({place: where, "detail": fault.detail, "code": fault.code})
     return Problem(422, "The request is well-formed, but not valid.", errors=errors)
 
 

@@ -74,11 +74,12 @@ class FormSchema:
         if self.partial:
             sent = {*owners.values(), *file_owners.values()}
             form.fields = {k: field for k, field in form.fields.items() if k in sent}
-        told = {fault.path for fault in faults}
-        for fault in django_faults(ValidationError(form.errors.as_data())):
-            path = tuple(form.add_prefix(str(name)) for name in fault.path)
-            if path not in told:
-                faults.append(fault._replace(path=path))
+        if form.errors:
+            told = {fault.path for fault in faults}
+            for fault in django_faults(ValidationError(form.errors.as_data())):
+                path = tuple(form.add_prefix(str(name)) for name in fault.path)
+                if path not in told:
+                    faults.append(fault._replace(path=path))
         return form.cleaned_data, faults
 
     def json_schema(self) -> dict[str, Any]:

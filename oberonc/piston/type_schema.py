@@ -63,13 +63,18 @@ class TypeSchema:
         _refuse_exponential(self.type.__name__, schema)
         return adapter
 
+    @cached_property
+    def _validator(self) -> Any:
+        from pydantic_core import SchemaValidator
+
+        return SchemaValidator(_finite(self._adapter.core_schema))
+
     def clean(
         self, request: Any, data: Any, files: Mapping[str, Any]
     ) -> tuple[Any, list[Fault]]:
         """An instance of the dataclass or a dict, and what is wrong."""
         from pydantic import ValidationError
 
-        adapter = self._adapter
         if isinstance(data, QueryDict):
             data = {
                 name: texts if name in self._lists else texts[-1]
@@ -77,7 +82,7 @@ class TypeSchema:
                 if texts
             } | {name: files[name] for name in files}
         try:
-            return adapter.validate_python(data, extra=self.extra), []
+            return self._validator.validate_python(data, extra=self.extra), []
         except ValidationError as error:
             if error.error_count() > MOST_FAULTS:
                 text = f"{error.error_count()} things are not valid."
@@ -167,6 +172,21 @@ def _typed_dict(like: Any, members: dict[str, Any]) -> Any:
     made: Any = typing_extensions.TypedDict(like.__name__, members)  # type: ignore[misc]
     if hasattr(like, "__total__"):  # a dataclass without one gets one made of its names
         made.__doc__ = like.__doc__
+    return made
+
+
+def _finite(schema: Any) -> Any:
+    """A core schema of pydantic whose floats are not "nan" and not "inf"."""
+    if isinstance(schema, list):
+        return [_finite(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {
+        key: value if key in ("default", "metadata") else _finite(value)
+        for key, value in schema.items()
+    }
+    if made.get("type") == "float":
+        made.setdefault("allow_inf_nan", False)
     return made
 
 

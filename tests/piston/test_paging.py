@@ -5,7 +5,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
 from django.test import RequestFactory, override_settings
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,3 +123,14 @@ def test_a_page_by_cursor_has_the_links_it_is_given_and_no_total() -> None:
     page = Page([1], links={"next": "/things/?after=a<b>é"})
     assert page.headers() == {"Link": '</things/?after=a%3Cb%3E%C3%A9>; rel="next"'}
     assert Page([1]).headers() == {}
+
+
+def test_of_a_queryset_only_the_page_is_fetched(db: None) -> None:
+    User.objects.bulk_create(User(username=f"u{number:03}") for number in range(30))
+    with CaptureQueriesContext(connection) as queries:
+        page = page_of("/?limit=2&offset=4", User.objects.order_by("username"))
+        assert [user.username for user in page.items] == ["u004", "u005"]
+    assert page.total == 30
+    assert len(queries) == 2
+    for offset in ("9" * 30, "30"):
+        assert list(page_of(f"/?offset={offset}", User.objects.all()).items) == []
