@@ -11,6 +11,7 @@ from oberonc import paths
 from oberonc.accounts import account, as_account
 from oberonc.admin.install import reach
 from oberonc.broker import registry, runner, secrets
+from oberonc.broker.request import first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver, here
 from oberonc.errors import NotAllowed, OberoncError
@@ -46,13 +47,15 @@ def _ask(
     if place is None:
         return [here.missing(catalogue, service.broker, service.name)]
     try:
-        request = runner.request(
+        asked = first_attempt(
             service, secrets.resolve(service), payload, str(config.state), LIMIT
         )
     except OberoncError as error:
         return [str(error)]
     answer = runner.ask(
-        place, {"call": "plan", "request": secrets.to_wire(request)}, LIMIT
+        place,
+        {"call": "plan", "request": asked.wire(), "payload": asked.payload},
+        LIMIT,
     )
     if "error" in answer:
         return [str(answer["error"])]
@@ -104,9 +107,11 @@ def check(
         settings = secrets.resolve(service)
     except OberoncError as error:
         return [(False, str(error), "")]
-    asked = runner.request(service, settings, sample(), str(config.state), CHECK_LIMIT)
+    asked = first_attempt(service, settings, sample(), str(config.state), CHECK_LIMIT)
     answer = runner.ask(
-        place, {"call": "check", "request": secrets.to_wire(asked)}, CHECK_LIMIT
+        place,
+        {"call": "check", "request": asked.wire(), "payload": asked.payload},
+        CHECK_LIMIT,
     )
     if "error" in answer:
         return [(False, str(answer["error"]), "")]

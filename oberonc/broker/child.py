@@ -1,7 +1,7 @@
 """The child process in which one broker runs once: `python -m oberonc.broker.child
 PARENT`.
 
-It reads {"place", "request"} from stdin and writes one outcome to the stdout it was
+It reads {"place", "request", "payload"} from stdin and writes one outcome to the stdout it was
 given, which the broker never sees: before any broker code is loaded, stdin is empty and
 stdout is joined to stderr. With {"describe": true} it loads the broker and tells what
 it is instead; with {"call": "check"|"plan"}, what that method of the bound broker says.
@@ -18,6 +18,7 @@ from typing import Any
 from oberonc.broker import confine, legacy, runner, secrets
 from oberonc.broker.contract import BaseBroker, Check, settings_fields
 from oberonc.broker.registry import Place, error_text, load
+from oberonc.broker.request import Request, received
 from oberonc.errors import OberoncError
 from oberonc.text import one_line
 
@@ -59,7 +60,7 @@ def _answer(ask: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
     if ask.get("describe"):
         return _described(broker_class)
-    request = secrets.from_wire(ask["request"])
+    request = received(ask["request"], ask["payload"])
     if "call" in ask:
         return _call(broker_class, ask["call"], request)
     return runner.perform(broker_class, request)._asdict()
@@ -101,21 +102,21 @@ def _type_name(hint: Any) -> str:
 
 
 def _call(
-    broker_class: type[BaseBroker], name: str, request: dict[str, Any]
+    broker_class: type[BaseBroker], name: str, request: Request
 ) -> dict[str, Any]:
     """The answer of `check()`, or of `plan(payload)` where the broker has one."""
-    hidden = secrets.values(request["settings"])
+    hidden = secrets.values(request.settings)
     try:
         with legacy.names_of_2009(legacy.needs(runner.source(broker_class))):
             broker = broker_class()
-            broker.bind(request["service"], request["settings"], Path(request["state"]))
+            broker.bind(request.service, request.settings, Path(request.state))
             method = getattr(broker, name, None)
             if method is None:
                 return {"said": None}
             said = (
                 _checks(method())
                 if name == "check"
-                else [str(line) for line in method(runner.delivered(request))]
+                else [str(line) for line in method(request.delivered())]
             )
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         return {

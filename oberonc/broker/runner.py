@@ -7,7 +7,6 @@ broker does (hang, crash, exit, fork) costs its neighbours anything, or the call
 than the limit.
 """
 
-import copy
 import json
 import os
 import selectors
@@ -21,12 +20,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from oberonc import paths, process
+from oberonc import paths
 from oberonc.broker import legacy, secrets
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import Place, error_text
+from oberonc.broker.request import Request, environment
 from oberonc.budget import UNBOUNDED, Budget
-from oberonc.config import Service
 from oberonc.errors import Reject, Retry
 from oberonc.text import one_line, shortened, visible
 
@@ -42,8 +41,6 @@ KINDS = ("done", "retry", "dead", "crash")
 #: the like.
 _UNDONE = (Awaitable, AsyncIterator, Iterator)
 
-Request = dict[str, Any]
-
 
 class Outcome(NamedTuple):
     """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or
@@ -58,12 +55,8 @@ class Outcome(NamedTuple):
 
 
 def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
-    """Run `handle` once in this process. Never raises for what the broker's code does.
-
-    *asked* has service, broker, settings (resolved), payload, state, timeout,
-    delivery_id, attempt, order.
-    """
-    hidden = secrets.values(asked["settings"])
+    """Run `handle` once in this process. Never raises for what the broker's code does."""
+    hidden = secrets.values(asked.settings)
     file = source(broker_class)
     try:
         with legacy.names_of_2009(legacy.needs(file)):
@@ -84,16 +77,16 @@ def source(broker_class: type[BaseBroker]) -> str:
 def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     broker = broker_class()
     try:
-        broker.bind(asked["service"], asked["settings"], Path(asked["state"]))
+        broker.bind(asked.service, asked.settings, Path(asked.state))
     except ValueError as error:
         # Somebody will mend the configuration; until then the delivery waits.
-        return Outcome("retry", f"settings of service '{asked['service']}': {error}")
-    if asked.get("only_idle") and broker.has_work(delivered(asked)):
+        return Outcome("retry", f"settings of service '{asked.service}': {error}")
+    if asked.only_idle and broker.has_work(asked.delivered()):
         return Outcome("retry", "there is something to do", progress=True)
-    broker._deadline = min(
-        time.monotonic() + asked["timeout"], asked.get("until", float("inf"))
-    )
-    said = broker.handle(delivered(asked))
+    broker._deadline = time.monotonic() + asked.timeout
+    if asked.until is not None:
+        broker._deadline = min(broker._deadline, asked.until)
+    said = broker.handle(asked.delivered())
     if isinstance(said, _UNDONE):
         if hasattr(said, "close"):
             said.close()  # else Python would say on stderr that it was never awaited
@@ -101,20 +94,6 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
             f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method"
         )
     return Outcome("done", said if isinstance(said, str) else "")
-
-
-def delivered(asked: Request) -> dict[str, Any]:
-    """The payload as `handle` gets it: a deep copy with the keys that exist only at
-    delivery.
-    """
-    payload: dict[str, Any] = copy.deepcopy(asked["payload"])
-    return payload | {
-        "broker": asked["broker"],
-        "service": copy.deepcopy(asked["settings"]),
-        "delivery_id": asked["delivery_id"],
-        "attempt": asked["attempt"],
-        "order": asked.get("order") or {"gap": False},
-    }
 
 
 def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
@@ -147,51 +126,6 @@ def _place(error: BaseException, file: str) -> str:
     return f" ({Path(file).name}:{line})" if line else ""
 
 
-def child_environment() -> dict[str, str]:
-    """What a broker's process inherits: no GIT_*, no OBERONC_*, and nothing that could
-    be somebody's secret.
-    """
-    kept = (
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "LANG",
-        "TZ",
-        "TMPDIR",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "XDG_RUNTIME_DIR",
-    )
-    return {
-        k: v
-        for k, v in process.environment().items()
-        if k in kept or k.startswith("LC_")
-    }
-
-
-def request(
-    service: Service,
-    settings: dict[str, Any],
-    payload: dict[str, Any],
-    state: str,
-    limit: float,
-    attempt: int = 1,
-) -> Request:
-    """What one attempt needs to know; *settings* are resolved, *limit* is in seconds."""
-    return {
-        "service": service.name,
-        "broker": service.broker,
-        "settings": settings,
-        "payload": payload,
-        "state": state,
-        "timeout": limit,
-        "delivery_id": f"{payload['id']}-{service.name}",
-        "attempt": attempt,
-        "order": {"gap": False},
-    }
-
-
 def run(
     place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED
 ) -> Outcome:
@@ -201,10 +135,14 @@ def run(
     child = _spawn()
     # The clock is the machine's: the child's start counts too, and it may end its turn
     # before it is ended.
-    asked = asked | {"until": time.monotonic() + limit - budget.grace(0)}
-    ask = {"place": place._asdict(), "request": secrets.to_wire(asked)}
+    asked = asked._replace(until=time.monotonic() + limit - budget.grace(0))
+    ask = {
+        "place": place._asdict(),
+        "request": asked.wire(),
+        "payload": asked.payload,
+    }
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
-    hidden = secrets.values(asked["settings"])
+    hidden = secrets.values(asked.settings)
     outcome = _judge(child, answer, in_time, limit)
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
     text = secrets.redact(
@@ -246,7 +184,7 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=child_environment(),
+        env=environment(),
         start_new_session=True,
     )
 

@@ -10,6 +10,7 @@ import click
 
 from oberonc.admin import preview
 from oberonc.broker import registry, runner, secrets
+from oberonc.broker.request import first_attempt
 from oberonc.commands import (
     Session,
     example,
@@ -247,10 +248,10 @@ def run(
         origin="--set",
     )
     payload = preview.sample() if file is None else read_payload(file)
-    asked = runner.request(
+    asked = first_attempt(
         service, secrets.resolve(service), payload, str(config.state), _timeout(place)
     )
-    outcome = runner.run(place, asked, asked["timeout"])
+    outcome = runner.run(place, asked, asked.timeout)
     if as_json:
         show_json(outcome._asdict())
     else:

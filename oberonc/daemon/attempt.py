@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from oberonc import jsontext
 from oberonc.broker import secrets
+from oberonc.broker.request import Request
 from oberonc.config import Service
 from oberonc.daemon.generation.generation import Generation, Runtime
 from oberonc.daemon.queue_link import QueueLink
@@ -95,20 +96,18 @@ def _ending(outcome: dict[str, Any]) -> Ending:
 
 def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
     """The frame that has the lease's delivery handled, by who can name *ticket*."""
-    request = {
-        "op": "handle",
-        "lease": ticket,
-        "request": {
-            "service": lease.service,
-            "broker": runtime.service.broker,
-            "settings": secrets.to_wire(runtime.settings),
-            "state": state,
-            "timeout": runtime.timeout,
-            "delivery_id": lease.delivery_id,
-            "attempt": lease.token.attempt,
-            "order": {"gap": lease.gap, "behind": list(lease.behind)},
-        },
-    }
+    asked = Request(
+        lease.service,
+        runtime.service.broker,
+        runtime.settings,
+        state,
+        runtime.timeout,
+        lease.delivery_id,
+        payload={},
+        attempt=lease.token.attempt,
+        gap=lease.gap,
+    )
+    request = {"op": "handle", "lease": ticket, "request": asked.wire()}
     # The payload is JSON already: it is not read and written again on its way through.
     return frames.frame(
         jsontext.canonical(request)[:-1]

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from oberonc import paths
 from oberonc.broker.registry import Place
-from oberonc.broker.runner import child_environment
+from oberonc.broker.request import environment
 from oberonc.daemon.child.host import PACKET
 from oberonc.daemon.worker_link import Worker
 from oberonc.errors import OberoncError
@@ -275,7 +275,7 @@ def _start(control: int) -> "subprocess.Popen[bytes]":
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env=child_environment(),
+        env=environment(),
         cwd="/",
         pass_fds=[control],
         # A group of its own: what signals its group does not reach the daemon.

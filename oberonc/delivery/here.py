@@ -16,6 +16,7 @@ from typing import Any
 
 from oberonc import policy
 from oberonc.broker import registry, runner, secrets
+from oberonc.broker.request import Request, first_attempt
 from oberonc.budget import Budget
 from oberonc.config import Config, Service
 from oberonc.delivery import log, spool
@@ -132,14 +133,14 @@ class _Means:
 
     def request(
         self, service: Service, payload: Payload, limit: float, attempt: int = 1
-    ) -> runner.Request:
+    ) -> Request:
         """What an attempt is asked. Raises ConfigError or NotAllowed where a secret
         cannot be had.
         """
         settings = secrets.resolve(service, time.monotonic() + self.budget.left())
-        return runner.request(
-            service, settings, payload, str(self.config.state), limit, attempt
-        )
+        state = str(self.config.state)
+        asked = first_attempt(service, settings, payload, state, limit)
+        return asked._replace(attempt=attempt)
 
 
 def _idle(means: _Means, matching: dict[str, Payload]) -> dict[str, dict[str, Any]]:
@@ -154,7 +155,7 @@ def _idle(means: _Means, matching: dict[str, Payload]) -> dict[str, dict[str, An
         limit = means.limit(name)
         # it is told of when its turn comes
         with contextlib.suppress(OberoncError, OSError):
-            asked = means.request(service, payload, limit) | {"only_idle": True}
+            asked = means.request(service, payload, limit)._replace(only_idle=True)
             outcome = runner.run(
                 means.place(service),
                 asked,
@@ -337,7 +338,7 @@ class _Run:
         limit, why = self._time()
         if limit <= 0:
             return chosen.reason, runner.Outcome("interrupted", why)
-        asked |= {"timeout": limit, "order": {"gap": gap}}
+        asked = asked._replace(timeout=limit, gap=gap)
         kept.begin(name)
         outcome = runner.run(place, asked, limit, self._means.budget)
         if outcome.kind == "crash" and (

@@ -15,6 +15,7 @@ import pytest
 
 from oberonc.broker import registry, runner
 from oberonc.broker.contract import Secret
+from oberonc.broker.request import Request
 from oberonc.broker.runner import Outcome
 from tests.support.admin import Admin, sample
 from tests.support.eventually import eventually
@@ -22,18 +23,8 @@ from tests.support.eventually import eventually
 CANARY = "canary-7f3a91"
 
 
-def _request(**settings: object) -> runner.Request:
-    return {
-        "service": "svc",
-        "broker": "b",
-        "settings": settings,
-        "payload": sample(),
-        "state": "/nowhere",
-        "timeout": 5.0,
-        "delivery_id": "d",
-        "attempt": 1,
-        "order": {"gap": False},
-    }
+def _request(**settings: object) -> Request:
+    return Request("svc", "b", settings, "/nowhere", 5.0, "d", sample())
 
 
 def test_what_a_broker_returns_is_the_note(admin: Admin) -> None:
@@ -258,7 +249,7 @@ def test_the_payload_has_the_keys_of_a_delivery(admin: Admin) -> None:
         "b",
         "import json\nreturn json.dumps([payload[k] for k in ('broker', 'delivery_id', 'attempt', 'order')])",
     )
-    asked = _request() | {"attempt": 4, "order": {"gap": True}}
+    asked = _request()._replace(attempt=4, gap=True)
     said = runner.perform(registry.load(admin.place("b")), asked)
     assert json.loads(said.note) == ["b", "d", 4, {"gap": True}]
 
@@ -386,7 +377,14 @@ def test_the_broker_dies_with_the_process_that_started_it(admin: Admin) -> None:
 
 def test_a_worker_whose_parent_is_gone_does_nothing(admin: Admin) -> None:
     admin.handle("b", "open(DONE, 'w').write('ran\\n')")
-    ask = json.dumps({"place": admin.place("b")._asdict(), "request": _request()})
+    asked = _request()
+    ask = json.dumps(
+        {
+            "place": admin.place("b")._asdict(),
+            "request": asked.wire(),
+            "payload": asked.payload,
+        }
+    )
     done = subprocess.run(
         [sys.executable, "-I", "-m", "oberonc.broker.child", "1"],
         input=ask.encode(),
@@ -434,7 +432,8 @@ def test_describe_and_check_survive_what_a_broker_says(admin: Admin) -> None:
     described = runner.ask(admin.place("odd"), {"describe": True}, 20)
     assert described["timeout"] == 5
     assert described["settings"]["token"]["default"] == "***"
-    call = {"call": "check", "request": _request()}
+    asked = _request()
+    call = {"call": "check", "request": asked.wire(), "payload": asked.payload}
     assert runner.ask(admin.place("odd"), call, 20)["said"] == [
         [True, "one", ""],
         [False, "two", "mend"],

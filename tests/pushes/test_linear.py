@@ -18,6 +18,7 @@ from oberonc import config as configuration
 from oberonc import jsontext
 from oberonc.broker import registry, runner
 from oberonc.broker.contract import BaseBroker
+from oberonc.broker.request import first_attempt
 from oberonc.config import Config
 from oberonc.daemon.submissions import Sender, submission
 from oberonc.delivery import frames
@@ -174,7 +175,7 @@ def handled(
         )
         accepted = submission(config, request["payload"], Sender(os.getuid()))
         service = config.services["issues"]
-        asked = runner.request(
+        asked = first_attempt(
             service, service.settings, payload, str(config.state), 60.0
         )
         outcome = runner.perform(broker, asked)

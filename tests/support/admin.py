@@ -9,6 +9,7 @@ from typing import Any
 
 from oberonc import config
 from oberonc.broker import registry, runner, secrets
+from oberonc.broker.request import first_attempt
 from oberonc.broker.runner import Outcome
 from oberonc.config import Config, Service
 from oberonc.payload import schema
@@ -75,7 +76,7 @@ class Admin:
     def run(self, name: str, limit: float = 20.0, **settings: Any) -> Outcome:
         """Broker *name* once in a child, with the sample payload."""
         service = Service(name="svc", broker=name, settings=settings)
-        asked = runner.request(
+        asked = first_attempt(
             service, secrets.resolve(service), sample(), str(self.state), limit
         )
         return runner.run(self.place(name), asked, limit)

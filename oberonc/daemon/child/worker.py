@@ -17,6 +17,7 @@ from typing import Any, Final
 from oberonc.broker import confine, runner, secrets
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import error_text
+from oberonc.broker.request import received
 from oberonc.delivery import frames
 from oberonc.text import one_line
 
@@ -62,10 +63,8 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
 
 
 def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
-    asked = request["request"] | {"payload": _Private(request["payload"])}
-    outcome = runner.perform(
-        broker, asked | {"settings": secrets.from_wire(asked["settings"])}
-    )
+    asked = received(request["request"], _Private(request["payload"]))
+    outcome = runner.perform(broker, asked)
     return {"lease": request["lease"], "outcome": outcome._asdict()}
 
 
