@@ -9,13 +9,18 @@ and daemon deaths have a number.
 import random
 from typing import Final, NamedTuple
 
+#: Milliseconds.
 SECOND: Final = 1000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
 #: Milliseconds of observed waiting after which a transient failure is final.
-GIVE_UP_MS: Final = 72 * 3600 * SECOND
+GIVE_UP_MS: Final = 72 * HOUR
 #: The longest back-off before jitter.
-CAP_MS: Final = 3600 * SECOND
+CAP_MS: Final = HOUR
 #: The longest delay that a broker may ask for, a server's Retry-After among them.
-ASKED_MS: Final = 24 * 3600 * SECOND
+ASKED_MS: Final = 24 * HOUR
 FIRST_MS: Final = 5 * SECOND
 JITTER: Final = 0.2
 #: What nobody asked for never lies further ahead than this; after a leap of the clock,
@@ -32,7 +37,7 @@ SUSPECT: Final = 2
 PARK_TRIES: Final = 6
 #: How much longer than planned a wait may count: more is a leap of the clock, or time
 #: we were not there.
-SLACK_MS: Final = 60 * SECOND
+SLACK_MS: Final = MINUTE
 
 
 class Spent(NamedTuple):
@@ -56,9 +61,7 @@ class Verdict(NamedTuple):
 def after_failure(spent: Spent, after_ms: int | None, rng: random.Random) -> Verdict:
     """What follows a transient failure; *after_ms* is what its broker asked for."""
     if spent.waited_ms >= GIVE_UP_MS:
-        return Verdict(
-            None, f"still failing after {GIVE_UP_MS // 3600 // SECOND} hours"
-        )
+        return Verdict(None, f"still failing after {GIVE_UP_MS // HOUR} hours")
     if after_ms is not None:
         # Never before the time that was asked for, and not all at it.
         return Verdict(round(_bounded(after_ms) * rng.uniform(1, 1 + JITTER)))
@@ -79,7 +82,7 @@ def after_progress(spent: Spent, after_ms: int | None) -> Verdict:
     the time counts.
     """
     if spent.waited_ms >= GIVE_UP_MS:
-        return Verdict(None, f"not done after {GIVE_UP_MS // 3600 // SECOND} hours")
+        return Verdict(None, f"not done after {GIVE_UP_MS // HOUR} hours")
     return Verdict(_bounded(after_ms or 0))
 
 

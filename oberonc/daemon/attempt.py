@@ -14,7 +14,7 @@ from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.worker_link import Worker, WorkerLost
 from oberonc.delivery import frames
 from oberonc.payload import filters
-from oberonc.queue.contract import Ending, Lease
+from oberonc.queue.values import Ending, Lease
 from oberonc.text import CUT, visible
 
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]

@@ -21,7 +21,14 @@ from oberonc.daemon.host_link import HostFailed
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, NotAccepted
-from oberonc.queue.contract import Ended, Ending, Lease, Round, Slot, StorageFull
+from oberonc.queue.values import (
+    Ended,
+    Ending,
+    Lease,
+    Round,
+    Slot,
+    StorageFull,
+)
 from oberonc.text import counted
 
 #: Workers a broker may have at once when there are many brokers; with few, its even

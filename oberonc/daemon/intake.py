@@ -29,7 +29,8 @@ from oberonc.daemon.submissions import Sender, submission
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames, spool
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.contract import Answer, Queue, Submission
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import Answer, Submission
 from oberonc.text import one_line
 
 #: Spool files, and bytes of them, committed together.

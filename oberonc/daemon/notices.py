@@ -18,7 +18,9 @@ from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, OberoncError
 from oberonc.payload.schema import SCHEMA, now
-from oberonc.queue.contract import MINUTE, Decision, Delivery, Queue, Route, Submission
+from oberonc.policy import MINUTE
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import Decision, Delivery, Route, Submission
 from oberonc.text import one_line, utc
 
 #: Milliseconds between two notices.
@@ -68,7 +70,7 @@ def tell(now: int, service: str | None, queue: Queue) -> int | None:
     """Have *service* told of what was given up, in one batch; the milliseconds to wait
     when it is too soon for that.
     """
-    untold = queue.untold(now, MOST)
+    untold = queue.unreported(now, MOST)
     if not untold.total:
         return None
     if service is not None:
@@ -79,7 +81,7 @@ def tell(now: int, service: str | None, queue: Queue) -> int | None:
             != "accepted"
         ):
             return EVERY
-    queue.told(now)
+    queue.mark_reported(now)
     return None
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.contract import (
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import (
     Answer,
     Ended,
     Ending,
-    Queue,
     Submission,
     Token,
     check,

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc.queue.contract import Submission
+from oberonc.queue.values import Submission
 
 
 class Kept(NamedTuple):

@@ -32,8 +32,8 @@ from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
-from oberonc.queue.contract import Delivery
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import Delivery
 from oberonc.text import counted
 
 #: Seconds between looks at the free space.

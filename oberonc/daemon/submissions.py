@@ -15,7 +15,7 @@ from oberonc.daemon.peers import account
 from oberonc.errors import BadInput
 from oberonc.payload import filters
 from oberonc.payload.schema import check
-from oberonc.queue.contract import Decision, Route, Submission
+from oberonc.queue.values import Decision, Route, Submission
 from oberonc.text import one_line
 
 

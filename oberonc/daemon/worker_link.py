@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from oberonc.delivery import frames
-from oberonc.queue.contract import OUTPUT_LIMIT
+from oberonc.queue.values import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
     from oberonc.daemon.host_link import Host

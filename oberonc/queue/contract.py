@@ -17,79 +17,24 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from oberonc.queue.values import (
-    DAY,
-    DEDUPE_MS,
-    HOUR,
-    MINUTE,
-    OUTPUT_LIMIT,
-    SECOND,
-    UNCLAIMED_GRACE_MS,
     Answer,
-    Asked,
-    Attempt,
-    Breaker,
-    Decision,
     Delivery,
     Ended,
     Ending,
     Event,
     Generation,
-    GenerationState,
-    Lease,
-    Order,
+    LogQuery,
     Recovered,
     Room,
     Round,
-    Route,
-    ServiceStats,
     Slot,
     State,
     Stats,
-    StorageFull,
     Submission,
     Swept,
     Token,
-    Untold,
-    check,
+    Unreported,
 )
-
-__all__ = [
-    "DAY",
-    "DEDUPE_MS",
-    "HOUR",
-    "MINUTE",
-    "OUTPUT_LIMIT",
-    "SECOND",
-    "UNCLAIMED_GRACE_MS",
-    "Answer",
-    "Asked",
-    "Attempt",
-    "Breaker",
-    "Decision",
-    "Delivery",
-    "Ended",
-    "Ending",
-    "Event",
-    "Generation",
-    "GenerationState",
-    "Lease",
-    "Order",
-    "Queue",
-    "Recovered",
-    "Room",
-    "Round",
-    "Route",
-    "ServiceStats",
-    "Slot",
-    "State",
-    "Stats",
-    "StorageFull",
-    "Submission",
-    "Swept",
-    "Token",
-    "Untold",
-    "check",
-]
 
 
 class Queue(ABC):
@@ -191,8 +136,8 @@ class Queue(ABC):
         """The newest events (with `seq` below *before*), without bodies and attempts."""
 
     @abstractmethod
-    def told_events(self, asked: Asked) -> list[Event]:
-        """The events *asked* for, oldest first: with their attempts where a key is
+    def log_events(self, query: LogQuery) -> list[Event]:
+        """The events *query* is for, oldest first: with their attempts where a key is
         given by an administrator, else with the last of each delivery, without what it
         printed.
 
@@ -289,15 +234,15 @@ class Queue(ABC):
         """
 
     @abstractmethod
-    def untold(self, now: int, limit: int) -> Untold:
-        """What was given up since `told`, those of events of kind `dead`, which tell of
-        others, left out.
+    def unreported(self, now: int, limit: int) -> Unreported:
+        """What was given up since `mark_reported`, those of events of kind `dead`,
+        which report others, left out.
         """
 
     @abstractmethod
-    def told(self, now: int) -> None:
-        """Somebody is told of all that `untold` counts; in the same batch, so that
-        nothing is left out.
+    def mark_reported(self, now: int) -> None:
+        """All that `unreported` counts is reported; in the same batch, so that nothing
+        is left out.
         """
 
     @abstractmethod

@@ -6,16 +6,12 @@ import re
 from typing import Final, Literal, NamedTuple, get_args
 
 from oberonc.errors import BadInput, NotAccepted
+from oberonc.policy import DAY, MINUTE
 
 Order = Literal["bounded", "strict", "none"]
 State = Literal["ready", "leased", "done", "dead", "cancelled"]
 Breaker = Literal["closed", "open", "probing"]
 GenerationState = Literal["probing", "active", "draining", "retired", "rejected"]
-
-SECOND: Final = 1000
-MINUTE: Final = 60 * SECOND
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
 
 #: The same id with the same bytes is answered `duplicate` for at least this long,
 #: whatever `keep` says.
@@ -271,8 +267,8 @@ class Event(NamedTuple):
     deliveries: tuple[Delivery, ...]
 
 
-class Asked(NamedTuple):
-    """Which events a log is to tell of.
+class LogQuery(NamedTuple):
+    """Which events a log is to show.
 
     Those that *key*, the beginning of an event's or a commit's id, stands for; else
     those with *ids* and those after *after*; else the newest. *cut*: only those whose
@@ -329,14 +325,14 @@ class Room(NamedTuple):
     low: bool
 
 
-class Untold(NamedTuple):
-    """Dead letters that nobody was told of yet: how many, and the first few, without
+class Unreported(NamedTuple):
+    """Dead letters that were not reported yet: how many, and the first few, without
     attempts.
     """
 
     total: int
     first: tuple["Delivery", ...]
-    #: Observed time since somebody was told of some; None: never.
+    #: Observed time since some were reported; None: never.
     since_ms: int | None
 
 

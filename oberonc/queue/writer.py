@@ -13,7 +13,14 @@ from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
-from oberonc.queue.contract import Answer, Ending, Queue, StorageFull, Submission, Token
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import (
+    Answer,
+    Ending,
+    StorageFull,
+    Submission,
+    Token,
+)
 
 #: One commit takes at most this many requests and this many bytes.
 BATCH_REQUESTS: Final = 128

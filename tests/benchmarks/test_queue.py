@@ -17,8 +17,15 @@ from pathlib import Path
 import pytest
 
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.queue.contract import Decision, Ending, Queue, Route, Slot, Submission
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import (
+    Decision,
+    Ending,
+    Route,
+    Slot,
+    Submission,
+)
 
 pytestmark = pytest.mark.benchmark
 NOW = 1_700_000_000_000

@@ -14,8 +14,14 @@ from oberonc.daemon import dispatch
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.host_link import HostFailed
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.queue.contract import Ended, Ending, Lease, StorageFull, Token
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import (
+    Ended,
+    Ending,
+    Lease,
+    StorageFull,
+    Token,
+)
 from tests.support.store_values import submission
 
 

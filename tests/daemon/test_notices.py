@@ -12,8 +12,9 @@ import pytest
 from oberonc.daemon.notices import EVERY, MOST, tell
 from oberonc.delivery import handover
 from oberonc.errors import BadInput
-from oberonc.queue.contract import Ending, Queue
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import Ending
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
@@ -109,7 +110,7 @@ def test_a_notice_that_is_given_up_is_not_told_of(queue: SqliteQueue) -> None:
     give_up(queue, 1)
     tell(NOW, "news", queue)
     queue.end(NOW, take_one(queue, NOW, "news").token, Ending("dead", "no such room"))
-    assert queue.untold(NOW, 9).total == 0
+    assert queue.unreported(NOW, 9).total == 0
 
 
 def test_what_was_brought_back_or_dropped_meanwhile_is_not_told_of(

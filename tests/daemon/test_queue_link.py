@@ -11,8 +11,9 @@ import pytest
 
 from oberonc.daemon.queue_link import WAITING_EVENTS, QueueLink
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.contract import Queue, Slot
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import Slot
 from tests.support.store_values import NOW, submission
 
 Work = Callable[[QueueLink], Awaitable[None]]

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.queue.contract import Answer, Ending, Lease, Slot, Token
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import (
+    Answer,
+    Ending,
+    Lease,
+    Slot,
+    Token,
+)
 from tests.support.store_values import NOW, ThreadWriter, submission
 
 MIB = 1 << 20

@@ -14,7 +14,7 @@ import yaml
 
 from oberonc.daemon.front import stats
 from oberonc.daemon.front.server import ERRORS
-from oberonc.queue.contract import Room, ServiceStats, Stats
+from oberonc.queue.values import Room, ServiceStats, Stats
 from tests.support.tracker_servers import SERVERS, need
 
 CONTRIB = Path(__file__).parents[2] / "contrib"

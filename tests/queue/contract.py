@@ -8,7 +8,8 @@ import pytest
 
 from oberonc.errors import BadInput
 from oberonc.policy import GIVE_UP_MS, LONGEST_MS
-from oberonc.queue.contract import OUTPUT_LIMIT, Ending, Queue, Slot, Token
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import OUTPUT_LIMIT, Ending, Slot, Token
 from tests.support.store_values import (
     DAY,
     HOUR,
@@ -416,7 +417,7 @@ class QueueContract:
         ]
         (dead,) = queue.deliveries("dead")
         assert dead.orphans == 10
-        assert [found.id for found in queue.untold(NOW, 9).first] == [dead.id]
+        assert [found.id for found in queue.unreported(NOW, 9).first] == [dead.id]
         (other,) = take(queue, free=5)
         assert other.event == poison[1].event, "the next suspect, alone"
         queue.end(NOW, other.token, DONE)

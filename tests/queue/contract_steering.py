@@ -12,13 +12,13 @@ import pytest
 
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.policy import LONGEST_MS
-from oberonc.queue.contract import (
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import (
     DEDUPE_MS,
     UNCLAIMED_GRACE_MS,
-    Asked,
     Ending,
+    LogQuery,
     Order,
-    Queue,
     Slot,
     Submission,
 )
@@ -152,7 +152,7 @@ class SteeringContract:
         queue.accept(NOW, submission(7))
 
         def seqs(**asked: Any) -> list[int]:
-            return [event.seq for event in queue.told_events(Asked(**asked))]
+            return [event.seq for event in queue.log_events(LogQuery(**asked))]
 
         assert seqs() == [1, 2, 3, 4, 5, 6, 7]
         assert seqs(limit=2) == [6, 7]
@@ -167,14 +167,14 @@ class SteeringContract:
         assert seqs(ids=ids, after=6) == [2, 3, 7]
         assert seqs(key=f"{3:040x}"[:40]) == [3]
         assert seqs(key=f"{3:040x}", uid=0) == []
-        about = json.loads(queue.told_events(Asked(ids=ids[:1]))[0].body or b"")
+        about = json.loads(queue.log_events(LogQuery(ids=ids[:1]))[0].body or b"")
         assert about["updates"] == [{"ref": "r", "old": "o", "new": "n"}]
         assert (about["user"], about["commits"], about["truncated"]) == (
             "caf\u00e9",
             [{"raw_node": "c"}],
             False,
         )
-        assert queue.told_events(Asked(after=6))[0].body is None  # it was no JSON
+        assert queue.log_events(LogQuery(after=6))[0].body is None  # it was no JSON
         for minute in (0, 30):
             lease = take_one(queue, NOW + minute * MINUTE)
             queue.end(
@@ -185,12 +185,12 @@ class SteeringContract:
         attempts = {
             uid: [
                 (attempt.note, attempt.output)
-                for attempt in queue.told_events(asked)[0].deliveries[0].attempts
+                for attempt in queue.log_events(asked)[0].deliveries[0].attempts
             ]
             for uid, asked in (
-                (None, Asked(key=f"{1:040x}")),
-                (1, Asked(key=f"{1:040x}", uid=1)),
-                (0, Asked()),
+                (None, LogQuery(key=f"{1:040x}")),
+                (1, LogQuery(key=f"{1:040x}", uid=1)),
+                (0, LogQuery()),
             )
         }
         assert attempts == {
@@ -486,7 +486,7 @@ class SteeringContract:
         assert queue.unclaimed(["tracker"]) == {}
         (dead,) = queue.deliveries("dead")
         assert dead.service == "old"
-        assert [found.id for found in queue.untold(now, 9).first] == [dead.id]
+        assert [found.id for found in queue.unreported(now, 9).first] == [dead.id]
         assert len(take(queue, now)) == 1
 
     def test_a_service_that_returns_in_time_loses_nothing(self, queue: Queue) -> None:

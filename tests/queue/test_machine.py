@@ -22,8 +22,16 @@ from hypothesis.stateful import (
 
 from oberonc.errors import BadInput
 from oberonc.policy import ASKED_MS, JITTER, LONGEST_MS, ORPHANS, SUSPECT
-from oberonc.queue.contract import DEDUPE_MS, Ended, Ending, Lease, Order, Slot, Token
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import (
+    DEDUPE_MS,
+    Ended,
+    Ending,
+    Lease,
+    Order,
+    Slot,
+    Token,
+)
 from tests.support.store_rounds import rounds
 from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 

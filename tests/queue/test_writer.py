@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import BadInput, DiskFailed, NotAccepted
-from oberonc.queue.contract import Answer, Ending, Queue, Slot, Stats
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import Answer, Ending, Slot, Stats
 from oberonc.queue.writer import BATCH_REQUESTS
 from tests.support.store_values import NOW, ThreadWriter, submission
 

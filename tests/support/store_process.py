@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from oberonc.errors import OberoncError
-from oberonc.queue.contract import Decision, Ending, Queue, Route, Slot, Submission
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import (
+    Decision,
+    Ending,
+    Route,
+    Slot,
+    Submission,
+)
 from tests.support.store_values import ThreadWriter
 
 NOW: Final = 1_700_000_000_000
@@ -70,7 +77,7 @@ def _work(writer: ThreadWriter) -> None:
 
 
 def _ender(delivery: int, attempt: int) -> Callable[[Queue], bool]:
-    from oberonc.queue.contract import Token
+    from oberonc.queue.values import Token
 
     return lambda queue: (
         queue.end(NOW, Token(delivery, attempt), Ending("done")).state == "done"

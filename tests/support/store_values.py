@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from oberonc.queue.contract import (
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import (
     Answer,
     Decision,
     Ended,
     Ending,
     Lease,
     Order,
-    Queue,
     Route,
     Slot,
     Submission,

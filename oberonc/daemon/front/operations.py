@@ -21,7 +21,8 @@ from oberonc.daemon.peers import Peer, person
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import frames
 from oberonc.errors import BadInput
-from oberonc.queue.contract import Asked, Delivery, Event, Queue, Stats
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import Delivery, Event, LogQuery, Stats
 from oberonc.text import nearest
 
 if TYPE_CHECKING:
@@ -392,11 +393,11 @@ class Operations:
             _asked(request)._replace(uid=None if trusted else peer.uid), outputs=trusted
         )
 
-    async def _log(self, asked: Asked, *, outputs: bool = True) -> Answer:
+    async def _log(self, asked: LogQuery, *, outputs: bool = True) -> Answer:
         def find(queue: Queue) -> tuple[int, list[Event]]:
             # Before the events: what comes in between is told of the next time.
             last = max((event.seq for event in queue.recent_events(1)), default=0)
-            return last, queue.told_events(asked)
+            return last, queue.log_events(asked)
 
         last, found = await self._queue.call(find)
         if asked.after is not None and len(found) >= asked.limit:
@@ -449,7 +450,7 @@ class Operations:
         return service, _text(request, "repository")
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request) -> LogQuery:
     key, ids = (_text(request, "key") or "").lower(), request.get("ids") or []
     if key and (
         set(key) - set("0123456789abcdef")
@@ -468,7 +469,7 @@ def _asked(request: Request) -> Asked:
         )
     after = None if request.get("after") is None else _number(request, "after")
     limit = min(_number(request, "limit", 20), MOST_TOLD)
-    return Asked(
+    return LogQuery(
         key,
         tuple(map(bytes.fromhex, ids)),
         after,

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from oberonc.daemon.peers import account
-from oberonc.queue.contract import Attempt, Delivery, Event
+from oberonc.queue.values import Attempt, Delivery, Event
 
 Row = dict[str, Any]
 
@@ -38,7 +38,7 @@ def record(value: Event, *, outputs: bool = True) -> Row:
     """An event as the log of runs tells of it: per service what happened, or why
     nothing did.
 
-    Its body is what `Queue.told_events` made of it. Without *outputs*, what brokers
+    Its body is what `Queue.log_events` made of it. Without *outputs*, what brokers
     printed is left out.
     """
     payload = json.loads(value.body.decode("utf-8", "replace")) if value.body else {}

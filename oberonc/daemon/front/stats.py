@@ -5,7 +5,7 @@ text. Pure functions.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from oberonc.queue.contract import ServiceStats, Stats
+from oberonc.queue.values import ServiceStats, Stats
 
 Value = dict[str, Any]
 

@@ -12,8 +12,14 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from oberonc.queue.contract import Answer, Decision, Route, Submission, check
 from oberonc.queue.sqlite.store import READY, Store, durable
+from oberonc.queue.values import (
+    Answer,
+    Decision,
+    Route,
+    Submission,
+    check,
+)
 
 #: How many rows one statement takes. Few sizes, so that all of them stay prepared.
 _SIZES: Final = (64, 32, 16, 8, 4, 2, 1)

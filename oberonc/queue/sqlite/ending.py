@@ -9,17 +9,16 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from oberonc import policy
-from oberonc.queue.contract import (
-    MINUTE,
+from oberonc.policy import MINUTE, SECOND
+from oberonc.queue.sqlite.leasing import Leasing, Service
+from oberonc.queue.sqlite.store import DEAD, DONE, LEASED, READY, STATES, durable
+from oberonc.queue.values import (
     OUTPUT_LIMIT,
-    SECOND,
     Ended,
     Ending,
     Recovered,
     Token,
 )
-from oberonc.queue.sqlite.leasing import Leasing, Service
-from oberonc.queue.sqlite.store import DEAD, DONE, LEASED, READY, STATES, durable
 from oberonc.text import shortened
 
 #: This many transient failures in a row, over two lanes or more, open the breaker.

@@ -8,9 +8,15 @@ from typing import Any, Final, NamedTuple
 
 from oberonc import jsontext
 from oberonc.payload.schema import renamed
-from oberonc.policy import observed
-from oberonc.queue.contract import MINUTE, Breaker, Lease, Round, Slot, Token
+from oberonc.policy import MINUTE, observed
 from oberonc.queue.sqlite.store import LEASED, READY, Store, durable
+from oberonc.queue.values import (
+    Breaker,
+    Lease,
+    Round,
+    Slot,
+    Token,
+)
 
 #: For how long a suspect runs alone at the most, and for how long it is waited for that
 #: it can.

@@ -6,19 +6,19 @@ import json
 from typing import Any, Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.contract import (
-    Asked,
+from oberonc.queue.sqlite.leasing import Service, delivery_name
+from oberonc.queue.sqlite.store import NOW, STATES, Store, durable
+from oberonc.queue.values import (
     Attempt,
     Decision,
     Delivery,
     Event,
     Generation,
+    LogQuery,
     ServiceStats,
     State,
     Stats,
 )
-from oberonc.queue.sqlite.leasing import Service, delivery_name
-from oberonc.queue.sqlite.store import NOW, STATES, Store, durable
 
 _COLUMNS: Final = """
 d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
@@ -120,7 +120,7 @@ class Reading(Store):
         return [self._event(row) for row in rows]
 
     @durable
-    def told_events(self, asked: Asked) -> list[Event]:
+    def log_events(self, asked: LogQuery) -> list[Event]:
         if asked.key:
             found = self._of_key(asked)
         else:
@@ -144,7 +144,7 @@ class Reading(Store):
             events.append(event._replace(body=about[0] if about else None))
         return sorted(events)
 
-    def _of_key(self, asked: Asked) -> list[Any]:
+    def _of_key(self, asked: LogQuery) -> list[Any]:
         values = {"begins": f" {_digits(asked.key)}", "floor": self._floor(asked)}
         sql = "SELECT seq FROM event_commit WHERE seq > :floor AND instr(oids, :begins) ORDER BY seq DESC LIMIT 50"
         return [
@@ -153,7 +153,7 @@ class Reading(Store):
             for row in self._wanted(asked, "seq = :seq", seq=seq)
         ]
 
-    def _newest(self, asked: Asked) -> list[Any]:
+    def _newest(self, asked: LogQuery) -> list[Any]:
         if asked.after is not None:
             return self._wanted(
                 asked,
@@ -173,14 +173,14 @@ class Reading(Store):
             asked, "seq > 0 ORDER BY seq DESC LIMIT :limit", limit=asked.limit
         )
 
-    def _floor(self, asked: Asked) -> int:
+    def _floor(self, asked: LogQuery) -> int:
         return 0 if asked.uid is None else self._newest_seq() - OWN
 
     def _newest_seq(self) -> int:
         (last,) = self._row("SELECT coalesce(max(seq), 0) FROM event")
         return int(last)
 
-    def _wanted(self, asked: Asked, where: str, **values: Any) -> list[Any]:
+    def _wanted(self, asked: LogQuery, where: str, **values: Any) -> list[Any]:
         """The rows of the events *where*, if whoever asked may see them."""
         mine = "1" if asked.uid is None else "seq > :floor AND peer_uid = :uid"
         values |= (

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.contract import Delivery
 from oberonc.queue.sqlite.ending import CLOSE, Finishing
 from oberonc.queue.sqlite.reading import Reading
 from oberonc.queue.sqlite.store import CANCELLED, READY, STATES, durable
+from oberonc.queue.values import Delivery
 
 LANE_OF_REPO = """
 INSERT INTO lane(service, repo) VALUES(?, ?) ON CONFLICT DO NOTHING"""

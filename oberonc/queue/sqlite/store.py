@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from oberonc.errors import DiskFailed
-from oberonc.queue.contract import Queue, Room, StorageFull
+from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.opening import open_database
 from oberonc.queue.sqlite.space import BALLAST_BYTES, RESERVE_BYTES, Space
+from oberonc.queue.values import Room, StorageFull
 
 P = ParamSpec("P")
 R = TypeVar("R")

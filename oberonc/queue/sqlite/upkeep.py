@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Final
 
 from oberonc.errors import BadInput
-from oberonc.policy import LONGEST_MS
-from oberonc.queue.contract import (
-    DEDUPE_MS,
-    HOUR,
-    UNCLAIMED_GRACE_MS,
-    Delivery,
-    Recovered,
-    Swept,
-    Untold,
-)
+from oberonc.policy import HOUR, LONGEST_MS
 from oberonc.queue.sqlite.ending import DIED, PROBE_LAST_MS
 from oberonc.queue.sqlite.reading import ONE
 from oberonc.queue.sqlite.space import sync_folder
 from oberonc.queue.sqlite.steering import Steering
 from oberonc.queue.sqlite.store import DEAD, NOW, READY, durable
+from oberonc.queue.values import (
+    DEDUPE_MS,
+    UNCLAIMED_GRACE_MS,
+    Delivery,
+    Recovered,
+    Swept,
+    Unreported,
+)
 
 #: Two looks at the clock add at most this to the observed age: a leap expires nothing.
 _STEP_MS: Final = HOUR
@@ -165,13 +164,13 @@ class Upkeep(Steering):
         return buried
 
     @durable
-    def untold(self, now: int, limit: int) -> Untold:
+    def unreported(self, now: int, limit: int) -> Unreported:
         (count,) = self._row("SELECT count(*) FROM untold")
         rows = self._rows(
             "SELECT delivery FROM untold ORDER BY delivery LIMIT :limit", limit=limit
         )
         told = self._meta("told_age")
-        return Untold(
+        return Unreported(
             count,
             self._brief([id for (id,) in rows]),
             self._age_at(now) - told + 1 if told else None,
@@ -182,7 +181,7 @@ class Upkeep(Steering):
         return tuple(self._delivery(self._row(ONE, id=id)) for id in ids)
 
     @durable
-    def told(self, now: int) -> None:
+    def mark_reported(self, now: int) -> None:
         self.con.execute("DELETE FROM untold")
         # One more, because 0 stands for never.
         self._set_meta("told_age", self._age_at(now) + 1)
