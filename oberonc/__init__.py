@@ -7,15 +7,16 @@ plugins.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oberonc.broker.contract import BaseBroker, Check, Secret
+    from oberonc.broker.contract import BaseBroker, Check
     from oberonc.errors import Reject, Retry
+    from oberonc.redaction import Secret
 
 __all__ = ["BaseBroker", "Check", "Reject", "Retry", "Secret"]
 
 _HOMES = {
     "BaseBroker": "broker.contract",
     "Check": "broker.contract",
-    "Secret": "broker.contract",
+    "Secret": "redaction",
     "Reject": "errors",
     "Retry": "errors",
 }

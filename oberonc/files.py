@@ -1,9 +1,10 @@
-"""Files in folders that others may write: made, replaced and read so that nobody else's
-file is touched.
+"""Files: made, replaced, read and synced so that nobody else's is touched, and with
+modes that no umask changes.
 
-A folder is opened once, component by component and through no link, and everything is
-done relative to it: what is put in its place meanwhile is not followed. New files have
-random names, and modes that no umask changes.
+Where others may write on the way to a folder, it is opened once, component by component
+and through no link (`folder`), and everything is done relative to it: what is put in
+its place meanwhile is not followed. Folders of our own (`make_private` and what
+follows) are named by their paths.
 """
 
 import contextlib
@@ -100,5 +101,104 @@ def read(path: Path, most: int = 1 << 16) -> bytes | None:
         return None
     try:
         return os.read(handle, most) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+    finally:
+        os.close(handle)
+
+
+def make_private(path: Path) -> None:
+    """Create the folder *path*, and what is missing above it, for its owner alone.
+
+    Where the folder above is shared with a group, it is for that group.
+    """
+    if not path.parent.is_dir():
+        make_private(path.parent)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    above = path.parent.stat()
+    if is_shared(above):
+        with contextlib.suppress(PermissionError):
+            os.chown(path, -1, above.st_gid)
+            path.chmod(0o2770)
+
+
+def file_mode(path: Path) -> int:
+    """The mode of a file in the folder *path*: as private as the folder is. In a drop
+    box its group, the daemon's, reads it.
+    """
+    facts = path.stat()
+    if is_drop_box(facts):
+        return 0o640
+    return 0o660 if is_shared(facts) else 0o600
+
+
+def is_shared(facts: os.stat_result) -> bool:
+    """Whether the group, and not everybody as in /tmp, may write a folder with *facts*
+    and what is in it.
+    """
+    return facts.st_mode & 0o1022 == 0o020
+
+
+def is_drop_box(facts: os.stat_result) -> bool:
+    """Whether a folder with *facts* is one that several accounts put files into, each
+    its own.
+    """
+    return facts.st_mode & 0o3000 == 0o3000
+
+
+def put_private(path: Path, data: bytes, by: Path, durable: bool = True) -> None:
+    """Make or replace *path* by way of *by*, a new name on the same disk; whole or not
+    at all, and as private as its folder is.
+
+    Once this returns it survives a power cut, where *durable*: without the file's sync
+    one leaves an empty file, without the folder's none. Raises OSError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(by, flags, 0o600)
+    try:
+        with os.fdopen(handle, "wb", closefd=False) as stream:
+            os.fchmod(handle, file_mode(path.parent))
+            stream.write(data)
+            stream.flush()
+            if durable:
+                os.fsync(handle)
+        by.rename(path)
+        # From here on it is kept, whatever is said of the folder: to report a failure
+        # would be false.
+        with contextlib.suppress(OSError):
+            if durable:
+                _sync_names(path.parent, handle)
+    except OSError:
+        with contextlib.suppress(OSError):
+            by.unlink()
+        raise
+    finally:
+        os.close(handle)
+
+
+def _sync_names(path: Path, inside: int) -> None:
+    """Make the names in the folder *path* durable. *inside* is an open file there, for
+    a folder that we may not read: its whole disk is synced then.
+    """
+    try:
+        sync(path)
+    except PermissionError:
+        try:
+            import ctypes  # Python has no syncfs
+
+            ctypes.CDLL(None).syncfs(inside)
+        # Debian's python3-minimal comes without ctypes
+        except (ImportError, AttributeError):
+            os.sync()
+
+
+def sync(path: Path) -> None:
+    """Make what is in the file, or the names in the folder, *path* durable. Raises
+    OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
     finally:
         os.close(handle)

@@ -35,6 +35,19 @@ def environment() -> dict[str, str]:
     }
 
 
+def git_environment() -> dict[str, str]:
+    """The environment of every git child that reads a repository."""
+    return environment() | {
+        # A repository's configuration can name a program as its remote, and a missing
+        # object would make git run it. Gits before 2.45 (and some distributions' older
+        # ones) do not know the second of these.
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+
+
 class Child:
     """*argv* with *stdin*, running; raises FileNotFoundError where there is no such
     program.

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from oberonc import redaction
 from oberonc.broker import confine, legacy, runner, secrets
 from oberonc.broker.contract import BaseBroker, Check, settings_fields
 from oberonc.broker.registry import Place, error_text, load
@@ -105,7 +106,7 @@ def _call(
     broker_class: type[BaseBroker], name: str, request: Request
 ) -> dict[str, Any]:
     """The answer of `check()`, or of `plan(payload)` where the broker has one."""
-    hidden = secrets.values(request.settings)
+    hidden = redaction.secrets_in(request.settings)
     try:
         with legacy.names_of_2009(legacy.needs(runner.source(broker_class))):
             broker = broker_class()
@@ -120,9 +121,9 @@ def _call(
             )
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         return {
-            "error": f"{type(error).__name__}: {one_line(secrets.redact(error_text(error), hidden))}"
+            "error": f"{type(error).__name__}: {one_line(redaction.redact(error_text(error), hidden))}"
         }
-    return {"said": secrets.redact_all(said, hidden)}
+    return {"said": redaction.redact_all(said, hidden)}
 
 
 def _checks(found: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from typing import (
     get_type_hints,
 )
 
+from oberonc.redaction import Secret
 from oberonc.text import nearest
 
 T = TypeVar("T")
@@ -36,15 +37,6 @@ SERVICE_KEYS = (
     "order",
     "hold",
 )
-
-
-class Secret(str):
-    """A setting that must not be shown: `repr` hides it, using it as a string does not."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
 
 
 class Check(NamedTuple):

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from oberonc import paths
-from oberonc.broker import legacy, secrets
+from oberonc import paths, redaction
+from oberonc.broker import legacy
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import Place, error_text
 from oberonc.broker.request import Request, environment
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 
 def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
     """Run `handle` once in this process. Never raises for what the broker's code does."""
-    hidden = secrets.values(asked.settings)
+    hidden = redaction.secrets_in(asked.settings)
     file = source(broker_class)
     try:
         with legacy.names_of_2009(legacy.needs(file)):
@@ -65,7 +65,7 @@ def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
         outcome = _failed(error, file, hidden)
     # Redacted before anything is cut or escaped: half a secret is not recognised.
     return outcome._replace(
-        note=shortened(visible(secrets.redact(outcome.note, hidden)), NOTE)
+        note=shortened(visible(redaction.redact(outcome.note, hidden)), NOTE)
     )
 
 
@@ -97,7 +97,7 @@ def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
 
 
 def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
-    said = secrets.redact(error_text(error), hidden)
+    said = redaction.redact(error_text(error), hidden)
     if isinstance(error, Retry):
         after = (
             error.after
@@ -142,14 +142,14 @@ def run(
         "payload": asked.payload,
     }
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
-    hidden = secrets.values(asked.settings)
+    hidden = redaction.secrets_in(asked.settings)
     outcome = _judge(child, answer, in_time, limit)
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
-    text = secrets.redact(
+    text = redaction.redact(
         printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash"
     )
     return outcome._replace(
-        output=visible(text), note=secrets.redact(outcome.note, hidden)
+        output=visible(text), note=redaction.redact(outcome.note, hidden)
     )
 
 

@@ -2,47 +2,30 @@
 
 A setting never holds a secret, it says where one is: `env:NAME`, `file:PATH`,
 `cred:NAME` (systemd's LoadCredential) or `cmd:PROGRAM ARG...`. Values are `Secret`s;
-`redact` takes them out of every text that leaves.
+`oberonc.redaction` takes them out of every text that leaves.
 """
 
-import base64
-import html
-import json
 import math
 import os
 import re
 import stat
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
 
 from oberonc import paths, process
-from oberonc.broker.contract import Secret
 from oberonc.config import Service
 from oberonc.errors import ConfigError, NotAllowed
+from oberonc.redaction import USERINFO, Secret
 
 KINDS = ("env:", "file:", "cred:", "cmd:")
 #: Seconds a `cmd:` may take, and characters any secret may have.
 COMMAND_SECONDS = 10
 LONGEST = 64 * 1024
-#: Settings that are not shown even where somebody wrote the secret itself, and
-#: credentials inside addresses.
+#: Settings that are not shown even where somebody wrote the secret itself.
 _DELICATE = re.compile(
     r"(?i)token|passw|passphrase|secret|credential|^key$|(api|access|private|signing)_?key$"
 )
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-_PASSWORD = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
-#: The same of what is looked for in texts: fewer keys, and nothing short, which may be
-#: any word.
-_PLAINLY = re.compile(
-    r"(?i)token|passw|passphrase|secret|credential|(api|access|private|signing)_?key$"
-)
-_TELLING = 8
-#: Characters of a secret whose other forms are looked for, too; of a shorter one they
-#: may be anything.
-_SHORTEST = 4
 
 
 def is_reference(value: object) -> bool:
@@ -156,124 +139,6 @@ def _command(line: str, where: str, seconds: float) -> str:
     return done.stdout.strip()
 
 
-def values(settings: Any, key: str = "") -> list[str]:
-    """Every secret value inside *settings*: of references, and what a careless hand
-    wrote in place of one.
-    """
-    if isinstance(settings, Secret):
-        return [str(settings)]
-    if isinstance(settings, str):
-        passwords = [found[1] for found in _PASSWORD.finditer(settings)]
-        plain = [settings] if len(settings) >= _TELLING and _PLAINLY.search(key) else []
-        return [*passwords, *(unquote(password) for password in passwords), *plain]
-    if isinstance(settings, dict):
-        return [
-            secret
-            for name, item in settings.items()
-            for secret in values(item, str(name))
-        ]
-    if isinstance(settings, list):
-        return [secret for item in settings for secret in values(item, key)]
-    return []
-
-
-@lru_cache(maxsize=256)
-def forms(secret: str) -> tuple[str, ...]:
-    """*secret* as it may come back in a text: as it is, escaped for JSON, Python, HTML
-    or an address, and in base64.
-
-    Base64 shows it at one of three places of a longer text, such as `user:password`;
-    what is left out there are the letters that its neighbours have a part in.
-    """
-    if not secret:
-        return ()
-    found = {secret}
-    if len(secret) >= _SHORTEST:
-        raw = secret.encode("utf-8", "surrogatepass")
-        found |= {
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-            repr(secret)[1:-1],
-        }
-        found |= {
-            json.dumps(secret)[1:-1].replace("/", "\\/"),
-            html.escape(secret),
-            html.escape(secret, quote=False),
-        }
-        quoted = {
-            quote(raw),
-            quote(raw, safe=""),
-            quote_plus(raw),
-            quote(raw, safe="!$&'()*+,;=:@~-._"),
-        }
-        found |= quoted | {
-            re.sub("%..", lambda code: code[0].lower(), text) for text in quoted
-        }
-        found |= {
-            text
-            for plain in _in_base64(raw)
-            for text in (plain, plain.replace("+", "-").replace("/", "_"))
-        }
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def _in_base64(raw: bytes) -> set[str]:
-    """The letters that *raw* alone decides, at each of three places in what is encoded."""
-    whole = base64.b64encode(raw).decode()
-    found = {whole}
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        letters = (before + len(raw)) * 8 // 6
-        inner = encoded[-(-before * 8 // 6) : letters]
-        if len(inner) >= _SHORTEST:
-            found.add(inner)
-    return found
-
-
-def redact(text: str, secrets: list[str], cut: bool = False) -> str:
-    """*text* without any form of *secrets*; where it was *cut*, also without the
-    beginning of one at its end.
-    """
-    every = sorted(
-        {form for secret in secrets for form in forms(secret)}, key=len, reverse=True
-    )
-    for form in every:
-        text = text.replace(form, "***")
-    ends = [_begun(text, form) for form in every] if cut else []
-    return text[: min(ends, default=len(text))]
-
-
-def _begun(text: str, form: str) -> int:
-    """Where the longest beginning of *form* at the end of *text* begins; the end where
-    there is none.
-    """
-    place = text.find(form[0], max(0, len(text) - len(form) + 1))
-    while place >= 0 and not form.startswith(text[place:]):
-        place = text.find(form[0], place + 1)
-    return place if place >= 0 else len(text)
-
-
-def without_userinfo(url: str) -> str:
-    """*url* without what stands before the host: a user, and often a password."""
-    return _USERINFO.sub("", url)
-
-
-def redact_all(value: Any, secrets: list[str]) -> Any:
-    """A JSON *value* with every text in it redacted."""
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, dict):
-        return {
-            redact(key, secrets): redact_all(item, secrets)
-            for key, item in value.items()
-        }
-    return (
-        [redact_all(item, secrets) for item in value]
-        if isinstance(value, list)
-        else value
-    )
-
-
 def to_wire(value: Any) -> Any:
     """*value* for a private JSON channel: each Secret as {"$secret": text}."""
     if isinstance(value, Secret):
@@ -304,7 +169,7 @@ def masked(value: Any, key: str = "") -> Any:
         isinstance(value, str) and value and _is_careless(key, value)
     ):
         return "***"
-    return _USERINFO.sub("***@", value) if isinstance(value, str) else value
+    return USERINFO.sub("***@", value) if isinstance(value, str) else value
 
 
 def _is_careless(key: str, value: str) -> bool:

@@ -5,8 +5,7 @@ import os
 import time
 from typing import Any, Final, Literal
 
-from oberonc import jsontext
-from oberonc.broker import secrets
+from oberonc import jsontext, redaction
 from oberonc.broker.request import Request
 from oberonc.config import Service
 from oberonc.daemon.generation.generation import Generation, Runtime
@@ -46,7 +45,8 @@ async def attempt(
             ending = Ending("interrupted", "its host ended, and not for it alone")
         else:
             ending = Ending(
-                "crash", secrets.redact(str(lost), secrets.values(runtime.settings))
+                "crash",
+                redaction.redact(str(lost), redaction.secrets_in(runtime.settings)),
             )
     except Exception as error:  # noqa: BLE001  whatever it is, the lease must end
         ending = Ending(
@@ -56,12 +56,14 @@ async def attempt(
     output = worker.printed()
     if output:
         output = visible(
-            secrets.redact(output, secrets.values(runtime.settings), cut=worker.cut)
+            redaction.redact(
+                output, redaction.secrets_in(runtime.settings), cut=worker.cut
+            )
         )
         output += CUT if worker.cut else ""
     # Again, though the worker did it: what says it is a worker's answer may be the
     # broker's.
-    note = secrets.redact(ending.note, secrets.values(runtime.settings))
+    note = redaction.redact(ending.note, redaction.secrets_in(runtime.settings))
     return ending._replace(
         took_ms=int((time.monotonic() - began) * 1000), output=output, note=note
     )

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from oberonc import paths
+from oberonc import files, paths
 from oberonc.config import Config
 from oberonc.daemon.front.sockets import Lock
 from oberonc.daemon.queue_link import now_ms
@@ -80,7 +80,7 @@ def _refuse_others(folder: Path, old: str) -> None:
     kept = spool.listing(folder, old)
     if (
         kept
-        and spool.is_drop_box(kept[0].parent.stat())
+        and files.is_drop_box(kept[0].parent.stat())
         and any(path.lstat().st_uid != os.geteuid() for path in kept)
     ):
         raise NotAccepted(

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from oberonc import files
 from oberonc.config import DAY, Config
-from oberonc.delivery.spool import file_mode, make_private
 from oberonc.errors import NotAllowed
 from oberonc.payload.schema import Payload
 
@@ -48,7 +48,7 @@ def write(config: Config, entry: Record) -> None:
     """Append *entry*. Raises OSError where the state folder cannot be written."""
     folder = config.state / "log"
     if not folder.is_dir():
-        make_private(folder)
+        files.make_private(folder)
     path = folder / f"{entry['time'][:10]}.jsonl"
     is_new = not path.exists()
     handle = os.open(
@@ -56,7 +56,7 @@ def write(config: Config, entry: Record) -> None:
     )
     try:
         if is_new:
-            os.fchmod(handle, file_mode(folder))
+            os.fchmod(handle, files.file_mode(folder))
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         os.write(handle, line if _ends_well(handle) else b"\n" + line)
     finally:

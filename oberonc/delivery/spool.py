@@ -27,7 +27,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import jsontext
+from oberonc import files, jsontext
 from oberonc.errors import NotAccepted
 
 Entry = dict[str, Any]
@@ -64,57 +64,13 @@ def make(folder: Path) -> None:
     """Create the spool, or what is missing of ours; what another account's lacks is for
     that account to make.
     """
-    if folder.is_dir() and not _is_ours(folder.stat()):
-        return
+    if folder.is_dir():
+        facts = folder.stat()
+        if facts.st_uid != os.geteuid() and not files.is_shared(facts):
+            return
     for path in (folder, *(folder / name for name in FOLDERS)):
         if not path.is_dir():
-            make_private(path)
-
-
-def _is_ours(facts: os.stat_result) -> bool:
-    return facts.st_uid == os.geteuid() or _shared(facts)
-
-
-def make_private(folder: Path) -> None:
-    """Create *folder*, and what is missing above it, for its owner alone.
-
-    Where the folder above is shared with a group, it is for that group.
-    """
-    if not folder.parent.is_dir():
-        make_private(folder.parent)
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        return
-    above = folder.parent.stat()
-    if _shared(above):
-        with contextlib.suppress(PermissionError):
-            os.chown(folder, -1, above.st_gid)
-            folder.chmod(0o2770)
-
-
-def file_mode(folder: Path) -> int:
-    """The mode of a file in *folder*: as private as the folder is. In a drop box its
-    group, the daemon's, reads it.
-    """
-    facts = folder.stat()
-    if is_drop_box(facts):
-        return 0o640
-    return 0o660 if _shared(facts) else 0o600
-
-
-def _shared(facts: os.stat_result) -> bool:
-    """Whether the group, and not everybody as in /tmp, may write the folder and what is
-    in it.
-    """
-    return facts.st_mode & 0o1022 == 0o020
-
-
-def is_drop_box(facts: os.stat_result) -> bool:
-    """Whether a folder with *facts* is one that several accounts put files into, each
-    its own.
-    """
-    return facts.st_mode & 0o3000 == 0o3000
+            files.make_private(path)
 
 
 def mark(repository: str) -> str:
@@ -156,33 +112,11 @@ def _repository(payload: dict[str, Any]) -> str:
 def _put(folder: Path, raw: bytes, place: str, durable: bool = True) -> Path:
     kept = folder / place
     temporary = folder / "tmp" / f"{kept.name}.{os.getpid()}-{os.urandom(4).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o600)
-    try:
-        with os.fdopen(handle, "wb", closefd=False) as stream:
-            os.fchmod(handle, file_mode(kept.parent))
-            stream.write(raw)
-            stream.flush()
-            if durable:
-                os.fsync(handle)
-        temporary.rename(kept)
-        # From here on it is kept, whatever is said of the folder: to report a failure
-        # would be false.
-        with contextlib.suppress(OSError):
-            if durable:
-                _sync(kept.parent, handle)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    finally:
-        os.close(handle)
+    files.put_private(kept, raw, temporary, durable)
     return kept
 
 
 def _digest(raw: bytes) -> bytes:
-    # the hook's log needs this module's file modes, and a spool only where no daemon
-    # answers
     import hashlib
 
     return hashlib.sha256(raw).hexdigest().encode()
@@ -192,34 +126,6 @@ def _encode(entry: Entry) -> bytes:
     body = json.dumps(entry, separators=(",", ":")).encode()
     digest = _digest(body)
     return b"%s %d %s\n%s%s" % (_MAGIC, len(body), digest, body, _END)
-
-
-def _sync(folder: Path, inside: int) -> None:
-    """Make the names in *folder* durable. *inside* is an open file there, for a folder
-    that we may not read.
-    """
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:
-        _sync_disk(inside)
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_disk(inside: int) -> None:
-    """Sync the file system that the open file *inside* is on: what is left to who puts
-    into a drop box.
-    """
-    try:
-        import ctypes  # Python has no syncfs
-
-        ctypes.CDLL(None).syncfs(inside)
-    # Debian's python3-minimal comes without ctypes
-    except (ImportError, AttributeError):
-        os.sync()
 
 
 def listing(folder: Path, repository: str | None = None) -> list[Path]:
@@ -288,7 +194,7 @@ def _is_proven(facts: os.stat_result, folder: os.stat_result) -> bool:
         return False
     return (
         facts.st_gid == folder.st_gid
-        if is_drop_box(folder)
+        if files.is_drop_box(folder)
         else not folder.st_mode & 0o022
     )
 
@@ -410,7 +316,7 @@ def lane(
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with contextlib.suppress(PermissionError):  # another user's, who did this
-            os.fchmod(handle, file_mode(folder / "lock"))
+            os.fchmod(handle, files.file_mode(folder / "lock"))
         yield _lock(handle, deadline, give_up)
     finally:
         os.close(handle)

@@ -23,9 +23,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from oberonc.broker.secrets import redact, without_userinfo
 from oberonc.errors import Retry
 from oberonc.kit.answers import Answer, NotDone, Refused, check, reset_wait
+from oberonc.redaction import redact, without_userinfo
 from oberonc.text import one_line
 
 CONNECT_LIMIT = 10.0

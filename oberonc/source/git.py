@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from oberonc import process
 from oberonc.errors import BadInput, ConfigError
-from oberonc.process import Child
+from oberonc.process import Child, git_environment
 from oberonc.text import one_line
 
 _CHUNK = 1 << 16
@@ -50,19 +49,6 @@ class Ref(NamedTuple):
     target: str
 
 
-def environment() -> dict[str, str]:
-    """The environment of every git child that reads a repository."""
-    return process.environment() | {
-        # A repository's configuration can name a program as its remote, and a missing
-        # object would make git run it. Gits before 2.45 (and some distributions' older
-        # ones) do not know the second of these.
-        "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-    }
-
-
 def null_oid(oid: str) -> bool:
     """Whether *oid* is git's "nothing": 40 or 64 zeros."""
     return bool(oid) and not oid.strip("0")
@@ -79,7 +65,7 @@ class Git:
         try:
             return Child(
                 [*self._head, *args],
-                environment(),
+                git_environment(),
                 "".join(f"{line}\n" for line in lines).encode(),
             )
         except FileNotFoundError:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from oberonc.errors import BadInput, ConfigError
 from oberonc.payload.filters import matches
-from oberonc.process import Child
+from oberonc.process import Child, git_environment
 from oberonc.source import git
 from oberonc.text import clean
 
@@ -77,7 +77,7 @@ def find_git_dir(folder: str | Path = ".") -> str:
     try:
         child = Child(
             ["git", "-C", str(folder), "rev-parse", "--absolute-git-dir"],
-            git.environment(),
+            git_environment(),
         )
     except FileNotFoundError:
         raise ConfigError("cannot find git: it is not on PATH") from None

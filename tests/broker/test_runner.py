@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from oberonc.broker import registry, runner
-from oberonc.broker.contract import Secret
 from oberonc.broker.request import Request
 from oberonc.broker.runner import Outcome
+from oberonc.redaction import Secret
 from tests.support.admin import Admin, sample
 from tests.support.eventually import eventually
 

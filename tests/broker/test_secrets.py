@@ -11,10 +11,11 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from oberonc import redaction
 from oberonc.broker import secrets
-from oberonc.broker.contract import Secret
 from oberonc.config import Service
 from oberonc.errors import ConfigError, NotAllowed, OberoncError
+from oberonc.redaction import Secret
 from tests.support.admin import Admin
 
 
@@ -145,21 +146,21 @@ def test_the_wire_keeps_what_is_secret_and_what_is_not() -> None:
     assert isinstance(back["a"], Secret)
     assert isinstance(back["b"][1], Secret)
     assert not isinstance(back["b"][0], Secret)
-    assert secrets.values(back) == ["x", "z"]
+    assert redaction.secrets_in(back) == ["x", "z"]
 
 
 def test_longer_secrets_are_redacted_first() -> None:
-    assert secrets.redact("abcd abc", ["abc", "abcd"]) == "*** ***"
+    assert redaction.redact("abcd abc", ["abc", "abcd"]) == "*** ***"
 
 
 def test_the_beginning_of_a_secret_at_a_cut_is_taken_away() -> None:
-    assert secrets.redact("so it is: hunt", ["hunter2"], cut=True) == "so it is: "
-    assert secrets.redact("so it is: hunt", ["hunter2"]) == "so it is: hunt"
-    assert secrets.redact("aba", ["abac", "b"], cut=True) == "a***"
+    assert redaction.redact("so it is: hunt", ["hunter2"], cut=True) == "so it is: "
+    assert redaction.redact("so it is: hunt", ["hunter2"]) == "so it is: hunt"
+    assert redaction.redact("aba", ["abac", "b"], cut=True) == "a***"
 
 
 def test_a_whole_value_is_redacted_without_breaking_it() -> None:
-    assert secrets.redact_all(
+    assert redaction.redact_all(
         {"a": ['say "x"', True], "b": None}, ["x", "true", '"']
     ) == {
         "a": ["say *********", True],
@@ -229,7 +230,7 @@ def test_a_secret_is_redacted_in_every_form_it_comes_back_in(
 ) -> None:
     for secret in (AWKWARD, "hunter2hunter2", "ghp_0123456789abcdef"):
         written = form(secret)
-        shown = secrets.redact(f"it said {written}, twice {written}", [secret])
+        shown = redaction.redact(f"it said {written}, twice {written}", [secret])
         assert shown.count("***") == 2
         # What is left of it is shorter than what stood around the secret, and tells
         # nothing.
@@ -240,15 +241,15 @@ def test_a_secret_is_redacted_in_every_form_it_comes_back_in(
 
 
 def test_the_beginning_of_any_form_at_a_cut_is_taken_away() -> None:
-    for form in secrets.forms(AWKWARD):
+    for form in redaction.forms(AWKWARD):
         for end in range(8, len(form)):
-            assert form[:8] not in secrets.redact(
+            assert form[:8] not in redaction.redact(
                 f"so: {form[:end]}", [AWKWARD], cut=True
             )
 
 
 def test_a_long_secret_at_a_cut_costs_no_more_than_its_length() -> None:
-    assert secrets.redact("a" * 60_000, ["a" * 60_001], cut=True) == ""
+    assert redaction.redact("a" * 60_000, ["a" * 60_001], cut=True) == ""
 
 
 def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_secrets() -> (
@@ -261,7 +262,7 @@ def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_
         "password": "short",
         "project": "PROJECT-KEY",
     }
-    assert secrets.values(settings) == [
+    assert redaction.secrets_in(settings) == [
         "p%2Fw",
         "p/w",
         "t0ken",
@@ -269,6 +270,6 @@ def test_passwords_in_addresses_and_what_is_written_in_place_of_a_reference_are_
         "plainly-written",
     ]
     assert (
-        secrets.without_userinfo("https://bot:pw@example.org/x@y")
+        redaction.without_userinfo("https://bot:pw@example.org/x@y")
         == "https://example.org/x@y"
     )

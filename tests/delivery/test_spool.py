@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from oberonc import files
 from oberonc.config import Config, load
 from oberonc.daemon import renaming
 from oberonc.delivery import log, spool
@@ -186,7 +187,7 @@ def test_a_file_that_is_named_as_another_repositorys_is_damaged(tmp_path: Path) 
 def test_a_folder_that_everybody_may_write_shares_nothing(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
-    spool.make_private(tmp_path / "tmp" / "state")
+    files.make_private(tmp_path / "tmp" / "state")
     assert stat.S_IMODE((tmp_path / "tmp" / "state").stat().st_mode) == 0o700
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import BadInput, ConfigError
+from oberonc.process import git_environment
 from oberonc.source import git
 from tests.support.pushes import fast_import
 from tests.support.repo import Repo
@@ -270,10 +271,10 @@ def test_a_missing_object_makes_git_run_and_fetch_nothing(
             f'[remote "origin"]\n\tpromisor = true\n\tuploadpack = touch {ran};\n'
             f"\turl = {url.replace('RAN', str(ran)).replace('SOURCE', str(source))}\n"
         )
-    ours = git.environment() | {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
+    ours = git_environment() | {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
     if not known:
         del ours["GIT_NO_LAZY_FETCH"]
-    monkeypatch.setattr(git, "environment", lambda: ours)
+    monkeypatch.setattr(git, "git_environment", lambda: ours)
     with pytest.raises(BadInput):
         read(repo, oid)
     assert not ran.exists()
@@ -318,7 +319,7 @@ def test_the_environment_of_children_holds_no_git_variable_of_the_hook(
         monkeypatch.setenv(name, "x")
     ours = {"GIT_ALLOW_PROTOCOL", "GIT_NO_LAZY_FETCH", "GIT_NO_REPLACE_OBJECTS"}
     ours |= {"GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT"}
-    said = {name for name in git.environment() if name.startswith("GIT_")}
+    said = {name for name in git_environment() if name.startswith("GIT_")}
     assert said <= ours | {
         "GIT_CONFIG_NOSYSTEM",
         "GIT_CONFIG_GLOBAL",

@@ -23,7 +23,8 @@ from oberonc.admin.install.notes import private_state
 from oberonc.broker import registry
 from oberonc.config import Config
 from oberonc.errors import NotAllowed, OberoncError
-from oberonc.source import git, repository
+from oberonc.process import git_environment
+from oberonc.source import repository
 
 #: The oldest git whose options are all used here (`--diff-merges=off` came with it).
 OLDEST_GIT = (2, 31)
@@ -88,7 +89,7 @@ def _git() -> Iterator[Finding]:
         ["git", "version"],
         capture_output=True,
         text=True,
-        env=git.environment(),
+        env=git_environment(),
         check=False,
     ).stdout
     numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:2])

@@ -9,7 +9,6 @@ from pathlib import Path
 from oberonc import files
 from oberonc.admin.install.places import Layout
 from oberonc.config import Config
-from oberonc.delivery.spool import file_mode, make_private
 from oberonc.source import repository
 from oberonc.source.repository import Repository
 
@@ -58,13 +57,13 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
         known[str(path)] = full_name
         # it is only a memory; the next install tries again
         with contextlib.suppress(OSError):
-            make_private(file.parent)
+            files.make_private(file.parent)
             with files.folder(file.parent.resolve()) as folder:
                 files.put(
                     folder,
                     file.name,
                     json.dumps(known, indent=1).encode(),
-                    file_mode(file.parent),
+                    files.file_mode(file.parent),
                 )
     return others[0] if others else ""
 

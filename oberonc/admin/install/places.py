@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from oberonc.admin.install.script import read_ours, read_text
 from oberonc.errors import BadInput, ConfigError, NotAllowed
-from oberonc.process import Child
-from oberonc.source import git
+from oberonc.process import Child, git_environment
 from oberonc.source.git import Git
 from oberonc.text import one_line
 
@@ -194,7 +193,7 @@ def _machine_config(key: str) -> list[tuple[str, str]]:
         key,
     ]
     try:
-        child = Child(asked, git.environment())
+        child = Child(asked, git_environment())
     except FileNotFoundError:
         return []
     words = child.stdout.read().decode("utf-8", "surrogateescape").split("\0")

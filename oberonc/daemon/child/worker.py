@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from oberonc import redaction
 from oberonc.broker import confine, runner, secrets
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import error_text
@@ -76,7 +77,9 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         # Redacted before it is cut: half a secret is not recognised.
         text = (
-            one_line(secrets.redact(error_text(error), secrets.values(settings)))
+            one_line(
+                redaction.redact(error_text(error), redaction.secrets_in(settings))
+            )
             or type(error).__name__
         )
         why = (

@@ -5,7 +5,7 @@ configuration fit its broker?
 import asyncio
 from typing import Any, Final, NamedTuple
 
-from oberonc.broker import secrets
+from oberonc import redaction
 from oberonc.broker.registry import Place
 from oberonc.broker.secrets import to_wire
 from oberonc.config import Service
@@ -150,9 +150,11 @@ async def _try_service(
     try:
         fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
-        fault = f"{lost}: {_end(secrets.redact(worker.printed(), secrets.values(settings), cut=True))}"
+        fault = f"{lost}: {_end(redaction.redact(worker.printed(), redaction.secrets_in(settings), cut=True))}"
     fault = (
-        fault if fault is None else secrets.redact(str(fault), secrets.values(settings))
+        fault
+        if fault is None
+        else redaction.redact(str(fault), redaction.secrets_in(settings))
     )
     if fault is None:
         limit = service.timeout or generation.timeouts.get(service.broker, 60.0)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from oberonc import files
 from oberonc.broker.registry import Place, unsafe
 from oberonc.errors import ConfigError
 
@@ -60,7 +61,7 @@ class _Copy:
                 self.folder(path, target / path.name)
             elif stat.S_ISREG(facts.st_mode):
                 self.file(path, target / path.name)
-        _sync(target)
+        files.sync(target)
         target.chmod(0o500)
 
     def file(self, source: Path, target: Path) -> None:
@@ -101,7 +102,7 @@ def take(places: dict[str, Place], root: Path) -> Snapshot:
         target = root / str(number)
         origins[str(target)] = folder
         copy.folder(Path(folder), target)
-    _sync(root)
+    files.sync(root)
     copies = {origin: copied for copied, origin in origins.items()}
     moved = {name: _moved(place, copies) for name, place in places.items()}
     return Snapshot(root, copy.digest.hexdigest(), moved, origins)
@@ -117,7 +118,7 @@ def settle(snapshot: Snapshot, root: Path) -> Snapshot:
     }
     _write_manifest(snapshot.root, places)
     snapshot.root.rename(root)
-    _sync(root.parent)
+    files.sync(root.parent)
     origins = {
         str(root / Path(copied).name): origin
         for copied, origin in snapshot.origins.items()
@@ -151,8 +152,8 @@ def keep(snapshot: Snapshot, old: dict[str, Place]) -> Snapshot:
 def _write_manifest(root: Path, places: dict[str, Place]) -> None:
     manifest = root / MANIFEST
     manifest.write_text(json.dumps(places))
-    _sync(manifest)
-    _sync(root)
+    files.sync(manifest)
+    files.sync(root)
 
 
 def remembered(root: Path) -> dict[str, Place]:
@@ -222,11 +223,3 @@ def _checked(path: Path, folder: Path) -> os.stat_result:
     if fault:
         raise ConfigError(f"{path} is refused: {fault}")
     return facts
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

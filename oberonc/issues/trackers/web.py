@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from oberonc.broker.contract import Check
-from oberonc.broker.secrets import values, without_userinfo
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker
 from oberonc.kit.answers import Answer, Refused
 from oberonc.kit.http import Http, part
+from oberonc.redaction import secrets_in, without_userinfo
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
@@ -51,7 +51,7 @@ class WebTracker(Tracker):
                     for secret in (self.settings.token, self.settings.password)
                     if secret
                 ),
-                *values(self.settings.url),
+                *secrets_in(self.settings.url),
             ],
             proxy=self.settings.proxy,
             ca=self.settings.ca,
