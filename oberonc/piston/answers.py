@@ -20,6 +20,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from oberonc.piston import conditional, streams
+from oberonc.piston.conf import current
 from oberonc.piston.construct import Construction, link
 from oberonc.piston.emitters import Emitter, problem_body, to_bytes
 from oberonc.piston.handler import BaseHandler
@@ -32,6 +33,17 @@ _NOTHING: Final = object()
 _BODILESS: Final = (204, 304)
 
 
+def asks_condition(request: HttpRequest) -> bool:
+    """Whether a request has a precondition (RFC 9110 section 13.1)."""
+    meta = request.META
+    return (
+        "HTTP_IF_NONE_MATCH" in meta
+        or "HTTP_IF_MATCH" in meta
+        or "HTTP_IF_MODIFIED_SINCE" in meta
+        or "HTTP_IF_UNMODIFIED_SINCE" in meta
+    )
+
+
 class Exchange:
     """One request on its way through the steps."""
 
@@ -40,10 +52,15 @@ class Exchange:
     ) -> None:
         self.request = request
         self.method: str = request.method
+        self.reading = request.method in ("GET", "HEAD")
         self.args = args
         self.kwargs = kwargs
+        self.piston = current()
         self.handler: BaseHandler = BaseHandler()
+        #: Of the formats of the handler, of which the answer has one.
+        self.names: tuple[str, ...] = ()
         self.format: str | None = None
+        self.conditional = asks_condition(request)
         #: Headers that decided about the answer.
         self.vary: tuple[str, ...] = ()
         #: What the handler said of the thing before it was asked for it.
@@ -53,11 +70,6 @@ class Exchange:
         self.ran = False
         #: Whether the answer is a response of the handler's own.
         self.untouched = False
-
-    @property
-    def reading(self) -> bool:
-        """Whether this is GET or HEAD."""
-        return self.method in ("GET", "HEAD")
 
 
 def answer(exchange: Exchange, result: Any) -> HttpResponseBase:
@@ -110,9 +122,10 @@ def _emitted(exchange: Exchange, data: Any, status: int) -> HttpResponseBase:
     headers["Content-Length"] = str(len(body))
     if exchange.reading and status == 200:
         tag = exchange.etag or conditional.entity_tag(body, name)
-        refused = check(exchange, (tag,), tag)
-        if refused is not None:
-            return refused
+        if exchange.conditional:
+            refused = check(exchange, (tag,), tag)
+            if refused is not None:
+                return refused
         headers["ETag"] = tag
         if exchange.last_modified is not None:
             headers["Last-Modified"] = http_date(exchange.last_modified.timestamp())
@@ -152,8 +165,6 @@ def check(
     exchange: Exchange, tags: tuple[str, ...], tag: str | None, exists: bool = True
 ) -> HttpResponse | None:
     """None where the preconditions hold, else the 304; raises Problem 412."""
-    if not asks_condition(exchange.request):
-        return None
     status = conditional.check(
         exchange.request, tags, tag, exchange.last_modified, exists
     )
@@ -165,17 +176,6 @@ def check(
     if exchange.last_modified is not None:
         headers["Last-Modified"] = http_date(exchange.last_modified.timestamp())
     return empty(status, headers)
-
-
-def asks_condition(request: HttpRequest) -> bool:
-    """Whether a request has a precondition (RFC 9110 section 13.1)."""
-    meta = request.META
-    return (
-        "HTTP_IF_NONE_MATCH" in meta
-        or "HTTP_IF_MATCH" in meta
-        or "HTTP_IF_MODIFIED_SINCE" in meta
-        or "HTTP_IF_UNMODIFIED_SINCE" in meta
-    )
 
 
 def as_problem(error: Exception) -> Problem | None:
@@ -230,7 +230,7 @@ def shows_debug_page(request: HttpRequest) -> bool:
     return settings.DEBUG and "text/html" in request.META.get("HTTP_ACCEPT", "").lower()
 
 
-def tags(exchange: Exchange, result: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+def tags(exchange: Exchange, result: Any) -> tuple[str, ...]:
     """The entity tags of a result of `read` in each format."""
     if isinstance(result, Reply):
         result = result.content
@@ -241,7 +241,7 @@ def tags(exchange: Exchange, result: Any, names: tuple[str, ...]) -> tuple[str, 
     if streams.is_stream(result):
         result = list(streams.drawn(result, exchange.request))
     found = []
-    for name in names:
+    for name in exchange.names:
         emitter = Emitter.formats[name].emitter(
             result, exchange.handler, exchange.request
         )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Final
 
 #: One element of a list and the comma after it; the group is unset where it is no
@@ -29,9 +29,9 @@ _DATE: Final = re.compile(
 
 def entity_tag(body: bytes, format: str) -> str:
     """The strong tag of *body*, with its quotes; each format has its own."""
-    digest = blake2b(format.encode() + b"\0", digest_size=16)
+    digest = sha256(format.encode() + b"\0")
     digest.update(body)
-    return f'"{digest.hexdigest()}"'
+    return f'"{digest.hexdigest()[:32]}"'
 
 
 def version_tag(version: object, format: str) -> str:

@@ -19,10 +19,16 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def setting(name: str) -> Any:
-    """The value of `PISTON[name]` as it is now, else its default.
+def current() -> Mapping[str, Any]:
+    """`PISTON` as it is now; for who asks for several values in one request."""
+    return getattr(settings, "PISTON", None) or {}
+
+
+def setting(name: str, given: Mapping[str, Any] | None = None) -> Any:
+    """The value of `PISTON[name]` as it is now, or in `given`, else its default.
 
     Raises KeyError for a name that is not one of `DEFAULTS`.
     """
-    given = getattr(settings, "PISTON", None) or {}
+    if given is None:
+        given = current()
     return given[name] if name in given else DEFAULTS[name]

@@ -29,19 +29,16 @@ from oberonc.piston.construct import (
     scalar,
 )
 from oberonc.piston.handler import BaseHandler
+from oberonc.piston.negotiate import Offer
 
 
 class Format(NamedTuple):
-    """A registered emitter: what it sends, and the other names of that type."""
+    """A registered emitter."""
 
     emitter: "type[Emitter]"
     content_type: str
-    aliases: tuple[str, ...]
-
-    @property
-    def media_type(self) -> str:
-        """The content type without its parameters, in lower case."""
-        return self.content_type.split(";", 1)[0].strip().lower()
+    #: What a request can ask for it by.
+    offer: Offer
 
 
 class Emitter:
@@ -102,8 +99,10 @@ class Emitter:
         aliases: Iterable[str] = (),
     ) -> None:
         """Add a format, or replace the one of this name."""
-        names = tuple(alias.lower() for alias in aliases)
-        cls.formats[name] = Format(emitter, content_type, names)
+        media_type = content_type.split(";", 1)[0].strip().lower()
+        others = tuple(alias.lower() for alias in aliases)
+        offer = Offer(name, media_type, others)
+        cls.formats[name] = Format(emitter, content_type, offer)
 
     @classmethod
     def unregister(cls, name: str) -> None:
@@ -142,6 +141,7 @@ def _encoder(ascii_only: bool) -> json.JSONEncoder:
     return json.JSONEncoder(
         ensure_ascii=ascii_only,
         allow_nan=False,
+        check_circular=False,  # then it is too deep, and `construct` says why
         separators=(",", ":"),
         default=_single,
     )

@@ -8,7 +8,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from io import BytesIO
 from typing import Any, ClassVar, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -90,8 +90,8 @@ def may_have_body(request: HttpRequest) -> bool:
     Sets `request.data` and `request.files` to what holds without a body.
     """
     request.data, request.files = None, MultiValueDict()
-    length = _content_length(request)
-    return length != 0 if length is not None else request.method not in _BODILESS
+    length = request.META.get("CONTENT_LENGTH")
+    return length != "0" if length else request.method not in _BODILESS
 
 
 def parse(
@@ -107,34 +107,38 @@ def parse(
         raise _too_large(limit)
     content_type = request.META.get("CONTENT_TYPE", "")
     content_type = content_type.split(";", 1)[0].strip().lower()
-    readable = None if length is None else _readable(request, content_type, required)
-    body = _read(request, limit)
-    if body and length is None:
+    if length:
+        take = _reader(request, content_type, required)
+        body = _read(request, limit)
+    else:
+        body = _read(request, limit)
+        if not body:
+            return
+        take = _reader(request, content_type, required)
         request.META["CONTENT_LENGTH"] = str(
             len(body)
         )  # Django's form parsers go by it
     if body is None:  # somebody has read the form before
         request.data, request.files = request.POST, request.FILES
     elif body:
-        readable = readable or _readable(request, content_type, required)
         try:
-            readable(body)
+            take(body)
         except (ValueError, MultiPartParserError, RecursionError) as error:
             raise Problem(400, _why(error, content_type)) from error
 
 
 def _content_length(request: HttpRequest) -> int | None:
-    """0 without a body; None where only reading tells, as in a chunked body."""
+    """The length that the client names; None where it names none, as in chunks."""
     text = request.META.get("CONTENT_LENGTH") or ""
     if text.isascii() and text.isdigit():
         return int(text[:20])
     return None
 
 
-def body_limit(max_body: int | None) -> int | None:
+def body_limit(max_body: int | None, piston: Mapping[str, Any]) -> int | None:
     """The longest body in bytes: of the handler, else of the settings."""
     if max_body is None:
-        max_body = setting("MAX_BODY")
+        max_body = setting("MAX_BODY", piston)
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE if max_body is None else max_body
 
 
@@ -167,7 +171,7 @@ def _read(request: HttpRequest, limit: int | None) -> bytes | None:
     return body
 
 
-def _readable(
+def _reader(
     request: HttpRequest, content_type: str, required: Collection[str] | None
 ) -> Callable[[bytes], None]:
     """What takes the body in, or Problem 415 with the types that can be read."""
@@ -268,8 +272,8 @@ def load_json(body: bytes) -> Any:
     """
     text = _text(body)
     data = _DECODE(text)
-    deepest = int(setting("MAX_DEPTH"))
-    if text.count("[") + text.count("{") > deepest:
+    levels = text.count("[") + text.count("{")  # at the most
+    if levels > 1 and levels > (deepest := int(setting("MAX_DEPTH"))):
         _check_depth(data, deepest)
     return data
 

@@ -5,7 +5,7 @@ the tags of a write are those of what `read` gives in each format, and those of 
 are known with its body. The comparison is no lock.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import Http404, HttpRequest
 
@@ -16,21 +16,16 @@ from oberonc.piston.operations import Route
 from oberonc.piston.problems import Problem
 from oberonc.piston.replies import Reply
 
-_WRITES = ("PUT", "PATCH", "DELETE")
-_ABSENT = (404, 410)
+WRITES: Final = ("PUT", "PATCH", "DELETE")
+_ABSENT: Final = (404, 410)
 
 
-def preconditions(exchange: Exchange, route: Route, names: tuple[str, ...]) -> Steps:
-    """The 304, or None to go on; raises Problem 412 or 428.
-
-    `names` are the formats of the handler: a tag of any of them lets a write pass.
-    """
-    request = exchange.request
-    asks = answers.asks_condition(request)
-    writes = exchange.method in _WRITES
-    if exchange.handler.require_match and writes and not asks:
-        raise Problem(428, "Send If-Match with the ETag of what you change.")
-    if not asks and not (exchange.reading and route.tells_version):
+def preconditions(exchange: Exchange, route: Route) -> Steps:
+    """The 304, or None to go on; raises Problem 412, or 428 where one is missing."""
+    writes = exchange.method in WRITES
+    if not exchange.conditional and not exchange.reading:
+        if exchange.handler.require_match and writes:
+            raise Problem(428, "Send If-Match with the ETag of what you change.")
         return None
     try:
         version = yield from _told(exchange, "etag")
@@ -38,14 +33,14 @@ def preconditions(exchange: Exchange, route: Route, names: tuple[str, ...]) -> S
     except Http404:
         return None if exchange.reading else _absent(exchange)
     if version is not None:
-        tags = tuple(conditional.version_tag(version, name) for name in names)
-        exchange.etag = tags[names.index(str(exchange.format))]
+        tags = tuple(conditional.version_tag(version, name) for name in exchange.names)
+        exchange.etag = tags[exchange.names.index(str(exchange.format))]
         return answers.check(exchange, tags, exchange.etag)
-    if exchange.last_modified is not None and not _names_tags(request):
+    if exchange.last_modified is not None and not _names_tags(exchange.request):
         return answers.check(exchange, (), None)
     if not writes:
         return None
-    found = yield from _tags_of_read(exchange, route, names)
+    found = yield from _tags_of_read(exchange, route)
     return _absent(exchange) if found is None else answers.check(exchange, found, None)
 
 
@@ -57,7 +52,7 @@ def _told(exchange: Exchange, name: str) -> Steps:
     return (yield ask, (exchange.request, *exchange.args), exchange.kwargs)
 
 
-def _tags_of_read(exchange: Exchange, route: Route, names: tuple[str, ...]) -> Steps:
+def _tags_of_read(exchange: Exchange, route: Route) -> Steps:
     """The tags of what `read` gives, in each format; None if there is nothing."""
     operation = route.operations.get("GET")
     if operation is None:
@@ -76,7 +71,7 @@ def _tags_of_read(exchange: Exchange, route: Route, names: tuple[str, ...]) -> S
         raise
     if isinstance(result, Reply) and result.status_code in _ABSENT:
         return None
-    return (yield answers.tags, (exchange, result, names), NO_ARGUMENTS)
+    return (yield answers.tags, (exchange, result), NO_ARGUMENTS)
 
 
 def _absent(exchange: Exchange) -> None:

@@ -5,7 +5,7 @@ ordinary view makes the calls itself, an async one awaits them in the event loop
 them made in a thread.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -25,9 +25,9 @@ from oberonc.piston.conf import setting
 from oberonc.piston.driver import NO_ARGUMENTS, Steps, awaited, is_async, run
 from oberonc.piston.emitters import Emitter
 from oberonc.piston.handler import FUNCTIONS, BaseHandler
-from oberonc.piston.negotiate import Offer, choose
+from oberonc.piston.negotiate import choose
 from oberonc.piston.operations import Operation, Route, check_handler, find_route
-from oberonc.piston.preconditions import preconditions
+from oberonc.piston.preconditions import WRITES, preconditions
 from oberonc.piston.problems import Problem
 
 #: RFC 9110 section 9.3 and RFC 5789.
@@ -94,10 +94,15 @@ class Resource:
             self._routes[key] = find_route(handler or BaseHandler, count, names)
         return self._routes[key]
 
-    def formats(self, handler: type[BaseHandler] | None = None) -> tuple[str, ...]:
+    def formats(
+        self,
+        handler: type[BaseHandler] | None = None,
+        piston: Mapping[str, Any] | None = None,
+    ) -> tuple[str, ...]:
         """The names of the formats that a handler is served in, the default first."""
-        given = (handler or self.handler).formats
-        names = setting("FORMATS") if given is None else given
+        names = (handler or self.handler).formats
+        if names is None:
+            names = setting("FORMATS", piston)
         registered = Emitter.formats
         if names is None:
             return tuple(registered)
@@ -169,7 +174,7 @@ class Resource:
         if operation.throttle is not None:
             yield operation.throttle.check, (request, handler, method), NO_ARGUMENTS
         if mimers.may_have_body(request):
-            limit = mimers.body_limit(handler.max_body)
+            limit = mimers.body_limit(handler.max_body, exchange.piston)
             yield mimers.parse, (request, operation.mimes, limit), NO_ARGUMENTS
         if operation.idempotency is not None:
             return (yield from self._once(exchange, route, operation))
@@ -209,18 +214,21 @@ class Resource:
         self, exchange: Exchange, handler: type[BaseHandler], asked: Any
     ) -> str:
         """The format of the answer; raises Problem 406 or, by the URL, 404."""
-        names = self.formats(handler)
+        names = exchange.names = self.formats(handler, exchange.piston)
         if asked is not None:
             if asked not in names:
                 raise Problem(404, "There is no such format.")
             return str(asked)
         meta = exchange.request.META
         format: str | None = None
-        if meta.get("QUERY_STRING") and (parameter := setting("FORMAT_PARAM")):
+        if meta.get("QUERY_STRING") and (
+            parameter := setting("FORMAT_PARAM", exchange.piston)
+        ):
             format = exchange.request.GET.get(parameter)
         if format is None:
             exchange.vary = ("Accept",)
-            format = choose(meta.get("HTTP_ACCEPT", ""), _offers(names))
+            offers = tuple([Emitter.formats[name].offer for name in names])
+            format = choose(meta.get("HTTP_ACCEPT", ""), offers)
         if format is None or format not in names:
             available = {name: Emitter.formats[name].content_type for name in names}
             exchange.format = "json"
@@ -270,10 +278,12 @@ class Resource:
     def _perform(self, exchange: Exchange, route: Route, operation: Operation) -> Steps:
         """Preconditions, validation, the function, and the answer made of its result."""
         request = exchange.request
-        names = self.formats(type(exchange.handler))
-        refused = yield from preconditions(exchange, route, names)
-        if refused is not None:
-            return refused
+        if exchange.conditional or route.tells_version:
+            refused = yield from preconditions(exchange, route)
+            if refused is not None:
+                return refused
+        elif exchange.handler.require_match and exchange.method in WRITES:
+            raise Problem(428, "Send If-Match with the ETag of what you change.")
         for validation in operation.validations:
             yield validation.apply, (request,), NO_ARGUMENTS
         function = getattr(exchange.handler, operation.name)
@@ -299,13 +309,6 @@ class Resource:
         if exchange.method == "HEAD" and not response.streaming:
             response.content = b""
         return response
-
-
-def _offers(names: tuple[str, ...]) -> tuple[Offer, ...]:
-    formats = Emitter.formats
-    return tuple(
-        Offer(name, formats[name].media_type, formats[name].aliases) for name in names
-    )
 
 
 def _has_async(handler: type[BaseHandler]) -> bool:
