@@ -9,7 +9,6 @@ An own one is a class with `render`, registered under a name and a content type:
     Emitter.register("lines", Lines, "text/plain; charset=utf-8")
 """
 
-import csv
 import functools
 import json
 import re
@@ -209,7 +208,7 @@ class JSONLinesEmitter(Emitter):
         return (json_bytes(item) + b"\n" for item in self.construct())
 
 
-_NUMBER_OF_YAML_1_2: Final = re.compile(
+_NUMBER_OF_YAML_1_2: Final = (
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"
     r"|0o[0-7]+\Z|0x[0-9a-fA-F]+\Z"
 )
@@ -230,7 +229,9 @@ def _dumper() -> Any:
     Dumper.add_representer(int, represent_integer)
     # YAML 1.2 reads `1e3`, `089` and `0o17` as numbers, and so must a text be quoted.
     Dumper.add_implicit_resolver(
-        "tag:yaml.org,2002:float", _NUMBER_OF_YAML_1_2, list("-+.0123456789")
+        "tag:yaml.org,2002:float",
+        re.compile(_NUMBER_OF_YAML_1_2),
+        list("-+.0123456789"),
     )
     return Dumper
 
@@ -303,6 +304,8 @@ class CSVEmitter(Emitter):
         return self._lines(self.construct())
 
     def _lines(self, items: Iterable[Plain]) -> Iterator[str]:
+        import csv
+
         line = csv.writer(_Line()).writerow
         header: list[str] | None = None
         for item in items:

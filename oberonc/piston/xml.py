@@ -10,7 +10,6 @@ import functools
 import re
 from collections.abc import Iterator
 from typing import Any, Final
-from xml.parsers import expat
 
 from oberonc.piston.construct import Plain, integer_text
 
@@ -20,7 +19,7 @@ _PROBLEM: Final = "urn:ietf:rfc:7807"
 
 #: What XML 1.0 section 2.2 leaves out of `Char`.
 _NO_CHARACTER: Final = re.compile(
-    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 )
 #: Carriage returns, and white space in attributes, are lost unless they are escaped.
 _SPECIAL: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
@@ -40,6 +39,8 @@ def _is_name(key: str) -> bool:
         return False
     if _NO_CHARACTER.search(key) or key[:3].lower() == "xml":
         return False
+    from xml.parsers import expat
+
     try:  # parsers disagree with the fifth edition; what expat reads, all do
         expat.ParserCreate().Parse(f"<{key}/>", True)
     except expat.ExpatError:
