@@ -7,13 +7,13 @@ OBERONC_CONFIG. What they mean is `oberonc.config`'s business.
 """
 
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oberonc import paths
+from oberonc.accounts import person
 from oberonc.errors import ConfigError, NotAllowed, OberoncError
 from oberonc.text import one_line
 
@@ -174,19 +174,12 @@ def _refuse(file: Path, facts: os.stat_result) -> None:
         )
     reader = os.geteuid()
     if facts.st_uid not in (0, reader):
-        whose = f"root or {_account(reader)}" if reader else "root"
+        whose = f"root or {person(reader)}" if reader else "root"
         raise NotAllowed(
-            f"{file} belongs to {_account(facts.st_uid)} and not to {whose}, so it is not read: chown it"
+            f"{file} belongs to {person(facts.st_uid)} and not to {whose}, so it is not read: chown it"
         )
     if facts.st_mode & 0o002:
         raise NotAllowed(f"{file} can be written by everybody: chmod o-w {file}")
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _salvaged(text: str) -> Table:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from oberonc import paths
-from oberonc.accounts import account, as_account
+from oberonc.accounts import person
 from oberonc.admin.install import reach
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.request import first_attempt
 from oberonc.config import Config, Service
-from oberonc.delivery import deliver, here
+from oberonc.delivery import deliver
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.payload.schema import Payload, loads
+from oberonc.rights import account, as_account
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
 LIMIT = 30.0
@@ -45,7 +46,7 @@ def _ask(
 ) -> list[str]:
     place = catalogue.places.get(service.broker)
     if place is None:
-        return [here.missing(catalogue, service.broker, service.name)]
+        return [catalogue.missing(service.broker, service.name)]
     try:
         asked = first_attempt(
             service, secrets.resolve(service), payload, str(config.state), LIMIT
@@ -77,7 +78,7 @@ def as_runner(config: Config, work: Callable[[], Any]) -> Any:
         runs = os.geteuid()
     if runs == os.geteuid():
         return work()
-    name = account(runs).name
+    name = person(runs)
     if os.geteuid() != 0:
         raise NotAllowed(
             f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ..."
@@ -102,7 +103,7 @@ def check(
     """
     place = catalogue.places.get(service.broker)
     if place is None:
-        return [(False, here.missing(catalogue, service.broker, service.name), "")]
+        return [(False, catalogue.missing(service.broker, service.name), "")]
     try:
         settings = secrets.resolve(service)
     except OberoncError as error:

@@ -26,7 +26,7 @@ from oberonc.broker import legacy
 from oberonc.broker.contract import BaseBroker
 from oberonc.config import Config
 from oberonc.errors import ConfigError
-from oberonc.text import one_line
+from oberonc.text import nearest, one_line
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 ENTRY_POINTS = "oberonc.brokers"
@@ -59,6 +59,16 @@ class Catalogue(NamedTuple):
             if name in (where, Path(where).stem) or _holds(where, name)
         )
         return next(refused, "")
+
+    def missing(self, broker: str, service: str) -> str:
+        """Why *service* cannot use *broker*, of which there is no place; with what to
+        do.
+        """
+        near = nearest(broker, list(self.places))
+        return (
+            self.why(broker)
+            or f"service '{service}' names broker '{broker}', which is not there{near}; see `oberonc brokers`"
+        )
 
 
 def _holds(folder: str, name: str) -> bool:

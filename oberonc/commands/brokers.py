@@ -23,7 +23,7 @@ from oberonc.commands import (
     show_text,
 )
 from oberonc.config import Config, Service
-from oberonc.delivery import handover, here
+from oberonc.delivery import handover
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
 
@@ -89,9 +89,7 @@ def _service_row(service: Service, catalogue: registry.Catalogue) -> dict[str, A
         "from": service.origin,
         "filters": given,
         "settings": secrets.masked(service.settings),
-        "state": "ok"
-        if there
-        else here.missing(catalogue, service.broker, service.name),
+        "state": "ok" if there else catalogue.missing(service.broker, service.name),
     }
 
 

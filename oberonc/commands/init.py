@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from oberonc import files, paths
-from oberonc.accounts import EVERYBODY
 from oberonc.admin.install import reach
 from oberonc.commands import example, show
 from oberonc.errors import ConfigError, Failed, NotAllowed, UsageError
+from oberonc.rights import EVERYBODY
 
 USER = """\
 # oberonc's configuration. `oberonc config` shows what is in force, `oberonc doctor` what is wrong with it.

@@ -1,11 +1,11 @@
 """`oberonc issues`: the embedded tracker by hand."""
 
 import os
-import pwd
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from oberonc import accounts
 from oberonc.commands import (
     Session,
     example,
@@ -35,13 +35,6 @@ def _name(given: str | None) -> str:
     from oberonc.source import hooks  # only needed without --repository
 
     return hooks.here_name()
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        return str(os.getuid())
 
 
 if TYPE_CHECKING:
@@ -138,7 +131,7 @@ def comment(
         raise BadInput("a comment needs a text")
     name = _name(repository)
     tracker = Tracker(session.config.state)
-    tracker.comment(name, number, _user(), text)
+    tracker.comment(name, number, accounts.name(os.getuid()) or str(os.getuid()), text)
     _tell(tracker, name, number, as_json, "commented on")
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from oberonc import jsontext
+from oberonc.accounts import person
 from oberonc.config import Config
 from oberonc.daemon.backlog import Backlog, File
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.journal import Say
-from oberonc.daemon.peers import person
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.daemon.sparing import Sparing

@@ -4,24 +4,20 @@ file lets them in.
 
 import ctypes
 import errno
-import grp
 import os
-import pwd
 import socket
 import stat
 import struct
-import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from oberonc.accounts import group_name, person
 
 #: The kernel's uid and gid for what a user namespace means nothing by here.
 OVERFLOW: Final = 65534
 #: The kernel's NGROUPS_MAX: no process has more groups.
 MOST_GROUPS: Final = 65536
 _SO_PEERGROUPS: Final = 59
-#: Seconds for which an account's name is remembered.
-_REMEMBERED: Final = 60
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -85,7 +81,7 @@ def barred(who: Peer, connection: socket.socket, listener: socket.socket) -> str
     ):
         return ""
     if not facts.st_mode & stat.S_IWGRP:
-        return f"only {account(facts.st_uid) or f'uid {facts.st_uid}'} may"
+        return f"only {person(facts.st_uid)} may"
     if who.gid == facts.st_gid != OVERFLOW:
         return ""
     try:
@@ -93,31 +89,7 @@ def barred(who: Peer, connection: socket.socket, listener: socket.socket) -> str
     except OSError as error:
         return f"its groups cannot be learnt: {error.strerror}"
     return (
-        "" if facts.st_gid in mine else f"it is not in the group {group(facts.st_gid)}"
+        ""
+        if facts.st_gid in mine
+        else f"it is not in the group {group_name(facts.st_gid)}"
     )
-
-
-def account(uid: int) -> str | None:
-    """The name of the account *uid*; None where it has none."""
-    return _account(uid, int(time.monotonic() / _REMEMBERED))
-
-
-@lru_cache(1024)
-def _account(uid: int, _minute: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
-def person(uid: int) -> str:
-    """*uid* in words: its account's name, or the number."""
-    return account(uid) or f"uid {uid}"
-
-
-def group(gid: int) -> str:
-    """The name of the group *gid*, or its number."""
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

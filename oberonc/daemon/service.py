@@ -88,10 +88,7 @@ def _claim(state: Path) -> None:
             f"cannot make the state folder {state}: {error.strerror}"
         ) from None
     if facts.st_uid != os.geteuid():
-        whose, mine = (
-            accounts.account(facts.st_uid).name,
-            accounts.account(os.geteuid()).name,
-        )
+        whose, mine = accounts.person(facts.st_uid), accounts.person(os.geteuid())
         # To chown what is another account's would take it from the daemon whose it is.
         mend = f"run the daemon as {whose}" if facts.st_uid else f"chown it to {mine}"
         raise ConfigError(

@@ -9,9 +9,8 @@ others.
 import os
 from typing import Any, NamedTuple
 
-from oberonc import jsontext
+from oberonc import accounts, jsontext
 from oberonc.config import Config
-from oberonc.daemon.peers import account
 from oberonc.errors import BadInput
 from oberonc.payload import filters
 from oberonc.payload.schema import check
@@ -82,7 +81,7 @@ def _stamped(config: Config, payload: Any, sender: Sender) -> Any:
     """*payload* itself where it says of its sender what we know, as our client's does;
     else a copy that does.
     """
-    name = account(sender.uid)
+    name = accounts.name(sender.uid)
     submitter = {"uid": sender.uid, "name": name}
     may_name = sender.proven and (
         sender.uid == os.geteuid() or name in config.daemon.trusted

@@ -24,7 +24,7 @@ from oberonc.delivery.kept import Kept, State, entries, fresh, repositories
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.payload import filters
 from oberonc.payload.schema import Payload
-from oberonc.text import nearest, one_line
+from oberonc.text import one_line
 
 #: {(event id, service): what is logged of it}
 Results = dict[tuple[str, str], dict[str, Any]]
@@ -104,7 +104,7 @@ class _Means:
         place = self._catalogue.places.get(service.broker)
         if place is None:
             raise registry.BrokenBroker(
-                missing(self._catalogue, service.broker, service.name)
+                self._catalogue.missing(service.broker, service.name)
             )
         return place
 
@@ -468,15 +468,6 @@ class _Lane(threading.Thread):
                 "note": f"waits behind an earlier delivery: {error}",
             }
             self._results[kept.payload["id"], self._service] = result
-
-
-def missing(catalogue: registry.Catalogue, broker: str, service: str) -> str:
-    """Why *broker* cannot be used by *service*, with what to do."""
-    near = nearest(broker, list(catalogue.places))
-    return (
-        catalogue.why(broker)
-        or f"service '{service}' names broker '{broker}', which is not there{near}; see `oberonc brokers`"
-    )
 
 
 def retry_all(config: Config, budget: Budget) -> Results:

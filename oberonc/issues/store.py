@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oberonc.accounts import account, group_name
+from oberonc.accounts import group_name, person
 from oberonc.errors import NotAllowed, OberoncError
 
 #: Seconds to wait for another writer before giving up.
@@ -87,7 +87,7 @@ def fault(path: Path) -> str:
         and file.st_uid != folder.st_uid
         and not (folder.st_mode & file.st_mode & stat.S_IWGRP)
     ):
-        return f"{path} is not {account(folder.st_uid).name}'s, whose folder it is in: chown --reference={there} {path}"
+        return f"{path} is not {person(folder.st_uid)}'s, whose folder it is in: chown --reference={there} {path}"
     return ""
 
 
@@ -104,7 +104,7 @@ def _who_may(path: Path) -> str:
                 return (
                     f"the mode of it or of its folder forbids it: chmod u+rwX {place}"
                 )
-            owner = account(facts.st_uid).name
+            owner = person(facts.st_uid)
             group = (
                 f", or be in the group {group_name(facts.st_gid)}"
                 if facts.st_mode & stat.S_IWGRP

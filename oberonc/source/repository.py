@@ -6,11 +6,11 @@ set of filters serves them all; every such variable is optional.
 """
 
 import os
-import pwd
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oberonc import accounts
 from oberonc.errors import BadInput, ConfigError
 from oberonc.payload.filters import matches
 from oberonc.process import Child, git_environment
@@ -266,19 +266,11 @@ def pusher() -> str | None:
     ):
         if os.environ.get(name):
             return clean(os.environ[name])
-    return account() or os.environ.get("USER") or None
+    return accounts.name(os.geteuid()) or os.environ.get("USER") or None
 
 
 def submitter() -> dict[str, Any]:
     """Whose process this is, as the daemon will say it: {"uid": N, "name": "account" or
     null}.
     """
-    return {"uid": os.geteuid(), "name": account()}
-
-
-def account() -> str | None:
-    """The account of this process; None where it has no name, as in a container."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return None
+    return {"uid": os.geteuid(), "name": accounts.name(os.geteuid())}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import accounts
+from oberonc import rights
 from oberonc.admin import doctor
 from oberonc.delivery import spool
 from tests.support.admin import Admin, sample
@@ -43,7 +43,7 @@ def test_a_machines_file_that_others_cannot_read_is_found_by_who_can(
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM", raising=False)
     monkeypatch.chdir(short_dir)
     short_dir.chmod(0o755)
-    if accounts.hurdle(short_dir, accounts.EVERYBODY, 1):
+    if rights.hurdle(short_dir, rights.EVERYBODY, 1):
         pytest.skip("the folder for temporary files is closed to others")
     file = short_dir / "config.toml"
     file.write_text(f'state = "{short_dir}/state"\n')

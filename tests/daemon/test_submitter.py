@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 
-from oberonc import config
+from oberonc import accounts, config
 from oberonc.daemon.submissions import Sender, submission
 from oberonc.delivery import frames, spool
 from oberonc.queue.sqlite.engine import SqliteQueue
-from oberonc.source import repository
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 
 #: An account that no machine has.
 STRANGER = 54321
-OWN = {"uid": os.geteuid(), "name": repository.account()}
+OWN = {"uid": os.geteuid(), "name": accounts.name(os.geteuid())}
 
 
 def _body(sent: dict[str, Any], sender: Sender, *trusted: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.accounts import EVERYBODY, Account, account, as_account, hurdle, members
 from oberonc.admin import install
 from oberonc.admin.install import places, reach
 from oberonc.errors import NotAllowed
+from oberonc.rights import EVERYBODY, Account, account, as_account, hurdle, members
 from tests.support.accounts import needs_root
 from tests.support.command import Command
 from tests.support.repo import Repo

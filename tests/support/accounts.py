@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from oberonc import paths
-from oberonc.accounts import EVERYBODY, account, hurdle
 from oberonc.admin.install import reach
+from oberonc.rights import EVERYBODY, account, hurdle
 from tests.support.command import Command
 
 #: Accounts that every system has: one for the daemon, one that pushes, one that has

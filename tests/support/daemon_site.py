@@ -42,7 +42,7 @@ class Recorder(BaseBroker):
 
     def note(self, what, payload):
         row = {"what": what, "id": payload["id"], "repo": payload["repository"]["full_name"], "pid": os.getpid(),
-               "attempt": payload["attempt"], "service": self.service, "mark": MARK, "gap": payload["order"]["gap"],
+               "attempt": payload["attempt"], "service": self.service, "mark": MARK, "order": payload["order"],
                "at": time.monotonic(), "delivery": payload["delivery_id"], "message": payload["commits"][0]["message"]}
         # Its own line even after one that a kill cut off.
         with open(self.settings.ledger, "ab", buffering=0) as ledger:

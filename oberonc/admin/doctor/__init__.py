@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from oberonc import accounts, paths
 from oberonc import config as configuration
+from oberonc import paths, rights
 from oberonc.admin import install, preview
 from oberonc.admin.doctor import folders, work
 from oberonc.admin.doctor.finding import Finding
@@ -64,9 +64,7 @@ def _for_all(config: Config) -> Iterator[Finding]:
     at it now.
     """
     machine = paths.SYSTEM / "config.toml"
-    shut = (
-        accounts.hurdle(machine, accounts.EVERYBODY) if machine in config.files else ""
-    )
+    shut = rights.hurdle(machine, rights.EVERYBODY) if machine in config.files else ""
     if shut:
         mend = "as the administrator: chmod o+r for the file, o+x for a folder"
         yield Finding(

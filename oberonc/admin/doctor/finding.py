@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from oberonc import accounts
+from oberonc import accounts, rights
 from oberonc.config import Config
 
 
@@ -30,7 +30,7 @@ def join(facts: os.stat_result, bits: int) -> str:
     """
     if not facts.st_gid or facts.st_mode >> 3 & bits != bits:
         return SET_RIGHT
-    me, group = accounts.account(os.geteuid()), accounts.group_name(facts.st_gid)
+    me, group = rights.account(os.geteuid()), accounts.group_name(facts.st_gid)
     if facts.st_gid in me.groups:
         return (
             f"log in again: {me.name} is in the group {group} since this session began"

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from oberonc import accounts
+from oberonc import accounts, rights
 from oberonc.admin.doctor.finding import SET_RIGHT, Finding, join, may_push
 from oberonc.config import Config
 
@@ -50,7 +50,7 @@ def _way_in(name: str, folder: Path, there: Path) -> str:
     """What somebody does who may not write *there*; never what would take it from those
     who may.
     """
-    facts, me = there.stat(), accounts.account(os.geteuid())
+    facts, me = there.stat(), rights.account(os.geteuid())
     another = f"set `{name}` to a folder of your own"
     if there != folder or not there.is_dir():
         return f"as the administrator: install -d -m 0700 -o {me.name} {folder}; or {another}"
@@ -58,7 +58,9 @@ def _way_in(name: str, folder: Path, there: Path) -> str:
         return f"{join(facts, 3)}; or {another}"
     if facts.st_uid == me.uid:
         return f"chmod u+rwx {folder}"
-    return f"run this as {accounts.account(facts.st_uid).name}, whose folder it is; or {another}"
+    return (
+        f"run this as {accounts.person(facts.st_uid)}, whose folder it is; or {another}"
+    )
 
 
 def _private(name: str, folder: Path) -> Iterator[Finding]:
@@ -83,7 +85,7 @@ def _of_daemon(state: Path) -> Iterator[Finding]:
         yield Finding(None, f"state folder {state} cannot be seen: {error.strerror}")
         return
     yield from _private("state", state)
-    owner = accounts.account(facts.st_uid).name
+    owner = accounts.person(facts.st_uid)
     if not os.access(state, os.R_OK | os.X_OK):
         yield Finding(
             None, f"state folder {state} is for {owner} alone, which runs the daemon"
@@ -135,12 +137,12 @@ def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
         yield may_push(
             config,
             ok,
-            f"spool folder {spool} takes pushes of {accounts.account(os.geteuid()).name}",
+            f"spool folder {spool} takes pushes of {accounts.person(os.geteuid())}",
             mend,
         )
 
 
-def _server(config: Config) -> accounts.Account | None:
+def _server(config: Config) -> rights.Account | None:
     """Whose daemon serves several accounts here, where it is not the one that looks; a
     spool in `state` is for one.
     """
@@ -149,11 +151,11 @@ def _server(config: Config) -> accounts.Account | None:
     except OSError:
         return None
     shared = owner != os.geteuid() and not config.spool.is_relative_to(config.state)
-    return accounts.account(owner) if shared else None
+    return rights.account(owner) if shared else None
 
 
 def _lets_push(
-    facts: os.stat_result, boxes: list[Path], daemon: accounts.Account
+    facts: os.stat_result, boxes: list[Path], daemon: rights.Account
 ) -> bool:
     """Whether a group may pass the spool's folder, put files into *boxes*, and the
     daemon may take them out.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import oberonc
-from oberonc import accounts
+from oberonc import accounts, rights
 from oberonc.admin.doctor.finding import Finding, join, may_push
 from oberonc.admin.install.reach import hidden
 from oberonc.config import Config
@@ -55,7 +55,7 @@ def _spool(config: Config) -> Iterator[Finding]:
         )
         return
     waiting = spool.listing(config.spool)
-    shut = [path for path in waiting if accounts.hurdle(path, _reader(config))]
+    shut = [path for path in waiting if rights.hurdle(path, _reader(config))]
     if shut:
         mend = f"as the administrator: look at {shut[0]}, then chgrp and chmod g+r what is good"
         yield Finding(
@@ -92,16 +92,16 @@ def _spool(config: Config) -> Iterator[Finding]:
 
 def _owner(folder: Path) -> str:
     try:
-        return accounts.account(folder.stat().st_uid).name
+        return accounts.person(folder.stat().st_uid)
     except OSError:
         return "its owner"
 
 
-def _reader(config: Config) -> accounts.Account:
+def _reader(config: Config) -> rights.Account:
     """Who takes the spool in."""
     if config.delivery == "daemon":
-        return accounts.account(config.spool.stat().st_uid)
-    return accounts.account(os.geteuid())
+        return rights.account(config.spool.stat().st_uid)
+    return rights.account(os.geteuid())
 
 
 def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from oberonc.accounts import EVERYBODY, Account, account, group_name, hurdle, members
+from oberonc.accounts import group_name
 from oberonc.admin.install.places import SERVER_HOOKS, Layout
 from oberonc.admin.install.script import ROOT
+from oberonc.rights import EVERYBODY, Account, account, hurdle, members
 
 
 def pushers(found: Layout) -> Account:

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from oberonc.accounts import person
 from oberonc.broker import registry
 from oberonc.daemon import renaming
 from oberonc.daemon.front import rows, stats
 from oberonc.daemon.front.server import RETRY_MS, Answer, refusal
 from oberonc.daemon.journal import About
-from oberonc.daemon.peers import Peer, person
+from oberonc.daemon.peers import Peer
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import frames
 from oberonc.errors import BadInput

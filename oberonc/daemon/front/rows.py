@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from oberonc.daemon.peers import account
+from oberonc import accounts
 from oberonc.queue.values import Attempt, Delivery, Event
 
 Row = dict[str, Any]
@@ -71,7 +71,7 @@ def _submitter(uid: int) -> Row | None:
     """The account an event came from, as it is called today; None for what came before
     that was known.
     """
-    return {"uid": uid, "name": account(uid)} if uid >= 0 else None
+    return {"uid": uid, "name": accounts.name(uid)} if uid >= 0 else None
 
 
 def _told(row: Delivery, outputs: bool) -> Row:
