@@ -15,13 +15,14 @@ from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Protocol
 
 from django.conf import settings
-from django.core import exceptions
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.debug import sensitive_variables
 
-from oberonc.piston.conf import setting
+from oberonc.piston import mimers
+from oberonc.piston.conf import current, setting
 from oberonc.piston.problems import Problem
 
 #: Of the credentials after the scheme (RFC 9110, 11.2; RFC 6750, 2.1).
@@ -83,16 +84,18 @@ class Authenticator(Protocol):
 
 
 class NoAuthentication:
-    """Everybody may."""
+    """Everybody may, as nobody."""
 
     vary: ClassVar[tuple[str, ...]] = ()
 
     def is_authenticated(self, request: Any) -> bool:
         """True."""
+        be_nobody(request)
         return True
 
-    def challenge(self) -> None:
+    def challenge(self) -> str | None:
         """None."""
+        return None
 
 
 class HttpBasicAuthentication:
@@ -222,7 +225,7 @@ class SessionAuthentication:
 
     def is_authenticated(self, request: Any) -> bool:
         """Raises PermissionDenied for a missing or wrong CSRF token, Problem 413 for a
-        form over DATA_UPLOAD_MAX_MEMORY_SIZE, and ImproperlyConfigured without
+        form that is too long, 400 for a malformed one, ImproperlyConfigured without
         sessions.
         """
         from django.contrib.auth import get_user  # wants its app to be installed
@@ -238,8 +241,9 @@ class SessionAuthentication:
         request.user = user
         return True
 
-    def challenge(self) -> None:
+    def challenge(self) -> str | None:
         """None: no scheme of HTTP logs in to a session."""
+        return None
 
 
 def _require_csrf_token(request: Any) -> None:
@@ -249,14 +253,14 @@ def _require_csrf_token(request: Any) -> None:
         # For any other method it looks at the header alone.
         probe = copy(request)
         probe.method = "PUT"
+    if probe.method == "POST":
+        raw_body(request)  # read now, it stays readable after the form
+    middleware = CsrfViewMiddleware(_nothing)
+    middleware.process_request(probe)
     try:
-        if probe.method == "POST":
-            _ = request.body  # read now, it stays readable after the form
-        middleware = CsrfViewMiddleware(_nothing)
-        middleware.process_request(probe)
         refusal = middleware.process_view(probe, _nothing, (), {})
-    except exceptions.RequestDataTooBig:
-        raise Problem(413) from None
+    except MultiPartParserError as error:
+        raise Problem(400, error) from None
     if refusal is not None:
         raise PermissionDenied("The CSRF token is missing or wrong.")
 
@@ -285,6 +289,25 @@ def identity(request: Any) -> tuple[str, str]:
         if len(entries) >= proxies:
             address = entries[-proxies].strip() or address
     return "address", address
+
+
+def be_nobody(request: Any) -> None:
+    """Set `request.user` to Anonymous where nothing but a session says who it is.
+
+    A session's user counts only for SessionAuthentication, which looks at the CSRF token:
+    else a form on another site could make a browser act as whoever is logged in.
+    """
+    if hasattr(request, "session") or not hasattr(request, "user"):
+        request.user = Anonymous()
+
+
+def raw_body(request: Any) -> bytes:
+    """The body as it came, which stays readable; raises Problem 413 for a long one."""
+    if hasattr(request, "body_limit"):  # a Resource knows that of its handler
+        limit = request.body_limit
+    else:
+        limit = mimers.body_limit(None, current())
+    return mimers.read(request, limit) or b""
 
 
 def _credentials(request: Any, scheme: str) -> str | None:

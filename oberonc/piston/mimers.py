@@ -109,9 +109,9 @@ def parse(
     content_type = content_type.split(";", 1)[0].strip().lower()
     if length:
         take = _reader(request, content_type, required)
-        body = _read(request, limit)
+        body = read(request, limit)
     else:
-        body = _read(request, limit)
+        body = read(request, limit)
         if not body:
             return
         take = _reader(request, content_type, required)
@@ -146,7 +146,7 @@ def _too_large(limit: int) -> Problem:
     return Problem(413, f"The body may have {limit} bytes.")
 
 
-def _read(request: HttpRequest, limit: int | None) -> bytes | None:
+def read(request: HttpRequest, limit: int | None) -> bytes | None:
     """The body, which stays readable; None if a form was read from the stream.
 
     Raises Problem 413 as soon as there is more than `limit`.

@@ -16,10 +16,10 @@ from django.utils.cache import patch_vary_headers
 from oberonc.piston import answers, mimers
 from oberonc.piston.answers import Exchange
 from oberonc.piston.authentication import (
-    Anonymous,
     Authenticator,
     BadCredentials,
     NoAuthentication,
+    be_nobody,
 )
 from oberonc.piston.conf import setting
 from oberonc.piston.driver import NO_ARGUMENTS, Steps, awaited, is_async, run
@@ -157,13 +157,15 @@ class Resource:
             raise Problem(405, headers={"Allow": route.allow})
 
         handler = self.handler
-        if not self._open:
+        if self._open:
+            be_nobody(request)
+        else:
+            request.body_limit = mimers.body_limit(handler.max_body, exchange.piston)
             known = yield from self._authenticate(exchange)
             if not known:
+                be_nobody(request)
                 handler = self.handler.anonymous or handler
                 route = self.route(kwargs.keys(), len(exchange.args), anonymous=True)
-        if not hasattr(request, "user"):
-            request.user = Anonymous()
 
         exchange.format = self._format(exchange, handler, asked)
         exchange.handler = handler()

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
+from django.core.exceptions import ImproperlyConfigured
 from django.views.decorators.debug import sensitive_variables
 
-from oberonc.piston.authentication import BadCredentials, Principal
-from oberonc.piston.problems import Problem
+from oberonc.piston.authentication import BadCredentials, Principal, raw_body
 
 Secrets = str | bytes | Sequence[str | bytes]
 
@@ -83,16 +82,14 @@ class SignatureAuthentication:
     def _signature(self, request: Any, key: bytes) -> bytes:
         if self.digest is None:
             return key
-        try:
-            body = request.body
-        except RequestDataTooBig:
-            raise Problem(413) from None
+        body = raw_body(request)
         return (
             self.prefix.encode() + hmac.new(key, body, self.digest).hexdigest().encode()
         )
 
-    def challenge(self) -> None:
+    def challenge(self) -> str | None:
         """None: there is no scheme of HTTP for it."""
+        return None
 
 
 def _keys(secrets: Secrets | None) -> list[bytes]:

@@ -179,9 +179,10 @@ def test_thousands_of_tags_cost_time_in_proportion(piece: str) -> None:
         request = RequestFactory().get("/", headers={"If-None-Match": piece * length})
         times = []
         for _ in range(3):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             check(request, [], JSON, None, True)
-            times.append(time.perf_counter() - begun)
+            times.append(time.thread_time() - begun)
         return min(times)
 
-    assert seconds(40_000) < 40 * max(seconds(4_000), 0.001)
+    # Ten times as long; the square of that would be a hundred times.
+    assert seconds(100_000) < 40 * max(seconds(10_000), 0.001)
