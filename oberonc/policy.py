@@ -1,13 +1,13 @@
-"""When a failed delivery is tried again, and when it is given up.
+"""What becomes of a delivery whose attempt has ended: tried again when, or given up why.
 
-Pure functions of what the delivery has used up so far: tested without a queue, changed
-without a migration. Budgets are of three kinds: transient failures have an age (an
-outage of a day costs the same whether we looked ten times or a thousand), worker deaths
-and daemon deaths have a number.
+Pure functions of what the delivery has used up so far, the same for every queue and for
+a hook that runs brokers itself: tested without a queue, changed without a migration.
+Budgets are of two kinds: failures and progress have an age (an outage of a day costs
+the same whether we looked ten times or a thousand), deaths of a worker and of what ran
+it have a number.
 """
 
-import random
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 #: Milliseconds.
 SECOND: Final = 1000
@@ -15,7 +15,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-#: Milliseconds of observed waiting after which a transient failure is final.
+#: Milliseconds of observed waiting after which a delivery is given up.
 GIVE_UP_MS: Final = 72 * HOUR
 #: The longest back-off before jitter.
 CAP_MS: Final = HOUR
@@ -39,71 +39,114 @@ PARK_TRIES: Final = 6
 #: we were not there.
 SLACK_MS: Final = MINUTE
 
+#: How an attempt ends; what each means stands at `queue.values.Ending`.
+EndingKind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
+#: Endings whose time counts: that of the attempt and that of the wait for the next one.
+#: A wait that we caused ourselves is charged to nothing.
+CHARGED: Final = ("retry", "crash", "progress")
+
 
 class Spent(NamedTuple):
-    """What a delivery has used up, the attempt that just ended included."""
+    """What a delivery has used up."""
 
+    #: Transient failures, worker deaths, and deaths of the process around the worker.
     tries: int = 0
     crashes: int = 0
-    #: Waiting charged to the 72 hours.
+    orphans: int = 0
+    #: Time charged to the 72 hours.
     waited_ms: int = 0
-    #: Waiting that held up the lane, breaker or not.
+    #: Time that held up the lane, breaker or not.
     blocked_ms: int = 0
 
 
-class Verdict(NamedTuple):
-    """`delay_ms` None: give up, for this reason."""
+class Fate(NamedTuple):
+    """What an ending makes of a delivery: its state, when it is due again, whether it
+    gives up its place in the lane, why it was given up.
+    """
 
-    delay_ms: int | None
+    state: Literal["ready", "done", "dead"]
+    delay_ms: int = 0
+    parked: bool = False
     reason: str = ""
 
 
-def after_failure(spent: Spent, after_ms: int | None, rng: random.Random) -> Verdict:
-    """What follows a transient failure; *after_ms* is what its broker asked for."""
-    if spent.waited_ms >= GIVE_UP_MS:
-        return Verdict(None, f"still failing after {GIVE_UP_MS // HOUR} hours")
-    if after_ms is not None:
-        # Never before the time that was asked for, and not all at it.
-        return Verdict(round(_bounded(after_ms) * rng.uniform(1, 1 + JITTER)))
-    # The exponent is bounded because 2**10000 is no float.
-    delay = min(CAP_MS, FIRST_MS * 2 ** min(max(spent.tries, 1) - 1, 32))
-    return Verdict(round(delay * rng.uniform(1 - JITTER, 1 + JITTER)))
+def after_wait(spent: Spent, now: int, since: int, due: int, *, excused: bool) -> Spent:
+    """*spent* after the wait from *since* to *now* that was planned to last until *due*.
 
-
-def after_crash(spent: Spent) -> Verdict:
-    """What follows the death of a worker."""
-    if spent.crashes >= CRASHES:
-        return Verdict(None, f"its worker died {spent.crashes} times")
-    return Verdict(CRASH_MS * 2 ** (max(spent.crashes, 1) - 1))
-
-
-def after_progress(spent: Spent, after_ms: int | None) -> Verdict:
-    """When a turn that did part of the work goes on. Whoever says so costs no try, but
-    the time counts.
+    *excused*: the destination is or was known to be down, which is not this delivery's
+    fault.
     """
-    if spent.waited_ms >= GIVE_UP_MS:
-        return Verdict(None, f"not done after {GIVE_UP_MS // HOUR} hours")
-    return Verdict(_bounded(after_ms or 0))
-
-
-def parks(spent: Spent, delay_ms: int, hold_ms: int | None) -> bool:
-    """Whether waiting *delay_ms* more would hold up a lane longer than it may be (None:
-    no limit).
-    """
-    if hold_ms is None:
-        return False
-    return (
-        spent.tries + spent.crashes >= PARK_TRIES
-        or spent.blocked_ms + delay_ms >= hold_ms
+    wait = max(0, min(now - since, max(0, due - since) + SLACK_MS))
+    return spent._replace(
+        waited_ms=spent.waited_ms + (0 if excused else wait),
+        blocked_ms=spent.blocked_ms + wait,
     )
 
 
-def observed(now: int, since: int, due: int) -> int:
-    """How much of the wait from *since* to *now*, planned to last until *due*, really
-    counts.
+def after_attempt(
+    spent: Spent, kind: EndingKind, took_ms: int, *, excused: bool
+) -> Spent:
+    """*spent* after an attempt that ended as *kind*. Running counts as waiting, by the
+    worker's own clock; *excused* as for `after_wait`.
     """
-    return max(0, min(now - since, max(0, due - since) + SLACK_MS))
+    took = max(0, min(took_ms, CAP_MS)) if kind in CHARGED else 0
+    return spent._replace(
+        tries=spent.tries + (kind == "retry"),
+        crashes=spent.crashes + (kind == "crash"),
+        waited_ms=spent.waited_ms + (0 if excused else took),
+        blocked_ms=spent.blocked_ms + took,
+    )
 
 
-def _bounded(after_ms: int) -> int:
+def exhausted(spent: Spent) -> str:
+    """Why a delivery that has used up this much is given up; empty: it is not."""
+    if spent.crashes >= CRASHES:
+        return f"its worker died {spent.crashes} times"
+    if spent.orphans >= ORPHANS:
+        return f"the daemon died {spent.orphans} times while it ran"
+    if spent.waited_ms >= GIVE_UP_MS:
+        return f"not done after {GIVE_UP_MS // HOUR} hours"
+    return ""
+
+
+def fate(
+    kind: EndingKind,
+    spent: Spent,
+    *,
+    after_ms: int | None = None,
+    parked: bool = False,
+    hold_ms: int | None = None,
+    chance: float = 0.5,
+) -> Fate:
+    """What an attempt that ended as *kind* makes of its delivery.
+
+    *spent* includes the attempt; *after_ms* is the delay its broker asked for. A lane
+    waits for its head no longer than *hold_ms* (None: for ever). *chance*, from 0 to 1,
+    spreads what failed together.
+    """
+    if kind in ("done", "dead"):
+        return Fate(kind, parked=parked)
+    if kind == "interrupted":
+        return Fate("ready", parked=parked)
+    if reason := exhausted(spent):
+        return Fate("dead", parked=parked, reason=reason)
+    if kind == "crash":
+        delay = CRASH_MS * 2 ** (max(spent.crashes, 1) - 1)
+    elif kind == "progress":
+        delay = bounded(after_ms or 0)
+    elif after_ms is not None:
+        # Never before the time that was asked for, and not all at it.
+        delay = round(bounded(after_ms) * (1 + JITTER * chance))
+    else:
+        # The exponent is bounded because 2**10000 is no float.
+        plain = min(CAP_MS, FIRST_MS * 2 ** min(max(spent.tries, 1) - 1, 32))
+        delay = round(plain * (1 - JITTER + 2 * JITTER * chance))
+    held_up = hold_ms is not None and (
+        spent.tries + spent.crashes >= PARK_TRIES or spent.blocked_ms + delay >= hold_ms
+    )
+    return Fate("ready", delay, parked or held_up)
+
+
+def bounded(after_ms: int) -> int:
+    """The delay that is granted to a broker that asks for *after_ms*."""
     return max(SHORTEST_MS, min(after_ms, ASKED_MS))

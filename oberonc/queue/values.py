@@ -6,7 +6,7 @@ import re
 from typing import Final, Literal, NamedTuple, get_args
 
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.policy import DAY, MINUTE
+from oberonc.policy import DAY, MINUTE, EndingKind
 
 Order = Literal["bounded", "strict", "none"]
 State = Literal["ready", "leased", "done", "dead", "cancelled"]
@@ -177,7 +177,7 @@ class Ending(NamedTuple):
     time counts, so that nobody can hold up a lane for ever by saying so.
     """
 
-    kind: Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
+    kind: EndingKind
     note: str = ""
     after_ms: int | None = None
     took_ms: int = 0

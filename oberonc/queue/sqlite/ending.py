@@ -26,8 +26,6 @@ STREAK: Final = 5
 PROBE_FIRST_MS: Final = 30 * SECOND
 PROBE_LAST_MS: Final = 10 * MINUTE
 _NOTE_LIMIT: Final = 4000
-#: Endings whose time counts: that of the turn and that of the wait for the next one.
-_CHARGED: Final = ("retry", "crash", "progress")
 
 HELD = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.tries, d.crashes, d.orphans, d.waited_ms, d.blocked_ms,
@@ -216,22 +214,15 @@ class Finishing(Leasing):
         return Ended("ready", now + fate.delay_ms, fate.parked)
 
     def _fate(self, held: Held, ending: Ending, spent: policy.Spent) -> Fate:
-        if ending.kind == "dead":
-            return Fate(DEAD)
-        if ending.kind == "interrupted":
-            return Fate(READY, 0, bool(held.parked))
-        if ending.kind == "progress":
-            verdict = policy.after_progress(spent, ending.after_ms)
-        elif ending.kind == "crash":
-            verdict = policy.after_crash(spent)
-        else:
-            verdict = policy.after_failure(spent, ending.after_ms, self.rng)
-        if verdict.delay_ms is None:
-            return Fate(DEAD, reason=verdict.reason)
-        parked = bool(held.parked) or policy.parks(
-            spent, verdict.delay_ms, held.hold_ms
+        fate = policy.fate(
+            ending.kind,
+            spent,
+            after_ms=ending.after_ms,
+            parked=bool(held.parked),
+            hold_ms=held.hold_ms,
+            chance=self.rng.random(),
         )
-        return Fate(READY, verdict.delay_ms, parked)
+        return Fate(STATES.index(fate.state), fate.delay_ms, fate.parked, fate.reason)
 
     def _write_end(
         self,
@@ -259,7 +250,7 @@ class Finishing(Leasing):
             "note": note,
         }
         # A wait that we caused is charged to nothing.
-        values |= {"since": now if ending.kind in _CHARGED else None}
+        values |= {"since": now if ending.kind in policy.CHARGED else None}
         values |= {"tries": spent.tries, "crashes": spent.crashes}
         values |= {"waited": spent.waited_ms, "blocked": spent.blocked_ms}
         self.con.execute(END, values)
@@ -350,7 +341,7 @@ class Finishing(Leasing):
         """Give one delivery back; True when it was running at too many daemon deaths."""
         parked, orphans, service = rest
         orphans += 1
-        state = DEAD if orphans >= policy.ORPHANS else READY
+        state = DEAD if policy.exhausted(policy.Spent(orphans=orphans)) else READY
         values = {
             "id": id,
             "state": state,
@@ -386,14 +377,10 @@ def _storable(text: str, limit: int) -> str:
 
 
 def _spent(held: Held, ending: Ending, service: Service) -> policy.Spent:
-    """The budgets after this ending. Running counts as waiting, by the worker's own
-    clock.
-    """
-    failed = ending.kind == "retry"
-    took = max(0, min(ending.took_ms, policy.CAP_MS)) if ending.kind in _CHARGED else 0
-    return policy.Spent(
-        held.tries + failed,
-        held.crashes + (ending.kind == "crash"),
-        held.waited_ms + (0 if service.open else took),
-        held.blocked_ms + took,
+    """The budgets after this ending."""
+    spent = policy.Spent(
+        held.tries, held.crashes, held.orphans, held.waited_ms, held.blocked_ms
+    )
+    return policy.after_attempt(
+        spent, ending.kind, ending.took_ms, excused=service.open
     )

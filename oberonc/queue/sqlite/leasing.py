@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from oberonc import jsontext
 from oberonc.payload.schema import renamed
-from oberonc.policy import MINUTE, observed
+from oberonc.policy import MINUTE, Spent, after_wait
 from oberonc.queue.sqlite.store import LEASED, READY, Store, durable
 from oberonc.queue.values import (
     Breaker,
@@ -294,10 +294,15 @@ def _charge(now: int, one: Chosen, service: Service) -> tuple[int, int, int] | N
     """What the wait that follows a failure costs a delivery, as CHARGE takes it."""
     if one.since_ms is None:
         return None
-    wait = observed(now, one.since_ms, one.due_ms)
     # While the breaker is or was open the wait is not this delivery's fault.
-    ours = wait if one.turns == service.turns and not service.open else 0
-    return one.waited_ms + ours, one.blocked_ms + wait, one.id
+    spent = after_wait(
+        Spent(waited_ms=one.waited_ms, blocked_ms=one.blocked_ms),
+        now,
+        one.since_ms,
+        one.due_ms,
+        excused=service.open or one.turns != service.turns,
+    )
+    return spent.waited_ms, spent.blocked_ms, one.id
 
 
 def delivery_name(event: bytes, service: str) -> str:
