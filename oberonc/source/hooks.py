@@ -253,10 +253,11 @@ def _moved(repo: Repository, old: str) -> list[Update]:
 _HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
     "post-receive": _post_receive,
     "post-commit": _post_commit,
-    "post-applypatch": _post_commit,
     "post-merge": _post_merge,
     "post-rewrite": _post_rewrite,
+    "post-applypatch": _post_commit,
 }
+#: The hooks that oberonc has something to do in; whoever installs them reads it here.
 HOOKS = tuple(_HOOKS)
 
 

@@ -15,6 +15,7 @@ from oberonc.admin.install import reach
 from oberonc.admin.install.places import Layout, Target
 from oberonc.admin.install.script import (
     ROOT,
+    boot,
     filled,
     flags,
     read_ours,
@@ -26,8 +27,6 @@ from oberonc.process import environment
 from oberonc.text import one_line
 
 CHAINED = ".before-oberonc"
-#: What the hooks run, as `hooks/hook` does; here a fault is to be seen.
-BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from oberonc.hook import main; main()"
 
 
 class State(NamedTuple):
@@ -45,7 +44,7 @@ def prove() -> None:
     """
     kept = ("PATH", "HOME", "USER", "LOGNAME", "LANG")
     env = {name: value for name, value in environment().items() if name in kept}
-    line = [sys.executable, *flags().split(), "-c", BOOT, ROOT, "check"]
+    line = [sys.executable, *flags().split(), "-c", boot(), ROOT, "check"]
     try:
         done = subprocess.run(
             line,

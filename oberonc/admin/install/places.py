@@ -19,10 +19,12 @@ from oberonc.admin.install.script import read_ours, read_text
 from oberonc.errors import BadInput, ConfigError, NotAllowed
 from oberonc.process import Child, git_environment
 from oberonc.source.git import Git
+from oberonc.source.hooks import HOOKS
 from oberonc.text import one_line
 
+#: What git runs where others push to, and where somebody commits.
 SERVER_HOOKS = ("post-receive",)
-LOCAL_HOOKS = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
+LOCAL_HOOKS = tuple(name for name in HOOKS if name not in SERVER_HOOKS)
 #: What the names of git's hooks begin with.
 _HOOK = re.compile(
     "(pre|post|proc|push|prepare|commit|applypatch|reference|sendemail|fsmonitor)-|update$"

@@ -53,6 +53,13 @@ def _template() -> str:
     return (paths.bundled("hooks") / "hook").read_text()
 
 
+def boot() -> str:
+    """The program that the hook file has the interpreter run. With the arguments
+    `ROOT check` it shows what is wrong.
+    """
+    return _template().partition("boot='")[2].partition("'")[0]
+
+
 def read_text(file: Path) -> str:
     """The beginning of a hook file, whatever is in it; empty for what is no plain file."""
     return (files.read(file) or b"").decode("utf-8", "replace")
