@@ -10,7 +10,7 @@ import click
 from oberonc.admin import preview
 from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
-from oberonc.daemon import renaming
+from oberonc.daemon.operations import renaming
 from oberonc.delivery import handover
 from oberonc.errors import Unreachable
 from oberonc.text import counted

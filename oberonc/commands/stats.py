@@ -92,7 +92,7 @@ def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -
     elif as_json:
         show_json(value)
     elif as_metrics:
-        from oberonc.daemon.front.stats import prometheus
+        from oberonc.daemon.operations.stats import prometheus
 
         show(prometheus(value), nl=False)
     else:

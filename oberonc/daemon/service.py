@@ -19,15 +19,16 @@ from oberonc import accounts
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.front.operations import Operations
 from oberonc.daemon.front.server import Server
-from oberonc.daemon.front.sockets import Listeners, Lock, listen
+from oberonc.daemon.front.sockets import Listeners, listen
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.reload import Reloader
-from oberonc.daemon.intake import Intake
+from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import NOTHING, Subject, say
+from oberonc.daemon.lock import Lock
 from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
+from oberonc.daemon.operations.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool

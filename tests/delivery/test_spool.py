@@ -13,7 +13,7 @@ import pytest
 
 from oberonc import files
 from oberonc.config import Config, load
-from oberonc.daemon import renaming
+from oberonc.daemon.operations import renaming
 from oberonc.delivery import log, spool
 from oberonc.errors import NotAccepted
 from tests.support.admin import sample

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from oberonc.daemon.front import stats
 from oberonc.daemon.front.server import ERRORS
+from oberonc.daemon.operations import stats
 from oberonc.queue.values import Room, ServiceStats, Stats
 from tests.support.tracker_servers import SERVERS, need
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from oberonc.accounts import person
 from oberonc.daemon.front import sockets
+from oberonc.daemon.front.peers import Peer, barred, peer
 from oberonc.daemon.front.quota import Quota
-from oberonc.daemon.peers import Peer, barred, peer
 from oberonc.daemon.sparing import Sparing
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames

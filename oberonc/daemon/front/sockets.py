@@ -1,12 +1,10 @@
-"""The daemon's claim on its state folder, and its sockets: bound here, or handed over
-by systemd.
+"""The daemon's sockets: bound here, or handed over by systemd.
 
 Who owns the sockets is decided by a lock beside each, held for life, never by a pid
 file: a socket file left by a daemon that was killed is removed only while its lock is
 held, and only when nobody listens on it any more (systemd listens without our lock).
 """
 
-import fcntl
 import os
 import socket
 import stat
@@ -16,6 +14,7 @@ from typing import Final, NamedTuple
 
 from oberonc.broker.registry import unsafe
 from oberonc.config import Config
+from oberonc.daemon.lock import Lock
 from oberonc.errors import ConfigError, NotAccepted
 
 #: Connections that may wait while the daemon starts or is busy.
@@ -23,40 +22,6 @@ BACKLOG: Final = 1024
 #: Bytes of the longest path a Unix socket can have.
 LONGEST_PATH: Final = 107
 _FIRST_PASSED_FD: Final = 3
-
-
-class Lock:
-    """An exclusive right, proved by a lock on *file* and held until the process ends;
-    *what* names it.
-
-    Raises NotAccepted where another daemon has it, ConfigError where the file cannot be
-    had.
-    """
-
-    def __init__(self, file: Path, what: str) -> None:
-        try:
-            self._handle = os.open(
-                file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
-        except OSError as error:
-            raise ConfigError(f"cannot lock {what}: {file}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = (
-                os.pread(self._handle, 32, 0).decode(errors="replace").strip()
-                or "unknown"
-            )
-            os.close(self._handle)
-            raise NotAccepted(
-                f"a daemon runs already on {what} (pid {owner})"
-            ) from None
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let another daemon have it."""
-        os.close(self._handle)
 
 
 class Listeners(NamedTuple):

@@ -19,13 +19,13 @@ from typing import Any, Final
 from oberonc import jsontext
 from oberonc.accounts import person
 from oberonc.config import Config
-from oberonc.daemon.backlog import Backlog, File
 from oberonc.daemon.faults import crash_point
+from oberonc.daemon.intake.backlog import Backlog, File
+from oberonc.daemon.intake.ref_order import Kept, in_ref_order, kept
+from oberonc.daemon.intake.submissions import Sender, submission
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.daemon.ref_order import Kept, in_ref_order, kept
 from oberonc.daemon.sparing import Sparing
-from oberonc.daemon.submissions import Sender, submission
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames, spool
 from oberonc.errors import BadInput, NotAccepted

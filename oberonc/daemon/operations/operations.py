@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oberonc.accounts import person
 from oberonc.broker import registry
-from oberonc.daemon import renaming
-from oberonc.daemon.front import rows, stats
+from oberonc.daemon.front.peers import Peer
 from oberonc.daemon.front.server import RETRY_MS, Answer, refusal
 from oberonc.daemon.journal import About
-from oberonc.daemon.peers import Peer
+from oberonc.daemon.operations import renaming, rows, stats
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import frames
 from oberonc.errors import BadInput

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from oberonc import files, paths
 from oberonc.config import Config
-from oberonc.daemon.front.sockets import Lock
+from oberonc.daemon.lock import Lock
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import spool
 from oberonc.errors import BadInput, Failed, NotAccepted

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.daemon import peers
+from oberonc.daemon.front import peers
 from oberonc.daemon.sparing import EVERY, MOST_KINDS, Sparing
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually

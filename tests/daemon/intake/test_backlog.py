@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oberonc.daemon import backlog
-from oberonc.daemon.backlog import Backlog, File
+from oberonc.daemon.intake import backlog
+from oberonc.daemon.intake.backlog import Backlog, File
 from oberonc.delivery import spool
 
 ANN, BOB, EVE = 1001, 1002, 1003

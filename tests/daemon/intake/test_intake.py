@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from oberonc.config import Config, load
-from oberonc.daemon.front.stats import prometheus
-from oberonc.daemon.intake import SLICE, Intake
+from oberonc.daemon.intake.intake import SLICE, Intake
+from oberonc.daemon.operations.stats import prometheus
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.delivery import spool
 from oberonc.queue.sqlite.engine import SqliteQueue

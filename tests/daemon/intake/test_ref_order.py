@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oberonc.daemon.ref_order import Kept, in_ref_order
+from oberonc.daemon.intake.ref_order import Kept, in_ref_order
 from tests.support.store_values import submission
 
 NOTHING = "0" * 40

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from oberonc.daemon.intake import SLICE
+from oberonc.daemon.intake.intake import SLICE
 from oberonc.delivery import frames, handover, spool
 from oberonc.errors import NotAccepted
 from tests.support.daemon_site import Site, push

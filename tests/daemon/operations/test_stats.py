@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from oberonc.daemon.front import stats
+from oberonc.daemon.operations import stats
 from oberonc.queue.values import Room, Stats
 from tests.support.command import Command
 from tests.support.daemon_site import Site, recorder
