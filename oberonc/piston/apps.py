@@ -11,4 +11,4 @@ class PistonConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the checks, which register themselves."""
-        from oberonc.piston import checks  # noqa: F401 - needs the loaded apps
+        from oberonc.piston import checks, urlchecks  # noqa: F401 - need the loaded apps

@@ -187,7 +187,7 @@ class Construction:
     def __init__(self, request: HttpRequest | None = None) -> None:
         self.request = request
         self._handlers: dict[type[BaseHandler], BaseHandler] = {}
-        self._above: dict[int, Shape | None] = {}
+        self._above: dict[Any, Shape | None] = {}
 
     def plain(self, value: Any, shape: Shape | None = None) -> Plain:
         """`value` with nothing in it but what every format can carry.
@@ -200,13 +200,14 @@ class Construction:
         single = scalar(value)
         if single is not NO_VALUE:
             return single  # type: ignore[no-any-return]
-        if id(value) in self._above:
+        identity = _identity(value)
+        if identity in self._above:
             return self._again(value, shape)
-        self._above[id(value)] = shape
+        self._above[identity] = shape
         try:
             return self._composed(value, shape)
         finally:
-            del self._above[id(value)]
+            del self._above[identity]
 
     def _composed(self, value: Any, shape: Shape | None) -> Plain:
         picks = shape is not None and shape.picks and bool(shape.fields)
@@ -266,13 +267,20 @@ class Construction:
 
     def _again(self, value: Any, shape: Shape | None) -> Plain:
         """What stands for a thing below itself: its link, else its primary key."""
-        above = self._above[id(value)]
+        above = self._above[_identity(value)]
         for handler in (shape and shape.handler, above and above.handler):
             if hasattr(handler, "resource_uri") and not _holds_others(value):
                 return link(handler, value)  # type: ignore[arg-type]
         if not _holds_others(value) and hasattr(value, "pk"):
             return self.plain(value.pk)
         raise ValueError(f"a {type(value).__name__} is inside itself")
+
+
+def _identity(value: Any) -> Any:
+    """What is the same for the same thing: a row may be in memory more than once."""
+    if _is_model(value, "Model") and value.pk is not None:
+        return value._meta.concrete_model, value.pk
+    return id(value)
 
 
 def _holds_others(value: Any) -> bool:

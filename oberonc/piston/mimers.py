@@ -249,7 +249,7 @@ def _constant(name: str) -> Any:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        left = list(result)  # in the order of the first of each
+        left = [*result, None]  # in the order of the first of each
         twice = next(
             key for (key, _), one in zip(pairs, left, strict=False) if key != one
         )

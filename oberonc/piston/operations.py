@@ -66,7 +66,10 @@ def _takes(
     handler: type[BaseHandler], name: str, count: int, names: Collection[str]
 ) -> bool:
     """Whether a function can be called with a request and these arguments."""
-    signature = inspect.signature(getattr(handler(), name))
+    function = getattr(handler(), name)
+    if "of_one" in declared(function) and not (count or names):
+        return False  # it takes any lookups, but not none
+    signature = inspect.signature(function)
     try:
         signature.bind(None, *[None] * count, **dict.fromkeys(names))
     except TypeError:

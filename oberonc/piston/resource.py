@@ -57,6 +57,8 @@ class Resource:
             authentication = (authentication,)
         self.authentication = tuple(authentication) or (NoAuthentication(),)
         self.__name__ = handler.__name__
+        self.__qualname__ = handler.__qualname__
+        self.__module__ = handler.__module__
         self.__doc__ = handler.__doc__
         self._open = all(type(one) is NoAuthentication for one in self.authentication)
         self._vary = tuple(
