@@ -22,6 +22,7 @@ from oberonc.queue.values import (
     StorageFull,
     Token,
 )
+from tests.support.eventually import eventually_in_loop
 from tests.support.store_values import submission
 
 
@@ -76,11 +77,6 @@ class FullForAMoment(SqliteQueue):
         return super().end_all(now, endings)
 
 
-async def _until(true: Callable[[], object]) -> None:
-    while not true():
-        await asyncio.sleep(0.01)
-
-
 def _run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 30))
 
@@ -110,7 +106,7 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(
         dispatcher.serve(Workers())  # type: ignore[arg-type]
         await asyncio.gather(*(link.accept(submission(number)) for number in (1, 2)))
         dispatcher.kick()
-        await _until(lambda: done == [1, 2])
+        await eventually_in_loop(lambda: done == [1, 2])
         dispatcher.stop()
         await dispatcher.emptied()
         link.stop()
@@ -133,11 +129,11 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
         for number in range(40):
             link.accept(submission(number, f"repo {number}"))
         dispatcher.kick()
-        await _until(lambda: any("no worker" in text for text in failures))
+        await eventually_in_loop(lambda: any("no worker" in text for text in failures))
         dispatcher.serve(new)  # type: ignore[arg-type]
-        await _until(lambda: len(done) == 40)
+        await eventually_in_loop(lambda: len(done) == 40)
         assert len(set(done)) == 40
-        await _until(lambda: not old.flights)
+        await eventually_in_loop(lambda: not old.flights)
         dispatcher.stop()
         await dispatcher.emptied()
         link.stop()

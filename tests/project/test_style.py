@@ -60,20 +60,54 @@ def test_public_names_are_documented() -> None:
     ]
 
 
-def test_no_test_sleeps() -> None:
-    """Only `eventually` waits; what stands in the source text of a broker is not the
-    test's.
+def _sleeps(tree: ast.AST) -> Iterator[int]:
+    """The lines that wait for time to pass. `asyncio.sleep(0)` lets others have their
+    turn and does not; what stands in the source text of a broker is not the test's.
     """
-    for path in TESTS:
-        if path.name == "eventually.py":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            named = (
-                isinstance(node, ast.Attribute)
-                and node.attr == "sleep"
-                and isinstance(node.value, ast.Name)
-            )
-            assert not (named and node.value.id == "time"), f"{path.name}:{node.lineno}"  # type: ignore[attr-defined]
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module="time" | "asyncio", names=names):
+                if any(name.name == "sleep" for name in names):
+                    yield node.lineno
+            case ast.Import(names=names):
+                if any(
+                    name.asname and name.name in ("time", "asyncio") for name in names
+                ):
+                    yield node.lineno
+            case ast.Attribute(value=ast.Name(id="time"), attr="sleep"):
+                yield node.lineno
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="asyncio"), attr="sleep"),
+                args=args,
+            ) if [ast.unparse(arg) for arg in args] != ["0"]:
+                yield node.lineno
+
+
+def test_no_test_sleeps() -> None:
+    """Only `eventually` waits."""
+    assert not [
+        f"{path.relative_to(TOP)}:{line}"
+        for path in TESTS
+        if path.name != "eventually.py" and "/brokers_for_tests/" not in str(path)
+        for line in _sleeps(ast.parse(path.read_text()))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sleeps"),
+    [
+        ("import time\ntime.sleep(1)", True),
+        ("from time import monotonic, sleep", True),
+        ("import time as clock", True),
+        ("import asyncio\nasync def wait(): await asyncio.sleep(0.1)", True),
+        ("from asyncio import sleep", True),
+        ("import asyncio\nasync def turn(): await asyncio.sleep(0)", False),
+        ("from time import monotonic", False),
+        ("BROKER = 'import time; time.sleep(600)'", False),
+    ],
+)
+def test_each_way_to_sleep_is_seen(text: str, sleeps: bool) -> None:
+    assert bool(list(_sleeps(ast.parse(text)))) == sleeps
 
 
 def test_the_packages_list_is_the_tree() -> None:

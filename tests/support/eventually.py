@@ -1,5 +1,6 @@
 """The only wait of the suite: for a condition, until a deadline."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,3 +21,10 @@ def eventually(check: Callable[[], T], within: float = 30.0, what: str = "") -> 
             what or "the condition did not come true in time"
         )
         time.sleep(0.02)
+
+
+async def eventually_in_loop(check: Callable[[], object], within: float = 30.0) -> None:
+    """As `eventually`, in an event loop that goes on meanwhile."""
+    async with asyncio.timeout(within):
+        while not check():
+            await asyncio.sleep(0.01)
