@@ -4,11 +4,11 @@
 from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
-from oberonc.issues import rules
 from oberonc.issues.act import Actor
 from oberonc.issues.comment import TEMPLATE
 from oberonc.issues.ledger import Ledger
-from oberonc.issues.policy import describe, make_plan, note
+from oberonc.issues.plan import describe, make_plan, note
+from oberonc.issues.settings import check_settings, make_rules
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Setup, Tracker
 
@@ -57,18 +57,18 @@ class Issues(BaseBroker):
         ca: str = ""
 
     def verify(self) -> None:
-        rules.check_settings(self.settings)
+        check_settings(self.settings)
         self._tracker()
 
     def plan(self, payload: dict[str, Any]) -> list[str]:
         """What `handle` would do, and why; touches nothing."""
-        return describe(make_plan(payload, rules.make_rules(self.settings, payload)))
+        return describe(make_plan(payload, make_rules(self.settings, payload)))
 
     def has_work(self, payload: dict[str, Any]) -> bool:
-        return bool(make_plan(payload, rules.make_rules(self.settings, payload)).tasks)
+        return bool(make_plan(payload, make_rules(self.settings, payload)).tasks)
 
     def handle(self, payload: dict[str, Any]) -> str:
-        plan = make_plan(payload, rules.make_rules(self.settings, payload))
+        plan = make_plan(payload, make_rules(self.settings, payload))
         if not plan.tasks and not plan.held:
             return note(plan.notes, plan.remarks)
         ledger = Ledger(self.state, by_hand=not payload["updates"])

@@ -17,7 +17,7 @@ from oberonc.commands import (
     show_text,
 )
 from oberonc.errors import BadInput
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from oberonc.text import one_line
 
 _repository = click.option(
@@ -74,7 +74,7 @@ def command() -> None:
 def new(session: Session, title: str, repository: str | None, as_json: bool) -> None:
     """Open an issue and print its number."""
     name = _name(repository)
-    number = Tracker(session.config.state).new(name, title)
+    number = IssueFile(session.config.state).new(name, title)
     if as_json:
         show_json({"repository": name, "number": number})
     else:
@@ -87,7 +87,7 @@ def new(session: Session, title: str, repository: str | None, as_json: bool) -> 
 @pass_session
 def list_issues(session: Session, repository: str | None, as_json: bool) -> None:
     """The issues of a repository, oldest first."""
-    rows = Tracker(session.config.state).issues(_name(repository))
+    rows = IssueFile(session.config.state).issues(_name(repository))
     if as_json:
         show_json([row._asdict() for row in rows])
         return
@@ -106,7 +106,7 @@ def show_issue(
     session: Session, number: int, repository: str | None, as_json: bool
 ) -> None:
     """An issue with its comments."""
-    issue = Tracker(session.config.state).show(_name(repository), number)
+    issue = IssueFile(session.config.state).show(_name(repository), number)
     if as_json:
         show_json(issue)
         return
@@ -130,7 +130,7 @@ def comment(
     if not text.strip():
         raise BadInput("a comment needs a text")
     name = _name(repository)
-    tracker = Tracker(session.config.state)
+    tracker = IssueFile(session.config.state)
     tracker.comment(name, number, accounts.name(os.getuid()) or str(os.getuid()), text)
     _tell(tracker, name, number, as_json, "commented on")
 
@@ -166,13 +166,13 @@ def _set_state(
     told: str,
 ) -> None:
     name = _name(repository)
-    tracker = Tracker(session.config.state)
+    tracker = IssueFile(session.config.state)
     tracker.set_state(name, number, state)
     _tell(tracker, name, number, as_json, told)
 
 
 def _tell(
-    tracker: Tracker, repository: str, number: int, as_json: bool, told: str
+    tracker: IssueFile, repository: str, number: int, as_json: bool, told: str
 ) -> None:
     """What was done; as JSON the issue as it is now."""
     if as_json:

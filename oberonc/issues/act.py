@@ -23,7 +23,8 @@ from oberonc.issues.comment import (
     time_parts,
 )
 from oberonc.issues.ledger import Claim, Ledger, Step
-from oberonc.issues.policy import RESOLUTIONS, Issue, Payload, Plan, Task, note
+from oberonc.issues.plan import Plan, note
+from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Forbidden, NotDone, Refused
 from oberonc.text import listed, one_line

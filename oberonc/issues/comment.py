@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from string import Template
 from typing import Any, NamedTuple
 
-from oberonc.issues.policy import Payload, Task
+from oberonc.issues.tasks import Payload, Task
 from oberonc.text import visible
 
 #: What a comment says unless the setting `template` says otherwise.

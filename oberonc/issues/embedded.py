@@ -11,7 +11,7 @@ from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from oberonc.errors import BadInput
-from oberonc.issues.store import connect, look, reading, writing
+from oberonc.issues.sqlite_files import connect, look, reading, writing
 
 #: Its tables.
 SCHEMA = """
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     state: str
 
 
-class Tracker:
+class IssueFile:
     """The issues of all repositories; every method is one transaction."""
 
     def __init__(self, state: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from oberonc.issues.store import connect, writing
+from oberonc.issues.sqlite_files import connect, writing
 
 #: Its tables.
 SCHEMA = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oberonc.errors import BadInput, OberoncError
 from oberonc.issues import embedded, ledger
-from oberonc.issues.store import connect, writing
+from oberonc.issues.sqlite_files import connect, writing
 
 _TABLES = ("issue", "comment", "work", "change")
 #: The embedded tracker's projects are called as their repositories are; those of others

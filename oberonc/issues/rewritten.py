@@ -6,14 +6,10 @@ told to be one change. What they ask can be compared: per issue, what the old hi
 asked is taken off what the new one asks, once for each time.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from oberonc.issues.policy import Task
+from oberonc.issues.tasks import Task
 
 
 class _Asked:
@@ -47,7 +43,7 @@ class _Asked:
         return None
 
 
-def without(
+def asked_anew(
     tasks: list[Task], old: list[Task], *, replaced: bool
 ) -> tuple[list[Task], list[Task]]:
     """What *tasks* ask beyond what *old* asked, and the tasks of which nothing is left.
@@ -59,18 +55,18 @@ def without(
     asked: dict[tuple[str, str], _Asked] = {}
     for task in old:
         asked.setdefault(_issue(task), _Asked()).add(task)
-    looks = {look for task in old for look in _looks(task)}
-    alike = [not looks.isdisjoint(_looks(task)) for task in tasks]
-    left: list[Task | None] = list(tasks)
-    # The ones that look like an old one go first: what is left then is left to the
-    # others.
-    for index in sorted(range(len(tasks)), key=lambda index: not alike[index]):
+    old_signs = {sign for task in old for sign in _signs(task)}
+    alike, unlike = list[int](), list[int]()
+    for index, task in enumerate(tasks):
+        (unlike if old_signs.isdisjoint(_signs(task)) else alike).append(index)
+    beyond: list[Task | None] = list(tasks)
+    # What looks like an old commit takes its share of what was asked first.
+    for index in alike + unlike if replaced else alike:
         of_issue = asked.get(_issue(tasks[index]))
-        if of_issue and (replaced or alike[index]):
-            left[index] = of_issue.take_off(tasks[index])
-    return [task for task in left if task], [
-        task for task, kept in zip(tasks, left, strict=True) if not kept
-    ]
+        if of_issue:
+            beyond[index] = of_issue.take_off(tasks[index])
+    again = [task for task, rest in zip(tasks, beyond, strict=True) if not rest]
+    return [task for task in beyond if task], again
 
 
 def _issue(task: Task) -> tuple[str, str]:
@@ -81,19 +77,13 @@ def _change(task: Task) -> tuple[str, str]:
     return task.action, task.target
 
 
-def _looks(task: Task) -> Iterator[tuple[str, ...]]:
+def _signs(task: Task) -> Iterator[tuple[str, ...]]:
     """What a commit is recognised by: its change, its subject, who wrote it and when."""
-    commit = task.commit
+    commit, issue = task.commit, _issue(task)
     subject = commit["message"].strip().partition("\n")[0]
-    yield (*_issue(task), "change", task.change)
-    yield (
-        *_issue(task),
-        "subject",
-        subject.rpartition("] ")[2] if subject.startswith("[") else subject,
-    )
-    yield (
-        *_issue(task),
-        "written",
-        commit["raw_author"],
-        commit.get("utctimestamp", task.change),
-    )
+    if subject.startswith("["):
+        subject = subject.rpartition("] ")[2]
+    written = commit.get("utctimestamp", task.change)
+    yield *issue, "change", task.change
+    yield *issue, "subject", subject
+    yield *issue, "written", commit["raw_author"], written

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from tests.support.accounts import (
     DAEMON,
     PUSHER,
@@ -159,7 +159,7 @@ def test_what_root_writes_in_the_state_of_an_account_is_that_accounts(
 def test_what_a_crash_left_half_done_is_put_back_before_it_is_read(
     tmp_path: Path,
 ) -> None:
-    tracker = Tracker(tmp_path)
+    tracker = IssueFile(tmp_path)
     tracker.new("shop", "one")
     script = (
         "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); db.execute('BEGIN');"

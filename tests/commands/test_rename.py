@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.delivery import spool
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from oberonc.issues.ledger import Ledger, Step
 from oberonc.issues.rename import rename
 from tests.support.admin import Admin, sample
@@ -26,7 +26,7 @@ def _done(state: Path, step: Step) -> None:
 
 
 def test_issues_with_their_comments_time_and_numbers_move(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path)
+    tracker = IssueFile(tmp_path)
     for repository in ("web/shop", "other"):
         tracker.new(repository, "one")
         tracker.comment(repository, 1, "Ann", "seen", None, f"{repository} comment")
@@ -142,7 +142,7 @@ def test_what_waits_in_the_queue_is_done_under_the_new_name(
     assert (told["issues"], told["deliveries"]) == (1, 2)
     if not running:
         site.start()
-    assert [row.title for row in Tracker(site.state).issues("web/store")] == ["one"]
+    assert [row.title for row in IssueFile(site.state).issues("web/store")] == ["one"]
     site.call("lane.resume", service="rec", repository="web/store")
     site.wait_for(*made)
     rows = [(row["id"], row["repo"]) for row in site.rows() if row["what"] == "end"]
@@ -162,7 +162,7 @@ def test_while_something_of_it_runs_nothing_is_moved(
     eventually(lambda: site.begun() == [made], 30)
     said = oberonc("--config", site.file, "rename", "web/shop", "store", code=75).err
     assert "a delivery of web/shop is running: try again" in said
-    assert len(Tracker(site.state).issues("web/shop")) == 1
+    assert len(IssueFile(site.state).issues("web/shop")) == 1
     (site.folder / "go").open("w").close()
     site.wait_for(made)
     site.settled()

@@ -17,7 +17,7 @@ from oberonc.issues.comment import (
     plain_name,
     safe_url,
 )
-from oberonc.issues.policy import Issue, Task
+from oberonc.issues.tasks import Issue, Task
 from oberonc.issues.trackers.jira import document
 from tests.support.tracker_world import commit, payload
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import BadInput
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 
 
 @pytest.fixture
-def tracker(tmp_path: Path) -> Tracker:
-    return Tracker(tmp_path)
+def tracker(tmp_path: Path) -> IssueFile:
+    return IssueFile(tmp_path)
 
 
-def test_issues_are_numbered_in_each_repository(tracker: Tracker) -> None:
+def test_issues_are_numbered_in_each_repository(tracker: IssueFile) -> None:
     assert [tracker.new("a", "x"), tracker.new("a", "y"), tracker.new("b", "z")] == [
         1,
         2,
@@ -22,7 +22,7 @@ def test_issues_are_numbered_in_each_repository(tracker: Tracker) -> None:
     assert [row.title for row in tracker.issues("a")] == ["x", "y"]
 
 
-def test_show_has_the_documented_keys(tracker: Tracker) -> None:
+def test_show_has_the_documented_keys(tracker: IssueFile) -> None:
     tracker.new("a", "crash on start")
     tracker.comment("a", 1, "Ann", "seen", "f" * 40)
     shown = tracker.show("a", 1)
@@ -37,7 +37,7 @@ def test_show_has_the_documented_keys(tracker: Tracker) -> None:
     assert comment == {"author": "Ann", "text": "seen", "commit": "f" * 40}
 
 
-def test_a_comment_with_a_known_key_adds_nothing(tracker: Tracker) -> None:
+def test_a_comment_with_a_known_key_adds_nothing(tracker: IssueFile) -> None:
     tracker.new("a", "x")
     for _ in range(2):
         tracker.comment("a", 1, "Ann", "seen", None, "key")
@@ -50,7 +50,7 @@ def test_a_comment_with_a_known_key_adds_nothing(tracker: Tracker) -> None:
 
 
 def test_a_state_change_with_a_known_key_does_not_undo_a_person(
-    tracker: Tracker,
+    tracker: IssueFile,
 ) -> None:
     tracker.new("a", "x")
     tracker.set_state("a", 1, "closed", "fixed", "key")
@@ -59,7 +59,7 @@ def test_a_state_change_with_a_known_key_does_not_undo_a_person(
     assert tracker.state("a", 1) == "open"
 
 
-def test_time_with_a_known_key_counts_once(tracker: Tracker) -> None:
+def test_time_with_a_known_key_counts_once(tracker: IssueFile) -> None:
     tracker.new("a", "x")
     for key in ("one", "one", "two"):
         tracker.log_time("a", 1, "Ann", 600, key)
@@ -67,7 +67,7 @@ def test_time_with_a_known_key_counts_once(tracker: Tracker) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 2, 10**30])
-def test_an_unknown_number_is_bad_input(tracker: Tracker, number: int) -> None:
+def test_an_unknown_number_is_bad_input(tracker: IssueFile, number: int) -> None:
     tracker.new("a", "x")
     for act in (
         lambda: tracker.show("a", number),
@@ -79,6 +79,6 @@ def test_an_unknown_number_is_bad_input(tracker: Tracker, number: int) -> None:
             act()
 
 
-def test_an_empty_title_is_bad_input(tracker: Tracker) -> None:
+def test_an_empty_title_is_bad_input(tracker: IssueFile) -> None:
     with pytest.raises(BadInput, match="title"):
         tracker.new("a", " \n")

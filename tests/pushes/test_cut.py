@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oberonc.config import Limits
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from oberonc.payload import schema as payload
 from oberonc.source import entries, git
 from tests.support.command import Command
@@ -39,7 +39,7 @@ def hooked(home: Path, bare: Repo, oberonc: Command, tmp_path: Path) -> Repo:
 def test_a_cut_push_says_how_much_was_cut_and_the_range_that_sends_it_all(
     hooked: Repo, state: Path
 ) -> None:
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     for n in range(1, 9):
         tracker.new("shop", f"issue {n}")
     base = hooked.git("rev-parse", "main")
@@ -61,7 +61,7 @@ def test_a_cut_push_says_how_much_was_cut_and_the_range_that_sends_it_all(
 def test_the_range_that_is_named_sends_all_of_them_in_portions_and_nothing_twice(
     hooked: Repo, bare: Repo, state: Path, oberonc: Command
 ) -> None:
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     for n in range(1, 9):
         tracker.new("shop", f"issue {n}")
     for n in range(1, 9):
@@ -89,7 +89,7 @@ def test_where_no_commit_was_cut_nothing_is_offered_to_be_sent(
 def test_names_of_files_that_were_cut_are_told_and_nothing_is_offered_to_be_sent(
     hooked: Repo, state: Path
 ) -> None:
-    Tracker(state).new("shop", "issue")
+    IssueFile(state).new("shop", "issue")
     for n in range(4):
         (hooked.path / f"{n}.txt").write_text("x")
     hooked.sh("git add . && git commit -q -m 'fixes #1'")
@@ -383,7 +383,7 @@ def test_a_merge_of_work_in_lib_closes_for_a_service_of_lib(
     configure(home, "")
     with (home / ".config" / "oberonc" / "config.toml").open("a") as file:
         file.write('paths = ["lib/**"]\n')
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     for n in range(2):
         tracker.new("shop", f"issue {n}")
     oberonc("hook", "install", bare.path)
@@ -416,7 +416,7 @@ def test_the_comment_of_an_unpublished_commit_is_true_when_it_is_published(
     configure(home, "")
     with (home / ".config" / "oberonc" / "config.toml").open("a") as file:
         file.write('other_refs = "reference"\n')
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     tracker.new("shop", "issue")
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")

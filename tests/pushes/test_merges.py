@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -45,7 +45,7 @@ def test_all_say_the_same_of_a_merge(
     message: str,
     closes: bool,
 ) -> None:
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     tracker.new("shop", "issue")
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from oberonc.source import memory
 from tests.support.command import Command, Hook
 from tests.support.pushes import Payload, Server, chain, fast_import, oids
@@ -546,7 +546,7 @@ def test_a_service_of_main_gets_what_was_pushed_to_another_name_of_it(
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text('[services.issues]\nbroker = "issues"\nrefs = ["main"]\n')
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     tracker.new("shop", "issue")
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.issues.embedded import Tracker
+from oberonc.issues.embedded import IssueFile
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -19,7 +19,7 @@ class Server:
     def __init__(self, bare: Repo, oberonc: Command, work: Path, state: Path) -> None:
         self.bare, self.oberonc = bare, oberonc
         self.work = bare.clone(work)
-        self.tracker = Tracker(state)
+        self.tracker = IssueFile(state)
         for n in range(1, 11):
             self.tracker.new("shop", f"issue {n}")
 
@@ -241,7 +241,7 @@ def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(
 def test_a_local_amend_and_rebase_do_nothing_again(
     repo: Repo, oberonc: Command, state: Path
 ) -> None:
-    tracker = Tracker(state)
+    tracker = IssueFile(state)
     for n in range(1, 4):
         tracker.new("app", f"issue {n}")
     oberonc("hook", "install", repo.path)

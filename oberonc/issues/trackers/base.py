@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.kit.answers import Refused
 
 

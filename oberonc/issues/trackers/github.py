@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import (
     NoSuchIssue,
     Setup,

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import Setup, issue_number, project_path
 from oberonc.issues.trackers.web import (
     PAGE,

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, Part, plain_name, plain_text, safe_url
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_key
 from oberonc.issues.trackers.web import (
     PAGE,

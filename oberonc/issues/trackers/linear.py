@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from oberonc.broker.contract import Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import WebTracker
 from oberonc.kit.answers import (

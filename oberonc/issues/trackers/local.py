@@ -9,9 +9,9 @@ from typing import ClassVar
 from oberonc.broker.contract import Check
 from oberonc.errors import BadInput, OberoncError
 from oberonc.issues.comment import Comment
-from oberonc.issues.embedded import Tracker as Store
-from oberonc.issues.policy import Issue
-from oberonc.issues.store import fault
+from oberonc.issues.embedded import IssueFile
+from oberonc.issues.sqlite_files import fault
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker, issue_number
 
 
@@ -26,7 +26,7 @@ class Local(Tracker):
 
     def __init__(self, setup: Setup) -> None:
         self.name = "local"
-        self.store = Store(setup.state)
+        self.store = IssueFile(setup.state)
 
     def is_closed(self, issue: Issue) -> bool:
         with _known():

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, duration
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_key
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, known
 from oberonc.kit.answers import Refused

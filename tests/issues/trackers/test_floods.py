@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from oberonc import Retry
-from oberonc.issues import rules
 from oberonc.issues.act import Actor
 from oberonc.issues.ledger import Ledger
-from oberonc.issues.policy import make_plan
+from oberonc.issues.plan import make_plan
+from oberonc.issues.settings import make_rules
 from oberonc.issues.trackers.base import Setup
 from oberonc.issues.trackers.github import GitHub
 from tests.support.children import child
@@ -66,7 +66,7 @@ def test_900_references_to_200_issues_stay_within_githubs_limits(
         ledger = Ledger(tmp_path, clock)
         tracker = GitHub(Setup(made.settings, tmp_path))
         tracker.pace = GitHub.pace
-        plan = make_plan(pushed, rules.make_rules(made.settings, pushed))
+        plan = make_plan(pushed, make_rules(made.settings, pushed))
         actor = Actor(
             tracker=tracker,
             ledger=ledger,

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from oberonc import Reject, Retry
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from tests.support.tracker_forges import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oberonc import Reject, Retry
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from tests.support.tracker_forges import ContractWorld, running

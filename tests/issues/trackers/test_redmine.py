@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from oberonc import Reject, Retry
-from oberonc.issues.policy import Issue
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from oberonc.issues.trackers.redmine import Redmine
 from tests.support import tracker_servers as servers

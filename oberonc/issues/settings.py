@@ -9,7 +9,8 @@ from typing import Any
 from oberonc.grammar.message import Reference
 from oberonc.grammar.words import Words, words_for
 from oberonc.issues.comment import FLAVOURS, check_template
-from oberonc.issues.policy import Issue, Payload, Rules
+from oberonc.issues.plan import Rules
+from oberonc.issues.tasks import Issue, Payload
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Tracker
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from oberonc.issues import rules
-from oberonc.issues.policy import Plan, describe, make_plan, note
+from oberonc.issues.plan import Plan, describe, make_plan, note
+from oberonc.issues.settings import make_rules
 from tests.support.tracker_world import commit, payload
 
 
@@ -15,7 +15,7 @@ def plan(pushed: dict[str, Any], **settings: Any) -> Plan:
     from oberonc.broker.contract import checked_settings
 
     return make_plan(
-        pushed, rules.make_rules(checked_settings(Issues.Settings, settings), pushed)
+        pushed, make_rules(checked_settings(Issues.Settings, settings), pushed)
     )
 
 
