@@ -11,6 +11,7 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable
 from copy import copy
+from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Protocol
 
@@ -43,16 +44,15 @@ class BadCredentials(Exception):
         self.challenge = challenge
 
 
+@dataclass(unsafe_hash=True)
 class Principal:
     """A user without a database, known by *name*."""
 
-    is_authenticated = True
-    is_anonymous = False
-    is_active = True
-    pk = None
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+    is_authenticated: ClassVar[bool] = True
+    is_anonymous: ClassVar[bool] = False
+    is_active: ClassVar[bool] = True
+    pk: ClassVar[None] = None
 
     def get_username(self) -> str:
         """The name."""
@@ -62,15 +62,14 @@ class Principal:
         return self.name
 
 
+@dataclass(unsafe_hash=True)
 class Anonymous(Principal):
     """Nobody, where nothing has set `request.user`; needs no `django.contrib.auth`."""
 
-    is_authenticated = False
-    is_anonymous = True
-    is_active = False
-
-    def __init__(self) -> None:
-        super().__init__("")
+    name: str = ""
+    is_authenticated: ClassVar[bool] = False
+    is_anonymous: ClassVar[bool] = True
+    is_active: ClassVar[bool] = False
 
 
 class Authenticator(Protocol):
@@ -100,7 +99,8 @@ class NoAuthentication:
 
 class HttpBasicAuthentication:
     """Name and password (RFC 7617), checked by Django's `authenticate` or by
-    `auth_func(username=, password=)`, which returns a user or None.
+    `auth_func(username=, password=)`, which returns a user, True for a Principal of
+    that name, or what is false.
     """
 
     openapi: ClassVar[dict[str, Any]] = {"type": "http", "scheme": "basic"}
@@ -127,7 +127,7 @@ class HttpBasicAuthentication:
         user = self.user(request, username, password)
         if not user:
             raise BadCredentials("Wrong name or password.")
-        request.user = user
+        request.user = Principal(username) if user is True else user
         return True
 
     def user(self, request: Any, username: str, password: str) -> Any:
@@ -277,8 +277,8 @@ def identity(request: Any) -> tuple[str, str]:
     and what stands before that by anybody. A request with fewer entries did not pass
     them all.
     """
-    user = getattr(request, "user", None)
-    if user is not None and user.is_authenticated:
+    user: Any = getattr(request, "user", None)
+    if getattr(user, "is_authenticated", False):
         if getattr(user, "pk", None) is not None:
             return "user", str(user.pk)
         return "name", user.get_username()

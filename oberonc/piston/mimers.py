@@ -361,9 +361,10 @@ def load_yaml(body: bytes) -> Any:
     """
     import yaml
 
-    loader = _yaml_loader()(_text(body))
-    loader.deepest = int(setting("MAX_DEPTH"))
+    text = _text(body)
     try:
+        loader = _yaml_loader()(text)  # looks for characters that YAML does not have
+        loader.deepest = int(setting("MAX_DEPTH"))
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -372,8 +373,6 @@ def load_yaml(body: bytes) -> Any:
         raise ValueError(str(error).split("\n")[0]) from None
     except (TypeError, AttributeError, OverflowError) as error:
         raise ValueError("a value that its tag does not fit") from error
-    finally:
-        loader.dispose()
 
 
 def load_xml(body: bytes) -> Any:

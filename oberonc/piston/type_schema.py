@@ -121,7 +121,8 @@ def _for_pydantic(hint: Any, optional: bool, inside: tuple[Any, ...] = ()) -> An
     """
     if dataclasses.is_dataclass(hint) and optional:
         return _typed_dict(hint, _of_dataclass(hint))
-    if hasattr(hint, "__total__") and (optional or sys.version_info < (3, 12)):
+    is_refused = type(hint).__module__ == "typing" and sys.version_info < (3, 12)
+    if hasattr(hint, "__total__") and (optional or is_refused):
         if hint in inside:
             raise ImproperlyConfigured(
                 f"{hint.__name__} is inside itself: use typing_extensions.TypedDict."

@@ -40,7 +40,8 @@ class Validation:
         return TypeSchema(*self._arguments)
 
     def apply(self, request: Any) -> None:
-        """Set `request.cleaned`, and `request.form` where the schema is a Form.
+        """Set `request.cleaned`, and `request.form` where the schema is a Form; for the
+        query string `request.query` too.
 
         Raises Problem 422 with all that is wrong, ImproperlyConfigured for a schema
         that pydantic does not understand.
@@ -56,6 +57,8 @@ class Validation:
         if faults:
             raise unprocessable(faults, "parameter" if self.of_query else "pointer")
         request.cleaned = cleaned
+        if self.of_query:
+            request.query = cleaned
 
     def json_schema(self) -> dict[str, Any]:
         """The body as JSON Schema 2020-12; `$defs` has the types it refers to."""
@@ -78,6 +81,10 @@ class Validation:
         ]
 
 
+def _query_first(validation: Validation) -> bool:
+    return not validation.of_query
+
+
 def validate(
     schema: type,
     operation: Operation = "POST",
@@ -95,7 +102,7 @@ def validate(
     not.
 
     A function may have one schema for the query string and one for the body; then
-    `request.cleaned` is the body.
+    `request.cleaned` is of the body, and `request.query` of the query string.
 
     Raises ImproperlyConfigured for another schema, *operation* or *extra*, and for two
     schemas of one part of the request.
@@ -115,6 +122,8 @@ def validate(
                 raise ImproperlyConfigured(
                     f"{function.__qualname__} has two schemas for one thing."
                 )
-        return declare(function, "validate", validation)
+        declare(function, "validate", validation)
+        declared(function)["validate"].sort(key=_query_first)
+        return function
 
     return decorate

@@ -131,6 +131,17 @@ def test_basic_asks_a_function_by_keywords() -> None:
         authenticator.is_authenticated(basic("ann:q"))
 
 
+def test_basic_takes_a_function_that_only_says_yes_or_no() -> None:
+    authenticator = HttpBasicAuthentication(
+        lambda username, password: (username, password) == ("ann", "p")
+    )
+    request = basic("ann:p")
+    assert authenticator.is_authenticated(request)
+    assert request.user == Principal("ann")
+    with pytest.raises(BadCredentials):
+        authenticator.is_authenticated(basic("ann:q"))
+
+
 def test_basic_asks_djangos_backends(db: None) -> None:
     User.objects.create_user("ann", password="p")
     User.objects.create_user("gone", password="p", is_active=False)

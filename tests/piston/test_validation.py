@@ -341,6 +341,23 @@ def test_a_typed_dict_inside_itself_works_or_says_what_to_use() -> None:
             cleaned(validation, data)
 
 
+class Branch(typing_extensions.TypedDict):
+    name: str
+    children: "list[Branch]"
+
+
+def test_a_typed_dict_of_typing_extensions_may_be_inside_itself() -> None:
+    data = {"name": "a", "children": [{"name": "b", "children": []}]}
+    assert cleaned(schema_of(Branch), data) == data
+    partial = schema_of(Branch, partial=True)
+    assert cleaned(partial, {"children": data["children"]}) == {
+        "children": data["children"]
+    }
+    assert errors_of(partial, {"children": [{"name": "a"}]}) == {
+        "#/children/0/children": "missing"
+    }
+
+
 # -- Form
 
 
@@ -489,9 +506,13 @@ def test_a_function_has_one_schema_for_the_query_and_one_for_the_body() -> None:
     def create() -> None:
         pass
 
-    both = validate(Note)(validate(OrderForm, "GET")(create))
+    both = validate(OrderForm, "GET")(validate(Note)(create))
     assert both is create
-    assert [one.of_query for one in declared(both)["validate"]] == [True, False]
+    request = RequestFactory().post("/?name=a&kind=b")
+    request.data, request.files = {"text": "c"}, MultiValueDict()
+    for validation in declared(both)["validate"]:
+        validation.apply(request)
+    assert (request.cleaned["text"], request.query["name"]) == ("c", "a")
     for again in (validate(Note, "PUT"), validate(Note, "GET")):
         with pytest.raises(ImproperlyConfigured, match="two schemas"):
             again(create)
