@@ -3,9 +3,9 @@
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-Commit = dict[str, Any]
+from oberonc.issues.tasks import Commit
 
 #: What git writes into a commit that undoes another; the second form is the first line
 #: alone.
@@ -40,12 +40,13 @@ def undone_by(commits: Iterable[Commit]) -> dict[str, str]:
 def _named(message: str, ids: list[str]) -> str | None:
     """The one of *ids*, in order, that the message says it reverts."""
     named = _REVERTS.search(message)
-    place = bisect_left(ids, named[1].lower()) if named else len(ids)
-    return (
-        ids[place]
-        if named and place < len(ids) and ids[place].startswith(named[1].lower())
-        else None
-    )
+    if named is None:
+        return None
+    beginning = named[1].lower()
+    place = bisect_left(ids, beginning)
+    if place < len(ids) and ids[place].startswith(beginning):
+        return ids[place]
+    return None
 
 
 def _undone_title(title: str) -> str:
