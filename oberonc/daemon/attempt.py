@@ -7,10 +7,9 @@ from typing import Any, Final, Literal
 
 from oberonc import jsontext, redaction
 from oberonc.broker.request import Request
-from oberonc.config import Service
 from oberonc.daemon.generation.generation import Generation, Runtime
+from oberonc.daemon.generation.worker_link import WorkerLink, WorkerLost
 from oberonc.daemon.queue_link import QueueLink
-from oberonc.daemon.worker_link import Worker, WorkerLost
 from oberonc.delivery import frames
 from oberonc.payload import filters
 from oberonc.queue.values import Ending, Lease
@@ -23,84 +22,58 @@ _KINDS: Final[dict[str, Kind]] = {
     "dead": "dead",
     "crash": "crash",
 }
+#: The longest delay that a broker can ask for, in seconds.
+_LONGEST: Final = 10**9
 
 
 async def attempt(
-    queue: QueueLink, generation: Generation, worker: Worker, lease: Lease
+    queue: QueueLink, generation: Generation, worker: WorkerLink, lease: Lease
 ) -> Ending:
     """Have *worker* handle the delivery. Never raises for what broker code does."""
     runtime = generation.runtimes[lease.service]
     began = time.monotonic()
+    # Random: what a broker left running cannot answer for a delivery that it was not
+    # given.
+    ticket = os.urandom(16).hex()
     try:
-        # Random: what a broker left running cannot answer for a delivery that it was
-        # not given.
-        ticket = os.urandom(16).hex()
         request = _request(runtime, lease, str(generation.config.state), ticket)
         answer = await worker.ask(request, runtime.timeout)
-        ending = await _judged(queue, worker, answer, lease, ticket)
+        outcome = answer.get("outcome")
+        if answer.get("lease") != ticket or not isinstance(outcome, dict):
+            # Broker code wrote to the channel itself, or for an older lease: no attempt
+            # has the number 0, so it counts as late.
+            await queue.end(lease.token._replace(attempt=0), Ending("done"))
+            await worker.kill()
+            raise WorkerLost("answered for a lease it does not hold")
+        ending = _ending(outcome)
     except WorkerLost as lost:
         if generation.interrupted:
             ending = Ending("interrupted", "stopped to make way")
         elif worker.innocent:
             ending = Ending("interrupted", "its host ended, and not for it alone")
         else:
-            ending = Ending(
-                "crash",
-                redaction.redact(str(lost), redaction.secrets_in(runtime.settings)),
-            )
+            ending = Ending("crash", str(lost))
     except Exception as error:  # noqa: BLE001  whatever it is, the lease must end
-        ending = Ending(
-            "crash",
-            f"the daemon could not hand it over: {type(error).__name__}: {error}",
-        )
-    output = worker.printed()
+        why = f"the daemon could not hand it over: {type(error).__name__}: {error}"
+        ending = Ending("crash", why)
+    output, cut = worker.printed()
+    hidden = redaction.secrets_in(runtime.settings)
     if output:
-        output = visible(
-            redaction.redact(
-                output, redaction.secrets_in(runtime.settings), cut=worker.cut
-            )
-        )
-        output += CUT if worker.cut else ""
+        output = visible(redaction.redact(output, hidden, cut=cut))
+        output += CUT if cut else ""
     # Again, though the worker did it: what says it is a worker's answer may be the
     # broker's.
-    note = redaction.redact(ending.note, redaction.secrets_in(runtime.settings))
-    return ending._replace(
-        took_ms=int((time.monotonic() - began) * 1000), output=output, note=note
-    )
-
-
-async def _judged(
-    queue: QueueLink, worker: Worker, answer: dict[str, Any], lease: Lease, ticket: str
-) -> Ending:
-    outcome = answer.get("outcome")
-    if answer.get("lease") == ticket and isinstance(outcome, dict):
-        return _ending(outcome)
-    # Broker code wrote to the channel itself, or for an older lease: no attempt has the
-    # number 0, so it counts as late.
-    await queue.end(lease.token._replace(attempt=0), Ending("done"))
-    await worker.kill()
-    raise WorkerLost("answered for a lease it does not hold")
-
-
-def _ending(outcome: dict[str, Any]) -> Ending:
-    """What the worker said, as the queue takes it."""
-    kind = _KINDS.get(str(outcome.get("kind")), "crash")
-    after = outcome.get("after")
-    after_ms = (
-        int(min(max(after, 0), 10**9) * 1000)
-        if isinstance(after, (int, float))
-        else None
-    )
-    if kind == "retry" and outcome.get("progress") is True:
-        kind = "progress"
-    return Ending(kind, str(outcome.get("note", "")), after_ms)
+    note = redaction.redact(ending.note, hidden)
+    took_ms = int((time.monotonic() - began) * 1000)
+    return ending._replace(took_ms=took_ms, output=output, note=note)
 
 
 def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
     """The frame that has the lease's delivery handled, by who can name *ticket*."""
+    service = runtime.service
     asked = Request(
-        lease.service,
-        runtime.service.broker,
+        service.name,
+        service.broker,
         runtime.settings,
         state,
         runtime.timeout,
@@ -110,20 +83,23 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
         gap=lease.gap,
     )
     request = {"op": "handle", "lease": ticket, "request": asked.wire()}
+    body = lease.body
+    if service.refs or service.paths or service.authors:
+        chosen = filters.choose(service, json.loads(body)).payload
+        # The filters may have changed since the event was accepted; what was promised
+        # then is kept.
+        if chosen is not None:
+            body = jsontext.canonical(chosen)
     # The payload is JSON already: it is not read and written again on its way through.
-    return frames.frame(
-        jsontext.canonical(request)[:-1]
-        + b',"payload":'
-        + _trimmed(runtime.service, lease.body)
-        + b"}"
-    )
+    return frames.frame(jsontext.canonical(request)[:-1] + b',"payload":' + body + b"}")
 
 
-def _trimmed(service: Service, body: bytes) -> bytes:
-    """The payload cut down to what passes the filters of *service*."""
-    if not (service.refs or service.paths or service.authors):
-        return body
-    chosen = filters.choose(service, json.loads(body)).payload
-    # The filters may have changed since the event was accepted; what was promised then
-    # is kept.
-    return body if chosen is None else jsontext.canonical(chosen)
+def _ending(outcome: dict[str, Any]) -> Ending:
+    """What the worker said, as the queue takes it."""
+    kind = _KINDS.get(str(outcome.get("kind")), "crash")
+    if kind == "retry" and outcome.get("progress") is True:
+        kind = "progress"
+    after, after_ms = outcome.get("after"), None
+    if isinstance(after, (int, float)):
+        after_ms = int(min(max(after, 0), _LONGEST) * 1000)
+    return Ending(kind, str(outcome.get("note", "")), after_ms)

@@ -1,46 +1,36 @@
-"""Dispatch: leases deliveries for the workers that are free, and tells the queue how
-each one ended.
+"""Dispatch: leases deliveries for the workers that are free, and has each one handled.
 
 A round asks the queue for work for every free slot, together with what has ended, in
 one commit: both join what goes to the queue when it goes. For services whose deliveries
 take milliseconds a few are leased ahead: else each would wait for a disk before it
 starts.
+
+The pump, from top to bottom: `_join` asks for leases, `_granted` sets workers on what
+came, `_work` has it handled, and what has ended goes to `Endings`. Each of them has the
+queue asked again, and so it goes round.
 """
 
 import asyncio
 import os
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections import Counter, defaultdict, deque
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from oberonc.daemon.attempt import attempt
+from oberonc.daemon.endings import PAUSE, Endings
 from oberonc.daemon.generation.generation import Generation
-from oberonc.daemon.host_link import HostFailed
+from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.errors import DiskFailed, NotAccepted
-from oberonc.queue.values import (
-    Ended,
-    Ending,
-    Lease,
-    Round,
-    Slot,
-    StorageFull,
-)
-from oberonc.text import counted
+from oberonc.queue.values import Ending, Lease, Round, Slot
 
 #: Workers a broker may have at once when there are many brokers; with few, its even
 #: share.
 PER_BROKER: Final = 2
-#: Seconds to wait after a worker could not be had.
-PAUSE: Final = 1.0
 #: Seconds after which the queue is asked again though nothing happened and nothing is
 #: due.
 LONGEST_NAP: Final = 60.0
-#: Seconds for which endings are gathered while more is at hand to be done.
-GATHER: Final = 0.005
 #: More than there can ever be slots.
 MANY: Final = 1 << 30
 #: Seconds of work leased ahead of a worker, and deliveries at most.
@@ -49,23 +39,22 @@ MOST_AHEAD: Final = 16
 
 
 class Line:
-    """One service in one generation: its workers at work, and the deliveries leased for
-    them.
+    """One service in one generation: the deliveries leased for it that no worker has
+    begun, and the workers at it.
     """
 
     def __init__(self, generation: Generation, service: str) -> None:
         self.generation = generation
         self.service = service
         self.broker = generation.runtimes[service].service.broker
-        self.held: deque[Lease] = deque()
+        self.leased: deque[Lease] = deque()
         self.workers = 0
-        self.asked = 0
-        #: How many deliveries may be due that the queue was not asked for yet, how many
-        #: remain if a round under way grants all it asks for, and when the next one
-        #: will be due.
-        self.hope = MANY
-        self.rest = 0
-        self.due_ms: int | None = None
+        #: Leases that rounds under way ask for.
+        self.requested = 0
+        #: How many deliveries may be due that the queue was not asked for yet, and when
+        #: the next one will be.
+        self.maybe_due = MANY
+        self.next_due_ms: int | None = None
         #: Seconds a delivery takes, lately; None until one has ended.
         self.pace: float | None = None
 
@@ -76,54 +65,44 @@ class Line:
         if self.pace is None:
             return 0
         wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
-        missing = wanted - len(self.held) - self.asked
+        missing = wanted - len(self.leased) - self.requested
         return missing if missing * 2 >= wanted else 0
 
-    def took(self, seconds: float) -> None:
-        """A delivery ended."""
-        self.pace = seconds if self.pace is None else 0.8 * self.pace + 0.2 * seconds
 
+class Wanted(NamedTuple):
+    """What one round asks the queue for, for one service."""
 
-class Asked(NamedTuple):
-    """A round under way: for which lines, what was dealt and asked for, and how many
-    workers had left by then.
-    """
-
-    generation: Generation
-    lines: dict[str, Line]
-    dealt: dict[str, int]
-    slots: list[Slot]
-    left: int
+    line: Line
+    #: How many workers will begin.
+    workers: int
+    #: Deliveries for them, and some to hold ahead.
+    leases: int
+    #: How many may be due besides, if the queue grants all of them.
+    beyond: int
 
 
 class Dispatcher:
     """Keeps the workers busy. Owned by the event loop."""
 
-    def __init__(self, queue: QueueLink, workers: int, say: Say) -> None:
+    def __init__(self, queue: QueueLink, endings: Endings, say: Say) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue = queue
-        self._workers = workers
+        self._endings = endings
         self._say = say
-        self._name = f"daemon {os.getpid()}"
-        self._generation: Generation | None = None
         self._lines: dict[str, Line] = {}
-        self._limit = PER_BROKER
+        #: Workers there may be at once, in all and of one broker.
+        self._most = 0
+        self._most_of_one = PER_BROKER
         #: Slots taken per broker, by workers at work and by rounds under way, in all
         #: generations.
         self._taken: defaultdict[str, int] = defaultdict(int)
-        #: How many workers' turns are over.
-        self._left = 0
-        #: Requests for work, and the work.
+        #: How often a worker had nothing more to do.
+        self._turns_over = 0
+        #: Rounds under way, and workers at work.
         self._running: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
-        #: What ended and the queue was not told yet, and when it is to be told at the
-        #: latest.
-        self._ended: list[tuple[Lease, Ending]] = []
-        self._telling: asyncio.TimerHandle | None = None
-        #: Called when a delivery was given up.
-        self.on_dead: Callable[[], None] = lambda: None
-        queue.on_hand_over = self._join
+        queue.before_hand_over(self._join)
 
     @property
     def running(self) -> int:
@@ -132,13 +111,11 @@ class Dispatcher:
 
     def serve(self, generation: Generation) -> None:
         """Lease for *generation* from now on."""
-        self._generation = generation
-        self._workers = generation.config.daemon.workers
         self._lines = {name: Line(generation, name) for name in generation.runtimes}
         brokers = {line.broker for line in self._lines.values()}
-        self._limit = max(PER_BROKER, self._workers // max(1, len(brokers)))
-        generation.on_ready = self.kick
-        self.kick()
+        self._most = generation.config.daemon.workers
+        self._most_of_one = max(PER_BROKER, self._most // max(1, len(brokers)))
+        self._queue.expect()
 
     def stop(self) -> None:
         """Lease nothing more; what is leased and not begun goes back."""
@@ -153,289 +130,192 @@ class Dispatcher:
         while self._running:
             await asyncio.wait(self._running)
 
-    def kick(self, services: Iterable[str] | None = None) -> None:
-        """Something of *services*, or of any, may have become due: ask the queue."""
-        if services is None:
-            for line in self._lines.values():
-                line.hope = MANY
-        else:
-            # One each, and not all that is free: what is asked for now must not keep
-            # the slots from the next push.
-            for service in services:
-                if service in self._lines:
-                    self._lines[service].hope += 1
-        self._queue.wake()
-
     def _join(self) -> None:
-        """Requests go to the queue: what has ended, and one round of leases for all
-        that is free, go along.
+        """Requests go to the queue: one round of leases for all that is free, and what
+        has ended, go along.
         """
-        if self._generation and not self._stopped:
-            self._lease(self._generation)
-        if self._queue.gathering or not self._telling:
-            self._tell_all()
+        due = self._queue.take_due()
+        for line in self._lines.values():
+            # One each for what became due, and not all that is free: what is asked for
+            # now must not keep the slots from the next push.
+            line.maybe_due = MANY if due is None else line.maybe_due + due[line.service]
+        if not self._stopped:
+            self._request_leases()
+        self._endings.join()
 
-    def _lease(self, generation: Generation) -> None:
+    def _request_leases(self) -> None:
         """Ask for deliveries for the free workers, and for some to hold ahead."""
-        lines = {
-            name: line
-            for name, line in self._lines.items()
-            if generation.serves(line.broker)
-        }
-        dealt = self._deal(generation, lines)
-        slots = []
-        for name, line in lines.items():
-            # What is held must not wait for a worker that turned out to be slow while
+        wanted = []
+        for line, workers in self._dealt().items():
+            # What is leased must not wait for a worker that turned out to be slow while
             # others are free.
-            dealt[name] -= self._begin(line, min(dealt[name], len(line.held)))
-            free = min(dealt[name] + line.ahead(line.workers + dealt[name]), line.hope)
-            if free:
-                slots.append(Slot(name, free, generation.number))
-                self._taken[line.broker] += dealt[name]
-                line.asked += free
-                line.rest, line.hope = line.hope - free, 0
-        if slots:
+            at_once = min(workers, len(line.leased))
+            self._begin(line, at_once)
+            workers -= at_once
+            ahead = line.ahead(line.workers + workers)
+            leases = min(workers + ahead, line.maybe_due)
+            if leases:
+                wanted.append(Wanted(line, workers, leases, line.maybe_due - leases))
+                self._taken[line.broker] += workers
+                line.requested += leases
+                line.maybe_due = 0
+        if wanted:
+            generation = wanted[0].line.generation
             generation.begin()
-            granted = self._queue.call(
-                lambda queue: queue.lease(now_ms(), slots, self._name)
-            )
+            slots = [
+                Slot(line.service, leases, generation.number)
+                for line, _workers, leases, _beyond in wanted
+            ]
+            name = f"daemon {os.getpid()}"
+            granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, name))
             self._running.add(granted)
-            asked = Asked(generation, self._lines, dealt, slots, self._left)
-            granted.add_done_callback(partial(self._granted, asked))
+            granted.add_done_callback(partial(self._granted, wanted, self._turns_over))
 
-    def _deal(self, generation: Generation, able: dict[str, Line]) -> dict[str, int]:
-        """The free workers, dealt to services one by one: first to those whose brokers
-        have the fewest.
+    def _dealt(self) -> dict[Line, int]:
+        """The free workers, dealt to the services one by one: first to those whose
+        brokers have the fewest.
         """
-        lines = able.values()
-        dealt = dict.fromkeys(able, 0)
         most = {
-            line.broker: 1 if generation.one_at_a_time(line.broker) else self._limit
-            for line in lines
+            line.broker: line.generation.allowed(line.broker, self._most_of_one)
+            for line in self._lines.values()
         }
-        free = self._workers - self.running
+        dealt = {line: 0 for line in self._lines.values() if most[line.broker]}
         used = self._taken.copy()
-        while free > 0:
+        for free in range(self._most - self.running, 0, -1):
             open_to = [
                 line
-                for line in lines
+                for line, workers in dealt.items()
                 if used[line.broker] < most[line.broker]
-                and line.hope + len(line.held) > dealt[line.service]
+                and line.maybe_due + len(line.leased) > workers
             ]
-            if free == 1 and any(not used[line.broker] for line in lines):
+            if free == 1 and not all(used[line.broker] for line in dealt):
                 # The last one is for a broker that runs nothing, so that slow ones
                 # cannot take them all.
                 open_to = [line for line in open_to if not used[line.broker]]
             if not open_to:
                 break
-            line = min(
+            fewest = min(
                 open_to,
-                key=lambda line: (
-                    used[line.broker],
-                    line.workers + dealt[line.service],
-                ),
+                key=lambda line: (used[line.broker], line.workers + dealt[line]),
             )
-            dealt[line.service] += 1
-            used[line.broker] += 1
-            free -= 1
+            dealt[fewest] += 1
+            used[fewest.broker] += 1
         return dealt
 
-    def _granted(self, asked: Asked, answer: "asyncio.Future[Round]") -> None:
-        """What came of one request for work."""
+    def _granted(
+        self, wanted: list[Wanted], turns_over: int, answer: "asyncio.Future[Round]"
+    ) -> None:
+        """Set workers on what one round leased; *turns_over* is how many turns were
+        over when it was asked for.
+        """
         self._running.discard(answer)
         error = answer.exception()
         if error:
             self._say(f"the queue grants nothing now: {error}")
-        granted = Round((), now_ms() + int(PAUSE * 1000)) if error else answer.result()
-        counts: defaultdict[str, int] = defaultdict(int)
+            granted = Round((), now_ms() + int(PAUSE * 1000))
+        else:
+            granted = answer.result()
+        generation = wanted[0].line.generation
+        lines = {want.line.service: want.line for want in wanted}
         for lease in granted.leases:
-            asked.lines[lease.service].held.append(lease)
-            counts[lease.service] += 1
-            asked.generation.begin()
-        for slot in asked.slots:
-            line = asked.lines[slot.service]
-            if counts[slot.service] == slot.free:
-                # By giving fewer the queue would have told that there are no more.
-                line.hope += line.rest
-            line.due_ms = granted.next_due_ms
-            self._start(line, slot, asked.dealt[slot.service])
-        asked.generation.finish()
+            lines[lease.service].leased.append(lease)
+            generation.begin()
+        counts = Counter(lease.service for lease in granted.leases)
+        for line, workers, leases, beyond in wanted:
+            if counts[line.service] == leases:
+                # By granting fewer the queue would have said that there are no more.
+                line.maybe_due += beyond
+            line.next_due_ms = granted.next_due_ms
+            line.requested -= leases
+            self._taken[line.broker] -= workers
+            if self._stopped:
+                self._return(line)
+            if line.leased and not line.workers:
+                # A worker that ran out while the queue was asked has gone: what came is
+                # not left without any.
+                workers = max(workers, 1)
+            self._begin(line, min(workers, len(line.leased)))
+        generation.finish()
         self._nap()
-        if not granted.leases and not self.running and asked.left != self._left:
-            # Refused because of what ran alone, and that has left since: nobody else
+        if not granted.leases and not self.running and turns_over != self._turns_over:
+            # Refused because of what ran alone, and that has gone since: nobody else
             # would ask again.
-            self.kick()
+            self._queue.expect()
         # Slots that came back empty may serve a service that used all it was dealt.
         self._queue.wake()
 
-    def _start(self, line: Line, slot: Slot, dealt: int) -> None:
-        """Set workers on what was leased."""
-        line.asked -= slot.free
-        if self._stopped:
-            self._return(line)
-        self._taken[line.broker] -= dealt
-        # A worker that ran out while the queue was asked has gone: what came is not
-        # left without any.
-        self._begin(
-            line,
-            min(dealt, len(line.held)) or (1 if line.held and not line.workers else 0),
-        )
-
-    def _begin(self, line: Line, workers: int) -> int:
-        """Set so many more workers on what is held."""
+    def _begin(self, line: Line, workers: int) -> None:
+        """Set so many more workers on what is leased."""
         for _ in range(workers):
             line.workers += 1
             self._taken[line.broker] += 1
-            self._track(self._work(line))
-        return workers
+            task = self._loop.create_task(self._work(line))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
 
     async def _work(self, line: Line) -> None:
-        """One worker's slot."""
+        """A worker's turn: delivery after delivery, until none is leased."""
+        generation, worker = line.generation, None
         try:
-            await self._deliver(line)
+            while line.leased:
+                if generation.interrupted:
+                    self._return(line)
+                    break
+                if worker is None:
+                    try:
+                        worker = await generation.worker(line.service)
+                    # no descriptor is left, or it took too long
+                    except (HostFailed, OSError) as error:
+                        self._say(f"no worker: {error}", About(service=line.service))
+                        # Nothing is leased ahead for workers that cannot be had.
+                        line.pace = None
+                        self._return(line)
+                        await asyncio.sleep(PAUSE)
+                    continue  # something may have been leased meanwhile, or gone
+                lease = line.leased.popleft()
+                began = time.monotonic()
+                ending = await attempt(self._queue, generation, worker, lease)
+                took = time.monotonic() - began
+                if ending.kind not in ("crash", "interrupted"):
+                    before = line.pace if line.pace is not None else took
+                    line.pace = 0.8 * before + 0.2 * took
+                    generation.succeeded(line.broker)
+                line.maybe_due += 1
+                self._endings.add(lease, ending, more=bool(line.leased))
+                generation.finish()
+                if worker.spent:
+                    generation.give_back(worker)
+                    worker = None
+                if line.leased and line.ahead(line.workers):
+                    self._queue.wake()
+        except Exception as error:  # noqa: BLE001  a bug of ours must not end the other turns
+            self._say(f"dispatch failed: {type(error).__name__}: {error}")
         finally:
-            self._left += 1
+            if worker:
+                generation.give_back(worker)
+            self._turns_over += 1
             line.workers -= 1
             self._taken[line.broker] -= 1
             # With nothing running, what had to be alone, or had to wait for what is
             # alone, may begin.
-            self.kick([line.service] if self.running else None)
-
-    async def _deliver(self, line: Line) -> None:
-        """Delivery after delivery, until none is held."""
-        worker = None
-        while line.held:
-            if line.generation.interrupted:
-                self._return(line)
-                break
-            try:
-                worker = worker or await line.generation.worker(line.service)
-            # no descriptor is left, or it took too long
-            except (HostFailed, OSError) as error:
-                self._say(f"no worker: {error}", About(service=line.service))
-                # nothing is leased ahead for workers that cannot be had
-                line.pace = None
-                self._return(line)
-                await asyncio.sleep(PAUSE)
-                # something may have been leased meanwhile: it is not left without any
-                continue
-            if line.generation.interrupted or not line.held:
-                continue  # while the worker was started
-            lease = line.held.popleft()
-            began = time.monotonic()
-            ending = await attempt(self._queue, line.generation, worker, lease)
-            self._end(line, lease, ending)
-            if ending.kind not in ("crash", "interrupted"):
-                line.took(time.monotonic() - began)
-                line.generation.succeeded(line.broker)
-            line.hope += 1
-            if worker.spent:
-                line.generation.give_back(worker)
-                worker = None
-            if line.held and line.ahead(line.workers):
-                self._queue.wake()
-        if worker:
-            line.generation.give_back(worker)
+            self._queue.expect([line.service] if self.running else None)
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""
-        line.hope = MANY
-        while line.held:
-            self._end(line, line.held.popleft(), Ending("interrupted", "not begun"))
-
-    def _end(self, line: Line, lease: Lease, ending: Ending) -> None:
-        """Have the queue told. Nobody waits for it: until it is durable, the delivery
-        counts as running.
-        """
-        self._ended.append((lease, ending))
-        if not line.held:
-            self._tell_now()
-        elif not self._telling:
-            # More is at hand to be done: a commit for each would be most of the work
-            # there is.
-            self._telling = self._loop.call_later(GATHER, self._tell_now)
-        line.generation.finish()
-
-    def _tell_now(self) -> None:
-        if self._telling:
-            self._telling.cancel()
-            self._telling = None
-        self._queue.wake()
-
-    def _tell_all(self) -> None:
-        """Tell the queue what has ended."""
-        ended, self._ended = self._ended, []
-        for lease, ending in ended:
-            self._tell(lease, ending)
-        if self._telling:
-            self._telling.cancel()
-            self._telling = None
-
-    def _tell(self, lease: Lease, ending: Ending, again: bool = False) -> None:
-        told = self._queue.end(lease.token, ending)
-        told.add_done_callback(partial(self._told, lease, ending, again))
-
-    def _told(
-        self, lease: Lease, ending: Ending, again: bool, told: "asyncio.Future[Ended]"
-    ) -> None:
-        """What is not simply done is news."""
-        error = told.exception()
-        if error:
-            self._say(
-                f"the end of delivery {lease.token.delivery} could not be kept: {error}",
-                lease,
-            )
-            # Only a queue that is closing keeps it no more: the next start gives the
-            # delivery back.
-            if isinstance(error, StorageFull) or not isinstance(
-                error, (NotAccepted, DiskFailed)
-            ):
-                self._loop.call_later(PAUSE, self._tell, lease, ending, True)
-            return
-        ended = told.result()
-        if ended.state == "done":
-            if again:  # nobody expected its lane to be free now
-                self.kick([lease.service])
-            return
-        self._say(_news(lease, ending, ended), lease)
-        if ended.state == "dead":
-            self.on_dead()
-        self.kick([lease.service])
+        line.maybe_due = MANY
+        while line.leased:
+            lease = line.leased.popleft()
+            interrupted = Ending("interrupted", "not begun")
+            self._endings.add(lease, interrupted, more=bool(line.leased))
+            line.generation.finish()
 
     def _nap(self) -> None:
         """Wake when the next delivery is due."""
         if self._timer:
             self._timer.cancel()
-        due = min(
-            (line.due_ms for line in self._lines.values() if line.due_ms is not None),
-            default=None,
-        )
-        wait = (
-            LONGEST_NAP
-            if due is None
-            else min(max(due - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
-        )
-        self._timer = self._loop.call_later(wait, self.kick)
-
-    def _track(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._landed)
-
-    def _landed(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self._say(f"dispatch failed: {type(error).__name__}: {error}")
-
-
-def _news(lease: Lease, ending: Ending, ended: Ended) -> str:
-    """What came of an attempt that did not simply end, in words."""
-    delivery, attempt = lease.token
-    why = "; ".join(filter(None, (ended.reason, ending.note)))
-    if ended.state == "dead":
-        return f"delivery {delivery} is given up after {counted(attempt, 'attempt')}: {why}"
-    if ended.due_ms is None:
-        return f"delivery {delivery}, attempt {attempt}: {ending.kind}, too late: the lease had ended: {why}"
-    wait = max(0, ended.due_ms - now_ms()) / 1000
-    parked = ", and its lane goes on without it" if ended.parked else ""
-    return f"delivery {delivery}, attempt {attempt}: {ending.kind}, again in {wait:.0f} s{parked}: {why}"
+        due = [line.next_due_ms for line in self._lines.values()]
+        soonest = min((ms for ms in due if ms is not None), default=None)
+        wait = LONGEST_NAP
+        if soonest is not None:
+            wait = min(max(soonest - now_ms(), 0) / 1000 + 0.001, LONGEST_NAP)
+        self._timer = self._loop.call_later(wait, self._queue.expect)

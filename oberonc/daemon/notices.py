@@ -9,7 +9,6 @@ up itself is told of by the log alone.
 
 import asyncio
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -41,29 +40,27 @@ class Notices:
         self._timer: asyncio.TimerHandle | None = None
         #: The service that is told; None: nobody is.
         self.service: str | None = None
-        #: Called with the services that may have got a notice, so that its lease can
-        #: share its commit.
-        self.on_accept: Callable[[list[str]], None] = lambda services: None
 
     def look(self) -> None:
         """Something may have been given up."""
-        asked = self._queue.call(partial(tell, now_ms(), self.service))
-        asked.add_done_callback(self._told)
+        wait = self._queue.call(partial(tell, now_ms(), self.service))
+        wait.add_done_callback(self._looked)
         if self.service is not None:
-            self.on_accept([self.service])
+            # The lease of the notice can share its commit.
+            self._queue.expect([self.service])
 
     def stop(self) -> None:
         """Wake no more."""
         if self._timer:
             self._timer.cancel()
 
-    def _told(self, asked: "asyncio.Future[int | None]") -> None:
-        error = asked.exception()
+    def _looked(self, wait: "asyncio.Future[int | None]") -> None:
+        error = wait.exception()
         if isinstance(error, OberoncError) and not isinstance(error, DiskFailed):
             self._say(f"a notice of dead letters has to wait: {error}")
-        elif error is None and (wait := asked.result()) is not None:
+        elif error is None and (milliseconds := wait.result()) is not None:
             self.stop()
-            self._timer = self._loop.call_later(wait / 1000, self.look)
+            self._timer = self._loop.call_later(milliseconds / 1000, self.look)
 
 
 def tell(now: int, service: str | None, queue: Queue) -> int | None:

@@ -2,12 +2,14 @@
 
 Requests gather while the thread is busy, and go to it together: waking it, and being
 woken, costs more than most of them. What can wait for a commit that happens anyway, or
-can be said better then, joins in `on_hand_over`.
+can be said better then, joins right before they go (`before_hand_over`). Whoever makes
+something due says of which services (`expect`), and knows nothing of who leases it.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -52,8 +54,9 @@ class QueueLink:
         self._given = 0
         self._waking = False
         self._events = self._bytes = 0
-        #: Called right before requests go to the thread; may make more.
-        self.on_hand_over: Callable[[], None] = lambda: None
+        self._joining: Callable[[], None] | None = None
+        self._due: Counter[str] = Counter()
+        self._any_due = False
 
     @property
     def gathering(self) -> bool:
@@ -67,6 +70,28 @@ class QueueLink:
         if not self._waking and not self._given:
             self._waking = True
             self._loop.call_soon(self._hand_over)
+
+    def before_hand_over(self, join: Callable[[], None]) -> None:
+        """Have *join* called right before requests go to the thread; it may make more."""
+        self._joining = join
+
+    def expect(self, services: Iterable[str] | None = None) -> None:
+        """Something of each of *services*, or of any, may have become due: the queue is
+        to be asked.
+        """
+        if services is None:
+            self._any_due = True
+        else:
+            self._due.update(services)
+        self.wake()
+
+    def take_due(self) -> Counter[str] | None:
+        """How many deliveries of each service may have become due since this was called
+        last; None: any number of any.
+        """
+        any_due, due = self._any_due, self._due
+        self._any_due, self._due = False, Counter()
+        return None if any_due else due
 
     def stop(self) -> None:
         """Run what waits, then end the writer thread."""
@@ -92,6 +117,8 @@ class QueueLink:
             answer.set_result(Answer("busy"))
             return answer
         self._count(submission, 1)
+        # Its lease can share its commit.
+        self._due.update(route.service for route in submission.routes)
         return self._ask(Request(answer, submission=submission, now=now_ms()))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
@@ -115,7 +142,8 @@ class QueueLink:
     def _hand_over(self) -> None:
         self._waking = True  # what joins now need not wake anybody
         try:
-            self.on_hand_over()
+            if self._joining:
+                self._joining()
         finally:
             self._waking = False
             made, self._made = self._made, []
@@ -137,26 +165,3 @@ class QueueLink:
         # Behind those who have just been answered, so that what they ask for next goes
         # along.
         self.wake()
-
-    async def active_generation(self) -> tuple[int, str] | None:
-        """Number and digest of the generation that was in service last."""
-        for known in await self.call(lambda queue: queue.generations()):
-            if known.state == "active":
-                return known.number, known.digest
-        return None
-
-    async def new_generation(self, digest: str) -> int:
-        """The number of the next one."""
-        return await self.call(lambda queue: queue.new_generation(now_ms(), digest))
-
-    async def commit_generation(self, number: int, report: str) -> None:
-        """From here on a restart runs *number*."""
-        await self.call(lambda queue: queue.commit_generation(number, report))
-
-    async def reject_generation(self, number: int, report: str) -> None:
-        """It was not fit."""
-        await self.call(lambda queue: queue.reject_generation(number, report))
-
-    async def retire_generation(self, number: int) -> None:
-        """It has drained."""
-        await self.call(lambda queue: queue.retire_generation(number))

@@ -9,27 +9,27 @@ import asyncio
 import gc
 import os
 import signal
-import time
 from collections.abc import Awaitable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import oberonc
 from oberonc import accounts
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
+from oberonc.daemon.endings import Endings
 from oberonc.daemon.front.server import Server
 from oberonc.daemon.front.sockets import Listeners, listen
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.reload import Reloader
 from oberonc.daemon.intake.intake import Intake
-from oberonc.daemon.journal import NOTHING, Subject, say
+from oberonc.daemon.journal import say
 from oberonc.daemon.lock import Lock
 from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.stop import Stop
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
@@ -123,7 +123,7 @@ def _disk_failed(error: DiskFailed) -> None:
 
 
 class Daemon:
-    """The running daemon; what operations ask of it."""
+    """The running daemon: its parts, and what it does by the clock."""
 
     def __init__(
         self,
@@ -132,21 +132,27 @@ class Daemon:
         queue: QueueLink,
         notifier: Notifier,
     ) -> None:
-        self.pid = os.getpid()
-        self.began = time.monotonic()
-        #: Of this process; the files may be replaced while it runs.
-        self.version: str = oberonc.__version__
-        self.config = config
-        self.queue = queue
-        self.stopping = False
-        self.intake = Intake(config, queue, say)
-        self.reloader = Reloader(config_path, queue, say)
-        self.dispatcher = Dispatcher(queue, config.daemon.workers, say)
-        self.notices = Notices(queue, say)
+        self._config = config
+        self._queue = queue
         self._notifier = notifier
-        self._server = Server(Operations(self).perform, say)
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._stop = Stop()
+        self._notices = Notices(queue, say)
+        self._dispatcher = Dispatcher(queue, Endings(queue, self._notices, say), say)
+        self._intake = Intake(config, queue, say)
+        self._reloader = Reloader(
+            config_path, queue, self._serve, self._stop, notifier, say
+        )
+        self._server = Server(say)
+        self._operations = Operations(
+            config.state,
+            queue,
+            self._intake,
+            self._reloader,
+            self._dispatcher,
+            self._server,
+            self._stop,
+            say,
+        )
         self._background: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
 
@@ -155,21 +161,18 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self._stop.order)
         loop.add_signal_handler(signal.SIGHUP, self._hangup)
-        self.intake.on_accept = self.dispatcher.kick
-        self.dispatcher.on_dead = self.notices.look
-        self.notices.on_accept = self.dispatcher.kick
-        self.reloader.on_swap = self._swapped
         # What comes by the socket waits for what the spool holds of its repository, so
         # nobody waits for all of it.
-        self.intake.look()
-        await self.reload(first=True)
-        await self._server.listen(listeners.submit, control=False)
-        await self._server.listen(listeners.control, control=True)
+        self._intake.look()
+        await self._reloader.first()
+        perform = self._operations.perform
+        await self._server.listen(listeners.submit, perform, control=False)
+        await self._server.listen(listeners.control, perform, control=True)
         for work in (
             self._server.sweep,
-            self.intake.watch,
+            self._intake.watch,
             self._upkeep,
             self._watch_space,
             self._watchdog,
@@ -178,109 +181,29 @@ class Daemon:
         # What is there now stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        self._notifier.ready(self._line())
-        say(f"ready: {self._line()}, on {self.config.daemon.socket}")
+        self._notifier.ready(self._reloader.line)
+        say(f"ready: {self._reloader.line}, on {self._config.daemon.socket}")
         await self._stop.wait()
         await self._shut_down()
         if self._failure:
             raise self._failure
 
-    def stop(self) -> None:
-        """SIGTERM: finish and go; asked again: go."""
-        if self._stop.is_set():
-            self._hurry.set()
-        self.stopping = True
-        self._stop.set()
-
-    async def reload(
-        self, *, partial: bool = False, check: bool = False, first: bool = False
-    ) -> dict[str, Any]:
-        """Snapshot, verify, swap; the verdict goes to the log too."""
-        if self.stopping and not first:
-            raise NotAccepted("the daemon is stopping")
-        if not first:
-            self._notifier.reloading()
-        try:
-            report = await (
-                self.reloader.first()
-                if first
-                else self.reloader.reload(partial=partial, check=check)
-            )
-        finally:
-            if not first:
-                self._notifier.ready(self._line())
-        verdict = (
-            "found good"
-            if check and report["accepted"]
-            else "taken"
-            if report["accepted"]
-            else "rejected"
-        )
-        say(
-            f"reload {verdict}, generation {report['generation']} serves: {report['message']}"
-        )
-        self._notifier.status(f"{self._line()}; {report['message']}")
-        return report
-
-    def say(self, text: str, about: Subject = NOTHING, /) -> None:
-        """One line of the log."""
-        say(text, about)
-
-    @property
-    def generation(self) -> Generation:
-        """The one in service."""
-        assert self.reloader.current is not None
-        return self.reloader.current
-
-    @property
-    def number(self) -> int:
-        """The number of the generation in service."""
-        return self.generation.number
-
-    def kick(self) -> None:
-        """Something became due by hand."""
-        self.dispatcher.kick()
-
-    def problem(self, service: str) -> str:
-        """Why *service* cannot run now, or nothing."""
-        return self.generation.unavailable.get(service, "")
-
-    def own_stats(self) -> dict[str, Any]:
-        """What the queue does not know."""
-        draining = self.reloader.draining
-        return {
-            "version": self.version,
-            "generation": self.number,
-            "draining": draining.number if draining else None,
-            "workers": {
-                "running": self.dispatcher.running,
-                "idle": self.generation.idle,
-                "limit": self.intake.config.daemon.workers,
-            },
-            "connections": len(self._server.connections),
-            "refused": dict(self._server.refused),
-            "spool": self.intake.files,
-            "spool_unreadable": self.intake.unreadable,
-            "spool_bad": len(spool.rejected(self.config.spool)),
-        }
-
-    def _swapped(self) -> None:
-        self.intake.config = config = self.generation.config
-        self.queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
-        self.notices.service = config.daemon.on_dead
-        self.dispatcher.serve(self.generation)
-
-    def _line(self) -> str:
-        return f"generation {self.number}, {counted(len(self.generation.runtimes), 'service')}"
+    def _serve(self, generation: Generation) -> None:
+        """*generation* goes into service, and its configuration counts."""
+        config = generation.config
+        self._intake.config = config
+        self._notices.service = config.daemon.on_dead
+        self._queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
+        self._dispatcher.serve(generation)
 
     def _hangup(self) -> None:
         """SIGHUP: reload, and look at the spool."""
-        self.intake.look()
+        self._intake.look()
         self._start(self._reload_by_signal())
 
     async def _reload_by_signal(self) -> None:
         try:
-            await self.reload()
+            await self._reloader.reload()
         except OberoncError as error:
             say(f"no reload: {error}")
 
@@ -296,7 +219,7 @@ class Daemon:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._failure = self._failure or error
-            self.stop()
+            self._stop.order()
 
     async def _upkeep(self) -> None:
         """Clock, retention, the size of the log written ahead."""
@@ -305,10 +228,10 @@ class Daemon:
             try:
                 await self._look_at_clock()
                 await self._sweep()
-                spool.sweep(self.config.spool)
-                self.notices.look()
+                spool.sweep(self._config.spool)
+                self._notices.look()
                 await self._forget_rejected()
-                await self.queue.call(
+                await self._queue.call(
                     lambda queue: queue.checkpoint(idle=True), alone=True
                 )
             except OberoncError as error:  # a full disk: it is tried again
@@ -319,7 +242,7 @@ class Daemon:
         low = False
         while True:
             try:
-                room = await self.queue.call(lambda queue: queue.room)
+                room = await self._queue.call(lambda queue: queue.room)
             except NotAccepted:  # a full disk: it is asked again
                 room = None
             if room and room.low != low:
@@ -335,24 +258,24 @@ class Daemon:
             await asyncio.sleep(LOOK)
 
     async def _look_at_clock(self) -> None:
-        pulled = await self.queue.call(lambda queue: queue.tick(now_ms()))
+        pulled = await self._queue.call(lambda queue: queue.tick(now_ms()))
         if pulled:
             say(
                 f"the clock was set back: {counted(pulled, 'delivery', 'deliveries')} due earlier"
             )
-            self.kick()
+            self._queue.expect()
 
     async def _sweep(self) -> None:
-        config = self.intake.config
+        config = self._intake.config
         names, keep_ms = list(config.services), int(config.daemon.keep * 1000)
         more = True
         while more:
-            swept = await self.queue.call(
+            swept = await self._queue.call(
                 lambda queue: queue.sweep(now_ms(), names, keep_ms)
             )
             # One slice whatever runs, so that a queue that is never idle does not grow
             # for ever.
-            more = swept.more and not self.dispatcher.running
+            more = swept.more and not self._dispatcher.running
             _tell_given_up(swept.buried)
             if swept.events:
                 dead = counted(swept.dead, "dead letter")
@@ -363,7 +286,7 @@ class Daemon:
     async def _forget_rejected(self) -> None:
         """Retention of what could not be taken in."""
         gone = await in_a_thread(
-            spool.forget_rejected, self.config.spool, self.intake.config.daemon.keep
+            spool.forget_rejected, self._config.spool, self._intake.config.daemon.keep
         )
         if gone:
             say(f"retention: {counted(gone, 'file')} of the spool's bad/ forgotten")
@@ -372,29 +295,29 @@ class Daemon:
         """Say that we live, while the loop and the writer thread both move."""
         while self._notifier.watchdog:
             await asyncio.sleep(self._notifier.watchdog)
-            await self.queue.call(lambda queue: None)
+            await self._queue.call(lambda queue: None)
             self._notifier.alive()
 
     async def _shut_down(self) -> None:
         """No new work; what runs may end; what does not goes back to the queue
         uncharged.
         """
-        patience = self.intake.config.daemon.stop_timeout
-        say(f"stopping: {counted(self.dispatcher.running, 'worker')} busy")
+        patience = self._intake.config.daemon.stop_timeout
+        say(f"stopping: {counted(self._dispatcher.running, 'worker')} busy")
         self._notifier.stopping(patience + 2 * GRACE)
-        self.dispatcher.stop()
-        self.notices.stop()
+        self._dispatcher.stop()
+        self._notices.stop()
         self._server.stop_listening()
         for task in self._background:
             task.cancel()
-        await _first(patience, self.dispatcher.emptied(), self._hurry.wait())
-        for generation in (self.reloader.draining, self.reloader.current):
+        await _first(patience, self._dispatcher.emptied(), self._stop.wait_hurried())
+        for generation in (self._reloader.draining, self._reloader.current):
             if generation:
                 await generation.interrupt()
-        await self.dispatcher.emptied()
+        await self._dispatcher.emptied()
         await self._server.finish(GRACE)
-        await self.reloader.stop()
-        await self.queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+        await self._reloader.stop()
+        await self._queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
         say("stopped")
 
 

@@ -12,16 +12,12 @@ import pytest
 
 from oberonc.daemon import dispatch
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.host_link import HostFailed
+from oberonc.daemon.endings import Endings
+from oberonc.daemon.generation.host_link import HostFailed
+from oberonc.daemon.notices import Notices
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.queue.sqlite.engine import SqliteQueue
-from oberonc.queue.values import (
-    Ended,
-    Ending,
-    Lease,
-    StorageFull,
-    Token,
-)
+from oberonc.queue.values import Ended, Ending, Lease, StorageFull, Token
 from tests.support.eventually import eventually_in_loop
 from tests.support.store_values import submission
 
@@ -46,11 +42,8 @@ class Workers:
     def finish(self) -> None:
         self.flights -= 1
 
-    def serves(self, _broker: str) -> bool:
-        return True
-
-    def one_at_a_time(self, _broker: str) -> bool:
-        return False
+    def allowed(self, _broker: str, most: int) -> int:
+        return most
 
     def succeeded(self, _broker: str) -> None:
         """It is noted."""
@@ -81,6 +74,15 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 30))
 
 
+def _dispatcher(link: QueueLink, log: list[str]) -> Dispatcher:
+    """One whose lines go to *log*."""
+
+    def say(text: str, _about: object = None, /) -> None:
+        log.append(text)
+
+    return Dispatcher(link, Endings(link, Notices(link, say), say), say)
+
+
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The deliveries that were handled."""
@@ -102,10 +104,10 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(
     async def work() -> None:
         queue = FullForAMoment(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher = Dispatcher(link, 2, lambda text, about=None: None)
+        dispatcher = _dispatcher(link, [])
         dispatcher.serve(Workers())  # type: ignore[arg-type]
         await asyncio.gather(*(link.accept(submission(number)) for number in (1, 2)))
-        dispatcher.kick()
+        link.expect()
         await eventually_in_loop(lambda: done == [1, 2])
         dispatcher.stop()
         await dispatcher.emptied()
@@ -122,13 +124,13 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
         queue = SqliteQueue(tmp_path / "queue.sqlite")
         link = QueueLink(queue, tmp_path, lambda error: None)
         failures: list[str] = []
-        dispatcher = Dispatcher(link, 2, lambda text, about=None: failures.append(text))
+        dispatcher = _dispatcher(link, failures)
         old, new = Workers(1), Workers(2)
         old.can_start = False
         dispatcher.serve(old)  # type: ignore[arg-type]
         for number in range(40):
             link.accept(submission(number, f"repo {number}"))
-        dispatcher.kick()
+        link.expect()
         await eventually_in_loop(lambda: any("no worker" in text for text in failures))
         dispatcher.serve(new)  # type: ignore[arg-type]
         await eventually_in_loop(lambda: len(done) == 40)

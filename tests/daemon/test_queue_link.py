@@ -13,7 +13,7 @@ from oberonc.daemon.queue_link import WAITING_EVENTS, QueueLink
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
-from oberonc.queue.values import Slot
+from oberonc.queue.values import Round, Slot
 from tests.support.store_values import NOW, submission
 
 Work = Callable[[QueueLink], Awaitable[None]]
@@ -57,7 +57,7 @@ def test_what_is_asked_for_while_the_thread_is_busy_goes_to_it_together(
     async def work(link: QueueLink) -> None:
         free = threading.Event()
         sizes: list[int] = []
-        link.on_hand_over = lambda: sizes.append(len(link._made))
+        link.before_hand_over(lambda: sizes.append(len(link._made)))
         busy = link.call(lambda queue: free.wait(60), alone=True)
         await asyncio.sleep(0)
         waiting = []
@@ -75,10 +75,11 @@ def test_a_lease_that_joins_at_the_last_moment_sees_what_was_accepted_with_it(
     with_link: Callable[[Work], None],
 ) -> None:
     async def work(link: QueueLink) -> None:
-        joined = []
+        joined: list[asyncio.Future[Round]] = []
 
         def join() -> None:
-            link.on_hand_over = lambda: None
+            if joined:
+                return
             joined.append(
                 link.call(
                     lambda queue: queue.lease(
@@ -87,7 +88,7 @@ def test_a_lease_that_joins_at_the_last_moment_sees_what_was_accepted_with_it(
                 )
             )
 
-        link.on_hand_over = join
+        link.before_hand_over(join)
         await link.accept(submission(1))
         assert len((await joined[0]).leases) == 1
 
@@ -101,10 +102,10 @@ def test_a_fault_in_what_joins_stops_nobody(with_link: Callable[[Work], None]) -
         loop.set_exception_handler(
             lambda _loop, context: told.append(str(context["exception"]))
         )
-        link.on_hand_over = lambda: [][1]
+        link.before_hand_over(lambda: [][1])
         first = link.accept(submission(1))
         await asyncio.sleep(0)
-        link.on_hand_over = lambda: None
+        link.before_hand_over(lambda: None)
         second = link.accept(submission(2))
         assert [(await first).seq, (await second).seq] == [1, 2]
         assert told == ["list index out of range"]

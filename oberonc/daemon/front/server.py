@@ -85,8 +85,7 @@ def _frame(answer: Answer) -> bytes:
 class Server:
     """Accepts connections on both sockets."""
 
-    def __init__(self, perform: Perform, say: Callable[[str], None]) -> None:
-        self.perform = perform
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self.connections: set[Connection] = set()
         #: How often something was refused, by the `error` of the answer. From 0 on:
@@ -95,8 +94,10 @@ class Server:
         self._refusals = Sparing(say)
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, listener: socket.socket, *, control: bool) -> None:
-        """Answer on *listener* from now on."""
+    async def listen(
+        self, listener: socket.socket, perform: Perform, *, control: bool
+    ) -> None:
+        """Answer on *listener* what *perform* says, from now on."""
         loop = asyncio.get_running_loop()
         # From Python 3.13 on, closing would remove the socket's file, which may be
         # systemd's.
@@ -105,7 +106,7 @@ class Server:
         )
         quota = Quota()
         made = await loop.create_unix_server(
-            lambda: Connection(self, listener, quota, control),
+            lambda: Connection(self, listener, perform, quota, control),
             sock=listener,
             backlog=sockets.BACKLOG,
             **keep,
@@ -149,10 +150,16 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(
-        self, server: Server, listener: socket.socket, quota: Quota, control: bool
+        self,
+        server: Server,
+        listener: socket.socket,
+        perform: Perform,
+        quota: Quota,
+        control: bool,
     ) -> None:
         self._server = server
         self._listener = listener
+        self._request = perform
         self._quota = quota
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -299,15 +306,13 @@ class Connection(asyncio.Protocol):
         """The frame of the answer, whatever request and answer are like."""
         try:
             if len(body) <= frames.SMALL:
-                answer = await self._server.perform(
+                answer = await self._request(
                     frames.decode_request(body), self._peer, self._control
                 )
             else:  # one at a time, users in turn
                 async with self._quota.turns.of(self.uid):
                     request = await in_a_thread(frames.decode_request, body)
-                    answer = await self._server.perform(
-                        request, self._peer, self._control
-                    )
+                    answer = await self._request(request, self._peer, self._control)
         except DiskFailed:
             raise  # nobody is told anything: the process is about to end
         except OberoncError as error:

@@ -5,23 +5,25 @@ configuration fit its broker?
 import asyncio
 from typing import Any, Final, NamedTuple
 
-from oberonc import redaction
+from oberonc import paths, redaction
+from oberonc.broker import secrets
 from oberonc.broker.registry import Place
-from oberonc.broker.secrets import to_wire
 from oberonc.config import Service
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import snapshot
 from oberonc.daemon.generation.generation import Generation, Runtime
-from oberonc.daemon.generation.material import Plan
-from oberonc.daemon.host_link import PROBE_LIMIT, HostFailed
+from oberonc.daemon.generation.host_link import PROBE_LIMIT, HostFailed
+from oberonc.daemon.generation.material import Material
+from oberonc.daemon.generation.worker_link import WorkerLost
 from oberonc.daemon.journal import Say
 from oberonc.daemon.threads import in_a_thread
-from oberonc.daemon.worker_link import WorkerLost
 from oberonc.delivery import frames
 from oberonc.text import one_line
 
 #: Seconds all files together may take to be examined.
 EXAMINATION: Final = 30.0
+#: Characters of what a worker printed before it was lost that are shown.
+SHOWN: Final = 300
 
 
 class Predecessor(NamedTuple):
@@ -49,19 +51,30 @@ class Candidate(NamedTuple):
         await in_a_thread(snapshot.remove, self.generation.snapshot.root)
 
 
-async def examine(number: int, plan: Plan, say: Say) -> Candidate:
-    """Start processes on *plan*'s snapshot and try everything. Raises HostFailed."""
-    generation = Generation(number, plan.config, plan.snapshot, say)
+async def examine(number: int, material: Material, say: Say) -> Candidate:
+    """Start processes on the snapshot of *material* and try everything. Raises
+    HostFailed, OSError or TimeoutError.
+    """
+    config, places = material.config, material.snapshot.places
+    generation = Generation(number, config, material.snapshot, say)
+    faults = dict(material.faults)
     try:
-        faults = dict(plan.faults) | await _examine_files(generation, plan)
+        await _examine_files(generation, faults)
         crash_point("probe")
-        _mark_unavailable(generation, faults)
+        for service in config.services.values():
+            why = faults.get(f"service {service.name}") or faults.get(service.broker)
+            if why is None and service.broker not in places:
+                why = f"there is no broker called '{service.broker}'"
+            if why is not None:
+                generation.unavailable[service.name] = why
         await generation.load()
-        for service in plan.config.services.values():
+        for service in config.services.values():
             if service.name not in generation.unavailable:
-                await _try_service(
-                    generation, service, plan.settings[service.name], faults
-                )
+                settings = material.settings[service.name]
+                why = await _try_service(generation, service, settings)
+                if why:
+                    generation.unavailable[service.name] = why
+                    faults[f"service {service.name}"] = why
         crash_point("warm")
     except BaseException:
         await generation.stop()
@@ -70,20 +83,19 @@ async def examine(number: int, plan: Plan, say: Say) -> Candidate:
 
 
 async def fall_back(
-    candidate: Candidate, plan: Plan, before: Predecessor, say: Say
+    candidate: Candidate, material: Material, before: Predecessor, say: Say
 ) -> Candidate:
     """A second trial, in which whatever failed is as it was in the generation before,
     or left out.
     """
-    broken = {name for name in candidate.faults if name in plan.snapshot.places}
-    affected = set(candidate.generation.unavailable)
-    broken |= {plan.config.services[name].broker for name in affected}
+    services = dict(material.config.services)
+    settings = dict(material.settings)
+    broken = {name for name in candidate.faults if name in material.snapshot.places}
+    broken |= {services[name].broker for name in candidate.generation.unavailable}
     await candidate.generation.stop()
     old = {name: before.places[name] for name in broken if name in before.places}
-    kept = await in_a_thread(snapshot.keep, plan.snapshot, old)
-    services = dict(plan.config.services)
-    settings = dict(plan.settings)
-    for name, service in plan.config.services.items():
+    kept = await in_a_thread(snapshot.keep, material.snapshot, old)
+    for name, service in material.config.services.items():
         if name in before.runtimes and service.broker in broken:
             services[name] = before.runtimes[name].service
             settings[name] = before.runtimes[name].settings
@@ -92,21 +104,29 @@ async def fall_back(
         for name in services
         if name not in settings
     }
+    config = material.config._replace(services=services)
     second = await examine(
-        candidate.generation.number,
-        Plan(plan.config._replace(services=services), kept, settings, unresolved),
-        say,
+        candidate.generation.number, Material(config, kept, settings, unresolved), say
     )
     return second._replace(faults=candidate.faults, kept=frozenset(old))
 
 
-async def _examine_files(generation: Generation, plan: Plan) -> dict[str, str]:
-    faults: dict[str, str] = {}
-    places = plan.examined()
+async def _examine_files(generation: Generation, faults: dict[str, str]) -> None:
+    """Have each file imported: what the administrator put there, and what is used of
+    the rest; what is wrong with one goes to *faults*.
+    """
+    used = {service.broker for service in generation.config.services.values()}
+    shipped = str(paths.bundled("brokers"))
+    places = [
+        place
+        for name, place in generation.snapshot.places.items()
+        if name in used or (place.file is not None and place.origin != shipped)
+    ]
     verdicts: dict[str, dict[str, Any]] = {}
     try:
         async with asyncio.timeout(EXAMINATION):
-            async for verdict in (await generation.root()).probe(places):
+            root = await generation.root()
+            async for verdict in root.probe(places):
                 verdicts[verdict["name"]] = verdict
     except TimeoutError:
         raise HostFailed(
@@ -117,60 +137,35 @@ async def _examine_files(generation: Generation, plan: Plan) -> dict[str, str]:
         if verdict["threads"]:
             generation.threaded.add(name)
         if verdict["why"]:
-            faults[name] = plan.snapshot.shown(verdict["why"])
-    return faults
-
-
-def _mark_unavailable(generation: Generation, faults: dict[str, str]) -> None:
-    for service in generation.config.services.values():
-        own = faults.get(f"service {service.name}")
-        why = own or faults.get(service.broker)
-        if why is None and service.broker not in generation.snapshot.places:
-            why = f"there is no broker called '{service.broker}'"
-        if why is not None:
-            generation.unavailable[service.name] = why
+            faults[name] = generation.snapshot.shown(verdict["why"])
 
 
 async def _try_service(
-    generation: Generation,
-    service: Service,
-    settings: dict[str, Any],
-    faults: dict[str, str],
-) -> None:
-    """Bind the service in a worker of its own, which then stays, warm, for its first
-    delivery.
+    generation: Generation, service: Service, settings: dict[str, Any]
+) -> str:
+    """Why the service cannot run, or nothing: it is bound in a worker of its own, which
+    then stays, warm, for its first delivery.
     """
     worker = await generation.new_worker(service.name)
     request = {
         "op": "verify",
         "service": service.name,
-        "settings": to_wire(settings),
+        "settings": secrets.to_wire(settings),
         "state": str(generation.config.state),
     }
+    hidden = redaction.secrets_in(settings)
     try:
         fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
     except WorkerLost as lost:
-        fault = f"{lost}: {_end(redaction.redact(worker.printed(), redaction.secrets_in(settings), cut=True))}"
-    fault = (
-        fault
-        if fault is None
-        else redaction.redact(str(fault), redaction.secrets_in(settings))
-    )
+        printed = redaction.redact(worker.printed().text, hidden, cut=True)
+        fault = f"{lost}: {one_line(printed[-SHOWN:])}"
     if fault is None:
         limit = service.timeout or generation.timeouts.get(service.broker, 60.0)
         generation.runtimes[service.name] = Runtime(service, settings, limit)
         generation.give_back(worker)
-        return
+        return ""
     worker.retire()
-    where = (
-        ""
-        if service.origin in str(fault)
-        else f"{service.origin}: service '{service.name}': "
-    )
-    generation.unavailable[service.name] = faults[f"service {service.name}"] = (
-        where + str(fault)
-    )
-
-
-def _end(printed: str) -> str:
-    return one_line(printed[-300:])
+    fault = redaction.redact(str(fault), hidden)
+    if service.origin in fault:
+        return fault
+    return f"{service.origin}: service '{service.name}': {fault}"

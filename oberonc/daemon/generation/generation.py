@@ -1,4 +1,4 @@
-"""A generation in service: its host, its warm workers, and the services it can run."""
+"""A generation in service: its hosts, its warm workers, and the services it can run."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.broker.registry import Place
 from oberonc.config import Config, Service
+from oberonc.daemon.generation.host_link import HostFailed, HostLink, RootLink
 from oberonc.daemon.generation.snapshot import Snapshot
-from oberonc.daemon.host_link import Host, HostFailed, Root
+from oberonc.daemon.generation.worker_link import WorkerLink
 from oberonc.daemon.journal import Say
-from oberonc.daemon.worker_link import Worker
 
 #: Seconds a worker may wait for its next delivery; beyond the first few, which keep the
 #: usual push quick, only as long as a burst pauses: each costs memory.
@@ -49,7 +49,7 @@ class Generation:
         #: Brokers that must not be forked, and each broker's time limit.
         self.threaded: set[str] = set()
         self.timeouts: dict[str, float] = {}
-        self.busy: set[Worker] = set()
+        self.busy: set[WorkerLink] = set()
         #: Lease rounds and deliveries that count on this generation; it must not end
         #: before they do.
         self.flights = 0
@@ -57,28 +57,28 @@ class Generation:
         #: Set when busy workers are being ended for our own reasons: no delivery is
         #: charged for it.
         self.interrupted = False
-        self._idle: dict[str, list[tuple[Worker, asyncio.TimerHandle]]] = {}
+        self._idle: dict[str, list[tuple[WorkerLink, asyncio.TimerHandle]]] = {}
         self._say = say
-        self._root: Root | None = None
+        self._root: RootLink | None = None
         self._root_starts = asyncio.Lock()
         #: By broker: its host, the seconds before that is started again, and until when
         #: it has one worker at a time.
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, HostLink] = {}
         self._delays: dict[str, float] = {}
         self._cautious: dict[str, float] = {}
         self._stopping = False
         self._keepers: list[asyncio.Task[None]] = []
-        #: Called when a host is up again.
-        self.on_ready: Callable[[], None] = lambda: None
 
-    def serves(self, broker: str) -> bool:
-        """Whether workers of *broker* can be had."""
+    def allowed(self, broker: str, most: int) -> int:
+        """How many workers *broker* may have: none while its host is down, one while it
+        has to be found out which delivery ends its host, else *most*.
+        """
         host = self._hosts.get(broker)
-        return host is not None and not host.ended.done() and not self._stopping
-
-    def one_at_a_time(self, broker: str) -> bool:
-        """Whether it has to be found out which delivery of *broker* ends its host."""
-        return self._cautious.get(broker, 0.0) > asyncio.get_running_loop().time()
+        if host is None or host.ended.done() or self._stopping:
+            return 0
+        if self._cautious.get(broker, 0.0) > asyncio.get_running_loop().time():
+            return 1
+        return most
 
     def succeeded(self, broker: str) -> None:
         """A delivery of *broker* left its host alive."""
@@ -89,31 +89,39 @@ class Generation:
         """How many workers wait."""
         return sum(map(len, self._idle.values()))
 
-    async def root(self) -> Root:
+    async def root(self) -> RootLink:
         """The process that examines and forks, started where there is none. Raises
         OSError.
         """
         async with self._root_starts:
             if self._root is None or self._root.ended.done():
-                self._root = Root(f"generation {self.number}")
+                self._root = RootLink(f"generation {self.number}")
             return self._root
 
     async def load(self) -> None:
         """Start a host for each broker that the services use. Raises HostFailed,
         OSError or TimeoutError.
         """
-        for place in self._loaded_places():
-            self._hosts[place.name] = await (await self.root()).host(
-                place, place.name in self.threaded
-            )
+        used = {
+            service.broker
+            for service in self.config.services.values()
+            if service.name not in self.unavailable
+        }
+        for name, place in self.snapshot.places.items():
+            if name in used:
+                root = await self.root()
+                self._hosts[name] = await root.host(place, name in self.threaded)
 
-    def adopt(self) -> None:
-        """The generation goes into service: whichever host ends is started again."""
+    def adopt(self, on_ready: Callable[[], None]) -> None:
+        """The generation goes into service: whichever host ends is started again, and
+        *on_ready* called when it is up.
+        """
         self._keepers = [
-            asyncio.create_task(self._keep(place)) for place in self._loaded_places()
+            asyncio.create_task(self._keep(self.snapshot.places[name], on_ready))
+            for name in self._hosts
         ]
 
-    async def worker(self, service: str) -> Worker:
+    async def worker(self, service: str) -> WorkerLink:
         """A worker for *service*, warm where there is one. Raises HostFailed."""
         while waiting := self._idle.get(service):
             worker, timer = waiting.pop()
@@ -125,25 +133,28 @@ class Generation:
         self.busy.add(worker)
         return worker
 
-    async def new_worker(self, service: str) -> Worker:
+    async def new_worker(self, service: str) -> WorkerLink:
         """Fork one for *service*: it sees that service's secrets and no other's."""
         host = self._hosts.get(self.config.services[service].broker)
         if host is None or host.ended.done():
             raise HostFailed("its host is being started again")
-        worker = await host.spawn()
-        worker.service = service
-        return worker
+        return await host.spawn(service)
 
-    def give_back(self, worker: Worker) -> None:
-        """The worker's delivery ended; it waits for the next, or ends."""
+    def give_back(self, worker: WorkerLink) -> None:
+        """The worker's turn is over; it waits for the next, or ends."""
         self.busy.discard(worker)
-        full = self.idle >= self.config.daemon.workers
-        if worker.spent or self._stopping or full:
+        idle = self.idle
+        if worker.spent or self._stopping or idle >= self.config.daemon.workers:
             worker.retire()
             return
-        patience = MAX_IDLE if self.idle < KEPT_WARM else BRIEFLY
+        patience = MAX_IDLE if idle < KEPT_WARM else BRIEFLY
         timer = asyncio.get_running_loop().call_later(patience, self._expire, worker)
         self._idle.setdefault(worker.service, []).append((worker, timer))
+
+    def _expire(self, worker: WorkerLink) -> None:
+        waiting = self._idle.get(worker.service, [])
+        waiting[:] = [(other, timer) for other, timer in waiting if other is not worker]
+        worker.retire()
 
     def drain(self) -> None:
         """Take no more deliveries: idle workers end, busy ones when they are done."""
@@ -184,12 +195,7 @@ class Generation:
         if self._root:
             await self._root.stop()
 
-    def _expire(self, worker: Worker) -> None:
-        waiting = self._idle.get(worker.service, [])
-        waiting[:] = [(other, timer) for other, timer in waiting if other is not worker]
-        worker.retire()
-
-    async def _keep(self, place: Place) -> None:
+    async def _keep(self, place: Place, on_ready: Callable[[], None]) -> None:
         """Start the host of one broker again whenever it ends: later each time, until a
         delivery succeeds.
         """
@@ -208,19 +214,10 @@ class Generation:
             )
             await asyncio.sleep(delay)
             try:
-                self._hosts[place.name] = await (await self.root()).host(
-                    place, place.name in self.threaded
-                )
+                root = await self.root()
+                threaded = place.name in self.threaded
+                self._hosts[place.name] = await root.host(place, threaded)
             except (HostFailed, OSError, TimeoutError) as error:
                 self._say(f"the host of broker {place.name} did not start: {error}")
                 continue
-            self.on_ready()
-
-    def _loaded_places(self) -> list[Place]:
-        """The places of the brokers that the services use."""
-        used = {
-            self.config.services[name].broker
-            for name in self.config.services
-            if name not in self.unavailable
-        }
-        return [place for name, place in self.snapshot.places.items() if name in used]
+            on_ready()

@@ -8,14 +8,13 @@ leaves the old one active, after it the new one: that row is the only durable po
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oberonc.daemon.faults import crash_point
-from oberonc.daemon.generation import material as planning
-from oberonc.daemon.generation import snapshot
+from oberonc.daemon.generation import material, snapshot
 from oberonc.daemon.generation.candidate import (
     Candidate,
     Predecessor,
@@ -23,12 +22,15 @@ from oberonc.daemon.generation.candidate import (
     fall_back,
 )
 from oberonc.daemon.generation.generation import Generation
-from oberonc.daemon.generation.material import Plan
-from oberonc.daemon.host_link import HostFailed
+from oberonc.daemon.generation.host_link import HostFailed
+from oberonc.daemon.generation.material import Material
 from oberonc.daemon.journal import Say
-from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.notify import Notifier
+from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.stop import Stop
 from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import NotAccepted, OberoncError
+from oberonc.text import counted
 
 #: Seconds the old generation may take to finish what it runs.
 DRAIN_TIMEOUT: Final = 60.0
@@ -36,33 +38,109 @@ DRAIN_TIMEOUT: Final = 60.0
 SETTLE: Final = 2.0
 
 
-class Reloader:
-    """Makes generations, one at a time, and takes them into service."""
+class Report(NamedTuple):
+    """What came of a reload or a check; on the wire, and in the queue, as JSON."""
 
-    def __init__(self, config_path: str | None, queue: QueueLink, say: Say) -> None:
+    accepted: bool
+    message: str
+    #: One row for each broker, and for whatever else was found wrong.
+    brokers: list[dict[str, Any]]
+    #: The number of the generation that serves now.
+    generation: int
+
+
+class Reloader:
+    """Makes generations, one at a time, and takes them into service: *serve* gets each.
+    Owned by the event loop.
+    """
+
+    def __init__(
+        self,
+        config_path: str | None,
+        queue: QueueLink,
+        serve: Callable[[Generation], None],
+        stop: Stop,
+        notifier: Notifier,
+        say: Say,
+    ) -> None:
         self._config_path = config_path
         self._queue = queue
+        self._serve = serve
+        self._stop = stop
+        self._notifier = notifier
         self._say = say
+        self._folder = queue.state / "generations"
         self._working = False
-        self.current: Generation | None = None
+        self._current: Generation | None = None
         self.draining: Generation | None = None
         self._drainage: asyncio.Task[None] | None = None
-        #: Called after each swap.
-        self.on_swap: Callable[[], None] = lambda: None
 
-    async def first(self) -> dict[str, Any]:
-        """The generation to start with: what is in the folders now; what is broken
-        there as it last ran.
-        """
-        active = await self._queue.active_generation()
-        places = snapshot.remembered(self._folder(*active)) if active else {}
-        return await self._reload(Predecessor(places, {}), partial=True, check=False)
+    @property
+    def current(self) -> Generation:
+        """The generation in service; there is one once `first` has returned."""
+        assert self._current is not None
+        return self._current
 
-    async def reload(self, *, partial: bool, check: bool) -> dict[str, Any]:
-        """The report; raises NotAccepted while another reload, or its drain, is under
-        way.
+    @property
+    def line(self) -> str:
+        """What serves, in words."""
+        services = counted(len(self.current.runtimes), "service")
+        return f"generation {self.current.number}, {services}"
+
+    async def first(self) -> None:
+        """Take the generation to start with into service: what is in the folders now;
+        what is broken there as it last ran. Raises OberoncError or OSError.
         """
-        assert self.current is not None
+        places = {}
+        for known in await self._queue.call(lambda queue: queue.generations()):
+            if known.state == "active":
+                root = self._folder_of(known.number, known.digest)
+                places = snapshot.remembered(root)
+        report = await self._renew(Predecessor(places, {}), partial=True)
+        self._tell("taken", report)
+
+    async def reload(self, *, partial: bool = False) -> Report:
+        """Take what is in the files now into service; where *partial*, all of it that is
+        good, and the rest as it was. Raises NotAccepted while another reload, or its
+        drain, is under way, and while the daemon stops.
+        """
+        self._begin()
+        before = Predecessor(self.current.snapshot.places, self.current.runtimes)
+        try:
+            report = await self._renew(before, partial=partial)
+        except (OberoncError, OSError) as error:
+            report = Report(False, str(error), [], self.current.number)
+        finally:
+            self._notifier.ready(self.line)
+        self._tell("taken" if report.accepted else "rejected", report)
+        return report
+
+    async def check(self) -> Report:
+        """What a reload would say. Raises NotAccepted as `reload` does."""
+        self._begin()
+        try:
+            async with self._material() as wanted:
+                candidate = await examine(0, wanted, self._say)
+                await candidate.discard()
+            serving = self.current.number
+            report = _report(candidate, not candidate.faults, serving)
+        except (OberoncError, OSError) as error:
+            report = Report(False, str(error), [], self.current.number)
+        finally:
+            self._notifier.ready(self.line)
+        self._tell("found good" if report.accepted else "rejected", report)
+        return report
+
+    async def stop(self) -> None:
+        """End every process of every generation."""
+        if self._drainage:
+            await asyncio.wait([self._drainage])
+        if self._current:
+            await self._current.stop()
+
+    def _begin(self) -> None:
+        if self._stop.ordered:
+            raise NotAccepted("the daemon is stopping")
         if self._working:
             raise NotAccepted("a reload is under way: wait for it")
         if self.draining:
@@ -70,91 +148,71 @@ class Reloader:
             raise NotAccepted(
                 f"generation {self.draining.number} is draining, {flights} in flight: try again"
             )
-        before = Predecessor(self.current.snapshot.places, self.current.runtimes)
-        return await self._reload(before, partial=partial, check=check)
+        self._notifier.reloading()
 
-    async def stop(self) -> None:
-        """End every process of every generation."""
-        if self._drainage:
-            await asyncio.wait([self._drainage])
-        if self.current:
-            await self.current.stop()
+    def _tell(self, verdict: str, report: Report) -> None:
+        number, message = report.generation, report.message
+        self._say(f"reload {verdict}, generation {number} serves: {message}")
+        self._notifier.status(f"{self.line}; {message}")
 
-    async def _reload(
-        self, before: Predecessor, *, partial: bool, check: bool
-    ) -> dict[str, Any]:
+    @asynccontextmanager
+    async def _material(self) -> AsyncIterator[Material]:
+        """What is in the files now; what is left of its snapshot is removed."""
         self._working = True
-        scratch = self._generations / f"new-{time.time_ns()}"
+        scratch = self._folder / f"new-{time.time_ns()}"
+        config = self._current and self._current.config
         try:
-            plan = await in_a_thread(
-                planning.make,
-                self._config_path,
-                self.current and self.current.config,
-                scratch,
-            )
-            crash_point("snapshot")
-            if check:
-                return await self._check(plan)
-            return await self._attempt(plan, before, partial=partial)
-        except (OberoncError, OSError) as error:
-            if self.current is None:
-                raise
-            return {
-                "accepted": False,
-                "message": str(error),
-                "brokers": [],
-                "generation": self.current.number,
-            }
+            yield await in_a_thread(material.make, self._config_path, config, scratch)
         finally:
             self._working = False
             await in_a_thread(snapshot.remove, scratch)
 
-    async def _check(self, plan: Plan) -> dict[str, Any]:
-        candidate = await examine(0, plan, self._say)
-        await candidate.discard()
-        return self._report(candidate, accepted=not candidate.faults)
-
-    async def _attempt(
-        self, plan: Plan, before: Predecessor, *, partial: bool
-    ) -> dict[str, Any]:
-        number = await self._queue.new_generation(plan.snapshot.digest)
-        try:
-            # Named for good before anything is imported: a late import looks where its
-            # first one was found.
-            settled = await in_a_thread(
-                snapshot.settle,
-                plan.snapshot,
-                self._folder(number, plan.snapshot.digest),
+    async def _renew(self, before: Predecessor, *, partial: bool) -> Report:
+        """Make a generation and take it into service; the report says whether it was
+        fit. Raises OberoncError or OSError.
+        """
+        async with self._material() as wanted:
+            crash_point("snapshot")
+            digest = wanted.snapshot.digest
+            number = await self._queue.call(
+                lambda queue: queue.new_generation(now_ms(), digest)
             )
-            plan = plan._replace(snapshot=settled)
-            candidate = await examine(number, plan, self._say)
-            if candidate.faults and partial:
-                candidate = await fall_back(candidate, plan, before, self._say)
-            elif candidate.faults:
-                return await self._reject(candidate)
-            return await self._accept(candidate)
-        except (HostFailed, OSError) as error:
-            await self._queue.reject_generation(number, str(error))
-            raise
+            try:
+                # Named for good before anything is imported: a late import looks where
+                # its first one was found.
+                settled = await in_a_thread(
+                    snapshot.settle, wanted.snapshot, self._folder_of(number, digest)
+                )
+                wanted = wanted._replace(snapshot=settled)
+                candidate = await examine(number, wanted, self._say)
+                if candidate.faults and partial:
+                    candidate = await fall_back(candidate, wanted, before, self._say)
+                elif candidate.faults:
+                    report = _report(candidate, False, self.current.number)
+                    await candidate.discard()
+                    await self._reject(number, json.dumps(report._asdict()))
+                    return report
+                return await self._accept(candidate)
+            except (HostFailed, OSError) as error:
+                await self._reject(number, str(error))
+                raise
 
-    async def _reject(self, candidate: Candidate) -> dict[str, Any]:
-        report = self._report(candidate, accepted=False)
-        await candidate.discard()
-        await self._queue.reject_generation(
-            candidate.generation.number, json.dumps(report)
-        )
-        return report
+    async def _reject(self, number: int, report: str) -> None:
+        await self._queue.call(lambda queue: queue.reject_generation(number, report))
 
-    async def _accept(self, candidate: Candidate) -> dict[str, Any]:
+    async def _accept(self, candidate: Candidate) -> Report:
         """COMMIT and SWAP, and the beginning of DRAIN."""
-        generation = candidate.generation
-        report = self._report(candidate, accepted=True)
+        generation, old = candidate.generation, self._current
+        report = _report(candidate, True, generation.number)
+        text = json.dumps(report._asdict())
         crash_point("commit")
-        await self._queue.commit_generation(generation.number, json.dumps(report))
+        await self._queue.call(
+            lambda queue: queue.commit_generation(generation.number, text)
+        )
         crash_point("committed")
-        generation.adopt()
-        old, self.current = self.current, generation
-        self.on_swap()
+        generation.adopt(self._queue.expect)
+        self._current = generation
+        self._serve(generation)
         crash_point("swapped")
         if old:
             self.draining = old
@@ -172,57 +230,42 @@ class Reloader:
                 await old.emptied()
         await old.interrupt()
         await old.stop()
-        await self._queue.retire_generation(old.number)
+        await self._queue.call(lambda queue: queue.retire_generation(old.number))
         self.draining = None
-        assert self.current is not None
-        await in_a_thread(
-            snapshot.prune, self._generations, {self.current.snapshot.root}
-        )
+        await in_a_thread(snapshot.prune, self._folder, {self.current.snapshot.root})
 
-    def _report(self, candidate: Candidate, *, accepted: bool) -> dict[str, Any]:
-        """The verdicts, one row per broker, and what else was found."""
-        generation, faults = candidate.generation, dict(candidate.faults)
-        serving = generation if accepted and generation.number else self.current
-        rows = [_row(candidate, faults, name) for name in sorted(generation.timeouts)]
-        rows += [
-            {"broker": key, "verdict": "broken", "why": why, "services": [], "mode": ""}
-            for key, why in faults.items()
+    def _folder_of(self, number: int, digest: str) -> Path:
+        return self._folder / f"{number}-{digest[:16]}"
+
+
+def _report(candidate: Candidate, accepted: bool, serving: int) -> Report:
+    """The verdicts, one row for each broker and its services, and what else was found."""
+    generation, faults = candidate.generation, dict(candidate.faults)
+    rows = []
+    for name in sorted(generation.timeouts):
+        services = [
+            service.name
+            for service in generation.config.services.values()
+            if service.broker == name
         ]
-        good = sum(row["verdict"] == "ok" for row in rows)
-        message = f"{good} ok" + "".join(
-            f"; {row['broker']}: {row['why']}" for row in rows if row["verdict"] != "ok"
-        )
-        return {
-            "accepted": accepted,
-            "message": message,
-            "brokers": rows,
-            "generation": serving.number if serving else 0,
-        }
-
-    @property
-    def _generations(self) -> Path:
-        return self._queue.state / "generations"
-
-    def _folder(self, number: int, digest: str) -> Path:
-        return self._generations / f"{number}-{digest[:16]}"
+        keys = (name, *(f"service {service}" for service in services))
+        why = "; ".join(faults.pop(key) for key in keys if key in faults)
+        verdict = "ok"
+        if why:
+            verdict = "kept" if name in candidate.kept else "broken"
+        mode = "exec" if name in generation.threaded else "fork"
+        rows.append(_row(name, verdict, why, services, mode))
+    rows += [_row(key, "broken", why, [], "") for key, why in faults.items()]
+    good = sum(row["verdict"] == "ok" for row in rows)
+    bad = [f"{row['broker']}: {row['why']}" for row in rows if row["verdict"] != "ok"]
+    return Report(accepted, "; ".join([f"{good} ok", *bad]), rows, serving)
 
 
-def _row(candidate: Candidate, faults: dict[str, str], name: str) -> dict[str, Any]:
-    """The verdict on one broker and its services; what it tells is taken out of
-    *faults*.
-    """
-    generation = candidate.generation
-    services = [
-        service.name
-        for service in generation.config.services.values()
-        if service.broker == name
-    ]
-    keys = (name, *(f"service {service}" for service in services))
-    why = "; ".join(faults.pop(key) for key in keys if key in faults)
-    verdict = "ok" if not why else "kept" if name in candidate.kept else "broken"
-    mode = "exec" if name in generation.threaded else "fork"
+def _row(
+    broker: str, verdict: str, why: str, services: list[str], mode: str
+) -> dict[str, Any]:
     return {
-        "broker": name,
+        "broker": broker,
         "verdict": verdict,
         "why": why,
         "services": services,

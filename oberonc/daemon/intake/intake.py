@@ -11,7 +11,6 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -96,9 +95,6 @@ class Intake:
         self._done: set[str] = set()
         self._taking: asyncio.Task[None] | None = None
         self._step = asyncio.Event()
-        #: Called with the services of an event that was asked for, so that its lease
-        #: can share its commit.
-        self.on_accept: Callable[[list[str]], None] = lambda services: None
 
     @property
     def files(self) -> int:
@@ -129,10 +125,7 @@ class Intake:
         wanted = await in_a_thread(beside) if large else beside()
         await self.catch_up(wanted.repo)
         self._tell_overtaken(wanted.repo)
-        answer = self._queue.accept(wanted)
-        if wanted.routes:
-            self.on_accept([route.service for route in wanted.routes])
-        return await answer
+        return await self._queue.accept(wanted)
 
     async def catch_up(self, repository: str) -> None:
         """Returns when what the spool holds of *repository* has been taken in."""
@@ -257,7 +250,7 @@ class Intake:
             self._sparing.say("not now", str(error))
             self._backlog.put_back(files.values())
             return False
-        self.on_accept(
+        self._queue.expect(
             [route.service for push in pushes for route in push.submission.routes]
         )
         for push, answer in zip(pushes, answers, strict=False):

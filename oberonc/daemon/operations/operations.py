@@ -6,49 +6,60 @@ right of whoever may open that.
 """
 
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import oberonc
 from oberonc.accounts import person
 from oberonc.broker import registry
+from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.front.peers import Peer
-from oberonc.daemon.front.server import RETRY_MS, Answer, refusal
-from oberonc.daemon.journal import About
-from oberonc.daemon.operations import renaming, rows, stats
-from oberonc.daemon.queue_link import now_ms
-from oberonc.delivery import frames
+from oberonc.daemon.front.server import RETRY_MS, Answer, Server, refusal
+from oberonc.daemon.generation.reload import Reloader
+from oberonc.daemon.intake.intake import Intake
+from oberonc.daemon.journal import About, Say
+from oberonc.daemon.operations import fields, renaming, rows, stats
+from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.stop import Stop
+from oberonc.delivery import frames, spool
 from oberonc.errors import BadInput
 from oberonc.queue.contract import Queue
 from oberonc.queue.values import Delivery, Event, LogQuery, Stats
 from oberonc.text import nearest
 
-if TYPE_CHECKING:
-    from oberonc.daemon.service import Daemon
-
 Request = dict[str, Any]
 #: Changes a delivery in somebody's name: (queue, its number, who).
 Steer = Callable[[Queue, int, str], Delivery]
 STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
-#: Rows one answer holds at most.
-MOST_ROWS: Final = 1000
-#: Events one answer tells of at most, and of how many of them by their id.
-MOST_TOLD: Final = 200
-MOST_IDS: Final = 100
-#: Hex digits an id must be given with, and the most it can have.
-SHORTEST_KEY: Final = 4
-LONGEST_KEY: Final = 64
-_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
 
 
 class Operations:
     """The operations of a running daemon."""
 
-    def __init__(self, daemon: "Daemon") -> None:
-        self._daemon = daemon
-        self._queue = daemon.queue
+    def __init__(
+        self,
+        state: Path,
+        queue: QueueLink,
+        intake: Intake,
+        reloader: Reloader,
+        dispatcher: Dispatcher,
+        server: Server,
+        stop: Stop,
+        say: Say,
+    ) -> None:
+        self._state = state
+        self._queue = queue
+        self._intake = intake
+        self._reloader = reloader
+        self._dispatcher = dispatcher
+        self._server = server
+        self._stop = stop
+        self._say = say
+        #: Of this process; the files may be replaced while it runs.
+        self._version: str = oberonc.__version__
+        self._began = time.monotonic()
         public: dict[str, Callable[[Request, Peer], Awaitable[Answer]]] = {
             "submit": self.submit,
             "ping": self.ping,
@@ -96,9 +107,9 @@ class Operations:
 
     async def submit(self, request: Request, peer: Peer) -> Answer:
         """Accept a payload; the answer comes once it is durable."""
-        if self._daemon.stopping:
+        if self._stop.ordered:
             return refusal("stopping", "the daemon is stopping", retry_ms=RETRY_MS)
-        answer = await self._daemon.intake.submit(request.get("payload"), peer.uid)
+        answer = await self._intake.submit(request.get("payload"), peer.uid)
         if answer.status in ("accepted", "duplicate"):
             return {"ok": True, "status": answer.status, "seq": answer.seq}
         messages = {
@@ -113,8 +124,8 @@ class Operations:
         return {
             "ok": True,
             "v": [frames.VERSION, frames.VERSION],
-            "version": self._daemon.version,
-            "generation": self._daemon.number,
+            "version": self._version,
+            "generation": self._reloader.current.number,
         }
 
     async def stats(self, _request: Request, _peer: Peer) -> Answer:
@@ -122,26 +133,40 @@ class Operations:
         return {"ok": True, "stats": await self._stats()}
 
     async def _stats(self) -> dict[str, Any]:
-        daemon, now = self._daemon, now_ms()
-        configured = list(daemon.intake.config.services)
+        now, config = now_ms(), self._intake.config
+        configured = list(config.services)
         known, unclaimed = await self._queue.call(
             lambda queue: (queue.stats(now), queue.unclaimed(configured))
         )
-        value = {
-            "pid": daemon.pid,
-            "uptime": round(time.monotonic() - daemon.began, 3),
-            **daemon.own_stats(),
+        generation, draining = self._reloader.current, self._reloader.draining
+        value: dict[str, Any] = {
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self._began, 3),
+            "version": self._version,
+            "generation": generation.number,
+            "draining": draining.number if draining else None,
+            "workers": {
+                "running": self._dispatcher.running,
+                "idle": generation.idle,
+                "limit": config.daemon.workers,
+            },
+            "connections": len(self._server.connections),
+            "refused": dict(self._server.refused),
+            "spool": self._intake.files,
+            "spool_unreadable": self._intake.unreadable,
+            "spool_bad": len(spool.rejected(config.spool)),
         }
         value |= stats.summary(known, now)
-        for name, service in daemon.intake.config.services.items():
+        for name, service in config.services.items():
             row = value["services"].setdefault(name, stats.service(None, now))
-            row |= {"broker": service.broker, "problem": daemon.problem(name)}
+            problem = generation.unavailable.get(name, "")
+            row |= {"broker": service.broker, "problem": problem}
         value["unclaimed"] = unclaimed
         return value
 
     async def brokers(self, _request: Request, _peer: Peer) -> Answer:
         """Every broker of the generation in service, and every configured service."""
-        generation = self._daemon.generation
+        generation = self._reloader.current
         services = (await self._stats())["services"]
         found = [
             {
@@ -166,10 +191,11 @@ class Operations:
 
     async def reload(self, request: Request, _peer: Peer) -> Answer:
         """The verdict on new code and configuration, and the swap when it is good."""
-        report = await self._daemon.reload(
-            partial=bool(request.get("partial")), check=bool(request.get("check"))
-        )
-        return {"ok": True, "report": report}
+        if request.get("check"):
+            report = await self._reloader.check()
+        else:
+            report = await self._reloader.reload(partial=bool(request.get("partial")))
+        return {"ok": True, "report": report._asdict()}
 
     async def generation(self, _request: Request, _peer: Peer) -> Answer:
         """The newest generations."""
@@ -189,15 +215,13 @@ class Operations:
     async def lane_pause(self, request: Request, peer: Peer) -> Answer:
         """Lease nothing more of a service, or of one of its lanes."""
         service, repo = self._lane(request)
-        configured = self._daemon.intake.config.services
+        configured = self._intake.config.services
         if service not in configured:
             raise BadInput(
                 f"there is no service called '{service}'{nearest(service, list(configured))}"
             )
         await self._queue.call(lambda queue: queue.pause(service, repo))
-        self._daemon.say(
-            f"{person(peer.uid)} paused it", About(service, repo=repo or "")
-        )
+        self._say(f"{person(peer.uid)} paused it", About(service, repo=repo or ""))
         return {"ok": True}
 
     async def lane_resume(self, request: Request, peer: Peer) -> Answer:
@@ -210,10 +234,8 @@ class Operations:
                 f"there is no service called '{service}'{nearest(service, list(known))}"
             )
         await self._queue.call(lambda queue: queue.resume(service, repo))
-        self._daemon.say(
-            f"{person(peer.uid)} resumed it", About(service, repo=repo or "")
-        )
-        self._daemon.kick()
+        self._say(f"{person(peer.uid)} resumed it", About(service, repo=repo or ""))
+        self._queue.expect()
         return {"ok": True}
 
     async def lane_unpark(self, request: Request, peer: Peer) -> Answer:
@@ -223,7 +245,9 @@ class Operations:
         def unpark(queue: Queue) -> int:
             parked = [
                 d
-                for d in queue.deliveries("ready", service, repo, limit=MOST_ROWS)
+                for d in queue.deliveries(
+                    "ready", service, repo, limit=fields.MOST_ROWS
+                )
                 if d.parked
             ]
             return len(
@@ -234,20 +258,20 @@ class Operations:
             )
 
         count = await self._queue.call(unpark)
-        self._daemon.kick()
+        self._queue.expect()
         return {"ok": True, "unparked": count}
 
     async def rename(self, request: Request, peer: Peer) -> Answer:
         """A repository has another name: its issues, ledger and lanes follow."""
-        old, new = _text(request, "old") or "", _text(request, "new") or ""
+        old, new = fields.text(request, "old") or "", fields.text(request, "new") or ""
         renaming.check(old, new)
-        await self._daemon.intake.catch_up(old)
-        state = self._daemon.config.state
+        await self._intake.catch_up(old)
+        state = self._state
         told = await self._queue.call(
             lambda queue: renaming.in_queue(queue, state, old, new)
         )
-        self._daemon.say(f"{person(peer.uid)} renamed {old} to {new}")
-        self._daemon.kick()
+        self._say(f"{person(peer.uid)} renamed {old} to {new}")
+        self._queue.expect()
         return {"ok": True, **told}
 
     async def delivery_list(self, request: Request, _peer: Peer) -> Answer:
@@ -257,14 +281,19 @@ class Operations:
         `services` says of each of theirs whether it is failing, and when it is next
         tried.
         """
-        state = _choice(request, "state", STATES)
-        service, repo = _text(request, "service"), _text(request, "repository")
-        limit, after = (
-            min(_number(request, "limit", 100), MOST_ROWS),
-            _number(request, "after", 0),
+        state = fields.choice(request, "state", STATES)
+        service, repo = (
+            fields.text(request, "service"),
+            fields.text(request, "repository"),
         )
-        before = None if request.get("before") is None else _number(request, "before")
-        since, now = _number(request, "since", 0), now_ms()
+        limit, after = (
+            min(fields.number(request, "limit", 100), fields.MOST_ROWS),
+            fields.number(request, "after", 0),
+        )
+        before = (
+            None if request.get("before") is None else fields.number(request, "before")
+        )
+        since, now = fields.number(request, "since", 0), now_ms()
 
         def find(queue: Queue) -> tuple[list[Delivery], Stats]:
             found = queue.deliveries(
@@ -297,7 +326,7 @@ class Operations:
 
     async def delivery_show(self, request: Request, _peer: Peer) -> Answer:
         """One delivery with its attempts."""
-        number = _number(request, "delivery")
+        number = fields.number(request, "delivery")
         found = await self._queue.call(lambda queue: queue.delivery(number))
         if found is None:
             raise BadInput(f"there is no delivery {number}")
@@ -329,11 +358,11 @@ class Operations:
         """
         by = person(peer.uid)
         if "deliveries" not in request:
-            number = _number(request, "delivery")
+            number = fields.number(request, "delivery")
             found = await self._queue.call(lambda queue: steer(queue, number, by))
             self._steered_one(by, word, found)
             return {"ok": True, "delivery": rows.delivery(found)}
-        numbers = _numbers(request, "deliveries")
+        numbers = fields.numbers(request, "deliveries")
 
         def each(queue: Queue) -> list[Delivery | str]:
             return [_or_why(steer, queue, number, by) for number in numbers]
@@ -354,8 +383,8 @@ class Operations:
         return {"ok": True, "results": told}
 
     def _steered_one(self, by: str, word: str, found: Delivery) -> None:
-        self._daemon.say(f"{by} {word} delivery {found.id}", found)
-        self._daemon.kick()
+        self._say(f"{by} {word} delivery {found.id}", found)
+        self._queue.expect()
 
     async def event_show(self, request: Request, _peer: Peer) -> Answer:
         """One event, its payload, its deliveries and their attempts."""
@@ -365,7 +394,7 @@ class Operations:
 
     async def event_replay(self, request: Request, peer: Peer) -> Answer:
         """Every ended delivery of an event again, or that of one service."""
-        event, service = await self._event(request), _text(request, "service")
+        event, service = await self._event(request), fields.text(request, "service")
         ended = [
             d
             for d in event.deliveries
@@ -384,13 +413,14 @@ class Operations:
         To follow the log: `after`, the `last` of the answer before, and `ids`, of
         events to tell of again.
         """
-        return await self._log(_asked(request))
+        return await self._log(fields.log_query(request))
 
     async def own_log(self, request: Request, peer: Peer) -> Answer:
         """The same of what the caller submitted, and nothing that brokers printed."""
         trusted = peer.uid in (0, os.geteuid())
         return await self._log(
-            _asked(request)._replace(uid=None if trusted else peer.uid), outputs=trusted
+            fields.log_query(request)._replace(uid=None if trusted else peer.uid),
+            outputs=trusted,
         )
 
     async def _log(self, asked: LogQuery, *, outputs: bool = True) -> Answer:
@@ -410,13 +440,13 @@ class Operations:
 
     async def drain(self, _request: Request, peer: Peer) -> Answer:
         """Finish what runs and stop, as after SIGTERM."""
-        self._daemon.say(f"{person(peer.uid)} asked for a stop")
-        self._daemon.stop()
+        self._say(f"{person(peer.uid)} asked for a stop")
+        self._stop.order()
         return {"ok": True}
 
     async def backup(self, request: Request, peer: Peer) -> Answer:
         """A consistent copy of the queue, written by the daemon."""
-        target = Path(_text(request, "path") or "")
+        target = Path(fields.text(request, "path") or "")
         if not target.is_absolute():
             raise BadInput("backup needs an absolute path")
         try:
@@ -427,13 +457,13 @@ class Operations:
             # A service is kept from most of the file system, whatever the folder's mode
             # says to who asks.
             raise BadInput(
-                f"{error}; the daemon can write below {self._daemon.config.state}"
+                f"{error}; the daemon can write below {self._state}"
             ) from None
-        self._daemon.say(f"{person(peer.uid)} made a backup: {target}")
+        self._say(f"{person(peer.uid)} made a backup: {target}")
         return {"ok": True, "path": str(target), "bytes": target.stat().st_size}
 
     async def _event(self, request: Request) -> Event:
-        key = _text(request, "id") or ""
+        key = fields.text(request, "id") or ""
         try:
             event_id = bytes.fromhex(key)
         except ValueError:
@@ -444,60 +474,10 @@ class Operations:
         return event
 
     def _lane(self, request: Request) -> tuple[str, str | None]:
-        service = _text(request, "service")
+        service = fields.text(request, "service")
         if service is None:
             raise BadInput("name a service")
-        return service, _text(request, "repository")
-
-
-def _asked(request: Request) -> LogQuery:
-    key, ids = (_text(request, "key") or "").lower(), request.get("ids") or []
-    if key and (
-        set(key) - set("0123456789abcdef")
-        or not SHORTEST_KEY <= len(key) <= LONGEST_KEY
-    ):
-        raise BadInput(
-            f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id"
-        )
-    if (
-        not isinstance(ids, list)
-        or len(ids) > MOST_IDS
-        or not all(isinstance(id, str) and _ID(id) for id in ids)
-    ):
-        raise BadInput(
-            f"'ids' must be a list of at most {MOST_IDS} ids of 32 hex digits"
-        )
-    after = None if request.get("after") is None else _number(request, "after")
-    limit = min(_number(request, "limit", 20), MOST_TOLD)
-    return LogQuery(
-        key,
-        tuple(map(bytes.fromhex, ids)),
-        after,
-        bool(request.get("cut")),
-        None,
-        limit,
-    )
-
-
-def _text(request: Request, key: str) -> str | None:
-    value = request.get(key)
-    if value is None or (isinstance(value, str) and value.isprintable()):
-        return value
-    raise BadInput(f"'{key}' must be printable text")
-
-
-def _number(request: Request, key: str, default: int | None = None) -> int:
-    value = request.get(key, default)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62:
-        return value
-    raise BadInput(f"'{key}' must be a whole number")
-
-
-def _numbers(request: Request, key: str) -> list[int]:
-    values = request.get(key)
-    if not isinstance(values, list) or len(values) > MOST_ROWS:
-        raise BadInput(f"'{key}' must be a list of at most {MOST_ROWS} whole numbers")
-    return [_number({key: value}, key) for value in values]
+        return service, fields.text(request, "repository")
 
 
 def _or_why(steer: Steer, queue: Queue, number: int, by: str) -> Delivery | str:
@@ -505,10 +485,3 @@ def _or_why(steer: Steer, queue: Queue, number: int, by: str) -> Delivery | str:
         return steer(queue, number, by)
     except BadInput as error:
         return str(error)
-
-
-def _choice(request: Request, key: str, choices: tuple[str, ...]) -> str | None:
-    value = _text(request, key)
-    if value is None or value in choices:
-        return value
-    raise BadInput(f"'{key}' must be one of {', '.join(choices)}")

@@ -6,14 +6,12 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NamedTuple
 
 from oberonc.delivery import frames
 from oberonc.queue.values import OUTPUT_LIMIT
-
-if TYPE_CHECKING:
-    from oberonc.daemon.host_link import Host
 
 #: A worker ends after this many deliveries, so that what broker code leaks stays small.
 MAX_USE: Final = 100
@@ -29,32 +27,49 @@ class WorkerLost(Exception):
     """
 
 
-class Worker:
-    """One worker process and its channel. It is lost after the first `WorkerLost`."""
+class Printed(NamedTuple):
+    """What a broker printed, and whether some of it was too much to keep."""
+
+    text: str
+    cut: bool
+
+
+class WorkerLink:
+    """One worker process and its channel. It is lost after the first `WorkerLost`.
+
+    *channel* speaks with the worker, *output* is the reading end of the pipe it prints
+    to, and both are closed here. Only its host may signal the worker:
+    *signal_group(pid, number)* has it signal the worker and all it started, and
+    *kill_host()* ends the host, and the worker with it.
+    """
 
     def __init__(
-        self, host: "Host", broker: str, channel: socket.socket, output: int
+        self,
+        service: str,
+        channel: socket.socket,
+        output: int,
+        signal_group: Callable[[int, int], None],
+        kill_host: Callable[[], Awaitable[None]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._host = host
-        self.broker = broker
+        self.service = service
+        self._channel = channel
+        self._output = output
+        self._signal_group = signal_group
+        self._kill_host = kill_host
         self.pid = 0
-        self.uses = 0
-        self.service = ""
         #: Done with the exit status (negative: the signal) once the process was
         #: collected.
         self.ended: asyncio.Future[int] = self._loop.create_future()
-        self._channel = channel
-        self._output = output
-        self._printed = bytearray()
-        #: Whether some of what it printed was too much to keep.
-        self.cut = False
-        self._received = bytearray()
-        self._answer: asyncio.Future[bytes] | None = None
+        self._uses = 0
         self._lost = self._spent = False
         #: Ended with its host while others of that host ran too: nothing is known
         #: against its delivery.
         self.innocent = False
+        self._received = bytearray()
+        self._answer: asyncio.Future[bytes] | None = None
+        self._printed = bytearray()
+        self._cut = False
         channel.setblocking(False)
         os.set_blocking(output, False)
         self._loop.add_reader(output, self._read_output)
@@ -68,16 +83,16 @@ class Worker:
     @property
     def spent(self) -> bool:
         """Whether it must not be given another delivery."""
-        return self.uses >= MAX_USE or self._spent or self.ended.done() or self._lost
+        return self._spent or self._lost or self._uses >= MAX_USE or self.ended.done()
 
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
         """The answer to the frame *request* within *limit* seconds. Raises WorkerLost;
         the worker is dead by then.
         """
         self._printed.clear()
-        self.cut = False
+        self._cut = False
         self._received.clear()
-        self.uses += 1
+        self._uses += 1
         self._answer = self._loop.create_future()
         timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
@@ -86,10 +101,12 @@ class Worker:
             self._spent = answer.get("spent") is True
             return answer
         except TimeoutError:
-            await self._lose()
+            self._lost = True
+            await self.kill()
             raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None
         except frames.BadFrame as error:
-            await self._lose()
+            self._lost = True
+            await self.kill()
             raise WorkerLost(f"wrote to the daemon's channel: {error}") from None
         except OSError:
             raise WorkerLost(await self._manner_of_end()) from None
@@ -113,51 +130,70 @@ class Worker:
             self._fail(ConnectionResetError())
             return
         self._received += part
-        if len(self._received) < frames.HEADER.size:
+        header = frames.HEADER.size
+        if len(self._received) < header:
             return
         try:
             length = frames.body_length(
-                bytes(self._received[: frames.HEADER.size]), frames.LARGEST_RESULT
+                bytes(self._received[:header]), frames.LARGEST_RESULT
             )
         except frames.BadFrame as error:
             self._fail(error)
             return
-        if (
-            len(self._received) >= frames.HEADER.size + length
-            and self._answer
-            and not self._answer.done()
-        ):
-            self._answer.set_result(
-                bytes(self._received[frames.HEADER.size : frames.HEADER.size + length])
-            )
+        whole = len(self._received) >= header + length
+        if whole and self._answer and not self._answer.done():
+            self._answer.set_result(bytes(self._received[header : header + length]))
 
     def _fail(self, error: Exception) -> None:
         if self._answer and not self._answer.done():
             self._answer.set_exception(error)
 
-    async def _lose(self) -> None:
-        self._lost = True
+    async def _manner_of_end(self) -> str:
+        with suppress(TimeoutError):
+            status = await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
+            if status < 0:
+                return f"the worker was killed by signal {-status} during the delivery"
+            return f"the worker ended with exit status {status} during the delivery"
         await self.kill()
+        return "the broker closed the daemon's channel"
 
-    def printed(self) -> str:
+    def printed(self) -> Printed:
         """What the broker printed since the last request, capped."""
         self._read_output()
-        return self._printed.decode(errors="replace")
+        return Printed(self._printed.decode(errors="replace"), self._cut)
+
+    def _read_output(self) -> None:
+        """Take what was printed; beyond the cap it is read and dropped, so that no
+        broker blocks on it.
+        """
+        try:
+            while self._output >= 0 and (part := os.read(self._output, OUTPUT_LIMIT)):
+                room = OUTPUT_LIMIT - len(self._printed)
+                self._printed += part[:room]
+                self._cut |= len(part) > room
+                if len(part) < OUTPUT_LIMIT:
+                    return
+        except BlockingIOError:
+            return
+        if self._output >= 0:
+            self._loop.remove_reader(self._output)
 
     async def kill(self, grace: float = GRACE) -> None:
         """End the process and all it started: asked first, then made to."""
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
             if not self.ended.done():
-                self._host.signal_group(self.pid, number)
+                self._signal_group(self.pid, number)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(self.ended), patience)
         if not self.ended.done():
             # The host no longer does what it is for: everything below it ends with it.
-            await self._host.kill()
+            await self._kill_host()
 
     def retire(self) -> None:
         """Let an idle worker end: it does when its channel closes."""
-        self._close_channel()
+        if self._channel.fileno() >= 0:
+            self._loop.remove_reader(self._channel)
+            self._channel.close()
 
     def has_ended(self, status: int) -> None:
         """The host collected the process."""
@@ -174,41 +210,8 @@ class Worker:
 
     def forget(self) -> None:
         """Let go of channel and pipe."""
-        self._close_channel()
+        self.retire()
         if self._output >= 0:
             self._loop.remove_reader(self._output)
             os.close(self._output)
             self._output = -1
-
-    def _close_channel(self) -> None:
-        if self._channel.fileno() >= 0:
-            self._loop.remove_reader(self._channel)
-            self._channel.close()
-
-    async def _manner_of_end(self) -> str:
-        with suppress(TimeoutError):
-            status = await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
-            manner = (
-                f"was killed by signal {-status}"
-                if status < 0
-                else f"ended with exit status {status}"
-            )
-            return f"the worker {manner} during the delivery"
-        await self.kill()
-        return "the broker closed the daemon's channel"
-
-    def _read_output(self) -> None:
-        """Take what was printed; beyond the cap it is read and dropped, so that no
-        broker blocks on it.
-        """
-        try:
-            while self._output >= 0 and (part := os.read(self._output, OUTPUT_LIMIT)):
-                room = OUTPUT_LIMIT - len(self._printed)
-                self._printed += part[:room]
-                self.cut |= len(part) > room
-                if len(part) < OUTPUT_LIMIT:
-                    return
-        except BlockingIOError:
-            return
-        if self._output >= 0:
-            self._loop.remove_reader(self._output)

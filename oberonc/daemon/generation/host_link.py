@@ -17,7 +17,7 @@ from oberonc import paths
 from oberonc.broker.registry import Place
 from oberonc.broker.request import environment
 from oberonc.daemon.child.host import PACKET
-from oberonc.daemon.worker_link import Worker
+from oberonc.daemon.generation.worker_link import WorkerLink
 from oberonc.errors import OberoncError
 
 #: Seconds one file may take to be imported while it is examined.
@@ -30,7 +30,9 @@ C = TypeVar("C", bound="Child")
 
 
 class HostFailed(OberoncError):
-    """The root or a host ended or fell silent; what was asked of it did not happen."""
+    """The root or a host ended or fell silent; what was requested of it did not
+    happen.
+    """
 
     exit_code = 75
 
@@ -99,32 +101,23 @@ class _Link(Generic[C]):
 
     def _take(self, reply: dict[str, Any]) -> None:
         if "forked" in reply:
-            self._forked(reply)
-        elif "ended" in reply:
-            self._lose(reply["ended"], reply["status"])
-        else:
-            self._replies.put_nowait(reply)
-
-    def _forked(self, reply: dict[str, Any]) -> None:
-        child, waiting = self._forking.pop(reply["forked"])
-        if waiting.done():
-            return  # it waited too long for this child, whose channel is closed by now
-        if reply["pid"]:
+            child, forked = self._forking.pop(reply["forked"])
+            if forked.done():
+                return  # it waited too long for this child, whose channel is closed now
+            if not reply["pid"]:
+                why = f"no process could be started: {reply['why']}"
+                forked.set_exception(HostFailed(f"{self._label}: {why}"))
+                return
             # Here and not where it is waited for: its end may be the next thing heard.
             child.pid = reply["pid"]
             self.children[child.pid] = child
-            waiting.set_result(None)
+            forked.set_result(None)
+        elif "ended" in reply:
+            child_ended = self.children.pop(reply["ended"], None)
+            if child_ended is not None:
+                child_ended.has_ended(reply["status"])
         else:
-            waiting.set_exception(
-                HostFailed(
-                    f"{self._label}: no process could be started: {reply['why']}"
-                )
-            )
-
-    def _lose(self, pid: int, status: int) -> None:
-        child = self.children.pop(pid, None)
-        if child is not None:
-            child.has_ended(status)
+            self._replies.put_nowait(reply)
 
     def _finish(self, status: int) -> None:
         """The process was collected, and by the kernel's hand all below it ended. What
@@ -134,12 +127,13 @@ class _Link(Generic[C]):
             while packet := self._control.recv(PACKET):
                 self._take(json.loads(packet))
         self.close()
-        for _, waiting in self._forking.values():
-            if not waiting.done():
-                waiting.set_exception(HostFailed(f"{self._label} ended"))
+        for _child, forked in self._forking.values():
+            if not forked.done():
+                forked.set_exception(HostFailed(f"{self._label} ended"))
         self._replies.put_nowait({"gone": True})
-        for pid in list(self.children):
-            self._lose(pid, -signal.SIGKILL)
+        while self.children:
+            _pid, child = self.children.popitem()
+            child.has_ended(-signal.SIGKILL)
         self.ended.set_result(status)
 
     def close(self) -> None:
@@ -149,11 +143,11 @@ class _Link(Generic[C]):
             self._control.close()
 
 
-class Host(_Link[Worker]):
+class HostLink(_Link[WorkerLink]):
     """The process that imported one broker and forks its workers."""
 
     def __init__(
-        self, label: str, root: "Root", broker: str, control: socket.socket
+        self, label: str, root: "RootLink", broker: str, control: socket.socket
     ) -> None:
         super().__init__(label, control)
         self._root = root
@@ -166,11 +160,11 @@ class Host(_Link[Worker]):
         if not reply["loaded"]:
             raise HostFailed(f"{self.broker}: {reply['why']}")
 
-    async def spawn(self) -> Worker:
-        """A new worker. Raises HostFailed."""
+    async def spawn(self, service: str) -> WorkerLink:
+        """A new worker for *service*. Raises HostFailed or TimeoutError."""
         ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         reading, writing = os.pipe()
-        worker = Worker(self, self.broker, ours, reading)
+        worker = WorkerLink(service, ours, reading, self._signal_group, self.kill)
         try:
             await self._fork(worker, {"op": "spawn"}, [channel.fileno(), writing])
         except BaseException:
@@ -181,7 +175,7 @@ class Host(_Link[Worker]):
             os.close(writing)
         return worker
 
-    def signal_group(self, pid: int, number: int) -> None:
+    def _signal_group(self, pid: int, number: int) -> None:
         """Signal a worker and all it started; nothing happens when it has ended."""
         with suppress(HostFailed):
             self._say({"op": "signal", "pid": pid, "signal": number})
@@ -194,23 +188,39 @@ class Host(_Link[Worker]):
 
     def has_ended(self, status: int) -> None:
         """The root collected the process."""
-        asked = [worker for worker in self.children.values() if worker.asked]
-        if len(asked) > 1:
+        at_work = [worker for worker in self.children.values() if worker.asked]
+        if len(at_work) > 1:
             # Which of them ended the host cannot be known: none is charged.
-            for worker in asked:
+            for worker in at_work:
                 worker.innocent = True
         self._finish(status)
 
 
-class Root(_Link[Host]):
+class RootLink(_Link[HostLink]):
     """The process that examines files and forks the hosts. No broker's code lives in
     it.
     """
 
     def __init__(self, label: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        module = "oberonc.daemon.child.host"
         with theirs:
-            self._process = _start(theirs.fileno())
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *paths.isolation(),
+                    "-m",
+                    module,
+                    str(theirs.fileno()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=environment(),
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                # A group of its own: what signals its group does not reach the daemon.
+                start_new_session=True,
+            )
         super().__init__(f"the root of {label}", ours)
         self._generation = label
         self._pidfd = os.pidfd_open(self._process.pid)
@@ -222,12 +232,12 @@ class Root(_Link[Host]):
         while "verdict" in (reply := await self._reply()):
             yield reply["verdict"]
 
-    async def host(self, place: Place, threaded: bool) -> Host:
+    async def host(self, place: Place, threaded: bool) -> HostLink:
         """A host that has imported *place*, or leaves that to each worker where
         *threaded*. Raises HostFailed.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        host = Host(
+        host = HostLink(
             f"the host of {place.name} in {self._generation}", self, place.name, ours
         )
         try:
@@ -262,22 +272,3 @@ class Root(_Link[Host]):
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._finish(self._process.wait())
-
-
-def _start(control: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [
-            sys.executable,
-            *paths.isolation(),
-            "-m",
-            "oberonc.daemon.child.host",
-            str(control),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=environment(),
-        cwd="/",
-        pass_fds=[control],
-        # A group of its own: what signals its group does not reach the daemon.
-        start_new_session=True,
-    )
