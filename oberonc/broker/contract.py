@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     NamedTuple,
@@ -21,8 +23,43 @@ from typing import (
     get_type_hints,
 )
 
+from oberonc import redaction
 from oberonc.redaction import Secret
 from oberonc.text import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    class Answer(Protocol):
+        """A server's answer; header names are lower case."""
+
+        status: int
+        headers: Mapping[str, str]
+        text: str
+
+        def json(self) -> Any:
+            """The body as JSON; raises Retry when it is none."""
+
+    class Client(Protocol):
+        """What `BaseBroker.http` gives."""
+
+        def call(
+            self,
+            method: str,
+            url: str,
+            *,
+            json: Any = None,
+            data: bytes | str | None = None,
+            params: dict[str, str] | None = None,
+            headers: dict[str, str] | None = None,
+            redirects: bool = False,
+            errors: tuple[int, ...] = (),
+        ) -> Answer:
+            """The answer to a request; one that is no success raises Retry or Reject,
+            but for the statuses in *errors*.
+            """
+
 
 T = TypeVar("T")
 
@@ -99,6 +136,34 @@ class BaseBroker:
         """
         return []
 
+    def plan(self, payload: dict[str, Any]) -> list[str]:
+        """What `handle` would do for *payload*, a line each (`send --dry-run`). No
+        network, nothing changed; a broker that does not say gives no lines.
+        """
+        return []
+
+    def http(
+        self,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> "Client":
+        """A client for the server of this service, for one thread.
+
+        No request outlives the time that is left; the settings `proxy` and `ca` hold
+        where the broker declares them; no secret of the settings, and no part of an
+        address that is one, gets into a message. *auth* is a user and a password.
+        """
+        # By name: a hook and the daemon know brokers, and must never load requests.
+        made: Client = import_module("oberonc.kit.http").Http(
+            headers=headers,
+            auth=auth,
+            secrets=_secret_texts(vars(self.settings)),
+            proxy=getattr(self.settings, "proxy", ""),
+            ca=getattr(self.settings, "ca", ""),
+            remaining=self.remaining,
+        )
+        return made
+
     def remaining(self) -> float:
         """Seconds until this delivery's time limit; end a long turn with
         `Retry(progress=True)` before it.
@@ -120,6 +185,21 @@ class BaseBroker:
         self.service, self.state = service, state
         self.settings = checked_settings(type(self).Settings, settings)
         self.verify()
+
+
+def _secret_texts(settings: dict[str, Any]) -> list[str]:
+    """The secrets in *settings*; of those that are addresses also what messages name
+    of them, and the long parts of their path, which servers like to repeat.
+    """
+    from urllib.parse import urlsplit  # only where something is sent
+
+    found = redaction.secrets_in(settings)
+    addresses = [urlsplit(text) for text in found if "://" in text]
+    return [
+        *found,
+        *(url._replace(query="", fragment="").geturl() for url in addresses),
+        *(part for url in addresses for part in url.path.split("/") if len(part) > 7),
+    ]
 
 
 @cache

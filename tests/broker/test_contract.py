@@ -2,13 +2,15 @@
 once.
 """
 
+import re
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oberonc import BaseBroker, Reject, Retry, Secret, config
+from oberonc import BaseBroker, Reject, Retry, Secret, config, testing
 from oberonc.broker.contract import SERVICE_KEYS, checked_settings, settings_fields
 
 
@@ -131,3 +133,36 @@ def test_retry_and_reject_carry_what_the_policy_needs() -> None:
     assert str(Reject("never")) == "never"
     with pytest.raises(NotImplementedError):
         BaseBroker().handle({})
+
+
+class Chat(BaseBroker):
+    class Settings:
+        url: Secret
+        token: Secret | None = None
+        ca: str = ""
+
+
+def test_a_broker_has_a_client_that_names_no_secret(tmp_path: Path) -> None:
+    with testing.Server(testing.Answer(404, "no hook s3cr3t-path")) as server:
+        address = f"{server.url}/hooks/s3cr3t-path?key=k3y-value"
+        broker = testing.bound(Chat, tmp_path, url=address, token="t0ken-value")
+        client = broker.http(headers={"Authorization": "Bearer t0ken-value"})
+        with pytest.raises(Reject) as caught:
+            client.call("POST", address + "&wait=true", json={"a": 1})
+    assert not re.search("s3cr3t|k3y|t0ken", str(caught.value)), caught.value
+    assert "404" in str(caught.value)
+    assert server.requests[0].headers["authorization"] == "Bearer t0ken-value"
+
+
+def test_the_client_of_a_broker_ends_within_the_time_that_is_left(
+    tmp_path: Path,
+) -> None:
+    broker = testing.bound(Chat, tmp_path, url="http://127.0.0.1:9/x")
+    broker._deadline = time.monotonic()
+    with pytest.raises(Retry):
+        broker.http().call("GET", "http://127.0.0.1:9/x")
+
+
+def test_a_broker_that_does_not_say_plans_nothing(tmp_path: Path) -> None:
+    broker = testing.bound(Chat, tmp_path, url="http://x")
+    assert broker.plan(testing.payload()) == []
