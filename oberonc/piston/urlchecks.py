@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from oberonc.piston.conf import setting
 from oberonc.piston.construct import computed_fields
 from oberonc.piston.handler import FUNCTIONS, BaseHandler
 
@@ -28,6 +29,27 @@ def methods_are_reachable(**_: Any) -> list[CheckMessage]:
         for handler, methods in reached.items()
         for method, name in FUNCTIONS.items()
         if name in vars(handler) and method not in methods
+    ]
+
+
+@register(Tags.urls)
+def formats_are_known(**_: Any) -> list[CheckMessage]:
+    """Each format that `PISTON` or a handler names has an emitter."""
+    from oberonc.piston.emitters import Emitter
+    from oberonc.piston.routes import routes
+
+    handlers = dict.fromkeys(route.resource.handler for route in routes())
+    named = [("PISTON", name) for name in setting("FORMATS") or ()]
+    for handler in handlers:
+        named += [(handler.__name__, name) for name in handler.formats or ()]
+    return [
+        Error(
+            f"{owner} names the format {name!r}, which no emitter has.",
+            hint="There are " + ", ".join(Emitter.formats) + ".",
+            id="piston.E104",
+        )
+        for owner, name in named
+        if name not in Emitter.formats
     ]
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -416,6 +417,35 @@ def test_12_a_method_that_no_url_reaches_is_warned_of() -> None:
     assert "Lost.update" in found["piston.W101"]
     resource = Resource(Lost)
     assert not messages(path("l/", resource), path("l/<int:id>/", resource))
+
+
+def test_12_a_format_that_no_emitter_has_is_an_error() -> None:
+    class Odd(BaseHandler):
+        formats = ("json", "yml")
+
+        def read(self, request: Any) -> Any: ...
+
+    resource = path("odd/", Resource(Odd))
+    assert "'yml'" in messages(resource)["piston.E104"]
+    with override_settings(PISTON={"FORMATS": ["jsno"]}):
+        assert "'jsno'" in messages()["piston.E104"]
+
+
+@pytest.mark.parametrize("backend", ["db.DatabaseCache", "filebased.FileBasedCache"])
+def test_12_a_cache_without_an_atomic_incr_is_warned_of(
+    backend: str, tmp_path: Path
+) -> None:
+    odd = {
+        "BACKEND": f"django.core.cache.backends.{backend}",
+        "LOCATION": str(tmp_path),
+    }
+    atomic = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    with override_settings(CACHES={"default": odd, "atomic": atomic}):
+        assert "'default'" in messages()["piston.W004"]
+        with override_settings(PISTON={"CACHE": "atomic"}):
+            assert not messages()
+        with override_settings(PISTON={"CACHE": "none"}):
+            assert "'none'" in messages()["piston.E003"]
 
 
 def test_12_model_fields_that_do_not_exist_are_errors() -> None:

@@ -1,11 +1,13 @@
-"""BearerAuthentication with Authlib and an OAuth 2 server of its own, over HTTP."""
+"""The example of docs/piston.md with Authlib, and an OAuth 2 server over HTTP."""
 
 import base64
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,10 +16,17 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
 from oberonc.piston import BadCredentials, Problem
-from tests.piston.introspection import authentication
+
+PAGE = (Path(__file__).parents[2] / "docs" / "piston.md").read_text()
+EXAMPLE: dict[str, Any] = {}
+exec(
+    re.findall(r"^```python\n(# library/introspection.*?)^```", PAGE, re.M | re.S)[0],
+    EXAMPLE,
+)
+authentication = EXAMPLE["authentication"]
 
 TOKENS = {
-    "good": {"active": True, "sub": "ann", "scope": "profile deliveries"},
+    "good": {"active": True, "sub": "ann", "scope": "profile library"},
     "narrow": {"active": True, "sub": "ann", "scope": "profile"},
     "revoked": {"active": False},
 }
