@@ -56,9 +56,10 @@ class Resource:
         elif not isinstance(authentication, Iterable):
             authentication = (authentication,)
         self.authentication = tuple(authentication) or (NoAuthentication(),)
+        # Django names a view by these, in `reverse()` and in its debug page.
+        self.__module__ = handler.__module__
         self.__name__ = handler.__name__
         self.__qualname__ = handler.__qualname__
-        self.__module__ = handler.__module__
         self.__doc__ = handler.__doc__
         self._open = all(type(one) is NoAuthentication for one in self.authentication)
         self._vary = tuple(
