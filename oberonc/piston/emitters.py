@@ -226,7 +226,13 @@ def _dumper() -> Any:
     def represent_integer(dumper: Any, value: int) -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:int", integer_text(value))
 
+    def represent_text(dumper: Any, value: str) -> Any:
+        # Line breaks of YAML 1.1, which are lost outside of double quotes.
+        style = '"' if re.search("[\x85\u2028\u2029]", value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
+
     Dumper.add_representer(int, represent_integer)
+    Dumper.add_representer(str, represent_text)
     # YAML 1.2 reads `1e3`, `089` and `0o17` as numbers, and so must a text be quoted.
     Dumper.add_implicit_resolver(
         "tag:yaml.org,2002:float",
