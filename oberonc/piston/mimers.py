@@ -249,10 +249,11 @@ def _constant(name: str) -> Any:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        left = [*result, None]  # in the order of the first of each
-        twice = next(
-            key for (key, _), one in zip(pairs, left, strict=False) if key != one
-        )
+        seen: set[Any] = set()
+        for twice, _ in pairs:
+            if twice in seen:
+                break
+            seen.add(twice)
         raise ValueError(f"{twice!r} is there twice")
     return result
 
@@ -363,7 +364,7 @@ def load_yaml(body: bytes) -> Any:
 
     text = _text(body)
     try:
-        loader = _yaml_loader()(text)  # looks for characters that YAML does not have
+        loader = _yaml_loader()(text)
         loader.deepest = int(setting("MAX_DEPTH"))
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:

@@ -11,7 +11,7 @@ import yaml
 from django.http import HttpRequest
 from django.test import override_settings
 from django.urls import path
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oberonc.piston import BaseHandler, Emitter, Resource
@@ -172,6 +172,7 @@ def _oracle(accept: str) -> str | None:
     return next(name for name in ("json", "yaml", "csv") if quality_of[name] == best)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -188,6 +189,7 @@ def test_any_accept_gives_the_choice_of_the_rfc(elements: list[str]) -> None:
     assert choose(accept, _OFFERS) == _oracle(accept)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="latin-1")))
 @example('"' * 50)
 @example('a/b;x="\\')
@@ -296,6 +298,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_JSON)
 @example("\ud800")
 @example({"\ud83d": ["\ude00"]})
@@ -305,6 +308,7 @@ def test_any_json_value_survives_json_and_jsonl(value: Any) -> None:
     assert [json.loads(line) for line in lines.splitlines()] == [value, value]
 
 
+@settings(deadline=None)
 @given(_JSON)
 @example("1e3")
 @example({"<<": "=", "\x85": "\u2028 \n x\n"})
@@ -348,6 +352,7 @@ def _keys_stay_apart(value: Any) -> bool:
     return not isinstance(value, list) or all(map(_keys_stay_apart, value))
 
 
+@settings(deadline=None)
 @given(_JSON.filter(_keys_stay_apart))
 @example({"resource": [1]})
 @example({"item": 1, "a b": 2})
@@ -358,6 +363,7 @@ def test_any_json_value_survives_xml_as_documented(value: Any) -> None:
     assert load_xml(body) == _as_xml_says(value)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from("abc"), _TEXTS, min_size=3), min_size=1)
 )
