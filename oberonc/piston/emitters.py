@@ -227,6 +227,8 @@ def _dumper() -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:int", integer_text(value))
 
     def represent_text(dumper: Any, value: str) -> Any:
+        # YAML has no halves of characters, not even as escapes.
+        value = to_bytes(value).decode()
         # Line breaks of YAML 1.1, which are lost outside of double quotes.
         style = '"' if re.search("[\x85\u2028\u2029]", value) else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)

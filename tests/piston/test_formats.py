@@ -308,8 +308,18 @@ def test_any_json_value_survives_json_and_jsonl(value: Any) -> None:
     assert [json.loads(line) for line in lines.splitlines()] == [value, value]
 
 
+_PAIRED = st.text(st.characters(codec="utf-8"))
+_UTF_8_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e308, 1e308) | _PAIRED,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(_PAIRED, inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
 @settings(deadline=None)
-@given(_JSON)
+@given(_UTF_8_JSON)
 @example("1e3")
 @example({"<<": "=", "\x85": "\u2028 \n x\n"})
 @example("\ufeff")
@@ -318,6 +328,15 @@ def test_any_json_value_survives_yaml_here_and_in_pyyaml(value: Any) -> None:
     text = YAMLEmitter(value).render(None)
     assert load_yaml(str(text).encode()) == value
     assert yaml.safe_load(text) == value
+
+
+def test_half_a_character_is_u_fffd_in_yaml_which_has_none() -> None:
+    assert load_yaml(
+        str(YAMLEmitter(["\ud800", "\ud83d\ude00"]).render(None)).encode()
+    ) == [
+        "�",
+        "😀",
+    ]
 
 
 def _as_xml_says(value: Any) -> Any:
