@@ -24,7 +24,7 @@ from oberonc.queue.values import (
     Token,
     check,
 )
-from oberonc.queue.writer import Outcome, Request, Writer, settle
+from oberonc.queue.writer import Accept, Call, End, Outcome, Request, Writer, settle
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ class QueueLink:
         """What *function* returns, once what it changed is durable; *alone*: outside
         any batch (`backup`).
         """
-        return self._ask(Request(self._loop.create_future(), function, alone))
+        return self._ask(Call(self._loop.create_future(), function, alone))
 
     def accept(self, submission: Submission) -> "asyncio.Future[Answer]":
         """Whether the submission is an event now; `busy` at once when too much waits.
@@ -119,15 +119,13 @@ class QueueLink:
         self._count(submission, 1)
         # Its lease can share its commit.
         self._due.update(route.service for route in submission.routes)
-        return self._ask(Request(answer, submission=submission, now=now_ms()))
+        return self._ask(Accept(answer, now_ms(), submission))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
         """The end of an attempt. Never refused: endings are bounded by the workers
         there are.
         """
-        return self._ask(
-            Request(self._loop.create_future(), ended=(token, ending), now=now_ms())
-        )
+        return self._ask(End(self._loop.create_future(), now_ms(), token, ending))
 
     def _ask(self, request: Request) -> "asyncio.Future[Any]":
         self._made.append(request)
@@ -159,7 +157,7 @@ class QueueLink:
     def _settle(self, outcomes: list[Outcome]) -> None:
         self._given -= len(outcomes)
         for outcome in outcomes:
-            if outcome.request.submission:
+            if isinstance(outcome.request, Accept):
                 self._count(outcome.request.submission, -1)
         settle(outcomes)
         # Behind those who have just been answered, so that what they ask for next goes

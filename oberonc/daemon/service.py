@@ -55,7 +55,9 @@ def run(config_path: str | None) -> None:
     _claim(config.state)
     lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
     spool.make(config.spool)
-    queue = SqliteQueue(config.state / "queue.sqlite", reserve=config.daemon.low_space)
+    queue = SqliteQueue(
+        config.state / "queue.sqlite", low_space=config.daemon.low_space
+    )
     try:
         recovered = queue.recover(now_ms())
         if recovered.orphaned:
@@ -232,7 +234,7 @@ class Daemon:
                 self._notices.look()
                 await self._forget_rejected()
                 await self._queue.call(
-                    lambda queue: queue.checkpoint(idle=True), alone=True
+                    lambda queue: queue.maintain(idle=True), alone=True
                 )
             except OberoncError as error:  # a full disk: it is tried again
                 say(f"upkeep waits: {error}")
@@ -242,7 +244,7 @@ class Daemon:
         low = False
         while True:
             try:
-                room = await self._queue.call(lambda queue: queue.room)
+                room = await self._queue.call(lambda queue: queue.room())
             except NotAccepted:  # a full disk: it is asked again
                 room = None
             if room and room.low != low:
@@ -317,7 +319,7 @@ class Daemon:
         await self._dispatcher.emptied()
         await self._server.finish(GRACE)
         await self._reloader.stop()
-        await self._queue.call(lambda queue: queue.checkpoint(idle=True), alone=True)
+        await self._queue.call(lambda queue: queue.maintain(idle=True), alone=True)
         say("stopped")
 
 

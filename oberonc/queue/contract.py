@@ -11,10 +11,10 @@ exception of class `DiskFailed` means *unknown*: the change may or may not be fo
 after a restart, so nobody may be told either, and the process must exit.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from oberonc.queue.values import (
     Answer,
@@ -37,10 +37,9 @@ from oberonc.queue.values import (
 )
 
 
-class Queue(ABC):
+class Queue(Protocol):
     """A durable queue. Not thread-safe: one thread calls it (`writer.Writer`)."""
 
-    @abstractmethod
     def batch(self) -> AbstractContextManager[None]:
         """Everything done inside becomes durable together when the block ends, or none
         of it does.
@@ -49,7 +48,6 @@ class Queue(ABC):
         raises it too).
         """
 
-    @abstractmethod
     def accept(self, now: int, submission: Submission) -> Answer:
         """Keep an event with one delivery per route, at the end of each lane; see
         `Answer`.
@@ -57,13 +55,11 @@ class Queue(ABC):
         Raises BadInput, keeping nothing, for a submission no queue could hold.
         """
 
-    @abstractmethod
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
         """`accept` for several that were `check`ed, in this order, for less than they
         cost one by one.
         """
 
-    @abstractmethod
     def recover(self, now: int) -> Recovered:
         """Call once after opening: give back every delivery that was leased when the
         process died.
@@ -74,7 +70,6 @@ class Queue(ABC):
         ones retired.
         """
 
-    @abstractmethod
     def lease(self, now: int, slots: Sequence[Slot], worker: str) -> Round:
         """Lease due deliveries, at most `free` per slot, oldest lanes first.
 
@@ -85,17 +80,14 @@ class Queue(ABC):
         is, and nothing beside it, but a minute of either is enough.
         """
 
-    @abstractmethod
     def end(self, now: int, token: Token, ending: Ending) -> Ended:
         """End an attempt. With a token no longer held it changes nothing but the
         counter `late_results`.
         """
 
-    @abstractmethod
     def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
         """`end` for several, in this order, for less than they cost one by one."""
 
-    @abstractmethod
     def tick(self, now: int) -> int:
         """Call at least every minute or so, and when wall and monotonic clock have
         parted.
@@ -105,37 +97,30 @@ class Queue(ABC):
         here, never a leap.
         """
 
-    @abstractmethod
     def pause(self, service: str, repo: str | None = None) -> None:
         """Lease nothing more of a lane, or (without *repo*) of a whole service, also
         after a restart.
         """
 
-    @abstractmethod
     def resume(self, service: str, repo: str | None = None) -> None:
         """Undo `pause` of the same lane or service; on a service it also closes the
         breaker.
         """
 
-    @abstractmethod
     def paused_lanes(self) -> list[tuple[str, str]]:
         """(service, repository) of the lanes paused by themselves."""
 
-    @abstractmethod
     def event(self, id: bytes) -> Event | None:
         """The event with this id, its deliveries and all their attempts."""
 
-    @abstractmethod
     def events_of_commit(self, prefix: str, limit: int = 50) -> list[Event]:
         """Events whose payload speaks of a commit beginning with these hex digits,
         newest first.
         """
 
-    @abstractmethod
     def recent_events(self, limit: int = 20, before: int | None = None) -> list[Event]:
         """The newest events (with `seq` below *before*), without bodies and attempts."""
 
-    @abstractmethod
     def log_events(self, query: LogQuery) -> list[Event]:
         """The events *query* is for, oldest first: with their attempts where a key is
         given by an administrator, else with the last of each delivery, without what it
@@ -145,11 +130,9 @@ class Queue(ABC):
         whether it was cut. Raises BadInput for a key that is no beginning of an id.
         """
 
-    @abstractmethod
     def delivery(self, id: int) -> Delivery | None:
         """One delivery with its attempts."""
 
-    @abstractmethod
     def deliveries(
         self,
         state: State | None = None,
@@ -167,20 +150,17 @@ class Queue(ABC):
         *since*: only those accepted at that time or later.
         """
 
-    @abstractmethod
     def retry(self, now: int, delivery: int, by: str) -> Delivery:
         """Make a delivery due now. An ended one (dead, cancelled, even done) comes back
         with fresh budgets and parked, so that it can neither block nor reorder its
         lane. Raises BadInput when it is leased, unknown or no longer kept.
         """
 
-    @abstractmethod
     def drop(self, now: int, delivery: int, by: str) -> Delivery:
         """Cancel a ready or dead delivery in the name of a person. Raises BadInput
         otherwise.
         """
 
-    @abstractmethod
     def rename(
         self, old: str, new: str, beside: Callable[[], None] = lambda: None
     ) -> int:
@@ -190,41 +170,33 @@ class Queue(ABC):
         either can start. Raises NotAccepted while something of either runs.
         """
 
-    @abstractmethod
     def stats(self, now: int) -> Stats:
         """Counts and states; the cost does not depend on how much is queued."""
 
-    @abstractmethod
     def new_generation(self, now: int, digest: str) -> int:
         """Remember a generation being verified; returns its number, higher than any
         before.
         """
 
-    @abstractmethod
     def reject_generation(self, number: int, report: str) -> None:
         """It failed verification."""
 
-    @abstractmethod
     def commit_generation(self, number: int, report: str = "") -> None:
         """The one durable point of a reload: *number* is active, the one before
         draining.
         """
 
-    @abstractmethod
     def retire_generation(self, number: int) -> None:
         """It has drained."""
 
-    @abstractmethod
     def generations(self, limit: int = 20) -> list[Generation]:
         """The newest generations, newest first; the active one is always among them."""
 
-    @abstractmethod
     def unclaimed(self, configured: Collection[str]) -> dict[str, int]:
         """Services with waiting deliveries that nobody is configured to serve, and how
         many wait.
         """
 
-    @abstractmethod
     def sweep(
         self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500
     ) -> Swept:
@@ -233,51 +205,31 @@ class Queue(ABC):
         is not ended is never removed.
         """
 
-    @abstractmethod
     def unreported(self, now: int, limit: int) -> Unreported:
         """What was given up since `mark_reported`, those of events of kind `dead`,
         which report others, left out.
         """
 
-    @abstractmethod
     def mark_reported(self, now: int) -> None:
         """All that `unreported` counts is reported; in the same batch, so that nothing
         is left out.
         """
 
-    @abstractmethod
-    def fsck(self) -> list[str]:
-        """Violations of the queue's own rules, one sentence each; empty when all is
-        well. Slow.
-        """
-
-    @abstractmethod
     def backup(self, target: Path) -> None:
         """Write a consistent, durable copy readable by its owner only. Raises BadInput
         if *target* exists. Never inside a batch.
         """
 
-    @abstractmethod
-    def checkpoint(self, *, idle: bool = False) -> None:
-        """Call after each batch was answered: bounds the log the engine writes ahead.
-        `idle`: shrink it.
+    def maintain(self, *, idle: bool = False) -> None:
+        """Call after each batch was answered, outside any: the engine does what can
+        wait until then, such as keeping its files short. *idle*: nobody waits.
         """
 
-    @property
-    @abstractmethod
     def room(self) -> Room:
-        """The space there was at the last batch."""
+        """The space there is."""
 
-    @abstractmethod
     def keep_free(self, threshold: int) -> None:
         """Refuse new events from now on when less than *threshold* bytes are free."""
 
-    @abstractmethod
-    def release_reserve(self) -> None:
-        """Give the space kept for endings back to the file system, so that endings fit
-        on a full disk. It is taken again by itself when there is room.
-        """
-
-    @abstractmethod
     def close(self) -> None:
         """Mark the stop as clean and let go of the files."""

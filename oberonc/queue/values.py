@@ -2,15 +2,18 @@
 every engine.
 """
 
+import json
 import re
 from typing import Final, Literal, NamedTuple, get_args
 
+from oberonc import jsontext
 from oberonc.errors import BadInput, NotAccepted
+from oberonc.payload.schema import renamed
 from oberonc.policy import DAY, MINUTE, EndingKind
+from oberonc.queue.breaker import BreakerState
 
 Order = Literal["bounded", "strict", "none"]
 State = Literal["ready", "leased", "done", "dead", "cancelled"]
-Breaker = Literal["closed", "open", "probing"]
 GenerationState = Literal["probing", "active", "draining", "retired", "rejected"]
 
 #: The same id with the same bytes is answered `duplicate` for at least this long,
@@ -152,6 +155,18 @@ class Lease(NamedTuple):
     gap: bool
     #: `seq` of the earlier deliveries that are parked and will still come (at most 20).
     behind: tuple[int, ...]
+
+
+def delivery_name(event: bytes, service: str) -> str:
+    """The id of a delivery that brokers see: the same over all its attempts."""
+    return f"{event.hex()}-{service}"
+
+
+def body_under(repo: str, body: bytes) -> bytes:
+    """The *body* of an event whose repository has had the name *repo* since. It is kept
+    as it came: its digest tells duplicates.
+    """
+    return jsontext.canonical(renamed(json.loads(body), repo))
 
 
 class Round(NamedTuple):
@@ -297,7 +312,7 @@ class ServiceStats(NamedTuple):
     #: Of the ready ones, how many are parked.
     parked: int
     paused: bool
-    breaker: Breaker
+    breaker: BreakerState
     #: Transient failures in a row.
     failures: int
     probe_due_ms: int | None

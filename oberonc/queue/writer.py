@@ -8,7 +8,8 @@ the promises (`daemon.queue_link`).
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from contextlib import nullcontext
+from itertools import groupby
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -40,30 +41,32 @@ class Promise(Protocol):
         """Answer it with a fault."""
 
 
-class Request(NamedTuple):
-    """Something to do: a submission to accept at a time, or a function to call, perhaps
-    outside any batch.
-    """
+class Accept(NamedTuple):
+    """A submission to accept, which was checked."""
 
     promise: Promise
-    call: Callable[[Queue], Any] | None = None
+    now: int
+    submission: Submission
+
+
+class End(NamedTuple):
+    """An attempt to end."""
+
+    promise: Promise
+    now: int
+    token: Token
+    ending: Ending
+
+
+class Call(NamedTuple):
+    """A function to call on the queue; *alone*: outside any batch."""
+
+    promise: Promise
+    function: Callable[[Queue], Any]
     alone: bool = False
-    submission: Submission | None = None
-    ended: tuple[Token, Ending] | None = None
-    now: int = 0
 
-    @property
-    def size(self) -> int:
-        """Bytes of the submission."""
-        return len(self.submission.body) if self.submission else 0
 
-    def run(self, queue: Queue) -> Any:
-        """Do it."""
-        if self.submission:
-            return queue.accept(self.now, self.submission)
-        if self.ended:
-            return queue.end(self.now, *self.ended)
-        return self.call(queue) if self.call else None
+Request = Accept | End | Call
 
 
 class Outcome(NamedTuple):
@@ -141,7 +144,7 @@ class Writer:
         while batch := self._take():
             try:
                 self._hand_back(self._perform(batch))
-                self._queue.checkpoint()
+                self._queue.maintain()
             except DiskFailed as error:
                 self._fail(error, batch)
                 return
@@ -163,75 +166,62 @@ class Writer:
         batch: list[Request] = []
         size = 0
         while self._line and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
-            if batch and (batch[0].alone or self._line[0].alone):
+            if batch and (_alone(batch[0]) or _alone(self._line[0])):
                 break
-            batch.append(self._line.popleft())
-            size += batch[-1].size
+            request = self._line.popleft()
+            batch.append(request)
+            if isinstance(request, Accept):
+                size += len(request.submission.body)
         # Endings free lanes for the leases that were asked for with them, and the more
         # of a kind the cheaper.
-        return sorted(batch, key=lambda request: request.ended is None)
+        return sorted(batch, key=lambda request: not isinstance(request, End))
 
     def _perform(self, batch: list[Request]) -> list[Outcome]:
-        if batch[0].alone:
-            return [_outcome(batch[0], lambda: batch[0].run(self._queue))]
         try:
-            with self._queue.batch():
-                results = [
-                    result for run in _runs(batch) for result in self._results(run)
-                ]
+            return self._together(batch)
         except DiskFailed:
             raise
-        except StorageFull:
-            self._queue.release_reserve()
-            return self._one_by_one(batch, full=True)
-        except Exception:  # noqa: BLE001 - whose fault it is shows when each runs alone
-            return self._one_by_one(batch, full=False)
-        return [
-            Outcome(request, error=result)
-            if isinstance(result, BadInput)
-            else Outcome(request, result)
-            for request, result in zip(batch, results, strict=True)
-        ]
+        except Exception as error:  # noqa: BLE001 - whose fault it is shows when each runs by itself
+            full = isinstance(error, StorageFull)
+            if len(batch) == 1 and not full:
+                return [Outcome(batch[0], error=error)]
+        outcomes: list[Outcome] = []
+        for request in batch:
+            if full and isinstance(request, Accept):
+                # Unheard, so that the room there is serves the endings.
+                outcomes.append(Outcome(request, Answer("storage_low")))
+                continue
+            try:
+                outcomes += self._together([request])
+            except DiskFailed:
+                raise
+            except Exception as error:  # noqa: BLE001 - who waits gets it
+                outcomes.append(Outcome(request, error=error))
+        return outcomes
 
-    def _results(self, run: list[Request]) -> list[Any]:
-        """What neighbours of one kind return. BadInput has changed nothing: the others
-        go on.
-        """
-        now = max(request.now for request in run)
-        if run[0].submission:
-            return [
-                *self._queue.accept_all(
-                    now, [request.submission for request in run if request.submission]
-                )
-            ]
-        if run[0].ended:
-            return [
-                *self._queue.end_all(
-                    now, [request.ended for request in run if request.ended]
-                )
-            ]
-        try:
-            return [run[0].run(self._queue)]
-        except BadInput as refused:
-            return [refused]
-
-    def _one_by_one(self, batch: list[Request], *, full: bool) -> list[Outcome]:
-        """A whole batch fails together; here each request gets its own commit and its
-        own fault.
-
-        On a full disk events are refused unheard, so that the room there is serves the
-        endings.
-        """
-        return [
-            Outcome(request, Answer("storage_low"))
-            if full and request.submission
-            else _outcome(request, partial(self._by_itself, request))
-            for request in batch
-        ]
-
-    def _by_itself(self, request: Request) -> Any:
-        with self._queue.batch():
-            return request.run(self._queue)
+    def _together(self, batch: list[Request]) -> list[Outcome]:
+        """Run *batch* in one commit: neighbours of one kind in one go, in order."""
+        queue = self._queue
+        outcomes: list[Outcome] = []
+        with nullcontext() if _alone(batch[0]) else queue.batch():
+            for kind, neighbours in groupby(batch, type):
+                run: list[Any] = [*neighbours]
+                if kind is Accept:
+                    submissions = [accept.submission for accept in run]
+                    now = max(accept.now for accept in run)
+                    outcomes += map(Outcome, run, queue.accept_all(now, submissions))
+                elif kind is End:
+                    endings = [(end.token, end.ending) for end in run]
+                    now = max(end.now for end in run)
+                    outcomes += map(Outcome, run, queue.end_all(now, endings))
+                else:
+                    for call in run:
+                        try:
+                            outcomes.append(Outcome(call, call.function(queue)))
+                        except BadInput as error:
+                            # It has changed nothing: the others go on.
+                            outcomes.append(Outcome(call, error=error))
+        return outcomes
 
     def _fail(self, error: DiskFailed, batch: list[Request]) -> None:
         with self._lock:
@@ -244,29 +234,5 @@ class Writer:
         self._on_failure(error)
 
 
-def _runs(batch: list[Request]) -> list[list[Request]]:
-    """Neighbouring submissions together, and neighbouring endings, every other request
-    by itself; the order stays.
-    """
-    runs: list[list[Request]] = []
-    for request in batch:
-        if (
-            runs
-            and not request.call
-            and not runs[-1][0].call
-            and bool(request.ended) == bool(runs[-1][0].ended)
-        ):
-            runs[-1].append(request)
-        else:
-            runs.append([request])
-    return runs
-
-
-def _outcome(request: Request, call: Callable[[], Any]) -> Outcome:
-    """What *call* returns or raises; only a failed disk goes on to the caller."""
-    try:
-        return Outcome(request, call())
-    except DiskFailed:
-        raise
-    except Exception as error:  # noqa: BLE001 - who waits gets it
-        return Outcome(request, error=error)
+def _alone(request: Request) -> bool:
+    return isinstance(request, Call) and request.alone

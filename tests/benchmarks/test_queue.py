@@ -75,7 +75,7 @@ def _durable_accepts(path: Path) -> float:
 
 
 async def _accepted(queue: SqliteQueue) -> float:
-    link = QueueLink(queue, queue.path.parent, lambda error: None)
+    link = QueueLink(queue, queue.database.path.parent, lambda error: None)
     events = [_event(number) for number in range(CLIENTS * EACH)]
 
     async def client(first: int) -> None:
@@ -94,7 +94,7 @@ def bare_loop(path: Path) -> float:
     all at hand, 64 to a commit.
     """
     queue = SqliteQueue(path)
-    con = queue.con
+    con = queue.database.con
     lanes = [
         con.execute(
             "INSERT INTO lane(service, repo) VALUES('tracker', ?)", (f"repo {n}",)
@@ -121,8 +121,8 @@ def bare_loop(path: Path) -> float:
                 (seq, lanes[seq % 50], NOW),
             )
         con.execute("COMMIT")
-        queue.wrote(CLIENTS * len(BODY))
-        queue.checkpoint()
+        queue.database.wrote(CLIENTS * len(BODY))
+        queue.maintain()
     speed = len(events) / (time.perf_counter() - began)
     con.close()
     return speed
@@ -173,7 +173,7 @@ def _fill(path: Path, depth: int) -> SqliteQueue:
                 NOW,
                 [_event(number, lanes=1000)._replace(body=b"{}") for number in numbers],
             )
-        queue.checkpoint()
+        queue.maintain()
     queue.close()
     return SqliteQueue(path)
 
@@ -192,7 +192,7 @@ def _round(queue: Queue, first: int) -> tuple[float, float]:
             queue.end(NOW, lease.token, Ending("done"))
     ended = time.perf_counter()
     assert len(granted) == CLIENTS
-    queue.checkpoint()
+    queue.maintain()
     return accepted - began, ended - accepted
 
 

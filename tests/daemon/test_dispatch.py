@@ -61,13 +61,21 @@ class Workers:
 class FullForAMoment(SqliteQueue):
     """Has no room for the first endings: those of the batch, and then those one by one."""
 
-    refusals = 2
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        end_all = self.end_all
+        refusals = 2
 
-    def end_all(self, now: int, endings: Sequence[tuple[Token, Ending]]) -> list[Ended]:
-        if self.refusals:
-            self.refusals -= 1
-            raise StorageFull("the disk is full")
-        return super().end_all(now, endings)
+        def end_when_there_is_room(
+            now: int, endings: Sequence[tuple[Token, Ending]]
+        ) -> list[Ended]:
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                raise StorageFull("the disk is full")
+            return end_all(now, endings)
+
+        self.end_all = end_when_there_is_room
 
 
 def _run(work: Callable[[], Awaitable[None]]) -> None:

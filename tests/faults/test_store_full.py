@@ -39,11 +39,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def writer(disk: Path) -> Iterator[ThreadWriter]:
-    queue = SqliteQueue(disk / "queue.sqlite", reserve=12 * MIB, ballast=2 * MIB)
+    queue = SqliteQueue(disk / "queue.sqlite", low_space=12 * MIB, ballast=2 * MIB)
     writer = ThreadWriter(queue)
     writer.start()
     yield writer
-    assert writer.call(lambda queue: queue.fsck()).result() == []
+    assert writer.call(lambda _: queue.fsck()).result() == []
     writer.stop()
     queue.close()
 

@@ -14,6 +14,7 @@ import yaml
 
 from oberonc.daemon.front.server import ERRORS
 from oberonc.daemon.operations import stats
+from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import Room, ServiceStats, Stats
 from tests.support.tracker_servers import SERVERS, need
 
@@ -33,7 +34,7 @@ SERVICE = ServiceStats(
     0,
     0,
     False,
-    "closed",
+    BreakerState.CLOSED,
     0,
     None,
     None,

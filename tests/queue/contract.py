@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import pytest
 
@@ -23,7 +24,15 @@ from tests.support.store_values import (
     take_one,
 )
 
-Opener = Callable[[], Queue]
+
+class CheckedQueue(Queue, Protocol):
+    """What an engine's tests give: a queue that can say whether its own rules hold."""
+
+    def fsck(self) -> list[str]:
+        """Violations, one sentence each; empty when all is well."""
+
+
+Opener = Callable[[], CheckedQueue]
 DONE = Ending("done")
 RETRY = Ending("retry", "connection refused")
 CRASH = Ending("crash", "killed by signal 11")
@@ -35,7 +44,7 @@ class QueueContract:
     """
 
     @pytest.fixture
-    def queue(self, opener: Opener) -> Iterator[Queue]:
+    def queue(self, opener: Opener) -> Iterator[CheckedQueue]:
         queue = opener()
         queue.recover(NOW)
         yield queue

@@ -4,7 +4,7 @@ retention, the clock, copies.
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from oberonc.queue.values import (
     Slot,
     Submission,
 )
+from tests.queue.contract import CheckedQueue, Opener
 from tests.support.store_values import (
     DAY,
     HOUR,
@@ -35,7 +36,6 @@ from tests.support.store_values import (
     take_one,
 )
 
-Opener = Callable[[], Queue]
 DONE = Ending("done")
 RETRY = Ending("retry", "connection refused")
 
@@ -52,7 +52,7 @@ class SteeringContract:
     """As `QueueContract`: deriving classes give a fixture `opener`."""
 
     @pytest.fixture
-    def queue(self, opener: Opener) -> Iterator[Queue]:
+    def queue(self, opener: Opener) -> Iterator[CheckedQueue]:
         queue = opener()
         queue.recover(NOW)
         yield queue

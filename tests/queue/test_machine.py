@@ -342,7 +342,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def die_and_recover(self) -> None:
-        self.queue.con.close()  # no clean mark, no checkpoint of ours
+        self.queue.database.con.close()  # no clean mark, no checkpoint of ours
         self.queue = SqliteQueue(self.path)
         self.queue.recover(self.now)
         for found in self.model.in_state("leased"):

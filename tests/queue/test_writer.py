@@ -106,8 +106,8 @@ def test_a_full_database_refuses_events_and_serves_endings(
 ) -> None:
     queue.accept(NOW, submission(1))
     (lease,) = queue.lease(NOW, [Slot("tracker", 1, 1)], "worker").leases
-    (pages,) = queue.con.execute("PRAGMA page_count").fetchone()
-    queue.con.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = queue.database.con.execute("PRAGMA page_count").fetchone()
+    queue.database.con.execute(f"PRAGMA max_page_count = {pages}")
     huge = writer.accept(NOW, submission(2)._replace(body=bytes(1 << 20)))
     ended = writer.call(lambda queue: queue.end(NOW, lease.token, Ending("done")))
     writer.start()
@@ -120,13 +120,13 @@ def test_a_failing_disk_answers_nobody(queue: SqliteQueue) -> None:
     failures: list[DiskFailed] = []
     for number in range(200):
         queue.accept(NOW, submission(number, f"repo {number}"))
-    queue.checkpoint(idle=True)
-    size = queue.path.stat().st_size
-    with queue.path.open("r+b") as file:
+    queue.maintain(idle=True)
+    size = queue.database.path.stat().st_size
+    with queue.database.path.open("r+b") as file:
         for page in range(1, size // 4096):
             file.seek(page * 4096)
             file.write(b"\xa5" * 4096)
-    queue.con.execute("PRAGMA shrink_memory").fetchall()
+    queue.database.con.execute("PRAGMA shrink_memory").fetchall()
     writer = ThreadWriter(queue, on_failure=failures.append)
     waiting = [
         writer.accept(NOW, submission(number, f"repo {number}"))

@@ -17,7 +17,7 @@ from oberonc.queue.values import (
     Submission,
     Token,
 )
-from oberonc.queue.writer import Request, Writer
+from oberonc.queue.writer import Accept, Call, End, Request, Writer
 
 T = TypeVar("T")
 
@@ -34,17 +34,17 @@ class ThreadWriter(Writer):
 
     def accept(self, now: int, submission: Submission) -> "Future[Answer]":
         """Accept an event."""
-        return self._ask(Request(Future(), submission=submission, now=now))
+        return self._ask(Accept(Future(), now, submission))
 
     def end(self, now: int, token: Token, ending: Ending) -> "Future[Ended]":
         """End an attempt."""
-        return self._ask(Request(Future(), ended=(token, ending), now=now))
+        return self._ask(End(Future(), now, token, ending))
 
     def call(
         self, function: Callable[[Queue], T], *, alone: bool = False
     ) -> "Future[T]":
         """Run *function* on the queue."""
-        return self._ask(Request(Future(), function, alone))
+        return self._ask(Call(Future(), function, alone))
 
     def _ask(self, request: Request) -> "Future[Any]":
         self.put([request])

@@ -5,6 +5,7 @@ text. Pure functions.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import ServiceStats, Stats
 
 Value = dict[str, Any]
@@ -20,7 +21,21 @@ def service(known: ServiceStats | None, now: int) -> Value:
     """
     if known is None:
         known = ServiceStats(
-            0, 0, 0, 0, 0, 0, False, "closed", 0, None, None, None, "", None, {}
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            False,
+            BreakerState.CLOSED,
+            0,
+            None,
+            None,
+            None,
+            "",
+            None,
+            {},
         )
     row = known._asdict()
     for name, key in (("oldest", "oldest_ms"), ("behind", "oldest_due_ms")):

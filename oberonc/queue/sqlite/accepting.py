@@ -7,19 +7,15 @@ the statement.
 
 import hashlib
 import json
+import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from oberonc.queue.sqlite.store import READY, Store, durable
-from oberonc.queue.values import (
-    Answer,
-    Decision,
-    Route,
-    Submission,
-    check,
-)
+from oberonc.queue.sqlite.database import READY, Part, durable
+from oberonc.queue.values import Answer, Decision, Route, Submission, check
 
 #: How many rows one statement takes. Few sizes, so that all of them stay prepared.
 _SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
@@ -53,32 +49,36 @@ EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, deci
 BODIES = "body(seq, bytes)"
 COMMITS = "event_commit(seq, oids)"
 DELIVERIES = "delivery(seq, lane, due_ms)"
+#: What counts an answer.
+_TALLY_OF: Final = {
+    "accepted": "accepted",
+    "duplicate": "duplicates",
+    "conflict": "conflicts",
+    "storage_low": "storage_low",
+}
 
 
 class Newcomer(NamedTuple):
-    """A submission that becomes an event."""
+    """A submission that becomes an event, unless its id is known."""
 
     seq: int
     digest: bytes
     submission: Submission
 
 
-class Accepting(Store):
+class Accepting(Part):
     """`accept` and `accept_all`."""
-
-    def forget(self) -> None:
-        super().forget()
-        self._lane_ids: dict[tuple[str, str], tuple[int, int | None]] = {}
-        self._last: int | None = None
 
     @durable
     def accept(self, now: int, submission: Submission) -> Answer:
+        """See `Queue.accept`."""
         check(submission)
         return self.accept_all(now, (submission,))[0]
 
     @durable
     def accept_all(self, now: int, submissions: Sequence[Submission]) -> list[Answer]:
-        asked = [
+        """See `Queue.accept_all`."""
+        newcomers = [
             Newcomer(
                 seq,
                 hashlib.sha256(submission.came or submission.body).digest(),
@@ -88,31 +88,99 @@ class Accepting(Store):
         ]
         # Nearly every id is new: whose is not shows by not being kept, and only those
         # are looked up.
-        rows = [] if self.room.low else [self._event_row(now, *one) for one in asked]
-        kept = {
-            seq
-            for (seq,) in self._insert(
-                EVENTS, rows, " ON CONFLICT(id) DO NOTHING RETURNING seq"
-            )
-        }
-        if kept:
-            self._last = max(kept)
-            self._keep(now, [one for one in asked if one.seq in kept])
-        known = self._known([one.submission.id for one in asked if one.seq not in kept])
-        return [
-            Answer("accepted", one.seq)
-            if one.seq in kept
-            else self._answer(known.get(one.submission.id), one.digest)
-            for one in asked
-        ]
+        kept: set[int] = set()
+        if not self._database.space.look().low:
+            kept = self._add_events(now, newcomers)
+        new = [one for one in newcomers if one.seq in kept]
+        if new:
+            self._database.known.last_seq = new[-1].seq
+            self._add_deliveries(now, new)
+        known = self._find(
+            [one.submission.id for one in newcomers if one.seq not in kept]
+        )
+        answers = []
+        for seq, digest, submission in newcomers:
+            if seq in kept:
+                answers.append(Answer("accepted", seq))
+            elif submission.id not in known:
+                answers.append(Answer("storage_low"))
+            elif known[submission.id][1] == digest:
+                answers.append(Answer("duplicate", known[submission.id][0]))
+            else:
+                answers.append(Answer("conflict"))
+        tallies = self._database.tallies
+        for _, _, submission in new:
+            self._database.wrote(len(submission.body))
+            for route in submission.routes:
+                tallies.add(route.service, "accepted")
+                tallies.place(route.service, READY, 0)
+        for status, count in Counter(answer.status for answer in answers).items():
+            tallies.add("", _TALLY_OF[status], count)
+        return answers
 
     def _last_seq(self) -> int:
-        if self._last is None:
-            row = self.con.execute(LAST).fetchone()
-            self._last = int(row[0]) if row else 0
-        return self._last
+        known = self._database.known
+        if known.last_seq is None:
+            row = self._con.execute(LAST).fetchone()
+            known.last_seq = int(row[0]) if row else 0
+        return known.last_seq
 
-    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int, bytes]]:
+    def _add_events(self, now: int, newcomers: Sequence[Newcomer]) -> set[int]:
+        """Add those whose id is new; returns their `seq`."""
+        rows = []
+        for seq, digest, submission in newcomers:
+            id, _, repo, kind, origin, peer, routes, decisions, *_ = submission
+            said = _as_text(decisions)
+            ended = None if routes else self._database.age
+            sender = (repo, kind, origin, peer)
+            rows.append((seq, id, digest, *sender, now, said, len(routes), ended))
+        new = " ON CONFLICT(id) DO NOTHING RETURNING seq"
+        return {seq for (seq,) in insert(self._con, EVENTS, rows, new)}
+
+    def _add_deliveries(self, now: int, new: Sequence[Newcomer]) -> None:
+        """Add what belongs to events that are new: bodies, commits, deliveries."""
+        insert(self._con, BODIES, [(seq, event.body) for seq, _, event in new])
+        commits = [
+            (seq, "".join(f" {oid}" for oid in event.commits))
+            for seq, _, event in new
+            if event.commits
+        ]
+        insert(self._con, COMMITS, commits)
+        deliveries = [
+            (seq, self._lane(now, seq, event.repo, route), now)
+            for seq, _, event in new
+            for route in event.routes
+        ]
+        lanes = json.dumps([lane for _, lane, _ in deliveries])
+        self._con.execute(WAKE_LANES, {"now": now, "lanes": lanes})
+        insert(self._con, DELIVERIES, deliveries)
+        first = {lane: seq for seq, lane, _ in reversed(deliveries)}
+        self._con.execute(NEW_OLDEST, {"lanes": json.dumps([*first.items()])})
+
+    def _lane(self, now: int, seq: int, repo: str, route: Route) -> int:
+        """The id of the lane that the delivery of this route joins."""
+        values = {"service": route.service, "repo": repo, "now": now}
+        if route.order == "none":
+            values |= {"ordinal": seq, "hold": None}
+            return self._con.execute(NEW_LANE, values).lastrowid or 0
+        hold = route.hold_ms if route.order == "bounded" else None
+        key = (route.service, repo)
+        lanes = self._database.known.lanes
+        found = lanes.get(key) or self._con.execute(FIND_LANE, key).fetchone()
+        if found is None:
+            values |= {"ordinal": 0, "hold": hold}
+            lane = self._con.execute(NEW_LANE, values).lastrowid or 0
+        else:
+            lane = found[0]
+            if found[1] != hold:
+                change = "UPDATE lane SET hold_ms = ? WHERE id = ?"
+                self._con.execute(change, (hold, lane))
+        if len(lanes) >= _LANES:
+            lanes.clear()
+        lanes[key] = (lane, hold)
+        return lane
+
+    def _find(self, ids: list[bytes]) -> dict[bytes, tuple[int, bytes]]:
         """{id: (seq, digest)} of the events that are there already."""
         found = {}
         size = max(_SIZES)
@@ -120,120 +188,34 @@ class Accepting(Store):
             some = ids[first : first + size]
             room = min(known for known in _SIZES if known >= len(some))
             sql = KNOWN.format(", ".join("?" * room))
-            for id, seq, digest in self.con.execute(
-                sql, some + [some[0]] * (room - len(some))
-            ):
+            padded = some + [some[0]] * (room - len(some))
+            for id, seq, digest in self._con.execute(sql, padded):
                 found[id] = (seq, digest)
         return found
-
-    def _answer(self, known: tuple[int, bytes] | None, digest: bytes) -> Answer:
-        """What a submission gets that was not kept, given the event of the same id."""
-        if known and known[1] != digest:
-            self.tallies.add("", "conflicts")
-            return Answer("conflict")
-        if known:
-            self.tallies.add("", "duplicates")
-            return Answer("duplicate", known[0])
-        self.tallies.add("", "storage_low")
-        return Answer("storage_low")
-
-    def _keep(self, now: int, new: list[Newcomer]) -> None:
-        self._insert(BODIES, [(seq, submission.body) for seq, _, submission in new])
-        named = [
-            (seq, submission.commits)
-            for seq, _, submission in new
-            if submission.commits
-        ]
-        self._insert(
-            COMMITS,
-            [(seq, "".join(f" {oid}" for oid in commits)) for seq, commits in named],
-        )
-        routes = [
-            (seq, submission.repo, route)
-            for seq, _, submission in new
-            for route in submission.routes
-        ]
-        rows = [
-            (seq, self._lane(now, seq, repo, route), now) for seq, repo, route in routes
-        ]
-        self.con.execute(
-            WAKE_LANES, {"now": now, "lanes": json.dumps([lane for _, lane, _ in rows])}
-        )
-        self._insert(DELIVERIES, rows)
-        firsts = {lane: seq for seq, lane, _ in reversed(rows)}
-        self.con.execute(NEW_OLDEST, {"lanes": json.dumps([*firsts.items()])})
-        self.tallies.add("", "accepted", len(new))
-        for _, _, route in routes:
-            self.tallies.add(route.service, "accepted")
-            self.tallies.place(route.service, READY, 0)
-        self.wrote(sum(len(submission.body) for _, _, submission in new))
-
-    def _event_row(
-        self, now: int, seq: int, digest: bytes, submission: Submission
-    ) -> tuple[Any, ...]:
-        id, _, repo, kind, origin, peer, routes, decisions, *_ = submission
-        ended = None if routes else self.age
-        return (
-            seq,
-            id,
-            digest,
-            repo,
-            kind,
-            origin,
-            peer,
-            now,
-            _as_text(decisions),
-            len(routes),
-            ended,
-        )
-
-    def _insert(
-        self, columns: str, rows: Sequence[tuple[Any, ...]], more: str = ""
-    ) -> list[Any]:
-        """Insert *rows*; returns what *more*, the end of the statement, has it return."""
-        left = iter(rows)
-        returned: list[Any] = []
-        for size in _SIZES:
-            for _ in range(len(rows) // size):
-                values = [value for row in islice(left, size) for value in row]
-                returned += self.con.execute(insert_sql(columns, size, more), values)
-            rows = rows[len(rows) - len(rows) % size :]
-        return returned
-
-    def _lane(self, now: int, seq: int, repo: str, route: Route) -> int:
-        """The id of the lane this route's delivery joins."""
-        if route.order == "none":
-            return self._new_lane(now, route.service, repo, seq, None)
-        hold = route.hold_ms if route.order == "bounded" else None
-        key = (route.service, repo)
-        known = self._lane_ids.get(key) or self.con.execute(FIND_LANE, key).fetchone()
-        lane: int = (
-            known[0] if known else self._new_lane(now, route.service, repo, 0, hold)
-        )
-        if known and known[1] != hold:
-            self.con.execute("UPDATE lane SET hold_ms = ? WHERE id = ?", (hold, lane))
-        if len(self._lane_ids) >= _LANES:
-            self._lane_ids.clear()
-        self._lane_ids[key] = (lane, hold)
-        return lane
-
-    def _new_lane(
-        self, now: int, service: str, repo: str, ordinal: int, hold: int | None
-    ) -> int:
-        values = {
-            "service": service,
-            "repo": repo,
-            "ordinal": ordinal,
-            "hold": hold,
-            "now": now,
-        }
-        return self.con.execute(NEW_LANE, values).lastrowid or 0
 
 
 @lru_cache(256)
 def _as_text(decisions: tuple[Decision, ...]) -> str:
     # pushes to one ref get the same decisions again and again
     return json.dumps(decisions)
+
+
+def insert(
+    con: sqlite3.Connection,
+    columns: str,
+    rows: Sequence[tuple[Any, ...]],
+    more: str = "",
+) -> list[Any]:
+    """Insert *rows*; returns what *more*, the end of the statement, has it return."""
+    waiting = iter(rows)
+    count = len(rows)
+    returned: list[Any] = []
+    for size in _SIZES:
+        for _ in range(count // size):
+            values = [value for row in islice(waiting, size) for value in row]
+            returned += con.execute(insert_sql(columns, size, more), values)
+        count %= size
+    return returned
 
 
 @cache

@@ -1,9 +1,8 @@
 """The queue's own rules, each as a question to the database that must have no answer."""
 
-import sqlite3
 from typing import Final
 
-from oberonc.queue.sqlite.store import NOW, STATES
+from oberonc.queue.sqlite.database import NOW, STATES, Part, durable
 
 _HEAD: Final = "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)"
 _PARKED: Final = (
@@ -71,23 +70,31 @@ SELECT l.service, d.state, sum(d.state = 0 AND d.parked = 1), count(*)
 FROM delivery d JOIN lane l ON l.id = d.lane GROUP BY 1, 2"""
 
 
-def violations(con: sqlite3.Connection, counts: dict[str, dict[str, int]]) -> list[str]:
-    """Every rule that does not hold, as a sentence. *counts* are the tallies by
-    service.
-    """
-    found = [wrong.format(row[0]) for wrong, sql in RULES for row in con.execute(sql)]
-    found += [
-        f"table {row[0]}: row {row[1]} refers to nothing"
-        for row in con.execute("PRAGMA foreign_key_check")
-    ]
-    real: dict[str, dict[str, int]] = {}
-    for service, state, parked, n in con.execute(STATE_COUNTS):
-        there = real.setdefault(service, {})
-        there[STATES[state]] = n
-        there["parked"] = there.get("parked", 0) + parked
-    for service in sorted((counts.keys() | real.keys()) - {""}):
-        found += _balance(service, counts.get(service, {}), real.get(service, {}))
-    return found
+class Checking(Part):
+    """`fsck`."""
+
+    @durable
+    def fsck(self) -> list[str]:
+        """Violations of the queue's own rules, one sentence each; empty when all is
+        well. Slow.
+        """
+        con = self._con
+        found = [
+            wrong.format(row[0]) for wrong, sql in RULES for row in con.execute(sql)
+        ]
+        found += [
+            f"table {row[0]}: row {row[1]} refers to nothing"
+            for row in con.execute("PRAGMA foreign_key_check")
+        ]
+        real: dict[str, dict[str, int]] = {}
+        for service, state, parked, n in con.execute(STATE_COUNTS):
+            there = real.setdefault(service, {})
+            there[STATES[state]] = n
+            there["parked"] = there.get("parked", 0) + parked
+        counted = self._database.tallies.by_service()
+        for service in sorted((counted.keys() | real.keys()) - {""}):
+            found += _balance(service, counted.get(service, {}), real.get(service, {}))
+        return found
 
 
 def _balance(service: str, counted: dict[str, int], there: dict[str, int]) -> list[str]:

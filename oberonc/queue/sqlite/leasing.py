@@ -3,20 +3,14 @@ or a suspect holds back.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from oberonc import jsontext
-from oberonc.payload.schema import renamed
 from oberonc.policy import MINUTE, Spent, after_wait
-from oberonc.queue.sqlite.store import LEASED, READY, Store, durable
-from oberonc.queue.values import (
-    Breaker,
-    Lease,
-    Round,
-    Slot,
-    Token,
-)
+from oberonc.queue.breaker import Breaker, BreakerState
+from oberonc.queue.sqlite.database import LEASED, READY, Part, durable
+from oberonc.queue.sqlite.rows import Move, find_service, follow, save_breaker
+from oberonc.queue.values import Lease, Round, Slot, Token, body_under, delivery_name
 
 #: For how long a suspect runs alone at the most, and for how long it is waited for that
 #: it can.
@@ -26,24 +20,11 @@ DUE_LANES = """
 SELECT id, wake_ms FROM lane
 WHERE service = ? AND running IS NULL AND paused = 0 AND wake_ms IS NOT NULL ORDER BY wake_ms LIMIT ?"""
 HEAD = "SELECT id FROM delivery WHERE lane = ? AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1"
-#: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked
-#: one.
-REFRESH_LANES = """
-UPDATE lane SET
-  running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
-  oldest = (SELECT min(seq) FROM (
-    SELECT seq FROM delivery WHERE lane = lane.id AND state = 1
-    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0
-    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1)),
-  wake_ms = (SELECT min(due_ms) FROM (
-    SELECT due_ms FROM (
-      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
-    UNION ALL SELECT due_ms FROM (
-      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)))
-WHERE id IN (SELECT value FROM json_each(:lanes))"""
 SUSPECTS = """
 SELECT d.id, d.state, d.lane, d.due_ms, d.since_ms, d.parked, l.service, l.paused
 FROM delivery d CROSS JOIN lane l ON l.id = d.lane WHERE d.suspect = 1 ORDER BY d.id"""
+ANY_LEASED = """
+SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"""
 #: What a lease needs. Passed over are the dead and the parked deliveries before it in
 #: its lane.
 TO_LEASE = """
@@ -72,49 +53,6 @@ NEW_ATTEMPTS = """
 INSERT INTO attempt(delivery, number, generation, worker, began_ms)
 SELECT d.id, d.attempt, :generation, :worker, :now
 FROM json_each(:ids) AS taken CROSS JOIN delivery d ON d.id = taken.value"""
-SERVICE = """
-SELECT paused, turns, probe, probe_due_ms, probe_wait_ms, failures, last_error_ms FROM service WHERE name = ?"""
-PROBE = "UPDATE service SET probe = ? WHERE name = ?"
-
-
-class Service(NamedTuple):
-    """What decides whether a service may be leased to."""
-
-    paused: int = 0
-    turns: int = 0
-    probe: int | None = None
-    probe_due_ms: int | None = None
-    probe_wait_ms: int | None = None
-    failures: int = 0
-    last_error_ms: int | None = None
-
-    @property
-    def open(self) -> bool:
-        """The breaker is open: the destination seems to be down."""
-        return self.turns % 2 == 1
-
-    @property
-    def breaker(self) -> Breaker:
-        """Its state in one word."""
-        return (
-            "closed" if not self.open else "open" if self.probe is None else "probing"
-        )
-
-    def wakes(self, wake: int) -> list[int]:
-        """When it can next be leased to, if time alone can bring that about, with a
-        lane due at *wake*.
-        """
-        if not self.open:
-            return [wake]
-        return [] if self.probe is not None else [max(wake, self.probe_due_ms or 0)]
-
-    def allows(self, now: int, free: int) -> int:
-        """How many deliveries may start now."""
-        if self.paused:
-            return 0
-        if not self.open:
-            return free
-        return 1 if self.probe is None and now >= (self.probe_due_ms or 0) else 0
 
 
 class Chosen(NamedTuple):
@@ -138,130 +76,110 @@ class Chosen(NamedTuple):
     after_dead: int
     behind: str | None
 
-    def lease(self, generation: int) -> Lease:
-        """The lease, once it is taken."""
-        token = Token(self.id, self.attempt + 1)
-        behind = tuple(map(int, self.behind.split(","))) if self.behind else ()
-        name = delivery_name(self.event, self.service)
-        gap = bool(behind or self.after_dead)
-        body = self.body
-        # a body is kept as it came: its digest tells duplicates
-        if self.repo != self.repo_then:
-            body = jsontext.canonical(renamed(json.loads(body), self.repo))
-        return Lease(
-            token,
-            name,
-            self.event,
-            self.seq,
-            self.service,
-            self.repo,
-            body,
-            generation,
-            gap,
-            behind,
-        )
+
+class Suspicion(NamedTuple):
+    """What a suspect asks of a round: to be leased alone in `slot`, or that nothing is
+    leased until `until_ms`.
+    """
+
+    delivery: int = 0
+    slot: Slot | None = None
+    until_ms: int = 0
 
 
-class Leasing(Store):
+class Leasing(Part):
     """`lease`."""
-
-    def forget(self) -> None:
-        super().forget()
-        #: Whether there is none for sure: only the death of a daemon makes one.
-        self._no_suspects = False
 
     @durable
     def lease(self, now: int, slots: Sequence[Slot], worker: str) -> Round:
+        """See `Queue.lease`."""
         slots = [slot for slot in slots if slot.free > 0]
-        alone = self._suspects(now, slots)
-        if isinstance(alone, int):
-            return Round((), alone)
-        if alone:
-            slot, delivery = alone
-            chosen = self._chosen(ONE, delivery=delivery)
-            taken = self._take(now, slot, worker, self._service(slot.service), chosen)
+        suspicion = self._suspicion(now, slots)
+        if suspicion and suspicion.slot:
+            slot = suspicion.slot
+            breaker = find_service(self._database, slot.service).breaker
+            alone = self._con.execute(ONE, {"delivery": suspicion.delivery}).fetchall()
+            taken = self._take(now, slot, worker, breaker, alone)
             return Round(tuple(taken), now + ALONE_MS)
+        if suspicion:
+            return Round((), suspicion.until_ms)
         leases: list[Lease] = []
         wakes: list[int] = []
         for slot in slots:
-            service = self._service(slot.service)
-            if service.paused:
+            paused, breaker = find_service(self._database, slot.service)
+            if paused:
                 continue
-            lanes, wake = self._due(now, slot.service, service.allows(now, slot.free))
-            turns = (
-                self._chosen(TURNS, now=now, lanes=json.dumps(lanes)) if lanes else []
-            )
-            leases += self._take(now, slot, worker, service, turns)
-            # A probe that has just been leased decides when there is another.
-            if wake is not None and not (service.open and lanes):
-                wakes += service.wakes(wake)
+            free = breaker.allows(now, slot.free)
+            rows = self._con.execute(DUE_LANES, (slot.service, free + 1)).fetchall()
+            lanes = [lane for lane, wake in rows[:free] if wake <= now]
+            if lanes:
+                values = {"now": now, "lanes": json.dumps(lanes)}
+                turns = self._con.execute(TURNS, values).fetchall()
+                taken = self._take(now, slot, worker, breaker, turns)
+                leases += taken
+                if taken:
+                    # Where this is a probe, its end decides when there is another.
+                    breaker = breaker.probed(taken[0].token.delivery)
+            if len(lanes) < len(rows):
+                wake = breaker.wakes(rows[len(lanes)][1])
+                wakes += [] if wake is None else [wake]
         return Round(tuple(leases), min(wakes, default=None))
 
-    def _due(self, now: int, service: str, limit: int) -> tuple[list[int], int | None]:
-        """The lanes that are due, at most *limit*, and when the next one is."""
-        rows = self.con.execute(DUE_LANES, (service, limit + 1)).fetchall()
-        lanes = [lane for lane, wake in rows[:limit] if wake <= now]
-        return lanes, rows[len(lanes)][1] if len(lanes) < len(rows) else None
-
-    def _service(self, name: str) -> Service:
-        row = self.con.execute(SERVICE, (name,)).fetchone()
-        return Service(*row) if row else Service()
-
-    def _suspects(
-        self, now: int, slots: Sequence[Slot]
-    ) -> tuple[Slot, int] | int | None:
-        """The suspect to lease alone; until when nothing may be leased because of one;
-        None: go on as ever.
+    def _suspicion(self, now: int, slots: Sequence[Slot]) -> Suspicion | None:
+        """What must be heeded because deliveries are suspect; None: go on as ever.
 
         Who runs alone does so for a while only, and for a while only is it waited for
         that nothing else runs: a delivery may take days, and the others have not done
         anything.
         """
-        if self._no_suspects:
+        if not self._database.known.may_have_suspects:
             return None
+        found = self._con.execute(SUSPECTS).fetchall()
+        self._database.known.may_have_suspects = bool(found)
+        running = [since for _, state, _, _, since, *_ in found if state == LEASED]
+        if running and 0 <= now - max(running) < ALONE_MS:
+            return Suspicion(until_ms=max(running) + ALONE_MS)
         by_service = {slot.service: slot for slot in slots}
-        found = self._rows(SUSPECTS)
-        self._no_suspects = not found
-        began = max(
-            (since for _, state, _, _, since, *_ in found if state == LEASED),
-            default=None,
-        )
-        if began is not None and 0 <= now - began < ALONE_MS:
-            return int(began + ALONE_MS)
-        for delivery, state, lane, due, _, parked, name, paused in found:
-            slot = by_service.get(name)
+        for delivery, state, lane, due, _, parked, service, lane_paused in found:
+            slot = by_service.get(service)
+            if state == LEASED or slot is None or lane_paused or due > now:
+                continue
+            paused, breaker = find_service(self._database, service)
+            if paused or not breaker.allows(now, 1):
+                continue
             if (
-                state == LEASED
-                or not slot
-                or paused
-                or due > now
-                or not self._service(name).allows(now, 1)
+                not parked
+                and self._con.execute(HEAD, (lane,)).fetchone()[0] != delivery
             ):
                 continue
-            if not parked and self.con.execute(HEAD, (lane,)).fetchone()[0] != delivery:
-                continue
-            if not self._leased():
-                return slot, delivery
+            if not self._con.execute(ANY_LEASED).fetchone():
+                return Suspicion(delivery, slot)
             if now - due < ALONE_MS:
-                return int(due + ALONE_MS)
+                return Suspicion(until_ms=due + ALONE_MS)
         return None
 
-    def _leased(self) -> bool:
-        return bool(
-            self._row(
-                "SELECT 1 FROM delivery INDEXED BY delivery_one_leased WHERE state = 1 LIMIT 1"
-            )
-        )
-
-    def _chosen(self, sql: str, **values: Any) -> list[Chosen]:
-        return [Chosen(*row) for row in self.con.execute(sql, values)]
-
     def _take(
-        self, now: int, slot: Slot, worker: str, service: Service, chosen: list[Chosen]
+        self, now: int, slot: Slot, worker: str, breaker: Breaker, rows: Sequence[Any]
     ) -> list[Lease]:
-        """Lease deliveries of one service, a few statements for all of them."""
+        """Lease deliveries of one service, given as the rows of TO_LEASE: a few
+        statements for all of them.
+        """
+        chosen = [Chosen(*row) for row in rows]
         if not chosen:
             return []
+        charges = []
+        for one in chosen:
+            if one.since_ms is not None:
+                # While the breaker is or was open, the wait is not its fault.
+                closed = breaker.state is BreakerState.CLOSED
+                excused = not closed or one.turns != breaker.changes
+                spent = Spent(waited_ms=one.waited_ms, blocked_ms=one.blocked_ms)
+                spent = after_wait(
+                    spent, now, one.since_ms, one.due_ms, excused=excused
+                )
+                charges.append((spent.waited_ms, spent.blocked_ms, one.id))
+        if charges:
+            self._con.executemany(CHARGE, charges)
         ids = [one.id for one in chosen]
         values = {
             "now": now,
@@ -269,42 +187,32 @@ class Leasing(Store):
             "generation": slot.generation,
             "worker": worker,
         }
-        charges = [charge for one in chosen if (charge := _charge(now, one, service))]
-        if charges:
-            self.con.executemany(CHARGE, charges)
-        if self.con.execute(TAKE, values).rowcount != len(ids):
+        if self._con.execute(TAKE, values).rowcount != len(ids):
             raise RuntimeError(
                 f"deliveries {ids} were to be leased, and some of them are not ready"
             )
-        self.con.execute(NEW_ATTEMPTS, values)
-        self.refresh(one.lane for one in chosen)
-        if service.open:
-            self.con.execute(PROBE, (ids[0], slot.service))
+        self._con.execute(NEW_ATTEMPTS, values)
+        leases = [_lease(one, slot.generation) for one in chosen]
+        save_breaker(self._database, slot.service, breaker, breaker.probed(ids[0]))
+        moves = []
         for one in chosen:
-            self.tallies.place(slot.service, READY, one.parked, -1)
-            self.tallies.place(slot.service, LEASED, one.parked)
-        return [one.lease(slot.generation) for one in chosen]
-
-    def refresh(self, lanes: Iterable[int]) -> None:
-        """Bring the rows of *lanes* up to their deliveries."""
-        self.con.execute(REFRESH_LANES, {"lanes": json.dumps([*lanes])})
+            old, new = (READY, one.parked), (LEASED, one.parked)
+            moves.append(Move(one.id, one.seq, one.lane, one.service, old, new))
+        follow(self._database, moves)
+        return leases
 
 
-def _charge(now: int, one: Chosen, service: Service) -> tuple[int, int, int] | None:
-    """What the wait that follows a failure costs a delivery, as CHARGE takes it."""
-    if one.since_ms is None:
-        return None
-    # While the breaker is or was open the wait is not this delivery's fault.
-    spent = after_wait(
-        Spent(waited_ms=one.waited_ms, blocked_ms=one.blocked_ms),
-        now,
-        one.since_ms,
-        one.due_ms,
-        excused=service.open or one.turns != service.turns,
+def _lease(one: Chosen, generation: int) -> Lease:
+    behind = tuple(map(int, one.behind.split(","))) if one.behind else ()
+    return Lease(
+        token=Token(one.id, one.attempt + 1),
+        delivery_id=delivery_name(one.event, one.service),
+        event=one.event,
+        seq=one.seq,
+        service=one.service,
+        repo=one.repo,
+        body=one.body if one.repo == one.repo_then else body_under(one.repo, one.body),
+        generation=generation,
+        gap=bool(behind or one.after_dead),
+        behind=behind,
     )
-    return spent.waited_ms, spent.blocked_ms, one.id
-
-
-def delivery_name(event: bytes, service: str) -> str:
-    """The id of a delivery that brokers see: the same over all its attempts."""
-    return f"{event.hex()}-{service}"

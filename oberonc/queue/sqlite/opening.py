@@ -5,15 +5,16 @@ file, no second reader, and the WAL-reset bug of SQLite below 3.51.3, which need
 connections, cannot happen.
 """
 
+import ctypes
 import os
 import sqlite3
 import stat
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted
-from oberonc.queue.sqlite.space import unsafe_filesystem
 
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
 USER_VERSION: Final = 2
@@ -48,6 +49,24 @@ _MIGRATIONS: Final = {
 }
 
 
+#: Where locks, mmap or fsync are not what SQLite needs. From statfs(2).
+_UNSAFE: Final = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB2",
+    0x65735546: "FUSE",
+    0x5346414F: "AFS",
+    0x73757245: "Coda",
+    0x01021997: "9P",
+    0x7461636F: "OCFS2",
+    0x01161970: "GFS2",
+    0x00C36400: "Ceph",
+    0x0BD00BD0: "Lustre",
+    0x786F4256: "VirtualBox shared folders",
+}
+
+
 def open_database(
     path: Path, *, force: bool = False, synchronous: str = "FULL"
 ) -> sqlite3.Connection:
@@ -76,6 +95,21 @@ def open_database(
         con.close()
         raise _explained(error, path) from error
     return con
+
+
+def unsafe_filesystem(folder: Path) -> str | None:
+    """The name of the file system of *folder* where a database must not live there,
+    else None.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    # struct statfs has some 120 bytes; f_type comes first
+    answer = ctypes.create_string_buffer(512)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.statfs(os.fsencode(folder), answer):
+        raise ConfigError(f"{folder}: {os.strerror(ctypes.get_errno())}")
+    magic = ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF
+    return _UNSAFE.get(magic)
 
 
 def _create(path: Path) -> None:

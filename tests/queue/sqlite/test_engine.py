@@ -64,7 +64,7 @@ def test_files_are_private_whatever_the_umask(path: Path) -> None:
 def test_every_commit_is_synced_and_nobody_else_can_open_it(path: Path) -> None:
     queue = SqliteQueue(path)
     settings = {
-        name: queue.con.execute(f"PRAGMA {name}").fetchone()[0]
+        name: queue.database.con.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("synchronous", "locking_mode")
     }
     assert settings == {"synchronous": 2, "locking_mode": "exclusive"}
@@ -79,7 +79,9 @@ def test_a_second_active_lease_of_a_lane_is_refused_by_the_database(path: Path) 
     queue.accept(NOW, submission(2))
     take_one(queue)
     with pytest.raises(sqlite3.IntegrityError):
-        queue.con.execute("UPDATE delivery SET state = 1, attempt = 1 WHERE id = 2")
+        queue.database.con.execute(
+            "UPDATE delivery SET state = 1, attempt = 1 WHERE id = 2"
+        )
     queue.close()
 
 
@@ -128,7 +130,7 @@ queue = SqliteQueue(Path(sys.argv[1]))
 with queue.batch():
     for number in range(200):
         queue.accept(NOW, submission(number, f"repo {number}"))
-queue.checkpoint(idle=True)
+queue.maintain(idle=True)
 os._exit(9)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -239,11 +241,11 @@ def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
 
 def _shape(queue: SqliteQueue) -> dict[str, list[object]]:
     """Every table and index with its columns."""
-    names = queue.con.execute(
+    names = queue.database.con.execute(
         "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'"
     ).fetchall()
     pragma = {"table": "table_xinfo", "index": "index_xinfo"}
     return {
-        name: queue.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall()
+        name: queue.database.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall()
         for kind, name in names
     }

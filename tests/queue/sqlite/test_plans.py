@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from oberonc.queue.sqlite import accepting, ending, leasing, reading, upkeep
+from oberonc.queue.sqlite import (
+    accepting,
+    counting,
+    ending,
+    leasing,
+    reading,
+    recovering,
+    retention,
+    rows,
+)
 from oberonc.queue.sqlite.engine import SqliteQueue
 
 DAILY = {
@@ -14,35 +23,20 @@ DAILY = {
     for module, names in {
         accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST"),
         leasing: (
-            *(
-                "DUE_LANES",
-                "HEAD",
-                "TURNS",
-                "REFRESH_LANES",
-                "SUSPECTS",
-                "ONE",
-                "CHARGE",
-                "TAKE",
-            ),
-            *("NEW_ATTEMPTS", "SERVICE", "PROBE"),
+            *("DUE_LANES", "HEAD", "TURNS", "SUSPECTS", "ANY_LEASED", "ONE", "CHARGE"),
+            *("TAKE", "NEW_ATTEMPTS"),
+        ),
+        rows: (
+            *("SERVICE", "SAVE_BREAKER", "REFRESH_LANES", "CHANGE_LIVE", "TO_REPORT"),
+            "NOT_TO_REPORT",
         ),
         ending: (
-            *(
-                "HELD",
-                "END",
-                "END_ATTEMPT",
-                "FAILED",
-                "ERROR",
-                "ALIVE",
-                "OPEN",
-                "CLOSE",
-                "ORPHANS",
-                "DIED",
-            ),
-            *("DONE_ALL", "ATTEMPTS_DONE", "SERVICES", "FEWER"),
+            *("HELD", "END", "END_ATTEMPT", "DONE_ALL", "ATTEMPTS_DONE", "SERVICES"),
         ),
-        reading: ("ATTEMPTS", "LAST_ATTEMPT", "NEXT_WAKE", "OLDEST"),
-        upkeep: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
+        recovering: ("ORPHANS", "ORPHANED"),
+        reading: ("ATTEMPTS", "LAST_ATTEMPT"),
+        counting: ("NEXT_WAKE", "OLDEST"),
+        retention: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
 }
@@ -93,7 +87,10 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteQueue]:
 def _plan(queue: SqliteQueue, sql: str) -> list[str]:
     count = sql.count("?")
     values = (None,) * count if count else dict.fromkeys(_names(sql))
-    return [row[3] for row in queue.con.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    return [
+        row[3]
+        for row in queue.database.con.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+    ]
 
 
 def _names(sql: str) -> set[str]:

@@ -1,0 +1,326 @@
+"""What all parts of the SQLite engine stand on: the connection, batches, counters, the
+space beside the file, and what an error means.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+
+from oberonc.errors import DiskFailed
+from oberonc.policy import HOUR
+from oberonc.queue.sqlite.opening import open_database
+from oberonc.queue.values import Room, StorageFull
+
+#: delivery.state
+READY: Final = 0
+LEASED: Final = 1
+DONE: Final = 2
+DEAD: Final = 3
+CANCELLED: Final = 4
+STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
+
+#: The tally of deliveries in a state now; the other tallies only grow.
+NOW: Final = "now."
+_IN_STATE: Final = tuple(NOW + name for name in STATES)
+
+#: Checkpoint after this many changed rows or accepted bytes, whichever comes first.
+CHECKPOINT_ROWS: Final = 20_000
+CHECKPOINT_BYTES: Final = 16 << 20
+
+#: Size of the file that is given back to the file system when a commit did not fit.
+BALLAST_BYTES: Final = 8 << 20
+#: New events are taken again at this many times the space below which they are not.
+_RESUME: Final = 1.02
+
+#: Two looks at the clock add at most this to the observed age: a leap expires nothing.
+_STEP_MS: Final = HOUR
+
+#: Errors after which what is on the disk is unknown.
+_FATAL: Final = frozenset(
+    (
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    )
+)
+
+#: Connections whose disk failed. Closing one would sync again, and that sync could
+#: succeed without the data: they stay open until the process exits.
+_ABANDONED: Final[list[sqlite3.Connection]] = []
+
+
+class Space:
+    """Free space beside the database, and the ballast.
+
+    At a full disk endings fail like new events do: the ballast is what they then get.
+    """
+
+    def __init__(self, database: Path, threshold: int, ballast: int) -> None:
+        self._folder = database.parent
+        self._path = database.with_name(database.name + ".ballast")
+        self._threshold = threshold
+        self._size = ballast
+        self._held = False
+        self._low = False
+        self.look()
+
+    def look(self) -> Room:
+        """Measure; keep the ballast while there is room for it."""
+        status = os.statvfs(self._folder)
+        free = status.f_bavail * status.f_frsize
+        # Two thresholds, so that a disk at the edge does not flap.
+        enough = self._threshold * _RESUME if self._low else self._threshold
+        self._low = free < enough
+        if not self._held and free >= self._threshold + self._size:
+            self._take()
+        return Room(free, self._threshold, self._low)
+
+    def keep_free(self, threshold: int) -> None:
+        """Space is low from now on below *threshold* bytes."""
+        self._threshold = threshold
+
+    def release(self) -> None:
+        """Give the ballast back. New events are refused until there is room again."""
+        self._path.unlink(missing_ok=True)
+        self._held = False
+        self._low = True
+
+    def _take(self) -> None:
+        flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, self._size)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._held = True
+        except OSError:
+            # No room after all, or a file system without fallocate: go without it.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
+class Tallies:
+    """Counters per service, kept in memory and written with the batch that changed
+    them.
+    """
+
+    def __init__(self, con: sqlite3.Connection) -> None:
+        self._con = con
+        self._kept: dict[tuple[str, str], int] = {
+            (service, name): n
+            for service, name, n in con.execute("SELECT service, name, n FROM tally")
+        }
+        self._changed: dict[tuple[str, str], int] = {}
+
+    def add(self, service: str, name: str, n: int = 1) -> None:
+        """Count *n* more."""
+        key = (service, name)
+        self._changed[key] = self._changed.get(key, 0) + n
+
+    def place(self, service: str, state: int, parked: int, n: int = 1) -> None:
+        """*n* more deliveries are in *state*; `parked` counts those among the ready
+        ones.
+        """
+        self.add(service, _IN_STATE[state], n)
+        if state == READY and parked:
+            self.add(service, NOW + "parked", n)
+
+    def get(self, service: str, name: str) -> int:
+        """The count, changes of this batch included."""
+        key = (service, name)
+        return self._kept.get(key, 0) + self._changed.get(key, 0)
+
+    def by_service(self) -> dict[str, dict[str, int]]:
+        """{service: {name: count}}."""
+        table: dict[str, dict[str, int]] = {}
+        for service, name in self._kept | self._changed:
+            table.setdefault(service, {})[name] = self.get(service, name)
+        return table
+
+    def write(self) -> None:
+        """Put the changes into the transaction."""
+        rows = [(*key, n) for key, n in self._changed.items() if n]
+        self._con.executemany(
+            "INSERT INTO tally VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+            rows,
+        )
+
+    def settle(self, *, committed: bool) -> None:
+        """The transaction is over: the changes count, or never happened."""
+        if committed:
+            for key, n in self._changed.items():
+                self._kept[key] = self._kept.get(key, 0) + n
+        self._changed.clear()
+
+
+class Known:
+    """What is known of rows without reading them. A new one begins where a transaction
+    was taken back, or rows were changed at large.
+    """
+
+    def __init__(self) -> None:
+        #: {(service, repository): (lane, its hold_ms)}
+        self.lanes: dict[tuple[str, str], tuple[int, int | None]] = {}
+        #: `seq` of the newest event there ever was.
+        self.last_seq: int | None = None
+        #: False: no delivery is suspect. Only the death of a daemon makes one.
+        self.may_have_suspects = True
+
+
+class Database:
+    """The connection and its transactions."""
+
+    def __init__(
+        self, path: Path, low_space: int, ballast: int, force: bool, synchronous: str
+    ) -> None:
+        self.path = path
+        self.con = open_database(path, force=force, synchronous=synchronous)
+        self.space = Space(path, low_space, ballast)
+        self.tallies = Tallies(self.con)
+        self.known = Known()
+        #: The time that the queue itself has seen pass, in milliseconds.
+        self.age = self.meta("age")
+        self.in_batch = False
+        self._failure: DiskFailed | None = None
+        #: `total_changes`, and the bytes of bodies since, at the last checkpoint.
+        self._rows = self.con.total_changes
+        self._bytes = 0
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """See `Queue.batch`."""
+        if self._failure:
+            raise self._failure
+        if self.in_batch:
+            raise RuntimeError("a batch inside a batch")
+        age = self.age
+        committed = False
+        try:
+            self.con.execute("BEGIN IMMEDIATE")
+            self.in_batch = True
+            yield
+            self.tallies.write()
+            self.con.execute("COMMIT")
+            committed = True
+        except sqlite3.Error as error:
+            raise self._meaning(error) from error
+        finally:
+            self.in_batch = False
+            self.tallies.settle(committed=committed)
+            if not committed:
+                self.age = age
+                self.known = Known()
+                # On a failed disk nothing is touched again; a full one has often
+                # rolled back already.
+                if not self._failure and self.con.in_transaction:
+                    self.con.execute("ROLLBACK")
+
+    def _meaning(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            self.space.release()
+            return StorageFull(f"{self.path}: the disk is full")
+        if code not in _FATAL:
+            return error
+        # A COMMIT that failed to sync can still be found after a restart: unknown, not
+        # "no".
+        self._failure = DiskFailed(f"{self.path}: {error} ({error.sqlite_errorname})")
+        _ABANDONED.append(self.con)
+        return self._failure
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        """All rows of an answer."""
+        return self.con.execute(sql, values).fetchall()
+
+    def row(self, sql: str, **values: Any) -> Any:
+        """The first row of an answer, or None."""
+        return self.con.execute(sql, values).fetchone()
+
+    def meta(self, key: str) -> int:
+        """A number of the queue itself; 0 where it was never set."""
+        found = self.row("SELECT value FROM meta WHERE key = :key", key=key)
+        return int(found[0]) if found else 0
+
+    def set_meta(self, key: str, value: int) -> None:
+        """Keep a number of the queue itself."""
+        self.con.execute("REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    def age_at(self, now: int) -> int:
+        """The observed age at *now*."""
+        last = self.meta("last_ms") or now
+        return self.age + max(0, min(now - last, _STEP_MS))
+
+    def wrote(self, size: int) -> None:
+        """Remember *size* bytes towards the next checkpoint."""
+        self._bytes += size
+
+    def maintain(self, *, idle: bool = False) -> None:
+        """Bring the log that SQLite writes ahead into the file once it is long enough;
+        *idle*: now, and shrink both.
+        """
+        if self._failure:
+            raise self._failure
+        rows = self.con.total_changes - self._rows
+        if not idle and rows < CHECKPOINT_ROWS and self._bytes < CHECKPOINT_BYTES:
+            return
+        try:
+            if idle:
+                self.con.execute("PRAGMA incremental_vacuum(200)").fetchall()
+            how = "TRUNCATE" if idle else "PASSIVE"
+            self.con.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+        except sqlite3.Error as error:
+            meaning = self._meaning(error)
+            if not isinstance(meaning, StorageFull):
+                raise meaning from error
+            # The log keeps growing meanwhile; nothing is lost, and the next call tries
+            # again.
+            return
+        self._rows = self.con.total_changes
+        self._bytes = 0
+
+    def close(self) -> None:
+        """See `Queue.close`."""
+        if self._failure:
+            return
+        try:
+            self.set_meta("clean", 1)
+            self.maintain(idle=True)
+        except sqlite3.Error as error:
+            if isinstance(meaning := self._meaning(error), DiskFailed):
+                raise meaning from error
+        self.con.close()
+
+
+class Part:
+    """Some of the queue's operations on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._con = database.con
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=Part)
+
+
+def durable(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Outside a batch, a call is a batch of its own."""
+
+    @wraps(method)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        database = self._database
+        if database.in_batch:
+            return method(self, *args, **kwargs)
+        with database.batch():
+            return method(self, *args, **kwargs)
+
+    return cast(Callable[Concatenate[S, P], R], call)

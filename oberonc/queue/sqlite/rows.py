@@ -1,0 +1,130 @@
+"""Rows that several operations read or bring up to date: what is known of a service,
+and what follows when a delivery changes its state.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from oberonc.queue.breaker import Breaker, BreakerState
+from oberonc.queue.sqlite.database import DEAD, LEASED, READY, Database
+
+SERVICE = """
+SELECT paused, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error, last_error_ms
+FROM service WHERE name = :name"""
+SAVE_BREAKER = """
+INSERT INTO service(name, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
+  last_error_ms)
+VALUES(:name, :changes, :failures, :streak_lane, :spread, :probe, :probe_due_ms, :probe_wait_ms, :last_error,
+  :last_error_ms)
+ON CONFLICT DO UPDATE SET turns = :changes, failures = :failures, streak_lane = :streak_lane, spread = :spread,
+  probe = :probe, probe_due_ms = :probe_due_ms, probe_wait_ms = :probe_wait_ms, last_error = :last_error,
+  last_error_ms = :last_error_ms"""
+#: Bring lanes up to their deliveries. `wake_ms` is the earlier of head and first parked
+#: one.
+REFRESH_LANES = """
+UPDATE lane SET
+  running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
+  oldest = (SELECT min(seq) FROM (
+    SELECT seq FROM delivery WHERE lane = lane.id AND state = 1
+    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0
+    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1)),
+  wake_ms = (SELECT min(due_ms) FROM (
+    SELECT due_ms FROM (
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
+    UNION ALL SELECT due_ms FROM (
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)))
+WHERE id IN (SELECT value FROM json_each(:lanes))"""
+CHANGE_LIVE = """
+UPDATE event SET live = live + change.n, ended_age = CASE WHEN live + change.n = 0 THEN :age END
+FROM (SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS n FROM json_each(:events)) AS change
+WHERE event.seq = change.seq"""
+#: Never of those that report others: else each notice that is given up would make the
+#: next one.
+TO_REPORT = """
+INSERT OR IGNORE INTO untold
+SELECT d.id FROM json_each(:ids) AS dead CROSS JOIN delivery d ON d.id = dead.value JOIN event e ON e.seq = d.seq
+WHERE e.kind <> 'dead'"""
+NOT_TO_REPORT = (
+    "DELETE FROM untold WHERE delivery IN (SELECT value FROM json_each(:ids))"
+)
+#: States of deliveries that have not ended.
+_LIVE = (READY, LEASED)
+
+
+class Service(NamedTuple):
+    """Whether a person has paused a service, and its breaker."""
+
+    paused: bool = False
+    breaker: Breaker = Breaker()
+
+
+def service_of(row: Any) -> Service:
+    """The service of a row with the columns of SERVICE; None: nothing is kept of it.
+
+    How often its breaker turned says which way it stands: it is open after an odd
+    number.
+    """
+    if row is None:
+        return Service()
+    paused, turns, failures, lane, spread, probe, *rest = row
+    if turns % 2 == 0:
+        state = BreakerState.CLOSED
+    else:
+        state = BreakerState.OPEN if probe is None else BreakerState.PROBING
+    breaker = Breaker(state, turns, failures, lane, bool(spread), probe, *rest)
+    return Service(bool(paused), breaker)
+
+
+def find_service(database: Database, name: str) -> Service:
+    """What is known of a service."""
+    return service_of(database.row(SERVICE, name=name))
+
+
+def save_breaker(
+    database: Database, name: str, before: Breaker, after: Breaker
+) -> None:
+    """Keep the breaker of a service where it has changed."""
+    if after != before:
+        database.con.execute(SAVE_BREAKER, {"name": name, **after._asdict()})
+
+
+class Move(NamedTuple):
+    """A delivery that has changed its state, or its place in the lane."""
+
+    id: int
+    seq: int
+    lane: int
+    service: str
+    #: (delivery.state, delivery.parked)
+    old: tuple[int, int]
+    new: tuple[int, int]
+
+
+def follow(database: Database, moves: Sequence[Move]) -> None:
+    """Bring up to date what depends on the rows of deliveries that moved: their lanes,
+    the counts, whether their events have ended, and what is to be reported.
+    """
+    refresh_lanes(database, {move.lane for move in moves})
+    live: Counter[int] = Counter()
+    tallies = database.tallies
+    for move in moves:
+        tallies.place(move.service, *move.old, -1)
+        tallies.place(move.service, *move.new, 1)
+        live[move.seq] += (move.new[0] in _LIVE) - (move.old[0] in _LIVE)
+    changes = [change for change in live.items() if change[1]]
+    if changes:
+        values = {"age": database.age, "events": json.dumps(changes)}
+        database.con.execute(CHANGE_LIVE, values)
+    died = [move.id for move in moves if move.new[0] == DEAD]
+    if died:
+        database.con.execute(TO_REPORT, {"ids": json.dumps(died)})
+    risen = [move.id for move in moves if move.old[0] == DEAD]
+    if risen:
+        database.con.execute(NOT_TO_REPORT, {"ids": json.dumps(risen)})
+
+
+def refresh_lanes(database: Database, lanes: Iterable[int]) -> None:
+    """Bring the rows of *lanes* up to their deliveries."""
+    database.con.execute(REFRESH_LANES, {"lanes": json.dumps([*lanes])})
