@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
@@ -246,7 +247,7 @@ class Resource:
             return str(asked)
         try:
             return self._format(exchange, self.handler, None)
-        except Problem:
+        except (Problem, SuspiciousOperation):  # too many parameters, and no format
             return "json"
 
     def _authorize(self, exchange: Exchange) -> Steps:

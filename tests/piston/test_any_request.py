@@ -239,3 +239,9 @@ def test_a_deep_body_is_taken_or_refused(depth: int) -> None:
     value = '{"tree": {"a": ' * (depth // 2) + "{}" + "}}" * (depth // 2)
     request = RequestFactory().post("/", value, "application/json")
     is_proper(RESOURCES[1](request))
+
+
+def test_too_many_parameters_to_look_for_a_format_are_400() -> None:
+    response = RESOURCES[0](RequestFactory().get("/?" + "a=1&" * 1001))
+    assert response.status_code == 400
+    is_proper(response)

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 import pytest
+from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import path
 from hypothesis import given
@@ -788,3 +789,74 @@ def test_row_session_with_a_malformed_form_is_400(serve: Serve, db: None) -> Non
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=é"):
         response = client.post("/things/", b"--x\r\n", content_type)
         assert told(response)["status"] == 400
+
+
+# -- the same in an event loop
+
+
+def in_a_loop(
+    client: AsyncClient, method: str, path: str, *args: Any, **more: Any
+) -> Any:
+    return async_to_sync(getattr(client, method))(path, *args, **more)
+
+
+def test_rows_of_section_8_hold_for_async_handlers(serve: Serve) -> None:
+    made: list[Any] = []
+
+    class Later(BaseHandler):
+        async def read(self, request: Any) -> Any:
+            return paginate(request, range(9))
+
+        @idempotent()
+        @throttle(3, LONG)
+        @validate(OrderForm)
+        async def create(self, request: Any) -> Any:
+            made.append(request.cleaned)
+            return {"number": len(made)}
+
+        async def update(self, request: Any) -> Any:
+            made.clear()
+            return {}
+
+    serve(Resource(Later, [BearerAuthentication(verify_later)]))
+    client = AsyncClient(raise_request_exception=False)
+
+    def post(data: Any, key: str) -> Any:
+        headers = {"Authorization": "Bearer t0ken", "Idempotency-Key": key}
+        return in_a_loop(client, "post", "/things/", data, JSON, headers=headers)
+
+    known = {"Authorization": "Bearer t0ken"}
+    page = in_a_loop(client, "get", "/things/?limit=2", headers=known)
+    assert told(page) == [0, 1]
+    again = {**known, "If-None-Match": page["ETag"]}
+    seen = in_a_loop(client, "get", "/things/?limit=2", headers=again)
+    assert seen.status_code == 304
+    stale = {**known, "If-Match": '"x"'}
+    refused = in_a_loop(client, "put", "/things/", {}, JSON, headers=stale)
+    assert told(refused)["status"] == 412
+    assert (
+        told(post({"sku": "a"}, "1")) == told(post({"sku": "a"}, "1")) == {"number": 1}
+    )
+    assert told(post({}, "2"))["errors"][0]["pointer"] == "#/sku"
+    assert told(post({"sku": "a"}, "3"))["status"] == 429
+    assert len(made) == 1
+    wrong = in_a_loop(client, "get", "/things/", headers={"Authorization": "Bearer x"})
+    assert told(wrong)["status"] == 401
+
+
+def test_row_session_is_looked_up_beside_the_event_loop(serve: Serve, db: None) -> None:
+    class Later(BaseHandler):
+        async def read(self, request: Any) -> Any:
+            return {"name": request.user.get_username()}
+
+        create = read
+
+    serve(Resource(Later, SessionAuthentication()), middleware=SESSIONS)
+    client = AsyncClient(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("sue"))
+    assert told(in_a_loop(client, "get", "/things/")) == {"name": "sue"}
+    assert in_a_loop(client, "post", "/things/").status_code == 403
+    client.cookies["csrftoken"] = "a" * 32
+    token = {"X-CSRFToken": "a" * 32}
+    done = in_a_loop(client, "post", "/things/", headers=token)
+    assert told(done) == {"name": "sue"}
