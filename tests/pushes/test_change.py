@@ -2,13 +2,10 @@
 another.
 """
 
-from pathlib import Path
-
 import pytest
 
 from oberonc.payload.schema import change
 from tests.support.pushes import Server
-from tests.support.repo import Repo
 
 WHO, WHEN = "Ann <ann@example.org>", (1767261600, "+0200")
 ORIGINAL = "Fix the cart\n\nIt counted twice (#12).\n\nFixes #31"
@@ -99,11 +96,11 @@ def test_hostile_text_is_named_in_linear_time(text: str) -> None:
 
 
 @pytest.fixture
-def server(home: Path, bare: Repo) -> Server:
-    made = Server(home, bare)
-    made.work.commit("base")
-    made.push("main")
-    return made
+def server(server: Server) -> Server:
+    """Something was pushed already."""
+    server.work.commit("base")
+    server.push("main")
+    return server
 
 
 def test_a_commit_that_names_its_original_has_the_change_of_it(server: Server) -> None:

@@ -18,11 +18,6 @@ from tests.support.repo import Repo
 LATER = "1767270000 +0200"
 
 
-@pytest.fixture
-def server(home: Path, bare: Repo) -> Server:
-    return Server(home, bare)
-
-
 def without_hook(server: Server, *refs: str) -> None:
     """Push before there was a hook, or while it was away."""
     hook = server.bare.path / "hooks" / "post-receive"

@@ -29,11 +29,6 @@ class Capture(BaseBroker):
 '''
 
 
-@pytest.fixture
-def server(home: Path, bare: Repo) -> Server:
-    return Server(home, bare)
-
-
 def test_a_broker_gets_the_payload_of_a_real_push(
     home: Path, bare: Repo, oberonc: Command, tmp_path: Path
 ) -> None:

@@ -11,11 +11,6 @@ from tests.support.repo import Repo
 LATER = "1767270000 +0200"
 
 
-@pytest.fixture
-def server(home: Path, bare: Repo) -> Server:
-    return Server(home, bare)
-
-
 def test_a_first_push_brings_every_commit_oldest_first(server: Server) -> None:
     made = [server.work.commit(f"step {n}") for n in range(3)]
     payload = server.push("main")

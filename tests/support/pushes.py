@@ -10,6 +10,8 @@ from typing import Any
 
 from oberonc.admin.install.script import script
 from oberonc.delivery import spool
+from oberonc.issues.embedded import IssueFile
+from tests.support.command import Command
 from tests.support.repo import Repo
 
 Payload = dict[str, Any]
@@ -65,6 +67,45 @@ class Server:
         self.said = self.work.sh(f"git push {options} origin {quoted}", 0, **env)
         (payload,) = self.catch.take()
         return payload
+
+
+class Shop:
+    """A bare repository `shop` whose issues 1 to 10 the issue broker acts on, and a
+    clone of it; `install` puts the hook there.
+    """
+
+    def __init__(self, bare: Repo, oberonc: Command, folder: Path, state: Path) -> None:
+        self.bare, self.oberonc, self._folder = bare, oberonc, folder
+        self.work = self.clone("work")
+        self.issues = IssueFile(state)
+        for number in range(1, 11):
+            self.issues.new("shop", f"issue {number}")
+
+    def install(self) -> None:
+        """Put the hook there, as an administrator does."""
+        self.oberonc("hook", "install", self.bare.path)
+
+    def clone(self, name: str) -> Repo:
+        """Somebody's clone."""
+        return self.bare.clone(self._folder / name)
+
+    def state(self, number: int) -> str:
+        """`open` or `closed`."""
+        return self.issues.state("shop", number)
+
+    def closed(self) -> list[int]:
+        """The numbers of the closed issues."""
+        rows = self.issues.issues("shop")
+        return [row.number for row in rows if row.state == "closed"]
+
+    def comments(self, number: int) -> list[dict[str, Any]]:
+        """The comments on an issue, oldest first."""
+        return list(self.issues.show("shop", number)["comments"])
+
+    def reopen(self, *numbers: int) -> None:
+        """As a person does."""
+        for number in numbers:
+            self.issues.set_state("shop", number, "open")
 
 
 def oids(entries: list[Payload]) -> list[str]:
