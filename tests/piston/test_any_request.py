@@ -9,7 +9,7 @@ import pytest
 from django import forms
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory, override_settings
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
@@ -186,13 +186,19 @@ _TYPES = st.sampled_from(
 )
 
 
+#: Examples are slow to make on a busy machine.
+UNHURRIED = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
 def is_proper(response: HttpResponseBase) -> None:
     assert response.status_code < 500
     if response.status_code >= 400:
         assert response["Content-Type"].startswith("application/problem+")
 
 
-@settings(max_examples=300)
+@UNHURRIED
 @given(
     st.sampled_from(RESOURCES),
     st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -215,7 +221,7 @@ def test_any_request_gets_an_answer_below_500(
         is_proper(resource(request))
 
 
-@settings(max_examples=300)
+@UNHURRIED
 @given(st.sampled_from(RESOURCES), st.sampled_from(["POST", "PATCH"]), _JSON)
 def test_any_json_is_taken_or_refused(
     resource: Resource, method: str, value: Any

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 from django.test import RequestFactory, override_settings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.piston import (
@@ -215,6 +215,7 @@ def test_no_secret_is_in_the_text_of_a_refusal() -> None:
                 assert "hunter2" not in f"{error} {error.detail} {error.challenge}"
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["Basic ", "Bearer ", "basic", "bearer\t", "", "Digest "]),
     st.text(st.characters(max_codepoint=255), max_size=60),
@@ -227,6 +228,7 @@ def test_any_authorization_header_is_a_refusal_and_no_error(
             assert authenticator.is_authenticated(sent(scheme + text)) is False
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_in_base64_are_a_refusal_and_no_error(raw: bytes) -> None:
     with pytest.raises(BadCredentials):

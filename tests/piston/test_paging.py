@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.piston import Page, Problem, paginate
@@ -105,6 +105,7 @@ def test_an_empty_list_has_one_page() -> None:
     assert page.headers()["X-Total-Count"] == "0"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 70))
 def test_who_follows_next_from_the_first_page_sees_each_item_once(
     total: int, limit: int, start: int

@@ -22,7 +22,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import path
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.piston import (
@@ -758,6 +758,7 @@ def guarded() -> Resource:
     return Resource(Whoami, [SIMPLE, BEARER])
 
 
+@settings(deadline=None)
 @given(
     scheme=st.sampled_from(["", "Basic ", "Bearer ", "basic", "BEARER  "]),
     text=st.text(st.characters(max_codepoint=255), max_size=60),

@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.test import RequestFactory
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.piston import BadCredentials, SignatureAuthentication
@@ -124,6 +124,7 @@ def test_a_secret_beyond_ascii_is_compared_by_its_utf_8() -> None:
     assert passes(authenticator, sent(HEADER, "clé".encode().decode("latin-1")))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_header_is_no_error(value: str) -> None:
     for digest in ("sha256", None):
