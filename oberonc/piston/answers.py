@@ -15,7 +15,7 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.core.signals import got_request_exception
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
@@ -141,7 +141,7 @@ def _streamed(
     if exchange.method == "HEAD":
         streams.first(items)
         streams.close(items)
-        response = StreamingHttpResponse(())
+        response = streams.sent(iter(()), request)
     elif emitter.streams():
         response = streams.response(emitter, items, exchange.handler, request)
     else:

@@ -93,10 +93,14 @@ def response(
     begun, _ = first(items)
     writer: Any = emitter(begun, handler, request, streamed=True)
     chunks, _ = first(iter(writer.stream_render(request)))
-    watched = _watched(chunks, items, request)
+    return sent(_watched(chunks, items, request), request)
+
+
+def sent(chunks: Iterator[bytes], request: HttpRequest) -> StreamingHttpResponse:
+    """An answer of these chunks, whatever server sends it."""
     if under_asgi(request):
-        return StreamingHttpResponse(_sent_by_the_loop(watched))
-    return StreamingHttpResponse(watched)
+        return StreamingHttpResponse(_sent_by_the_loop(chunks))
+    return StreamingHttpResponse(chunks)
 
 
 def _watched(
