@@ -1,0 +1,184 @@
+"""Send the push to an address, signed, as other programs expect a webhook."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from oberonc import BaseBroker, Check, Reject, Secret
+
+FORMATS = ("oberonc", "github", "form")
+#: What is for the broker alone: the settings, and what changes from try to try.
+_OURS = ("service", "broker", "delivery_id", "attempt", "order")
+
+
+class Webhook(BaseBroker):
+    """Posts a push to an address, signed the ways that receivers know."""
+
+    class Settings:
+        url: Secret  # whoever knows the address may post there
+        # any text, or `whsec_` and base64; of several the first is the newest, and
+        # receivers that know one of them are content while they change over
+        secret: Secret | list[Secret] | None = None
+        # oberonc: the payload as JSON; github: what GitHub sends for a push, one
+        # request for each ref; form: the payload in the field `payload` of a form
+        format: str = "oberonc"
+        proxy: str = ""
+        ca: str = ""
+
+    def verify(self) -> None:
+        if self.settings.format not in FORMATS:
+            raise ValueError(f"setting 'format' must be one of {', '.join(FORMATS)}")
+        for secret in self._secrets():
+            if not isinstance(secret, Secret):
+                raise ValueError("setting 'secret' must hold references only")
+            _key(secret)
+
+    def plan(self, payload: dict[str, Any]) -> list[str]:
+        return [f"post {what}" for what, _ in self._bodies(payload)]
+
+    def check(self) -> list[Check]:
+        count = len(self._secrets())
+        return [Check(bool(count), f"requests are signed with {count} secrets")]
+
+    def handle(self, payload: dict[str, Any]) -> str:
+        client, bodies = self.http(), list(self._bodies(payload))
+        for number, (_, body) in enumerate(bodies):
+            # The same over all tries, so that a receiver can drop what it has.
+            one = payload["delivery_id"] + (f"-{number}" if number else "")
+            headers = self._headers(one, body, payload)
+            url = self.settings.url
+            answer = client.call("POST", url, data=body, headers=headers, errors=(410,))
+            if answer.status == 410:
+                raise Reject("410 Gone: the receiver wants no more; remove the service")
+        return f"posted {', '.join(what for what, _ in bodies)}"
+
+    def _secrets(self) -> list[Secret]:
+        given = self.settings.secret or []
+        return given if isinstance(given, list) else [given]
+
+    def _bodies(self, payload: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+        """(what it is, body) of each request."""
+        if self.settings.format == "github":
+            for update in payload["updates"]:
+                yield update["ref"], _json(_github(payload, update))
+            return
+        body = _json({k: v for k, v in payload.items() if k not in _OURS})
+        if self.settings.format == "form":
+            body = urlencode({"payload": body.decode()}).encode()
+        yield f"push {payload['id']}", body
+
+    def _headers(
+        self, delivery: str, body: bytes, payload: dict[str, Any]
+    ) -> dict[str, str]:
+        """For each kind of receiver its own: Standard Webhooks 1.0, GitHub's webhooks,
+        CloudEvents 1.0 (HTTP binding, 3.1: binary mode).
+        """
+        now, repository = str(int(time.time())), payload["repository"]
+        is_form = self.settings.format == "form"
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded"
+            if is_form
+            else "application/json",
+            "webhook-id": delivery,
+            "webhook-timestamp": now,
+            "ce-specversion": "1.0",
+            "ce-type": "dev.oberonc.push.v1",
+            "ce-source": f"/{quote(repository['full_name'])}",
+            "ce-id": delivery,
+            "ce-time": payload["time"],
+            "X-GitHub-Event": "push",
+            "X-GitHub-Delivery": delivery,
+        }
+        if secrets := self._secrets():
+            signed = f"{delivery}.{now}.".encode() + body
+            headers["webhook-signature"] = " ".join(
+                "v1," + base64.b64encode(_mac(_key(each), signed)).decode()
+                for each in secrets
+            )
+            own = _mac(secrets[0].encode(), body)
+            headers["X-Hub-Signature-256"] = f"sha256={own.hex()}"
+        return headers
+
+
+def _key(secret: str) -> bytes:
+    """The key in *secret*: what `whsec_` says in base64, else its text."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret[len("whsec_") :], validate=True)
+    except binascii.Error:
+        raise ValueError(
+            "setting 'secret': what follows whsec_ is not base64"
+        ) from None
+
+
+def _mac(key: bytes, text: bytes) -> bytes:
+    return hmac.new(key, text, hashlib.sha256).digest()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _github(payload: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    """What GitHub sends for one ref, as far as a push knows it.
+    Source: docs.github.com, "Webhook events and payloads", push.
+    """
+    repository = payload["repository"]
+    commits = [
+        _github_commit(commit, distinct)
+        for distinct, key in ((True, "commits"), (False, "merged"))
+        for commit in payload[key]
+        if commit["branch"] == update["name"] or (not distinct and update["publish"])
+    ]
+    url = repository["website"]
+    return {
+        "ref": update["ref"],
+        "before": update["old"],
+        "after": update["new"],
+        "created": update["created"],
+        "deleted": update["deleted"],
+        "forced": update["forced"],
+        "base_ref": None,
+        "compare": f"{url}/compare/{update['old'][:12]}...{update['new'][:12]}",
+        "commits": commits,
+        "head_commit": commits[-1] if commits else None,
+        "repository": {
+            "name": repository["name"],
+            "full_name": repository["full_name"],
+            "owner": {"name": repository["owner"], "login": repository["owner"]},
+            "html_url": url,
+            "url": url,
+            "clone_url": f"{url}.git",
+            "default_branch": repository["default_branch"],
+        },
+        "pusher": {"name": payload["user"] or "none"},
+        "sender": {"login": payload["user"] or "none"},
+    }
+
+
+def _github_commit(commit: dict[str, Any], distinct: bool) -> dict[str, Any]:
+    files: dict[str, list[str]] = {"added": [], "removed": [], "modified": []}
+    for each in commit["files"]:
+        files[each["type"]].append(each["file"])
+    return {
+        "id": commit["raw_node"],
+        "message": commit["message"],
+        "timestamp": commit["utctimestamp"].replace(" ", "T"),
+        "url": commit["url"],
+        "distinct": distinct,
+        "author": _person(commit["raw_author"]),
+        "committer": _person(commit["committer"]),
+        **files,
+    }
+
+
+def _person(text: str) -> dict[str, str]:
+    name, _, mail = text.rpartition(" <")
+    return {"name": name, "email": mail.removesuffix(">")}
