@@ -23,6 +23,8 @@ _RESETS = (
     ("ratelimit-remaining", "ratelimit-reset"),
     ("x-ratelimit-requests-remaining", "x-ratelimit-requests-reset"),
     ("x-ratelimit-complexity-remaining", "x-ratelimit-complexity-reset"),
+    ("x-rate-limit-remaining", "x-rate-limit-reset"),  # X
+    ("x-user-limit-24hour-remaining", "x-user-limit-24hour-reset"),  # X
 )
 
 

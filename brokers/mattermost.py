@@ -1,0 +1,43 @@
+"""Tell a channel of Mattermost or Rocket.Chat."""
+
+from typing import Any
+
+from oberonc import BaseBroker, Check, Secret
+from oberonc.kit.markup import MARKUPS
+from oberonc.kit.message import check_settings, message
+
+#: Characters of a post: Mattermost takes 16,383, Rocket.Chat 5,000.
+LIMIT = 4900
+
+
+class Mattermost(BaseBroker):
+    """Posts a push to a channel of Mattermost or Rocket.Chat."""
+
+    class Settings:
+        url: Secret  # of an incoming webhook
+        channel: str = ""  # where the webhook is not bound to one
+        format: str = ""  # instead of the summary
+        most: int = 10  # commits that are named
+        proxy: str = ""
+        ca: str = ""
+
+    def verify(self) -> None:
+        check_settings(self.settings)
+
+    def plan(self, payload: dict[str, Any]) -> list[str]:
+        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+
+    def check(self) -> list[Check]:
+        # Without a text nothing is posted, and only a webhook that exists says so.
+        answer = self.http().call("POST", self.settings.url, json={}, errors=(400,))
+        return [Check(answer.status == 400, "the webhook answers")]
+
+    def handle(self, payload: dict[str, Any]) -> str:
+        text = message(payload, self.settings, MARKUPS["markdown"], LIMIT)
+        if not text:
+            return "nothing: the push has nothing that 'format' speaks of"
+        body = {"text": text}
+        if self.settings.channel:
+            body["channel"] = self.settings.channel
+        self.http().call("POST", self.settings.url, json=body)
+        return "posted"
