@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from oberonc import jsontext, redaction
 from oberonc.broker.request import Request
@@ -45,7 +45,13 @@ async def attempt(
             await queue.end(lease.token._replace(attempt=0), Ending("done"))
             await worker.kill()
             raise WorkerLost("answered for a lease it does not hold")
-        ending = _ending(outcome)
+        kind = _KINDS.get(str(outcome.get("kind")), "crash")
+        if kind == "retry" and outcome.get("progress") is True:
+            kind = "progress"
+        after, after_ms = outcome.get("after"), None
+        if isinstance(after, (int, float)):
+            after_ms = int(min(max(after, 0), _LONGEST) * 1000)
+        ending = Ending(kind, str(outcome.get("note", "")), after_ms)
     except WorkerLost as lost:
         if generation.interrupted:
             ending = Ending("interrupted", "stopped to make way")
@@ -56,7 +62,7 @@ async def attempt(
     except Exception as error:  # noqa: BLE001  whatever it is, the lease must end
         why = f"the daemon could not hand it over: {type(error).__name__}: {error}"
         ending = Ending("crash", why)
-    output, cut = worker.printed()
+    output, cut = worker.printed
     hidden = redaction.secrets_in(runtime.settings)
     if output:
         output = visible(redaction.redact(output, hidden, cut=cut))
@@ -92,14 +98,3 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
             body = jsontext.canonical(chosen)
     # The payload is JSON already: it is not read and written again on its way through.
     return frames.frame(jsontext.canonical(request)[:-1] + b',"payload":' + body + b"}")
-
-
-def _ending(outcome: dict[str, Any]) -> Ending:
-    """What the worker said, as the queue takes it."""
-    kind = _KINDS.get(str(outcome.get("kind")), "crash")
-    if kind == "retry" and outcome.get("progress") is True:
-        kind = "progress"
-    after, after_ms = outcome.get("after"), None
-    if isinstance(after, (int, float)):
-        after_ms = int(min(max(after, 0), _LONGEST) * 1000)
-    return Ending(kind, str(outcome.get("note", "")), after_ms)

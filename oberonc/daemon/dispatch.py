@@ -130,11 +130,10 @@ class Dispatcher:
         while self._running:
             await asyncio.wait(self._running)
 
-    def _join(self) -> None:
+    def _join(self, due: Counter[str] | None) -> None:
         """Requests go to the queue: one round of leases for all that is free, and what
-        has ended, go along.
+        has ended, go along. *due*: see `QueueLink.before_hand_over`.
         """
-        due = self._queue.take_due()
         for line in self._lines.values():
             # One each for what became due, and not all that is free: what is asked for
             # now must not keep the slots from the next push.
@@ -150,8 +149,9 @@ class Dispatcher:
             # What is leased must not wait for a worker that turned out to be slow while
             # others are free.
             at_once = min(workers, len(line.leased))
-            self._begin(line, at_once)
-            workers -= at_once
+            if at_once:
+                self._begin(line, at_once)
+                workers -= at_once
             ahead = line.ahead(line.workers + workers)
             leases = min(workers + ahead, line.maybe_due)
             if leases:
@@ -161,7 +161,7 @@ class Dispatcher:
                 line.maybe_due = 0
         if wanted:
             generation = wanted[0].line.generation
-            generation.begin()
+            generation.flights += 1
             slots = [
                 Slot(line.service, leases, generation.number)
                 for line, _workers, leases, _beyond in wanted
@@ -219,7 +219,7 @@ class Dispatcher:
         lines = {want.line.service: want.line for want in wanted}
         for lease in granted.leases:
             lines[lease.service].leased.append(lease)
-            generation.begin()
+        generation.flights += len(granted.leases)
         counts = Counter(lease.service for lease in granted.leases)
         for line, workers, leases, beyond in wanted:
             if counts[line.service] == leases:
@@ -235,8 +235,8 @@ class Dispatcher:
                 # not left without any.
                 workers = max(workers, 1)
             self._begin(line, min(workers, len(line.leased)))
-        generation.finish()
         self._nap()
+        generation.finish()
         if not granted.leases and not self.running and turns_over != self._turns_over:
             # Refused because of what ran alone, and that has gone since: nobody else
             # would ask again.

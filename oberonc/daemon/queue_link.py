@@ -54,9 +54,9 @@ class QueueLink:
         self._given = 0
         self._waking = False
         self._events = self._bytes = 0
-        self._joining: Callable[[], None] | None = None
-        self._due: Counter[str] = Counter()
-        self._any_due = False
+        self._joining: Callable[[Counter[str] | None], None] | None = None
+        #: How many deliveries of each service may have become due; None: any of any.
+        self._due: Counter[str] | None = Counter()
 
     @property
     def gathering(self) -> bool:
@@ -71,8 +71,12 @@ class QueueLink:
             self._waking = True
             self._loop.call_soon(self._hand_over)
 
-    def before_hand_over(self, join: Callable[[], None]) -> None:
-        """Have *join* called right before requests go to the thread; it may make more."""
+    def before_hand_over(self, join: Callable[[Counter[str] | None], None]) -> None:
+        """Have *join* called right before requests go to the thread; it may make more.
+
+        It gets how many deliveries of each service may have become due since it was
+        called last; None: any number of any.
+        """
         self._joining = join
 
     def expect(self, services: Iterable[str] | None = None) -> None:
@@ -80,18 +84,10 @@ class QueueLink:
         to be asked.
         """
         if services is None:
-            self._any_due = True
-        else:
+            self._due = None
+        elif self._due is not None:
             self._due.update(services)
         self.wake()
-
-    def take_due(self) -> Counter[str] | None:
-        """How many deliveries of each service may have become due since this was called
-        last; None: any number of any.
-        """
-        any_due, due = self._any_due, self._due
-        self._any_due, self._due = False, Counter()
-        return None if any_due else due
 
     def stop(self) -> None:
         """Run what waits, then end the writer thread."""
@@ -117,8 +113,8 @@ class QueueLink:
             answer.set_result(Answer("busy"))
             return answer
         self._count(submission, 1)
-        # Its lease can share its commit.
-        self._due.update(route.service for route in submission.routes)
+        if self._due is not None:  # its lease can share its commit
+            self._due.update(route.service for route in submission.routes)
         return self._ask(Accept(answer, now_ms(), submission))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
@@ -141,7 +137,8 @@ class QueueLink:
         self._waking = True  # what joins now need not wake anybody
         try:
             if self._joining:
-                self._joining()
+                due, self._due = self._due, Counter()
+                self._joining(due)
         finally:
             self._waking = False
             made, self._made = self._made, []

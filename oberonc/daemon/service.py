@@ -20,8 +20,6 @@ from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.endings import Endings
 from oberonc.daemon.front.server import Server
 from oberonc.daemon.front.sockets import Listeners, listen
-from oberonc.daemon.generation.generation import Generation
-from oberonc.daemon.generation.reload import Reloader
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import say
 from oberonc.daemon.lock import Lock
@@ -29,6 +27,7 @@ from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations.operations import Operations
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
@@ -142,7 +141,14 @@ class Daemon:
         self._dispatcher = Dispatcher(queue, Endings(queue, self._notices, say), say)
         self._intake = Intake(config, queue, say)
         self._reloader = Reloader(
-            config_path, queue, self._serve, self._stop, notifier, say
+            config_path,
+            queue,
+            self._intake,
+            self._dispatcher,
+            self._notices,
+            self._stop,
+            notifier,
+            say,
         )
         self._server = Server(say)
         self._operations = Operations(
@@ -183,20 +189,12 @@ class Daemon:
         # What is there now stays: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        self._notifier.ready(self._reloader.line)
-        say(f"ready: {self._reloader.line}, on {self._config.daemon.socket}")
+        self._notifier.ready(self._reloader.serving)
+        say(f"ready: {self._reloader.serving}, on {self._config.daemon.socket}")
         await self._stop.wait()
         await self._shut_down()
         if self._failure:
             raise self._failure
-
-    def _serve(self, generation: Generation) -> None:
-        """*generation* goes into service, and its configuration counts."""
-        config = generation.config
-        self._intake.config = config
-        self._notices.service = config.daemon.on_dead
-        self._queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
-        self._dispatcher.serve(generation)
 
     def _hangup(self) -> None:
         """SIGHUP: reload, and look at the spool."""

@@ -57,7 +57,7 @@ def test_what_is_asked_for_while_the_thread_is_busy_goes_to_it_together(
     async def work(link: QueueLink) -> None:
         free = threading.Event()
         sizes: list[int] = []
-        link.before_hand_over(lambda: sizes.append(len(link._made)))
+        link.before_hand_over(lambda _due: sizes.append(len(link._made)))
         busy = link.call(lambda queue: free.wait(60), alone=True)
         await asyncio.sleep(0)
         waiting = []
@@ -77,7 +77,7 @@ def test_a_lease_that_joins_at_the_last_moment_sees_what_was_accepted_with_it(
     async def work(link: QueueLink) -> None:
         joined: list[asyncio.Future[Round]] = []
 
-        def join() -> None:
+        def join(_due: object) -> None:
             if joined:
                 return
             joined.append(
@@ -102,10 +102,10 @@ def test_a_fault_in_what_joins_stops_nobody(with_link: Callable[[Work], None]) -
         loop.set_exception_handler(
             lambda _loop, context: told.append(str(context["exception"]))
         )
-        link.before_hand_over(lambda: [][1])
+        link.before_hand_over(lambda _due: [][1])
         first = link.accept(submission(1))
         await asyncio.sleep(0)
-        link.before_hand_over(lambda: None)
+        link.before_hand_over(lambda _due: None)
         second = link.accept(submission(2))
         assert [(await first).seq, (await second).seq] == [1, 2]
         assert told == ["list index out of range"]

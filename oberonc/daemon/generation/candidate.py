@@ -5,25 +5,18 @@ configuration fit its broker?
 import asyncio
 from typing import Any, Final, NamedTuple
 
-from oberonc import paths, redaction
-from oberonc.broker import secrets
+from oberonc import paths
 from oberonc.broker.registry import Place
-from oberonc.config import Service
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import snapshot
 from oberonc.daemon.generation.generation import Generation, Runtime
-from oberonc.daemon.generation.host_link import PROBE_LIMIT, HostFailed
+from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.generation.material import Material
-from oberonc.daemon.generation.worker_link import WorkerLost
 from oberonc.daemon.journal import Say
 from oberonc.daemon.threads import in_a_thread
-from oberonc.delivery import frames
-from oberonc.text import one_line
 
 #: Seconds all files together may take to be examined.
 EXAMINATION: Final = 30.0
-#: Characters of what a worker printed before it was lost that are shown.
-SHOWN: Final = 300
 
 
 class Predecessor(NamedTuple):
@@ -51,29 +44,26 @@ class Candidate(NamedTuple):
         await in_a_thread(snapshot.remove, self.generation.snapshot.root)
 
 
-async def examine(number: int, material: Material, say: Say) -> Candidate:
-    """Start processes on the snapshot of *material* and try everything. Raises
-    HostFailed, OSError or TimeoutError.
+async def examine(generation: Generation, material: Material) -> Candidate:
+    """Start processes for *generation*, which is of *material*, and try everything.
+    Raises HostFailed, OSError or TimeoutError.
     """
-    config, places = material.config, material.snapshot.places
-    generation = Generation(number, config, material.snapshot, say)
+    services = material.config.services.values()
     faults = dict(material.faults)
     try:
         await _examine_files(generation, faults)
         crash_point("probe")
-        for service in config.services.values():
+        for service in services:
             why = faults.get(f"service {service.name}") or faults.get(service.broker)
-            if why is None and service.broker not in places:
+            if why is None and service.broker not in material.snapshot.places:
                 why = f"there is no broker called '{service.broker}'"
             if why is not None:
                 generation.unavailable[service.name] = why
         await generation.load()
-        for service in config.services.values():
+        for service in services:
             if service.name not in generation.unavailable:
-                settings = material.settings[service.name]
-                why = await _try_service(generation, service, settings)
+                why = await generation.admit(service, material.settings[service.name])
                 if why:
-                    generation.unavailable[service.name] = why
                     faults[f"service {service.name}"] = why
         crash_point("warm")
     except BaseException:
@@ -105,9 +95,8 @@ async def fall_back(
         if name not in settings
     }
     config = material.config._replace(services=services)
-    second = await examine(
-        candidate.generation.number, Material(config, kept, settings, unresolved), say
-    )
+    generation = Generation(candidate.generation.number, config, kept, say)
+    second = await examine(generation, Material(config, kept, settings, unresolved))
     return second._replace(faults=candidate.faults, kept=frozenset(old))
 
 
@@ -138,34 +127,3 @@ async def _examine_files(generation: Generation, faults: dict[str, str]) -> None
             generation.threaded.add(name)
         if verdict["why"]:
             faults[name] = generation.snapshot.shown(verdict["why"])
-
-
-async def _try_service(
-    generation: Generation, service: Service, settings: dict[str, Any]
-) -> str:
-    """Why the service cannot run, or nothing: it is bound in a worker of its own, which
-    then stays, warm, for its first delivery.
-    """
-    worker = await generation.new_worker(service.name)
-    request = {
-        "op": "verify",
-        "service": service.name,
-        "settings": secrets.to_wire(settings),
-        "state": str(generation.config.state),
-    }
-    hidden = redaction.secrets_in(settings)
-    try:
-        fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
-    except WorkerLost as lost:
-        printed = redaction.redact(worker.printed().text, hidden, cut=True)
-        fault = f"{lost}: {one_line(printed[-SHOWN:])}"
-    if fault is None:
-        limit = service.timeout or generation.timeouts.get(service.broker, 60.0)
-        generation.runtimes[service.name] = Runtime(service, settings, limit)
-        generation.give_back(worker)
-        return ""
-    worker.retire()
-    fault = redaction.redact(str(fault), hidden)
-    if service.origin in fault:
-        return fault
-    return f"{service.origin}: service '{service.name}': {fault}"

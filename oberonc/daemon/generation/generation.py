@@ -4,12 +4,21 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from oberonc import redaction
+from oberonc.broker import secrets
 from oberonc.broker.registry import Place
 from oberonc.config import Config, Service
-from oberonc.daemon.generation.host_link import HostFailed, HostLink, RootLink
+from oberonc.daemon.generation.host_link import (
+    PROBE_LIMIT,
+    HostFailed,
+    HostLink,
+    RootLink,
+)
 from oberonc.daemon.generation.snapshot import Snapshot
-from oberonc.daemon.generation.worker_link import WorkerLink
+from oberonc.daemon.generation.worker_link import WorkerLink, WorkerLost
 from oberonc.daemon.journal import Say
+from oberonc.delivery import frames
+from oberonc.text import one_line
 
 #: Seconds a worker may wait for its next delivery; beyond the first few, which keep the
 #: usual push quick, only as long as a burst pauses: each costs memory.
@@ -22,6 +31,8 @@ RESTART_LAST: Final = 60.0
 #: Seconds for which a broker whose host ended has one worker at a time: else it could
 #: not be told which delivery ends it.
 CAUTION: Final = 60.0
+#: Characters of what a worker printed before it was lost that are shown.
+SHOWN: Final = 300
 
 
 class Runtime(NamedTuple):
@@ -50,8 +61,8 @@ class Generation:
         self.threaded: set[str] = set()
         self.timeouts: dict[str, float] = {}
         self.busy: set[WorkerLink] = set()
-        #: Lease rounds and deliveries that count on this generation; it must not end
-        #: before they do.
+        #: Lease rounds and deliveries that count on this generation, each until its
+        #: `finish`; it must not end before they do.
         self.flights = 0
         self._empty = asyncio.Event()
         #: Set when busy workers are being ended for our own reasons: no delivery is
@@ -112,6 +123,36 @@ class Generation:
                 root = await self.root()
                 self._hosts[name] = await root.host(place, name in self.threaded)
 
+    async def admit(self, service: Service, settings: dict[str, Any]) -> str:
+        """Have *service* run here; or why it cannot. It is bound in a worker of its
+        own, which then stays, warm, for its first delivery. Raises HostFailed, OSError
+        or TimeoutError.
+        """
+        worker = await self.new_worker(service.name)
+        request = {
+            "op": "verify",
+            "service": service.name,
+            "settings": secrets.to_wire(settings),
+            "state": str(self.config.state),
+        }
+        hidden = redaction.secrets_in(settings)
+        try:
+            fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
+        except WorkerLost as lost:
+            printed = redaction.redact(worker.printed.text, hidden, cut=True)
+            fault = f"{lost}: {one_line(printed[-SHOWN:])}"
+        if fault is None:
+            limit = service.timeout or self.timeouts.get(service.broker, 60.0)
+            self.runtimes[service.name] = Runtime(service, settings, limit)
+            self.give_back(worker)
+            return ""
+        worker.retire()
+        fault = redaction.redact(str(fault), hidden)
+        if service.origin not in fault:
+            fault = f"{service.origin}: service '{service.name}': {fault}"
+        self.unavailable[service.name] = fault
+        return fault
+
     def adopt(self, on_ready: Callable[[], None]) -> None:
         """The generation goes into service: whichever host ends is started again, and
         *on_ready* called when it is up.
@@ -165,20 +206,16 @@ class Generation:
                 worker.retire()
         self._idle.clear()
 
-    def begin(self) -> None:
-        """Something counts on this generation from here to `finish`."""
-        self.flights += 1
-        self._empty.clear()
-
     def finish(self) -> None:
-        """See `begin`."""
+        """One of the `flights` is over."""
         self.flights -= 1
         if not self.flights:
             self._empty.set()
 
     async def emptied(self) -> None:
         """Returns when nothing counts on this generation."""
-        if self.flights:
+        while self.flights:
+            self._empty.clear()
             await self._empty.wait()
 
     async def interrupt(self) -> None:

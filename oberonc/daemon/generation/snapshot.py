@@ -104,18 +104,30 @@ def take(places: dict[str, Place], root: Path) -> Snapshot:
         copy.folder(Path(folder), target)
     files.sync(root)
     copies = {origin: copied for copied, origin in origins.items()}
-    moved = {name: _moved(place, copies) for name, place in places.items()}
+    moved = dict(places)
+    for name, place in places.items():
+        if place.file:
+            path = Path(place.file)
+            copied = Path(copies[str(path.parent)], path.name)
+            moved[name] = place._replace(file=str(copied))
     return Snapshot(root, copy.digest.hexdigest(), moved, origins)
 
 
-def settle(snapshot: Snapshot, root: Path) -> Snapshot:
-    """Give the snapshot its final name, and write down what is where for the daemon's
-    next start.
+def settled(folder: Path, number: int, digest: str) -> Path:
+    """Where in *folder* the snapshot of generation *number* is for good."""
+    return folder / f"{number}-{digest[:16]}"
+
+
+def settle(snapshot: Snapshot, number: int) -> Snapshot:
+    """Give the snapshot of generation *number* its final name, and write down what is
+    where for the daemon's next start.
     """
-    places = {
-        name: _under(place, snapshot.root, root)
-        for name, place in snapshot.places.items()
-    }
+    root = settled(snapshot.root.parent, number, snapshot.digest)
+    places = dict(snapshot.places)
+    for name, place in snapshot.places.items():
+        if place.file:
+            file = root / Path(place.file).relative_to(snapshot.root)
+            places[name] = place._replace(file=str(file))
     _write_manifest(snapshot.root, places)
     snapshot.root.rename(root)
     files.sync(root.parent)
@@ -185,21 +197,6 @@ def remove(root: Path) -> None:
 def _number(path: Path) -> int:
     head = path.name.partition("-")[0]
     return int(head) if head.isdigit() else 0
-
-
-def _moved(place: Place, copies: dict[str, str]) -> Place:
-    if place.file is None:
-        return place
-    path = Path(place.file)
-    return place._replace(file=str(Path(copies[str(path.parent)]) / path.name))
-
-
-def _under(place: Place, old: Path, new: Path) -> Place:
-    return (
-        place._replace(file=str(new / Path(place.file).relative_to(old)))
-        if place.file
-        else place
-    )
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -62,57 +62,56 @@ class WorkerLink:
         #: collected.
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._uses = 0
-        self._lost = self._spent = False
+        #: Whether it must not be given another delivery.
+        self.spent = False
+        #: Whether an answer is waited for.
+        self.asked = False
         #: Ended with its host while others of that host ran too: nothing is known
         #: against its delivery.
         self.innocent = False
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
-        self._printed = bytearray()
-        self._cut = False
+        self._output_kept = bytearray()
+        self._output_cut = False
+        #: What the broker printed until the last answer came, or did not.
+        self.printed = Printed("", False)
         channel.setblocking(False)
         os.set_blocking(output, False)
         self._loop.add_reader(output, self._read_output)
         self._loop.add_reader(channel, self._receive)
 
-    @property
-    def asked(self) -> bool:
-        """Whether an answer is waited for."""
-        return self._answer is not None
-
-    @property
-    def spent(self) -> bool:
-        """Whether it must not be given another delivery."""
-        return self._spent or self._lost or self._uses >= MAX_USE or self.ended.done()
-
     async def ask(self, request: bytes, limit: float) -> dict[str, Any]:
         """The answer to the frame *request* within *limit* seconds. Raises WorkerLost;
         the worker is dead by then.
         """
-        self._printed.clear()
-        self._cut = False
+        self._output_kept.clear()
+        self._output_cut = False
         self._received.clear()
         self._uses += 1
+        self.asked = True
         self._answer = self._loop.create_future()
         timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
             await self._loop.sock_sendall(self._channel, request)
             answer = frames.decode(await self._answer)
-            self._spent = answer.get("spent") is True
+            used_up = self._uses >= MAX_USE or answer.get("spent") is True
+            self.spent = self.spent or used_up
             return answer
         except TimeoutError:
-            self._lost = True
             await self.kill()
             raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None
         except frames.BadFrame as error:
-            self._lost = True
             await self.kill()
             raise WorkerLost(f"wrote to the daemon's channel: {error}") from None
         except OSError:
             raise WorkerLost(await self._manner_of_end()) from None
         finally:
             timer.cancel()
-            self._answer = None
+            self.asked, self._answer = False, None
+            self._read_output()
+            text = self._output_kept.decode(errors="replace")
+            self.printed = Printed(text, self._output_cut)
+            self._output_kept.clear()
             if self.ended.done():
                 self.forget()
 
@@ -126,7 +125,7 @@ class WorkerLink:
             part = b""
         if not part:
             self._loop.remove_reader(self._channel)
-            self._lost = True
+            self.spent = True
             self._fail(ConnectionResetError())
             return
         self._received += part
@@ -157,20 +156,15 @@ class WorkerLink:
         await self.kill()
         return "the broker closed the daemon's channel"
 
-    def printed(self) -> Printed:
-        """What the broker printed since the last request, capped."""
-        self._read_output()
-        return Printed(self._printed.decode(errors="replace"), self._cut)
-
     def _read_output(self) -> None:
         """Take what was printed; beyond the cap it is read and dropped, so that no
         broker blocks on it.
         """
         try:
             while self._output >= 0 and (part := os.read(self._output, OUTPUT_LIMIT)):
-                room = OUTPUT_LIMIT - len(self._printed)
-                self._printed += part[:room]
-                self._cut |= len(part) > room
+                room = OUTPUT_LIMIT - len(self._output_kept)
+                self._output_kept += part[:room]
+                self._output_cut |= len(part) > room
                 if len(part) < OUTPUT_LIMIT:
                     return
         except BlockingIOError:
@@ -180,6 +174,7 @@ class WorkerLink:
 
     async def kill(self, grace: float = GRACE) -> None:
         """End the process and all it started: asked first, then made to."""
+        self.spent = True
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
             if not self.ended.done():
                 self._signal_group(self.pid, number)
@@ -197,6 +192,7 @@ class WorkerLink:
 
     def has_ended(self, status: int) -> None:
         """The host collected the process."""
+        self.spent = True
         if not self.ended.done():
             self.ended.set_result(status)
         self._read_output()

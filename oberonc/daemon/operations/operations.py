@@ -17,11 +17,11 @@ from oberonc.broker import registry
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.front.peers import Peer
 from oberonc.daemon.front.server import RETRY_MS, Answer, Server, refusal
-from oberonc.daemon.generation.reload import Reloader
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.operations import fields, renaming, rows, stats
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames, spool
 from oberonc.errors import BadInput

@@ -8,11 +8,11 @@ leaves the old one active, after it the new one: that row is the only durable po
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import material, snapshot
 from oberonc.daemon.generation.candidate import (
@@ -24,7 +24,9 @@ from oberonc.daemon.generation.candidate import (
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.generation.material import Material
+from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import Say
+from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.stop import Stop
@@ -50,22 +52,26 @@ class Report(NamedTuple):
 
 
 class Reloader:
-    """Makes generations, one at a time, and takes them into service: *serve* gets each.
-    Owned by the event loop.
+    """Makes generations, one at a time, and takes them into service. Owned by the event
+    loop.
     """
 
     def __init__(
         self,
         config_path: str | None,
         queue: QueueLink,
-        serve: Callable[[Generation], None],
+        intake: Intake,
+        dispatcher: Dispatcher,
+        notices: Notices,
         stop: Stop,
         notifier: Notifier,
         say: Say,
     ) -> None:
         self._config_path = config_path
         self._queue = queue
-        self._serve = serve
+        self._intake = intake
+        self._dispatcher = dispatcher
+        self._notices = notices
         self._stop = stop
         self._notifier = notifier
         self._say = say
@@ -74,18 +80,14 @@ class Reloader:
         self._current: Generation | None = None
         self.draining: Generation | None = None
         self._drainage: asyncio.Task[None] | None = None
+        #: What serves, in words, and what the last reload said of it.
+        self.serving = self.status = ""
 
     @property
     def current(self) -> Generation:
         """The generation in service; there is one once `first` has returned."""
         assert self._current is not None
         return self._current
-
-    @property
-    def line(self) -> str:
-        """What serves, in words."""
-        services = counted(len(self.current.runtimes), "service")
-        return f"generation {self.current.number}, {services}"
 
     async def first(self) -> None:
         """Take the generation to start with into service: what is in the folders now;
@@ -94,10 +96,10 @@ class Reloader:
         places = {}
         for known in await self._queue.call(lambda queue: queue.generations()):
             if known.state == "active":
-                root = self._folder_of(known.number, known.digest)
+                root = snapshot.settled(self._folder, known.number, known.digest)
                 places = snapshot.remembered(root)
         report = await self._renew(Predecessor(places, {}), partial=True)
-        self._tell("taken", report)
+        self._log("taken", report)
 
     async def reload(self, *, partial: bool = False) -> Report:
         """Take what is in the files now into service; where *partial*, all of it that is
@@ -108,11 +110,12 @@ class Reloader:
         before = Predecessor(self.current.snapshot.places, self.current.runtimes)
         try:
             report = await self._renew(before, partial=partial)
+            self._log("taken" if report.accepted else "rejected", report)
         except (OberoncError, OSError) as error:
             report = Report(False, str(error), [], self.current.number)
+            self._log("rejected", report)
         finally:
-            self._notifier.ready(self.line)
-        self._tell("taken" if report.accepted else "rejected", report)
+            self._notifier.ready(self.status)
         return report
 
     async def check(self) -> Report:
@@ -120,15 +123,16 @@ class Reloader:
         self._begin()
         try:
             async with self._material() as wanted:
-                candidate = await examine(0, wanted, self._say)
+                generation = Generation(0, wanted.config, wanted.snapshot, self._say)
+                candidate = await examine(generation, wanted)
                 await candidate.discard()
-            serving = self.current.number
-            report = _report(candidate, not candidate.faults, serving)
+            report = _report(candidate, not candidate.faults, self.current.number)
+            self._log("found good" if report.accepted else "rejected", report)
         except (OberoncError, OSError) as error:
             report = Report(False, str(error), [], self.current.number)
+            self._log("rejected", report)
         finally:
-            self._notifier.ready(self.line)
-        self._tell("found good" if report.accepted else "rejected", report)
+            self._notifier.ready(self.status)
         return report
 
     async def stop(self) -> None:
@@ -150,10 +154,12 @@ class Reloader:
             )
         self._notifier.reloading()
 
-    def _tell(self, verdict: str, report: Report) -> None:
+    def _log(self, verdict: str, report: Report) -> None:
+        services = counted(len(self.current.runtimes), "service")
+        self.serving = f"generation {self.current.number}, {services}"
+        self.status = f"{self.serving}; {report.message}"
         number, message = report.generation, report.message
         self._say(f"reload {verdict}, generation {number} serves: {message}")
-        self._notifier.status(f"{self.line}; {message}")
 
     @asynccontextmanager
     async def _material(self) -> AsyncIterator[Material]:
@@ -180,11 +186,10 @@ class Reloader:
             try:
                 # Named for good before anything is imported: a late import looks where
                 # its first one was found.
-                settled = await in_a_thread(
-                    snapshot.settle, wanted.snapshot, self._folder_of(number, digest)
-                )
+                settled = await in_a_thread(snapshot.settle, wanted.snapshot, number)
                 wanted = wanted._replace(snapshot=settled)
-                candidate = await examine(number, wanted, self._say)
+                generation = Generation(number, wanted.config, settled, self._say)
+                candidate = await examine(generation, wanted)
                 if candidate.faults and partial:
                     candidate = await fall_back(candidate, wanted, before, self._say)
                 elif candidate.faults:
@@ -210,9 +215,13 @@ class Reloader:
             lambda queue: queue.commit_generation(generation.number, text)
         )
         crash_point("committed")
-        generation.adopt(self._queue.expect)
+        config = generation.config
         self._current = generation
-        self._serve(generation)
+        self._intake.config = config
+        self._notices.service = config.daemon.on_dead
+        self._queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
+        generation.adopt(on_ready=self._queue.expect)
+        self._dispatcher.serve(generation)
         crash_point("swapped")
         if old:
             self.draining = old
@@ -233,9 +242,6 @@ class Reloader:
         await self._queue.call(lambda queue: queue.retire_generation(old.number))
         self.draining = None
         await in_a_thread(snapshot.prune, self._folder, {self.current.snapshot.root})
-
-    def _folder_of(self, number: int, digest: str) -> Path:
-        return self._folder / f"{number}-{digest[:16]}"
 
 
 def _report(candidate: Candidate, accepted: bool, serving: int) -> Report:
