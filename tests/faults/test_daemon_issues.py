@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
-from tests.support.tracker_forges import GitHubWorld, running
-from tests.support.tracker_relay import WRITES
-from tests.support.tracker_world import commit, payload
+from tests.support.trackers.forges import GitHubWorld, running
+from tests.support.trackers.relay import WRITES
+from tests.support.trackers.world import commit, payload
 
 ISSUES, COMMITS = 20, 10
 

@@ -19,7 +19,7 @@ from oberonc.issues.comment import (
 )
 from oberonc.issues.tasks import Issue, Task
 from oberonc.issues.trackers.jira import document
-from tests.support.tracker_world import commit, payload
+from tests.support.trackers.world import commit, payload
 
 KEY = "0123456789abcdef" * 2
 

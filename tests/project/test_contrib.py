@@ -16,7 +16,7 @@ from oberonc.daemon.front.server import ERRORS
 from oberonc.daemon.operations import stats
 from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import Room, ServiceStats, Stats
-from tests.support.tracker_servers import SERVERS, need
+from tests.support.trackers.servers import SERVERS, need
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 ALERTS = CONTRIB / "prometheus-alerts.yml"

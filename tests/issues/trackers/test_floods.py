@@ -20,9 +20,9 @@ from oberonc.issues.settings import make_rules
 from oberonc.issues.trackers.base import Setup
 from oberonc.issues.trackers.github import GitHub
 from tests.support.children import child
-from tests.support.tracker_forges import GitHubWorld, running
-from tests.support.tracker_relay import WRITES
-from tests.support.tracker_world import broker, commit, payload, work_off
+from tests.support.trackers.forges import GitHubWorld, running
+from tests.support.trackers.relay import WRITES
+from tests.support.trackers.world import broker, commit, payload, work_off
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_turn_ends_before_its_time_limit_and_goes_on_in_the_next(
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from tests.support.tracker_world import broker
+from tests.support.trackers.world import broker
 settings, state, pushed = json.loads(sys.stdin.read())
 broker(settings, Path(state)).handle(pushed)
 """

@@ -11,16 +11,16 @@ from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
-from tests.support.tracker_forges import (
+from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
     GitHubWorld,
     GitLabWorld,
     running,
 )
-from tests.support.tracker_relay import Relay, Spoil
-from tests.support.tracker_suite import NUMBERS, Suite
-from tests.support.tracker_world import REPOSITORY, broker, commit, payload, work_off
+from tests.support.trackers.relay import Relay, Spoil
+from tests.support.trackers.suite import NUMBERS, Suite
+from tests.support.trackers.world import REPOSITORY, broker, commit, payload, work_off
 
 WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {
     "github": GitHubWorld,

@@ -13,18 +13,18 @@ from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
-from tests.support.tracker_forges import ContractWorld, running
-from tests.support.tracker_jira import DataCenterWorld, JiraWorld
-from tests.support.tracker_others import (
+from tests.support.trackers.forges import ContractWorld, running
+from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.others import (
     BugzillaWorld,
     LinearWorld,
     XmlRpcContract,
     XmlRpcWorld,
     YouTrackWorld,
 )
-from tests.support.tracker_relay import Spoil
-from tests.support.tracker_suite import NUMBERS, Suite
-from tests.support.tracker_world import broker, commit, payload, work_off
+from tests.support.trackers.relay import Spoil
+from tests.support.trackers.suite import NUMBERS, Suite
+from tests.support.trackers.world import broker, commit, payload, work_off
 
 WORLDS: dict[str, type[ContractWorld]] = {
     "jira": JiraWorld,

@@ -14,10 +14,10 @@ from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, Setup
 from oberonc.issues.trackers.redmine import Redmine
-from tests.support import tracker_servers as servers
-from tests.support.tracker_relay import Relay, Spoil
-from tests.support.tracker_suite import NUMBERS, Suite, with_word
-from tests.support.tracker_world import World, broker, commit, payload
+from tests.support.trackers import servers
+from tests.support.trackers.relay import Relay, Spoil
+from tests.support.trackers.suite import NUMBERS, Suite, with_word
+from tests.support.trackers.world import World, broker, commit, payload
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redmine")]
 

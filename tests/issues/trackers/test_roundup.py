@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from oberonc import Reject
-from tests.support import tracker_servers as servers
-from tests.support.tracker_relay import Relay
-from tests.support.tracker_suite import NUMBERS, Suite
-from tests.support.tracker_world import World, broker, commit, payload
+from tests.support.trackers import servers
+from tests.support.trackers.relay import Relay
+from tests.support.trackers.suite import NUMBERS, Suite
+from tests.support.trackers.world import World, broker, commit, payload
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("roundup")]
 

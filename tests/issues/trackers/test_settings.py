@@ -13,7 +13,7 @@ from brokers.issues import Issues
 from oberonc import Secret
 from oberonc.broker.contract import settings_fields
 from oberonc.issues.trackers import CLASSES, load
-from tests.support.tracker_world import broker
+from tests.support.trackers.world import broker, commit, payload
 
 PAGE = (Path(__file__).parents[3] / "docs" / "trackers.md").read_text()
 
@@ -40,7 +40,7 @@ def test_every_kind_of_tracker_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", list(examples()))
-def test_the_examples_make_sense_together(name: str, tmp_path: Path) -> None:
+def test_an_example_closes_an_issue_as_it_stands(name: str, tmp_path: Path) -> None:
     settings = {
         key: value for key, value in examples()[name].items() if key != "broker"
     }
@@ -49,7 +49,12 @@ def test_the_examples_make_sense_together(name: str, tmp_path: Path) -> None:
         for key, value in settings.items()
         if str(value).startswith("file:")
     }
-    broker(settings | secrets, tmp_path)
+    made = broker(settings | secrets, tmp_path)
+    issue = "#1"
+    if load(settings["tracker"]).numbering == "key":
+        issue = f"{settings['project']}-1"
+    plan = made.plan(payload(commit(f"fixes {issue}")))
+    assert plan == [f"close {issue} for {commit('')['node']}"]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from brokers.issues import Issues
 from oberonc import Retry, Secret
-from tests.support.tracker_relay import Relay
+from tests.support.trackers.relay import Relay
 
 REPOSITORY = "octo/hello"
 

@@ -7,8 +7,8 @@ import re
 from typing import Any
 from uuid import UUID
 
-from tests.support.tracker_contract import Answer, Contract, Kept, Request
-from tests.support.tracker_forges import ContractWorld
+from tests.support.trackers.contract import Answer, Contract, Kept, Request
+from tests.support.trackers.forges import ContractWorld
 
 
 class BugzillaContract(Contract):

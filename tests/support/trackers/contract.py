@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 
 OWN = Path(__file__).parent / "contracts"
-OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "contracts"
+OFFICIAL = Path(__file__).resolve().parents[4] / "shared" / "contracts"
 
 
 class Request(NamedTuple):

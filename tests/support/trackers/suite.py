@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 
 from oberonc import Retry
-from tests.support.tracker_relay import Spoil
-from tests.support.tracker_world import Push, World, broker, commit, payload, work_off
+from tests.support.trackers.relay import Spoil
+from tests.support.trackers.world import Push, World, broker, commit, payload, work_off
 
 #: Every push of a run asks for another change.
 NUMBERS = count(1)

@@ -1,4 +1,4 @@
-"""Payloads, changes and filters of every kind."""
+"""Properties of any payload, of the name of a change, and of any filter."""
 
 import copy
 import re
@@ -140,11 +140,11 @@ def test_any_json_is_judged_without_a_crash(value: Any) -> None:
     ),
     st.integers() | TEXT,
 )
-def test_a_broken_part_is_judged_without_a_crash(
+def test_a_broken_part_is_refused_by_its_name(
     payload: dict[str, Any], key: str, junk: Any
 ) -> None:
     for value in (junk, [junk], {junk: junk}):
-        payloads.check(payload | {key: value})
+        assert payloads.check(payload | {key: value}).startswith(f"'{key}")
 
 
 LINES = st.lists(TEXT.map(lambda line: re.sub(r"\s", " ", line)), max_size=5).map(

@@ -6,8 +6,8 @@ import base64
 import builtins
 from typing import Any
 
-from tests.support.tracker_contract import Answer, Contract, Kept, Request
-from tests.support.tracker_forges import LATE, ContractWorld
+from tests.support.trackers.contract import Answer, Contract, Kept, Request
+from tests.support.trackers.forges import LATE, ContractWorld
 
 GONE = Answer(
     404,

@@ -18,7 +18,7 @@ import requests
 
 from tests.support.children import end
 from tests.support.eventually import eventually
-from tests.support.tracker_relay import Relay
+from tests.support.trackers.relay import Relay
 
 #: Read before the tests seal the environment.
 SERVERS = Path(os.environ.get("OBERONC_TEST_SERVERS") or "/tmp/oberonc-test-servers")
