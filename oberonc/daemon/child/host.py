@@ -31,6 +31,7 @@ import signal
 import socket
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
@@ -45,11 +46,12 @@ from oberonc.daemon.child.probe import probe
 PACKET: Final = 128 * 1024
 
 
-class _Forker:
+class _Forker(ABC):
     """A process that does what the daemon says, and forks children for it."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
+        #: Their process ids.
         self.children: set[int] = set()
         self.wakeup, self.woken = os.pipe()
 
@@ -67,24 +69,20 @@ class _Forker:
             if self.wakeup in ready:
                 os.read(self.wakeup, 4096)
                 self.reap()
-            if self.control.fileno() in ready and not self.obey():
+            if self.control.fileno() not in ready:
+                continue
+            try:
+                packet, fds, _flags, _address = socket.recv_fds(self.control, PACKET, 2)
+            except ConnectionResetError:  # it closed without having read everything
                 return
+            if not packet:
+                return
+            request = json.loads(packet)
+            self.perform(request["op"], request, fds)
 
-    def obey(self) -> bool:
-        """One packet of the daemon; False when it closed the channel."""
-        try:
-            packet, fds, _flags, _address = socket.recv_fds(self.control, PACKET, 2)
-        except ConnectionResetError:  # it closed without having read all we said
-            packet = b""
-        if not packet:
-            return False
-        request = json.loads(packet)
-        self.perform(request["op"], request, fds)
-        return True
-
+    @abstractmethod
     def perform(self, op: str, request: dict[str, Any], fds: list[int]) -> None:
-        """One operation."""
-        raise NotImplementedError
+        """Do what the daemon's packet *request* says; *fds* came with it."""
 
     def say(self, **fields: Any) -> None:
         """One packet to the daemon; when it is gone, `run` will notice."""
@@ -106,13 +104,13 @@ class _Forker:
             self.say(forked=request["ticket"], pid=0, why=str(error))
         else:
             if pid == 0:
-                self.leave(lambda: become(parent))
+                self.leave(become, parent)
             self.children.add(pid)
             self.say(forked=request["ticket"], pid=pid)
         for fd in fds:
             os.close(fd)
 
-    def leave(self, become: Callable[[], None]) -> NoReturn:
+    def leave(self, become: Callable[[int], None], parent: int) -> NoReturn:
         """In a child: let go of all that is the parent's, and be somebody else."""
         try:
             os.setsid()
@@ -122,7 +120,7 @@ class _Forker:
             os.close(self.wakeup)
             os.close(self.woken)
             self.children.clear()
-            become()
+            become(parent)
             os._exit(0)
         except BaseException:  # noqa: BLE001  it goes where all goes that this process prints
             sys.excepthook(*sys.exc_info())
@@ -148,8 +146,8 @@ class _Forker:
     def end(self) -> None:
         """Nobody is left behind."""
         deadline = time.monotonic() + 5
-        while (left := confine.children()) and time.monotonic() < deadline:
-            for pid in left:
+        while (alive := confine.children()) and time.monotonic() < deadline:
+            for pid in alive:
                 _signal_group(pid, signal.SIGKILL)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -104,8 +104,8 @@ def _read(fd: int, deadline: float) -> bytes | None:
     """
     parts = b""
     while not parts.endswith(b"}"):
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([fd], [], [], left)[0]:
+        wait = deadline - time.monotonic()
+        if wait <= 0 or not select.select([fd], [], [], wait)[0]:
             return None
         part = os.read(fd, LONGEST)
         if not part:

@@ -24,6 +24,8 @@ from oberonc.errors import OberoncError
 PROBE_LIMIT: Final = 10.0
 #: Seconds for starting a host, importing its broker, or forking one worker.
 PATIENCE: Final = 30.0
+#: Seconds the root gets to end by itself.
+GRACE: Final = 5.0
 
 
 C = TypeVar("C", bound="Child")
@@ -43,7 +45,7 @@ class Child(Protocol):
     pid: int
 
     def has_ended(self, status: int) -> None:
-        """It was collected."""
+        """It was collected, with its exit status (negative: the signal)."""
 
 
 class _Link(Generic[C]):
@@ -188,7 +190,7 @@ class HostLink(_Link[WorkerLink]):
 
     def has_ended(self, status: int) -> None:
         """The root collected the process."""
-        at_work = [worker for worker in self.children.values() if worker.asked]
+        at_work = [worker for worker in self.children.values() if worker.awaited]
         if len(at_work) > 1:
             # Which of them ended the host cannot be known: none is charged.
             for worker in at_work:
@@ -255,11 +257,11 @@ class RootLink(_Link[HostLink]):
         with suppress(HostFailed):
             self._say({"op": "signal", "pid": pid, "signal": signal.SIGKILL})
 
-    async def stop(self, patience: float = 5.0) -> None:
+    async def stop(self) -> None:
         """End the root and everything below it."""
         self.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.ended), patience)
+            await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
         await self.kill()
 
     async def kill(self) -> None:

@@ -17,7 +17,7 @@ from oberonc.queue.values import OUTPUT_LIMIT
 MAX_USE: Final = 100
 #: Bytes read at once.
 CHUNK: Final = 1 << 16
-#: Seconds between the request to end (SIGTERM) and the end (SIGKILL).
+#: Seconds between the request to end (SIGTERM) and the end (SIGKILL), and for that.
 GRACE: Final = 5.0
 
 
@@ -65,7 +65,7 @@ class WorkerLink:
         #: Whether it must not be given another delivery.
         self.spent = False
         #: Whether an answer is waited for.
-        self.asked = False
+        self.awaited = False
         #: Ended with its host while others of that host ran too: nothing is known
         #: against its delivery.
         self.innocent = False
@@ -88,7 +88,7 @@ class WorkerLink:
         self._output_cut = False
         self._received.clear()
         self._uses += 1
-        self.asked = True
+        self.awaited = True
         self._answer = self._loop.create_future()
         timer = self._loop.call_later(limit, self._fail, TimeoutError())
         try:
@@ -107,7 +107,7 @@ class WorkerLink:
             raise WorkerLost(await self._manner_of_end()) from None
         finally:
             timer.cancel()
-            self.asked, self._answer = False, None
+            self.awaited, self._answer = False, None
             self._read_output()
             text = self._output_kept.decode(errors="replace")
             self.printed = Printed(text, self._output_cut)
@@ -172,14 +172,14 @@ class WorkerLink:
         if self._output >= 0:
             self._loop.remove_reader(self._output)
 
-    async def kill(self, grace: float = GRACE) -> None:
+    async def kill(self) -> None:
         """End the process and all it started: asked first, then made to."""
         self.spent = True
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             if not self.ended.done():
                 self._signal_group(self.pid, number)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(self.ended), patience)
+                    await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
         if not self.ended.done():
             # The host no longer does what it is for: everything below it ends with it.
             await self._kill_host()
