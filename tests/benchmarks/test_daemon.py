@@ -21,26 +21,13 @@ from oberonc import jsontext
 from oberonc.delivery import frames as wire
 from oberonc.delivery import handover
 from tests.benchmarks.test_queue import bare_loop
+from tests.brokers_for_tests import source
 from tests.support.daemon_site import Running, Site, descendants, push, recorder, site
 from tests.support.eventually import eventually
 
 __all__ = ["site"]
 
 pytestmark = pytest.mark.benchmark
-
-NOOP = """
-import os
-from oberonc import BaseBroker
-
-class Noop(BaseBroker):
-    class Settings:
-        mark: str
-
-    def handle(self, payload):
-        handle = os.open(self.settings.mark, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.write(handle, b".")
-        os.close(handle)
-"""
 
 
 def _percentile(values: list[float], part: float) -> float:
@@ -214,7 +201,7 @@ def test_drain(site: Site) -> None:
     """No-op deliveries with 4 workers: 3 x huey's consumer with 4 processes."""
     count = 2000
     mark = site.folder / "noop.mark"
-    site.write("noop", NOOP)
+    site.write("noop", source("counting"))
     site.configure({"noop": {"broker": "noop", "mark": str(mark)}}, workers=4)
     site.start()
     site.call("lane.pause", service="noop")

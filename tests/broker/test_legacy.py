@@ -16,100 +16,8 @@ import pytest
 
 from oberonc.broker import legacy, registry
 from oberonc.broker.registry import BrokenBroker
+from tests.brokers_for_tests import source
 from tests.support.admin import Admin
-
-#: Cards on a board: class-level cache, opener made once per thread, the secrets taken
-#: out before the rest is sent.
-CARDS = """
-import urllib
-from django.utils import simplejson as sj
-from brokers import BaseBroker
-
-class URLOpener(urllib.FancyURLopener):
-    version = 'bitbucket.org'
-
-class Cards(BaseBroker):
-    __cards = {}
-
-    def handle(self, payload):
-        self.board = payload['service']['board']
-        self.token = payload['service']['token']
-        del payload['service']
-        del payload['broker']
-        opener = self.get_local('opener', URLOpener)
-        for commit in payload['commits']:
-            self.__cards[commit['node']] = self.board
-            commit['url'] = 'x'
-        post = {'payload': sj.dumps(payload), 'token': self.token}
-        opener.open(URL + '/cards/' + self.board, urllib.urlencode(post))
-"""
-#: A stream that wants a user and password: Basic authentication by a subclass of the
-#: opener.
-STREAM = """
-import urllib
-from django.utils import simplejson as sj
-from brokers import BaseBroker
-
-class URLOpener(urllib.FancyURLopener):
-    version = 'bitbucket.org'
-
-    def prompt_user_passwd(self, host, realm):
-        return self.user, self.password
-
-class Stream(BaseBroker):
-    def handle(self, payload):
-        opener = self.get_local('opener', URLOpener)
-        service = payload['service']
-        opener.user = service['username']
-        opener.password = service['password']
-        del payload['service']
-        del payload['broker']
-        url = URL + '/private'
-        post = {'message[body]': '%s pushed' % payload['user'], 'payload': sj.dumps(payload)}
-        opener.open(url, urllib.urlencode(post))
-"""
-#: A deployment: optional settings, no secrets taken out.
-DEPLOY = """
-from brokers import BaseBroker
-from django.utils import simplejson as sj
-from urllib import FancyURLopener, urlencode
-
-class Opener(FancyURLopener):
-    version = 'bitbucket.org'
-
-class Deploy(BaseBroker):
-    def handle(self, payload):
-        if 'email' in payload['service']:
-            payload['email'] = payload['service']['email']
-        data = {'commits': [c['raw_node'] for c in payload['commits']], 'email': payload['email']}
-        self.get_local('opener', Opener).open(URL + '/deploy', urlencode({'payload': sj.dumps(data)}))
-"""
-#: A build server: several old-style helpers, GET with a query.
-BUILD = """
-import urllib
-from brokers import BaseBroker
-
-class Bamboo(BaseBroker):
-    def get_url(self, service):
-        query = urllib.urlencode({'buildKey': service['build'], 'os_authType': 'basic'})
-        return URL + '/build?' + query + '&q=' + urllib.quote('a b') + urllib.quote_plus('c d')
-
-    def handle(self, payload):
-        answer = urllib.urlopen(self.get_url(payload['service']))
-        return answer.read()
-"""
-#: A tracker that is told with a header of its own, and answers with an error page.
-STORIES = """
-import urllib
-from brokers import BaseBroker
-
-class Stories(BaseBroker):
-    def handle(self, payload):
-        opener = urllib.FancyURLopener()
-        opener.addheader('X-TrackerToken', payload['service']['token'])
-        answer = opener.open(URL + '/gone', '<xml/>')
-        return str(answer.status)
-"""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -147,10 +55,11 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 
 def _run(
-    admin: Admin, server: ThreadingHTTPServer, text: str, **settings: Any
+    admin: Admin, server: ThreadingHTTPServer, name: str, **settings: Any
 ) -> tuple[str, list[tuple[str, str, dict[str, str], str]]]:
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    admin.broker("old", text.replace("URL +", f"{url!r} +"), head="")
+    text = source(f"legacy/{name}").replace("http://localhost", url)
+    admin.broker("old", text, head="")
     outcome = admin.run("old", **settings)
     assert outcome.kind == "done", outcome
     return outcome.note, server.RequestHandlerClass.seen  # type: ignore[attr-defined]
@@ -161,7 +70,7 @@ def test_cards_get_the_payload_without_its_secrets(
 ) -> None:
     monkeypatch.setenv("TOKEN", "t0ken")
     _, [(method, path, headers, body)] = _run(
-        admin, server, CARDS, board="b1", token="env:TOKEN"
+        admin, server, "cards", board="b1", token="env:TOKEN"
     )
     sent = parse_qs(body)
     payload = json.loads(sent["payload"][0])
@@ -181,7 +90,7 @@ def test_a_stream_is_told_with_basic_authentication(
 ) -> None:
     monkeypatch.setenv("PW", "p:ä")
     _, [(_, path, headers, body)] = _run(
-        admin, server, STREAM, username="ann", password="env:PW"
+        admin, server, "stream", username="ann", password="env:PW"
     )
     assert path == "/private"
     assert (
@@ -194,13 +103,13 @@ def test_a_stream_is_told_with_basic_authentication(
 def test_a_deployment_reads_its_optional_settings(
     admin: Admin, server: ThreadingHTTPServer
 ) -> None:
-    _, [(_, path, _, body)] = _run(admin, server, DEPLOY, email="a@example.org")
+    _, [(_, path, _, body)] = _run(admin, server, "deploy", email="a@example.org")
     assert path == "/deploy"
     assert json.loads(parse_qs(body)["payload"][0])["email"] == "a@example.org"
 
 
 def test_a_build_is_started_by_a_get(admin: Admin, server: ThreadingHTTPServer) -> None:
-    _, [(method, path, _, _)] = _run(admin, server, BUILD, build="KEY-1")
+    _, [(method, path, _, _)] = _run(admin, server, "build", build="KEY-1")
     assert (method, path) == (
         "GET",
         "/build?buildKey=KEY-1&os_authType=basic&q=a%20bc+d",
@@ -210,13 +119,13 @@ def test_a_build_is_started_by_a_get(admin: Admin, server: ThreadingHTTPServer) 
 def test_an_error_page_is_an_answer_as_it_was_then(
     admin: Admin, server: ThreadingHTTPServer
 ) -> None:
-    note, [(_, _, headers, body)] = _run(admin, server, STORIES, token="t")
+    note, [(_, _, headers, body)] = _run(admin, server, "stories", token="t")
     assert (note, headers["X-Trackertoken"], body) == ("410", "t", "<xml/>")
 
 
 def test_the_lent_names_are_gone_afterwards(admin: Admin) -> None:
     before, lent = set(vars(urllib)), _lent()
-    admin.broker("old", CARDS, head="")
+    admin.broker("old", source("legacy/cards"), head="")
     registry.load(admin.place("old"))
     assert _lent() == lent
     assert not hasattr(urllib, "urlencode")

@@ -16,6 +16,7 @@ import oberonc
 from oberonc import config
 from oberonc.delivery import handover, spool
 from oberonc.errors import OberoncError
+from tests.brokers_for_tests import source
 from tests.support.accounts import (
     DAEMON,
     PUSHER,
@@ -204,21 +205,8 @@ def test_what_root_left_in_the_state_of_the_daemon_is_found_by_root_and_the_mend
     assert not [what for what in server.wrong(0) if "state folder" in what]
 
 
-CHECKING = """\
-import os
-from oberonc import BaseBroker, Check
-
-class Who(BaseBroker):
-    def handle(self, payload):
-        pass
-
-    def check(self):
-        return [Check(True, f"I am {os.getuid()}")]
-"""
-
-
 def test_root_has_brokers_checked_by_the_account_that_runs_them(server: Server) -> None:
-    (server.folder / "brokers" / "who.py").write_text(CHECKING)
+    (server.folder / "brokers" / "who.py").write_text(source("who"))
     server.configure('[services.who]\nbroker = "who"\n')
     assert f"service who: I am {DAEMON}" in [row["what"] for row in server.findings(0)]
     said = server.oberonc("--config", server.file, "brokers", "test", "who").out

@@ -15,6 +15,7 @@ from oberonc.errors import BadInput
 from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Ending
+from tests.brokers_for_tests import source
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
@@ -141,27 +142,9 @@ def test_without_room_for_it_a_notice_waits(queue: SqliteQueue) -> None:
     assert len(notices(queue)) == 1
 
 
-#: Rejects pushes, and keeps what it is told otherwise.
-TEACHER = """
-import json
-from oberonc import BaseBroker, Reject
-
-class Broker(BaseBroker):
-    class Settings:
-        kept: str
-
-    def handle(self, payload):
-        if payload["event"] != "dead":
-            raise Reject("the room is closed")
-        with open(self.settings.kept, "a") as kept:
-            kept.write(json.dumps(payload["dead"]) + "\\n")
-        raise Reject("and I cannot tell anybody")
-"""
-
-
 def test_a_real_broker_is_told_and_its_own_failure_tells_nobody(site: Site) -> None:
     kept = site.folder / "kept"
-    site.write("news", TEACHER)
+    site.write("news", source("rejecting"))
     site.configure({"news": {"broker": "news", "kept": str(kept)}}, on_dead="news")
     running = site.start()
     event = site.submit()
@@ -184,7 +167,7 @@ def test_a_notice_waits_in_the_queue_for_its_service(site: Site) -> None:
     """Killed between, the daemon still tells, once."""
     kept = site.folder / "kept"
     site.write("rec", recorder("raise Reject('never')"))
-    site.write("news", TEACHER)
+    site.write("news", source("rejecting"))
     services = site.services("rec") | {
         "news": {"broker": "news", "kept": str(kept), "repositories": ["!**"]}
     }

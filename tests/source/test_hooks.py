@@ -8,25 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.brokers_for_tests import source
 from tests.support.command import Command, Hook
 from tests.support.pushes import Server, chain, fast_import, oids
 from tests.support.repo import Repo
-
-CAPTURE = '''from oberonc import BaseBroker
-
-
-class Capture(BaseBroker):
-    """Write the payload into a file."""
-
-    class Settings:
-        folder: str
-
-    def handle(self, payload):
-        import json, pathlib
-
-        pathlib.Path(self.settings.folder, "payload.json").write_text(json.dumps(payload))
-        return "captured"
-'''
 
 
 def test_a_broker_gets_the_payload_of_a_real_push(
@@ -34,7 +19,7 @@ def test_a_broker_gets_the_payload_of_a_real_push(
 ) -> None:
     brokers = home / ".config" / "oberonc" / "brokers"
     brokers.mkdir(parents=True)
-    (brokers / "capture.py").write_text(CAPTURE)
+    (brokers / "capture.py").write_text(source("capture"))
     (brokers.parent / "config.toml").write_text(
         f'[services.all]\nbroker = "capture"\nfolder = "{tmp_path}"\n'
         '[services.none]\nbroker = "capture"\nfolder = "/nowhere"\nrefs = ["release/*"]\n'

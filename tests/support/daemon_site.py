@@ -21,49 +21,16 @@ from oberonc.delivery import handover
 from oberonc.errors import OberoncError
 from oberonc.payload import schema
 from oberonc.source import repository
+from tests.brokers_for_tests import source
 from tests.support import recorded
 from tests.support.children import end
 from tests.support.eventually import eventually
 
-#: A broker that records the begin and end of each `handle`, and then does what its test
-#: adds to it.
-RECORDER = '''
-import json, os, signal, sys, threading, time
-from oberonc import BaseBroker, Reject, Retry, Secret
-
-MARK = "MARKER"
-
-class Recorder(BaseBroker):
-    """Records what it is given."""
-
-    class Settings:
-        ledger: str
-        token: Secret = Secret("")
-
-    def note(self, what, payload):
-        row = {"what": what, "id": payload["id"], "repo": payload["repository"]["full_name"], "pid": os.getpid(),
-               "attempt": payload["attempt"], "service": self.service, "mark": MARK, "order": payload["order"],
-               "at": time.monotonic(), "delivery": payload["delivery_id"], "message": payload["commits"][0]["message"]}
-        # Its own line even after one that a kill cut off.
-        with open(self.settings.ledger, "ab", buffering=0) as ledger:
-            ledger.write(b"\\n%s\\n" % json.dumps(row).encode())
-
-    def handle(self, payload):
-        self.note("begin", payload)
-        self.work(payload)
-        self.note("end", payload)
-
-    def work(self, payload):
-        pass
-'''
-
 
 def recorder(work: str = "pass", mark: str = "1", head: str = "") -> str:
     """The source of a recording broker whose work is *work*."""
-    source = RECORDER.replace("MARKER", mark).replace(
-        "        pass\n", f"        {work}\n"
-    )
-    return head + source
+    text = source("recorder").replace('MARK = "1"', f"MARK = {mark!r}")
+    return head + text.replace("        pass\n", f"        {work}\n")
 
 
 _SAMPLE: dict[str, Any] = json.loads(
