@@ -24,7 +24,7 @@ from oberonc.queue.values import (
     Token,
     check,
 )
-from oberonc.queue.writer import Accept, Call, End, Outcome, Request, Writer, settle
+from oberonc.queue.writer import Accept, Call, End, Outcome, Request, Writer
 
 T = TypeVar("T")
 
@@ -153,10 +153,15 @@ class QueueLink:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         self._given -= len(outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome.request, Accept):
-                self._count(outcome.request.submission, -1)
-        settle(outcomes)
+        for request, result, error in outcomes:
+            if isinstance(request, Accept):
+                self._count(request.submission, -1)
+            if request.promise.done():
+                continue  # its asker has gone, and the request stands
+            if error is None:
+                request.promise.set_result(result)
+            else:
+                request.promise.set_exception(error)
         # Behind those who have just been answered, so that what they ask for next goes
         # along.
         self.wake()

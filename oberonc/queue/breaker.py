@@ -63,10 +63,14 @@ class Breaker(NamedTuple):
             return max(due, self.probe_due_ms or 0)
         return None
 
+    def excuses(self, changes: int) -> bool:
+        """Whether time that began when it had changed this often is not a delivery's
+        own fault: its destination is known to be down, or was since.
+        """
+        return self.state is not BreakerState.CLOSED or changes != self.changes
+
     def probed(self, delivery: int) -> "Breaker":
-        """*delivery* has started; where the breaker is open it is the probe."""
-        if self.state is BreakerState.CLOSED:
-            return self
+        """*delivery*, the probe, has started."""
         return self._replace(state=BreakerState.PROBING, probe=delivery)
 
     def closed(self) -> "Breaker":

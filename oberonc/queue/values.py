@@ -157,11 +157,6 @@ class Lease(NamedTuple):
     behind: tuple[int, ...]
 
 
-def delivery_name(event: bytes, service: str) -> str:
-    """The id of a delivery that brokers see: the same over all its attempts."""
-    return f"{event.hex()}-{service}"
-
-
 def body_under(repo: str, body: bytes) -> bytes:
     """The *body* of an event whose repository has had the name *repo* since. It is kept
     as it came: its digest tells duplicates.

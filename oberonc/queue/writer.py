@@ -77,19 +77,6 @@ class Outcome(NamedTuple):
     error: BaseException | None = None
 
 
-def settle(outcomes: list[Outcome]) -> None:
-    """Keep the promises. Where one is done already its asker has gone, and the request
-    stands.
-    """
-    for request, result, error in outcomes:
-        if request.promise.done():
-            continue
-        if error is None:
-            request.promise.set_result(result)
-        else:
-            request.promise.set_exception(error)
-
-
 class Writer:
     """Runs requests on the queue, each batch one commit: the endings in it first, then
     the rest in order.
@@ -102,8 +89,8 @@ class Writer:
     def __init__(
         self,
         queue: Queue,
-        hand_back: Callable[[list[Outcome]], object] = settle,
-        on_failure: Callable[[DiskFailed], None] = lambda error: None,
+        hand_back: Callable[[list[Outcome]], object],
+        on_failure: Callable[[DiskFailed], None],
     ) -> None:
         self._queue = queue
         self._hand_back = hand_back

@@ -121,7 +121,7 @@ def bare_loop(path: Path) -> float:
                 (seq, lanes[seq % 50], NOW),
             )
         con.execute("COMMIT")
-        queue.database.wrote(CLIENTS * len(BODY))
+        queue.database.written += CLIENTS * len(BODY)
         queue.maintain()
     speed = len(events) / (time.perf_counter() - began)
     con.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from oberonc.errors import DiskFailed
 from oberonc.queue.contract import Queue
 from oberonc.queue.values import (
     Answer,
@@ -17,7 +18,7 @@ from oberonc.queue.values import (
     Submission,
     Token,
 )
-from oberonc.queue.writer import Accept, Call, End, Request, Writer
+from oberonc.queue.writer import Accept, Call, End, Outcome, Request, Writer
 
 T = TypeVar("T")
 
@@ -31,6 +32,13 @@ YEARS = 3653 * DAY
 
 class ThreadWriter(Writer):
     """A writer for threads, which wait for what it promises."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        on_failure: Callable[[DiskFailed], None] = lambda error: None,
+    ) -> None:
+        super().__init__(queue, _answer, on_failure)
 
     def accept(self, now: int, submission: Submission) -> "Future[Answer]":
         """Accept an event."""
@@ -50,6 +58,16 @@ class ThreadWriter(Writer):
         self.put([request])
         future: Future[Any] = request.promise  # type: ignore[assignment]
         return future
+
+
+def _answer(outcomes: list[Outcome]) -> None:
+    for request, result, error in outcomes:
+        if request.promise.done():
+            continue  # it was cancelled
+        if error is None:
+            request.promise.set_result(result)
+        else:
+            request.promise.set_exception(error)
 
 
 def submission(

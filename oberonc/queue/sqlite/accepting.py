@@ -14,7 +14,8 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from oberonc.queue.sqlite.database import READY, Part, durable
+from oberonc.queue.sqlite.database import Part, durable
+from oberonc.queue.sqlite.tallies import READY
 from oberonc.queue.values import Answer, Decision, Route, Submission, check
 
 #: How many rows one statement takes. Few sizes, so that all of them stay prepared.
@@ -89,7 +90,7 @@ class Accepting(Part):
         # Nearly every id is new: whose is not shows by not being kept, and only those
         # are looked up.
         kept: set[int] = set()
-        if not self._database.space.look().low:
+        if not self._database.space.room.low:
             kept = self._add_events(now, newcomers)
         new = [one for one in newcomers if one.seq in kept]
         if new:
@@ -110,7 +111,7 @@ class Accepting(Part):
                 answers.append(Answer("conflict"))
         tallies = self._database.tallies
         for _, _, submission in new:
-            self._database.wrote(len(submission.body))
+            self._database.written += len(submission.body)
             for route in submission.routes:
                 tallies.add(route.service, "accepted")
                 tallies.place(route.service, READY, 0)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from oberonc.queue.sqlite.database import NOW, STATES, Part, durable
+from oberonc.queue.sqlite.database import Part, durable
+from oberonc.queue.sqlite.tallies import NOW, STATES
 
 _HEAD: Final = "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)"
 _PARKED: Final = (

@@ -5,8 +5,9 @@ queued.
 from collections.abc import Collection
 from typing import Final
 
-from oberonc.queue.sqlite.database import NOW, Part, durable
+from oberonc.queue.sqlite.database import Part, durable
 from oberonc.queue.sqlite.rows import service_of
+from oberonc.queue.sqlite.tallies import NOW
 from oberonc.queue.values import ServiceStats, Stats
 
 NEXT_WAKE: Final = """
@@ -79,7 +80,7 @@ class Counting(Part):
             "SELECT count(*) FROM lane WHERE paused = 1"
         )
         totals = {name: tallies.get("", name) for name in _TOTALS}
-        return Stats(services, totals, paused_lanes, self._database.space.look())
+        return Stats(services, totals, paused_lanes, self._database.space.room)
 
     @durable
     def paused_lanes(self) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
-"""What all parts of the SQLite engine stand on: the connection, batches, counters, the
-space beside the file, and what an error means.
+"""What all parts of the SQLite engine stand on: the connection, batches, the space
+beside the file, and what an error means.
 """
 
 import os
@@ -13,19 +13,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 from oberonc.errors import DiskFailed
 from oberonc.policy import HOUR
 from oberonc.queue.sqlite.opening import open_database
+from oberonc.queue.sqlite.tallies import Tallies
 from oberonc.queue.values import Room, StorageFull
-
-#: delivery.state
-READY: Final = 0
-LEASED: Final = 1
-DONE: Final = 2
-DEAD: Final = 3
-CANCELLED: Final = 4
-STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
-
-#: The tally of deliveries in a state now; the other tallies only grow.
-NOW: Final = "now."
-_IN_STATE: Final = tuple(NOW + name for name in STATES)
 
 #: Checkpoint after this many changed rows or accepted bytes, whichever comes first.
 CHECKPOINT_ROWS: Final = 20_000
@@ -67,29 +56,29 @@ class Space:
         self._threshold = threshold
         self._size = ballast
         self._held = False
-        self._low = False
+        self.room = Room(0, threshold, low=False)
         self.look()
 
-    def look(self) -> Room:
+    def look(self) -> None:
         """Measure; keep the ballast while there is room for it."""
         status = os.statvfs(self._folder)
         free = status.f_bavail * status.f_frsize
         # Two thresholds, so that a disk at the edge does not flap.
-        enough = self._threshold * _RESUME if self._low else self._threshold
-        self._low = free < enough
+        enough = self._threshold * _RESUME if self.room.low else self._threshold
+        self.room = Room(free, self._threshold, free < enough)
         if not self._held and free >= self._threshold + self._size:
             self._take()
-        return Room(free, self._threshold, self._low)
 
     def keep_free(self, threshold: int) -> None:
         """Space is low from now on below *threshold* bytes."""
         self._threshold = threshold
+        self.look()
 
     def release(self) -> None:
         """Give the ballast back. New events are refused until there is room again."""
         self._path.unlink(missing_ok=True)
         self._held = False
-        self._low = True
+        self.room = self.room._replace(low=True)
 
     def _take(self) -> None:
         flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -105,60 +94,6 @@ class Space:
             # No room after all, or a file system without fallocate: go without it.
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
-
-
-class Tallies:
-    """Counters per service, kept in memory and written with the batch that changed
-    them.
-    """
-
-    def __init__(self, con: sqlite3.Connection) -> None:
-        self._con = con
-        self._kept: dict[tuple[str, str], int] = {
-            (service, name): n
-            for service, name, n in con.execute("SELECT service, name, n FROM tally")
-        }
-        self._changed: dict[tuple[str, str], int] = {}
-
-    def add(self, service: str, name: str, n: int = 1) -> None:
-        """Count *n* more."""
-        key = (service, name)
-        self._changed[key] = self._changed.get(key, 0) + n
-
-    def place(self, service: str, state: int, parked: int, n: int = 1) -> None:
-        """*n* more deliveries are in *state*; `parked` counts those among the ready
-        ones.
-        """
-        self.add(service, _IN_STATE[state], n)
-        if state == READY and parked:
-            self.add(service, NOW + "parked", n)
-
-    def get(self, service: str, name: str) -> int:
-        """The count, changes of this batch included."""
-        key = (service, name)
-        return self._kept.get(key, 0) + self._changed.get(key, 0)
-
-    def by_service(self) -> dict[str, dict[str, int]]:
-        """{service: {name: count}}."""
-        table: dict[str, dict[str, int]] = {}
-        for service, name in self._kept | self._changed:
-            table.setdefault(service, {})[name] = self.get(service, name)
-        return table
-
-    def write(self) -> None:
-        """Put the changes into the transaction."""
-        rows = [(*key, n) for key, n in self._changed.items() if n]
-        self._con.executemany(
-            "INSERT INTO tally VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-            rows,
-        )
-
-    def settle(self, *, committed: bool) -> None:
-        """The transaction is over: the changes count, or never happened."""
-        if committed:
-            for key, n in self._changed.items():
-                self._kept[key] = self._kept.get(key, 0) + n
-        self._changed.clear()
 
 
 class Known:
@@ -190,9 +125,9 @@ class Database:
         self.age = self.meta("age")
         self.in_batch = False
         self._failure: DiskFailed | None = None
-        #: `total_changes`, and the bytes of bodies since, at the last checkpoint.
+        #: Bytes of bodies since the last checkpoint, and `total_changes` at it.
+        self.written = 0
         self._rows = self.con.total_changes
-        self._bytes = 0
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -201,6 +136,7 @@ class Database:
             raise self._failure
         if self.in_batch:
             raise RuntimeError("a batch inside a batch")
+        self.space.look()
         age = self.age
         committed = False
         try:
@@ -258,9 +194,9 @@ class Database:
         last = self.meta("last_ms") or now
         return self.age + max(0, min(now - last, _STEP_MS))
 
-    def wrote(self, size: int) -> None:
-        """Remember *size* bytes towards the next checkpoint."""
-        self._bytes += size
+    def room(self) -> Room:
+        """See `Queue.room`."""
+        return self.space.room
 
     def maintain(self, *, idle: bool = False) -> None:
         """Bring the log that SQLite writes ahead into the file once it is long enough;
@@ -269,7 +205,7 @@ class Database:
         if self._failure:
             raise self._failure
         rows = self.con.total_changes - self._rows
-        if not idle and rows < CHECKPOINT_ROWS and self._bytes < CHECKPOINT_BYTES:
+        if not idle and rows < CHECKPOINT_ROWS and self.written < CHECKPOINT_BYTES:
             return
         try:
             if idle:
@@ -284,7 +220,7 @@ class Database:
             # again.
             return
         self._rows = self.con.total_changes
-        self._bytes = 0
+        self.written = 0
 
     def close(self) -> None:
         """See `Queue.close`."""

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from oberonc import policy
 from oberonc.policy import Spent
-from oberonc.queue.breaker import BreakerState
-from oberonc.queue.sqlite.database import DONE, LEASED, STATES, Database, Part, durable
-from oberonc.queue.sqlite.rows import Move, find_service, follow, save_breaker
+from oberonc.queue.sqlite.database import Database, Part, durable
+from oberonc.queue.sqlite.rows import Move, Place, find_service, follow, save_breaker
+from oberonc.queue.sqlite.tallies import DONE, LEASED, STATES
 from oberonc.queue.values import OUTPUT_LIMIT, Ended, Ending, Token
 from oberonc.text import shortened
 
@@ -120,10 +120,10 @@ class Finishing(Part):
         if held:
             self._con.execute(ATTEMPTS_DONE, values)
             lanes = json.dumps([lane for _, lane, _ in held.values()])
-            services = dict(self._database.rows(SERVICES, lanes=lanes))
+            services = dict(self._con.execute(SERVICES, {"lanes": lanes}).fetchall())
             moves = []
             for (id, _), (seq, lane, parked) in held.items():
-                old, new = (LEASED, parked), (DONE, parked)
+                old, new = Place(LEASED, parked), Place(DONE, parked)
                 moves.append(Move(id, seq, lane, services[lane], old, new))
             follow(self._database, moves)
             ended = Counter(services[lane] for _, lane, _ in held.values())
@@ -153,7 +153,7 @@ class Finishing(Part):
             held.spent,
             ending.kind,
             ending.took_ms,
-            excused=breaker.state is not BreakerState.CLOSED,
+            excused=breaker.excuses(breaker.changes),
         )
         fate = policy.fate(
             ending.kind,
@@ -185,7 +185,7 @@ class Finishing(Part):
         self._con.execute(END, values)
         attempt = (ending.took_ms, ending.kind, note, output, held.id, held.attempt)
         self._con.execute(END_ATTEMPT, attempt)
-        old, new = (LEASED, held.parked), (state, fate.parked)
+        old, new = Place(LEASED, held.parked), Place(state, fate.parked)
         move = Move(held.id, held.seq, held.lane, held.service, old, new)
         follow(self._database, [move])
         after = breaker.ended(now, ending.kind, held.id, held.lane, note)

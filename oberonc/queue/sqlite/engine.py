@@ -47,7 +47,7 @@ class SqliteQueue:
         self.batch = database.batch
         self.maintain = database.maintain
         self.close = database.close
-        self.room = database.space.look
+        self.room = database.room
         self.keep_free = database.space.keep_free
 
         accepting = Accepting(database)

@@ -43,9 +43,8 @@ class Generations(Part):
         new: GenerationState,
         report: str = "",
     ) -> None:
-        row = self._database.row(
-            "SELECT state FROM generation WHERE number = :number", number=number
-        )
+        find = "SELECT state FROM generation WHERE number = ?"
+        row = self._con.execute(find, (number,)).fetchone()
         if not row or row[0] not in old:
             state = row[0] if row else "unknown"
             raise BadInput(f"generation {number} is {state}: it cannot become {new}")

@@ -8,9 +8,17 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.policy import MINUTE, Spent, after_wait
 from oberonc.queue.breaker import Breaker, BreakerState
-from oberonc.queue.sqlite.database import LEASED, READY, Part, durable
-from oberonc.queue.sqlite.rows import Move, find_service, follow, save_breaker
-from oberonc.queue.values import Lease, Round, Slot, Token, body_under, delivery_name
+from oberonc.queue.sqlite.database import Part, durable
+from oberonc.queue.sqlite.rows import (
+    Move,
+    Place,
+    delivery_name,
+    find_service,
+    follow,
+    save_breaker,
+)
+from oberonc.queue.sqlite.tallies import LEASED, READY
+from oberonc.queue.values import Lease, Round, Slot, Token, body_under
 
 #: For how long a suspect runs alone at the most, and for how long it is waited for that
 #: it can.
@@ -104,7 +112,7 @@ class Leasing(Part):
         if suspicion:
             return Round((), suspicion.until_ms)
         leases: list[Lease] = []
-        wakes: list[int] = []
+        wakes: list[int | None] = []
         for slot in slots:
             paused, breaker = find_service(self._database, slot.service)
             if paused:
@@ -115,15 +123,13 @@ class Leasing(Part):
             if lanes:
                 values = {"now": now, "lanes": json.dumps(lanes)}
                 turns = self._con.execute(TURNS, values).fetchall()
-                taken = self._take(now, slot, worker, breaker, turns)
-                leases += taken
-                if taken:
-                    # Where this is a probe, its end decides when there is another.
-                    breaker = breaker.probed(taken[0].token.delivery)
-            if len(lanes) < len(rows):
-                wake = breaker.wakes(rows[len(lanes)][1])
-                wakes += [] if wake is None else [wake]
-        return Round(tuple(leases), min(wakes, default=None))
+                leases += self._take(now, slot, worker, breaker, turns)
+            # Where a probe was leased, its end decides when there is another.
+            probes = lanes and breaker.state is BreakerState.OPEN
+            if len(lanes) < len(rows) and not probes:
+                wakes.append(breaker.wakes(rows[len(lanes)][1]))
+        known = (wake for wake in wakes if wake is not None)
+        return Round(tuple(leases), min(known, default=None))
 
     def _suspicion(self, now: int, slots: Sequence[Slot]) -> Suspicion | None:
         """What must be heeded because deliveries are suspect; None: go on as ever.
@@ -170,12 +176,12 @@ class Leasing(Part):
         charges = []
         for one in chosen:
             if one.since_ms is not None:
-                # While the breaker is or was open, the wait is not its fault.
-                closed = breaker.state is BreakerState.CLOSED
-                excused = not closed or one.turns != breaker.changes
-                spent = Spent(waited_ms=one.waited_ms, blocked_ms=one.blocked_ms)
                 spent = after_wait(
-                    spent, now, one.since_ms, one.due_ms, excused=excused
+                    Spent(waited_ms=one.waited_ms, blocked_ms=one.blocked_ms),
+                    now,
+                    one.since_ms,
+                    one.due_ms,
+                    excused=breaker.excuses(one.turns),
                 )
                 charges.append((spent.waited_ms, spent.blocked_ms, one.id))
         if charges:
@@ -193,10 +199,11 @@ class Leasing(Part):
             )
         self._con.execute(NEW_ATTEMPTS, values)
         leases = [_lease(one, slot.generation) for one in chosen]
-        save_breaker(self._database, slot.service, breaker, breaker.probed(ids[0]))
+        if breaker.state is BreakerState.OPEN:
+            save_breaker(self._database, slot.service, breaker, breaker.probed(ids[0]))
         moves = []
         for one in chosen:
-            old, new = (READY, one.parked), (LEASED, one.parked)
+            old, new = Place(READY, one.parked), Place(LEASED, one.parked)
             moves.append(Move(one.id, one.seq, one.lane, one.service, old, new))
         follow(self._database, moves)
         return leases

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from oberonc.errors import BadInput
-from oberonc.queue.sqlite.database import STATES, Part, durable
+from oberonc.queue.sqlite.database import Part, durable
+from oberonc.queue.sqlite.rows import delivery_name
+from oberonc.queue.sqlite.tallies import STATES
 from oberonc.queue.values import (
     Attempt,
     Decision,
@@ -15,7 +17,6 @@ from oberonc.queue.values import (
     Event,
     LogQuery,
     State,
-    delivery_name,
 )
 
 _COLUMNS: Final = """

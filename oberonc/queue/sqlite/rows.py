@@ -3,16 +3,17 @@ and what follows when a delivery changes its state.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from oberonc.queue.breaker import Breaker, BreakerState
-from oberonc.queue.sqlite.database import DEAD, LEASED, READY, Database
+from oberonc.queue.sqlite.database import Database
+from oberonc.queue.sqlite.tallies import DEAD, LEASED, READY
 
 SERVICE = """
 SELECT paused, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error, last_error_ms
-FROM service WHERE name = :name"""
+FROM service WHERE name = ?"""
 SAVE_BREAKER = """
 INSERT INTO service(name, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
   last_error_ms)
@@ -79,7 +80,7 @@ def service_of(row: Any) -> Service:
 
 def find_service(database: Database, name: str) -> Service:
     """What is known of a service."""
-    return service_of(database.row(SERVICE, name=name))
+    return service_of(database.con.execute(SERVICE, (name,)).fetchone())
 
 
 def save_breaker(
@@ -90,16 +91,24 @@ def save_breaker(
         database.con.execute(SAVE_BREAKER, {"name": name, **after._asdict()})
 
 
+class Place(NamedTuple):
+    """The state of a delivery, and whether it gave up its place in the lane, as in its
+    row.
+    """
+
+    state: int
+    parked: int
+
+
 class Move(NamedTuple):
-    """A delivery that has changed its state, or its place in the lane."""
+    """A delivery that has changed its place."""
 
     id: int
     seq: int
     lane: int
     service: str
-    #: (delivery.state, delivery.parked)
-    old: tuple[int, int]
-    new: tuple[int, int]
+    old: Place
+    new: Place
 
 
 def follow(database: Database, moves: Sequence[Move]) -> None:
@@ -107,22 +116,35 @@ def follow(database: Database, moves: Sequence[Move]) -> None:
     the counts, whether their events have ended, and what is to be reported.
     """
     refresh_lanes(database, {move.lane for move in moves})
-    live: Counter[int] = Counter()
-    tallies = database.tallies
+    alike: defaultdict[tuple[str, Place, Place], list[Move]] = defaultdict(list)
     for move in moves:
-        tallies.place(move.service, *move.old, -1)
-        tallies.place(move.service, *move.new, 1)
-        live[move.seq] += (move.new[0] in _LIVE) - (move.old[0] in _LIVE)
-    changes = [change for change in live.items() if change[1]]
-    if changes:
-        values = {"age": database.age, "events": json.dumps(changes)}
+        alike[move.service, move.old, move.new].append(move)
+    live: Counter[int] = Counter()
+    died: list[int] = []
+    risen: list[int] = []
+    for (service, old, new), some in alike.items():
+        database.tallies.place(service, old.state, old.parked, -len(some))
+        database.tallies.place(service, new.state, new.parked, len(some))
+        change = (new.state in _LIVE) - (old.state in _LIVE)
+        if change:
+            for move in some:
+                live[move.seq] += change
+        if new.state == DEAD:
+            died += [move.id for move in some]
+        if old.state == DEAD:
+            risen += [move.id for move in some]
+    if live:
+        values = {"age": database.age, "events": json.dumps([*live.items()])}
         database.con.execute(CHANGE_LIVE, values)
-    died = [move.id for move in moves if move.new[0] == DEAD]
     if died:
         database.con.execute(TO_REPORT, {"ids": json.dumps(died)})
-    risen = [move.id for move in moves if move.old[0] == DEAD]
     if risen:
         database.con.execute(NOT_TO_REPORT, {"ids": json.dumps(risen)})
+
+
+def delivery_name(event: bytes, service: str) -> str:
+    """The id of a delivery that brokers see: the same over all its attempts."""
+    return f"{event.hex()}-{service}"
 
 
 def refresh_lanes(database: Database, lanes: Iterable[int]) -> None:

@@ -3,23 +3,17 @@
 from collections.abc import Callable
 
 from oberonc.errors import BadInput, NotAccepted
-from oberonc.queue.sqlite.database import (
-    CANCELLED,
-    READY,
-    STATES,
-    Database,
-    Known,
-    Part,
-    durable,
-)
+from oberonc.queue.sqlite.database import Database, Known, Part, durable
 from oberonc.queue.sqlite.reading import Reading
 from oberonc.queue.sqlite.rows import (
     Move,
+    Place,
     find_service,
     follow,
     refresh_lanes,
     save_breaker,
 )
+from oberonc.queue.sqlite.tallies import CANCELLED, READY, STATES
 from oberonc.queue.values import Delivery
 
 LANE_OF_REPO = """
@@ -88,11 +82,11 @@ class Steering(Part):
             raise BadInput(f"delivery {delivery} is running now")
         if found.state == "ready":
             self._con.execute(HURRY, (now, delivery))
-            new = (READY, int(found.parked))
+            new = Place(READY, found.parked)
         else:
             self._con.execute(REDRIVE, (now, f"again, asked for by {by}", delivery))
             self._database.tallies.add(found.service, "redriven")
-            new = (READY, 1)
+            new = Place(READY, True)
         self._moved(found, new)
         return self._found(delivery)
 
@@ -106,7 +100,7 @@ class Steering(Part):
             )
         self._con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
         self._database.tallies.add(found.service, "cancelled")
-        self._moved(found, (CANCELLED, 0))
+        self._moved(found, Place(CANCELLED, False))
         return self._found(delivery)
 
     def _found(self, delivery: int) -> Delivery:
@@ -115,9 +109,9 @@ class Steering(Part):
             raise BadInput(f"there is no delivery {delivery}")
         return found
 
-    def _moved(self, found: Delivery, new: tuple[int, int]) -> None:
+    def _moved(self, found: Delivery, new: Place) -> None:
         (lane,) = self._database.row(LANE, id=found.id)
-        old = (STATES.index(found.state), int(found.parked))
+        old = Place(STATES.index(found.state), found.parked)
         follow(
             self._database, [Move(found.id, found.seq, lane, found.service, old, new)]
         )
