@@ -32,7 +32,8 @@ from oberonc.daemon.stop import Stop
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
-from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.contract import Queue
+from oberonc.queue.engines import open_queue
 from oberonc.queue.values import Delivery
 from oberonc.text import counted
 
@@ -54,8 +55,8 @@ def run(config_path: str | None) -> None:
     _claim(config.state)
     lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
     spool.make(config.spool)
-    queue = SqliteQueue(
-        config.state / "queue.sqlite", low_space=config.daemon.low_space
+    queue = open_queue(
+        str(config.state / "queue.sqlite"), low_space=config.daemon.low_space
     )
     try:
         recovered = queue.recover(now_ms())
@@ -105,7 +106,7 @@ def _claim(state: Path) -> None:
 async def _serve(
     config_path: str | None,
     config: Config,
-    queue: SqliteQueue,
+    queue: Queue,
     notifier: Notifier,
     listeners: Listeners,
 ) -> None:

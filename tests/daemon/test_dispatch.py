@@ -19,6 +19,7 @@ from oberonc.daemon.queue_link import QueueLink
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Ended, Ending, Lease, StorageFull, Token
 from tests.support.eventually import eventually_in_loop
+from tests.support.store_rules import violations
 from tests.support.store_values import submission
 
 
@@ -147,7 +148,7 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
         dispatcher.stop()
         await dispatcher.emptied()
         link.stop()
-        assert queue.fsck() == []
+        assert violations(queue) == []
         queue.close()
 
     _run(work)

@@ -19,6 +19,7 @@ from tests.brokers_for_tests import source
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push, recorder
 from tests.support.eventually import eventually
+from tests.support.store_rules import violations
 from tests.support.store_values import NOW, SECOND, submission, take_one
 
 
@@ -27,7 +28,7 @@ def queue(tmp_path: Path) -> Iterator[SqliteQueue]:
     queue = SqliteQueue(tmp_path / "queue.sqlite")
     queue.recover(NOW)
     yield queue
-    assert queue.fsck() == []
+    assert violations(queue) == []
     queue.close()
 
 

@@ -13,6 +13,7 @@ from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_history import History, start
 from tests.support.store_process import NOW, event_of
 from tests.support.store_rounds import rounds
+from tests.support.store_rules import violations
 
 
 def _finish(process: "subprocess.Popen[bytes]", history: History) -> int:
@@ -36,7 +37,7 @@ def _verdict(path: Path, history: History) -> None:
             "duplicate",
         )
     assert len(queue.recent_events(10**6)) == len(history.tried)
-    assert queue.fsck() == []
+    assert violations(queue) == []
     queue.close()
 
 

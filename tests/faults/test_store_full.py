@@ -17,6 +17,7 @@ from oberonc.queue.values import (
     Slot,
     Token,
 )
+from tests.support.store_rules import violations
 from tests.support.store_values import NOW, ThreadWriter, submission
 
 MIB = 1 << 20
@@ -43,7 +44,7 @@ def writer(disk: Path) -> Iterator[ThreadWriter]:
     writer = ThreadWriter(queue)
     writer.start()
     yield writer
-    assert writer.call(lambda _: queue.fsck()).result() == []
+    assert writer.call(lambda _: violations(queue), alone=True).result() == []
     writer.stop()
     queue.close()
 

@@ -9,6 +9,7 @@ from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.store_history import History, kill, start
 from tests.support.store_process import NOW
 from tests.support.store_rounds import rounds
+from tests.support.store_rules import violations
 
 
 def test_sigkill_under_load_loses_nothing_answered(tmp_path: Path) -> None:
@@ -25,6 +26,6 @@ def test_sigkill_under_load_loses_nothing_answered(tmp_path: Path) -> None:
         assert history.lost(queue) == []
         assert history.invented(queue) == []
         queue.recover(NOW)
-        assert queue.fsck() == []
+        assert violations(queue) == []
         queue.close()
     assert history.done, "the worker loop took part"

@@ -22,6 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.store_history import ROOT, History, kill, start
 from tests.support.store_process import NOW
 from tests.support.store_rounds import rounds
+from tests.support.store_rules import violations
 
 
 def _missing() -> str:
@@ -89,7 +90,7 @@ def test_a_power_cut_loses_nothing_answered(disk: Path) -> None:
         assert history.lost(queue) == []
         assert history.invented(queue) == []
         queue.recover(NOW)
-        assert queue.fsck() == []
+        assert violations(queue) == []
         queue.close()
 
 

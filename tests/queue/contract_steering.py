@@ -22,7 +22,7 @@ from oberonc.queue.values import (
     Slot,
     Submission,
 )
-from tests.queue.contract import CheckedQueue, Opener
+from tests.queue.contract import Checker, Opener
 from tests.support.store_values import (
     DAY,
     HOUR,
@@ -49,14 +49,14 @@ def push(number: int, repo: str, order: Order = "bounded") -> Submission:
 
 
 class SteeringContract:
-    """As `QueueContract`: deriving classes give a fixture `opener`."""
+    """As `QueueContract`: the deriving module gives `opener` and `checker`."""
 
     @pytest.fixture
-    def queue(self, opener: Opener) -> Iterator[CheckedQueue]:
+    def queue(self, opener: Opener, checker: Checker) -> Iterator[Queue]:
         queue = opener()
         queue.recover(NOW)
         yield queue
-        assert queue.fsck() == []
+        assert checker(queue) == []
         queue.close()
 
     # People

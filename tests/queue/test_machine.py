@@ -33,6 +33,7 @@ from oberonc.queue.values import (
     Token,
 )
 from tests.support.store_rounds import rounds
+from tests.support.store_rules import violations
 from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 
 SERVICES = ("chat", "tracker")
@@ -423,7 +424,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def the_rules_of_the_queue_hold(self) -> None:
         if hasattr(self, "queue"):
-            assert self.queue.fsck() == []
+            assert violations(self.queue) == []
 
 
 def _nothing() -> Lease:

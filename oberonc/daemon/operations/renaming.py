@@ -21,7 +21,7 @@ from oberonc.delivery import spool
 from oberonc.errors import BadInput, Failed, NotAccepted
 from oberonc.payload.schema import renamed
 from oberonc.queue.contract import Queue
-from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.engines import open_queue
 from oberonc.source.repository import LONGEST_NAME
 from oberonc.text import one_line
 
@@ -63,7 +63,7 @@ def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
         told = {"issues": _issues(config.state, old, new), "deliveries": 0}
     else:
         lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
-        queue = SqliteQueue(config.state / "queue.sqlite")
+        queue = open_queue(str(config.state / "queue.sqlite"))
         try:
             queue.recover(now_ms())
             told = in_queue(queue, config.state, old, new)

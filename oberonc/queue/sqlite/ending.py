@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from oberonc import policy
 from oberonc.policy import Spent
 from oberonc.queue.sqlite.database import Database, Part, durable
-from oberonc.queue.sqlite.rows import Move, Place, find_service, follow, save_breaker
+from oberonc.queue.sqlite.rows import Move, Position, find_service, follow, save_breaker
 from oberonc.queue.sqlite.tallies import DONE, LEASED, STATES
 from oberonc.queue.values import OUTPUT_LIMIT, Ended, Ending, Token
 from oberonc.text import shortened
@@ -123,7 +123,7 @@ class Finishing(Part):
             services = dict(self._con.execute(SERVICES, {"lanes": lanes}).fetchall())
             moves = []
             for (id, _), (seq, lane, parked) in held.items():
-                old, new = Place(LEASED, parked), Place(DONE, parked)
+                old, new = Position(LEASED, parked), Position(DONE, parked)
                 moves.append(Move(id, seq, lane, services[lane], old, new))
             follow(self._database, moves)
             ended = Counter(services[lane] for _, lane, _ in held.values())
@@ -185,7 +185,7 @@ class Finishing(Part):
         self._con.execute(END, values)
         attempt = (ending.took_ms, ending.kind, note, output, held.id, held.attempt)
         self._con.execute(END_ATTEMPT, attempt)
-        old, new = Place(LEASED, held.parked), Place(state, fate.parked)
+        old, new = Position(LEASED, held.parked), Position(state, fate.parked)
         move = Move(held.id, held.seq, held.lane, held.service, old, new)
         follow(self._database, [move])
         after = breaker.ended(now, ending.kind, held.id, held.lane, note)

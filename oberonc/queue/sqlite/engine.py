@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 
 from oberonc.queue.sqlite.accepting import Accepting
-from oberonc.queue.sqlite.checking import Checking
 from oberonc.queue.sqlite.copying import Copying
 from oberonc.queue.sqlite.counting import Counting
 from oberonc.queue.sqlite.database import BALLAST_BYTES, Database
@@ -98,4 +97,3 @@ class SqliteQueue:
         self.mark_reported = reporting.mark_reported
 
         self.backup = Copying(database).backup
-        self.fsck = Checking(database).fsck

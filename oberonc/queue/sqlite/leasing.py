@@ -11,7 +11,7 @@ from oberonc.queue.breaker import Breaker, BreakerState
 from oberonc.queue.sqlite.database import Part, durable
 from oberonc.queue.sqlite.rows import (
     Move,
-    Place,
+    Position,
     delivery_name,
     find_service,
     follow,
@@ -203,7 +203,7 @@ class Leasing(Part):
             save_breaker(self._database, slot.service, breaker, breaker.probed(ids[0]))
         moves = []
         for one in chosen:
-            old, new = Place(READY, one.parked), Place(LEASED, one.parked)
+            old, new = Position(READY, one.parked), Position(LEASED, one.parked)
             moves.append(Move(one.id, one.seq, one.lane, one.service, old, new))
         follow(self._database, moves)
         return leases

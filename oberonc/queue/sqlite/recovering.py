@@ -6,7 +6,7 @@ from oberonc.queue.breaker import PROBE_LAST_MS
 from oberonc.queue.sqlite.database import Database, Known, Part, durable
 from oberonc.queue.sqlite.ending import END_ATTEMPT
 from oberonc.queue.sqlite.reading import Reading
-from oberonc.queue.sqlite.rows import Move, Place, follow
+from oberonc.queue.sqlite.rows import Move, Position, follow
 from oberonc.queue.sqlite.tallies import DEAD, LEASED, READY
 from oberonc.queue.values import Recovered
 
@@ -51,7 +51,7 @@ class Recovering(Part):
             }
             self._con.execute(ORPHANED, values)
             self._con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
-            old, new = Place(LEASED, parked), Place(state, parked)
+            old, new = Position(LEASED, parked), Position(state, parked)
             follow(self._database, [Move(id, seq, lane, service, old, new)])
             self._database.tallies.add(service, "dead" if reason else "orphaned")
             given_up += [id] if reason else []

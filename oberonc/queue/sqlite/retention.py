@@ -8,7 +8,7 @@ from typing import Final
 from oberonc.queue.sqlite.counting import Counting
 from oberonc.queue.sqlite.database import Database, Part, durable
 from oberonc.queue.sqlite.reading import Reading
-from oberonc.queue.sqlite.rows import Move, Place, follow
+from oberonc.queue.sqlite.rows import Move, Position, follow
 from oberonc.queue.sqlite.tallies import DEAD, READY
 from oberonc.queue.values import DEDUPE_MS, UNCLAIMED_GRACE_MS, Delivery, Swept
 
@@ -93,7 +93,7 @@ class Retention(Part):
                 for id, seq, lane in found:
                     note = "no service of this name is configured any more"
                     self._con.execute(BURY, (now, note, id))
-                    old, new = Place(READY, parked), Place(DEAD, parked)
+                    old, new = Position(READY, parked), Position(DEAD, parked)
                     follow(self._database, [Move(id, seq, lane, name, old, new)])
                     self._database.tallies.add(name, "dead")
                 buried += self._reading.without_attempts(id for id, *_ in found)

@@ -91,7 +91,7 @@ def save_breaker(
         database.con.execute(SAVE_BREAKER, {"name": name, **after._asdict()})
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """The state of a delivery, and whether it gave up its place in the lane, as in its
     row.
     """
@@ -101,14 +101,14 @@ class Place(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A delivery that has changed its place."""
+    """A delivery that has changed its position."""
 
     id: int
     seq: int
     lane: int
     service: str
-    old: Place
-    new: Place
+    old: Position
+    new: Position
 
 
 def follow(database: Database, moves: Sequence[Move]) -> None:
@@ -116,7 +116,7 @@ def follow(database: Database, moves: Sequence[Move]) -> None:
     the counts, whether their events have ended, and what is to be reported.
     """
     refresh_lanes(database, {move.lane for move in moves})
-    alike: defaultdict[tuple[str, Place, Place], list[Move]] = defaultdict(list)
+    alike: defaultdict[tuple[str, Position, Position], list[Move]] = defaultdict(list)
     for move in moves:
         alike[move.service, move.old, move.new].append(move)
     live: Counter[int] = Counter()

@@ -7,7 +7,7 @@ from oberonc.queue.sqlite.database import Database, Known, Part, durable
 from oberonc.queue.sqlite.reading import Reading
 from oberonc.queue.sqlite.rows import (
     Move,
-    Place,
+    Position,
     find_service,
     follow,
     refresh_lanes,
@@ -82,11 +82,11 @@ class Steering(Part):
             raise BadInput(f"delivery {delivery} is running now")
         if found.state == "ready":
             self._con.execute(HURRY, (now, delivery))
-            new = Place(READY, found.parked)
+            new = Position(READY, found.parked)
         else:
             self._con.execute(REDRIVE, (now, f"again, asked for by {by}", delivery))
             self._database.tallies.add(found.service, "redriven")
-            new = Place(READY, True)
+            new = Position(READY, True)
         self._moved(found, new)
         return self._found(delivery)
 
@@ -100,7 +100,7 @@ class Steering(Part):
             )
         self._con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
         self._database.tallies.add(found.service, "cancelled")
-        self._moved(found, Place(CANCELLED, False))
+        self._moved(found, Position(CANCELLED, False))
         return self._found(delivery)
 
     def _found(self, delivery: int) -> Delivery:
@@ -109,9 +109,9 @@ class Steering(Part):
             raise BadInput(f"there is no delivery {delivery}")
         return found
 
-    def _moved(self, found: Delivery, new: Place) -> None:
+    def _moved(self, found: Delivery, new: Position) -> None:
         (lane,) = self._database.row(LANE, id=found.id)
-        old = Place(STATES.index(found.state), found.parked)
+        old = Position(STATES.index(found.state), found.parked)
         follow(
             self._database, [Move(found.id, found.seq, lane, found.service, old, new)]
         )

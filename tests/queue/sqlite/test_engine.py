@@ -14,8 +14,9 @@ import pytest
 from oberonc.errors import ConfigError, NotAccepted
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.sqlite.opening import APPLICATION_ID, USER_VERSION
-from tests.queue.contract import Opener, QueueContract
+from tests.queue.contract import Checker, Opener, QueueContract
 from tests.queue.contract_steering import SteeringContract
+from tests.support.store_rules import violations
 from tests.support.store_values import NOW, submission, take_one
 
 
@@ -31,6 +32,11 @@ def opener(path: Path) -> Opener:
     return lambda: SqliteQueue(path)
 
 
+@pytest.fixture
+def checker() -> Checker:
+    return violations  # type: ignore[return-value]  # of this engine only
+
+
 class TestSqlite(QueueContract):
     """The contract, on a file."""
 
@@ -40,7 +46,7 @@ class TestSqliteSteering(SteeringContract):
 
     def check_backup(self, target: Path) -> None:
         copy = SqliteQueue(target)
-        assert copy.fsck() == []
+        assert violations(copy) == []
         assert take_one(copy).body == submission(1).body
         copy.close()
 
@@ -194,7 +200,7 @@ os._exit(9)
     queue = SqliteQueue(path)
     events = queue.recent_events(100)
     assert [event.seq for event in events] == list(range(49, 0, -1))
-    assert queue.fsck() == []
+    assert violations(queue) == []
     queue.close()
 
 
@@ -230,7 +236,7 @@ def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
     con.commit()
     con.close()
     queue = SqliteQueue(path)
-    assert queue.fsck() == []
+    assert violations(queue) == []
     assert queue.stats(NOW).services["tracker"].oldest_ms == NOW + 2
     new = SqliteQueue(path.with_name("new.sqlite"))
     assert _shape(queue) == _shape(new)

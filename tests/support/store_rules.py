@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from oberonc.queue.sqlite.database import Part, durable
+from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.sqlite.tallies import NOW, STATES
 
 _HEAD: Final = "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)"
@@ -18,7 +18,7 @@ RULES: Final = (
     ),
     (
         "lane {}: `wake_ms` is not when its next delivery is due",
-        f"SELECT l.id FROM lane l WHERE l.wake_ms IS NOT coalesce(min({_HEAD}, {_PARKED}), {_HEAD}, {_PARKED})",  # noqa: S608 - constants
+        f"SELECT l.id FROM lane l WHERE l.wake_ms IS NOT coalesce(min({_HEAD}, {_PARKED}), {_HEAD}, {_PARKED})",
     ),
     (
         "lane {}: `oldest` is not its first delivery that has not ended",
@@ -71,15 +71,12 @@ SELECT l.service, d.state, sum(d.state = 0 AND d.parked = 1), count(*)
 FROM delivery d JOIN lane l ON l.id = d.lane GROUP BY 1, 2"""
 
 
-class Checking(Part):
-    """`fsck`."""
-
-    @durable
-    def fsck(self) -> list[str]:
-        """Violations of the queue's own rules, one sentence each; empty when all is
-        well. Slow.
-        """
-        con = self._con
+def violations(queue: SqliteQueue) -> list[str]:
+    """Violations of the queue's own rules, one sentence each; empty when all is well.
+    Slow.
+    """
+    with queue.batch():
+        con = queue.database.con
         found = [
             wrong.format(row[0]) for wrong, sql in RULES for row in con.execute(sql)
         ]
@@ -87,15 +84,16 @@ class Checking(Part):
             f"table {row[0]}: row {row[1]} refers to nothing"
             for row in con.execute("PRAGMA foreign_key_check")
         ]
-        real: dict[str, dict[str, int]] = {}
-        for service, state, parked, n in con.execute(STATE_COUNTS):
-            there = real.setdefault(service, {})
-            there[STATES[state]] = n
-            there["parked"] = there.get("parked", 0) + parked
-        counted = self._database.tallies.by_service()
-        for service in sorted((counted.keys() | real.keys()) - {""}):
-            found += _balance(service, counted.get(service, {}), real.get(service, {}))
-        return found
+        states = con.execute(STATE_COUNTS).fetchall()
+    real: dict[str, dict[str, int]] = {}
+    for service, state, parked, n in states:
+        there = real.setdefault(service, {})
+        there[STATES[state]] = n
+        there["parked"] = there.get("parked", 0) + parked
+    counted = queue.database.tallies.by_service()
+    for service in sorted((counted.keys() | real.keys()) - {""}):
+        found += _balance(service, counted.get(service, {}), real.get(service, {}))
+    return found
 
 
 def _balance(service: str, counted: dict[str, int], there: dict[str, int]) -> list[str]:
