@@ -61,11 +61,17 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def empty_cache() -> Iterator[None]:
-    """Buckets and stored answers of one test are not another's."""
+def nothing_left() -> Iterator[None]:
+    """Buckets, stored answers and settings of one test are not another's.
+
+    A decorator `override_settings` ends before the settings of `serve` do, which then
+    come back with its values in them: give them to `serve`.
+    """
+    before = settings._wrapped
     cache.clear()
     yield
     cache.clear()
+    assert settings._wrapped is before, "override_settings and serve() are crossed"
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import path
 from hypothesis import given, settings
@@ -770,12 +770,11 @@ def test_row_any_authorization_header_of_any_bytes_is_401(
     assert guarded(request).status_code == 401
 
 
-@override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=100)
 def test_row_signature_of_a_body_as_long_as_the_handler_allows(serve: Serve) -> None:
     class Hook(Whoami):
         max_body = 1000
 
-    client = serve(Resource(Hook, SIGNED))
+    client = serve(Resource(Hook, SIGNED), DATA_UPLOAD_MAX_MEMORY_SIZE=100)
     for length, status in ((1000, 201), (1001, 413)):
         body = json.dumps("a" * (length - 2)).encode()
         response = client.post("/things/", body, JSON, headers=signature_of(body))
