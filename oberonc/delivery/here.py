@@ -384,7 +384,8 @@ class _Run:
         state = kept.services[name]
         if state["running"]:
             kept.note(name, running=False, orphans=state["orphans"] + 1)
-        return bool(kept.services[name]["orphans"] >= policy.ORPHANS)
+        spent = policy.Spent(orphans=kept.services[name]["orphans"])
+        return bool(policy.exhausted(spent))
 
     def _verdict(self, kept: Kept, name: str, result: dict[str, Any]) -> dict[str, Any]:
         """*result*, made a dead letter where its budget is used up; a dead one is kept
@@ -393,8 +394,9 @@ class _Run:
         state = kept.services[name]
         if result["outcome"] in ("retry", "crash"):
             kept.note(name, error=result["note"])
-            old = time.time() - state["first"] >= policy.GIVE_UP_MS / policy.SECOND
-            if not old and state["crashes"] < policy.CRASHES:
+            age = round((time.time() - state["first"]) * policy.SECOND)
+            spent = policy.Spent(crashes=state["crashes"], waited_ms=age)
+            if not policy.exhausted(spent):
                 return result
         elif result["outcome"] == "done":
             return result
