@@ -110,6 +110,8 @@ def parse(
     if length:
         take = _reader(request, content_type, required)
         body = read(request, limit)
+        if body is not None and len(body) < length:
+            raise Problem(400, "The body broke off.")
     else:
         body = read(request, limit)
         if not body:
@@ -153,7 +155,11 @@ def read(request: HttpRequest, limit: int | None) -> bytes | None:
     """
     djangos = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
-        if djangos is not None and (limit is None or limit > djangos):
+        if hasattr(request, "_body"):
+            pass  # an authenticator has read it
+        elif "HTTP_TRANSFER_ENCODING" in request.META and hasattr(request, "environ"):
+            request._body = _chunks(request.environ, limit)
+        elif djangos is not None and (limit is None or limit > djangos):
             # `body` refuses what is longer than Django's own limit, and nothing public
             # lets it keep more.
             request._body = request.read(-1 if limit is None else limit + 1)
@@ -168,6 +174,18 @@ def read(request: HttpRequest, limit: int | None) -> bytes | None:
         return None
     if limit is not None and len(body) > limit:
         raise _too_large(limit)
+    return body
+
+
+def _chunks(environ: Mapping[str, Any], limit: int | None) -> bytes:
+    """A body without a length, as a WSGI server undoes its chunks.
+
+    Django reads as many bytes as Content-Length says, so without one it would see no
+    body. Raises Problem 411 where the server does not tell the end either.
+    """
+    if not environ.get("wsgi.input_terminated"):
+        raise Problem(411, "Send the body with a Content-Length.")
+    body: bytes = environ["wsgi.input"].read(-1 if limit is None else limit + 1)
     return body
 
 

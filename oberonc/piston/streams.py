@@ -3,6 +3,8 @@ under WSGI and under ASGI as the server wants them."""
 
 import asyncio
 import logging
+import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from typing import Any, Final
@@ -15,6 +17,8 @@ from oberonc.piston.handler import BaseHandler
 
 logger: Final = logging.getLogger("django.request")
 _END: Final = object()
+#: Chunks that are made before the client has taken those before them.
+_AHEAD: Final = 256
 
 
 def is_stream(data: Any) -> bool:
@@ -120,13 +124,42 @@ def _watched(
 
 
 async def _sent_by_the_loop(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The chunks, each made in a thread, as what makes it may ask a database."""
+    """The chunks, made in a thread, as what makes them may ask a database.
 
-    def draw() -> Any:
-        return next(chunks, _END)
+    To go there and back for each would cost many times what a chunk costs. So the
+    thread works ahead, as far as there is room, and what is ready goes out together.
+    """
+    loop, wake = asyncio.get_running_loop(), asyncio.Event()
+    ready: deque[bytes] = deque()
+    room = threading.Semaphore(_AHEAD)
+    stopped = False
 
+    def make() -> None:
+        try:
+            for chunk in chunks:
+                room.acquire()
+                if stopped:
+                    break
+                ready.append(chunk)
+                if not wake.is_set():
+                    loop.call_soon_threadsafe(wake.set)
+        finally:
+            close(chunks)
+            loop.call_soon_threadsafe(wake.set)
+
+    making = asyncio.ensure_future(sync_to_async(make)())
+    making.add_done_callback(lambda _: wake.set())
     try:
-        while (chunk := await sync_to_async(draw)()) is not _END:
-            yield chunk
+        while ready or not making.done():
+            await wake.wait()
+            wake.clear()
+            together = [ready.popleft() for _ in range(len(ready))]
+            if together:
+                room.release(len(together))
+                yield b"".join(together)
+        await making  # raises what went wrong
     finally:
-        await sync_to_async(close)(chunks)
+        stopped = True
+        room.release()
+        await asyncio.wait([making])
+        making.exception()  # it was raised above, or nobody is there to hear it
