@@ -130,14 +130,17 @@ class Dispatcher:
         while self._running:
             await asyncio.wait(self._running)
 
-    def _join(self, due: Counter[str] | None) -> None:
+    def _join(self, due: dict[str, int] | None) -> None:
         """Requests go to the queue: one round of leases for all that is free, and what
         has ended, go along. *due*: see `QueueLink.before_hand_over`.
         """
         for line in self._lines.values():
             # One each for what became due, and not all that is free: what is asked for
             # now must not keep the slots from the next push.
-            line.maybe_due = MANY if due is None else line.maybe_due + due[line.service]
+            if due is None:
+                line.maybe_due = MANY
+            else:
+                line.maybe_due += due.get(line.service, 0)
         if not self._stopped:
             self._request_leases()
         self._endings.join()
@@ -276,12 +279,12 @@ class Dispatcher:
                 began = time.monotonic()
                 ending = await attempt(self._queue, generation, worker, lease)
                 took = time.monotonic() - began
+                line.maybe_due += 1
+                self._endings.add(lease, ending, more=bool(line.leased))
                 if ending.kind not in ("crash", "interrupted"):
                     before = line.pace if line.pace is not None else took
                     line.pace = 0.8 * before + 0.2 * took
                     generation.succeeded(line.broker)
-                line.maybe_due += 1
-                self._endings.add(lease, ending, more=bool(line.leased))
                 generation.finish()
                 if worker.spent:
                     generation.give_back(worker)

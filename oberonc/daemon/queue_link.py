@@ -8,7 +8,6 @@ something due says of which services (`expect`), and knows nothing of who leases
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -54,9 +53,9 @@ class QueueLink:
         self._given = 0
         self._waking = False
         self._events = self._bytes = 0
-        self._joining: Callable[[Counter[str] | None], None] | None = None
+        self._joining: Callable[[dict[str, int] | None], None] | None = None
         #: How many deliveries of each service may have become due; None: any of any.
-        self._due: Counter[str] | None = Counter()
+        self._due: dict[str, int] | None = {}
 
     @property
     def gathering(self) -> bool:
@@ -71,7 +70,7 @@ class QueueLink:
             self._waking = True
             self._loop.call_soon(self._hand_over)
 
-    def before_hand_over(self, join: Callable[[Counter[str] | None], None]) -> None:
+    def before_hand_over(self, join: Callable[[dict[str, int] | None], None]) -> None:
         """Have *join* called right before requests go to the thread; it may make more.
 
         It gets how many deliveries of each service may have become due since it was
@@ -86,7 +85,8 @@ class QueueLink:
         if services is None:
             self._due = None
         elif self._due is not None:
-            self._due.update(services)
+            for service in services:
+                self._due[service] = self._due.get(service, 0) + 1
         self.wake()
 
     def stop(self) -> None:
@@ -114,7 +114,8 @@ class QueueLink:
             return answer
         self._count(submission, 1)
         if self._due is not None:  # its lease can share its commit
-            self._due.update(route.service for route in submission.routes)
+            for route in submission.routes:
+                self._due[route.service] = self._due.get(route.service, 0) + 1
         return self._ask(Accept(answer, now_ms(), submission))
 
     def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
@@ -137,7 +138,7 @@ class QueueLink:
         self._waking = True  # what joins now need not wake anybody
         try:
             if self._joining:
-                due, self._due = self._due, Counter()
+                due, self._due = self._due, {}
                 self._joining(due)
         finally:
             self._waking = False

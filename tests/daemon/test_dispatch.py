@@ -152,3 +152,28 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
         queue.close()
 
     _run(work)
+
+
+def test_what_is_leased_ahead_goes_back_when_the_dispatcher_stops(
+    tmp_path: Path, done: list[int]
+) -> None:
+    async def work() -> None:
+        queue = SqliteQueue(tmp_path / "queue.sqlite")
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        dispatcher, workers = _dispatcher(link, []), Workers()
+        dispatcher.serve(workers)  # type: ignore[arg-type]
+        await asyncio.gather(
+            *(link.accept(submission(number, f"repo {number}")) for number in range(40))
+        )
+        await eventually_in_loop(lambda: done)
+        dispatcher.stop()
+        await dispatcher.emptied()
+        await eventually_in_loop(lambda: not workers.flights)
+        link.stop()
+        leased = [
+            found for found in queue.deliveries(limit=100) if found.state == "leased"
+        ]
+        assert (leased, dispatcher.running) == ([], 0)
+        queue.close()
+
+    _run(work)

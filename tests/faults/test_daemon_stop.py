@@ -204,15 +204,16 @@ def test_what_systemd_is_told(site: Site) -> None:
             NOTIFY_SOCKET=str(site.folder / "notify"), WATCHDOG_USEC="400000"
         )
 
-        def until(word: str) -> None:
-            while word not in manager.recv(4096).decode():
+        def until(word: str) -> str:
+            while word not in (datagram := manager.recv(4096).decode()):
                 pass
+            return datagram
 
         until("READY=1")
         until("WATCHDOG=1")
         running.signal(signal.SIGHUP)
         until("RELOADING=1")
-        until("READY=1")
+        assert "STATUS=generation 2, 1 service; 1 ok" in until("READY=1")
         running.process.terminate()
         until("STOPPING=1")
         assert running.wait_end() == 0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from oberonc import redaction
+from oberonc import jsontext, redaction
 from oberonc.broker import secrets
 from oberonc.broker.registry import Place
 from oberonc.config import Config, Service
@@ -135,9 +135,10 @@ class Generation:
             "settings": secrets.to_wire(settings),
             "state": str(self.config.state),
         }
+        frame = frames.frame(jsontext.canonical(request))
         hidden = redaction.secrets_in(settings)
         try:
-            fault = (await worker.ask(frames.encode(request), PROBE_LIMIT))["verified"]
+            fault = (await worker.ask(frame, PROBE_LIMIT))["verified"]
         except WorkerLost as lost:
             printed = redaction.redact(worker.printed.text, hidden, cut=True)
             fault = f"{lost}: {one_line(printed[-SHOWN:])}"

@@ -262,10 +262,6 @@ class RootLink(_Link[HostLink]):
         self.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.ended), GRACE)
-        await self.kill()
-
-    async def kill(self) -> None:
-        """End the root at once; all below it die with it."""
         if not self.ended.done():
             self._process.kill()
             await asyncio.shield(self.ended)
