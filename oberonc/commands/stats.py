@@ -92,9 +92,9 @@ def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -
     elif as_json:
         show_json(value)
     elif as_metrics:
-        from oberonc.daemon.operations.stats import prometheus
+        from oberonc.daemon.operations.prometheus import exposition
 
-        show(prometheus(value), nl=False)
+        show(exposition(value), nl=False)
     else:
         if watch:
             click.clear()

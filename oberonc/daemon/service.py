@@ -153,12 +153,13 @@ class Daemon:
         )
         self._server = Server(say)
         self._operations = Operations(
-            config.state,
+            config,
             queue,
             self._intake,
             self._reloader,
             self._dispatcher,
-            self._server,
+            self._server.connections,
+            self._server.refused,
             self._stop,
             say,
         )

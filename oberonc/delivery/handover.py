@@ -19,7 +19,7 @@ from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unre
 PUBLIC: Final = ("submit", "ping")
 #: Seconds to wait for the answer of operations that take their time; the others get
 #: `PATIENCE`.
-PATIENT: Final = {"reload": 180.0, "backup": 3600.0, "drain": 3600.0}
+PATIENT: Final = {"reload": 180.0, "backup": 3600.0}
 PATIENCE: Final = 15.0
 #: The part of a submission's budget that connecting may take: a full backlog is not
 #: worth waiting for.

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from oberonc.daemon.front.server import ERRORS
-from oberonc.daemon.operations import stats
+from oberonc.daemon.operations import prometheus, status
+from oberonc.daemon.operations.answers import ERRORS
 from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import Room, ServiceStats, Stats
 from tests.support.trackers.servers import SERVERS, need
@@ -43,7 +43,7 @@ SERVICE = ServiceStats(
     None,
     {"accepted": 9, "dead": 0},
 )
-VALUE = stats.summary(
+VALUE = status.summary(
     Stats({"chat": SERVICE}, {}, 0, Room(1 << 40, 64 << 20, False)), 0
 ) | {
     "version": "1",
@@ -62,7 +62,7 @@ EXPORTED = {
     f"oberonc_{metric.name}": {
         label for sample in metric.samples(VALUE) for label in sample.labels
     }
-    for metric in stats.METRICS
+    for metric in prometheus.METRICS
 }
 #: An outage for each alert: what of a healthy daemon's samples is otherwise, as
 #: promtool writes it, a minute each.
@@ -188,12 +188,14 @@ def test_prometheus_takes_the_rules_the_dashboards_questions_and_the_numbers(
         yaml.safe_dump({"groups": [{"name": "asked", "rules": asked}]})
     )
     promtool("check", "rules", "asked.yml", cwd=tmp_path)
-    promtool("check", "metrics", cwd=tmp_path, given=stats.prometheus(VALUE))
+    promtool("check", "metrics", cwd=tmp_path, given=prometheus.exposition(VALUE))
 
 
 def _healthy() -> dict[str, str]:
     """{sample: values} of a daemon that is well for days."""
-    lines = [line for line in stats.prometheus(VALUE).splitlines() if line[0] != "#"]
+    lines = [
+        line for line in prometheus.exposition(VALUE).splitlines() if line[0] != "#"
+    ]
     found = {}
     for line in lines:
         key, number = line.rsplit(" ", 1)

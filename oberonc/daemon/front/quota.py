@@ -33,10 +33,6 @@ class Client(Protocol):
     began: float
 
     @property
-    def held(self) -> int:
-        """Bytes that came and are not answered."""
-
-    @property
     def waiting(self) -> bool:
         """Whether it is we who wait for it."""
 
@@ -52,6 +48,7 @@ class Quota:
         #: For requests of which only one is read at a time.
         self.turns = Turns()
         self._connections: Counter[int] = Counter()
+        #: Bytes beyond the free ones, by user and by client.
         self._bytes: Counter[int] = Counter()
         self._counted: dict[Client, int] = {}
 
@@ -67,47 +64,47 @@ class Quota:
         elif len(self.clients) <= MOST_CONNECTIONS and count <= MOST_PER_USER:
             return True
         waiting = self._waiting(heaviest)
-        if waiting:
-            min(waiting, key=lambda c: c.since).make_way(
-                "too many connections: this one waited longest"
-            )
-        return bool(waiting)
+        if not waiting:
+            return False
+        longest = min(waiting, key=lambda other: other.since)
+        longest.make_way("too many connections: this one waited longest")
+        return True
 
-    def leave(self, client: Client) -> None:
-        """*client* has gone, if it ever came in."""
-        if client in self.clients:
-            self.clients.remove(client)
-            self._set(client, 0)
-            self._connections -= Counter([client.uid])
-
-    def weigh(self, client: Client) -> None:
-        """Count what *client* holds now; when it is too much, the slowest of the
-        heaviest user makes way.
+    def weigh(self, client: Client, held: int) -> None:
+        """Count that *client* holds *held* bytes now, which came and are not answered;
+        when it is too much, the slowest of the heaviest user makes way.
         """
-        self._set(client, max(client.held - FREE, 0))
-        while self._counted.get(client):
+        self._count(client, max(held - FREE, 0))
+        while client in self._counted:
             heaviest, _ = self._bytes.most_common(1)[0]
             if self._bytes[client.uid] > MOST_BYTES_PER_USER:
                 heaviest = client.uid
             elif self._bytes.total() <= MOST_BYTES:
                 return
             now = time.monotonic()
-            slow = [c for c in self._waiting(heaviest) if self._counted.get(c)] or [
-                client
-            ]
-            slowest = min(slow, key=lambda c: c.held / max(now - c.began, 1e-3))
+            slowest = min(
+                [c for c in self._waiting(heaviest) if c in self._counted] or [client],
+                key=lambda c: (FREE + self._counted[c]) / max(now - c.began, 1e-3),
+            )
             slowest.make_way("too many bytes are waiting, and these came slowest")
-            self._set(slowest, 0)
+            self._count(slowest, 0)
+
+    def leave(self, client: Client) -> None:
+        """*client* has gone, if it ever came in."""
+        if client in self.clients:
+            self.clients.remove(client)
+            self._count(client, 0)
+            self._connections -= Counter([client.uid])
 
     def _waiting(self, uid: int) -> list[Client]:
         return [
             client for client in self.clients if client.uid == uid and client.waiting
         ]
 
-    def _set(self, client: Client, count: int) -> None:
+    def _count(self, client: Client, bytes_beyond: int) -> None:
         before = self._counted.pop(client, 0)
-        if count:
-            self._counted[client] = count
-        if count != before:
-            self._bytes += Counter({client.uid: count})
+        if bytes_beyond:
+            self._counted[client] = bytes_beyond
+        if bytes_beyond != before:
+            self._bytes += Counter({client.uid: bytes_beyond})
             self._bytes -= Counter({client.uid: before})

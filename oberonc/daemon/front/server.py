@@ -1,5 +1,5 @@
-"""The server: connections, frames, deadlines. What a request means is `operations`'
-business.
+"""The server: connections, frames, deadlines. What a request means is the business of
+`operations`.
 
 One request at a time per connection: while one is answered at most one more read is
 taken in, so that no client makes us hold more than its current frame and that. A fault
@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from oberonc.accounts import person
 from oberonc.daemon.front import sockets
-from oberonc.daemon.front.peers import Peer, barred, peer
+from oberonc.daemon.front.peers import barred, peer
 from oberonc.daemon.front.quota import Quota
+from oberonc.daemon.operations.answers import ERRORS, Answer, busy, refusal, refused
 from oberonc.daemon.sparing import Sparing
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames
-from oberonc.errors import BadInput, DiskFailed, NotAccepted, NotAllowed, OberoncError
+from oberonc.errors import DiskFailed, OberoncError
 
 #: Seconds: without a request; from a header's first byte to its last; for the body; to
 #: fetch a last answer.
@@ -28,58 +29,11 @@ IDLE: Final = 30.0
 HEADER: Final = 5.0
 BODY: Final = 10.0
 LINGER: Final = 2.0
-#: Milliseconds after which a refused client may try again.
-RETRY_MS: Final = 500
+#: Bytes of an answer: ours may be as long as they must.
+LONGEST_ANSWER: Final = 1 << 30
 
-#: What `error` of an answer may be.
-ERRORS: Final = (
-    *(
-        "invalid",
-        "too_large",
-        "version",
-        "unsupported",
-        "conflict",
-        "forbidden",
-        "busy",
-        "storage_low",
-    ),
-    *("stopping", "timeout", "failed"),
-)
-
-Answer = dict[str, Any]
-#: Answers a request: (request, peer, whether it came by the control socket).
-Perform = Callable[[dict[str, Any], Peer, bool], Awaitable[Answer]]
-
-
-def refusal(error: str, message: str, **more: Any) -> Answer:
-    """An answer that says what is wrong; *error* is for programs."""
-    return {"ok": False, "error": error, "message": message, **more}
-
-
-def busy(message: str) -> Answer:
-    """Not now."""
-    return refusal("busy", message, retry_ms=RETRY_MS)
-
-
-def _refused(error: OberoncError) -> Answer:
-    """The answer to a request that cannot be served."""
-    if isinstance(error, NotAccepted):
-        return busy(str(error))
-    if isinstance(error, frames.BadFrame):
-        return refusal(error.kind, str(error))
-    kinds = {BadInput: "invalid", NotAllowed: "forbidden"}
-    return refusal(
-        next(
-            (kind for which, kind in kinds.items() if isinstance(error, which)),
-            "failed",
-        ),
-        str(error),
-    )
-
-
-def _frame(answer: Answer) -> bytes:
-    """*answer* as it is sent; ours may be as long as they must."""
-    return frames.encode(answer, 1 << 30)
+#: Answers a request: (request, uid of who asks, whether by the control socket).
+Perform = Callable[[dict[str, Any], int, bool], Awaitable[Answer]]
 
 
 class Server:
@@ -97,27 +51,28 @@ class Server:
     async def listen(
         self, listener: socket.socket, perform: Perform, *, control: bool
     ) -> None:
-        """Answer on *listener* what *perform* says, from now on."""
-        loop = asyncio.get_running_loop()
+        """Have *perform* answer what comes on *listener*, from now on."""
         # From Python 3.13 on, closing would remove the socket's file, which may be
         # systemd's.
-        keep: dict[str, Any] = (
-            {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        )
+        keep: dict[str, Any] = {}
+        if sys.version_info >= (3, 13):
+            keep["cleanup_socket"] = False
         quota = Quota()
-        made = await loop.create_unix_server(
-            lambda: Connection(self, listener, perform, quota, control),
+        made = await asyncio.get_running_loop().create_unix_server(
+            lambda: Connection(self, listener, quota, perform, control),
             sock=listener,
             backlog=sockets.BACKLOG,
             **keep,
         )
         self._servers.append(made)
 
-    def note(self, who: Peer, answer: Answer) -> None:
+    def note(self, uid: int, answer: Answer) -> None:
         """Count a refusal, and log it."""
         self.refused[answer["error"]] += 1
-        text = f"refused {person(who.uid)} (uid {who.uid}): {answer['error']}: {answer['message']}"
-        self._refusals.say((who.uid, answer["error"]), text)
+        text = (
+            f"refused {person(uid)} (uid {uid}): {answer['error']}: {answer['message']}"
+        )
+        self._refusals.say((uid, answer["error"]), text)
 
     async def sweep(self) -> None:
         """End what overstayed its deadline; for ever."""
@@ -153,24 +108,28 @@ class Connection(asyncio.Protocol):
         self,
         server: Server,
         listener: socket.socket,
-        perform: Perform,
         quota: Quota,
+        perform: Perform,
         control: bool,
     ) -> None:
         self._server = server
         self._listener = listener
-        self._request = perform
         self._quota = quota
+        self._perform = perform
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
+        #: Bytes of the body that is on its way; None before its header is whole.
         self._length: int | None = None
+        #: Bytes of the request that is being answered.
         self._asked = 0
+        #: Whether it gets no answer any more but one last refusal; whether it has shut
+        #: its sending side.
         self._doomed = self._ended = False
-        self.since = self.began = self._loop.time()
-        self.uid = -1
         self._task: asyncio.Task[None] | None = None
-        self.deadline = self._loop.time() + IDLE
+        self.uid = -1
+        self.since = self.began = self._loop.time()
+        self.deadline = self.since + IDLE
 
     @property
     def answering(self) -> bool:
@@ -182,26 +141,14 @@ class Connection(asyncio.Protocol):
         """Whether it is we who wait for this client."""
         return self._task is None and not self._doomed
 
-    @property
-    def held(self) -> int:
-        """Bytes that came and are not answered: of the request under way, and of what
-        follows it.
-        """
-        return self._asked + len(self._buffer)
-
-    def make_way(self, why: str) -> None:
-        """Give this place to another client."""
-        self._doom(busy(why))
-        self.close()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        connection = transport.get_extra_info("socket")
-        self._peer = peer(connection)
-        self.uid = self._peer.uid
         self._server.connections.add(self)
-        why = barred(self._peer, connection, self._listener)
+        connection = transport.get_extra_info("socket")
+        who = peer(connection)
+        self.uid = who.uid
+        why = barred(who, connection, self._listener)
         if why:
             self._doom(
                 refusal("forbidden", f"uid {self.uid} may not use this socket: {why}")
@@ -209,17 +156,13 @@ class Connection(asyncio.Protocol):
         elif not self._quota.enter(self):
             self._doom(busy("too many connections"))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
-        self._quota.leave(self)
-
     def data_received(self, data: bytes) -> None:
         if self._doomed:
             return  # read and dropped, so that our last answer is not lost to a reset
         if not self._buffer:
             self.began = self._loop.time()
         self._buffer += data
-        self._quota.weigh(self)
+        self._quota.weigh(self, self._asked + len(self._buffer))
         if self._doomed:
             return
         if self._task:
@@ -229,46 +172,28 @@ class Connection(asyncio.Protocol):
         else:
             self._advance()
 
-    def eof_received(self) -> bool:
-        # A client that shut its sending side still wants the answer that is under way.
-        self._ended = True
-        return self.answering
-
-    def expire(self) -> None:
-        """The deadline of this phase has passed."""
-        if (
-            self._doomed
-            or self.transport.is_closing()
-            or (not self._buffer and self._length is None)
-        ):
-            self.close()
-        else:
-            self._doom(refusal("timeout", "the frame did not come in time"))
-
-    def close(self) -> None:
-        """Send what is left to send, and go; who does not fetch it in time is cut off."""
-        if self.transport.is_closing():
-            self.transport.abort()
-        self.transport.close()
-        self.deadline = self._loop.time() + LINGER
-
     def _advance(self) -> None:
-        """Take the next whole frame out of the buffer, if there is one and none is
-        being answered.
+        """Take the next whole frame out of the buffer, if there is one, and begin to
+        answer it.
         """
-        if self._task:
+        if self._length is None and len(self._buffer) < frames.HEADER.size:
+            if self._buffer:
+                self.deadline = min(self.deadline, self._loop.time() + HEADER)
             return
-        try:
-            if self._length is None and not self._begin_frame():
+        if self._length is None:
+            header = bytes(self._buffer[: frames.HEADER.size])
+            del self._buffer[: frames.HEADER.size]
+            try:
+                self._length = frames.body_length(header)
+            except frames.BadFrame as fault:
+                # Where the next frame would begin is unknown, so this connection cannot
+                # go on.
+                self._doom(
+                    refusal(fault.kind, str(fault), v=[frames.VERSION, frames.VERSION])
+                )
                 return
-        except frames.BadFrame as fault:
-            # Where the next frame would begin is unknown, so this connection cannot go
-            # on.
-            self._doom(
-                refusal(fault.kind, str(fault), v=[frames.VERSION, frames.VERSION])
-            )
-            return
-        if self._length is None or len(self._buffer) < self._length:
+            self.deadline = self._loop.time() + BODY
+        if len(self._buffer) < self._length:
             return
         body = bytes(self._buffer[: self._length])
         del self._buffer[: self._length]
@@ -276,20 +201,30 @@ class Connection(asyncio.Protocol):
         self.deadline = float("inf")
         self._task = self._loop.create_task(self._answer(body))
 
-    def _begin_frame(self) -> bool:
-        if len(self._buffer) < frames.HEADER.size:
-            if self._buffer and self.deadline > self._loop.time() + HEADER:
-                self.deadline = self._loop.time() + HEADER
-            return False
-        self._length = frames.body_length(bytes(self._buffer[: frames.HEADER.size]))
-        del self._buffer[: frames.HEADER.size]
-        self.deadline = self._loop.time() + BODY
-        return True
-
     async def _answer(self, body: bytes) -> None:
-        frame = await self._perform(body)
+        """Answer the request in *body*, whatever it is like, and go on with what came
+        meanwhile.
+        """
+        try:
+            if len(body) <= frames.SMALL:
+                request = frames.decode_request(body)
+                answer = await self._perform(request, self.uid, self._control)
+            else:  # one at a time, users in turn
+                async with self._quota.turns.of(self.uid):
+                    request = await in_a_thread(frames.decode_request, body)
+                    answer = await self._perform(request, self.uid, self._control)
+        except DiskFailed:
+            raise  # nobody is told anything: the process is about to end
+        except OberoncError as error:
+            answer = refused(error)
+        except Exception as error:  # noqa: BLE001  a bug of ours must not cost the other clients the daemon
+            self._server.say(f"a request failed: {type(error).__name__}: {error}")
+            answer = refusal("failed", "the daemon could not answer; its log says more")
+        if not answer["ok"] and not self._control:
+            self._server.note(self.uid, answer)
+        frame = frames.encode(answer, LONGEST_ANSWER)
         self._task, self._asked = None, 0
-        self._quota.weigh(self)
+        self._quota.weigh(self, len(self._buffer))
         if self.transport.is_closing():
             return
         self.transport.write(frame)
@@ -302,37 +237,41 @@ class Connection(asyncio.Protocol):
         if self._buffer:
             self._advance()
 
-    async def _perform(self, body: bytes) -> bytes:
-        """The frame of the answer, whatever request and answer are like."""
-        try:
-            if len(body) <= frames.SMALL:
-                answer = await self._request(
-                    frames.decode_request(body), self._peer, self._control
-                )
-            else:  # one at a time, users in turn
-                async with self._quota.turns.of(self.uid):
-                    request = await in_a_thread(frames.decode_request, body)
-                    answer = await self._request(request, self._peer, self._control)
-        except DiskFailed:
-            raise  # nobody is told anything: the process is about to end
-        except OberoncError as error:
-            answer = _refused(error)
-        except Exception as error:  # noqa: BLE001  a bug of ours must not cost the other clients the daemon
-            self._server.say(f"a request failed: {type(error).__name__}: {error}")
-            answer = refusal("failed", "the daemon could not answer; its log says more")
-        if not answer["ok"] and not self._control:
-            self._server.note(self._peer, answer)
-        return _frame(answer)
+    def eof_received(self) -> bool:
+        # A client that shut its sending side still wants the answer that is under way.
+        self._ended = True
+        return self.answering
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._quota.leave(self)
+
+    def make_way(self, why: str) -> None:
+        """Give this place to another client."""
+        self._doom(busy(why))
+        self.close()
+
+    def expire(self) -> None:
+        """The deadline of this phase has passed."""
+        is_idle = not self._buffer and self._length is None
+        if self._doomed or self.transport.is_closing() or is_idle:
+            self.close()
+        else:
+            self._doom(refusal("timeout", "the frame did not come in time"))
+
+    def close(self) -> None:
+        """Send what is left to send, and go; who does not fetch it in time is cut off."""
+        if self.transport.is_closing():
+            self.transport.abort()
+        self.transport.close()
+        self.deadline = self._loop.time() + LINGER
 
     def _doom(self, answer: Answer) -> None:
         """Say why, then drop what still comes until the client has had time to read it."""
-        self._server.note(self._peer, answer)
+        self._server.note(self.uid, answer)
         self._length, self._asked = None, 0
         self._buffer.clear()
-        self._quota.weigh(self)
-        self._write(answer)
+        self._quota.weigh(self, 0)
+        self.transport.write(frames.encode(answer, LONGEST_ANSWER))
         self._doomed = True
         self.deadline = self._loop.time() + LINGER
-
-    def _write(self, answer: Answer) -> None:
-        self.transport.write(_frame(answer))

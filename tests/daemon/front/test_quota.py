@@ -34,7 +34,7 @@ def crowd(books: Quota, uid: int, count: int, held: int) -> list[Client]:
     made = [Client(uid, held) for _ in range(count)]
     for client in made:
         books.enter(client)
-        books.weigh(client)
+        books.weigh(client, client.held)
     return made
 
 
@@ -55,8 +55,8 @@ def test_of_one_users_clients_the_slowest_pays() -> None:
     slow.began -= 60
     for client in (slow, quick):
         books.enter(client)
-        books.weigh(client)
-    books.weigh(quick)
+        books.weigh(client, client.held)
+    books.weigh(quick, quick.held)
     [late] = crowd(books, 7, 1, MIB)
     assert "slowest" in slow.why
     assert not quick.why
@@ -98,7 +98,7 @@ def test_the_books_are_right_whatever_comes_and_goes(
         client = Client(uid, held, waiting)
         there.append(client)
         books.enter(client)
-        books.weigh(client)
+        books.weigh(client, client.held)
         if goes:
             books.leave(there.pop(len(there) // 2))
     beyond = {

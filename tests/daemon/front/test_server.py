@@ -132,7 +132,7 @@ def test_the_submit_socket_has_no_admin_operations(site: Site) -> None:
         "lane.pause",
         "dead.drop",
         "event.show",
-        "drain",
+        "dead.retry",
         "backup",
     ):
         with Raw(site.socket) as raw:

@@ -15,7 +15,7 @@ import pytest
 
 from oberonc.config import Config, load
 from oberonc.daemon.intake.intake import SLICE, Intake
-from oberonc.daemon.operations.stats import prometheus
+from oberonc.daemon.operations.prometheus import exposition
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.delivery import spool
 from oberonc.queue.sqlite.engine import SqliteQueue
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_read_is_told_of_and_tried_again_and_who_goes_befo
     with _unreadable(outside):
         held = outside.rename(site.state / "spool" / "new" / outside.name)
         eventually(lambda: site.stats()["spool_unreadable"] == 1)
-        assert "oberonc_spool_unreadable_files 1" in prometheus(site.stats())
+        assert "oberonc_spool_unreadable_files 1" in exposition(site.stats())
         second, other = site.submit(push("web/shop")), site.submit(push("web/other"))
         site.wait_for(second, other)
         assert spool.listing(site.state / "spool") == [held]

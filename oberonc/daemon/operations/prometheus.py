@@ -1,75 +1,12 @@
-"""What the daemon did and has to do, as one JSON value, and that value as Prometheus'
-text. Pure functions.
+"""The value of `stats` in the text format of Prometheus. Pure functions.
+
+The format: https://prometheus.io/docs/instrumenting/exposition_formats/.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from oberonc.queue.breaker import BreakerState
-from oberonc.queue.values import ServiceStats, Stats
-
 Value = dict[str, Any]
-
-
-def service(known: ServiceStats | None, now: int) -> Value:
-    """One service's row, as of one that is not configured; *known* is None before its
-    first event.
-
-    `oldest` is the age in seconds of the oldest delivery that has not ended, `behind`
-    how long its most overdue lane could have been worked on; both None where there is
-    nothing.
-    """
-    if known is None:
-        known = ServiceStats(
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            False,
-            BreakerState.CLOSED,
-            0,
-            None,
-            None,
-            None,
-            "",
-            None,
-            {},
-        )
-    row = known._asdict()
-    for name, key in (("oldest", "oldest_ms"), ("behind", "oldest_due_ms")):
-        since = row.pop(key)
-        row[name] = max(0.0, (now - since) / 1000) if since is not None else None
-    return row | {"broker": None, "problem": ""}
-
-
-def summary(stats: Stats, now: int) -> Value:
-    """The queue's part of `stats --json`."""
-    rows = stats.services.values()
-    states = ("ready", "leased", "done", "dead", "cancelled", "parked")
-    counters = stats.counters
-    return {
-        "events": {
-            name: counters.get(name, 0)
-            for name in ("accepted", "duplicates", "conflicts", "storage_low")
-        },
-        "deliveries": {
-            state: sum(getattr(row, state) for row in rows) for state in states
-        },
-        "late_results": counters.get("late_results", 0),
-        "pruned": {
-            "events": counters.get("pruned_events", 0),
-            "dead": counters.get("pruned_dead", 0),
-        },
-        "services": {
-            name: service(row, now) for name, row in sorted(stats.services.items())
-        },
-        "paused_lanes": stats.paused_lanes,
-        "storage_low": stats.room.low,
-        "storage_free": stats.room.free,
-        "storage_threshold": stats.room.threshold,
-    }
 
 
 class Sample(NamedTuple):
@@ -300,7 +237,7 @@ METRICS = (
 )
 
 
-def prometheus(value: Value) -> str:
+def exposition(value: Value) -> str:
     """*value* in the text format of
     https://prometheus.io/docs/instrumenting/exposition_formats/.
     """

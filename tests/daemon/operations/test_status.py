@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from oberonc.daemon.operations import stats
+from oberonc.daemon.operations import prometheus, status
 from oberonc.queue.values import Room, Stats
 from tests.support.command import Command
 from tests.support.daemon_site import Site, recorder
@@ -60,7 +60,7 @@ def test_every_metric_says_what_it_means_and_of_which_kind_it_is(
             family.name
         )
         assert family.type in ("gauge", "counter"), family.name
-    names = {f"oberonc_{metric.name}" for metric in stats.METRICS}
+    names = {f"oberonc_{metric.name}" for metric in prometheus.METRICS}
     assert {
         line.split()[2] for line in text.splitlines() if line.startswith("# HELP")
     } == names
@@ -69,7 +69,7 @@ def test_every_metric_says_what_it_means_and_of_which_kind_it_is(
     } == names
     assert all(
         (metric.kind == "counter") == metric.name.endswith("_total")
-        for metric in stats.METRICS
+        for metric in prometheus.METRICS
     )
 
 
@@ -191,13 +191,13 @@ def _value(**more: Any) -> dict[str, Any]:
         "workers": workers,
     }
     spool = {"spool": 0, "spool_bad": 0, "spool_unreadable": 0}
-    return own | spool | stats.summary(Stats({}, {}, 0, Room(0, 0, False)), 0) | more
+    return own | spool | status.summary(Stats({}, {}, 0, Room(0, 0, False)), 0) | more
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True))
 def test_whatever_a_label_holds_it_is_read_as_it_was(texts: list[str]) -> None:
-    services = {text: stats.service(None, 0) for text in texts}
-    found = samples(stats.prometheus(_value(services=services)))
+    services = {text: status.service_row(None, 0) for text in texts}
+    found = samples(prometheus.exposition(_value(services=services)))
     named = {
         dict(labels)["service"]
         for name, labels in found

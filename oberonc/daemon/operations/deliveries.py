@@ -1,0 +1,130 @@
+"""Operations on deliveries: what waits, what ran, what is dead; again, or never."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from oberonc.accounts import person
+from oberonc.daemon.journal import Say
+from oberonc.daemon.operations import rows
+from oberonc.daemon.operations.answers import Answer
+from oberonc.daemon.operations.request import (
+    MOST_ROWS,
+    Request,
+    choice,
+    number,
+    numbers,
+    optional_number,
+    text,
+)
+from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.errors import BadInput
+from oberonc.queue.contract import Queue
+from oberonc.queue.values import Delivery, Stats
+
+STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
+
+#: Changes a delivery in somebody's name: (queue, its number, who).
+Change = Callable[[Queue, int, str], Delivery]
+
+
+class Deliveries:
+    """What can be asked of deliveries."""
+
+    def __init__(self, queue: QueueLink, say: Say) -> None:
+        self._queue = queue
+        self._say = say
+
+    async def list(self, request: Request, _uid: int) -> Answer:
+        """`delivery.list`: deliveries, filtered, by id from `after` on, or the newest
+        first from `before` down.
+
+        `services` says of each of theirs whether it is failing, and when it is next
+        tried.
+        """
+        wanted: dict[str, Any] = {
+            "state": choice(request, "state", STATES),
+            "service": text(request, "service"),
+            "repo": text(request, "repository"),
+            "limit": min(number(request, "limit", 100), MOST_ROWS),
+            "after": number(request, "after", 0),
+            "before": optional_number(request, "before"),
+            "since": number(request, "since", 0),
+        }
+
+        def find(queue: Queue) -> tuple[list[Delivery], Stats]:
+            return queue.deliveries(**wanted), queue.stats(now_ms())
+
+        found, known = await self._queue.call(find)
+        services = {
+            name: {"breaker": row.breaker, "probe_due_ms": row.probe_due_ms}
+            for name, row in known.services.items()
+            if name in {delivery.service for delivery in found}
+        }
+        return {
+            "ok": True,
+            "deliveries": [rows.delivery(delivery) for delivery in found],
+            "services": services,
+        }
+
+    async def dead(self, request: Request, uid: int) -> Answer:
+        """`dead.list`: the dead letters."""
+        return await self.list(request | {"state": "dead"}, uid)
+
+    async def show(self, request: Request, _uid: int) -> Answer:
+        """`dead.show`: one delivery with its attempts."""
+        wanted = number(request, "delivery")
+        found = await self._queue.call(lambda queue: queue.delivery(wanted))
+        if found is None:
+            raise BadInput(f"there is no delivery {wanted}")
+        return {"ok": True, "delivery": rows.delivery(found)}
+
+    async def retry(self, request: Request, uid: int) -> Answer:
+        """`dead.retry`: again, now; also for what is done."""
+
+        def retry(queue: Queue, wanted: int, by: str) -> Delivery:
+            return queue.retry(now_ms(), wanted, by)
+
+        return await self._change(request, person(uid), "retries", retry)
+
+    async def drop(self, request: Request, uid: int) -> Answer:
+        """`dead.drop`: never, in the name of the caller."""
+
+        def drop(queue: Queue, wanted: int, by: str) -> Delivery:
+            return queue.drop(now_ms(), wanted, by)
+
+        return await self._change(request, person(uid), "dropped", drop)
+
+    async def _change(
+        self, request: Request, by: str, verb: str, change: Change
+    ) -> Answer:
+        """Change `delivery`; or each of `deliveries`, whatever becomes of the others: a
+        row, or why not, for each.
+        """
+        is_one = "deliveries" not in request
+        if is_one:
+            wanted = [number(request, "delivery")]
+        else:
+            wanted = numbers(request, "deliveries")
+
+        def each(queue: Queue) -> list[tuple[int, Delivery | BadInput]]:
+            results: list[tuple[int, Delivery | BadInput]] = []
+            for one in wanted:
+                try:
+                    results.append((one, change(queue, one, by)))
+                except BadInput as error:
+                    results.append((one, error))
+            return results
+
+        answers: list[Answer] = []
+        for one, result in await self._queue.call(each):
+            if not isinstance(result, BadInput):
+                self._say(f"{by} {verb} delivery {one}", result)
+                answers.append({"id": one, "delivery": rows.delivery(result)})
+            elif is_one:
+                raise result
+            else:
+                answers.append({"id": one, "error": str(result)})
+        self._queue.expect()
+        if is_one:
+            return {"ok": True, "delivery": answers[0]["delivery"]}
+        return {"ok": True, "results": answers}
