@@ -5,10 +5,11 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oberonc import paths
 from oberonc.accounts import person
+from oberonc.admin.finding import Finding
 from oberonc.admin.install import reach
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.request import first_attempt
@@ -23,22 +24,28 @@ LIMIT = 30.0
 CHECK_LIMIT = 60.0
 
 
-def plan(config: Config, payload: Payload) -> dict[str, dict[str, Any]]:
-    """Per service {"matches", "why", "plan": lines a broker with a `plan(payload)`
-    method says}.
+class Planned(NamedTuple):
+    """What would become of a payload with one service: whether its filters let it pass,
+    why, and what the broker says it would do.
+    """
+
+    matches: bool
+    why: str
+    plan: list[str]
+
+
+def plan(config: Config, payload: Payload) -> dict[str, Planned]:
+    """Per service what would be done; `plan` has lines where the broker has a method
+    `plan(payload)`, or where it cannot be asked.
     """
     catalogue = registry.find(config)
-    rows = {}
+    planned = {}
     for name, choice in deliver.decide(config, payload).items():
-        row: dict[str, Any] = {
-            "matches": choice.payload is not None,
-            "why": choice.reason,
-            "plan": [],
-        }
+        lines: list[str] = []
         if choice.payload is not None:
-            row["plan"] = _ask(config, catalogue, config.services[name], choice.payload)
-        rows[name] = row
-    return rows
+            lines = _ask(config, catalogue, config.services[name], choice.payload)
+        planned[name] = Planned(choice.payload is not None, choice.reason, lines)
+    return planned
 
 
 def _ask(
@@ -97,17 +104,17 @@ def sample() -> Payload:
 
 def check(
     config: Config, catalogue: registry.Catalogue, service: Service
-) -> list[tuple[bool, str, str]]:
-    """(holds, what, what mends it) for *service*: its broker, settings and whatever the
-    broker itself checks.
+) -> list[Finding]:
+    """What is found of *service*: its broker, settings and whatever the broker itself
+    checks.
     """
     place = catalogue.places.get(service.broker)
     if place is None:
-        return [(False, catalogue.missing(service.broker, service.name), "")]
+        return [Finding(False, catalogue.missing(service.broker, service.name))]
     try:
         settings = secrets.resolve(service)
     except OberoncError as error:
-        return [(False, str(error), "")]
+        return [Finding(False, str(error))]
     asked = first_attempt(service, settings, sample(), str(config.state), CHECK_LIMIT)
     answer = runner.ask(
         place,
@@ -115,9 +122,9 @@ def check(
         CHECK_LIMIT,
     )
     if "error" in answer:
-        return [(False, str(answer["error"]), "")]
-    ready = (True, f"broker '{service.broker}' loads and takes the settings", "")
+        return [Finding(False, str(answer["error"]))]
+    ready = Finding(True, f"broker '{service.broker}' loads and takes the settings")
     return [
         ready,
-        *((bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"]),
+        *(Finding(bool(ok), str(what), str(mend)) for ok, what, mend in answer["said"]),
     ]

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from oberonc import config as configuration
+from oberonc.admin.finding import Finding
 from oberonc.errors import BadInput, ConfigError
 from oberonc.payload.schema import Payload, loads
 from oberonc.text import one_line, visible
@@ -77,6 +78,14 @@ def show_text(text: str, mark: str = "    ") -> None:
     """
     for line in visible(text).splitlines():
         click.echo(f"{mark}{line}")
+
+
+def show_finding(finding: Finding) -> None:
+    """Print what was found of one thing, and below it what mends it where it is wrong."""
+    mark = {True: "ok  ", False: "FAIL", None: "?   "}[finding.ok]
+    show_line(f"{mark}  {finding.what}")
+    if finding.ok is False and finding.mend:
+        show_line(f"      mend: {finding.mend}")
 
 
 def show_time(milliseconds: int) -> str:

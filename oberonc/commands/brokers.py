@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from oberonc.admin import preview
+from oberonc.admin.finding import Finding
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.request import first_attempt
 from oberonc.commands import (
@@ -18,6 +19,7 @@ from oberonc.commands import (
     pass_session,
     read_payload,
     show,
+    show_finding,
     show_json,
     show_line,
     show_text,
@@ -299,17 +301,14 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
             f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them"
         )
     service = config.services[service_name]
-    findings = preview.as_runner(
+    rows = preview.as_runner(
         config, lambda: preview.check(config, registry.find(config), service)
     )
+    findings = [Finding(*row) for row in rows]
     if as_json:
-        show_json(
-            [{"ok": ok, "what": what, "mend": mend} for ok, what, mend in findings]
-        )
+        show_json([finding._asdict() for finding in findings])
     else:
-        for ok, what, mend in findings:
-            show_line(
-                f"{'ok  ' if ok else 'FAIL'}  {what}{f': {mend}' if mend and not ok else ''}"
-            )
-    if not all(ok for ok, _, _ in findings):
+        for finding in findings:
+            show_finding(finding)
+    if not all(finding.ok for finding in findings):
         raise Failed(f"service '{service_name}' is not ready")

@@ -5,10 +5,8 @@ it.
 import click
 
 from oberonc.admin import doctor
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, pass_session, show_finding, show_json
 from oberonc.errors import Failed
-
-_MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
 @click.command(
@@ -27,9 +25,7 @@ def command(session: Session, as_json: bool) -> None:
     for finding in doctor.examine(session.config_path):
         findings.append(finding)
         if not as_json:
-            show(f"{_MARKS[finding.ok]}  {finding.what}")
-            if finding.ok is False and finding.mend:
-                show(f"      mend: {finding.mend}")
+            show_finding(finding)
     if as_json:
         show_json([finding._asdict() for finding in findings])
     wrong = sum(finding.ok is False for finding in findings)

@@ -143,14 +143,13 @@ def _dry_run(
 
     services = preview.plan(config, payload)
     if as_json:
-        return {"payload": payload, "services": services}
+        rows = {name: planned._asdict() for name, planned in services.items()}
+        return {"payload": payload, "services": rows}
     show_json(payload)
-    for name, row in services.items():
-        show_line(
-            f"{name}: {'would get this' if row['matches'] else 'nothing'}: {row['why']}",
-            err=True,
-        )
-        for line in row["plan"]:
+    for name, planned in services.items():
+        would = "would get this" if planned.matches else "nothing"
+        show_line(f"{name}: {would}: {planned.why}", err=True)
+        for line in planned.plan:
             show_line(f"  {line}", err=True)
     return {}
 

@@ -25,13 +25,13 @@ def test_each_service_says_whether_it_would_act_and_how(admin: Admin) -> None:
         + "[services.secret]\nbroker = 'plans'\nkey = 'env:MISSING'\n"
     )
     rows = preview.plan(admin.load(), sample())
-    assert rows["plans"] == {"matches": True, "why": "matches", "plan": ["one", "2"]}
-    assert rows["none"]["plan"] == []
-    assert rows["fails"]["plan"] == ["ValueError: no"]
-    assert "TypeError" in rows["odd"]["plan"][0]
-    assert "is not there" in rows["gone"]["plan"][0]
-    assert rows["other"]["matches"] is False
-    assert "the environment has no MISSING" in rows["secret"]["plan"][0]
+    assert rows["plans"] == (True, "matches", ["one", "2"])
+    assert rows["none"].plan == []
+    assert rows["fails"].plan == ["ValueError: no"]
+    assert "TypeError" in rows["odd"].plan[0]
+    assert "is not there" in rows["gone"].plan[0]
+    assert rows["other"].matches is False
+    assert "the environment has no MISSING" in rows["secret"].plan[0]
     assert not admin.done.exists()
 
 

@@ -133,7 +133,8 @@ def test_test_proves_a_service_and_tells_what_mends_it(
         "[services.a]\nbroker = 'b'\n[services.c]\nbroker = 'b'\nn = 2\n[services.d]\nbroker = 'b'\nm = 2"
     )
     assert oberonc("brokers", "test", "a").out.splitlines()[-1] == "ok    n is 1"
-    assert "FAIL  n is 1: set n" in oberonc("brokers", "test", "c", code=1).out
+    failed = oberonc("brokers", "test", "c", code=1).out
+    assert "FAIL  n is 1\n      mend: set n\n" in failed
     assert "unknown setting 'm'" in oberonc("brokers", "test", "d", code=1).out
     assert oberonc("brokers", "test", "c", "--json", code=1).json[-1] == {
         "ok": False,

@@ -17,7 +17,7 @@ from oberonc import config as configuration
 from oberonc import paths, rights
 from oberonc.admin import install, preview
 from oberonc.admin.doctor import folders, work
-from oberonc.admin.doctor.finding import Finding
+from oberonc.admin.finding import Finding
 from oberonc.admin.install import places
 from oberonc.admin.install.notes import private_state
 from oberonc.broker import registry
@@ -112,19 +112,19 @@ def _services(config: Config) -> Iterator[Finding]:
         )
 
 
-def _checks(config: Config) -> list[tuple[bool, str, str]]:
+def _checks(config: Config) -> list[Finding]:
     """What the account finds that runs brokers."""
     catalogue = registry.find(config)
-    rows = [
-        (False, problem, f"look at {where}")
+    findings = [
+        Finding(False, problem, f"look at {where}")
         for where, problem in catalogue.problems.items()
     ]
     for service in config.services.values():
-        found = preview.check(config, catalogue, service)
-        rows += [
-            (ok, f"service {service.name}: {what}", mend) for ok, what, mend in found
+        findings += [
+            found._replace(what=f"service {service.name}: {found.what}")
+            for found in preview.check(config, catalogue, service)
         ]
-    return rows
+    return findings
 
 
 def _repository(config: Config) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oberonc import accounts, rights
-from oberonc.admin.doctor.finding import SET_RIGHT, Finding, join, may_push
+from oberonc.admin.doctor.mends import SET_RIGHT, join, may_push
+from oberonc.admin.finding import Finding
 from oberonc.config import Config
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import oberonc
 from oberonc import accounts, rights
-from oberonc.admin.doctor.finding import Finding, join, may_push
+from oberonc.admin.doctor.mends import join, may_push
+from oberonc.admin.finding import Finding
 from oberonc.admin.install.reach import hidden
 from oberonc.config import Config
 from oberonc.delivery import handover, log, spool

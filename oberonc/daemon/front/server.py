@@ -162,6 +162,12 @@ class Connection(asyncio.Protocol):
         if not self._buffer:
             self.began = self._loop.time()
         self._buffer += data
+        self._advance()
+
+    def _advance(self) -> None:
+        """Count what came; begin to answer the next whole frame of it, if there is one
+        and no other is being answered.
+        """
         self._quota.weigh(self, self._asked + len(self._buffer))
         if self._doomed:
             return
@@ -169,13 +175,7 @@ class Connection(asyncio.Protocol):
             # Only who sends more before the answer is made to wait: it saves all others
             # two calls of the system.
             self.transport.pause_reading()
-        else:
-            self._advance()
-
-    def _advance(self) -> None:
-        """Take the next whole frame out of the buffer, if there is one, and begin to
-        answer it.
-        """
+            return
         if self._length is None and len(self._buffer) < frames.HEADER.size:
             if self._buffer:
                 self.deadline = min(self.deadline, self._loop.time() + HEADER)
@@ -224,7 +224,6 @@ class Connection(asyncio.Protocol):
             self._server.note(self.uid, answer)
         frame = frames.encode(answer, LONGEST_ANSWER)
         self._task, self._asked = None, 0
-        self._quota.weigh(self, len(self._buffer))
         if self.transport.is_closing():
             return
         self.transport.write(frame)
@@ -234,8 +233,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.transport.resume_reading()
-        if self._buffer:
-            self._advance()
+        self._advance()
 
     def eof_received(self) -> bool:
         # A client that shut its sending side still wants the answer that is under way.

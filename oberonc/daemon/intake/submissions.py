@@ -36,89 +36,70 @@ def submission(
 
     *only* names the services that have not had it yet, when others were served before.
     """
-    fault = check(payload)
-    if fault:
-        raise BadInput(f"not a payload of schema 1: {fault}")
     try:
-        return _submission(config, payload, sender, only)
+        fault = check(payload)
+        if fault:
+            raise BadInput(f"not a payload of schema 1: {fault}")
+        if isinstance(payload, jsontext.Received):
+            came = payload.raw
+        else:
+            came = jsontext.canonical(payload)
+        stamped = _stamped(config, payload, sender)
+        decisions: list[Decision] = []
+        routes: list[Route] = []
+        for name, service in config.services.items():
+            if only is not None and name not in only:
+                reason = "it was served before the daemon took the push over"
+                decisions.append(Decision(name, matched=False, reason=reason))
+                continue
+            choice = filters.choose(service, stamped)
+            matched = choice.payload is not None
+            decisions.append(Decision(name, matched, choice.reason))
+            if matched:
+                order: Any = service.order
+                routes.append(Route(name, order, int(service.hold * 1000)))
+        decisions += [
+            Decision(name, matched=False, reason="the service is no longer configured")
+            for name in only or ()
+            if name not in config.services
+        ]
+        commits = {c["raw_node"] for c in [*payload["commits"], *payload["merged"]]}
+        commits |= {update["new"] for update in payload["updates"]}
+        return Submission(
+            id=bytes.fromhex(payload["id"]),
+            body=came if stamped is payload else jsontext.canonical(stamped),
+            repo=payload["repository"]["full_name"],
+            kind=payload["event"],
+            origin=sender.origin,
+            peer_uid=sender.uid,
+            routes=tuple(routes),
+            decisions=tuple(decisions),
+            commits=(
+                # The event's own id, as long as a commit's, is found by its beginning
+                # in the same way.
+                payload["id"] + "0" * 8,
+                *sorted(commit for commit in commits if commit.strip("0")),
+            ),
+            came=came,
+        )
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise BadInput(
             f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}"
         ) from None
 
 
-def _submission(
-    config: Config, payload: Any, sender: Sender, only: dict[str, Any] | None
-) -> Submission:
-    came = (
-        payload.raw
-        if isinstance(payload, jsontext.Received)
-        else jsontext.canonical(payload)
-    )
-    stamped = _stamped(config, payload, sender)
-    decisions = tuple(
-        _decide(config, stamped, name, only)
-        for name in [*config.services, *_left(config, only)]
-    )
-    wanted = [
-        config.services[decision.service] for decision in decisions if decision.matched
-    ]
-    return Submission(
-        id=bytes.fromhex(payload["id"]),
-        body=came if stamped is payload else jsontext.canonical(stamped),
-        repo=payload["repository"]["full_name"],
-        kind=payload["event"],
-        origin=sender.origin,
-        peer_uid=sender.uid,
-        routes=tuple(Route(s.name, s.order, int(s.hold * 1000)) for s in wanted),  # type: ignore[arg-type]
-        decisions=decisions,
-        commits=_commits(payload),
-        came=came,
-    )
-
-
-def _stamped(config: Config, payload: Any, sender: Sender) -> Any:
+def _stamped(config: Config, payload: dict[str, Any], sender: Sender) -> dict[str, Any]:
     """*payload* itself where it says of its sender what we know, as our client's does;
     else a copy that does.
     """
     name = accounts.name(sender.uid)
     submitter = {"uid": sender.uid, "name": name}
-    may_name = sender.proven and (
-        sender.uid == os.geteuid() or name in config.daemon.trusted
-    )
-    user = payload["user"] if may_name else name
+    user = name
+    if sender.proven and (sender.uid == os.geteuid() or name in config.daemon.trusted):
+        user = payload["user"]
     # By their bytes: for Python true and 1.0 are 1.
     if payload["user"] == user and jsontext.canonical(
         payload.get("submitter")
     ) == jsontext.canonical(submitter):
         return payload
     return {**payload, "user": user, "submitter": submitter}
-
-
-def _decide(
-    config: Config, payload: dict[str, Any], name: str, only: dict[str, Any] | None
-) -> Decision:
-    if only is not None and name not in only:
-        return Decision(
-            name,
-            matched=False,
-            reason="it was served before the daemon took the push over",
-        )
-    if name not in config.services:
-        return Decision(
-            name, matched=False, reason="the service is no longer configured"
-        )
-    choice = filters.choose(config.services[name], payload)
-    return Decision(name, choice.payload is not None, choice.reason)
-
-
-def _left(config: Config, only: dict[str, Any] | None) -> list[str]:
-    return [name for name in only or () if name not in config.services]
-
-
-def _commits(payload: dict[str, Any]) -> tuple[str, ...]:
-    found = {commit["raw_node"] for commit in [*payload["commits"], *payload["merged"]]}
-    found |= {update["new"] for update in payload["updates"]}
-    # The event's own id, as long as a commit's, is found by its beginning in the same
-    # way.
-    return (payload["id"] + "0" * 8, *sorted(oid for oid in found if oid.strip("0")))

@@ -1,21 +1,10 @@
-"""What doctor says of one thing it looked at."""
+"""What mends what more than one part of doctor finds, for the account that looks."""
 
 import os
-from typing import NamedTuple
 
 from oberonc import accounts, rights
+from oberonc.admin.finding import Finding
 from oberonc.config import Config
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at: does it hold (None: this account cannot know), what
-    is it, what mends it.
-    """
-
-    ok: bool | None
-    what: str
-    mend: str = ""
-
 
 #: What puts the folders of a server right.
 SET_RIGHT = "as the administrator: give it the owner and modes it was set up with (systemd-tmpfiles --create)"
