@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from oberonc.errors import BadInput, UsageError
 from oberonc.text import counted
 
 Row = dict[str, Any]
+Command = Callable[..., None]
 
 STATES = ("ready", "leased", "done", "dead", "cancelled")
 #: What `list` shows of when no state is named: what has not ended well.
@@ -118,14 +119,14 @@ def list_(
         for page, more in _pages(session.reach, oldest, limit + 1, state=one, **wanted):
             found += page
             services |= more
-    found = sorted(found, key=lambda row: int(row["id"]), reverse=not oldest)
+    found.sort(key=lambda row: int(row["id"]), reverse=not oldest)
     if as_json:
         show_json(found[:limit])
-    now = time.time_ns() // 1_000_000
-    for row in [] if as_json else found[:limit]:
-        show_line(
-            _line(row) + _waits(row, services.get(row["service"]), now) + _note(row)
-        )
+    else:
+        now = time.time_ns() // 1_000_000
+        for row in found[:limit]:
+            waits = _waits(row, services.get(row["service"]), now)
+            show_line(_line(row) + waits + _note(row))
     if len(found) > limit:
         show(
             f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit",
@@ -163,12 +164,9 @@ def _since(given: str) -> int:
         raise UsageError(
             f"--since wants 30m, 2h, 3d, 2026-01-31 or 2026-01-31T10:00Z, not '{given}'"
         ) from None
-    return max(
-        0,
-        int(
-            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
-        ),
-    )
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0, int(moment.timestamp() * 1000))
 
 
 @command.command("show", epilog=example("oberonc queue show 17"))
@@ -191,9 +189,25 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
         show_text(attempt["output"], "    | ")
 
 
-_many = click.argument(
-    "deliveries", type=int, nargs=-1, shell_complete=offer("delivery")
-)
+def _choosing(*states: str) -> Callable[[Command], Command]:
+    """The parameters that say which deliveries, in one of *states*, are meant."""
+
+    def declare(command: Command) -> Command:
+        for parameter in (
+            _json,
+            click.option(
+                "--state", type=click.Choice(states), help="Only these; default: dead."
+            ),
+            _repository,
+            _of_service,
+            click.argument(
+                "deliveries", type=int, nargs=-1, shell_complete=offer("delivery")
+            ),
+        ):
+            command = parameter(command)
+        return command
+
+    return declare
 
 
 @command.command(
@@ -201,36 +215,15 @@ _many = click.argument(
         "oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"
     )
 )
-@_many
-@_of_service
-@_repository
-@click.option(
-    "--state",
-    type=click.Choice(("ready", "done", "dead", "cancelled")),
-    help="Only these; default: dead.",
-)
-@_json
+@_choosing("ready", "done", "dead", "cancelled")
 @pass_session
-def retry(
-    session: Session,
-    deliveries: tuple[int, ...],
-    service: str | None,
-    repository: str | None,
-    state: str | None,
-    as_json: bool,
-) -> None:
+def retry(session: Session, /, **chosen: Any) -> None:
     """Make deliveries due now: waiting ones, dead ones, even done ones again.
 
     Give their numbers, or --service, --repository or --state for all that fit; one that
     fails stops no other.
     """
-    _steer(
-        session.reach,
-        "dead.retry",
-        "retried",
-        _chosen(session.reach, deliveries, service, repository, state),
-        as_json,
-    )
+    _change(session.reach, "dead.retry", "retried", **chosen)
 
 
 @command.command(
@@ -238,72 +231,52 @@ def retry(
         "oberonc queue drop 17", "oberonc queue drop --service chat --state dead"
     )
 )
-@_many
-@_of_service
-@_repository
-@click.option(
-    "--state", type=click.Choice(("ready", "dead")), help="Only these; default: dead."
-)
-@_json
+@_choosing("ready", "dead")
 @pass_session
-def drop(
-    session: Session,
+def drop(session: Session, /, **chosen: Any) -> None:
+    """Cancel deliveries that wait or are dead, in your name.
+
+    Give their numbers, or --service, --repository or --state for all that fit; one that
+    fails stops no other.
+    """
+    _change(session.reach, "dead.drop", "dropped", **chosen)
+
+
+def _change(
+    config: Config,
+    op: str,
+    done: str,
+    *,
     deliveries: tuple[int, ...],
     service: str | None,
     repository: str | None,
     state: str | None,
     as_json: bool,
 ) -> None:
-    """Cancel deliveries that wait or are dead, in your name.
-
-    Give their numbers, or --service, --repository or --state for all that fit; one that
-    fails stops no other.
+    """Do *op* with each delivery given, or each that fits, the oldest first; tell of
+    each, and sum up. Raises BadInput where one could not be done.
     """
-    _steer(
-        session.reach,
-        "dead.drop",
-        "dropped",
-        _chosen(session.reach, deliveries, service, repository, state),
-        as_json,
-    )
-
-
-def _chosen(
-    config: Config,
-    given: tuple[int, ...],
-    service: str | None,
-    repository: str | None,
-    state: str | None,
-) -> list[int]:
-    """The numbers given, or those of all deliveries that fit, the oldest first."""
-    by_filter = any((service, repository, state))
-    if bool(given) == by_filter:
+    if bool(deliveries) == any((service, repository, state)):
         raise UsageError(
             "give the numbers of deliveries, or --service, --repository or --state"
         )
-    if given:
-        return list(dict.fromkeys(given))
-    wanted = {"service": service, "repository": repository, "state": state or "dead"}
-    return [
-        int(row["id"])
-        for page, _ in _pages(config, True, 1 << 40, **wanted)
-        for row in page
-    ]
-
-
-def _steer(
-    config: Config, op: str, done: str, numbers: list[int], as_json: bool
-) -> None:
-    """Do *op* with each of *numbers*, tell of each, and sum up; raises BadInput where
-    one could not be done.
-    """
+    numbers = list(dict.fromkeys(deliveries))
+    if not numbers:
+        wanted = {
+            "service": service,
+            "repository": repository,
+            "state": state or "dead",
+        }
+        for page, _ in _pages(config, oldest=True, count=1 << 40, **wanted):
+            numbers += [int(row["id"]) for row in page]
     results: list[Row] = []
     for start in range(0, len(numbers), MOST):
-        part = handover.call(config, op, deliveries=numbers[start : start + MOST])[
-            "results"
-        ]
-        results += part
-        for result in [] if as_json else part:
+        part = numbers[start : start + MOST]
+        answer = handover.call(config, op, deliveries=part)
+        for result in answer["results"]:
+            results.append(result)
+            if as_json:
+                continue
             if "error" in result:
                 show_line(f"oberonc: {result['error']}", err=True)
             else:
@@ -311,11 +284,11 @@ def _steer(
     if as_json:
         show_json(results)
     failed = sum("error" in result for result in results)
-    told = f"{done} {counted(len(results) - failed, 'delivery', 'deliveries')}"
+    summary = f"{done} {counted(len(results) - failed, 'delivery', 'deliveries')}"
     if failed:
-        raise BadInput(f"{told}; {failed} could not be {done}")
+        raise BadInput(f"{summary}; {failed} could not be {done}")
     if len(numbers) != 1 and not as_json:
-        show(f"oberonc: {told}", err=True)
+        show(f"oberonc: {summary}", err=True)
 
 
 @command.command(
@@ -350,15 +323,15 @@ def _waits(row: Row, service: Row | None, now: int) -> str:
     """What a delivery that is ready waits for."""
     if row["state"] != "ready":
         return ""
-    waits = [f"behind {row['behind']}"] if row.get("behind") else []
+    waits = []
+    if row.get("behind"):
+        waits.append(f"behind {row['behind']}")
     if row["due_ms"] > now:
         waits.append(f"next try {show_time(row['due_ms'])}")
     if service and service["breaker"] != "closed":
         probe = service["probe_due_ms"]
-        waits.append(
-            "the service is failing"
-            + (f", tried again {show_time(probe)}" if probe else "")
-        )
+        tried = f", tried again {show_time(probe)}" if probe else ""
+        waits.append(f"the service is failing{tried}")
     return f"  ({'; '.join(waits or ['due now'])})"
 
 
