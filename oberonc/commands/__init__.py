@@ -57,6 +57,9 @@ class Session:
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
+#: What every command has that prints rows: given to it as `as_json`.
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 def show(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print *text* of ours, or a whole document; what would steer the terminal is shown

@@ -15,6 +15,7 @@ from oberonc.broker.request import first_attempt
 from oberonc.commands import (
     Session,
     example,
+    json_flag,
     offer,
     pass_session,
     read_payload,
@@ -39,7 +40,7 @@ LIMIT = 30.0
     subcommand_metavar="[COMMAND] [ARGS]...",
     epilog=example("oberonc brokers", "oberonc brokers test tracker"),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 @click.pass_context
 def command(context: click.Context, session: Session, as_json: bool) -> None:
@@ -140,7 +141,7 @@ def _print_running(running: dict[str, Any]) -> None:
 
 @command.command("show", epilog=example("oberonc brokers show issues"))
 @click.argument("name", shell_complete=offer("service or broker"))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def show_one(session: Session, name: str, as_json: bool) -> None:
     """Show a broker's or a service's documentation and settings."""
@@ -218,7 +219,7 @@ def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registr
     metavar="FILE",
     help="The payload; - for stdin (default: a sample).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def run(
     session: Session,
@@ -288,7 +289,7 @@ def _setting(item: str) -> tuple[str, Any]:
 
 @command.command(epilog=example("oberonc brokers test tracker"))
 @click.argument("service_name", metavar="SERVICE", shell_complete=offer("service"))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def test(session: Session, service_name: str, as_json: bool) -> None:
     """Prove that SERVICE could do its work, without changing anything; exit 1 when it

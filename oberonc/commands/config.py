@@ -6,7 +6,7 @@ import click
 
 from oberonc import layers
 from oberonc.broker import secrets
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
 
 
@@ -14,7 +14,7 @@ from oberonc.config import Config
     "config",
     epilog=example("oberonc config", "oberonc --config ./oberonc.toml config --json"),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def command(session: Session, as_json: bool) -> None:
     """Show the effective configuration, where each value came from, and which files

@@ -5,14 +5,21 @@ it.
 import click
 
 from oberonc.admin import doctor
-from oberonc.commands import Session, example, pass_session, show_finding, show_json
+from oberonc.commands import (
+    Session,
+    example,
+    json_flag,
+    pass_session,
+    show_finding,
+    show_json,
+)
 from oberonc.errors import Failed
 
 
 @click.command(
     "doctor", epilog=example("oberonc doctor", "cd /srv/git/app.git && oberonc doctor")
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def command(session: Session, as_json: bool) -> None:
     """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1

@@ -10,7 +10,7 @@ import click
 from oberonc.admin import install as installer
 from oberonc.admin.install import places
 from oberonc.admin.install.notes import notes
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.errors import Failed, OberoncError
 from oberonc.source import memory, newness, repository
@@ -127,7 +127,7 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
 )
 @_PATHS
 @_ALL
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) -> None:
     """Show whether the hooks are there and would run; exit 1 where one is broken."""
     rows: list[dict[str, str | bool | None]] = []

@@ -9,6 +9,7 @@ from oberonc import accounts
 from oberonc.commands import (
     Session,
     example,
+    json_flag,
     offer,
     pass_session,
     show,
@@ -26,7 +27,6 @@ _repository = click.option(
     shell_complete=offer("repository"),
     help="The repository; default: the one you stand in.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _name(given: str | None) -> str:
@@ -69,7 +69,7 @@ def command() -> None:
 @command.command(epilog=example("oberonc issues new 'crash on start'"))
 @click.argument("title")
 @_repository
-@_json
+@json_flag
 @pass_session
 def new(session: Session, title: str, repository: str | None, as_json: bool) -> None:
     """Open an issue and print its number."""
@@ -83,7 +83,7 @@ def new(session: Session, title: str, repository: str | None, as_json: bool) -> 
 
 @command.command("list", epilog=example("oberonc issues list --repository web/shop"))
 @_repository
-@_json
+@json_flag
 @pass_session
 def list_issues(session: Session, repository: str | None, as_json: bool) -> None:
     """The issues of a repository, oldest first."""
@@ -100,7 +100,7 @@ def list_issues(session: Session, repository: str | None, as_json: bool) -> None
 )
 @click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
-@_json
+@json_flag
 @pass_session
 def show_issue(
     session: Session, number: int, repository: str | None, as_json: bool
@@ -121,7 +121,7 @@ def show_issue(
 @click.argument("number", type=Number(), shell_complete=offer("issue"))
 @click.argument("text")
 @_repository
-@_json
+@json_flag
 @pass_session
 def comment(
     session: Session, number: int, text: str, repository: str | None, as_json: bool
@@ -138,7 +138,7 @@ def comment(
 @command.command(epilog=example("oberonc issues close 1"))
 @click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
-@_json
+@json_flag
 @pass_session
 def close(session: Session, number: int, repository: str | None, as_json: bool) -> None:
     """Close an issue."""
@@ -148,7 +148,7 @@ def close(session: Session, number: int, repository: str | None, as_json: bool) 
 @command.command(epilog=example("oberonc issues reopen 1"))
 @click.argument("number", type=Number(), shell_complete=offer("issue"))
 @_repository
-@_json
+@json_flag
 @pass_session
 def reopen(
     session: Session, number: int, repository: str | None, as_json: bool

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from oberonc.commands import LONGEST, example, offer, show, show_json
+from oberonc.commands import LONGEST, example, json_flag, offer, show, show_json
 from oberonc.errors import BadInput, UsageError
 from oberonc.grammar.message import Note, Reference, Scan, Words, scan, words_for
 from oberonc.source.git import Git
@@ -63,7 +63,7 @@ _READ = (
     multiple=True,
     help="A project key: PROJ of PROJ-12. May be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 def command(
     rev: str | None,
     log_range: str | None,

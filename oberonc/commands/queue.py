@@ -11,6 +11,7 @@ import click
 from oberonc.commands import (
     Session,
     example,
+    json_flag,
     offer,
     pass_session,
     show,
@@ -35,7 +36,6 @@ LIVE = ("leased", "ready", "dead")
 MOST = 1000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _service = click.argument("service", shell_complete=offer("service"))
 _repository = click.option(
     "--repository",
@@ -93,7 +93,7 @@ def command() -> None:
     show_default=True,
     help="At most this many.",
 )
-@_json
+@json_flag
 @pass_session
 def list_(
     session: Session,
@@ -171,7 +171,7 @@ def _since(given: str) -> int:
 
 @command.command("show", epilog=example("oberonc queue show 17"))
 @click.argument("delivery", type=int, shell_complete=offer("delivery"))
-@_json
+@json_flag
 @pass_session
 def show_one(session: Session, delivery: int, as_json: bool) -> None:
     """Show a delivery with every attempt and what it printed."""
@@ -194,7 +194,7 @@ def _choosing(*states: str) -> Callable[[Command], Command]:
 
     def declare(command: Command) -> Command:
         for parameter in (
-            _json,
+            json_flag,
             click.option(
                 "--state", type=click.Choice(states), help="Only these; default: dead."
             ),

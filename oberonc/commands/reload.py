@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.delivery import handover
 from oberonc.errors import Failed
 
@@ -20,7 +20,7 @@ from oberonc.errors import Failed
     is_flag=True,
     help="Keep the old code of what is broken, take the rest.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def command(session: Session, check: bool, partial: bool, as_json: bool) -> None:
     """Have the daemon take the brokers and the configuration as they are on disk now.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from oberonc.admin import preview
-from oberonc.commands import Session, example, pass_session, show, show_json
+from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.daemon.operations import renaming
 from oberonc.delivery import handover
@@ -19,7 +19,7 @@ from oberonc.text import counted
 @click.command(epilog=example("oberonc rename web/shop web/store"))
 @click.argument("old")
 @click.argument("new")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def command(session: Session, old: str, new: str, as_json: bool) -> None:
     """Let everything kept for repository OLD follow it to its name NEW.

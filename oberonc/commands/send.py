@@ -11,6 +11,7 @@ from oberonc.commands import (
     LONGEST,
     Session,
     example,
+    json_flag,
     pass_session,
     read_payload,
     show,
@@ -60,7 +61,7 @@ BUDGET = 10.0
     is_flag=True,
     help="Show the payload, and per service whether it would act and why.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_flag
 @pass_session
 def command(
     session: Session,
