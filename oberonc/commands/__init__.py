@@ -106,6 +106,18 @@ def show_json(value: Any, *, line: bool = False) -> None:
     click.echo(json.dumps(value) if line else json.dumps(value, indent=2))
 
 
+def read_message() -> str:
+    """The commit message on stdin; raises BadInput."""
+    if sys.stdin.isatty():
+        show(
+            "oberonc: reading a message from the terminal; end it with Ctrl-D", err=True
+        )
+    try:
+        return sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace")
+    except OSError as error:
+        raise BadInput(f"cannot read the message on stdin: {error.strerror}") from None
+
+
 def read_payload(name: str) -> Payload:
     """The payload in the file *name*, or on stdin for `-`; raises BadInput."""
     try:

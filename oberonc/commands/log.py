@@ -4,7 +4,7 @@ nothing did.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +79,24 @@ def command(
     they handed in.
     """
     config = session.reach
-    if key is not None:
-        if follow:
+    if follow:
+        if key is not None:
             raise BadInput("--follow tells of every push: give no id with it")
-        found = _about(config, _checked(key), git_dir)
-    elif follow:
-        found = []
         for entry in _followed(config):
-            show_json(entry, line=True) if as_json else _print(entry)
+            if as_json:
+                show_json(entry, line=True)
+            else:
+                _print(entry)
+        return
+    if key is None:
+        found = _gathered(config, _read(config, RECENT), limit=RECENT)[-RECENT:]
     else:
-        found = _latest(config)
-    if as_json and not follow:
+        found = _about(config, key.lower(), git_dir)
+    if as_json:
         show_json(found)
-    for entry in [] if as_json else found:
-        _print(entry)
-
-
-def _checked(key: str) -> str:
-    if len(key) < SHORTEST or not all(c in "0123456789abcdef" for c in key.lower()):
-        raise BadInput(
-            f"'{key}' is not an id: give at least {SHORTEST} hex digits of a push or commit"
-        )
-    return key.lower()
+    else:
+        for entry in found:
+            _print(entry)
 
 
 # Where records come from
@@ -131,7 +127,8 @@ def _gathered(
     found = [] if isinstance(own, NotAllowed) else own
     if _has_daemon(config):
         try:
-            return _in_order([*found, *_ask(config, **asked)["events"]])
+            found = [*found, *_ask(config, **asked)["events"]]
+            return sorted(found, key=lambda entry: str(entry["time"]))
         except OberoncError as error:
             if not found:
                 raise
@@ -139,14 +136,6 @@ def _gathered(
     elif isinstance(own, NotAllowed):
         raise own
     return found
-
-
-def _in_order(found: list[Record]) -> list[Record]:
-    return sorted(found, key=lambda entry: str(entry["time"]))
-
-
-def _latest(config: Config) -> list[Record]:
-    return _gathered(config, _read(config, RECENT), limit=RECENT)[-RECENT:]
 
 
 def _read(config: Config, count: int) -> list[Record] | NotAllowed:
@@ -158,37 +147,34 @@ def _read(config: Config, count: int) -> list[Record] | NotAllowed:
 
 def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
     """The records of the push or commit *key*; raises BadInput where there is none."""
+    if len(key) < SHORTEST or not set(key) <= set("0123456789abcdef"):
+        raise BadInput(
+            f"'{key}' is not an id: give at least {SHORTEST} hex digits of a push or commit"
+        )
     own: list[Record] | NotAllowed
     try:
         own = log.find(config, key)
     except NotAllowed as error:
         own = error
-    found = _gathered(config, own, key=key)
+    found: list[Record] = []
+    for entry in _gathered(config, own, key=key):
+        # Found by the end of a ref, it may not say whether it brought this commit.
+        ids = (entry["id"], *entry["commits"])
+        if _lists_not_all(entry) and not any(oid.startswith(key) for oid in ids):
+            found += list(_within([entry], key, git_dir)) or [entry]
+        else:
+            found.append(entry)
     if not found:
-        unread = [
-            entry
-            for entry in _gathered(config, _read(config, UNREAD), cut=True)
-            if _lists_not_all(entry)
-        ]
-        found = list(_within(unread, key, git_dir))
-    else:
-        found = [
-            entry
-            for known in found
-            for entry in (
-                list(_within(_unlisting(known, key), key, git_dir)) or [known]
-            )
-        ]
-    if found:
-        return found
-    whose = (
-        "the log of the daemon, as far as you may read it"
-        if _has_daemon(config)
-        else "the log"
-    )
-    raise BadInput(
-        f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}"
-    )
+        unread = _gathered(config, _read(config, UNREAD), cut=True)
+        found = list(_within(filter(_lists_not_all, unread), key, git_dir))
+    if not found:
+        whose = "the log"
+        if _has_daemon(config):
+            whose = "the log of the daemon, as far as you may read it"
+        raise BadInput(
+            f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}"
+        )
+    return found
 
 
 # Commits that no record lists
@@ -201,15 +187,9 @@ def _lists_not_all(entry: Record) -> bool:
     return entry["via"] == "nowhere" or bool(entry.get("truncated"))
 
 
-def _unlisting(entry: Record, key: str) -> list[Record]:
-    """*entry* in a list, if it was found by the end of a ref and does not say whether
-    it brought commit *key*.
-    """
-    is_listed = any(oid.startswith(key) for oid in (entry["id"], *entry["commits"]))
-    return [] if is_listed or not _lists_not_all(entry) else [entry]
-
-
-def _within(entries: list[Record], key: str, git_dir: Path | None) -> Iterator[Record]:
+def _within(
+    entries: Iterable[Record], key: str, git_dir: Path | None
+) -> Iterator[Record]:
     """Those of *entries* that brought commit *key*, as the repository says: a hook did
     not list it.
 
@@ -218,13 +198,11 @@ def _within(entries: list[Record], key: str, git_dir: Path | None) -> Iterator[R
     """
     trusted = _standing(git_dir)
     for entry in entries:
-        for door in [
-            Git(place)
-            for place in dict.fromkeys([*trusted, *_owned(entry.get("git_dir"))])
-        ]:
-            oid = _brought(door, key, entry["updates"])
+        for place in dict.fromkeys([*trusted, *_owned(entry.get("git_dir"))]):
+            git = Git(place)
+            oid = _brought(git, key, entry["updates"])
             if oid:
-                yield entry | {"unlisted": oid, "names": _names(door, oid)}
+                yield entry | {"unlisted": oid, "names": _names(git, oid)}
                 break
 
 
@@ -246,32 +224,28 @@ def _owned(git_dir: Any) -> list[str]:
     return []
 
 
-def _brought(door: Git, key: str, updates: list[dict[str, str]]) -> str:
+def _brought(git: Git, key: str, updates: list[dict[str, str]]) -> str:
     """The commit *key* stands for, if one of *updates* brought it; else an empty
     string.
     """
     try:
-        oid = door.peel(key)
-        return (
-            oid
-            if oid and any(_moved_over(door, oid, update) for update in updates)
-            else ""
-        )
+        oid = git.peel(key)
+        for update in updates if oid else ():
+            old, new = update["old"], update["new"]
+            if null_oid(new) or not git.is_ancestor(oid, new):
+                continue
+            if null_oid(old) or not git.is_ancestor(oid, old):
+                return oid
     except OberoncError:
-        return ""  # the repository has gone, or knows nothing of it
+        pass  # the repository has gone, or knows nothing of it
+    return ""
 
 
-def _moved_over(door: Git, oid: str, update: dict[str, str]) -> bool:
-    old, new = update["old"], update["new"]
-    is_in = not null_oid(new) and door.is_ancestor(oid, new)
-    return is_in and (null_oid(old) or not door.is_ancestor(oid, old))
-
-
-def _names(door: Git, oid: str) -> list[str]:
+def _names(git: Git, oid: str) -> list[str]:
     """The issues that the message of commit *oid* names."""
     try:
         return filters.named(
-            [commit.message for commit in door.log([oid], 1 << 16, 0, files=False)]
+            [commit.message for commit in git.log([oid], 1 << 16, 0, files=False)]
         )
     except OberoncError:
         return []
@@ -287,30 +261,23 @@ def _followed(config: Config) -> Iterator[Record]:
 
 def _of_files(config: Config) -> Iterator[Record]:
     tail = log.Tail(config)
-    told = log.recent(config, RECENT)
-    yield from told
+    latest = log.recent(config, RECENT)
+    yield from latest
     while True:
-        yield from (entry for entry in tail.fresh() if entry not in told)
+        yield from (entry for entry in tail.fresh() if entry not in latest)
         time.sleep(INTERVAL)
 
 
 def _of_daemon(config: Config) -> Iterator[Record]:
     """A push is told of again whenever it is told of differently, until it has ended."""
-    told: dict[str, str] = {}
-    last: int | None = None
+    forms: dict[str, str] = {}  # by id, of the pushes that have not ended
+    wanted: dict[str, Any] = {}
     answers = True
     while True:
         try:
-            answer = _ask(
-                config,
-                **(
-                    {}
-                    if last is None
-                    else {"after": last, "ids": list(told)[-WATCHED:]}
-                ),
-            )
+            answer = _ask(config, **wanted)
         except (Unreachable, NotAccepted) as error:
-            if last is None and answers and not isinstance(error, NotAccepted):
+            if not wanted and answers and isinstance(error, Unreachable):
                 raise
             if answers:
                 show_line(f"oberonc: {error}; waiting for it", err=True)
@@ -320,15 +287,17 @@ def _of_daemon(config: Config) -> Iterator[Record]:
         answers = True
         for entry in answer["events"]:
             form = _form(entry)
-            if told.get(entry["id"]) != form:
+            if forms.get(entry["id"]) != form:
                 yield entry
-            told[entry["id"]] = form
-            if not any(
-                row.get("outcome") in ("waits", "runs")
-                for row in entry["services"].values()
-            ):
-                del told[entry["id"]]
-        last = max(last or 0, int(answer["last"]))
+            outcomes = {row.get("outcome") for row in entry["services"].values()}
+            if outcomes & {"waits", "runs"}:
+                forms[entry["id"]] = form
+            else:
+                forms.pop(entry["id"], None)
+        wanted = {
+            "after": max(wanted.get("after", 0), int(answer["last"])),
+            "ids": list(forms)[-WATCHED:],
+        }
         time.sleep(INTERVAL)
 
 
@@ -348,23 +317,19 @@ def _form(entry: Record) -> str:
 
 def _print(entry: Record) -> None:
     refs = ", ".join(str(update["ref"]) for update in entry["updates"])
-    read = (
-        [] if entry["via"] == "nowhere" else [counted(len(entry["commits"]), "commit")]
-    )
-    cut = (
-        [f"cut to the limits from {entry.get('commits_total') or 'more'}"]
-        if entry.get("truncated")
-        else []
-    )
+    how = []
+    if entry["via"] != "nowhere":
+        how.append(counted(len(entry["commits"]), "commit"))
+    if entry.get("truncated"):
+        how.append(f"cut to the limits from {entry.get('commits_total') or 'more'}")
+    how.append(entry["via"])
     user = entry.get("user")
-    by = (
-        f" by {user}"
-        if user and user != (entry.get("submitter") or {}).get("name")
-        else ""
-    )
-    how = ", ".join([*read, *cut, entry["via"]]) + submitter(entry)
+    by = ""
+    if user and user != (entry.get("submitter") or {}).get("name"):
+        by = f" by {user}"
     show_line(
-        f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} {refs}{by} ({how})"
+        f"{entry['time']} {entry['id'][:8]} {entry['event']} {entry['repository']} "
+        f"{refs}{by} ({', '.join(how)}{submitter(entry)})"
     )
     if "unlisted" in entry:
         show_line(f"  {_unlisted(entry)}")
@@ -388,6 +353,8 @@ def _row(row: Record) -> str:
         return f"nothing: {row.get('why', '')}"
     attempt = f", attempt {row['attempt']}" if row.get("attempt") else ""
     took = f", {row['took_ms']} ms" if row.get("took_ms") is not None else ""
-    left = str(row.get("why") or "").partition("matches; ")[2]
-    said = "; ".join(filter(None, (row.get("note"), left)))
-    return f"{row['outcome']}{attempt}{took}{': ' if said else ''}{said}"
+    # What the filters kept back of the push stands behind "matches; ".
+    kept_back = str(row.get("why") or "").partition("matches; ")[2]
+    notes = [note for note in (row.get("note"), kept_back) if note]
+    note = f": {'; '.join(notes)}" if notes else ""
+    return f"{row['outcome']}{attempt}{took}{note}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from oberonc.commands import LONGEST, example, json_flag, offer, show, show_json
+from oberonc.commands import example, json_flag, offer, read_message, show, show_json
 from oberonc.errors import BadInput, UsageError
 from oberonc.grammar.message import Note, Reference, Scan, Words, scan, words_for
 from oberonc.source.git import Git
@@ -84,7 +84,7 @@ def command(
         summary = _sum_up(log_range, words)
         show_json(summary) if as_json else _show_summary(summary)
         return
-    text = _stdin() if rev is None else _message(rev)
+    text = read_message() if rev is None else _message(rev)
     found = scan(text, words)
     show_json(
         [as_object(reference) for reference in found.references]
@@ -109,23 +109,12 @@ def _words(kind: str, keys: tuple[str, ...]) -> Words:
         raise UsageError(str(error)) from None
 
 
-def _stdin() -> str:
-    if sys.stdin.isatty():
-        show(
-            "oberonc: reading a message from the terminal; end it with Ctrl-D", err=True
-        )
-    try:
-        return sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace")
-    except OSError as error:
-        raise BadInput(f"cannot read the message on stdin: {error.strerror}") from None
-
-
 def _message(rev: str) -> str:
-    door = Git(find_git_dir())
-    oid = door.peel(rev)
+    git = Git(find_git_dir())
+    oid = git.peel(rev)
     if not oid:
-        raise BadInput(f"'{rev}' names no commit in {door.git_dir}")
-    return door.read(*_READ, "-1", oid, "--").removesuffix("\0").partition("\n")[2]
+        raise BadInput(f"'{rev}' names no commit in {git.git_dir}")
+    return git.read(*_READ, "-1", oid, "--").removesuffix("\0").partition("\n")[2]
 
 
 # One message
@@ -186,15 +175,15 @@ def _flat(text: str) -> str:
 
 
 def _sum_up(log_range: str, words: Words) -> dict[str, Any]:
-    door = Git(find_git_dir())
-    oids = door.read("rev-list", "--end-of-options", log_range, "--").split()
+    git = Git(find_git_dir())
+    oids = git.read("rev-list", "--end-of-options", log_range, "--").split()
     actions: Counter[str] = Counter()
     rules: Counter[str] = Counter()
     notes: Counter[str] = Counter()
     samples: dict[str, list[dict[str, str]]] = {}
     refused: list[dict[str, str]] = []
     speaking = 0
-    for oid, message in _messages(door, oids):
+    for oid, message in _messages(git, oids):
         found = scan(message, words)
         speaking += bool(found.references)
         notes.update(warnings=len(found.warnings), near_misses=len(found.near_misses))
@@ -248,7 +237,7 @@ def _refused(message: str, place: Reference | Note) -> dict[str, str]:
     }
 
 
-def _messages(door: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
+def _messages(git: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
     """Commit id and message of *oids*, with a progress bar on a terminal."""
     with click.progressbar(
         length=len(oids),
@@ -258,7 +247,7 @@ def _messages(door: Git, oids: list[str]) -> Iterator[tuple[str, str]]:
     ) as bar:
         for first in range(0, len(oids), BATCH):
             batch = oids[first : first + BATCH]
-            for record in door.read(
+            for record in git.read(
                 *_READ, "--no-walk=unsorted", "--stdin", lines=batch
             ).split("\0"):
                 oid, _, message = record.partition("\n")

@@ -1,6 +1,5 @@
 """`oberonc send`: a message, commits or a payload, to the services."""
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,11 +7,11 @@ import click
 
 from oberonc.budget import Budget
 from oberonc.commands import (
-    LONGEST,
     Session,
     example,
     json_flag,
     pass_session,
+    read_message,
     read_payload,
     show,
     show_json,
@@ -89,7 +88,10 @@ def command(
             raise UsageError(
                 "the daemon takes in the spool by itself; --here --spooled works it off without one"
             )
-        _waiting(config, as_json) if dry_run else _spooled(config, budget, as_json)
+        if dry_run:
+            _waiting(config, as_json)
+        else:
+            _spooled(config, budget, as_json)
         return
     rows: list[dict[str, Any]] = []
     failed = ""
@@ -97,15 +99,15 @@ def command(
         if dry_run:
             rows.append(_dry_run(config, payload, as_json))
             continue
-        report = (
-            deliver.here(config, payload, budget)
-            if runs_here
-            else deliver.daemon(config, payload, BUDGET)
-        )
+        if runs_here:
+            report = deliver.here(config, payload, budget)
+        else:
+            report = deliver.daemon(config, payload, BUDGET)
         rows.append({"id": report.id, "services": report.services})
         if not as_json:
             _tell(report)
-        failed = failed or (report.id[:8] if report.failed else "")
+        if report.failed and not failed:
+            failed = report.id[:8]
     if as_json:
         show_json(rows if len(rows) > 1 else rows[0])
     _exit_if_interrupted(budget)
@@ -122,18 +124,8 @@ def _payloads(
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
         return hooks.revisions(repo, rev, config)
-    return [hooks.message(repo, _stdin() if message is None else message, config)]
-
-
-def _stdin() -> str:
-    if sys.stdin.isatty():
-        show(
-            "reading the commit message from the terminal; end it with Ctrl-D", err=True
-        )
-    try:
-        return sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace")
-    except OSError:
-        return ""
+    text = read_message() if message is None else message
+    return [hooks.message(repo, text, config)]
 
 
 def _dry_run(
