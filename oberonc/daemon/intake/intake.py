@@ -57,23 +57,6 @@ TICK: Final = 50_000_000
 UNSURE: Final = -2
 
 
-def _accept_in_order(
-    requests: list[Submission], queue: Queue
-) -> list[Answer | BadInput]:
-    """The answers, up to the first for which there is no room: nothing may overtake it."""
-    answers: list[Answer | BadInput] = []
-    for request in requests:
-        try:
-            answer = queue.accept(now_ms(), request)
-        except BadInput as error:
-            answers.append(error)
-            continue
-        if answer.status == "storage_low":
-            break
-        answers.append(answer)
-    return answers
-
-
 class Intake:
     """Turns payloads into events in the right order. Owned by the event loop."""
 
@@ -115,29 +98,25 @@ class Intake:
         """Accept one payload, after what the spool holds of its repository. Raises
         BadInput.
         """
+        make = partial(submission, self.config, payload, Sender(peer_uid))
         # What takes time with the payload, checks and filters, is done beside the loop
         # where it is large.
-        large = (
-            not isinstance(payload, jsontext.Received)
-            or len(payload.raw) > frames.SMALL
-        )
-        beside = partial(submission, self.config, payload, Sender(peer_uid))
-        wanted = await in_a_thread(beside) if large else beside()
+        if isinstance(payload, jsontext.Received) and len(payload.raw) <= frames.SMALL:
+            wanted = make()
+        else:
+            wanted = await in_a_thread(make)
         await self.catch_up(wanted.repo)
         self._tell_overtaken(wanted.repo)
         return await self._queue.accept(wanted)
 
     async def catch_up(self, repository: str) -> None:
-        """Returns when what the spool holds of *repository* has been taken in."""
-        if self._changed():
-            self.look()
-        if self._taking:
-            await self._earlier(repository)
-
-    async def _earlier(self, repository: str) -> None:
         """Returns when what is in the spool of *repository* now is events, or cannot
         become any now.
         """
+        if self._stamp() != self._seen:
+            self.look()
+        if self._taking is None:
+            return
         names = await in_a_thread(self._names, spool.mark(repository))
         while self._taking and names:
             name = names[-1]
@@ -154,95 +133,83 @@ class Intake:
         """The files that can be of the repository with *mark*, the newest last."""
         try:
             names = os.listdir(self._new)  # noqa: PTH208  no path for each: there may be any number
-            return sorted(
-                name
-                for name in names
-                if spool.mark_in(name) in ("", mark) and name.endswith(".ob")
-            )
         except OSError:
             return []
-
-    def _stepped(self) -> None:
-        """Whoever waits looks again."""
-        self._step.set()
-        self._step = asyncio.Event()
+        return sorted(
+            name
+            for name in names
+            if spool.mark_in(name) in ("", mark) and name.endswith(".ob")
+        )
 
     def _tell_overtaken(self, repository: str) -> None:
         if self._held and self._held[mark := spool.mark(repository)]:
             text = f"a push of {repository} goes before a spool file of it that cannot be read"
             self._sparing.say(("overtaken", mark), text)
 
+    async def watch(self) -> None:
+        """Look whenever the spool changed, or holds what could not be read; for ever."""
+        while True:
+            if self._stamp() != self._seen or self._unreadable:
+                self.look()
+            await asyncio.sleep(LOOK)
+
     def look(self) -> None:
         """Take in what the spool holds, unless that is under way."""
         if self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._take())
-            self._taking.add_done_callback(self._taken)
-
-    async def watch(self) -> None:
-        """Look whenever the spool changed, or holds what could not be read; for ever."""
-        while True:
-            if self._changed() or self._unreadable:
-                self.look()
-            await asyncio.sleep(LOOK)
-
-    def _taken(self, _task: "asyncio.Task[None]") -> None:
-        self._taking = None
-        self._stepped()
-
-    def _changed(self) -> bool:
-        """Whether the spool's folder is not as it was when it was last found empty."""
-        return self._stamp() != self._seen
 
     def _stamp(self) -> int:
+        """When the spool's folder changed last."""
         try:
             return os.stat(self._new).st_mtime_ns  # noqa: PTH116  once per submission
         except OSError:
             return -1
 
     async def _take(self) -> None:
-        """Everything in the spool; whatever goes wrong there, those who wait for it go
-        on.
+        """Everything in the spool, a slice at a time, until the folder is empty; a full
+        disk ends it. Whatever goes wrong there, those who wait for it go on.
         """
         try:
-            await self._take_all()
+            for name in list(self._unreadable)[:AGAIN]:
+                self._forget(name)
+            while True:
+                stamp, began = self._stamp(), time.monotonic()
+                await self._backlog.fill(self._new, {*self._unreadable, *self._done})
+                if not self._backlog:
+                    is_sure = time.time_ns() - stamp > TICK
+                    self._seen = stamp if is_sure else UNSURE
+                    return
+                ended = time.monotonic()
+                until = ended + PARTS * (ended - began)
+                while self._backlog:
+                    if not await self._take_slice():
+                        self._seen = UNSURE
+                        return
+                    self._wake()
+                    if time.monotonic() > until:
+                        break
         except Exception as error:  # noqa: BLE001  the next look begins anew
             self._seen = UNSURE
             self._say(
                 f"the spool could not be taken in: {type(error).__name__}: {error}"
             )
+        finally:
+            self._taking = None
+            self._wake()
 
-    async def _take_all(self) -> None:
-        """A slice at a time, until the folder is empty; a full disk ends the turn."""
-        for name in list(self._unreadable)[:AGAIN]:
-            self._forget(name)
-        while True:
-            stamp, began = self._stamp(), time.monotonic()
-            await self._backlog.fill(self._new, {*self._unreadable, *self._done})
-            ended = time.monotonic()
-            if not self._backlog:
-                self._seen = stamp if time.time_ns() - stamp > TICK else UNSURE
-                return
-            while self._backlog:
-                if not await self._take_slice():
-                    self._seen = UNSURE
-                    return
-                self._stepped()
-                if time.monotonic() - ended > PARTS * (ended - began):
-                    break
+    def _wake(self) -> None:
+        """Whoever waits looks again."""
+        self._step.set()
+        self._step = asyncio.Event()
 
     async def _take_slice(self) -> bool:
         """Take in the next files; False when the queue has no room now."""
         self._current = sorted(self._backlog.take(SLICE))
-        try:
-            return await self._accept_slice({file.name: file for file in self._current})
-        finally:
-            self._current = []
-
-    async def _accept_slice(self, files: dict[str, File]) -> bool:
+        files = {file.name: file for file in self._current}
         try:
             read, unread = await in_a_thread(self._read_some, files)
             self._backlog.put_back(unread)
-            pushes = self._sooner(in_ref_order(read), files)
+            pushes = self._put_off_last(in_ref_order(read), files)
             answers = await self._queue.call(
                 partial(_accept_in_order, [push.submission for push in pushes])
             )
@@ -250,6 +217,8 @@ class Intake:
             self._sparing.say("not now", str(error))
             self._backlog.put_back(files.values())
             return False
+        finally:
+            self._current = []
         self._queue.expect(
             [route.service for push in pushes for route in push.submission.routes]
         )
@@ -261,22 +230,22 @@ class Intake:
 
     def _read_some(self, files: dict[str, File]) -> tuple[list[Kept], list[File]]:
         """What *files* hold, oldest first, up to what one commit takes; and the files
-        that were left for that.
+        that were not read for that.
 
         Beside the loop: strangers choose what is in them.
         """
         pushes: list[Kept] = []
-        left: list[File] = []
+        unread: list[File] = []
         size, until = 0, time.monotonic() + SLICE_TIME
         for file in files.values():
             if size >= SLICE_BYTES or time.monotonic() > until:
-                left.append(file)
+                unread.append(file)
             elif push := self._read(Path(self._new, file.name), file.uid):
                 pushes.append(push)
                 size += len(push.submission.body)
-        return pushes, left
+        return pushes, unread
 
-    def _sooner(self, pushes: list[Kept], files: dict[str, File]) -> list[Kept]:
+    def _put_off_last(self, pushes: list[Kept], files: dict[str, File]) -> list[Kept]:
         """*pushes* but the last ones of each repository of which more waits: what comes
         may belong before them.
 
@@ -284,7 +253,7 @@ class Intake:
         are read at once, would be put back for ever.
         """
         counts = Counter(spool.mark_in(push.file.name) for push in pushes)
-        left = {
+        to_put_off = {
             mark: min(OVERLAP, count // 2)
             for mark, count in counts.items()
             if self._backlog.has(mark)
@@ -292,8 +261,8 @@ class Intake:
         later = set()
         for push in reversed(pushes):
             mark = spool.mark_in(push.file.name)
-            if left.get(mark):
-                left[mark] -= 1
+            if to_put_off.get(mark):
+                to_put_off[mark] -= 1
                 later.add(push.file.name)
         self._backlog.put_back(files[name] for name in later)
         return [push for push in pushes if push.file.name not in later]
@@ -367,3 +336,20 @@ class Intake:
         self._held[mark] -= 1
         if not self._held[mark]:
             del self._held[mark]
+
+
+def _accept_in_order(
+    requests: list[Submission], queue: Queue
+) -> list[Answer | BadInput]:
+    """The answers, up to the first for which there is no room: nothing may overtake it."""
+    answers: list[Answer | BadInput] = []
+    for request in requests:
+        try:
+            answer = queue.accept(now_ms(), request)
+        except BadInput as error:
+            answers.append(error)
+            continue
+        if answer.status == "storage_low":
+            break
+        answers.append(answer)
+    return answers
