@@ -2,22 +2,17 @@
 `doctor` ask here.
 """
 
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from oberonc import paths
-from oberonc.accounts import person
 from oberonc.admin.finding import Finding
-from oberonc.admin.install import reach
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.request import first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver
-from oberonc.errors import NotAllowed, OberoncError
+from oberonc.errors import OberoncError
 from oberonc.payload.schema import Payload, loads
-from oberonc.rights import account, as_account
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
 LIMIT = 30.0
@@ -69,31 +64,6 @@ def _ask(
         return [str(answer["error"])]
     said = answer.get("said")
     return [str(line) for line in said] if isinstance(said, list) else []
-
-
-def as_runner(config: Config, work: Callable[[], Any]) -> Any:
-    """What *work* returns (JSON) when the account does it that brokers run as; raises
-    NotAllowed.
-
-    Whoever else asked would see other secrets and files, and might leave some.
-    """
-    try:
-        runs = (
-            config.state.stat().st_uid if config.delivery == "daemon" else os.geteuid()
-        )
-    except OSError:  # no daemon has run yet
-        runs = os.geteuid()
-    if runs == os.geteuid():
-        return work()
-    name = person(runs)
-    if os.geteuid() != 0:
-        raise NotAllowed(
-            f"only {name} can tell, which runs the daemon: sudo -u {name} oberonc ..."
-        )
-    fault = reach.fault(account(runs))
-    if fault:
-        raise NotAllowed(fault)
-    return as_account(runs, work)
 
 
 def sample() -> Payload:

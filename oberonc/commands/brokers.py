@@ -10,6 +10,7 @@ import click
 
 from oberonc.admin import preview
 from oberonc.admin.finding import Finding
+from oberonc.admin.runner import as_runner
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.request import first_attempt
 from oberonc.commands import (
@@ -302,7 +303,7 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
             f"there is no service called '{service_name}'{near}; `oberonc brokers` lists them"
         )
     service = config.services[service_name]
-    rows = preview.as_runner(
+    rows = as_runner(
         config, lambda: preview.check(config, registry.find(config), service)
     )
     findings = [Finding(*row) for row in rows]

@@ -4,7 +4,7 @@ it.
 
 import click
 
-from oberonc.admin import doctor
+from oberonc.admin.doctor.examine import examine
 from oberonc.commands import (
     Session,
     example,
@@ -29,7 +29,7 @@ def command(session: Session, as_json: bool) -> None:
     (null in JSON). Run as root, it sees most. Nothing is changed.
     """
     findings = []
-    for finding in doctor.examine(session.config_path):
+    for finding in examine(session.config_path):
         findings.append(finding)
         if not as_json:
             show_finding(finding)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from oberonc.admin import install as installer
-from oberonc.admin.install import places
+from oberonc.admin.install import hook_files, places
 from oberonc.admin.install.notes import notes
 from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
@@ -65,7 +64,7 @@ def install(
     """
     config = session.config
     if not dry_run:
-        installer.prove()
+        hook_files.prove()
     _each(paths, folders, lambda found: _install(found, config, dry_run))
 
 
@@ -73,7 +72,7 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
     if found.served:
         show(f"{found.path} is served by {found.targets[0].file}")
         return
-    installer.refuse(found)
+    hook_files.refuse(found)
     for target in found.targets:
         if dry_run:
             chained = (
@@ -83,7 +82,7 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
             )
             show(f"would write {target.file}{chained}")
         else:
-            show(f"installed {installer.install(target)}")
+            show(f"installed {hook_files.install(target)}")
     if found.repository and not dry_run:
         newness.look(repository.describe(found.repository, config.publish))
     for note in notes(found, config) if not dry_run else ():
@@ -113,7 +112,7 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
             show(f"left {target.file}, which serves other repositories too")
         elif dry_run and target.there == "ours":
             show(f"would remove {target.file}")
-        elif not dry_run and (done := installer.uninstall(target)):
+        elif not dry_run and (done := hook_files.uninstall(target)):
             show(f"removed {done}")
     if found.repository and not found.served and not dry_run:
         memory.forget(str(found.repository))
@@ -134,7 +133,7 @@ def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) ->
 
     def look(found: places.Layout) -> None:
         for target in found.targets:
-            ok, text = installer.state(found, target)
+            ok, text = hook_files.state(found, target)
             row = {
                 "repository": str(found.path),
                 "kind": found.kind,

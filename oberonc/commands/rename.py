@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from oberonc.admin import preview
+from oberonc.admin.runner import as_runner
 from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.daemon.operations import renaming
@@ -36,9 +36,7 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
     renaming.check(old, new)
     told = _through_daemon(config, old, new)
     if told is None:
-        told = preview.as_runner(
-            config, lambda: renaming.without_daemon(config, old, new)
-        )
+        told = as_runner(config, lambda: renaming.without_daemon(config, old, new))
     if as_json:
         show_json(told)
         return

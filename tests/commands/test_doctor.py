@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oberonc import rights
-from oberonc.admin import doctor
+from oberonc.admin.doctor.examine import examine
 from oberonc.delivery import spool
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
@@ -54,7 +54,7 @@ def test_a_machines_file_that_others_cannot_read_is_found_by_who_can(
         file.chmod(mode)
         assert [
             each.what
-            for each in doctor.examine(None)
+            for each in examine(None)
             if not each.ok and "read by" in each.what
         ] == found
 

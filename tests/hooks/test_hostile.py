@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from oberonc import files
-from oberonc.admin import install
-from oberonc.admin.install import places
+from oberonc.admin.install import hook_files, places
 from oberonc.admin.install.script import read_ours, script
 from oberonc.errors import NotAllowed
 from tests.support.command import Command
@@ -128,7 +127,10 @@ def test_a_folder_that_is_swapped_for_a_link_after_it_was_looked_at_is_not_writt
             "above": tmp_path / "as",
         }[level]
     )
-    for act in (install.install, lambda t: install.uninstall(t._replace(there="ours"))):
+    for act in (
+        hook_files.install,
+        lambda t: hook_files.uninstall(t._replace(there="ours")),
+    ):
         with pytest.raises(NotAllowed):
             act(target)
     assert _hooks(victim) == []
@@ -160,7 +162,7 @@ def test_modes_are_the_same_whatever_the_umask(bare: Repo, umask: int) -> None:
     (bare.path / "hooks").rmdir()
     os.umask(umask)
     [target] = places.layout(bare.path).targets
-    install.install(target)
+    hook_files.install(target)
     hook = bare.path / "hooks" / "post-receive"
     assert [stat.S_IMODE(path.stat().st_mode) for path in (hook, hook.parent)] == [
         0o755,

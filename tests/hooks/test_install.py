@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.admin import install
+from oberonc.admin.install import hook_files
 from oberonc.admin.install.script import read_ours
 from oberonc.errors import Failed
 from tests.support.admin import Admin
@@ -466,9 +466,9 @@ def test_the_hook_runs_isolated(bare: Repo, oberonc: Command, tmp_path: Path) ->
 def test_a_line_that_would_not_run_is_not_installed(
     bare: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install.prove()
+    hook_files.prove()
     _old_hook(tmp_path / "python", "#!/bin/sh\nexit 1\n")
     for python, said in (("python", "it said nothing"), ("none", "No such file")):
         monkeypatch.setattr(sys, "executable", str(tmp_path / python))
         with pytest.raises(Failed, match=said):
-            install.prove()
+            hook_files.prove()

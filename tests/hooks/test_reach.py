@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.admin import install
-from oberonc.admin.install import places, reach
+from oberonc.admin.install import hook_files, places, reach
 from oberonc.errors import NotAllowed
 from oberonc.rights import EVERYBODY, Account, account, as_account, hurdle, members
 from tests.support.accounts import needs_root
@@ -128,7 +127,7 @@ def test_a_repository_of_an_account_that_cannot_reach_the_interpreter_is_refused
     monkeypatch.setattr("sys.executable", str(deep))
     said = r"nobody cannot run .*/home \(mode 0700\).*/opt/oberonc/bin/oberonc hook"
     with pytest.raises(NotAllowed, match=said):
-        install.refuse(places.layout(bare.path))
+        hook_files.refuse(places.layout(bare.path))
     assert re.match(said, reach.fault(account(NOBODY), "/bin/sh", str(deep.parents[1])))
     assert not (bare.path / "hooks" / "post-receive").exists()
 

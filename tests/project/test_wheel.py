@@ -91,7 +91,9 @@ def test_only_oberonc_is_importable(installed: Path) -> None:
 
 def test_the_shipped_brokers_and_hooks_are_inside(installed: Path) -> None:
     assert "issues" in _python(installed, "-m", "oberonc", "brokers")
-    script = "from oberonc.admin import install; print(install.script('post-receive'))"
+    script = (
+        "from oberonc.admin.install import script; print(script.script('post-receive'))"
+    )
     assert "oberonc hook 1." in _python(installed, "-c", script)
 
 
