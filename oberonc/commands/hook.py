@@ -9,6 +9,7 @@ import click
 
 from oberonc.admin.install import hook_files, places
 from oberonc.admin.install.notes import notes
+from oberonc.admin.install.repositories import below
 from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.errors import Failed, OberoncError
@@ -203,4 +204,4 @@ def _named(
 ) -> Iterator[Path | OberoncError]:
     yield from paths if paths or folders else (Path(),)
     for folder in folders:
-        yield from places.below(folder.absolute())
+        yield from below(folder.absolute())

@@ -18,7 +18,7 @@ from oberonc.errors import NotAllowed, OberoncError
 from oberonc.text import counted, one_line
 
 #: Folders of the spool that should be empty: name, what is in it, what to do.
-_LEFT = (
+_SHOULD_BE_EMPTY = (
     (
         "bad",
         ("file", "files"),
@@ -76,7 +76,7 @@ def _spool(config: Config) -> Iterator[Finding]:
             mend,
         )
     yield from _unclaimed(config, [path for path in waiting if path not in shut])
-    for name, thing, what, mend in _LEFT:
+    for name, thing, what, mend in _SHOULD_BE_EMPTY:
         folder = config.spool / name
         number = (
             len(list(folder.glob("*.[oj]*")))
@@ -117,10 +117,10 @@ def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:
             if name not in config.services:
                 lost[name] = lost.get(name, 0) + 1
     for name, number in lost.items():
-        yield _nobody(name, number, "configure it again, or remove the files")
+        yield _unserved(name, number, "configure it again, or remove the files")
 
 
-def _nobody(name: str, number: int, mend: str) -> Finding:
+def _unserved(name: str, number: int, mend: str) -> Finding:
     return Finding(
         False,
         f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves",
@@ -166,13 +166,13 @@ def _daemon(config: Config) -> Iterator[Finding]:
         yield Finding(False, str(error), _start(config))
         return
     try:
-        said = handover.call(config, "stats")["stats"]
+        stats = handover.call(config, "stats")["stats"]
     except OberoncError as error:
         yield Finding(None, f"what the daemon has to do it does not tell you: {error}")
-        said = {}
-    yield from _versions(str(said.get("version") or answer.get("version") or ""))
-    yield from _services(said)
-    yield from _rest(said)
+        stats = {}
+    yield from _versions(str(stats.get("version") or answer.get("version") or ""))
+    yield from _services(stats)
+    yield from _alarms(stats)
 
 
 def _start(config: Config) -> str:
@@ -204,8 +204,8 @@ def _versions(daemon: str) -> Iterator[Finding]:
         yield Finding(daemon == mine, f"daemon and command {what}", mend)
 
 
-def _services(said: dict[str, Any]) -> Iterator[Finding]:
-    for name, row in said.get("services", {}).items():
+def _services(stats: dict[str, Any]) -> Iterator[Finding]:
+    for name, row in stats.get("services", {}).items():
         what, error = f"service {name}", one_line(str(row.get("last_error") or ""), 200)
         listing = f"oberonc queue list --service {name}"
         if row.get("problem"):
@@ -235,30 +235,23 @@ def _services(said: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(False, f"{what} is paused", f"oberonc queue resume {name}")
 
 
-def _rest(said: dict[str, Any]) -> Iterator[Finding]:
-    for name, number in said.get("unclaimed", {}).items():
-        yield _nobody(
+def _alarms(stats: dict[str, Any]) -> Iterator[Finding]:
+    for name, number in stats.get("unclaimed", {}).items():
+        yield _unserved(
             name,
             number,
             f"configure it again, or oberonc queue drop what oberonc queue list --service {name}",
         )
-    if said.get("storage_low"):
+    if stats.get("storage_low"):
         yield Finding(
             False,
             "the daemon takes nothing more, for want of space",
             "make room where its state is",
         )
-    if said.get("spool_unreadable"):
-        number = counted(said["spool_unreadable"], "file")
-        yield Finding(
-            False,
-            f"{number} of the spool the daemon cannot read or remove",
-            "its log names them",
-        )
-    if said.get("spool_bad"):
-        number = counted(said["spool_bad"], "file")
-        yield Finding(
-            False,
-            f"{number} of the spool cannot be used",
-            "look at the .why beside each in bad/",
-        )
+    for key, wrong, mend in (
+        ("spool_unreadable", "the daemon cannot read or remove", "its log names them"),
+        ("spool_bad", "cannot be used", "look at the .why beside each in bad/"),
+    ):
+        if stats.get(key):
+            number = counted(stats[key], "file")
+            yield Finding(False, f"{number} of the spool {wrong}", mend)

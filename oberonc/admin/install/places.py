@@ -1,26 +1,22 @@
 """Where hooks go: which files of which folder, for a repository and for a folder that
 serves many.
 
-What a repository says of itself (`.git` files, links, core.worktree, commondir) leads
-nowhere outside the place that was named, unless what is there says so too: else whoever
-owns a repository could have root write elsewhere.
+Nothing outside the place that was named is written to: where git would run hooks from
+elsewhere, the layout says what to name instead.
 """
 
-import configparser
 import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from oberonc.admin.install.repositories import Opened, open_at
 from oberonc.admin.install.script import read_ours, read_text
-from oberonc.errors import BadInput, ConfigError, NotAllowed
+from oberonc.errors import BadInput, NotAllowed
 from oberonc.process import Child, git_environment
-from oberonc.source.git import Git
 from oberonc.source.hooks import HOOKS
-from oberonc.text import one_line
 
 #: What git runs where others push to, and where somebody commits.
 SERVER_HOOKS = ("post-receive",)
@@ -89,7 +85,7 @@ def layout(path: Path) -> Layout:
 
 def _repository(path: Path) -> Layout:
     try:
-        found = _open(path)
+        found = open_at(path)
     except BadInput:
         if not _looks_like_hooks(path):
             raise
@@ -108,28 +104,6 @@ def _repository(path: Path) -> Layout:
         found.common,
         _outside(found, folder) or _not_ours_alone(found, targets),
     )
-
-
-def below(folder: Path) -> Iterator[Path | BadInput]:
-    """The repositories below *folder*, bare and not; what cannot be looked into as the
-    fault of it.
-
-    No link is followed, and no repository is looked into.
-    """
-    try:
-        entries = {entry.name: entry for entry in os.scandir(folder)}
-    except OSError as error:
-        yield BadInput(f"cannot look into {folder}: {error.strerror}")
-        return
-    folders = {
-        name for name, entry in entries.items() if entry.is_dir(follow_symlinks=False)
-    }
-    if ".git" in folders or ({"objects", "refs"} <= folders and "HEAD" in entries):
-        yield folder
-    # a file of this name belongs to a repository that is elsewhere
-    elif ".git" not in entries:
-        for name in sorted(folders):
-            yield from below(folder / name)
 
 
 def _serves_many(path: Path) -> Layout | None:
@@ -209,91 +183,7 @@ def _same(named: str, path: Path) -> bool:
     )
 
 
-class _Found(NamedTuple):
-    """A repository: its own git folder, the one its work trees share, and the work tree
-    at hand; no links in them.
-    """
-
-    git: Git
-    common: Path
-    work: Path | None
-
-
-def _open(path: Path) -> _Found:
-    try:
-        import git as gitpython
-    except ImportError:  # what it raises where there is no git
-        raise ConfigError("cannot find git: it is not on PATH") from None
-    is_git_dir = (path / "HEAD").is_file()
-    try:
-        with gitpython.Repo(
-            path, search_parent_directories=not is_git_dir, expand_vars=False
-        ) as repo:
-            git_dir, common, bare = (
-                Path(repo.git_dir).resolve(),
-                Path(repo.common_dir).resolve(),
-                repo.bare,
-            )
-    except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError):
-        raise BadInput(
-            f"{path} is not a git repository, nor a folder of hooks that git's configuration names"
-        ) from None
-    except (OSError, ValueError, configparser.Error) as error:
-        raise BadInput(
-            f"the git repository at {path} cannot be read: {one_line(str(error))}"
-        ) from None
-    top = _top(path.resolve(), git_dir)
-    _stays(path, top, git_dir, common)
-    return _Found(Git(git_dir), common, None if bare else top)
-
-
-def _top(path: Path, git_dir: Path) -> Path:
-    """The work tree that *path* is in, as the folder that has `.git`; never what
-    core.worktree says.
-    """
-    inside = path if path != git_dir and not path.is_relative_to(git_dir) else git_dir
-    if inside == git_dir:
-        return git_dir.parent if git_dir.name == ".git" else git_dir
-    return next(
-        (
-            place
-            for place in (inside, *inside.parents)
-            if os.path.lexists(place / ".git")
-        ),
-        inside,
-    )
-
-
-def _stays(path: Path, top: Path, git_dir: Path, common: Path) -> None:
-    """Raise NotAllowed where `.git` or `commondir` leads out of *top* to what does not
-    lead back.
-    """
-    linked = git_dir.parent == common / "worktrees"
-    if common != git_dir and not linked:
-        raise NotAllowed(
-            f"{git_dir} says that it belongs to {common}, which does not know it: nothing was done"
-        )
-    if git_dir == top or git_dir.is_relative_to(top):
-        return
-    if linked:
-        back = Path(_line(git_dir / "gitdir"))
-    else:
-        back = git_dir / Git(git_dir).config().get("core.worktree", [""])[-1] / ".git"
-    if not back.is_absolute() or back.parent.resolve() != top:
-        raise NotAllowed(
-            f"{top}/.git leads to {git_dir}, which does not lead back: nothing was done;"
-            f" if it is the repository you mean, name it instead of {path}"
-        )
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _server_layout(found: _Found) -> Layout:
+def _server_layout(found: Opened) -> Layout:
     git_dir = found.common
     drop_in = git_dir / "hooks" / "post-receive.d"
     if drop_in.is_dir():
@@ -314,7 +204,7 @@ def _server_layout(found: _Found) -> Layout:
     return Layout(git_dir, "git", targets, git_dir, _outside(found, folder))
 
 
-def _one(found: _Found, kind: str, file: Path) -> Layout:
+def _one(found: Opened, kind: str, file: Path) -> Layout:
     return Layout(
         found.common,
         kind,
@@ -337,7 +227,7 @@ def _gitaly_hooks() -> Path | None:
     return None
 
 
-def _gitolite(found: _Found, folder: Path) -> Layout:
+def _gitolite(found: Opened, folder: Path) -> Layout:
     """A repository whose hooks are gitolite's links: the file behind them, where it is
     not one of its own.
     """
@@ -365,13 +255,13 @@ def _link(path: Path) -> str:
     return str(path.readlink()) if path.is_symlink() else ""
 
 
-def _hooks_folder(found: _Found) -> Path:
+def _hooks_folder(found: Opened) -> Path:
     """Where git looks for hooks."""
     said = found.git.read("rev-parse", "--git-path", "hooks").removesuffix("\n")
     return Path(os.path.normpath((found.work or found.common) / said))
 
 
-def _outside(found: _Found, folder: Path, why: str = "core.hooksPath or a link") -> str:
+def _outside(found: Opened, folder: Path, why: str = "core.hooksPath or a link") -> str:
     """What to do where *folder* lies outside the repository; an empty string where it
     does not.
     """
@@ -386,7 +276,7 @@ def _outside(found: _Found, folder: Path, why: str = "core.hooksPath or a link")
     )
 
 
-def _not_ours_alone(found: _Found, targets: list[Target]) -> str:
+def _not_ours_alone(found: Opened, targets: list[Target]) -> str:
     """What to do where the hooks would go to everybody, or be written anew by a tool;
     else an empty string.
     """
@@ -409,7 +299,7 @@ def _not_ours_alone(found: _Found, targets: list[Target]) -> str:
     return ""
 
 
-def _tool(found: _Found, target: Target) -> str:
+def _tool(found: Opened, target: Target) -> str:
     """Which tool makes the hook's folder, or its file, anew."""
     if found.work and ".husky" in target.folder.parts[len(found.work.parts) :]:
         return "husky"
@@ -417,7 +307,7 @@ def _tool(found: _Found, target: Target) -> str:
     return next((tool for tool in TOOLS if tool in text), "")
 
 
-def _is_tracked(found: _Found, folder: Path) -> bool:
+def _is_tracked(found: Opened, folder: Path) -> bool:
     tree = f"--work-tree={found.work}"
     return bool(
         found.git.read(tree, "-C", str(found.work), "ls-files", "--", str(folder))
