@@ -65,10 +65,12 @@ def _records(known: Config) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     with suppress(Exception):  # the daemon may know more
         found += log.recent(known, MOST)
-    return sorted([*found, *_told(known)], key=lambda entry: str(entry["time"]))
+    return sorted(
+        [*found, *_records_of_daemon(known)], key=lambda entry: str(entry["time"])
+    )
 
 
-def _told(known: Config) -> list[dict[str, Any]]:
+def _records_of_daemon(known: Config) -> list[dict[str, Any]]:
     if known.delivery != "daemon" and not known.daemon.control.exists():
         return []
     for path in (known.daemon.control, known.daemon.socket):

@@ -73,17 +73,17 @@ def hurdle(path: Path, who: Account, bits: int = 4) -> str:
 
 def _way(path: Path) -> Iterator[Path]:
     """Every folder, link and file that the kernel meets on the way to *path*."""
-    left, here, links = list(path.absolute().parts[:0:-1]), Path("/"), 0
+    parts, here, links = list(path.absolute().parts[:0:-1]), Path("/"), 0
     yield here
-    while left:
-        name = left.pop()
+    while parts:
+        name = parts.pop()
         here = here.parent if name == ".." else here / name
         yield here
         if here.is_symlink() and links < _MOST_LINKS:
             links += 1
             target = here.readlink()
             here = Path("/") if target.is_absolute() else here.parent
-            left += [part for part in target.parts[::-1] if part != "/"]
+            parts += [part for part in target.parts[::-1] if part != "/"]
 
 
 def as_account(uid: int, work: Callable[[], Any]) -> Any:
@@ -97,10 +97,10 @@ def as_account(uid: int, work: Callable[[], Any]) -> Any:
         _be(uid, work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
-        said = stream.read()
+        written = stream.read()
     os.waitpid(child, 0)
     try:
-        answer = dict(json.loads(said))
+        answer = dict(json.loads(written))
     except (ValueError, TypeError):
         answer = {"error": "its process ended early", "code": NotAllowed.exit_code}
     if "error" in answer:

@@ -122,11 +122,11 @@ def main_job(demo: Demo) -> None:
     demo.step(
         "The first issue is closed by a comment that names the commit; the second has a comment"
     )
-    said = demo.run("oberonc issues show 1 --repository shop")
+    shown = demo.run("oberonc issues show 1 --repository shop")
     demo.run("oberonc issues show 2 --repository shop")
     demo.step("What happened, and why")
     demo.run("oberonc log")
-    if "closed" not in said:
+    if "closed" not in shown:
         raise Failed("the demonstration ended, but issue 1 is still open")
 
 

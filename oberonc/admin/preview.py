@@ -50,20 +50,20 @@ def _ask(
     if place is None:
         return [catalogue.missing(service.broker, service.name)]
     try:
-        asked = first_attempt(
+        request = first_attempt(
             service, secrets.resolve(service), payload, str(config.state), LIMIT
         )
     except OberoncError as error:
         return [str(error)]
     answer = runner.ask(
         place,
-        {"call": "plan", "request": asked.wire(), "payload": asked.payload},
+        {"call": "plan", "request": request.wire(), "payload": request.payload},
         LIMIT,
     )
     if "error" in answer:
         return [str(answer["error"])]
-    said = answer.get("said")
-    return [str(line) for line in said] if isinstance(said, list) else []
+    lines = answer.get("said")
+    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def sample() -> Payload:
@@ -85,10 +85,10 @@ def check(
         settings = secrets.resolve(service)
     except OberoncError as error:
         return [Finding(False, str(error))]
-    asked = first_attempt(service, settings, sample(), str(config.state), CHECK_LIMIT)
+    request = first_attempt(service, settings, sample(), str(config.state), CHECK_LIMIT)
     answer = runner.ask(
         place,
-        {"call": "check", "request": asked.wire(), "payload": asked.payload},
+        {"call": "check", "request": request.wire(), "payload": request.payload},
         CHECK_LIMIT,
     )
     if "error" in answer:

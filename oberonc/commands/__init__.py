@@ -149,8 +149,8 @@ def offer(
         # Shells take what they are given line by line, and fish what follows a tab for
         # the help.
         return [
-            CompletionItem(value, help=one_line(said, 80) or None)
-            for value, said in found.items()
+            CompletionItem(value, help=one_line(help_text, 80) or None)
+            for value, help_text in found.items()
             if value.startswith(incomplete) and value.isprintable()
         ]
 

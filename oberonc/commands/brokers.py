@@ -250,10 +250,10 @@ def run(
         origin="--set",
     )
     payload = preview.sample() if file is None else read_payload(file)
-    asked = first_attempt(
+    request = first_attempt(
         service, secrets.resolve(service), payload, str(config.state), _timeout(place)
     )
-    outcome = runner.run(place, asked, asked.timeout)
+    outcome = runner.run(place, request, request.timeout)
     if as_json:
         show_json(outcome._asdict())
     else:

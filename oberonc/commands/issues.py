@@ -132,7 +132,7 @@ def comment(
     name = _name(repository)
     tracker = IssueFile(session.config.state)
     tracker.comment(name, number, accounts.name(os.getuid()) or str(os.getuid()), text)
-    _tell(tracker, name, number, as_json, "commented on")
+    _show_done(tracker, name, number, as_json, "commented on")
 
 
 @command.command(epilog=example("oberonc issues close 1"))
@@ -163,19 +163,19 @@ def _set_state(
     repository: str | None,
     as_json: bool,
     state: str,
-    told: str,
+    done: str,
 ) -> None:
     name = _name(repository)
     tracker = IssueFile(session.config.state)
     tracker.set_state(name, number, state)
-    _tell(tracker, name, number, as_json, told)
+    _show_done(tracker, name, number, as_json, done)
 
 
-def _tell(
-    tracker: IssueFile, repository: str, number: int, as_json: bool, told: str
+def _show_done(
+    tracker: IssueFile, repository: str, number: int, as_json: bool, done: str
 ) -> None:
     """What was done; as JSON the issue as it is now."""
     if as_json:
         show_json(tracker.show(repository, number))
     else:
-        show(f"{told} #{number}")
+        show(f"{done} #{number}")

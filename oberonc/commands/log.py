@@ -106,20 +106,20 @@ def _has_daemon(config: Config) -> bool:
     return config.delivery == "daemon" or os.path.exists(config.daemon.control)  # noqa: PTH110  never raises
 
 
-def _ask(config: Config, **asked: Any) -> dict[str, Any]:
+def _ask(config: Config, **wanted: Any) -> dict[str, Any]:
     """The daemon's answer: as an administrator, else as somebody who hands pushes in.
     Raises OberoncError.
     """
     try:
-        return handover.call(config, "log", at=config.daemon.control, **asked)
+        return handover.call(config, "log", at=config.daemon.control, **wanted)
     except (NotAllowed, Unreachable):
-        return handover.call(config, "log", at=config.daemon.socket, **asked)
+        return handover.call(config, "log", at=config.daemon.socket, **wanted)
 
 
 def _gathered(
-    config: Config, own: list[Record] | NotAllowed, **asked: Any
+    config: Config, own: list[Record] | NotAllowed, **wanted: Any
 ) -> list[Record]:
-    """What the daemon says to *asked*, and *own* of the log that hooks write
+    """What the daemon says to *wanted*, and *own* of the log that hooks write
     themselves, in order.
 
     Where there is a daemon, that log need not be readable; one of them must answer.
@@ -127,7 +127,7 @@ def _gathered(
     found = [] if isinstance(own, NotAllowed) else own
     if _has_daemon(config):
         try:
-            found = [*found, *_ask(config, **asked)["events"]]
+            found = [*found, *_ask(config, **wanted)["events"]]
             return sorted(found, key=lambda entry: str(entry["time"]))
         except OberoncError as error:
             if not found:

@@ -34,11 +34,11 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
     """
     config = session.config
     renaming.check(old, new)
-    told = _through_daemon(config, old, new)
-    if told is None:
-        told = as_runner(config, lambda: renaming.without_daemon(config, old, new))
+    moved = _through_daemon(config, old, new)
+    if moved is None:
+        moved = as_runner(config, lambda: renaming.without_daemon(config, old, new))
     if as_json:
-        show_json(told)
+        show_json(moved)
         return
     words = {
         "issues": ("issue", "issues"),
@@ -46,7 +46,7 @@ def command(session: Session, old: str, new: str, as_json: bool) -> None:
         "spooled": ("kept push", "kept pushes"),
     }
     parts = [
-        counted(told[name], *word) for name, word in words.items() if told.get(name)
+        counted(moved[name], *word) for name, word in words.items() if moved.get(name)
     ]
     show(f"renamed {old} to {new}: {', '.join(parts) or 'nothing was kept for it'}")
 

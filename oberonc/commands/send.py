@@ -105,7 +105,7 @@ def command(
             report = deliver.daemon(config, payload, BUDGET)
         rows.append({"id": report.id, "services": report.services})
         if not as_json:
-            _tell(report)
+            _show_report(report)
         if report.failed and not failed:
             failed = report.id[:8]
     if as_json:
@@ -157,10 +157,10 @@ def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
     if as_json:
         show_json(results)
     for row in [] if as_json else results:
-        said = ": ".join(
+        result_text = ": ".join(
             filter(None, (row.get("outcome", "nothing"), row.get("note") or row["why"]))
         )
-        show_line(f"{row['id'][:8]} {row['service']}: {said}")
+        show_line(f"{row['id'][:8]} {row['service']}: {result_text}")
     if not results and not as_json:
         show("the spool is empty", err=True)
     _exit_if_interrupted(budget)
@@ -197,7 +197,7 @@ def _waiting(config: Config, as_json: bool) -> None:
         show("the spool is empty", err=True)
 
 
-def _tell(report: deliver.Report) -> None:
+def _show_report(report: deliver.Report) -> None:
     if report.line:
         show_line(report.line)
         return

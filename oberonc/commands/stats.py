@@ -75,14 +75,14 @@ def _ask(config: Config) -> dict[str, Any]:
 
 def _wait(config: Config) -> dict[str, Any]:
     """The next look, as soon as a daemon answers."""
-    told = False
+    waits = False
     while True:
         try:
             return _ask(config)
         except (Unreachable, NotAccepted) as error:
-            if not told:
+            if not waits:
                 show(f"oberonc: {error}; waiting for it", err=True)
-            told = True
+            waits = True
             time.sleep(INTERVAL)
 
 

@@ -84,18 +84,18 @@ def _git() -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding(False, "git is not on PATH", "install git")
         return
-    said = subprocess.run(
+    version = subprocess.run(
         ["git", "version"],
         capture_output=True,
         text=True,
         env=git_environment(),
         check=False,
     ).stdout
-    numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     wanted = ".".join(map(str, OLDEST_GIT))
     yield Finding(
         numbers >= OLDEST_GIT,
-        f"{said.strip()} (oberonc needs {wanted})",
+        f"{version.strip()} (oberonc needs {wanted})",
         f"install git {wanted} or newer",
     )
     yield Finding(True, f"Python {sys.version.split()[0]} at {sys.executable}")

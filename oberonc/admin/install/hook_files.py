@@ -149,25 +149,25 @@ def state(found: Layout, target: Target) -> State:
     """How the hook *target* of *found* stands. Reads; runs nothing that the file names."""
     if target.there != "ours":
         return _absent(found, target)
-    said = filled(read_text(target.file))
+    there = filled(read_text(target.file))
     if not os.access(target.file, os.X_OK):
         return State(False, f"not run by git: chmod +x {target.file}")
-    if said is None or said.name != target.hook:
+    if there is None or there.name != target.hook:
         return State(
             False,
             "broken: not what this version writes; run `oberonc hook install` again",
         )
-    package = os.path.join(said.root, "oberonc", "hook.py")  # noqa: PTH118
-    for path, right in ((said.python, os.X_OK), (package, os.R_OK)):
+    package = os.path.join(there.root, "oberonc", "hook.py")  # noqa: PTH118
+    for path, right in ((there.python, os.X_OK), (package, os.R_OK)):
         if reach.hidden(path):
             return State(
-                None, f"installed for {said.python}, but you may not see {path}"
+                None, f"installed for {there.python}, but you may not see {path}"
             )
         if not os.access(path, right):
             return State(
                 False, f"broken: {path} is gone; run `oberonc hook install` again"
             )
-    fault = reach.fault(reach.pushers(found), said.python, said.root)
+    fault = reach.fault(reach.pushers(found), there.python, there.root)
     if fault:
         return State(False, f"broken: {fault}")
     return State(

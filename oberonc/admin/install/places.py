@@ -157,7 +157,7 @@ def _looks_like_hooks(path: Path) -> bool:
 
 def _machine_config(key: str) -> list[tuple[str, str]]:
     """(scope, path) that git's configuration gives *key* outside of any repository."""
-    asked = [
+    line = [
         "git",
         "-C",
         "/",
@@ -169,7 +169,7 @@ def _machine_config(key: str) -> list[tuple[str, str]]:
         key,
     ]
     try:
-        child = Child(asked, git_environment())
+        child = Child(line, git_environment())
     except FileNotFoundError:
         return []
     words = child.stdout.read().decode("utf-8", "surrogateescape").split("\0")
@@ -220,10 +220,10 @@ def _gitaly_hooks() -> Path | None:
     """
     for file in GITALY:
         try:
-            said = tomllib.loads(file.read_text())["hooks"]["custom_hooks_dir"]
+            folder = tomllib.loads(file.read_text())["hooks"]["custom_hooks_dir"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        return Path(str(said)) / "post-receive.d" / "oberonc"
+        return Path(str(folder)) / "post-receive.d" / "oberonc"
     return None
 
 
@@ -257,8 +257,8 @@ def _link(path: Path) -> str:
 
 def _hooks_folder(found: Opened) -> Path:
     """Where git looks for hooks."""
-    said = found.git.read("rev-parse", "--git-path", "hooks").removesuffix("\n")
-    return Path(os.path.normpath((found.work or found.common) / said))
+    folder = found.git.read("rev-parse", "--git-path", "hooks").removesuffix("\n")
+    return Path(os.path.normpath((found.work or found.common) / folder))
 
 
 def _outside(found: Opened, folder: Path, why: str = "core.hooksPath or a link") -> str:

@@ -47,14 +47,14 @@ def groups(connection: socket.socket, room: int = 256) -> frozenset[int]:
     while True:
         found = (ctypes.c_uint32 * room)()
         length = ctypes.c_uint32(ctypes.sizeof(found))
-        asked = (
+        arguments = (
             connection.fileno(),
             socket.SOL_SOCKET,
             _SO_PEERGROUPS,
             found,
             ctypes.byref(length),
         )
-        if _LIBC.getsockopt(*asked) == 0:
+        if _LIBC.getsockopt(*arguments) == 0:
             return frozenset(found[: length.value // ctypes.sizeof(ctypes.c_uint32)])
         error = ctypes.get_errno()
         if error != errno.ERANGE or room >= MOST_GROUPS:

@@ -38,16 +38,16 @@ def in_ref_order(pushes: list[Kept]) -> list[Kept]:
     have come before it.
     """
     before = _before(pushes)
-    left = dict.fromkeys(range(len(pushes)))
+    waiting = dict.fromkeys(range(len(pushes)))
     ordered = []
-    while left:
+    while waiting:
         # Round in a circle (a branch set back to where it was) nobody is first: then it
         # is the one kept first.
         first = next(
-            (index for index in left if before[index].isdisjoint(left)),
-            next(iter(left)),
+            (index for index in waiting if before[index].isdisjoint(waiting)),
+            next(iter(waiting)),
         )
-        del left[first]
+        del waiting[first]
         ordered.append(pushes[first])
     return ordered
 

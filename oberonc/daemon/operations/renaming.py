@@ -49,9 +49,9 @@ def in_queue(queue: Queue, state: Path, old: str, new: str) -> dict[str, int]:
     """Move issues, ledger and lanes; {"issues", "deliveries"}. Raises BadInput,
     NotAccepted, Failed: nothing moved.
     """
-    moved: list[int] = []
-    waiting = queue.rename(old, new, lambda: moved.append(_issues(state, old, new)))
-    return {"issues": moved[0], "deliveries": waiting}
+    issues: list[int] = []
+    waiting = queue.rename(old, new, lambda: issues.append(_issues(state, old, new)))
+    return {"issues": issues[0], "deliveries": waiting}
 
 
 def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
@@ -60,17 +60,17 @@ def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
     """
     _refuse_others(config.spool, old)
     if not (config.state / "queue.sqlite").exists():
-        told = {"issues": _issues(config.state, old, new), "deliveries": 0}
+        moved = {"issues": _issues(config.state, old, new), "deliveries": 0}
     else:
         lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
         queue = open_queue(str(config.state / "queue.sqlite"))
         try:
             queue.recover(now_ms())
-            told = in_queue(queue, config.state, old, new)
+            moved = in_queue(queue, config.state, old, new)
         finally:
             queue.close()
             lock.release()
-    return told | {"spooled": _spooled(config.spool, old, new)}
+    return moved | {"spooled": _spooled(config.spool, old, new)}
 
 
 def _refuse_others(folder: Path, old: str) -> None:

@@ -47,7 +47,7 @@ def record(value: Event, *, outputs: bool = True) -> Row:
         decision.service: {"why": decision.reason} for decision in value.decisions
     }
     for name, row in found.items():
-        services[name] = services.get(name, {}) | _told(row, outputs)
+        services[name] = services.get(name, {}) | _outcome(row, outputs)
     return {
         "time": time.strftime(
             "%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)
@@ -74,10 +74,10 @@ def _submitter(uid: int) -> Row | None:
     return {"uid": uid, "name": accounts.name(uid)} if uid >= 0 else None
 
 
-def _told(row: Delivery, outputs: bool) -> Row:
+def _outcome(row: Delivery, outputs: bool) -> Row:
     last: Attempt | None = row.attempts[-1] if row.attempts else None
     words = {"ready": "waits", "leased": "runs"}
-    told: Row = {
+    shown: Row = {
         "outcome": words.get(row.state, row.state),
         "attempt": last.number if last else 0,
         "took_ms": last.took_ms if last else None,
@@ -85,6 +85,6 @@ def _told(row: Delivery, outputs: bool) -> Row:
         "delivery": row.id,
     }
     if outputs:
-        told["output"] = last.output if last else ""
-        told["attempts"] = [attempt._asdict() for attempt in row.attempts]
-    return told
+        shown["output"] = last.output if last else ""
+        shown["attempts"] = [attempt._asdict() for attempt in row.attempts]
+    return shown
