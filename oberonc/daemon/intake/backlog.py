@@ -54,10 +54,7 @@ class Backlog:
         self._turns.clear()
         fewest = sorted(found, key=lambda uid: (len(found[uid]), uid))
         self._turns |= {uid: {} for uid in fewest}
-        self._add(sorted(file for files in found.values() for file in files))
-
-    def _add(self, files: Iterable[File]) -> None:
-        for file in files:
+        for file in sorted(file for files in found.values() for file in files):
             mark = mark_in(file.name)
             self._files.setdefault(mark, deque()).append(file)
             self._turns.setdefault(file.uid, {})[mark] = None
@@ -103,20 +100,17 @@ async def _listed(folder: str, without: Container[str]) -> dict[int, list[File]]
             for count, item in enumerate(items, 1):
                 if count % _AT_ONCE == 0:
                     await asyncio.sleep(0)
-                if item.name.endswith(".ob") and item.name not in without:
-                    _note(found, item)
+                if not item.name.endswith(".ob") or item.name in without:
+                    continue
+                try:
+                    uid = item.stat(follow_symlinks=False).st_uid
+                except OSError:
+                    continue  # its owner took it away
+                files = found.setdefault(uid, [])
+                files.append(File(item.name, uid))
+                if len(files) >= 2 * MOST:
+                    files.sort()
+                    del files[MOST:]
     except OSError:
         return {}
     return found
-
-
-def _note(found: dict[int, list[File]], item: "os.DirEntry[str]") -> None:
-    try:
-        uid = item.stat(follow_symlinks=False).st_uid
-    except OSError:
-        return  # its owner took it away
-    files = found.setdefault(uid, [])
-    files.append(File(item.name, uid))
-    if len(files) >= 2 * MOST:
-        files.sort()
-        del files[MOST:]

@@ -43,10 +43,9 @@ def in_ref_order(pushes: list[Kept]) -> list[Kept]:
     while waiting:
         # Round in a circle (a branch set back to where it was) nobody is first: then it
         # is the one kept first.
-        first = next(
-            (index for index in waiting if before[index].isdisjoint(waiting)),
-            next(iter(waiting)),
-        )
+        oldest = next(iter(waiting))
+        free = (index for index in waiting if before[index].isdisjoint(waiting))
+        first = next(free, oldest)
         del waiting[first]
         ordered.append(pushes[first])
     return ordered

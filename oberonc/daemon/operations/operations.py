@@ -24,6 +24,7 @@ from oberonc.daemon.operations.upkeep import Upkeep
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames
+from oberonc.errors import BadInput
 
 #: Answers a request of the account with this uid.
 Operation = Callable[[Request, int], Awaitable[Answer]]
@@ -78,8 +79,11 @@ class Operations:
         *control* socket; raises OberoncError for faults of the caller.
         """
         known = self._all if control else self._public
-        for need in request.get("need") or ():
-            if need not in self._all:
+        needs = request.get("need") or []
+        if not isinstance(needs, list):
+            raise BadInput("'need' must be a list of operations")
+        for need in needs:
+            if not isinstance(need, str) or need not in self._all:
                 return _unsupported(f"the feature {need!r}")
         op = request.get("op")
         if not isinstance(op, str) or op not in known:

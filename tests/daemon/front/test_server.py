@@ -37,6 +37,8 @@ BODIES = [
     (b'{"op":["ping"]}', "unsupported", "ping"),
     (b"{}", "unsupported", "None"),
     (b'{"op":"ping","need":["teleport"]}', "unsupported", "teleport"),
+    (b'{"op":"ping","need":5}', "invalid", "need"),
+    (b'{"op":"ping","need":[["ping"]]}', "unsupported", "ping"),
     (b'{"op":"submit"}', "invalid", "payload"),
     (b'{"op":"submit","payload":{"schema":2}}', "invalid", "schema"),
 ]
