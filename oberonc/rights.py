@@ -17,8 +17,8 @@ _MOST_LINKS = 40
 
 
 class Account(NamedTuple):
-    """Who would use a file. *uid* -1 stands for people of whom only the groups are
-    known.
+    """Who would use a file. *uid* -1 stands for
+    people of whom only the groups are known.
     """
 
     uid: int

@@ -55,8 +55,8 @@ class Demo:
         self.say(f"\n# {title}")
 
     def run(self, line: str, folder: str = ".") -> str:
-        """Show *line*, run it in *folder* and show what it said; raises Failed when it
-        fails.
+        """Show *line*, run it in *folder* and show
+        what it said; raises Failed when it fails.
         """
         self.say(f"$ {line}")
         done = self._sh(line, folder)

@@ -48,8 +48,8 @@ PATIENCE = 60.0
 
 
 def job(demo: Demo) -> None:
-    """Start, push, kill the daemon mid-way, push, start, reload a broker: all
-    delivered.
+    """Start, push, kill the daemon mid-way,
+    push, start, reload a broker: all delivered.
     """
     daemon = _Daemon(demo)
     daemon.prepare()

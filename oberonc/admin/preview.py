@@ -75,8 +75,8 @@ def sample() -> Payload:
 def check(
     config: Config, catalogue: registry.Catalogue, service: Service
 ) -> list[Finding]:
-    """What is found of *service*: its broker, settings and whatever the broker itself
-    checks.
+    """What is found of *service*: its broker,
+    settings and whatever the broker itself checks.
     """
     place = catalogue.places.get(service.broker)
     if place is None:

@@ -1,5 +1,5 @@
-"""The commands, one file each, and what they share: the session and the one way to
-print.
+"""The commands, one file each, and what they
+share: the session and the one way to print.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""`oberonc doctor`: what is wrong with this installation, and the command that mends
-it.
+"""`oberonc doctor`: what is wrong with this
+installation, and the command that mends it.
 """
 
 import click

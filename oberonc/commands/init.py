@@ -1,5 +1,5 @@
-"""`oberonc init`: write a configuration to start from; with --system, what a server
-needs.
+"""`oberonc init`: write a configuration to
+start from; with --system, what a server needs.
 """
 
 import os
@@ -125,8 +125,8 @@ def _user(file: Path) -> None:
 def _system_files(root: Path | None) -> dict[Path, str]:
     top = root or Path("/")
     wanted = {top / CONFIG: SYSTEM}
-    # The unit runs this installation, wherever it is; a package's runs what the package
-    # brings.
+    # The unit runs this installation, wherever it
+    # is; a package's runs what the package brings.
     itself = (
         " ".join([sys.executable, *paths.isolation(), "-m", "oberonc"])
         if root is None

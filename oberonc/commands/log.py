@@ -31,8 +31,8 @@ Record = dict[str, Any]
 
 #: Runs shown when no id is given, and characters an id must have at least.
 RECENT = 20
-#: The latest runs among which a push whose commits were not listed is looked for by its
-#: commits.
+#: The latest runs among which a push whose commits
+#: were not listed is looked for by its commits.
 UNREAD = 500
 SHORTEST = 4
 #: Seconds between two looks of --follow, and pushes that have not ended which it looks
@@ -225,8 +225,8 @@ def _owned(git_dir: Any) -> list[str]:
 
 
 def _brought(git: Git, key: str, updates: list[dict[str, str]]) -> str:
-    """The commit *key* stands for, if one of *updates* brought it; else an empty
-    string.
+    """The commit *key* stands for, if one of
+    *updates* brought it; else an empty string.
     """
     try:
         oid = git.peel(key)

@@ -62,8 +62,8 @@ def command() -> None:
     """Deliveries: what waits, what ran, what is dead. A delivery is one push for one
     service.
 
-    Exit codes: 0 done; 65 no such delivery, or not in that state; 69 no daemon; 77 not
-    allowed.
+    Exit codes: 0 done; 65 no such delivery, or not
+    in that state; 69 no daemon; 77 not allowed.
     """
 
 
@@ -105,8 +105,8 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List deliveries, the newest first: when the next try is due, and what each waits
-    behind.
+    """List deliveries, the newest first: when the
+    next try is due, and what each waits behind.
     """
     wanted = {
         "service": service,
@@ -137,8 +137,8 @@ def list_(
 def _pages(
     config: Config, oldest: bool, count: int, **wanted: Any
 ) -> Iterator[tuple[list[Row], dict[str, Row]]]:
-    """At most *count* deliveries, a page at a time, with what is known of their
-    services.
+    """At most *count* deliveries, a page at a
+    time, with what is known of their services.
     """
     place: dict[str, int] = {"after": 0} if oldest else {"before": 1 << 61}
     while count > 0:

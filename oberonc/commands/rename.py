@@ -1,5 +1,5 @@
-"""`oberonc rename`: a repository has another name, and what is kept under the old one
-follows.
+"""`oberonc rename`: a repository has another
+name, and what is kept under the old one follows.
 """
 
 import os

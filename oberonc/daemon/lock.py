@@ -11,8 +11,8 @@ class Lock:
     """An exclusive right, proved by a lock on *file* and held until the process ends;
     *what* names it.
 
-    Raises NotAccepted where another daemon has it, ConfigError where the file cannot be
-    had.
+    Raises NotAccepted where another daemon has
+    it, ConfigError where the file cannot be had.
     """
 
     def __init__(self, file: Path, what: str) -> None:

@@ -125,8 +125,8 @@ def _drop_box(config: Config, spool: Path) -> Iterator[Finding]:
         facts, boxes = spool.stat(), [spool / name for name in ("tmp", "new")]
         others = _server(config) if os.geteuid() == 0 else None
         if others:
-            # Root may do everything: what counts is what the daemon and those who push
-            # may.
+            # Root may do everything: what counts is
+            # what the daemon and those who push may.
             yield Finding(
                 _lets_push(facts, boxes, others),
                 f"spool folder {spool} takes pushes of others",

@@ -1,5 +1,5 @@
-"""What waits, what failed, and what the daemon says of it, as far as this account may
-ask.
+"""What waits, what failed, and what the daemon
+says of it, as far as this account may ask.
 """
 
 import os
@@ -32,8 +32,8 @@ _SHOULD_BE_EMPTY = (
         "oberonc send --payload FILE sends one again; then: rm {folder}/FILE",
     ),
 )
-#: Runs of the log that are looked at, and failures in a row that tell of more than
-#: chance.
+#: Runs of the log that are looked at, and failures
+#: in a row that tell of more than chance.
 RUNS = 200
 IN_VAIN = 3
 FAILED = ("retry", "dead", "crash")

@@ -82,8 +82,8 @@ def refuse(found: Layout) -> None:
 def _refuse(target: Target) -> None:
     before = target.file.with_name(_before(target))
     if target.there == "another hook" and target.file.name != target.hook:
-        # In a folder whose files all run, a second name would make the old hook run
-        # twice.
+        # In a folder whose files all run, a second
+        # name would make the old hook run twice.
         raise NotAllowed(f"{target.file} is in the way: it is not ours; rename it")
     if target.there == "another hook" and os.path.lexists(before):
         raise NotAllowed(

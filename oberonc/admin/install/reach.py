@@ -1,5 +1,5 @@
-"""Who will run a hook, and whether they reach the interpreter and the package that it
-names.
+"""Who will run a hook, and whether they reach
+the interpreter and the package that it names.
 """
 
 import os

@@ -66,8 +66,8 @@ def read_text(file: Path) -> str:
 
 
 def read_ours(file: Path) -> str:
-    """The text of a file that we wrote, this version or another; empty for every other
-    file.
+    """The text of a file that we wrote, this
+    version or another; empty for every other file.
     """
     text = read_text(file)
     return text if SIGNATURE in text[:400] else ""

@@ -52,8 +52,8 @@ class Server:
         self, listener: socket.socket, perform: Perform, *, control: bool
     ) -> None:
         """Have *perform* answer what comes on *listener*, from now on."""
-        # From Python 3.13 on, closing would remove the socket's file, which may be
-        # systemd's.
+        # From Python 3.13 on, closing would remove
+        # the socket's file, which may be systemd's.
         keep: dict[str, Any] = {}
         if sys.version_info >= (3, 13):
             keep["cleanup_socket"] = False
@@ -202,8 +202,8 @@ class Connection(asyncio.Protocol):
         self._task = self._loop.create_task(self._answer(body))
 
     async def _answer(self, body: bytes) -> None:
-        """Answer the request in *body*, whatever it is like, and go on with what came
-        meanwhile.
+        """Answer the request in *body*, whatever it
+        is like, and go on with what came meanwhile.
         """
         try:
             if len(body) <= frames.SMALL:

@@ -76,8 +76,8 @@ def passed_sockets() -> dict[str, socket.socket]:
             )
         os.set_inheritable(fd, False)
         name = names[index] if index < len(names) else ""
-        # Without names, as from systemd-socket-activate, the first one is the submit
-        # socket.
+        # Without names, as from systemd-socket-activate,
+        # the first one is the submit socket.
         if name not in ("submit", "control"):
             name = ("submit", "control")[index] if index < 2 else name
         passed[name] = socket.socket(fileno=fd)

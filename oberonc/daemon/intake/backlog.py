@@ -67,8 +67,8 @@ class Backlog:
         while self._turns and len(taken) < most:
             uid = next(iter(self._turns))
             marks = self._turns.pop(uid)
-            # Files without a mark are older than those with one, and can be of the same
-            # repository.
+            # Files without a mark are older than those
+            # with one, and can be of the same repository.
             mark = "" if "" in marks else next(iter(marks), None)
             if mark is None:
                 continue
@@ -83,8 +83,8 @@ class Backlog:
         return taken
 
     def put_back(self, files: Iterable[File]) -> None:
-        """*files* were taken and must wait: they are the first of their repositories
-        again.
+        """*files* were taken and must wait: they
+        are the first of their repositories again.
         """
         for file in sorted(files, reverse=True):
             mark = mark_in(file.name)

@@ -41,8 +41,8 @@ OVERLAP: Final = 8
 PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 #: Files that could not be read, of which so many are tried again at each look.
 AGAIN: Final = 64
-#: Files of one account that are put aside, of which so many are told one by one in a
-#: minute.
+#: Files of one account that are put aside, of
+#: which so many are told one by one in a minute.
 LOSSES: Final = 20
 #: Seconds of reading after which what was read is taken in.
 SLICE_TIME: Final = 0.1
@@ -95,8 +95,8 @@ class Intake:
         return len(self._unreadable) + len(self._done)
 
     async def submit(self, payload: Any, peer_uid: int) -> Answer:
-        """Accept one payload, after what the spool holds of its repository. Raises
-        BadInput.
+        """Accept one payload, after what the spool
+        holds of its repository. Raises BadInput.
         """
         make = partial(submission, self.config, payload, Sender(peer_uid))
         # What takes time with the payload, checks and filters, is done beside the loop

@@ -52,8 +52,8 @@ def in_ref_order(pushes: list[Kept]) -> list[Kept]:
 
 
 def _before(pushes: list[Kept]) -> dict[int, set[int]]:
-    """By index in *pushes*, the indexes of those that moved a ref to where it moved it
-    from.
+    """By index in *pushes*, the indexes of those
+    that moved a ref to where it moved it from.
     """
     moves: defaultdict[tuple[str, str], list[tuple[int, str, str]]] = defaultdict(list)
     for index, push in enumerate(pushes):

@@ -1,9 +1,9 @@
 """From a payload to what the queue keeps: checked, stamped with who submitted it, with
 each service's decision.
 
-Who submitted comes from the kernel (the socket's peer, the spool file's owner), never
-from the payload. Who pushed (`user`) is believed only of accounts that run git for
-others.
+Who submitted comes from the kernel (the socket's peer, the
+spool file's owner), never from the payload. Who pushed
+(`user`) is believed only of accounts that run git for others.
 """
 
 import os

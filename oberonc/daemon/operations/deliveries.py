@@ -38,8 +38,8 @@ class Deliveries:
         """`delivery.list`: deliveries, filtered, by id from `after` on, or the newest
         first from `before` down.
 
-        `services` says of each of theirs whether it is failing, and when it is next
-        tried.
+        `services` says of each of theirs whether
+        it is failing, and when it is next tried.
         """
         wanted: dict[str, Any] = {
             "state": choice(request, "state", STATES),

@@ -43,8 +43,8 @@ class Services:
         return {"ok": True}
 
     async def rename(self, request: Request, uid: int) -> Answer:
-        """`rename`: a repository has another name, and its issues, ledger and lanes
-        follow.
+        """`rename`: a repository has another name,
+        and its issues, ledger and lanes follow.
         """
         old, new = text(request, "old") or "", text(request, "new") or ""
         renaming.check(old, new)

@@ -1,5 +1,5 @@
-"""Operations on the daemon itself: that it is there, what it did and has to do, what it
-serves.
+"""Operations on the daemon itself: that it is
+there, what it did and has to do, what it serves.
 """
 
 import os
@@ -61,8 +61,8 @@ class Status:
         return {"ok": True, "stats": await self._stats()}
 
     async def brokers(self, _request: Request, _uid: int) -> Answer:
-        """`brokers`: every broker of the generation in service, and every configured
-        service.
+        """`brokers`: every broker of the generation
+        in service, and every configured service.
         """
         generation = self._reloader.current
         brokers = [
@@ -127,9 +127,9 @@ def service_row(known: ServiceStats | None, now: int) -> dict[str, Any]:
     """One service's row, as of one that is not configured; *known* is None before its
     first event.
 
-    `oldest` is the age in seconds of the oldest delivery that has not ended, `behind`
-    how long its most overdue lane could have been worked on; both None where there is
-    nothing.
+    `oldest` is the age in seconds of the oldest delivery that
+    has not ended, `behind` how long its most overdue lane could
+    have been worked on; both None where there is nothing.
     """
     if known is None:
         known = ServiceStats(
