@@ -11,7 +11,6 @@ from typing import Any
 
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.reload import Reloader
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import Say
 from oberonc.daemon.operations.answers import Answer, refusal
@@ -22,6 +21,7 @@ from oberonc.daemon.operations.services import Services
 from oberonc.daemon.operations.status import Status
 from oberonc.daemon.operations.upkeep import Upkeep
 from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames
 from oberonc.errors import BadInput

@@ -11,11 +11,11 @@ from typing import Any
 import oberonc
 from oberonc.broker import registry
 from oberonc.daemon.dispatch import Dispatcher
-from oberonc.daemon.reload import Reloader
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.operations.answers import Answer
 from oberonc.daemon.operations.request import Request
 from oberonc.daemon.queue_link import QueueLink, now_ms
+from oberonc.daemon.reload import Reloader
 from oberonc.delivery import frames, spool
 from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import ServiceStats, Stats

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from oberonc.accounts import person
-from oberonc.daemon.reload import Reloader
 from oberonc.daemon.journal import Say
 from oberonc.daemon.operations.answers import Answer
 from oberonc.daemon.operations.request import Request, text
 from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.reload import Reloader
 from oberonc.errors import BadInput
 
 
