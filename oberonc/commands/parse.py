@@ -9,7 +9,10 @@ import click
 
 from oberonc.commands import example, json_flag, offer, read_message, show, show_json
 from oberonc.errors import BadInput, UsageError
-from oberonc.grammar.message import Note, Reference, Scan, Words, scan, words_for
+from oberonc.grammar.message import Scan, scan
+from oberonc.grammar.reference import Note, Reference
+from oberonc.grammar.vocabulary import Words
+from oberonc.grammar.words import words_for
 from oberonc.source.git import Git
 from oberonc.source.repository import find_git_dir
 from oberonc.text import visible

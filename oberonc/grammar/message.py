@@ -15,19 +15,7 @@ from oberonc.grammar.paragraph import Paragraph
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.smart import smart_commands
 from oberonc.grammar.stretches import REAPPLIED, UNDONE, Stretches
-from oberonc.grammar.vocabulary import CHANGES, Tables, fold, tables
-from oberonc.grammar.words import DEFAULT, Words, words_for
-
-__all__ = [
-    "DEFAULT",
-    "Note",
-    "Reference",
-    "Scan",
-    "Words",
-    "find_references",
-    "scan",
-    "words_for",
-]
+from oberonc.grammar.vocabulary import CHANGES, DEFAULT, Tables, Words, fold, tables
 
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
 #: What a near miss in dead text looks like; how far before it a verb is looked for, and

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from oberonc.grammar.message import Reference, Words, scan
+from oberonc.grammar.message import scan
+from oberonc.grammar.reference import Reference
+from oberonc.grammar.vocabulary import Words
 from oberonc.issues.rewritten import asked_anew
 from oberonc.issues.tasks import Commit, Issue, Payload, Task, merge
 from oberonc.issues.undone import undone_by

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from oberonc.grammar.message import Reference
-from oberonc.grammar.words import Words, words_for
+from oberonc.grammar.reference import Reference
+from oberonc.grammar.vocabulary import Words
+from oberonc.grammar.words import words_for
 from oberonc.issues.comment import FLAVOURS, check_template
 from oberonc.issues.plan import Rules
 from oberonc.issues.tasks import Issue, Payload

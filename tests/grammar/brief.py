@@ -4,7 +4,10 @@ import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
-from oberonc.grammar.message import Reference, Words, find_references, words_for
+from oberonc.grammar.message import find_references
+from oberonc.grammar.reference import Reference
+from oberonc.grammar.vocabulary import Words
+from oberonc.grammar.words import words_for
 
 LOCAL = words_for("local")
 GITHUB = words_for("github")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from oberonc.grammar.message import Words
+from oberonc.grammar.vocabulary import Words
 from oberonc.grammar.words import PRESETS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from oberonc.grammar.message import Words, scan
+from oberonc.grammar.message import scan
+from oberonc.grammar.vocabulary import Words
 from oberonc.grammar.words import words_for
 from tests.grammar.shapes import ACTING, SHAPES, UNLIMITED, shaped
 

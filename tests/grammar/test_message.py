@@ -2,7 +2,9 @@
 
 import pytest
 
-from oberonc.grammar.message import DEFAULT, Reference, find_references, scan
+from oberonc.grammar.message import find_references, scan
+from oberonc.grammar.reference import Reference
+from oberonc.grammar.vocabulary import DEFAULT
 from oberonc.grammar.words import words_for
 from tests.grammar.brief import brief
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.grammar.masks import mask
-from oberonc.grammar.message import Reference, Words, find_references, scan
+from oberonc.grammar.message import find_references, scan
+from oberonc.grammar.reference import Reference
+from oberonc.grammar.vocabulary import Words
 from oberonc.grammar.words import PRESETS, words_for
 
 PIECES = [

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from oberonc.grammar.message import DEFAULT, Words, find_references
+from oberonc.grammar.message import find_references
+from oberonc.grammar.vocabulary import DEFAULT, Words
 from oberonc.grammar.words import PRESETS, words_for
 from tests.grammar.brief import brief
 
