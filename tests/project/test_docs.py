@@ -106,6 +106,56 @@ def test_every_shipped_broker_is_documented() -> None:
         assert f"### {file.stem}" in page, file.stem
 
 
+def _tree() -> list[str]:
+    """The paths that the tree at the top of design.md names; folders end in `/`."""
+    page = (DOCS / "design.md").read_text()
+    block = page.partition("## The tree")[2].split("```")[1]
+    paths, above = [], [""]
+    for line in block.strip("\n").splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        names = re.split(r"  +", line.strip())[0].split()
+        paths += [above[depth] + name for name in names]
+        above[depth + 1 :] = [paths[-1]]
+    return paths
+
+
+def test_the_tree_in_the_design_has_the_folders_there_are() -> None:
+    folders = {path for path in _tree() if path.endswith("/")}
+    there = {
+        f"{init.parent.relative_to(TOP)}/"
+        for init in (TOP / "oberonc").rglob("__init__.py")
+    }
+    assert {path for path in folders if path.startswith("oberonc/")} == there
+    assert all((TOP / path).is_dir() for path in folders)
+
+
+def test_the_tree_in_the_design_names_modules_that_are_there() -> None:
+    named = {path for path in _tree() if not path.endswith("/")}
+    assert not [path for path in named if not (TOP / f"{path}.py").exists()]
+    top = {f"oberonc/{path.stem}" for path in (TOP / "oberonc").glob("[a-z]*.py")}
+    assert top <= named
+
+
+def test_the_places_for_changes_in_the_design_are_there() -> None:
+    table = (DOCS / "design.md").read_text().partition("| change | place |")[2]
+    rows = table.partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) >= 10
+    for row in rows:
+        place = row.split("|")[2].replace("NAME.py", "")
+        words = re.findall(r"`([^`]+)`", place)
+        paths = [word for word in words if "/" in word or word.endswith(".py")]
+        files = [
+            found
+            for path in paths
+            for found in (TOP / path, TOP / "oberonc" / path)
+            if found.exists()
+        ]
+        assert len(files) >= len(paths), row
+        text = "".join(file.read_text() for file in files if file.is_file())
+        for name in set(words) - set(paths):
+            assert name in text, (row, name)
+
+
 def test_links_between_the_pages_lead_somewhere() -> None:
     for page in [*DOCS.glob("*.md"), *TOP.glob("*.md")]:
         prose = re.sub(r"`[^`\n]*`", "", page.read_text())
