@@ -225,20 +225,16 @@ class SessionAuthentication:
 
     def is_authenticated(self, request: Any) -> bool:
         """Raises PermissionDenied for a missing or wrong CSRF token, Problem 413 for a
-        form that is too long, 400 for a malformed one, ImproperlyConfigured without
-        sessions.
+        form that is too long, 400 for a malformed one, ImproperlyConfigured where no
+        middleware has set `request.user`.
         """
-        from django.contrib.auth import get_user  # wants its app to be installed
-
-        if not hasattr(request, "session"):
+        if not hasattr(request, "user"):
             raise ImproperlyConfigured(
-                "SessionAuthentication needs SessionMiddleware in MIDDLEWARE."
+                "SessionAuthentication needs AuthenticationMiddleware in MIDDLEWARE."
             )
-        user = get_user(request)
-        if not user.is_authenticated:
+        if not request.user.is_authenticated:
             return False
         _require_csrf_token(request)
-        request.user = user
         return True
 
     def challenge(self) -> str | None:

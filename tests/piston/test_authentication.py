@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import login
-from django.contrib.auth.models import User
-from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
@@ -237,8 +235,7 @@ def test_any_bytes_in_base64_are_a_refusal_and_no_error(raw: bytes) -> None:
 
 def logged_in(user: User, method: str = "get", **more: Any) -> HttpRequest:
     request: HttpRequest = getattr(RequestFactory(), method)("/", **more)
-    request.session = SessionStore()
-    login(request, user)
+    request.user = user
     return request
 
 
@@ -300,14 +297,14 @@ def test_a_form_that_is_too_long_to_look_for_a_token_is_413(ann: User) -> None:
     assert caught.value.status == 413
 
 
-def test_who_is_not_logged_in_has_no_credentials_of_a_session(db: None) -> None:
+def test_who_is_not_logged_in_has_no_credentials_of_a_session() -> None:
     request = RequestFactory().post("/")
-    request.session = SessionStore()
+    request.user = AnonymousUser()
     assert SessionAuthentication().is_authenticated(request) is False
 
 
 def test_a_session_needs_its_middleware() -> None:
-    with pytest.raises(ImproperlyConfigured, match="SessionMiddleware"):
+    with pytest.raises(ImproperlyConfigured, match="AuthenticationMiddleware"):
         SessionAuthentication().is_authenticated(sent())
 
 
