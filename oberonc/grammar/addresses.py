@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from oberonc.grammar.vocabulary import Tables
+from oberonc.grammar.tables import Tables
 
 
 class Address(NamedTuple):

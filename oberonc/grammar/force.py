@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 from oberonc.grammar.guards import ends_sentence, guard
 from oberonc.grammar.quotes import quotations
 from oberonc.grammar.stretches import Stretches
+from oberonc.grammar.tables import Tables
 from oberonc.grammar.tokens import Tokens
 from oberonc.grammar.verbs import QUOTES, Verb
-from oberonc.grammar.vocabulary import CHANGES, Tables
+from oberonc.grammar.vocabulary import CHANGES
 
 #: A participle with the number, commit or version it belongs to, before `to fix`.
 _ADDED_TO: Final = re.compile(

@@ -9,7 +9,7 @@ or None.
 from itertools import pairwise
 from typing import Final
 
-from oberonc.grammar.vocabulary import Tables, is_commit, word_set
+from oberonc.grammar.tables import Tables, is_commit, word_set
 
 #: Words that may stand between a negator and its verb.
 _FILLERS: Final = word_set(

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from typing import Final, NamedTuple
 
 from oberonc.grammar.addresses import Address, read_address
+from oberonc.grammar.tables import Tables, fold
 from oberonc.grammar.tokens import (
     BLANK,
     DEAD,
@@ -20,7 +21,6 @@ from oberonc.grammar.tokens import (
     Gap,
     Tokens,
 )
-from oberonc.grammar.vocabulary import Tables, fold
 
 #: The most digits a number may have: everything longer is no issue's, and never handed
 #: to `int`.

@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from oberonc.grammar.items import Item
+from oberonc.grammar.tables import Tables, alternatives, fold, word_set
 from oberonc.grammar.tails import END, following
 from oberonc.grammar.tokens import BLANK, BULLETS, NEWLINE, OTHER, WORD, Tokens
-from oberonc.grammar.vocabulary import Tables, alternatives, fold, word_set
 
 _TAIL: Final = word_set(
     "is are was were be isn aren wasn weren remain remains remained still need needs needed not stay"

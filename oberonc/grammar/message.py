@@ -15,7 +15,8 @@ from oberonc.grammar.paragraph import Paragraph
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.smart import smart_commands
 from oberonc.grammar.stretches import REAPPLIED, UNDONE, Stretches
-from oberonc.grammar.vocabulary import CHANGES, DEFAULT, Tables, Words, fold, tables
+from oberonc.grammar.tables import Tables, fold, tables
+from oberonc.grammar.vocabulary import CHANGES, DEFAULT, Words
 
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*(?=\n)")
 #: What a near miss in dead text looks like; how far before it a verb is looked for, and

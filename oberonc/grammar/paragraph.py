@@ -15,10 +15,11 @@ from oberonc.grammar.items import Forms, Item
 from oberonc.grammar.lists import goes_on, is_plural, is_subject, separator_before
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.stretches import Stretches
+from oberonc.grammar.tables import Tables, fold
 from oberonc.grammar.tails import following, loss_after, predicate_after
 from oberonc.grammar.tokens import BLANK, Tokens
 from oberonc.grammar.verbs import Verb, takes_numbers, verb_before
-from oberonc.grammar.vocabulary import CHANGES, Tables, fold
+from oberonc.grammar.vocabulary import CHANGES
 
 
 class Statement:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from oberonc.grammar.duration import seconds_of
 from oberonc.grammar.reference import Note, Reference
-from oberonc.grammar.vocabulary import Tables, fold
+from oberonc.grammar.tables import Tables, fold
 
 _COMMAND: Final = re.compile(r"(?<!\S)#([^\W\d_][\w-]*)")
 _BETWEEN: Final = re.compile(r"[\s,;&]*")

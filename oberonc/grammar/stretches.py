@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from oberonc.grammar.vocabulary import alternatives
+from oberonc.grammar.tables import alternatives
 
 _UNDO: Final = alternatives(
     "revert(?:s|ed|ing)?, undo(?:es|ne|ing)?, undid, roll(?:s|ed|ing)?(?: |-)?back, back(?:s|ed|ing)?(?: |-)?out",

@@ -8,7 +8,7 @@ long, its blanks made single.
 import re
 from typing import Final, NamedTuple
 
-from oberonc.grammar.vocabulary import alternatives
+from oberonc.grammar.tables import alternatives
 
 #: Where a clause is over: what ends it, or parts it from the next.
 END: Final = r"[ ]?(?=\Z|[.,;:!?)\]\n*_|(–—]|-[ -]|and\b|but\b)"

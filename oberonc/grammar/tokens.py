@@ -9,8 +9,8 @@ import re
 from bisect import bisect_right
 from typing import Final
 
-from oberonc.grammar.vocabulary import WORD as WORD_CLASS
-from oberonc.grammar.vocabulary import Phrases, fold, is_commit
+from oberonc.grammar.tables import WORD as WORD_CLASS
+from oberonc.grammar.tables import Phrases, fold, is_commit
 
 WORD: Final = 1
 HASH: Final = 2

@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 from oberonc.grammar.items import Item
 from oberonc.grammar.lists import goes_on
+from oberonc.grammar.tables import Tables, fold
 from oberonc.grammar.tokens import BLANK, NEWLINE, Gap, Tokens
-from oberonc.grammar.vocabulary import Tables, fold
 
 QUOTES: Final = frozenset("\"'“”„‘’`«»")
 _LEFT: Final = frozenset("([{,;:!?.*_~|–—…\ufeff") | QUOTES

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from oberonc.grammar.vocabulary import DEFAULT, WORD, Words, tables
+from oberonc.grammar.tables import WORD, tables
+from oberonc.grammar.vocabulary import DEFAULT, Words
 
 __all__ = ["DEFAULT", "PRESETS", "Words", "words_for"]
 
