@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,21 +26,16 @@ from oberonc.daemon.lock import Lock
 from oberonc.daemon.notices import Notices
 from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations.operations import Operations
+from oberonc.daemon.periodic import Periodic, say_given_up
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
-from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
-from oberonc.errors import ConfigError, DiskFailed, NotAccepted, OberoncError
+from oberonc.errors import ConfigError, DiskFailed, OberoncError
 from oberonc.queue.contract import Queue
 from oberonc.queue.engines import open_queue
-from oberonc.queue.values import Delivery
 from oberonc.text import counted
 
-#: Seconds between looks at the free space.
-LOOK: Final = 1.0
-#: Seconds between looks at clock and retention.
-UPKEEP: Final = 15.0
 #: Seconds workers get to end once the stop's own time is over.
 GRACE: Final = 5.0
 
@@ -65,7 +60,7 @@ def run(config_path: str | None) -> None:
             say(
                 f"the last daemon died while {running} ran; what is not given up here runs again"
             )
-        _tell_given_up(recovered.dead)
+        say_given_up(recovered.dead, say)
         listeners = listen(config)
         try:
             asyncio.run(_serve(config_path, config, queue, notifier, listeners))
@@ -74,11 +69,6 @@ def run(config_path: str | None) -> None:
     finally:
         queue.close()
         lock.release()
-
-
-def _tell_given_up(dead: Iterable[Delivery]) -> None:
-    for delivery in dead:
-        say(f"delivery {delivery.id} is given up: {delivery.note}", delivery)
 
 
 def _claim(state: Path) -> None:
@@ -125,7 +115,7 @@ def _disk_failed(error: DiskFailed) -> None:
 
 
 class Daemon:
-    """The running daemon: its parts, and what it does by the clock."""
+    """The running daemon: its parts, from the queue to who may ask for something."""
 
     def __init__(
         self,
@@ -150,6 +140,9 @@ class Daemon:
             self._stop,
             notifier,
             say,
+        )
+        self._periodic = Periodic(
+            queue, self._intake, self._dispatcher, self._notices, notifier, say
         )
         self._server = Server(say)
         self._operations = Operations(
@@ -183,9 +176,9 @@ class Daemon:
         for work in (
             self._server.sweep,
             self._intake.watch,
-            self._upkeep,
-            self._watch_space,
-            self._watchdog,
+            self._periodic.keep_up,
+            self._periodic.watch_space,
+            self._periodic.watchdog,
         ):
             self._start(work())
         # What is there now stays: the collector need not walk it again and again.
@@ -223,83 +216,6 @@ class Daemon:
             self._failure = self._failure or error
             self._stop.order()
 
-    async def _upkeep(self) -> None:
-        """Clock, retention, the size of the log written ahead."""
-        while True:
-            await asyncio.sleep(UPKEEP)
-            try:
-                await self._look_at_clock()
-                await self._sweep()
-                spool.sweep(self._config.spool)
-                self._notices.look()
-                await self._forget_rejected()
-                await self._queue.call(
-                    lambda queue: queue.maintain(idle=True), alone=True
-                )
-            except OberoncError as error:  # a full disk: it is tried again
-                say(f"upkeep waits: {error}")
-
-    async def _watch_space(self) -> None:
-        """Say when space runs low, and when there is enough again; for ever."""
-        low = False
-        while True:
-            try:
-                room = await self._queue.call(lambda queue: queue.room())
-            except NotAccepted:  # a full disk: it is asked again
-                room = None
-            if room and room.low != low:
-                low = room.low
-                what = (
-                    "low: new pushes are refused, and spooled by their senders"
-                    if low
-                    else "enough again"
-                )
-                say(
-                    f"space is {what}: {room.free} bytes free, daemon.low_space is {room.threshold}"
-                )
-            await asyncio.sleep(LOOK)
-
-    async def _look_at_clock(self) -> None:
-        pulled = await self._queue.call(lambda queue: queue.tick(now_ms()))
-        if pulled:
-            say(
-                f"the clock was set back: {counted(pulled, 'delivery', 'deliveries')} due earlier"
-            )
-            self._queue.expect()
-
-    async def _sweep(self) -> None:
-        config = self._intake.config
-        names, keep_ms = list(config.services), int(config.daemon.keep * 1000)
-        more = True
-        while more:
-            swept = await self._queue.call(
-                lambda queue: queue.sweep(now_ms(), names, keep_ms)
-            )
-            # One slice whatever runs, so that a queue that is never idle does not grow
-            # for ever.
-            more = swept.more and not self._dispatcher.running
-            _tell_given_up(swept.buried)
-            if swept.events:
-                dead = counted(swept.dead, "dead letter")
-                say(
-                    f"retention: {counted(swept.events, 'event')} forgotten, and {dead} with them"
-                )
-
-    async def _forget_rejected(self) -> None:
-        """Retention of what could not be taken in."""
-        gone = await in_a_thread(
-            spool.forget_rejected, self._config.spool, self._intake.config.daemon.keep
-        )
-        if gone:
-            say(f"retention: {counted(gone, 'file')} of the spool's bad/ forgotten")
-
-    async def _watchdog(self) -> None:
-        """Say that we live, while the loop and the writer thread both move."""
-        while self._notifier.watchdog:
-            await asyncio.sleep(self._notifier.watchdog)
-            await self._queue.call(lambda queue: None)
-            self._notifier.alive()
-
     async def _shut_down(self) -> None:
         """No new work; what runs may end; what does not goes back to the queue
         uncharged.
@@ -312,7 +228,13 @@ class Daemon:
         self._server.stop_listening()
         for task in self._background:
             task.cancel()
-        await _first(patience, self._dispatcher.emptied(), self._stop.wait_hurried())
+        waits = [
+            asyncio.ensure_future(self._dispatcher.emptied()),
+            asyncio.ensure_future(self._stop.wait_hurried()),
+        ]
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         for generation in (self._reloader.draining, self._reloader.current):
             if generation:
                 await generation.interrupt()
@@ -321,14 +243,6 @@ class Daemon:
         await self._reloader.stop()
         await self._queue.call(lambda queue: queue.maintain(idle=True), alone=True)
         say("stopped")
-
-
-async def _first(patience: float, *waits: Awaitable[Any]) -> None:
-    """Return when one of *waits* is over, or after *patience* seconds."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
 
 
 def _unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
