@@ -226,7 +226,7 @@ class Queue(Protocol):
         """
 
     def room(self) -> Room:
-        """The space there is."""
+        """The space there was at the beginning of the last batch."""
 
     def keep_free(self, threshold: int) -> None:
         """Refuse new events from now on when less than *threshold* bytes are free."""

@@ -27,8 +27,8 @@ OUTPUT_LIMIT: Final = 64 * 1024
 
 
 class StorageFull(NotAccepted):
-    """The disk has no room for this batch; nothing of it was kept. Not a failure of the
-    disk.
+    """The disk has no room for this batch: nothing of it was kept, and the disk has not
+    failed.
     """
 
 
@@ -98,9 +98,8 @@ def check(submission: Submission) -> None:
             raise BadInput(
                 f"the {what} of an event is too long or holds characters that cannot be kept"
             )
-    if len(submission.routes) > 1 and len(
-        {route.service for route in submission.routes}
-    ) < len(submission.routes):
+    services = {route.service for route in submission.routes}
+    if len(services) < len(submission.routes):
         raise BadInput("an event is routed twice to one service")
     for route in submission.routes:
         if route.order not in get_args(Order):

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from oberonc.errors import BadInput
+from oberonc.files import sync
 from oberonc.queue.sqlite.database import Part
 
 
@@ -25,10 +26,10 @@ class Copying(Part):
             raise BadInput(f"{partial}: {error.strerror}") from error
         try:
             self._con.execute("VACUUM INTO ?", (str(partial),))
-            _sync(partial)
+            sync(partial)
             # A link, not a rename: it never replaces a file that is already there.
             os.link(partial, target)
-            _sync(target.parent)
+            sync(target.parent)
         except FileExistsError as error:
             raise BadInput(f"{target}: is already there") from error
         except (OSError, sqlite3.Error) as error:
@@ -37,12 +38,3 @@ class Copying(Part):
             raise BadInput(f"{target}: cannot write the copy: {error}") from error
         finally:
             partial.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

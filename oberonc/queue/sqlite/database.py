@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from oberonc.errors import DiskFailed
+from oberonc.files import sync
 from oberonc.policy import HOUR
 from oberonc.queue.sqlite.opening import open_database
 from oberonc.queue.sqlite.tallies import Tallies
@@ -86,9 +87,9 @@ class Space:
             descriptor = os.open(self._path, flags, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, self._size)
-                os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            sync(self._path)
             self._held = True
         except OSError:
             # No room after all, or a file system without fallocate: go without it.

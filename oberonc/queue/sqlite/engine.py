@@ -11,7 +11,7 @@ from oberonc.queue.sqlite.accepting import Accepting
 from oberonc.queue.sqlite.copying import Copying
 from oberonc.queue.sqlite.counting import Counting
 from oberonc.queue.sqlite.database import BALLAST_BYTES, Database
-from oberonc.queue.sqlite.ending import Finishing
+from oberonc.queue.sqlite.finishing import Finishing
 from oberonc.queue.sqlite.generations import Generations
 from oberonc.queue.sqlite.leasing import Leasing
 from oberonc.queue.sqlite.reading import Reading

@@ -4,7 +4,7 @@ from oberonc import policy
 from oberonc.policy import LONGEST_MS, Spent
 from oberonc.queue.breaker import PROBE_LAST_MS
 from oberonc.queue.sqlite.database import Database, Known, Part, durable
-from oberonc.queue.sqlite.ending import END_ATTEMPT
+from oberonc.queue.sqlite.finishing import END_ATTEMPT
 from oberonc.queue.sqlite.reading import Reading
 from oberonc.queue.sqlite.rows import Move, Position, follow
 from oberonc.queue.sqlite.tallies import DEAD, LEASED, READY

@@ -54,31 +54,31 @@ NOT_TO_REPORT = (
 _LIVE = (READY, LEASED)
 
 
-class Service(NamedTuple):
+class ServiceState(NamedTuple):
     """Whether a person has paused a service, and its breaker."""
 
     paused: bool = False
     breaker: Breaker = Breaker()
 
 
-def service_of(row: Any) -> Service:
+def service_of(row: Any) -> ServiceState:
     """The service of a row with the columns of SERVICE; None: nothing is kept of it.
 
     How often its breaker turned says which way it stands: it is open after an odd
     number.
     """
     if row is None:
-        return Service()
+        return ServiceState()
     paused, turns, failures, lane, spread, probe, *rest = row
     if turns % 2 == 0:
         state = BreakerState.CLOSED
     else:
         state = BreakerState.OPEN if probe is None else BreakerState.PROBING
     breaker = Breaker(state, turns, failures, lane, bool(spread), probe, *rest)
-    return Service(bool(paused), breaker)
+    return ServiceState(bool(paused), breaker)
 
 
-def find_service(database: Database, name: str) -> Service:
+def find_service(database: Database, name: str) -> ServiceState:
     """What is known of a service."""
     return service_of(database.con.execute(SERVICE, (name,)).fetchone())
 

@@ -9,7 +9,7 @@ import pytest
 from oberonc.queue.sqlite import (
     accepting,
     counting,
-    ending,
+    finishing,
     leasing,
     reading,
     recovering,
@@ -30,7 +30,7 @@ DAILY = {
             *("SERVICE", "SAVE_BREAKER", "REFRESH_LANES", "CHANGE_LIVE", "TO_REPORT"),
             "NOT_TO_REPORT",
         ),
-        ending: (
+        finishing: (
             *("HELD", "END", "END_ATTEMPT", "DONE_ALL", "ATTEMPTS_DONE", "SERVICES"),
         ),
         recovering: ("ORPHANS", "ORPHANED"),
