@@ -11,6 +11,7 @@ import pytest
 from tests.support.accounts import open_oberonc as open_oberonc
 from tests.support.admin import Admin
 from tests.support.command import Command
+from tests.support.daemon_site import site as site
 from tests.support.repo import Repo
 
 #: Same moment in every test: commits have the same ids each time.

@@ -22,10 +22,8 @@ from oberonc.delivery import frames as wire
 from oberonc.delivery import handover
 from tests.benchmarks.test_queue import bare_loop
 from tests.brokers_for_tests import source
-from tests.support.daemon_site import Running, Site, descendants, push, recorder, site
+from tests.support.daemon_site import Running, Site, descendants, push, recorder
 from tests.support.eventually import eventually
-
-__all__ = ["site"]
 
 pytestmark = pytest.mark.benchmark
 

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon_site import Site, site
+from tests.support.daemon_site import Site
 from tests.support.pushes import chain, fast_import, put_hook
 from tests.support.repo import Repo
-
-__all__ = ["site"]
 
 ROUNDS = 15
 NOBODY = '[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n'

@@ -15,13 +15,10 @@ from pathlib import Path
 import pytest
 
 from oberonc.complete import KINDS, offers
-from tests.daemon.conftest import site
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-
-__all__ = ["site"]
 
 #: How each shell is started without anybody's settings, and what it is told first.
 SHELLS = {

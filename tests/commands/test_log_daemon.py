@@ -18,14 +18,11 @@ from oberonc.commands import submitter
 from oberonc.delivery import handover
 from oberonc.errors import BadInput
 from oberonc.source import repository
-from tests.daemon.conftest import site
 from tests.support.children import end
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 from tests.support.repo import Repo
-
-__all__ = ["site"]
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs root to become other people"

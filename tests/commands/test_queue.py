@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.conftest import site
 from tests.support.command import Command, Done
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-
-__all__ = ["site"]
 
 DEAD = "from oberonc import BaseBroker, Reject\nclass B(BaseBroker):\n    def handle(self, p): raise Reject({note!r})\n"
 LATER = (

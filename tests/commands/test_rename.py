@@ -13,7 +13,6 @@ from oberonc.issues.rename import rename
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push, recorder
-from tests.support.daemon_site import site as site
 from tests.support.eventually import eventually
 from tests.support.repo import Repo
 

@@ -12,11 +12,9 @@ from oberonc import hook
 from oberonc.delivery import spool
 from tests.support.admin import Admin
 from tests.support.command import Command, Done
-from tests.support.daemon_site import Site, recorder, site
+from tests.support.daemon_site import Site, recorder
 from tests.support.pushes import put_hook
 from tests.support.repo import Repo
-
-__all__ = ["site"]
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="needs root to give a file to somebody else"
