@@ -20,7 +20,8 @@ from oberonc.broker import registry, runner
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.request import first_attempt
 from oberonc.config import Config
-from oberonc.daemon.intake.submissions import Sender, submission
+from oberonc.daemon.intake.sender import Sender
+from oberonc.daemon.intake.submissions import submission
 from oberonc.delivery import frames
 from oberonc.source import hooks
 from tests.support.admin import Admin

@@ -21,7 +21,8 @@ from oberonc.config import Config
 from oberonc.daemon.faults import crash_point
 from oberonc.daemon.intake.backlog import Backlog, File
 from oberonc.daemon.intake.ref_order import Kept, in_ref_order, kept
-from oberonc.daemon.intake.submissions import Sender, submission
+from oberonc.daemon.intake.sender import Sender
+from oberonc.daemon.intake.submissions import submission
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.sparing import Sparing

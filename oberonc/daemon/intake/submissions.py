@@ -1,31 +1,17 @@
 """From a payload to what the queue keeps: checked, stamped with who submitted it, with
 each service's decision.
-
-Who submitted comes from the kernel (the socket's peer, the
-spool file's owner), never from the payload. Who pushed
-(`user`) is believed only of accounts that run git for others.
 """
 
-import os
-from typing import Any, NamedTuple
+from typing import Any
 
-from oberonc import accounts, jsontext
+from oberonc import jsontext
 from oberonc.config import Config
+from oberonc.daemon.intake.sender import Sender
 from oberonc.errors import BadInput
 from oberonc.payload import filters
 from oberonc.payload.schema import check
 from oberonc.queue.values import Decision, Route, Submission
 from oberonc.text import one_line
-
-
-class Sender(NamedTuple):
-    """The account a payload came from, how it came, and whether it can only have come
-    from there.
-    """
-
-    uid: int
-    origin: str = "socket"
-    proven: bool = True
 
 
 def submission(
@@ -44,7 +30,7 @@ def submission(
             came = payload.raw
         else:
             came = jsontext.canonical(payload)
-        stamped = _stamped(config, payload, sender)
+        stamped = sender.stamped(config, payload)
         decisions: list[Decision] = []
         routes: list[Route] = []
         for name, service in config.services.items():
@@ -56,8 +42,7 @@ def submission(
             matched = choice.payload is not None
             decisions.append(Decision(name, matched, choice.reason))
             if matched:
-                order: Any = service.order
-                routes.append(Route(name, order, int(service.hold * 1000)))
+                routes.append(Route(name, service.order, int(service.hold * 1000)))  # type: ignore[arg-type]
         decisions += [
             Decision(name, matched=False, reason="the service is no longer configured")
             for name in only or ()
@@ -65,6 +50,9 @@ def submission(
         ]
         commits = {c["raw_node"] for c in [*payload["commits"], *payload["merged"]]}
         commits |= {update["new"] for update in payload["updates"]}
+        # The event's own id, as long as a commit's, is found by its beginning in the
+        # same way.
+        own = payload["id"] + "0" * 8
         return Submission(
             id=bytes.fromhex(payload["id"]),
             body=came if stamped is payload else jsontext.canonical(stamped),
@@ -74,32 +62,10 @@ def submission(
             peer_uid=sender.uid,
             routes=tuple(routes),
             decisions=tuple(decisions),
-            commits=(
-                # The event's own id, as long as a commit's, is found by its beginning
-                # in the same way.
-                payload["id"] + "0" * 8,
-                *sorted(commit for commit in commits if commit.strip("0")),
-            ),
+            commits=(own, *sorted(commit for commit in commits if commit.strip("0"))),
             came=came,
         )
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise BadInput(
             f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}"
         ) from None
-
-
-def _stamped(config: Config, payload: dict[str, Any], sender: Sender) -> dict[str, Any]:
-    """*payload* itself where it says of its sender what we know, as our client's does;
-    else a copy that does.
-    """
-    name = accounts.name(sender.uid)
-    submitter = {"uid": sender.uid, "name": name}
-    user = name
-    if sender.proven and (sender.uid == os.geteuid() or name in config.daemon.trusted):
-        user = payload["user"]
-    # By their bytes: for Python true and 1.0 are 1.
-    if payload["user"] == user and jsontext.canonical(
-        payload.get("submitter")
-    ) == jsontext.canonical(submitter):
-        return payload
-    return {**payload, "user": user, "submitter": submitter}

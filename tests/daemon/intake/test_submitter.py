@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from oberonc import accounts, config
-from oberonc.daemon.intake.submissions import Sender, submission
+from oberonc.daemon.intake.sender import Sender
+from oberonc.daemon.intake.submissions import submission
 from oberonc.delivery import frames, spool
 from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.command import Command

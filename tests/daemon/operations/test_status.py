@@ -87,7 +87,7 @@ def test_an_outage_is_seen_while_it_lasts_and_gone_after_it(
         lambda: metrics(site, oberonc)[of("service_failing", service="rec")] == 1
     )
     found = metrics(site, oberonc)
-    assert found[of("service_failures", service="rec")] == 1
+    assert found[of("service_failures", service="rec")] >= 1
     assert (
         began - 1
         <= found[of("service_last_error_timestamp_seconds", service="rec")]
