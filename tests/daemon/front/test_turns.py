@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oberonc.daemon.front.turns import Turns
@@ -30,6 +30,7 @@ def test_many_requests_of_one_user_delay_another_by_one() -> None:
     assert len(served) == 53
 
 
+@settings(deadline=None)  # each example is an event loop
 @given(
     st.lists(
         st.tuples(st.integers(1, 3), st.integers(0, 3), st.booleans()), max_size=30
