@@ -17,6 +17,7 @@ from django.core.exceptions import (
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.encoding import iri_to_uri
 from django.utils.http import http_date
 
 from oberonc.piston import conditional, streams
@@ -90,7 +91,7 @@ def answer(exchange: Exchange, result: Any) -> HttpResponseBase:
     if hasattr(exchange.handler, "resource_uri"):
         location = link(exchange.handler, result)
         if location is not None:
-            response["Location"] = location
+            response["Location"] = iri_to_uri(location)
     return response
 
 

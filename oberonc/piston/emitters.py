@@ -12,7 +12,7 @@ An own one is a class with `render`, registered under a name and a content type:
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Final, NamedTuple
 
 from django.http import HttpRequest
@@ -151,28 +151,27 @@ _ENCODE: Final = _encoder(ascii_only=False).encode
 _ENCODE_ASCII: Final = _encoder(ascii_only=True).encode
 
 
-def _json(value: Plain) -> str:
+def _json(value: Plain, encode: Callable[[Any], str] = _ENCODE) -> str:
     """A plain value as JSON, integers that Python refuses to print among it."""
     try:
-        return _ENCODE(value)
+        return encode(value)
     except ValueError:
         if isinstance(value, int):
             return integer_text(value)
         if isinstance(value, list):
-            return f"[{','.join(map(_json, value))}]"
+            return f"[{','.join([_json(one, encode) for one in value])}]"
         if isinstance(value, dict):
-            pairs = (f"{_ENCODE(key)}:{_json(one)}" for key, one in value.items())
+            pairs = [f"{encode(key)}:{_json(value[key], encode)}" for key in value]
             return f"{{{','.join(pairs)}}}"
         raise
 
 
 def json_bytes(value: Plain) -> bytes:
     """A plain value as compact JSON in UTF-8."""
-    text = _json(value)
     try:
-        return text.encode()
+        return _json(value).encode()
     except UnicodeEncodeError:
-        return _ENCODE_ASCII(value).encode()
+        return _json(value, _ENCODE_ASCII).encode()
 
 
 class JSONEmitter(Emitter):

@@ -45,6 +45,8 @@ def choose(accept: str, offers: tuple[Offer, ...]) -> str | None:
 @functools.lru_cache(maxsize=256)
 def _choose(accept: str, offers: tuple[Offer, ...]) -> str | None:
     ranges = dict(_ranges(accept))
+    if not offers:
+        return None
     if not ranges:
         return offers[0].name
     weights = [_weight(offer, ranges) for offer in offers]

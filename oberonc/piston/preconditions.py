@@ -16,16 +16,16 @@ from oberonc.piston.operations import Route
 from oberonc.piston.problems import Problem
 from oberonc.piston.replies import Reply
 
-WRITES: Final = ("PUT", "PATCH", "DELETE")
+_WRITES: Final = ("PUT", "PATCH", "DELETE")
 _ABSENT: Final = (404, 410)
 
 
 def preconditions(exchange: Exchange, route: Route) -> Steps:
     """The 304, or None to go on; raises Problem 412, or 428 where one is missing."""
-    writes = exchange.method in WRITES
+    writes = exchange.method in _WRITES
+    if exchange.handler.require_match and writes and not _protects(exchange):
+        raise Problem(428, "Send If-Match with the ETag of what you change.")
     if not exchange.conditional and not exchange.reading:
-        if exchange.handler.require_match and writes:
-            raise Problem(428, "Send If-Match with the ETag of what you change.")
         return None
     try:
         version = yield from _told(exchange, "etag")
@@ -42,6 +42,14 @@ def preconditions(exchange: Exchange, route: Route) -> Steps:
         return None
     found = yield from _tags_of_read(exchange, route)
     return _absent(exchange) if found is None else answers.check(exchange, found, None)
+
+
+def _protects(exchange: Exchange) -> bool:
+    """Whether a write has a precondition that counts: a date does where there is one."""
+    return _names_tags(exchange.request) or (
+        "HTTP_IF_UNMODIFIED_SINCE" in exchange.request.META
+        and hasattr(exchange.handler, "last_modified")
+    )
 
 
 def _told(exchange: Exchange, name: str) -> Steps:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.http import HttpResponse
+from django.utils.encoding import iri_to_uri
 
 from oberonc.piston.problems import Problem
 
@@ -52,7 +53,7 @@ class Reply(HttpResponse):
         if data is not _NOTHING:
             self._data = data
         if location is not None:
-            self["Location"] = location
+            self["Location"] = iri_to_uri(location)
         for name, value in (headers or {}).items():
             self[name] = value
         return self

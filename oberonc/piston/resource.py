@@ -28,7 +28,7 @@ from oberonc.piston.emitters import Emitter
 from oberonc.piston.handler import FUNCTIONS, BaseHandler
 from oberonc.piston.negotiate import choose
 from oberonc.piston.operations import Operation, Route, check_handler, find_route
-from oberonc.piston.preconditions import WRITES, preconditions
+from oberonc.piston.preconditions import preconditions
 from oberonc.piston.problems import Problem
 
 #: RFC 9110 section 9.3 and RFC 5789.
@@ -284,15 +284,14 @@ class Resource:
     def _perform(self, exchange: Exchange, route: Route, operation: Operation) -> Steps:
         """Preconditions, validation, the function, and the answer made of its result."""
         request = exchange.request
-        if exchange.conditional or route.tells_version:
+        handler = exchange.handler
+        if exchange.conditional or route.tells_version or handler.require_match:
             refused = yield from preconditions(exchange, route)
             if refused is not None:
                 return refused
-        elif exchange.handler.require_match and exchange.method in WRITES:
-            raise Problem(428, "Send If-Match with the ETag of what you change.")
         for validation in operation.validations:
             yield validation.apply, (request,), NO_ARGUMENTS
-        function = getattr(exchange.handler, operation.name)
+        function = getattr(handler, operation.name)
         exchange.ran = True
         result = yield function, (request, *exchange.args), exchange.kwargs
         return (yield answers.answer, (exchange, result), NO_ARGUMENTS)
