@@ -142,7 +142,7 @@ def _streamed(
     if exchange.method == "HEAD":
         streams.first(items)
         streams.close(items)
-        response = streams.sent(iter(()), request)
+        response = streams.empty_response(request)
     elif emitter.streams():
         response = streams.response(emitter, items, exchange.handler, request)
     else:

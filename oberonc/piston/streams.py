@@ -3,7 +3,6 @@ under WSGI and under ASGI as the server wants them."""
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
@@ -97,69 +96,101 @@ def response(
     begun, _ = first(items)
     writer: Any = emitter(begun, handler, request, streamed=True)
     chunks, _ = first(iter(writer.stream_render(request)))
-    return sent(_watched(chunks, items, request), request)
+    return StreamingHttpResponse(_chunks_for(request)(chunks, items, request))
 
 
-def sent(chunks: Iterator[bytes], request: HttpRequest) -> StreamingHttpResponse:
-    """An answer of these chunks, whatever server sends it."""
-    if under_asgi(request):
-        return StreamingHttpResponse(_sent_by_the_loop(chunks))
-    return StreamingHttpResponse(chunks)
+def empty_response(request: HttpRequest) -> StreamingHttpResponse:
+    """An answer without a body, whose length nobody has counted."""
+    return StreamingHttpResponse(_chunks_for(request)(iter(()), iter(()), request))
 
 
-def _watched(
-    chunks: Iterator[str | bytes], items: Iterator[Any], request: HttpRequest
-) -> Iterator[bytes]:
-    """Bytes; an error is logged and breaks the connection, which says so the client."""
-    try:
-        for chunk in chunks:
-            yield to_bytes(chunk)
-    except Exception:
-        logger.exception(
-            "A streamed answer broke off: %s", request.path, extra={"request": request}
-        )
-        raise
-    finally:
-        close(items)
+class _Chunks:
+    """What a WSGI server draws. `close` is called even where nothing was drawn."""
 
+    def __init__(
+        self,
+        chunks: Iterator[str | bytes],
+        items: Iterator[Any],
+        request: HttpRequest,
+    ) -> None:
+        self._chunks = chunks
+        self._items = items
+        self._request = request
 
-async def _sent_by_the_loop(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The chunks, made in a thread, as what makes them may ask a database.
+    def __iter__(self) -> "_Chunks":
+        return self
 
-    To go there and back for each would cost many times what a chunk costs. So the
-    thread works ahead, as far as there is room, and what is ready goes out together.
-    """
-    loop, wake = asyncio.get_running_loop(), asyncio.Event()
-    ready: deque[bytes] = deque()
-    room = threading.Semaphore(_AHEAD)
-    stopped = False
+    def __next__(self) -> bytes:
+        chunk = self._draw()
+        if chunk is None:
+            raise StopIteration
+        return chunk
 
-    def make() -> None:
+    def close(self) -> None:
+        """Let the emitter and the source of the items clean up."""
+        close(self._chunks)
+        close(self._items)
+
+    def _draw(self) -> bytes | None:
+        """The next chunk, None after the last; what is raised breaks the connection."""
         try:
-            for chunk in chunks:
-                room.acquire()
-                if stopped:
-                    break
+            chunk = next(self._chunks, None)
+            if chunk is not None:
+                return to_bytes(chunk)
+        except Exception:
+            path = self._request.path
+            more = {"request": self._request}
+            logger.exception("A streamed answer broke off: %s", path, extra=more)
+            self.close()
+            raise
+        self.close()
+        return None
+
+
+class _AsyncChunks(_Chunks):
+    """What an ASGI server draws: made in a thread, as it may ask a database.
+
+    To go there and back for each chunk would cost many times what a chunk costs. So the
+    thread makes some ahead, and what is ready goes out together.
+    """
+
+    __iter__ = None  # type: ignore[assignment]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop, wake = asyncio.get_running_loop(), asyncio.Event()
+        ready: deque[bytes] = deque()
+        wanted = True
+
+        def make() -> bool:
+            """Whether there may be more; never waits for the client."""
+            for _ in range(_AHEAD):
+                if not wanted or (chunk := self._draw()) is None:
+                    return False
                 ready.append(chunk)
                 if not wake.is_set():
                     loop.call_soon_threadsafe(wake.set)
-        finally:
-            close(chunks)
-            loop.call_soon_threadsafe(wake.set)
+            return True
 
-    making = asyncio.ensure_future(sync_to_async(make)())
-    making.add_done_callback(lambda _: wake.set())
-    try:
-        while ready or not making.done():
-            await wake.wait()
-            wake.clear()
-            together = [ready.popleft() for _ in range(len(ready))]
-            if together:
-                room.release(len(together))
-                yield b"".join(together)
-        await making  # raises what went wrong
-    finally:
-        stopped = True
-        room.release()
-        await asyncio.wait([making])
-        making.exception()  # it was raised above, or nobody is there to hear it
+        def made(making: asyncio.Future[bool]) -> None:
+            wake.set()
+            if not making.cancelled():
+                making.exception()  # raised below, if anybody is still there
+
+        try:
+            more = True
+            while more:
+                making = asyncio.ensure_future(sync_to_async(make)())
+                making.add_done_callback(made)
+                while ready or not making.done():
+                    await wake.wait()
+                    wake.clear()
+                    together = [ready.popleft() for _ in range(len(ready))]
+                    if together:
+                        yield b"".join(together)
+                more = await making  # raises what went wrong
+        finally:
+            wanted = False
+
+
+def _chunks_for(request: HttpRequest) -> type[_Chunks]:
+    return _AsyncChunks if under_asgi(request) else _Chunks
