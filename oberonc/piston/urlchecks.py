@@ -106,8 +106,12 @@ def _writable(handler: Any) -> Iterator[CheckMessage]:
 
     known = attributes(handler.model)
     for name in handler.writable:
-        field = known.get(name)
-        if field is None or not getattr(field, "concrete", False) or field.name != name:
+        field: Any = known.get(name)
+        # A reverse or generic relation is neither of the two.
+        own = getattr(field, "concrete", False) or (
+            getattr(field, "many_to_many", False) and not field.auto_created
+        )
+        if not own or field.name != name:
             yield Error(
                 f"{handler.__name__}.writable names {name!r}, which is no field of "
                 f"{handler.model.__name__}.",
