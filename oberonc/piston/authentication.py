@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any, ClassVar, Final, Protocol
 
 from django.conf import settings
@@ -125,7 +125,7 @@ class HttpBasicAuthentication:
         if not colon or _CONTROLS.search(text):
             raise BadCredentials("The credentials are not a name, a colon, a password.")
         user = self.user(request, username, password)
-        if not user:
+        if not _found(user):
             raise BadCredentials("Wrong name or password.")
         request.user = Principal(username) if user is True else user
         return True
@@ -196,7 +196,7 @@ class BearerAuthentication:
         return token
 
     def _is_user(self, request: Any, user: Any) -> bool:
-        if not user:
+        if not _found(user):
             raise self._bad("The token is not valid.")
         request.user = user
         return True
@@ -304,6 +304,19 @@ def raw_body(request: Any) -> bytes:
     else:
         limit = mimers.body_limit(None, current())
     return mimers.read(request, limit) or b""
+
+
+def _found(user: Any) -> bool:
+    """Whether there is a user; a coroutine that nobody awaits is none, though it is true.
+
+    Raises ImproperlyConfigured for one.
+    """
+    if iscoroutine(user):
+        user.close()
+        raise ImproperlyConfigured(
+            "Only `verify` of BearerAuthentication may be async, as `async def`."
+        )
+    return bool(user)
 
 
 def _credentials(request: Any, scheme: str) -> str | None:

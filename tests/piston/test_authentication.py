@@ -204,6 +204,19 @@ def test_bearer_awaits_an_async_verifier(later: Any) -> None:
         ask(sent("Bearer wrong"))
 
 
+def test_a_coroutine_that_nobody_awaits_lets_nobody_in() -> None:
+    async def check(username: str, password: str) -> None:
+        return None
+
+    for authenticator, request in (
+        (HttpBasicAuthentication(check), basic("ann:p")),
+        (BearerAuthentication(lambda token: verify_later(token)), sent("Bearer x")),
+    ):
+        with pytest.raises(ImproperlyConfigured, match="async"):
+            authenticator.is_authenticated(request)
+        assert not hasattr(request, "user")
+
+
 def test_no_secret_is_in_the_text_of_a_refusal() -> None:
     for authenticator in (SIMPLE, BearerAuthentication(verify)):
         for request in (basic("ann:hunter2"), sent("Bearer hunter2")):
