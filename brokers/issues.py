@@ -10,7 +10,7 @@ from oberonc.issues.ledger import Ledger
 from oberonc.issues.plan import describe, make_plan, note
 from oberonc.issues.settings import check_settings, make_rules
 from oberonc.issues.trackers import load
-from oberonc.issues.trackers.base import Setup, Tracker
+from oberonc.issues.trackers.base import Tracker
 
 
 class Issues(BaseBroker):
@@ -88,6 +88,4 @@ class Issues(BaseBroker):
         return self._tracker().check()
 
     def _tracker(self) -> Tracker:
-        return load(self.settings.tracker)(
-            Setup(self.settings, self.state, self.remaining)
-        )
+        return load(self.settings.tracker)(self)

@@ -103,11 +103,11 @@ def _deliveries(known: Config) -> Offers:
 def _issues(known: Config) -> Offers:
     """The open issues of the embedded tracker, of the repository one stands in."""
     from oberonc.issues.embedded import IssueFile
-    from oberonc.source import hooks
+    from oberonc.source import repository
 
     if not (known.state / "tracker.sqlite").is_file():
         return {}
-    rows = IssueFile(known.state).issues(hooks.here_name())
+    rows = IssueFile(known.state).issues(repository.full_name())
     return {str(row.number): row.title for row in rows if row.state == "open"}
 
 

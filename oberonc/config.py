@@ -1,10 +1,10 @@
 """The configuration: what the layers (`oberonc.layers`) say, checked, as one immutable
 value.
 
-Later layers win key by key. A `[services.NAME]` table belongs to the last file that has
-it, whole, so that nobody's token is ever sent to a url from another file. Secrets stay
-references here; `oberonc.broker.secrets` turns them into values when a delivery needs
-them.
+Later layers win key by key. A `[services.NAME]` table belongs to the last
+file that has it, whole, so that nobody's token is ever sent to a url from
+another file. Secrets stay references here; `oberonc.broker.secrets` turns
+them into values when a delivery needs them.
 """
 
 import os
@@ -15,16 +15,19 @@ from typing import Any, NamedTuple
 from oberonc import layers, paths
 from oberonc.errors import ConfigError, OberoncError
 from oberonc.layers import Layer
+from oberonc.paths import Homes
 from oberonc.text import nearest, one_line
 
 DAY = 86400.0
+#: Seconds a delivery gets when neither its service nor its broker's class says.
+DEFAULT_TIMEOUT = 60.0
 #: Bytes of free space below which the daemon takes no new pushes.
 LOW_SPACE = 64 << 20
 
 
 class Service(NamedTuple):
-    """One configured use of a broker. *settings* still hold references; times are in
-    seconds.
+    """One configured use of a broker.
+    *settings* still hold references; times are in seconds.
     """
 
     name: str
@@ -76,8 +79,8 @@ class Config(NamedTuple):
     """Everything the administrator said. *sources* tells for each key which file said
     it.
 
-    With a *fault* it is only what could be learnt without it: there are no services
-    then.
+    With a *fault* it is only what could be learnt without it:
+    there are no services then.
     """
 
     delivery: str
@@ -153,10 +156,11 @@ DELIVERIES = ("here", "daemon")
 
 
 def load(explicit: str | None = None) -> Config:
-    """Read and check every layer. Raises ConfigError or NotAllowed with file, key and
-    mend.
+    """Read and check every layer.
+    Raises ConfigError or NotAllowed with file, key and mend.
     """
-    return _checked(layers.read(explicit))
+    homes = paths.homes()
+    return _checked(layers.read(homes, explicit), homes)
 
 
 def learn(explicit: str | None = None, *, server_hook: bool = False) -> Config:
@@ -167,15 +171,16 @@ def learn(explicit: str | None = None, *, server_hook: bool = False) -> Config:
     all, a key that nobody says is as the machine's daemon has it when `oberonc init
     --system` set it up.
     """
-    found = layers.read(explicit, server_hook=server_hook)
+    homes = paths.homes()
+    found = layers.read(homes, explicit, server_hook=server_hook)
     try:
-        config = _checked(found)
+        config = _checked(found, homes)
         return config._replace(user_brokers=config.user_config or not server_hook)
     except OberoncError as error:
-        return _without_faults(found)._replace(fault=one_line(str(error), 400))
+        return _without_faults(found, homes)._replace(fault=one_line(str(error), 400))
 
 
-def _checked(found: list[Layer]) -> Config:
+def _checked(found: list[Layer], homes: Homes) -> Config:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     counting = [layer for layer in found if not layer.left_out]
@@ -184,13 +189,14 @@ def _checked(found: list[Layer]) -> Config:
             if layer.fault:
                 raise layer.fault
             _merge(merged, sources, layer)
-        return _build(merged, sources, tuple(layer.file for layer in counting))
+        files = tuple(layer.file for layer in counting)
+        return _build(merged, sources, files, homes)
     except ConfigError as error:
         # a key may hold a newline
         raise ConfigError(one_line(str(error), 2000)) from None
 
 
-def _without_faults(found: list[Layer]) -> Config:
+def _without_faults(found: list[Layer], homes: Homes) -> Config:
     """What is good by itself, but for the services: half of one could send a token to
     the wrong place.
     """
@@ -211,7 +217,7 @@ def _without_faults(found: list[Layer]) -> Config:
         origins = dict(sources)
         try:
             _merge(tried, origins, part)
-            _build(tried | {"services": {}}, origins, ())
+            _build(tried | {"services": {}}, origins, (), homes)
             merged, sources = tried, origins
         except ConfigError:
             # It may have been meant for one of the keys that say where the push goes.
@@ -222,9 +228,8 @@ def _without_faults(found: list[Layer]) -> Config:
             )
     if lost:
         _as_set_up(merged)
-    config = _build(
-        merged | {"services": {}}, sources, tuple(layer.file for layer in counting)
-    )
+    files = tuple(layer.file for layer in counting)
+    config = _build(merged | {"services": {}}, sources, files, homes)
     return config._replace(publish_known=publish_known)
 
 
@@ -238,8 +243,8 @@ def _settings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _as_set_up(merged: dict[str, Any]) -> None:
-    """Fill in what nobody could tell: the places of a machine's daemon, where they are
-    there.
+    """Fill in what nobody could tell:
+    the places of a machine's daemon, where they are there.
     """
     beside_state = "state" in merged and os.path.isdir(Path(merged["state"]) / "spool")  # noqa: PTH112  as below
     # False, too, where we may not look.
@@ -298,11 +303,12 @@ def _check_type(value: Any, kind: type, where: str) -> None:
 
 
 def _build(
-    merged: dict[str, Any], sources: dict[str, str], files: tuple[Path, ...]
+    merged: dict[str, Any],
+    sources: dict[str, str],
+    files: tuple[Path, ...],
+    homes: Homes,
 ) -> Config:
-    state = _folder(
-        merged.get("state"), paths.state_home(), sources.get("state", ""), "state"
-    )
+    state = _folder(merged.get("state"), homes.state, sources.get("state", ""), "state")
     services = {
         name: _service(
             name, table, sources.get(f"services.{name}", "the default configuration")
@@ -310,7 +316,8 @@ def _build(
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
-    daemon = _daemon(merged.get("daemon", {}), sources, state)
+    sockets = homes.sockets or state
+    daemon = _daemon(merged.get("daemon", {}), sources, sockets)
     if daemon.on_dead is not None and daemon.on_dead not in services:
         near = nearest(daemon.on_dead, list(services))
         where = f"{sources['daemon.on_dead']}: 'daemon.on_dead'"
@@ -373,7 +380,7 @@ def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
 
 
 def _daemon(
-    table: dict[str, Any], sources: dict[str, str], state: Path
+    table: dict[str, Any], sources: dict[str, str], sockets: Path
 ) -> DaemonSettings:
     for key, (least, most) in _RANGES.items():
         # Written so that nan, which compares with nothing, is outside too.
@@ -388,7 +395,7 @@ def _daemon(
             table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}"
         )
 
-    socket = path("socket", paths.socket_home(state) / "submit.sock")
+    socket = path("socket", sockets / "submit.sock")
     return DaemonSettings(
         socket=socket,
         control=path("control", socket.parent / "control.sock"),

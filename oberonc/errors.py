@@ -37,8 +37,8 @@ class Unreachable(OberoncError):
 
 
 class DiskFailed(OberoncError):
-    """The disk failed under the daemon; it recovers from what the disk holds when
-    started again.
+    """The disk failed under the daemon;
+    it recovers from what the disk holds when started again.
     """
 
     exit_code = 74
@@ -51,8 +51,8 @@ class NotAccepted(OberoncError):
 
 
 class NotAllowed(OberoncError):
-    """The caller may not do this, or a file is readable or writable by people it must
-    not be.
+    """The caller may not do this,
+    or a file is readable or writable by people it must not be.
     """
 
     exit_code = 77

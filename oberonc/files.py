@@ -79,8 +79,8 @@ def move(handle: int, old: str, new: str) -> None:
 
 
 def is_there(handle: int, name: str) -> bool:
-    """Whether the open folder *handle* has anything called *name*, a dangling link
-    included.
+    """Whether the open folder *handle* has anything called *name*,
+    a dangling link included.
     """
     try:
         os.stat(name, dir_fd=handle, follow_symlinks=False)
@@ -90,8 +90,8 @@ def is_there(handle: int, name: str) -> bool:
 
 
 def read(path: Path, most: int = 1 << 16) -> bytes | None:
-    """The first *most* bytes of *path*; None where it is a link, no plain file, or may
-    not be read.
+    """The first *most* bytes of *path*;
+    None where it is a link, no plain file, or may not be read.
     """
     try:
         handle = os.open(
@@ -141,18 +141,21 @@ def is_shared(facts: os.stat_result) -> bool:
 
 
 def is_drop_box(facts: os.stat_result) -> bool:
-    """Whether a folder with *facts* is one that several accounts put files into, each
-    its own.
+    """Whether a folder with *facts* is one that
+    several accounts put files into, each its own.
     """
     return facts.st_mode & 0o3000 == 0o3000
 
 
-def put_private(path: Path, data: bytes, by: Path, durable: bool = True) -> None:
+def put_private(
+    path: Path, data: bytes, by: Path, durable: bool = True
+) -> os.stat_result:
     """Make or replace *path* by way of *by*, a new name on the same disk; whole or not
     at all, and as private as its folder is.
 
     Once this returns it survives a power cut, where *durable*: without the file's sync
-    one leaves an empty file, without the folder's none. Raises OSError.
+    one leaves an empty file, without the folder's none. Returns what the file is, as
+    long as nobody replaces it. Raises OSError.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(by, flags, 0o600)
@@ -163,12 +166,14 @@ def put_private(path: Path, data: bytes, by: Path, durable: bool = True) -> None
             stream.flush()
             if durable:
                 os.fsync(handle)
+        facts = os.fstat(handle)
         by.rename(path)
         # From here on it is kept, whatever is said of the folder: to report a failure
         # would be false.
         with contextlib.suppress(OSError):
             if durable:
                 _sync_names(path.parent, handle)
+        return facts
     except OSError:
         with contextlib.suppress(OSError):
             by.unlink()
@@ -194,8 +199,8 @@ def _sync_names(path: Path, inside: int) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make what is in the file, or the names in the folder, *path* durable. Raises
-    OSError.
+    """Make what is in the file, or the names in the folder,
+    *path* durable. Raises OSError.
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

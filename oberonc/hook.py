@@ -8,15 +8,10 @@ asyncio, click or sqlite3; what runs brokers is loaded when there are brokers to
 import os
 import sys
 import time
-from functools import partial
 
-from oberonc import budget
 from oberonc import config as configuration
-from oberonc.budget import Budget
 from oberonc.config import Config
-from oberonc.delivery import deliver
 from oberonc.errors import OberoncError
-from oberonc.payload import filters
 from oberonc.payload.schema import Payload
 from oberonc.process import open_standard_streams
 from oberonc.source import hooks
@@ -82,26 +77,44 @@ def run(name: str, args: list[str], stdin: str) -> str:
     nothing is to be said.
     """
     began = time.monotonic()
-    load = partial(configuration.learn, server_hook=name == "post-receive")
-    found = hooks.begin(name, args, stdin, load)
-    if found is None:
+    git = hooks.open_repository(name)
+    if git is None:
         return ""
-    call, config = found
+    settings = git.ask_config()  # git is at work while we are
+    config = configuration.learn(server_hook=name == "post-receive")
+    call = hooks.read_call(git, settings(), name, args, stdin)
+    if call is None:
+        return ""
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours
     # to write.
-    seen = (
-        hooks.glance(call) if config.delivery == "here" and not config.fault else None
-    )
-    if seen and not _wanted(call, config, seen):
-        hooks.pass_over(call)
-        return deliver.nowhere(config, seen, call.door.git_dir)
+    if call.event == "push" and config.delivery == "here" and not config.fault:
+        from oberonc.delivery import deliver
+
+        seen = hooks.glance(call)
+        if not _wanted(call, config, seen):
+            hooks.pass_over(call)
+            return deliver.nowhere(config, seen, git.git_dir)
     collected = hooks.collect(call, config)
     if collected is None:
         return ""
     source, payload = collected
     broken = f"the configuration is broken: {config.fault}" if config.fault else ""
     try:
-        line = _deliver(source, payload, config, began)
+        if config.delivery == "daemon":
+            from oberonc.delivery import handover
+
+            line = handover.deliver(config, payload, HAND_OFF).line
+        elif config.fault:
+            from oberonc.delivery import handover
+
+            line = handover.keep(config, payload)
+        else:
+            from oberonc.broker.budget import BARE, WITH_WORK_TREE, Budget
+            from oberonc.delivery import deliver
+
+            usual = BARE if source.repo.bare else WITH_WORK_TREE
+            budget = Budget(config.hook_budget or usual, began)
+            line = deliver.here(config, payload, budget, git.git_dir).line
     except BaseException as error:
         hooks.take_back(source)
         if broken and isinstance(error, OberoncError):
@@ -112,6 +125,8 @@ def run(name: str, args: list[str], stdin: str) -> str:
 
 def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
     """Whether a service could want the push, by what is known without its commits."""
+    from oberonc.payload import filters
+
     services = config.services.values()
     if any(filters.possible(service, seen) for service in services):
         return True
@@ -123,21 +138,6 @@ def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
     # is wanted.
     named = seen | {"updates": hooks.by_branch(call, seen["updates"])}
     return any(filters.possible(service, named) for service in services)
-
-
-def _deliver(
-    source: hooks.Source, payload: Payload, config: Config, began: float
-) -> str:
-    if config.delivery == "daemon":
-        return deliver.daemon(config, payload, HAND_OFF).line
-    if config.fault:
-        return deliver.keep(config, payload)
-    seconds = config.hook_budget or (
-        budget.BARE if source.repo.bare else budget.WITH_WORK_TREE
-    )
-    return deliver.here(
-        config, payload, Budget(seconds, began), source.repo.git.git_dir
-    ).line
 
 
 def _head_warning(source: hooks.Source) -> str:

@@ -25,15 +25,15 @@ class Received(dict[str, Any]):
 
 
 def canonical(value: Any) -> bytes:
-    """*value* as JSON in ASCII: equal values give equal bytes, whatever order their
-    keys came in.
+    """*value* as JSON in ASCII:
+    equal values give equal bytes, whatever order their keys came in.
     """
     return _ENCODER.encode(value).encode()
 
 
 def strict(raw: bytes) -> Any:
-    """The JSON value in *raw*, read as strictly as said above; raises ValueError, and
-    nothing else.
+    """The JSON value in *raw*, read as strictly as said above;
+    raises ValueError, and nothing else.
     """
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MOST_VALUES and _too_many(
         raw

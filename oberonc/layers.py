@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from oberonc import paths
 from oberonc.accounts import person
 from oberonc.errors import ConfigError, NotAllowed, OberoncError
+from oberonc.paths import Homes
 from oberonc.text import one_line
 
 Table = dict[str, Any]
@@ -35,14 +36,16 @@ class Layer(NamedTuple):
     machine: bool = False
 
 
-def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Layer]:
+def read(
+    homes: Homes, explicit: str | None = None, *, server_hook: bool = False
+) -> list[Layer]:
     """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has
     to exist.
 
-    In a *server_hook* the machine's file may say `user_config = false`: then no other
-    one counts.
+    In a *server_hook* the machine's file may say `user_config = false`:
+    then no other one counts.
     """
-    system, user = paths.system(), paths.config_home() / "config.toml"
+    system, user = homes.system, homes.config / "config.toml"
     named = explicit or os.environ.get("OBERONC_CONFIG")
     machine = (
         _layer(system / "config.toml")._replace(machine=True)
@@ -75,8 +78,8 @@ def read(explicit: str | None = None, *, server_hook: bool = False) -> list[Laye
 
 
 def _is_set_up() -> bool:
-    """Whether this machine has a daemon for all its pushers, as `oberonc init --system`
-    sets it up.
+    """Whether this machine has a daemon for all its pushers,
+    as `oberonc init --system` sets it up.
     """
     return os.path.exists(paths.SOCKETS / "submit.sock") and os.path.isdir(paths.SPOOL)  # noqa: PTH110, PTH112  False where we may not look
 
@@ -94,8 +97,8 @@ def _is_machine(file: Path) -> bool:
 
 
 def _user_config(machine: Layer) -> bool:
-    """Whether users' own files count; not where the machine's file might say that they
-    do not.
+    """Whether users' own files count;
+    not where the machine's file might say that they do not.
     """
     return machine.values.get("user_config", machine.fault is None) is True
 

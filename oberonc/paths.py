@@ -1,13 +1,14 @@
 """Where things are: the user's folders, the system's, and what is shipped with the
 package.
 
-Everything is a function of the environment, so that a hook without HOME still finds its
-way.
+Everything is a function of the environment,
+so that a hook without HOME still finds its way.
 """
 
 import os
 import pwd
 from pathlib import Path
+from typing import NamedTuple
 
 #: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves
 #: it out.
@@ -34,35 +35,38 @@ def _named(variable: str) -> Path | None:
     return named if named.is_absolute() else None
 
 
-def config_home() -> Path:
-    """Where the user's `config.toml` and `brokers/` are."""
-    return (_named("XDG_CONFIG_HOME") or home() / ".config") / "oberonc"
+class Homes(NamedTuple):
+    """Where this account's things are, and the machine's."""
+
+    #: The administrator's folder; None where it is switched off.
+    system: Path | None
+    #: Where the user's `config.toml` and `brokers/` are.
+    config: Path
+    #: What oberonc keeps when the configuration names no `state`.
+    state: Path
+    #: The folder of the daemon's sockets when the configuration names none; None: the
+    #: state folder.
+    sockets: Path | None
 
 
-def state_home() -> Path:
-    """What oberonc keeps when the configuration names no `state`."""
-    return (_named("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc"
-
-
-def socket_home(state: Path) -> Path:
-    """The folder of the daemon's sockets when the configuration names none."""
-    if os.getuid() == 0 or SOCKETS.is_dir():
-        return SOCKETS
+def homes() -> Homes:
+    """Where the environment says that things are."""
     runtime = _named("XDG_RUNTIME_DIR")
-    return runtime / "oberonc" if runtime else state
-
-
-def system() -> Path | None:
-    """The administrator's folder, or None where it is switched off."""
-    return None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM
+    sockets = runtime / "oberonc" if runtime else None
+    return Homes(
+        system=None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM,
+        config=(_named("XDG_CONFIG_HOME") or home() / ".config") / "oberonc",
+        state=(_named("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc",
+        sockets=SOCKETS if os.getuid() == 0 or SOCKETS.is_dir() else sockets,
+    )
 
 
 def isolation() -> list[str]:
     """The flags for a child of this interpreter: nothing of the caller's environment or
     folder is imported.
 
-    The user's own site folder is left in where it is in use, because oberonc may live
-    there.
+    The user's own site folder is left in where it is in use,
+    because oberonc may live there.
     """
     import site
 

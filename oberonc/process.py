@@ -49,8 +49,8 @@ def git_environment() -> dict[str, str]:
 
 
 class Child:
-    """*argv* with *stdin*, running; raises FileNotFoundError where there is no such
-    program.
+    """*argv* with *stdin*, running;
+    raises FileNotFoundError where there is no such program.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class Child:
         self.stdout: IO[bytes] = os.fdopen(reading, "rb")
 
     def wait(self) -> tuple[int, bytes]:
-        """Its exit code (negative: the signal that ended it) and the beginning of its
-        stderr.
+        """Its exit code (negative:
+        the signal that ended it) and the beginning of its stderr.
         """
         self.stdout.close()
         _, status = os.waitpid(self.pid, 0)
         os.lseek(self._errors, 0, os.SEEK_SET)
-        said = os.read(self._errors, 4096)
+        errors = os.read(self._errors, 4096)
         os.close(self._errors)
-        return os.waitstatus_to_exitcode(status), said
+        return os.waitstatus_to_exitcode(status), errors
 
 
 def _spawn(
@@ -117,9 +117,9 @@ def _scratch() -> int:
 
 
 def _write_all(handle: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(handle, left) :]
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[os.write(handle, unwritten) :]
 
 
 def open_standard_streams() -> None:

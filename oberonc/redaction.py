@@ -119,8 +119,8 @@ def redact(text: str, secrets: list[str], cut: bool = False) -> str:
 
 
 def _begun(text: str, form: str) -> int:
-    """Where the longest beginning of *form* at the end of *text* begins; the end where
-    there is none.
+    """Where the longest beginning of *form* at the end of *text* begins;
+    the end where there is none.
     """
     place = text.find(form[0], max(0, len(text) - len(form) + 1))
     while place >= 0 and not form.startswith(text[place:]):

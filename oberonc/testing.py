@@ -25,8 +25,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from oberonc.broker.contract import BaseBroker, settings_fields
-from oberonc.broker.request import Request
-from oberonc.broker.runner import Outcome, perform
+from oberonc.broker.perform import perform
+from oberonc.broker.request import Outcome, Request
 from oberonc.redaction import Secret
 
 Kind = TypeVar("Kind", bound=BaseBroker)

@@ -1,8 +1,8 @@
 """Text that is not ours: commit messages, names, answers of servers. Pure functions.
 
-`visible` is the one door from such text to a terminal or a log line: what would steer
-the terminal is shown as an escape instead. `one_line` is for places that have room for
-one.
+`visible` is the one door from such text to a terminal or a
+log line: what would steer the terminal is shown as an escape
+instead. `one_line` is for places that have room for one.
 """
 
 import re
@@ -29,8 +29,8 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """*text* with everything that would steer a terminal written as an escape; newline
-    and tab stay.
+    """*text* with everything that would steer a terminal written as an escape;
+    newline and tab stay.
     """
     return re.sub(_UNSAFE, _escape, text.replace("\r\n", "\n"))
 
@@ -41,8 +41,8 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """*text* as one visible line of at most *limit* characters; what was cut ends with
-    an ellipsis.
+    """*text* as one visible line of at most *limit* characters;
+    what was cut ends with an ellipsis.
     """
     line = visible(" ".join(text[: limit * 4].split()))
     whole = len(line) <= limit and not text[limit * 4 :].strip()

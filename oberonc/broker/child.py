@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from oberonc import redaction
-from oberonc.broker import confine, legacy, runner, secrets
+from oberonc.broker import confine, legacy, perform, secrets
 from oberonc.broker.contract import BaseBroker, Check, settings_fields
-from oberonc.broker.registry import Place, error_text, load
-from oberonc.broker.request import Request, received
+from oberonc.broker.loading import error_text, load
+from oberonc.broker.registry import Place
+from oberonc.broker.request import Outcome, Request, received
 from oberonc.errors import OberoncError
 from oberonc.text import one_line
 
@@ -57,14 +58,14 @@ def _answer(ask: dict[str, Any]) -> dict[str, Any]:
         broker_class = load(place)
     except OberoncError as error:
         if "request" in ask and "call" not in ask:
-            return runner.Outcome("retry", str(error))._asdict()
+            return Outcome("retry", str(error))._asdict()
         return {"error": str(error)}
     if ask.get("describe"):
         return _described(broker_class)
     request = received(ask["request"], ask["payload"])
     if "call" in ask:
         return _call(broker_class, ask["call"], request)
-    return runner.perform(broker_class, request)._asdict()
+    return perform.perform(broker_class, request)._asdict()
 
 
 def _described(broker_class: type[BaseBroker]) -> dict[str, Any]:
@@ -98,27 +99,23 @@ def _type_name(hint: Any) -> str:
     return (
         hint.__name__
         if isinstance(hint, type) and not hasattr(hint, "__args__")
-        else str(hint).replace("oberonc.broker.", "")
+        else str(hint).replace("oberonc.redaction.", "")
     )
 
 
 def _call(
     broker_class: type[BaseBroker], name: str, request: Request
 ) -> dict[str, Any]:
-    """The answer of `check()`, or of `plan(payload)` where the broker has one."""
+    """The answer of `check()` or of `plan(payload)`."""
     hidden = redaction.secrets_in(request.settings)
     try:
-        with legacy.names_of_2009(legacy.needs(runner.source(broker_class))):
+        with legacy.names_of_2009(legacy.needs(perform.source(broker_class))):
             broker = broker_class()
             broker.bind(request.service, request.settings, Path(request.state))
-            method = getattr(broker, name, None)
-            if method is None:
-                return {"said": None}
-            said = (
-                _checks(method())
-                if name == "check"
-                else [str(line) for line in method(request.delivered())]
-            )
+            if name == "check":
+                said = _checks(broker.check())
+            else:
+                said = [str(line) for line in broker.plan(request.delivered())]
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
         return {
             "error": f"{type(error).__name__}: {one_line(redaction.redact(error_text(error), hidden))}"

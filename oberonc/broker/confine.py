@@ -40,15 +40,15 @@ def die_with_parent(parent: int) -> None:
 
 
 def outlive_parent() -> None:
-    """Take `die_with_parent` back: from here on the end of the parent is seen on the
-    channel.
+    """Take `die_with_parent` back:
+    from here on the end of the parent is seen on the channel.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none
-    escapes.
+    """Become the parent of every descendant whose own parent ends,
+    so that none escapes.
     """
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -83,8 +83,8 @@ def keep_signals_in() -> bool:
     """Let this process and what it starts signal and trace nobody else, where Linux can
     do that (6.12, landlock(7)).
 
-    Call it after rights were given up (`PR_SET_NO_NEW_PRIVS`); False where it does not
-    hold.
+    Call it after rights were given up (`PR_SET_NO_NEW_PRIVS`);
+    False where it does not hold.
     """
     abi = _libc.syscall(
         _LANDLOCK_CREATE_RULESET,

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import (
@@ -24,42 +23,12 @@ from typing import (
 )
 
 from oberonc import redaction
+from oberonc.config import DEFAULT_TIMEOUT
 from oberonc.redaction import Secret
 from oberonc.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Protocol
-
-    class Answer(Protocol):
-        """A server's answer; header names are lower case."""
-
-        status: int
-        headers: Mapping[str, str]
-        text: str
-
-        def json(self) -> Any:
-            """The body as JSON; raises Retry when it is none."""
-
-    class Client(Protocol):
-        """What `BaseBroker.http` gives."""
-
-        def call(
-            self,
-            method: str,
-            url: str,
-            *,
-            json: Any = None,
-            data: bytes | str | None = None,
-            params: dict[str, str] | None = None,
-            headers: dict[str, str] | None = None,
-            redirects: bool = False,
-            errors: tuple[int, ...] = (),
-        ) -> Answer:
-            """The answer to a request; one that is no success raises Retry or Reject,
-            but for the statuses in *errors*.
-            """
-
+    from oberonc.kit.http import Http
 
 T = TypeVar("T")
 
@@ -77,8 +46,8 @@ SERVICE_KEYS = (
 
 
 class Check(NamedTuple):
-    """One finding of `BaseBroker.check`: what was tried, whether it holds, and what
-    mends it.
+    """One finding of `BaseBroker.check`:
+    what was tried, whether it holds, and what mends it.
     """
 
     ok: bool
@@ -94,7 +63,7 @@ class BaseBroker:
     broker's settings with their types and defaults.
     """
 
-    timeout: ClassVar[float] = 60
+    timeout: ClassVar[float] = DEFAULT_TIMEOUT
     Settings: ClassVar[type | None] = None
 
     #: The settings of the service, checked against `Settings` where the class has one.
@@ -110,9 +79,9 @@ class BaseBroker:
         """Do the work for one push. Return = done (a str is kept as the note of the
         attempt).
 
-        Raise `Retry` for "again later", `Reject` for "never"; any other exception is a
-        failed attempt, retried by the policy. *payload* is this call's own copy and may
-        be changed.
+        Raise `Retry` for "again later", `Reject` for "never"; any
+        other exception is a failed attempt, retried by the policy.
+        *payload* is this call's own copy and may be changed.
         """
         raise NotImplementedError
 
@@ -126,8 +95,8 @@ class BaseBroker:
         return True
 
     def verify(self) -> None:
-        """Raise ValueError when the settings make no sense together. Called at reload;
-        no network.
+        """Raise ValueError when the settings make no sense together.
+        Called at reload; no network.
         """
 
     def check(self) -> list[Check]:
@@ -145,16 +114,18 @@ class BaseBroker:
     def http(
         self,
         headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> "Client":
+        auth: Any = None,
+    ) -> "Http":
         """A client for the server of this service, for one thread.
 
         No request outlives the time that is left; the settings `proxy` and `ca` hold
         where the broker declares them; no secret of the settings, and no part of an
-        address that is one, gets into a message. *auth* is a user and a password.
+        address that is one, gets into a message. *auth* is (user, password), or an
+        object of requests that signs them.
         """
-        # By name: a hook and the daemon know brokers, and must never load requests.
-        made: Client = import_module("oberonc.kit.http").Http(
+        from oberonc.kit.http import Http  # few brokers need it, and it loads requests
+
+        return Http(
             headers=headers,
             auth=auth,
             secrets=_secret_texts(vars(self.settings)),
@@ -162,7 +133,6 @@ class BaseBroker:
             ca=getattr(self.settings, "ca", ""),
             remaining=self.remaining,
         )
-        return made
 
     def remaining(self) -> float:
         """Seconds until this delivery's time limit; end a long turn with
@@ -204,8 +174,8 @@ def _secret_texts(settings: dict[str, Any]) -> list[str]:
 
 @cache
 def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
-    """{name: (type, default or `...` where there is none)} of a `Settings` class; not
-    to be changed.
+    """{name: (type, default or `...` where there is
+    none)} of a `Settings` class; not to be changed.
     """
     if declared is None:
         return {}
@@ -218,8 +188,8 @@ def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
 
 
 def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleNamespace:
-    """*given* with defaults filled in; raises ValueError naming the first setting that
-    does not fit.
+    """*given* with defaults filled in;
+    raises ValueError naming the first setting that does not fit.
     """
     if declared is None:
         return SimpleNamespace(**given)

@@ -43,8 +43,8 @@ def needs(file: str) -> bool:
     """Whether the source in *file* uses names of that time; False where it cannot be
     read or parsed.
 
-    Asked before every delivery; a process loads a file once, so one answer holds for
-    its life.
+    Asked before every delivery;
+    a process loads a file once, so one answer holds for its life.
     """
     try:
         tree = ast.parse(Path(file).read_bytes())
@@ -149,8 +149,8 @@ class FancyURLopener:
         return None, None
 
     def open(self, fullurl: str, data: str | bytes | None = None) -> Any:
-        """GET *fullurl*, or POST *data* to it; returns the file-like answer, also of a
-        refusal.
+        """GET *fullurl*, or POST *data* to it;
+        returns the file-like answer, also of a refusal.
         """
         answer = self._send(fullurl, data, {})
         if answer.status != 401:

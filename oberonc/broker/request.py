@@ -1,5 +1,5 @@
-"""What the process of a broker is asked, and the environment it runs in; built here
-for whoever delivers: a hook, the daemon, and commands that try a broker.
+"""What the process of a broker is asked, what it answers, and the environment it runs
+in; built here for whoever delivers: a hook, the daemon, and commands that try a broker.
 """
 
 import copy
@@ -23,6 +23,18 @@ _INHERITED = (
     "SSL_CERT_DIR",
     "XDG_RUNTIME_DIR",
 )
+
+
+class Outcome(NamedTuple):
+    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or
+    was killed at its limit).
+    """
+
+    kind: str
+    note: str = ""
+    after: float | None = None
+    progress: bool = False
+    output: str = ""
 
 
 class Request(NamedTuple):
@@ -55,8 +67,8 @@ class Request(NamedTuple):
         return fields | {"settings": secrets.to_wire(self.settings)}
 
     def delivered(self) -> dict[str, Any]:
-        """The payload as `handle` gets it: a deep copy with the keys that exist only at
-        delivery.
+        """The payload as `handle` gets it:
+        a deep copy with the keys that exist only at delivery.
         """
         return copy.deepcopy(self.payload) | {
             "broker": self.broker,
@@ -74,8 +86,8 @@ def first_attempt(
     state: str,
     timeout: float,
 ) -> Request:
-    """The first attempt of *payload* for *service*; *settings* are resolved, *timeout*
-    is in seconds.
+    """The first attempt of *payload* for *service*;
+    *settings* are resolved, *timeout* is in seconds.
     """
     delivery_id = f"{payload['id']}-{service.name}"
     return Request(

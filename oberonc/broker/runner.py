@@ -1,5 +1,4 @@
-"""One payload through one broker: `perform` in this process, `run` in a child with a
-time limit.
+"""One payload through one broker in a child with a time limit.
 
 The child (`oberonc.broker.child`) gets its request on stdin and answers on its stdout,
 which it hides from the broker; what the broker prints is captured and capped. Nothing a
@@ -15,119 +14,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from oberonc import paths, redaction
-from oberonc.broker import legacy
-from oberonc.broker.contract import BaseBroker
-from oberonc.broker.registry import Place, error_text
-from oberonc.broker.request import Request, environment
-from oberonc.budget import UNBOUNDED, Budget
-from oberonc.errors import Reject, Retry
-from oberonc.text import one_line, shortened, visible
+from oberonc.broker.budget import UNBOUNDED, Budget
+from oberonc.broker.registry import Place
+from oberonc.broker.request import Outcome, Request, environment
+from oberonc.text import visible
 
-#: Bytes of what a broker printed, and characters of a note or an error, that are kept.
+#: Bytes of what a broker printed that are kept.
 OUTPUT = 64 * 1024
-NOTE = 4096
 #: Bytes of an answer; a worker that sends more has lost its way.
 _ANSWER = 1 << 20
 #: Seconds between SIGTERM to a broker's processes and SIGKILL.
 GRACE = 1.0
 KINDS = ("done", "retry", "dead", "crash")
-#: What a call gives back instead of doing its work: coroutines, generators, `map`, and
-#: the like.
-_UNDONE = (Awaitable, AsyncIterator, Iterator)
-
-
-class Outcome(NamedTuple):
-    """How one attempt ended: `done`, `retry`, `dead` or `crash` (the process died or
-    was killed at its limit).
-    """
-
-    kind: str
-    note: str = ""
-    after: float | None = None
-    progress: bool = False
-    output: str = ""
-
-
-def perform(broker_class: type[BaseBroker], asked: Request) -> Outcome:
-    """Run `handle` once in this process. Never raises for what the broker's code does."""
-    hidden = redaction.secrets_in(asked.settings)
-    file = source(broker_class)
-    try:
-        with legacy.names_of_2009(legacy.needs(file)):
-            outcome = _handle(broker_class, asked)
-    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        outcome = _failed(error, file, hidden)
-    # Redacted before anything is cut or escaped: half a secret is not recognised.
-    return outcome._replace(
-        note=shortened(visible(redaction.redact(outcome.note, hidden)), NOTE)
-    )
-
-
-def source(broker_class: type[BaseBroker]) -> str:
-    """The file *broker_class* was loaded from, or an empty string."""
-    return getattr(sys.modules.get(broker_class.__module__), "__file__", None) or ""
-
-
-def _handle(broker_class: type[BaseBroker], asked: Request) -> Outcome:
-    broker = broker_class()
-    try:
-        broker.bind(asked.service, asked.settings, Path(asked.state))
-    except ValueError as error:
-        # Somebody will mend the configuration; until then the delivery waits.
-        return Outcome("retry", f"settings of service '{asked.service}': {error}")
-    if asked.only_idle and broker.has_work(asked.delivered()):
-        return Outcome("retry", "there is something to do", progress=True)
-    broker._deadline = time.monotonic() + asked.timeout
-    if asked.until is not None:
-        broker._deadline = min(broker._deadline, asked.until)
-    said = broker.handle(asked.delivered())
-    if isinstance(said, _UNDONE):
-        if hasattr(said, "close"):
-            said.close()  # else Python would say on stderr that it was never awaited
-        raise TypeError(
-            f"handle gave back a {type(said).__name__}, of which nothing ran; write a plain method"
-        )
-    return Outcome("done", said if isinstance(said, str) else "")
-
-
-def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
-    said = redaction.redact(error_text(error), hidden)
-    if isinstance(error, Retry):
-        after = (
-            error.after
-            if isinstance(error.after, (int, float)) and 0 <= error.after < 10**9
-            else None
-        )
-        return Outcome("retry", said, after, bool(error.progress))
-    if isinstance(error, Reject):
-        return Outcome("dead", said or "rejected without a reason")
-    if isinstance(error, SystemExit):
-        said = f"the broker called exit({said})"
-    return Outcome(
-        "retry",
-        f"{type(error).__name__}: {one_line(said, NOTE // 2)}{_place(error, file)}",
-    )
-
-
-def _place(error: BaseException, file: str) -> str:
-    # A broker's author needs their own line, not the runner's.
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if file and trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" ({Path(file).name}:{line})" if line else ""
 
 
 def run(
-    place: Place, asked: Request, limit: float, budget: Budget = UNBOUNDED
+    place: Place, request: Request, limit: float, budget: Budget = UNBOUNDED
 ) -> Outcome:
     """Run the broker at *place* once in a child of its own that gets *limit* seconds,
     and none after an interrupt.
@@ -135,14 +41,14 @@ def run(
     child = _spawn()
     # The clock is the machine's: the child's start counts too, and it may end its turn
     # before it is ended.
-    asked = asked._replace(until=time.monotonic() + limit - budget.grace(0))
+    request = request._replace(until=time.monotonic() + limit - budget.grace(0))
     ask = {
         "place": place._asdict(),
-        "request": asked.wire(),
-        "payload": asked.payload,
+        "request": request.wire(),
+        "payload": request.payload,
     }
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
-    hidden = redaction.secrets_in(asked.settings)
+    hidden = redaction.secrets_in(request.settings)
     outcome = _judge(child, answer, in_time, limit)
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
     text = redaction.redact(
@@ -164,12 +70,12 @@ def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
     if not in_time:
         return {"error": f"loading it or asking it took more than {limit:g} s"}
     try:
-        said: dict[str, Any] = dict(json.loads(answer))
+        result: dict[str, Any] = dict(json.loads(answer))
     except (ValueError, TypeError, RecursionError):
         return {
             "error": f"its process ended with {child.returncode} when it was loaded or asked"
         }
-    return said
+    return result
 
 
 def _spawn() -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ from oberonc import layers
 from oberonc.broker import secrets
 from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
+from oberonc.paths import homes
 
 
 @click.command(
@@ -26,7 +27,7 @@ def command(session: Session, as_json: bool) -> None:
     rows = effective(config)
     left_out = [
         layer
-        for layer in layers.read(session.config_path, server_hook=True)
+        for layer in layers.read(homes(), session.config_path, server_hook=True)
         if layer.left_out
     ]
     if as_json:

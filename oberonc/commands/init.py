@@ -92,7 +92,7 @@ def command(system: bool, force: bool, root: Path | None) -> None:
     if (root is not None or force) and not system:
         raise UsageError(f"{'--force' if force else '--root'} goes with --system")
     if not system:
-        _user(paths.config_home() / "config.toml")
+        _user(paths.homes().config / "config.toml")
         return
     fault = reach.fault(EVERYBODY) if root is None else ""
     if fault:

@@ -32,9 +32,9 @@ _repository = click.option(
 def _name(given: str | None) -> str:
     if given:
         return given
-    from oberonc.source import hooks  # only needed without --repository
+    from oberonc.source import repository  # only needed without --repository
 
-    return hooks.here_name()
+    return repository.full_name()
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from oberonc.budget import Budget
+from oberonc.broker.budget import Budget
 from oberonc.commands import (
     Session,
     example,
@@ -18,10 +18,11 @@ from oberonc.commands import (
     show_line,
 )
 from oberonc.config import Config
-from oberonc.delivery import deliver
+from oberonc.delivery import deliver, handover
+from oberonc.delivery.report import Report
 from oberonc.errors import Failed, UsageError
 from oberonc.payload import schema as payloads
-from oberonc.source import hooks, repository
+from oberonc.source import entries, repository, revisions
 
 #: Seconds `send` waits for the daemon; a hook waits less.
 BUDGET = 10.0
@@ -102,8 +103,9 @@ def command(
         if runs_here:
             report = deliver.here(config, payload, budget)
         else:
-            report = deliver.daemon(config, payload, BUDGET)
-        rows.append({"id": report.id, "services": report.services})
+            report = handover.deliver(config, payload, BUDGET)
+        services = {name: row.as_json() for name, row in report.services.items()}
+        rows.append({"id": report.id, "services": services})
         if not as_json:
             _show_report(report)
         if report.failed and not failed:
@@ -120,12 +122,12 @@ def _payloads(
 ) -> Iterable[payloads.Payload]:
     """What is to be sent: one payload, or the portions of a long range."""
     if file is not None:
-        return [read_payload(file) | {"submitter": repository.submitter()}]
+        return [read_payload(file) | {"submitter": entries.submitter()}]
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
-        return hooks.revisions(repo, rev, config)
+        return revisions.revisions(repo, rev, config)
     text = read_message() if message is None else message
-    return [hooks.message(repo, text, config)]
+    return [revisions.message(repo, text, config)]
 
 
 def _dry_run(
@@ -148,11 +150,11 @@ def _dry_run(
 
 
 def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
-    from oberonc.delivery import here as local_run
+    from oberonc.delivery import local
 
     results = [
-        {"id": event, "service": name, **result}
-        for (event, name), result in local_run.retry_all(config, budget).items()
+        {"id": event, "service": name, **result.as_json()}
+        for (event, name), result in local.retry_all(config, budget).items()
     ]
     if as_json:
         show_json(results)
@@ -197,12 +199,12 @@ def _waiting(config: Config, as_json: bool) -> None:
         show("the spool is empty", err=True)
 
 
-def _show_report(report: deliver.Report) -> None:
+def _show_report(report: Report) -> None:
     if report.line:
         show_line(report.line)
         return
     why = "; ".join(
-        f"{name}: {(row.get('note') or row['why']).removeprefix('nothing: ')}"
+        f"{name}: {(row.note or row.why).removeprefix('nothing: ')}"
         for name, row in report.services.items()
     )
     show_line(f"nothing to do: {why or 'no service is configured'} ({report.id[:8]})")

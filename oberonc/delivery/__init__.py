@@ -1,3 +1,3 @@
-"""From a payload to the outcomes of its services: in this process, or through the
-daemon.
+"""From a payload to the outcomes of its services:
+in this process, or through the daemon.
 """

@@ -5,8 +5,8 @@
     | 2 B  | 1 B = 1 | 1 B=0 | 4 B                  | length B                  |
     +------+---------+-------+----------------------+---------------------------+
 
-The length is checked before anything is read or allocated; the JSON is read strictly
-(`jsontext`).
+The length is checked before anything is read or allocated;
+the JSON is read strictly (`jsontext`).
 """
 
 import struct
@@ -25,13 +25,15 @@ LARGEST: Final = 9 * 1024 * 1024
 SMALL: Final = 128 * 1024
 #: Bytes of the largest frame of a worker: an outcome, its note and 64 KiB of output.
 LARGEST_RESULT: Final = 1024 * 1024
+#: Bytes of one packet on a channel between the daemon and its hosts of workers.
+PACKET: Final = 128 * 1024
 #: How `canonical` begins a submission.
 _SUBMISSION: Final = b'{"op":"submit","payload":'
 
 
 class BadFrame(BadInput):
-    """Bytes that are not a frame of ours; *kind* is `version`, `too_large` or
-    `invalid`.
+    """Bytes that are not a frame of ours;
+    *kind* is `version`, `too_large` or `invalid`.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -40,8 +42,8 @@ class BadFrame(BadInput):
 
 
 def encode(value: dict[str, Any], limit: int = LARGEST) -> bytes:
-    """*value* as one frame; raises BadFrame where the other side would refuse it for
-    its length.
+    """*value* as one frame;
+    raises BadFrame where the other side would refuse it for its length.
     """
     body = canonical(value)
     if len(body) > limit:
@@ -74,8 +76,8 @@ def body_length(header: bytes, limit: int = LARGEST) -> int:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The object in *body*; raises BadFrame("invalid") for everything else, and nothing
-    else.
+    """The object in *body*;
+    raises BadFrame("invalid") for everything else, and nothing else.
     """
     try:
         value = strict(body)
@@ -92,8 +94,8 @@ def decode_request(body: bytes) -> dict[str, Any]:
     """As `decode`; the payload of a submission in the form our client gives it is
     `Received`.
 
-    So what came is kept as it came, and is not written a second time to be compared and
-    kept.
+    So what came is kept as it came,
+    and is not written a second time to be compared and kept.
     """
     if body.startswith(_SUBMISSION) and body.endswith(b"}"):
         try:

@@ -1,5 +1,5 @@
-"""The daemon's clients: connect, send, wait, each against one deadline; not taken, then
-the spool.
+"""The daemon's client: what it is given (`deliver`) and asked (`call`). Connect, send
+and wait each have a deadline; what is not taken goes into the spool.
 
 Loaded by hooks: standard library only, and only its light modules.
 """
@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from oberonc import accounts
 from oberonc.config import Config
 from oberonc.delivery import frames
+from oberonc.delivery.report import Report, cut, in_words
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
+from oberonc.payload.schema import Payload
 
 #: Operations the submit socket knows; every other one needs the control socket.
 PUBLIC: Final = ("submit", "ping")
@@ -41,12 +44,75 @@ class Handed(NamedTuple):
     """What became of a payload: `accepted`, `duplicate` or `spooled`, all three
     durable.
 
-    *why* says what kept the daemon from taking it; empty where it took it, and where
-    none answered.
+    *why* says what kept the daemon from taking it;
+    empty where it took it, and where none answered.
     """
 
     status: str
     why: str = ""
+
+
+def deliver(config: Config, payload: Payload, budget: float) -> Report:
+    """Hand *payload* to the daemon, or to the spool where none answers; *budget* is in
+    seconds. Raises as `submit` does.
+    """
+    status, why = submit(config, payload, budget)
+    line = f"queued {in_words(payload)}"
+    if status == "spooled":
+        from oberonc.delivery import log
+
+        line = f"spooled {in_words(payload)}"
+        # the state folder may be the daemon's alone; it logs what it takes in
+        with suppress(OSError):
+            log.write(config, log.record(payload, "spool", {}))
+    parts = [f"{line}: {why}" if why else line, *cut(payload)]
+    return Report(payload["id"], {}, "; ".join(parts))
+
+
+def submit(config: Config, payload: Payload, budget: float) -> Handed:
+    """Hand *payload* over within *budget* seconds; what the daemon does not take goes
+    into the spool.
+
+    Raises BadInput where the payload itself is wrong,
+    NotAccepted when the spool fails too.
+    """
+    request = frames.encode({"op": "submit", "payload": payload})
+    path, now = config.daemon.socket, time.monotonic()
+    try:
+        answer = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+    except PermissionError:
+        why = _locked(path)
+    except (OSError, frames.BadFrame):
+        # No answer means unknown, not refused: the event may be stored. The spooled
+        # copy has the same id, so the daemon will find it to be a duplicate then.
+        why = ""
+    else:
+        status, error = answer.get("status"), answer.get("error")
+        if answer.get("ok") is True and status in ("accepted", "duplicate"):
+            return Handed(str(status))
+        if error in WRONG:
+            raise BadInput(_reason(answer))
+        why = _locked(path) if error == "forbidden" else _reason(answer)
+    from oberonc.delivery import spool  # the daemon's usual answer does not need it
+
+    try:
+        spool.put(config.spool, {"payload": payload, "services": None})
+    except NotAccepted as failure:
+        raise NotAccepted("; ".join(filter(None, (why, str(failure))))) from None
+    return Handed("spooled", why)
+
+
+def keep(config: Config, payload: Payload) -> str:
+    """Keep *payload* for a configuration that is whole again; returns the line for
+    people. Raises NotAccepted where the spool does not take it.
+    """
+    from oberonc.delivery import spool
+
+    spool.put(config.spool, {"payload": payload, "services": None})
+    return (
+        f"kept {in_words(payload)}; once that is mended the next push or"
+        " `oberonc send --spooled` delivers it"
+    )
 
 
 def call(
@@ -67,10 +133,9 @@ def call(
     """
     path = at or (config.daemon.socket if op in PUBLIC else config.daemon.control)
     deadline = time.monotonic() + (within or PATIENT.get(op, PATIENCE))
+    request = frames.encode({**fields, "op": op})
     try:
-        return _checked(
-            _exchange(path, frames.encode({**fields, "op": op}), deadline, deadline)
-        )
+        answer = _exchange(path, request, deadline, deadline)
     except PermissionError:
         raise NotAllowed(_locked(path)) from None
     except TimeoutError:
@@ -80,74 +145,25 @@ def call(
         raise Unreachable(
             f"no daemon answers at {path} ({why}): start it with 'oberonc daemon'"
         ) from None
+    if answer.get("ok") is True:
+        return answer
+    raise _REFUSALS.get(str(answer.get("error")), BadInput)(_reason(answer))
 
 
-def submit(config: Config, payload: dict[str, Any], budget: float) -> Handed:
-    """Hand *payload* over within *budget* seconds; what the daemon does not take goes
-    into the spool.
-
-    Raises BadInput where the payload itself is wrong, NotAccepted when the spool fails
-    too.
-    """
-    request = frames.encode({"op": "submit", "payload": payload})
-    path, now = config.daemon.socket, time.monotonic()
-    try:
-        answer = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
-    except PermissionError:
-        why = _locked(path)
-    except (OSError, frames.BadFrame):
-        # No answer means unknown, not refused: the event may be stored. The spooled
-        # copy has the same id, so the daemon will find it to be a duplicate then.
-        why = ""
-    else:
-        if answer.get("ok") is True and answer.get("status") in (
-            "accepted",
-            "duplicate",
-        ):
-            return Handed(str(answer["status"]))
-        if answer.get("error") in WRONG:
-            raise BadInput(_said(answer))
-        why = _locked(path) if answer.get("error") == "forbidden" else _said(answer)
-    return _spool(config, payload, why)
-
-
-def _spool(config: Config, payload: dict[str, Any], why: str) -> Handed:
-    from oberonc.delivery import spool  # the daemon's usual answer does not need it
-
-    try:
-        spool.put(config.spool, {"payload": payload, "services": None})
-    except NotAccepted as error:
-        raise NotAccepted("; ".join(filter(None, (why, str(error))))) from None
-    return Handed("spooled", why)
+def _reason(answer: dict[str, Any]) -> str:
+    """Why the daemon refused, in its own words."""
+    return str(answer.get("message") or answer.get("error") or "the daemon refused")
 
 
 def _locked(path: Path) -> str:
     """What to say to somebody who may not use the socket at *path*."""
-    import grp
-
-    group = ""
+    mend = "only its owner and root may"
     with suppress(OSError):
         facts = path.stat()
-        group = str(facts.st_gid) if facts.st_mode & 0o020 else ""
-    with suppress(KeyError, ValueError):  # a group may have no name
-        group = grp.getgrgid(int(group)).gr_name
-    mend = (
-        f"an administrator can add you to its group {group}"
-        if group
-        else "only its owner and root may"
-    )
+        if facts.st_mode & 0o020:
+            group = accounts.group_name(facts.st_gid)
+            mend = f"an administrator can add you to its group {group}"
     return f"you may not use {path}: {mend}"
-
-
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if answer.get("ok") is True:
-        return answer
-    kind = _REFUSALS.get(str(answer.get("error")), BadInput)
-    raise kind(_said(answer))
-
-
-def _said(answer: dict[str, Any]) -> str:
-    return str(answer.get("message") or answer.get("error") or "the daemon refused")
 
 
 def _exchange(
@@ -155,35 +171,30 @@ def _exchange(
 ) -> dict[str, Any]:
     """One request, one answer.
 
-    Raises OSError (TimeoutError among them) when there is none, BadFrame when it is
-    none of ours.
+    Raises OSError (TimeoutError among them) when there is none,
+    BadFrame when it is none of ours.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        _connect(channel, path, connect_by)
-        _arm(channel, answer_by)
+        _limit(channel, connect_by)
+        try:
+            channel.connect(os.fspath(path))
+        # a Unix socket with a full backlog says EAGAIN instead of waiting
+        except BlockingIOError:
+            raise TimeoutError("its backlog is full") from None
+        _limit(channel, answer_by)
         # Refused in the middle of the frame: the answer that says why may be there
         # already.
         with suppress(BrokenPipeError):
             channel.sendall(frame)
-        length = frames.body_length(
-            _receive(channel, frames.HEADER.size, answer_by), 1 << 30
-        )
+        head = _receive(channel, frames.HEADER.size, answer_by)
+        length = frames.body_length(head, 1 << 30)
         return frames.decode(_receive(channel, length, answer_by))
-
-
-def _connect(channel: socket.socket, path: Path, deadline: float) -> None:
-    _arm(channel, deadline)
-    try:
-        channel.connect(os.fspath(path))
-    # a Unix socket with a full backlog says EAGAIN instead of waiting
-    except BlockingIOError:
-        raise TimeoutError("its backlog is full") from None
 
 
 def _receive(channel: socket.socket, count: int, deadline: float) -> bytes:
     parts = bytearray()
     while len(parts) < count:
-        _arm(channel, deadline)
+        _limit(channel, deadline)
         part = channel.recv(min(count - len(parts), 1 << 20))
         if not part:
             raise ConnectionResetError("the daemon closed the connection")
@@ -191,8 +202,9 @@ def _receive(channel: socket.socket, count: int, deadline: float) -> bytes:
     return bytes(parts)
 
 
-def _arm(channel: socket.socket, deadline: float) -> None:
-    left = deadline - time.monotonic()
-    if left <= 0:
+def _limit(channel: socket.socket, deadline: float) -> None:
+    """Let what *channel* does next end at *deadline*; raises TimeoutError after it."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("no time left")
-    channel.settimeout(left)
+    channel.settimeout(seconds)

@@ -10,42 +10,52 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from oberonc.budget import Budget
+from oberonc.broker.budget import Budget
 from oberonc.config import Config
 from oberonc.delivery import spool
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.payload import schema as payloads
+from oberonc.payload.filters import Choice
 from oberonc.payload.schema import Payload
 
-State = dict[str, Any]
 
+class State(NamedTuple):
+    """What a delivery has used up, as the spool keeps it."""
 
-def fresh() -> State:
-    """What a delivery has used up before its first attempt."""
-    return {
-        "attempts": 0,
-        "crashes": 0,
-        "orphans": 0,
-        "first": time.time(),
-        "due": 0.0,
-        "running": False,
-        "error": "",
-    }
+    attempts: int = 0
+    crashes: int = 0
+    orphans: int = 0
+    #: When it was kept, and until when its broker does not want it: seconds since 1970.
+    first: float = 0.0
+    due: float = 0.0
+    #: Whether an attempt was begun of which no end is known.
+    running: bool = False
+    error: str = ""
 
 
 class Kept:
     """One entry of the spool while it is worked on, shared by the lanes of its
     services.
+
+    *choices* are what the filters said of it in this process, if they were asked.
     """
 
-    def __init__(self, folder: Path, path: Path, entry: spool.Entry) -> None:
-        self._folder, self._path = folder, path
+    def __init__(
+        self,
+        path: Path,
+        payload: Payload,
+        services: dict[str, State],
+        choices: dict[str, Choice],
+    ) -> None:
+        self.path = path
+        self.payload = payload
+        self.services = services
+        self.choices = choices
         self._lock = threading.Lock()
-        self.payload: Payload = entry["payload"]
-        self.services: dict[str, State] = entry["services"]
-        self.changed = False
+        self._changed = False
+        self._written: spool.Written | None = None
 
     def begin(self, service: str) -> None:
         """Count an attempt, durably, before it begins: a broker that kills everything
@@ -53,30 +63,35 @@ class Kept:
         """
         with self._lock:
             state = self.services[service]
-            self.services[service] = state | {
-                "attempts": state["attempts"] + 1,
-                "running": True,
-            }
-            self._save()
+            self.services[service] = state._replace(
+                attempts=state.attempts + 1, running=True
+            )
+            self.save()
 
-    def note(self, service: str, **facts: Any) -> None:
-        """Remember *facts* of a service; on disk with the next save."""
+    def change(self, service: str, **facts: Any) -> None:
+        """Set *facts* in the state of a service; on disk with the next save."""
         with self._lock:
-            self.services[service] = self.services[service] | facts
-            self.changed = True
+            self.services[service] = self.services[service]._replace(**facts)
+            self._changed = True
 
     def end(self, service: str) -> None:
         """The delivery ended, one way or the other."""
         with self._lock:
             del self.services[service]
-            self.changed = True
+            self._changed = True
 
-    def _save(self) -> None:
-        spool.put(
-            self._folder,
-            {"payload": self.payload, "services": self.services},
-            self._path.name,
-        )
+    def save(self) -> None:
+        """Write it to its file. Raises NotAccepted when the disk does not take it."""
+        states = {name: state._asdict() for name, state in self.services.items()}
+        entry = {"payload": self.payload, "services": states}
+        folder = self.path.parent.parent
+        self._written = spool.write(folder, entry, self.path.name)
+
+    def is_untouched(self) -> bool:
+        """Whether its file is the one that was written here:
+        another process may have worked on it.
+        """
+        return self._written is not None and self._written.is_untouched()
 
     def close(self) -> None:
         """Leave on disk what did not end. Where the disk refuses, the older file stays
@@ -84,105 +99,135 @@ class Kept:
         """
         with contextlib.suppress(OSError, OberoncError):
             if not self.services:
-                spool.remove(self._path)
-            elif self.changed:
-                self._save()
+                spool.remove(self.path)
+            elif self._changed:
+                self.save()
 
 
-def entries(config: Config, repository: str, budget: Budget) -> list[Kept]:
+def keep(folder: Path, payload: Payload, choices: dict[str, Choice]) -> Kept:
+    """Keep *payload* in the spool *folder* for the services that get what *choices*
+    say. Raises NotAccepted when the disk does not take it.
+    """
+    states = {name: State(first=time.time()) for name in choices}
+    kept = Kept(folder / "new" / spool.new_name(payload), payload, states, choices)
+    kept.save()
+    return kept
+
+
+def entries(
+    config: Config, repository: str, budget: Budget, own: Kept | None = None
+) -> list[Kept]:
     """The readable kept entries of *repository*, oldest first, as many as there is time
-    to read.
+    to read; *own*, kept by this process, among them.
 
     What is damaged goes to bad/ with its reason.
     """
     found: list[Kept] = []
-    for path, entry in _readable(config, repository):
+    for path in spool.listing(config.spool, repository):
         if budget.left() <= 0:
             break
-        if entry["payload"]["repository"]["full_name"] == repository:
-            states = entry.get("services")
-            # None: kept for a daemon that is no longer wanted; it goes to all that
-            # match.
-            names = config.services if states is None else states
-            entry["services"] = {
-                name: fresh() | (states or {}).get(name, {}) for name in names
-            }
-            found.append(Kept(config.spool, path, entry))
+        if own and path == own.path and own.is_untouched():
+            found.append(own)
+            continue
+        entry = _read(path)
+        if entry is None or entry["payload"]["repository"]["full_name"] != repository:
+            continue
+        kept = Kept(path, entry["payload"], _states(config, entry), {})
+        if own and path == own.path:
+            kept.choices = own.choices
+            for name in kept.services.keys() - own.services.keys():
+                kept.end(name)  # it ended here, which was not written yet
+        found.append(kept)
     return found
 
 
-def _readable(
-    config: Config, repository: str | None = None
-) -> Iterator[tuple[Path, spool.Entry]]:
-    """The good files, one at a time: a spool may hold far more than a hook has memory
-    for.
-    """
-    for path in spool.listing(config.spool, repository):
-        try:
-            entry = spool.read(path)
-            fault = payloads.check(entry["payload"]) or _misfit(entry.get("services"))
-        except spool.Damaged as error:
-            fault = str(error)
-        except OSError:
-            # gone meanwhile, or not ours to read: nothing is wrong with the file
-            continue
-        if fault:
-            with contextlib.suppress(OSError):
-                spool.reject(path, fault)
-        else:
-            yield path, entry
-
-
-def _misfit(states: Any) -> str:
-    """What is wrong with the `services` of an entry, or an empty string."""
-    numbers = ("attempts", "crashes", "orphans", "first", "due")
-    good = states is None or (
-        isinstance(states, dict)
-        and all(isinstance(state, dict) for state in states.values())
-        and all(
-            isinstance(state.get(key, 0), (int, float))
-            for state in states.values()
-            for key in numbers
+def _states(config: Config, entry: spool.Entry) -> dict[str, State]:
+    stored = entry.get("services")
+    if stored is None:
+        # Kept for a daemon that is no longer wanted; it goes to all that match.
+        stored = {name: {} for name in config.services}
+    now = time.time()
+    return {
+        name: State(
+            **{"first": now}
+            | {key: value for key, value in state.items() if key in State._fields}
         )
-    )
-    return "" if good else "its services are not what was written"
+        for name, state in stored.items()
+    }
+
+
+def _read(path: Path) -> spool.Entry | None:
+    """The entry in *path*; None where it is not ours to read, gone meanwhile, or
+    damaged: then it goes to bad/.
+    """
+    try:
+        entry = spool.read(path)
+        fault = payloads.check(entry["payload"])
+        states = entry.get("services")
+        numbers = ("attempts", "crashes", "orphans", "first", "due")
+        if not fault and not (
+            states is None
+            or (
+                isinstance(states, dict)
+                and all(isinstance(state, dict) for state in states.values())
+                and all(
+                    isinstance(state.get(key, 0), (int, float))
+                    for state in states.values()
+                    for key in numbers
+                )
+            )
+        ):
+            fault = "its services are not what was written"
+    except spool.Damaged as error:
+        fault = str(error)
+    except OSError:
+        return None
+    if not fault:
+        return entry
+    with contextlib.suppress(OSError):
+        spool.reject(path, fault)
+    return None
+
+
+def _all(config: Config) -> Iterator[spool.Entry]:
+    """The good entries, one at a time: a spool may hold far more than a hook has memory
+    for. Raises NotAllowed where it is somebody else's.
+    """
+    new = config.spool / "new"
+    try:
+        next(new.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise NotAllowed(
+            f"cannot look into the spool {new}: {error.strerror}"
+        ) from None
+    for path in spool.listing(config.spool):
+        entry = _read(path)
+        if entry is not None:
+            yield entry
 
 
 def repositories(config: Config) -> list[str]:
     """The repositories that have something in the spool. Raises NotAllowed where it is
     somebody else's.
     """
-    new = config.spool / "new"
-    try:
-        next(new.iterdir(), None)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise NotAllowed(
-            f"cannot look into the spool {new}: {error.strerror}"
-        ) from None
-    return list(
-        dict.fromkeys(
-            entry["payload"]["repository"]["full_name"]
-            for _, entry in _readable(config)
-        )
-    )
+    names = (entry["payload"]["repository"]["full_name"] for entry in _all(config))
+    return list(dict.fromkeys(names))
 
 
 def waiting(config: Config) -> list[dict[str, Any]]:
     """What `oberonc send --spooled` would try: event, repository, service, attempts so
     far and the last error.
     """
-    repositories(config)  # raises where the spool is somebody else's
     return [
         {
             "id": entry["payload"]["id"],
             "repository": entry["payload"]["repository"]["full_name"],
             "service": name,
+            "attempts": state.attempts,
+            "error": str(state.error),
         }
-        | {"attempts": state.get("attempts", 0), "error": str(state.get("error", ""))}
-        for _, entry in _readable(config)
-        for name, state in (
-            entry.get("services") or {key: {} for key in config.services}
-        ).items()
+        for entry in _all(config)
+        for name, state in _states(config, entry).items()
     ]

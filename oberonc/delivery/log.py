@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oberonc import files
 from oberonc.config import DAY, Config
@@ -23,10 +23,44 @@ Record = dict[str, Any]
 _KEYS = {"time", "id", "via", "event", "repository", "updates", "commits", "services"}
 
 
-def record(payload: Payload, via: str, services: dict[str, Record]) -> Record:
-    """What is kept of one run: ids and decisions, no text of commits."""
+class Result(NamedTuple):
+    """What became of a payload for one service in one run.
+
+    *why* is the filter's reason. *outcome* is done, retry, crash or dead, and empty
+    where the service gets nothing. *attempt* counts from 1 and is None where none was
+    due; *kept* is the file of a dead letter.
+    """
+
+    why: str
+    outcome: str = ""
+    note: str = ""
+    attempt: int | None = None
+    took_ms: int = 0
+    output: str = ""
+    kept: str = ""
+
+    def as_json(self) -> Record:
+        """As the log and `--json` have it, without what says nothing."""
+        found: Record = {"why": self.why}
+        if self.outcome:
+            found |= {"outcome": self.outcome, "note": self.note}
+        if self.attempt is not None:
+            found |= {"attempt": self.attempt, "took_ms": self.took_ms}
+        if self.output:
+            found["output"] = self.output
+        if self.kept:
+            found["kept"] = self.kept
+        return found
+
+
+def record(
+    payload: Payload, via: str, services: dict[str, Record], at: float | None = None
+) -> Record:
+    """What is kept of one run, per service what became of it: ids and decisions, no
+    text of commits. *at* is when it was, in seconds since 1970, by default now.
+    """
     return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
         "id": payload["id"],
         "via": via,
         "event": payload["event"],
@@ -129,8 +163,8 @@ def _is_about(entry: Record, key: str) -> bool:
 
 
 def _records(config: Config) -> Iterator[Record]:
-    """Every readable record, oldest first; raises NotAllowed where the log is somebody
-    else's.
+    """Every readable record, oldest first;
+    raises NotAllowed where the log is somebody else's.
     """
     for path in _files(config.state / "log"):
         with _readable(), path.open(encoding="utf-8", errors="replace") as lines:
@@ -145,8 +179,8 @@ def _files(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _readable() -> Iterator[None]:
-    """Around reading: what is not there is empty, what is somebody else's raises
-    NotAllowed.
+    """Around reading: what is not there is empty,
+    what is somebody else's raises NotAllowed.
     """
     try:
         yield

@@ -60,6 +60,22 @@ class Found(NamedTuple):
     proven: bool
 
 
+class Written(NamedTuple):
+    """A file that was written; whoever works on it replaces it by another one."""
+
+    path: Path
+    inode: int
+    mtime_ns: int
+
+    def is_untouched(self) -> bool:
+        """Whether nobody replaced or removed it since."""
+        try:
+            facts = self.path.lstat()
+        except OSError:
+            return False
+        return (facts.st_ino, facts.st_mtime_ns) == (self.inode, self.mtime_ns)
+
+
 def make(folder: Path) -> None:
     """Create the spool, or what is missing of ours; what another account's lacks is for
     that account to make.
@@ -90,30 +106,38 @@ def put(folder: Path, entry: Entry, name: str | None = None) -> Path:
 
     Raises NotAccepted when the disk does not take it.
     """
-    payload = entry["payload"]
-    name = (
-        name or f"{time.time_ns():020d}-{mark(_repository(payload))}-{payload['id']}.ob"
-    )
+    return write(folder, entry, name or new_name(entry["payload"])).path
+
+
+def write(folder: Path, entry: Entry, name: str) -> Written:
+    """As `put`, and returns what can tell the file from one that replaces it."""
+    path, raw = folder / "new" / name, _encode(entry)
+    temporary = _temporary(path)
     try:
         make(folder)
-        return _put(folder, _encode(entry), f"new/{name}")
+        facts = files.put_private(path, raw, temporary)
     except OSError as error:
         raise NotAccepted(
             f"cannot keep the push in {folder}: {error.strerror or error}"
         ) from None
+    return Written(path, facts.st_ino, facts.st_mtime_ns)
+
+
+def _temporary(path: Path) -> Path:
+    """A new name to write *path* under, in tmp/ of its spool."""
+    name = f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}"
+    return path.parent.parent / "tmp" / name
+
+
+def new_name(payload: dict[str, Any]) -> str:
+    """A name for a new file of *payload*: later ones sort behind it."""
+    return f"{time.time_ns():020d}-{mark(_repository(payload))}-{payload['id']}.ob"
 
 
 def _repository(payload: dict[str, Any]) -> str:
     about = payload.get("repository")
     name = about.get("full_name") if isinstance(about, dict) else None
     return name if isinstance(name, str) else ""
-
-
-def _put(folder: Path, raw: bytes, place: str, durable: bool = True) -> Path:
-    kept = folder / place
-    temporary = folder / "tmp" / f"{kept.name}.{os.getpid()}-{os.urandom(4).hex()}"
-    files.put_private(kept, raw, temporary, durable)
-    return kept
 
 
 def _digest(raw: bytes) -> bytes:
@@ -200,7 +224,7 @@ def _is_proven(facts: os.stat_result, folder: os.stat_result) -> bool:
 
 
 def _decode(raw: bytes) -> Entry:
-    head, _, rest = raw.partition(b"\n")
+    head, _, tail = raw.partition(b"\n")
     fields = head.split(b" ")
     if (
         b" ".join(fields[:2]) != _MAGIC
@@ -210,8 +234,8 @@ def _decode(raw: bytes) -> Entry:
     ):
         raise Damaged("it does not begin as a spool file does")
     size = int(fields[2])
-    body = rest[:size]
-    if rest[size:] != _END or _digest(body) != fields[3]:
+    body = tail[:size]
+    if tail[size:] != _END or _digest(body) != fields[3]:
         raise Damaged("it was not written to its end")
     try:
         entry: Entry = jsontext.strict(body)
@@ -236,12 +260,8 @@ def reject(path: Path, why: str) -> Path:
     path.rename(kept)
     # a full disk, or a name with no room for more: the reason is in the log
     with contextlib.suppress(OSError):
-        _put(
-            path.parent.parent,
-            f"{why}\n".encode("utf-8", "replace"),
-            f"bad/{kept.stem}.why",
-            durable=False,
-        )
+        reason, raw = kept.with_suffix(".why"), f"{why}\n".encode("utf-8", "replace")
+        files.put_private(reason, raw, _temporary(reason), durable=False)
     return kept
 
 
@@ -280,15 +300,15 @@ def forget_rejected(folder: Path, keep: float) -> int:
 
 
 def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
-    """Keep the payload of a dead delivery as a file that `oberonc send --payload`
-    takes.
+    """Keep the payload of a dead delivery as a
+    file that `oberonc send --payload` takes.
     """
     make(folder)
-    return _put(
-        folder,
-        json.dumps(payload, indent=1).encode(),
-        f"dead/{payload['id']}-{service}.json",
+    letter = folder / "dead" / f"{payload['id']}-{service}.json"
+    files.put_private(
+        letter, json.dumps(payload, indent=1).encode(), _temporary(letter)
     )
+    return letter
 
 
 def sweep(folder: Path) -> None:

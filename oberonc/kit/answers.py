@@ -37,8 +37,8 @@ class Forbidden(NotDone):
 
 
 class Refused(Reject):
-    """The server will never do this; `status` is its HTTP status, or 0 where it said so
-    in a 200.
+    """The server will never do this;
+    `status` is its HTTP status, or 0 where it said so in a 200.
     """
 
     def __init__(self, reason: str, status: int = 0) -> None:
@@ -54,8 +54,8 @@ class Answer(NamedTuple):
     text: str
 
     def json(self) -> Any:
-        """The body as JSON; Retry when it is none: a proxy's page, or an answer cut
-        short.
+        """The body as JSON; Retry when it is none:
+        a proxy's page, or an answer cut short.
         """
         try:
             return json.loads(self.text)
@@ -72,24 +72,24 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     status = answer.status
     if 200 <= status < 300:
         return answer
-    told = f"{what}: {status} {_excerpt(answer)}".rstrip()
+    message = f"{what}: {status} {_excerpt(answer)}".rstrip()
     wait = wait_hint(answer, now)
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
-        raise NotDone(f"rate limit: {told}", after=wait)
+        raise NotDone(f"rate limit: {message}", after=wait)
     if status in (401, 403, 407):
         kind = Forbidden if status == 403 else NotDone
         raise kind(
-            f"CREDENTIALS refused: {told}; check the token and its permissions",
+            f"CREDENTIALS refused: {message}; check the token and its permissions",
             after=CREDENTIALS_AFTER,
         )
     if status in (408, 425) or status >= 500:
-        raise Retry(told, after=wait)
+        raise Retry(message, after=wait)
     if 300 <= status < 400:
         raise Refused(
-            f"{told}; moved to {one_line(answer.headers.get('location', 'nowhere'))}",
+            f"{message}; moved to {one_line(answer.headers.get('location', 'nowhere'))}",
             status,
         )
-    raise Refused(told, status)
+    raise Refused(message, status)
 
 
 def _is_rate_limit(answer: Answer, wait: float | None) -> bool:

@@ -219,8 +219,8 @@ def _never_connected(error: Exception) -> bool:
 
 
 class AnyAuth(requests.auth.HTTPDigestAuth):
-    """User and password by whichever of Digest and Basic the server asks for, and only
-    once it asks.
+    """User and password by whichever of Digest and Basic the server asks for,
+    and only once it asks.
     """
 
     _thread_local: Any  # requests'
@@ -256,8 +256,8 @@ def _drop_body(answer: requests.Response) -> None:
 
 
 class _Session(requests.Session):
-    """Follows no redirects, and does not read the bodies of those that it will not
-    follow.
+    """Follows no redirects,
+    and does not read the bodies of those that it will not follow.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -339,9 +339,9 @@ def _pool(pool: Any, connection: Any, watchdog: _Watchdog, guarded: bool) -> Any
 
 
 def connect_public(host: str, port: int, limit: float) -> socket.socket:
-    """A connection to *host* by one of its addresses, all of which are public; resolved
-    once, so no second answer of a name server can lead elsewhere than where the check
-    looked.
+    """A connection to *host* by one of its addresses, all of
+    which are public; resolved once, so no second answer of a
+    name server can lead elsewhere than where the check looked.
     """
     addresses = [
         str(row[4][0])

@@ -1,17 +1,14 @@
 """Which services a payload is for, and why not. Pure functions.
 
-Patterns: `*` and `?` stay within one part of a path, `**` crosses parts, `!` in front
-excludes. A value passes when no excluding pattern matches it and, where there are
-including ones, one of them does. A service sees the payload cut down to the updates and
-commits that passed.
+A service sees the payload cut down to the updates and commits that passed its filters.
 """
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from oberonc.config import Service
+from oberonc.payload.globs import passes, ref_values
 from oberonc.text import listed
 
 Payload = dict[str, Any]
@@ -20,13 +17,13 @@ Payload = dict[str, Any]
 class Choice(NamedTuple):
     """What a service gets (None: nothing) and the filter's reason, for the log.
 
-    `left` is told to who pushes: which issues the commits name that a filter kept from
-    the service.
+    `held_back` is told to who pushes:
+    which issues the commits name that a filter kept from the service.
     """
 
     payload: Payload | None
     reason: str
-    left: str = ""
+    held_back: str = ""
 
 
 #: Issues of left out commits that are named, the commits looked at, and how far each is
@@ -38,139 +35,9 @@ _CHARACTERS = 2000
 _NUMBER = r"(?<![\w#&/])#[1-9][0-9]{0,9}(?!\w)"
 
 
-_PARTS = re.compile(r"(?:^|(?<=/))\*\*/|\*\*|\*|\?|.", re.DOTALL)
-#: What a wild part leads past without taking a character: itself; `**/`, which may be
-#: nothing, also `**` and `/`.
-_PAST = {"*": (1,), "**": (1,), "**/": (1, 3)}
-#: States kept of one pattern: hostile values can make one for each set of its places.
-_MOST_STATES = 256
-
-
-class _State(dict[str, "_State"]):
-    """Where a pattern may be after some characters; what comes after the next one is
-    found when it is asked for.
-    """
-
-    def __init__(self, glob: "_Glob", places: frozenset[int]) -> None:
-        super().__init__()
-        self._glob, self._places = glob, places
-        self.accepts = len(glob.parts) in places
-        #: Whether nothing that follows can change `accepts`.
-        self.settled = not places or (self.accepts and glob.parts[-1:] == ["**"])
-
-    def __missing__(self, char: str) -> "_State":
-        following = self[char] = self._glob.after(self._places, char)
-        return following
-
-
-class _Alphabet(dict[int, str]):
-    """The characters a pattern names, by their code; to it, all others are one and the
-    same.
-    """
-
-    def __init__(self, pattern: str) -> None:
-        super().__init__({ord(char): char for char in {"/", *pattern}})
-        self._other = next(
-            char for char in map(chr, range(0xE000, 0xF900)) if char not in pattern
-        )
-
-    def __missing__(self, code: int) -> str:
-        return self._other
-
-
-class _Glob:
-    """A pattern as an automaton: one step for each character of a value, whatever the
-    pattern.
-
-    A regular expression goes back and forth in a hostile value, in time with the square
-    of its length and worse.
-    """
-
-    def __init__(self, pattern: str) -> None:
-        found = _PARTS.findall(pattern)
-        self.parts = [
-            part
-            for each in found
-            for part in (("**/", "**", "/") if each == "**/" else (each,))
-        ]
-        self._alphabet = _Alphabet(pattern)
-        self._states: dict[frozenset[int], _State] = {}
-        self._start = self._state({0})
-
-    def matches(self, value: str) -> bool:
-        """Whether all of *value* matches."""
-        state = self._start
-        for char in value.translate(self._alphabet):
-            if state.settled:
-                break
-            state = state[char]
-        return state.accepts
-
-    def after(self, places: frozenset[int], char: str) -> _State:
-        """The state that *char* leads to from *places*."""
-        found = set()
-        for place in places - {len(self.parts)}:
-            part = self.parts[place]
-            if part == "**" or (part == "*" and char != "/"):
-                found.add(place)
-            elif part == char or (part == "?" and char != "/"):
-                found.add(place + 1)
-        return self._state(found)
-
-    def _state(self, places: set[int]) -> _State:
-        left = [*places]
-        while left:
-            place = left.pop()
-            past = _PAST.get(self.parts[place], ()) if place < len(self.parts) else ()
-            left += {place + step for step in past} - places
-            places |= {place + step for step in past}
-        if len(self._states) >= _MOST_STATES:
-            # several threads may filter at once
-            for state in list(self._states.values()):
-                state.clear()
-            self._states.clear()
-        key = frozenset(places)
-        if key not in self._states:
-            self._states[key] = _State(self, key)
-        return self._states[key]
-
-
-_glob = lru_cache(maxsize=1024)(_Glob)
-
-
-def matches(pattern: str, value: str) -> bool:
-    """Whether the glob *pattern* matches all of *value*; takes time with the length of
-    *value* alone.
-    """
-    return _glob(pattern).matches(value)
-
-
-def passes(patterns: tuple[str, ...], values: list[str]) -> bool:
-    """Whether one of *values* (spellings of one thing) passes *patterns*; no patterns
-    let everything pass.
-    """
-    if not patterns:
-        return True
-    out = [p[1:] for p in patterns if p.startswith("!")]
-    into = [p for p in patterns if not p.startswith("!")]
-    if any(matches(pattern, value) for pattern in out for value in values):
-        return False
-    return not into or any(
-        matches(pattern, value) for pattern in into for value in values
-    )
-
-
-def ref_values(ref: str) -> list[str]:
-    """The spellings a pattern may use for *ref*: in full, and the short name of a
-    branch.
-    """
-    short = ref.removeprefix("refs/heads/")
-    return [ref] if short == ref else [ref, short]
-
-
 def choose(service: Service, payload: Payload) -> Choice:
-    """What *service* gets of *payload*. Never changes *payload*; entries are shared,
-    not copied.
+    """What *service* gets of *payload*.
+    Never changes *payload*; entries are shared, not copied.
     """
     name = payload["repository"]["full_name"]
     if not _is_wanted(service.name, payload["repository"].get("services")):
@@ -186,7 +53,7 @@ def choose(service: Service, payload: Payload) -> Choice:
         commits = [*payload["commits"], *payload["merged"]]
         return _nothing(
             "no ref of the push is in `refs`",
-            _left(service, commits, "no ref of the push is in `refs`"),
+            _with_issues(service, commits, "no ref of the push is in `refs`"),
         )
     if (payload["commits"] or updates) and not (
         service.refs or service.paths or service.authors
@@ -196,18 +63,20 @@ def choose(service: Service, payload: Payload) -> Choice:
     if not (kept.commits or kept.merged) and (
         service.paths or service.authors or not updates
     ):
-        return _nothing(kept.reason(), kept.left())
-    left = kept.left()
+        return _nothing(kept.reason(), kept.held_back())
+    held_back = kept.held_back()
     return Choice(
-        payload | kept.changes(), f"matches; {left}" if left else "matches", left
+        payload | kept.changes(),
+        f"matches; {held_back}" if held_back else "matches",
+        held_back,
     )
 
 
-def _nothing(reason: str, left: str) -> Choice:
-    return Choice(None, left or reason, left)
+def _nothing(reason: str, held_back: str) -> Choice:
+    return Choice(None, held_back or reason, held_back)
 
 
-def _left(service: Service, commits: list[Payload], why: str) -> str:
+def _with_issues(service: Service, commits: list[Payload], why: str) -> str:
     """That *why* kept *commits* from *service*, with the issues they name; an empty
     string where they name none.
     """
@@ -256,8 +125,8 @@ def _is_key(value: Any) -> bool:
 
 
 def possible(service: Service, payload: Payload) -> bool:
-    """False when *service* cannot match, whatever the commits say: then they need not
-    be read.
+    """False when *service* cannot match,
+    whatever the commits say: then they need not be read.
     """
     repository = payload["repository"]
     if not _is_wanted(service.name, repository.get("services")) or _skipped(
@@ -340,7 +209,7 @@ class _Kept:
             return "no commit touches a file in `paths`"
         return "no commit is by an author in `authors`"
 
-    def left(self) -> str:
+    def held_back(self) -> str:
         """What the left out commits name, and the filters that left them out."""
         everything = [*self._payload["commits"], *self._payload["merged"]]
         whys = (
@@ -348,17 +217,17 @@ class _Kept:
             "its commit touches no file in `paths`",
             "its commit is by no author in `authors`",
         )
-        told = []
+        parts = []
         for before, after, why in zip(
             (everything, *self._stages), self._stages, whys, strict=False
         ):
             oids = {commit["raw_node"] for commit in after}
-            told.append(
-                _left(
+            parts.append(
+                _with_issues(
                     self._service, [c for c in before if c["raw_node"] not in oids], why
                 )
             )
-        return "; ".join(filter(None, told))
+        return "; ".join(filter(None, parts))
 
     def changes(self) -> Payload:
         """The keys of the payload that differ for this service."""

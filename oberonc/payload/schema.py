@@ -11,10 +11,8 @@ import re
 import time
 from typing import Any
 
-from oberonc import jsontext
 from oberonc.config import Limits
 from oberonc.errors import BadInput
-from oberonc.source.git import Commit, cut
 from oberonc.text import one_line
 
 Payload = dict[str, Any]
@@ -22,30 +20,9 @@ Payload = dict[str, Any]
 SCHEMA = 1
 #: Characters of a repository's name.
 LONGEST_REPOSITORY = 512
-TYPES = {"A": "added", "D": "removed"}
 #: Characters of a person's name or mail address, and of a path or ref; the rest is cut
 #: off, and that is flagged.
 LONGEST_NAME, LONGEST_PATH = 1024, 4096
-#: What rebase, cherry-pick, review, sign-off and backports add; the change stays the
-#: same without it.
-_ADDED_LINES = re.compile(
-    r"""^(
-    (signed-off-by|reviewed-by|tested-by|acked-by|change-id):.* |
-    [([]?\ *(cherry[ -]?picked|back-?ported|backport\ of|upstream)\b.*\b[0-9a-f]{7,64}\b.* |
-    commit\ [0-9a-f]{7,64}\ upstream\W*
-    )$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-#: `[name: what I changed]`, also over several lines; the list of conflicts up to a
-#: blank line; Mercurial's own lines.
-_NOTES = re.compile(r"(?<=\n)\[[^\[\]\n]{1,80}: [^\[\]]*\][ \t]*$", re.MULTILINE)
-_CONFLICTS = re.compile(
-    r"(?<=\n)#?[ \t]*conflicts\b[^\n]*:[ \t]*$(?:\n[ \t]*\S[^\n]*)*",
-    re.IGNORECASE | re.MULTILINE,
-)
-_MERCURIAL = re.compile(r"^--HG--[ \t]*$", re.MULTILINE)
-#: `[PATCH 1/2]`, `[8.2.x]`: `git am` takes it off.
-_PREFIX = re.compile(r"\s*(?:\[[^\[\]\n]{1,80}\]\s*)+(?=\S)")
 
 
 def new_id() -> str:
@@ -58,103 +35,6 @@ def new_id() -> str:
 def now() -> str:
     """The time, ISO 8601, UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def change(raw_author: str, date: tuple[int, str], message: str) -> str:
-    """The name of a change, the same after rebase, cherry-pick and backport: 40 hex
-    digits.
-    """
-    text = _MERCURIAL.split(message.replace("\r\n", "\n"), maxsplit=1)[0]
-    text = (
-        _PREFIX.sub("", _CONFLICTS.sub("", _NOTES.sub("", text)), count=1)
-        if "[" in text or "onflicts" in text
-        else text
-    )
-    kept = (line.rstrip() for line in text.splitlines())
-    body = "\n".join(line for line in kept if line and not _ADDED_LINES.match(line))
-    text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
-    return _name(text.encode("utf-8", "replace"))
-
-
-def _name(raw: bytes) -> str:
-    # costs a hook more than all of this module; a push that no service wants does not
-    # pay it
-    import hashlib
-
-    return hashlib.sha256(raw).hexdigest()[:40]
-
-
-def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
-    """One element of `commits` or `merged`; *link* has `{oid}` where the id goes, or is
-    empty.
-    """
-    people = [
-        commit.author,
-        commit.author_email,
-        commit.committer,
-        commit.committer_email,
-    ]
-    author, author_email, committer, committer_email = short = [
-        name[:LONGEST_NAME] for name in people
-    ]
-    files = [(kind, file[:LONGEST_PATH]) for kind, file in commit.files]
-    raw_author = f"{author} <{author_email}>"
-    entry = {
-        "node": commit.oid[:12],
-        "raw_node": commit.oid,
-        "author": author,
-        "raw_author": raw_author,
-        "committer": f"{committer} <{committer_email}>",
-        "message": commit.message,
-        "branch": branch,
-        "parents": [parent[:12] for parent in commit.parents],
-        "files": [
-            {"file": file, "type": TYPES.get(kind, "modified")} for kind, file in files
-        ],
-        "timestamp": _stamp(commit.author_date[0], time.localtime),
-        "utctimestamp": _stamp(commit.author_date[0], time.gmtime) + "+00:00",
-        "revision": None,
-        "size": -1,
-        "url": link.replace("{oid}", commit.oid),
-        "change": change(raw_author, commit.author_date, commit.message),
-    }
-    if commit.cut or short != people or files != commit.files:
-        entry["truncated"] = True
-    return entry
-
-
-def _stamp(seconds: int, zone: Any) -> str:
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", zone(seconds))
-    except (OverflowError, ValueError, OSError):
-        # A commit may carry any number as its date.
-        return "1970-01-01 00:00:00"
-
-
-def message_entry(
-    message: str, raw_author: str, branch: str | None, limits: Limits
-) -> Payload:
-    """The entry of a commit message that came without a commit: its ids are the null
-    oid.
-    """
-    name, _, mail = raw_author.removesuffix(">").partition(" <")
-    raw = message.encode("utf-8", "replace")
-    text = cut(raw, limits.message)
-    date = (int(time.time()), "+0000")
-    commit = Commit(
-        "0" * 40,
-        [],
-        name,
-        mail,
-        date,
-        name,
-        mail,
-        date,
-        text,
-        [],
-        len(raw) > limits.message,
-    )
-    return commit_entry(commit, branch, "") | {"change": _name(os.urandom(32))}
 
 
 def fit(payload: Payload, limits: Limits) -> Payload:
@@ -241,6 +121,8 @@ def loads(raw: bytes, where: str) -> Payload:
     """A payload from outside, checked. Raises BadInput naming *where* and the first
     thing that is wrong.
     """
+    from oberonc import jsontext  # a hook makes payloads and reads none
+
     try:
         value = jsontext.strict(raw)
     except ValueError as error:
@@ -292,8 +174,8 @@ _UPDATE: dict[str, tuple[type, ...]] = {
 
 
 def check(value: Any) -> str:
-    """What is wrong with *value* as a payload of schema 1, or an empty string. Unknown
-    keys are kept.
+    """What is wrong with *value* as a payload of schema 1,
+    or an empty string. Unknown keys are kept.
     """
     if not isinstance(value, dict):
         return "it is not an object"
@@ -326,7 +208,7 @@ def _halves(value: Payload) -> str:
     """What is wrong with *value* where half a surrogate pair is in it: no file,
     database or service takes that.
     """
-    raw = value.raw if isinstance(value, jsontext.Received) else None
+    raw = getattr(value, "raw", None)  # of a `jsontext.Received`
     if raw is not None and b"\\ud" not in raw.lower():
         return ""  # nothing was escaped that could be one
     try:

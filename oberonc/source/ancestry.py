@@ -33,17 +33,17 @@ def not_ancestors(git: Git, pairs: list[Pair], graph: Graph) -> set[Pair]:
     """Those (old, new) of *pairs* whose old is no ancestor of its new; *graph* holds
     what is new beyond all olds.
     """
-    left = set(pairs) - _reached(graph.items(), set(pairs))
-    if len(left) > 1:
-        beyond = git.beyond({old for old, _ in left}, {new for _, new in left})
-        forced = {pair for pair in left if pair[0] in beyond}
-        left -= forced
-        if len(left) > _FEW:
+    pending = set(pairs) - _reached(graph.items(), set(pairs))
+    if len(pending) > 1:
+        beyond = git.beyond({old for old, _ in pending}, {new for _, new in pending})
+        forced = {pair for pair in pending if pair[0] in beyond}
+        pending -= forced
+        if len(pending) > _FEW:
             return forced | (
-                left - _reached(git.history({new for _, new in left}), left)
+                pending - _reached(git.history({new for _, new in pending}), pending)
             )
-        return forced | {pair for pair in left if not git.is_ancestor(*pair)}
-    return {pair for pair in left if not git.is_ancestor(*pair)}
+        return forced | {pair for pair in pending if not git.is_ancestor(*pair)}
+    return {pair for pair in pending if not git.is_ancestor(*pair)}
 
 
 def _reached(lines: Iterable[tuple[str, list[str]]], pairs: set[Pair]) -> set[Pair]:
@@ -70,13 +70,13 @@ def _reached(lines: Iterable[tuple[str, list[str]]], pairs: set[Pair]) -> set[Pa
 
 def within(git: Git, oids: set[str], tips: set[str]) -> set[str]:
     """Those of *oids* that *tips* reach; one walk through the history of *tips*."""
-    left = oids - tips
+    pending = oids - tips
     found = oids & tips
-    for oid, _ in git.history(tips) if left and tips else ():
-        if oid in left:
+    for oid, _ in git.history(tips) if pending and tips else ():
+        if oid in pending:
             found.add(oid)
-            left.discard(oid)
-            if not left:
+            pending.discard(oid)
+            if not pending:
                 break
     return found
 

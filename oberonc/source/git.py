@@ -71,11 +71,11 @@ class Git:
         except FileNotFoundError:
             raise ConfigError("cannot find git: it is not on PATH") from None
 
-    def _check(self, code: int, said: bytes, ok: tuple[int, ...]) -> None:
+    def _check(self, code: int, errors: bytes, ok: tuple[int, ...]) -> None:
         """Raise BadInput with git's own first line unless it ended with a code in *ok*."""
         if code not in ok:
             why = (
-                said.decode("utf-8", "replace").removeprefix("fatal: ")
+                errors.decode("utf-8", "replace").removeprefix("fatal: ")
                 or f"ended with {code}"
             )
             raise BadInput(f"git in {self.git_dir}: {one_line(why)}")
@@ -98,8 +98,8 @@ class Git:
         try:
             yield child.stdout
         finally:
-            code, said = child.wait()
-        self._check(code, said, (0,))
+            code, errors = child.wait()
+        self._check(code, errors, (0,))
 
     def ask_config(self) -> Callable[[], dict[str, list[str]]]:
         """`config()` in two steps: git is at work until the result is called."""
@@ -107,14 +107,14 @@ class Git:
         return lambda: _as_config(self._finish(child))
 
     def config(self) -> dict[str, list[str]]:
-        """The effective git config: {key: values in order}; section and variable in
-        lower case.
+        """The effective git config: {key: values in order};
+        section and variable in lower case.
         """
         return _as_config(self.read(*_CONFIG))
 
     def refs(self) -> dict[str, Ref]:
-        """Branches and tags, and what the remote `origin` calls its default branch, by
-        full name.
+        """Branches and tags,
+        and what the remote `origin` calls its default branch, by full name.
         """
         return _as_refs(self.read(*_REFS))
 
@@ -124,18 +124,18 @@ class Git:
             "for-each-ref", "--format=%(refname)%00%(symref)", "refs/heads"
         )
         rows = (line.split("\0") for line in found.split("\n")[:-1])
-        asked = set(refs)
-        return {name: target for name, target in rows if target and name in asked}
+        wanted = set(refs)
+        return {name: target for name, target in rows if target and name in wanted}
 
     def head_ref(self) -> str:
-        """The full ref HEAD names (it need not exist), or an empty string when HEAD is
-        detached.
+        """The full ref HEAD names (it need not exist),
+        or an empty string when HEAD is detached.
         """
         return self.read("symbolic-ref", "-q", "HEAD", ok=(0, 1)).strip()
 
     def peel(self, rev: str) -> str:
         """The commit *rev* stands for, or an empty string."""
-        said = self.read(
+        output = self.read(
             "rev-parse",
             "--verify",
             "--quiet",
@@ -143,25 +143,25 @@ class Git:
             f"{rev}^{{commit}}",
             ok=(0, 1, 128),
         )
-        oid = said.strip()
+        oid = output.strip()
         return oid if oid.isalnum() else ""  # "^main" is no commit, it excludes one
 
     def peel_all(self, oids: Iterable[str]) -> dict[str, str]:
-        """{oid: the commit it stands for}, by one child; what stands for no commit is
-        left out.
+        """{oid: the commit it stands for}, by one child;
+        what stands for no commit is left out.
         """
-        asked = list(oids)
-        lines = [f"{oid}^{{commit}}" for oid in asked]
-        said = (
+        wanted = list(oids)
+        lines = [f"{oid}^{{commit}}" for oid in wanted]
+        output = (
             self.read(
                 "cat-file", "--batch-check=%(objectname)", lines=lines
             ).splitlines()
-            if asked
+            if wanted
             else []
         )
         return {
             oid: commit
-            for oid, commit in zip(asked, said, strict=True)
+            for oid, commit in zip(wanted, output, strict=True)
             if commit.isalnum()
         }
 
@@ -172,9 +172,9 @@ class Git:
     def rev_list(
         self, wanted: Iterable[str], known: Iterable[str], cap: int
     ) -> tuple[dict[str, list[str]], int]:
-        """Commits reachable from *wanted* and not from *known*: the newest *cap* with
-        their parents, and how many there are in all. Children come before their
-        parents.
+        """Commits reachable from *wanted* and not from *known*:
+        the newest *cap* with their parents, and how many there
+        are in all. Children come before their parents.
         """
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         graph = {}
@@ -192,8 +192,8 @@ class Git:
         return self.read(*_WALK, "--reverse", lines=(new, f"^{old}")).split()
 
     def history(self, tips: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-        """Every commit that *tips* reach, with its parents; children come before their
-        parents.
+        """Every commit that *tips* reach, with its parents;
+        children come before their parents.
         """
         with self._stream(*_WALK, "--parents", lines=tips) as out:
             for raw in out:
@@ -201,17 +201,17 @@ class Git:
                 yield oid, parents
 
     def beyond(self, oids: Iterable[str], known: Iterable[str]) -> set[str]:
-        """Those of the commits *oids* that *known* do not reach; a missing one is not
-        among them.
+        """Those of the commits *oids* that *known* do not reach;
+        a missing one is not among them.
         """
-        asked = set(oids)
-        lines = [*asked, *(f"^{oid}" for oid in known)]
+        wanted = set(oids)
+        lines = [*wanted, *(f"^{oid}" for oid in known)]
         with self._stream(*_WALK, lines=lines) as out:
-            return {oid for raw in out if (oid := raw.decode().strip()) in asked}
+            return {oid for raw in out if (oid := raw.decode().strip()) in wanted}
 
     def has_roots(self, wanted: Iterable[str], known: Iterable[str]) -> bool:
-        """Whether a commit without parents is reachable from *wanted* and not from
-        *known*.
+        """Whether a commit without parents is
+        reachable from *wanted* and not from *known*.
         """
         lines = [*wanted, *(f"^{oid}" for oid in known)]
         return bool(self.read(*_WALK, "--max-parents=0", "--max-count=1", lines=lines))
@@ -230,8 +230,8 @@ class Git:
         """The commits *oids*, in that order, from one `git log`; memory holds one at a
         time.
 
-        Without *files* no tree is read. A merge's files are those it brought to its
-        first parent.
+        Without *files* no tree is read.
+        A merge's files are those it brought to its first parent.
         """
         with self._stream(
             *_LOG, "--name-status" if files else "--no-patch", lines=oids
@@ -252,9 +252,9 @@ _REFS = (
 )
 
 
-def _as_config(said: str) -> dict[str, list[str]]:
+def _as_config(output: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for entry in said.split("\0"):
+    for entry in output.split("\0"):
         key, given, value = entry.partition("\n")
         if key:
             # A variable without "=" is git's short way to say true.
@@ -262,11 +262,11 @@ def _as_config(said: str) -> dict[str, list[str]]:
     return found
 
 
-def _as_refs(said: str) -> dict[str, Ref]:
+def _as_refs(output: str) -> dict[str, Ref]:
     # split("\n"): a ref's name may hold what else ends a line for str.splitlines,
     # U+2028 among it.
     found = {}
-    for line in said.split("\n")[:-1]:
+    for line in output.split("\n")[:-1]:
         name, oid, kind, peeled, peeled_kind, head, target = line.split("\0")
         commit = oid if kind == "commit" else peeled if peeled_kind == "commit" else ""
         found[name] = Ref(name, oid, commit, head == "*", target)

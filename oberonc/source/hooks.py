@@ -1,29 +1,19 @@
-"""Where payloads come from: a hook's arguments and stdin, commits that are named, a
-message.
+"""What git's hooks tell: from a hook's arguments and stdin to one payload of schema 1.
 
-Each function returns one payload of schema 1, or None where there is nothing to tell
-(with the reason logged by nobody: git ran a hook for something that is no change of a
-branch or tag).
+In order: `open_repository`, `read_call`, `glance` where a push may concern nobody, then
+`collect`. Each of them ends early where there is nothing to tell.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
-from oberonc.payload.schema import (
-    LONGEST_PATH,
-    SCHEMA,
-    Payload,
-    fit,
-    message_entry,
-    new_id,
-    now,
-)
+from oberonc.payload.schema import LONGEST_PATH, Payload, fit
 from oberonc.source import entries, memory, newness, repository
-from oberonc.source.git import Git, null_oid
+from oberonc.source.git import Git
 from oberonc.source.memory import Memory
 from oberonc.source.newness import Update
 from oberonc.source.repository import Repository
@@ -31,19 +21,19 @@ from oberonc.text import clean, one_line
 
 
 class Call(NamedTuple):
-    """One run of a hook, and the git configuration of its repository."""
+    """One run of a hook, and the git configuration of its repository.
+
+    *event* is `push` for what was received, `commit` for what was made here; *moves*
+    are the (old, new, ref) of a push.
+    """
 
     hook: str
+    event: str
     args: list[str]
-    stdin: str
-    door: Git
-    settings: dict[str, list[str]]
+    moves: list[tuple[str, str, str]]
     push_options: list[str]
-
-    @property
-    def event(self) -> str:
-        """`push` for what was received, `commit` for what was made here."""
-        return "push" if self.hook == "post-receive" else "commit"
+    git: Git
+    settings: dict[str, list[str]]
 
 
 class Source(NamedTuple):
@@ -58,47 +48,80 @@ class Source(NamedTuple):
     undo: list[str]
 
 
-def begin(
-    name: str, args: list[str], stdin: str, load: Callable[[], Config]
-) -> tuple[Call, Config] | None:
-    """What git's hook *name* was run for, and the configuration, which *load* reads
-    while git is at work.
+def open_repository(name: str) -> Git | None:
+    """The repository that git runs its hook *name* in; None where that has nothing to
+    tell.
 
-    None where it has nothing to tell. Raises UsageError for a hook oberonc has no
-    business in, and in quarantine, where the push may still be refused.
+    Raises UsageError for a hook oberonc has no business in, and in quarantine, where
+    the push may still be refused.
     """
     if os.environ.get("GIT_QUARANTINE_PATH"):
         raise UsageError(
-            f"run from {name} before the push is accepted; install it as post-receive: oberonc hook install"
+            f"run from {name} before the push is accepted; install it as post-receive:"
+            " oberonc hook install"
         )
-    if name not in _HOOKS:
+    if name not in HOOKS:
         raise UsageError(
-            f"there is nothing to do in {one_line(name, 40)}; it serves {', '.join(_HOOKS)}"
+            f"there is nothing to do in {one_line(name, 40)}; it serves"
+            f" {', '.join(HOOKS)}"
         )
-    git_dir = _hook_git_dir()
-    if name in ("post-commit", "post-applypatch") and _rebasing(git_dir):
+    # GIT_DIR is relative in post-receive ("."), and unset in post-commit.
+    named = os.environ.get("GIT_DIR")
+    git_dir = Path(named).absolute() if named else Path(repository.find_git_dir())
+    if name in ("post-commit", "post-applypatch"):
+        # Git runs them for every commit a rebase writes; post-rewrite tells of these
+        # once, at its end. The folder rebase-apply is also there while `git am` applies
+        # mails.
+        applying = git_dir / "rebase-apply"
+        if (git_dir / "rebase-merge").is_dir() or (
+            applying.is_dir() and not (applying / "applying").exists()
+        ):
+            return None
+    return Git(git_dir)
+
+
+def read_call(
+    git: Git, settings: dict[str, list[str]], name: str, args: list[str], stdin: str
+) -> Call | None:
+    """What git's hook *name* was run for; *settings* are the repository's. None where
+    the repository wants nothing at all. Raises BadInput for a *stdin* not of git.
+    """
+    if not repository.is_enabled(settings):
+        memory.forget(repository.common_dir(git.git_dir))
         return None
-    door = Git(git_dir)
-    settings = door.ask_config()
-    config = load()
-    call = Call(name, args, stdin, door, settings(), _push_options())
-    if repository.is_enabled(call.settings):
-        return call, config
-    memory.forget(repository.common_dir(git_dir))
-    return None
+    moves = []
+    if name == "post-receive":
+        # Git tells hooks the names of refs inside of GIT_NAMESPACE.
+        namespace = os.environ.get("GIT_NAMESPACE", "").split("/")
+        inside = "".join(f"refs/namespaces/{part}/" for part in namespace if part)
+        for line in filter(None, stdin.split("\n")):
+            old, new, ref = [*line.split(" ", 2), "", ""][:3]
+            if not ref or not all(
+                len(oid) in (40, 64) and not oid.strip("0123456789abcdef")
+                for oid in (old, new)
+            ):
+                raise BadInput(
+                    "post-receive wants lines of 'old new ref' on stdin, not"
+                    f" '{one_line(line, 80)}'"
+                )
+            moves.append((old, new, inside + ref))
+    count = os.environ.get("GIT_PUSH_OPTION_COUNT", "0")
+    options = [
+        clean(os.environ.get(f"GIT_PUSH_OPTION_{index}", ""))
+        for index in range(int(count) if count.isdigit() and len(count) <= 4 else 0)
+    ]
+    event = "push" if name == "post-receive" else "commit"
+    return Call(name, event, args, moves, options, git, settings)
 
 
-def glance(call: Call) -> Payload | None:
+def glance(call: Call) -> Payload:
     """What a push is known to be before git is asked about it: enough for the filters
     that look at no commit.
-
-    None for hooks that do not say which refs moved.
     """
-    if call.hook != "post-receive":
-        return None
-    return _frame(repository.glance(call.door, call.settings), "", call.event) | {
+    about = repository.glance(call.git, call.settings)
+    return entries.frame(about, "", call.event) | {
         "updates": [
-            {"old": old, "new": new, "ref": ref} for old, new, ref in _lines(call.stdin)
+            {"old": old, "new": new, "ref": ref} for old, new, ref in call.moves
         ],
         "push_options": call.push_options,
     }
@@ -106,25 +129,23 @@ def glance(call: Call) -> Payload | None:
 
 def by_branch(call: Call, updates: list[Update]) -> list[Update]:
     """*updates* with the branch where a push named another name of it."""
-    targets = call.door.targets({u["ref"] for u in updates})
+    targets = call.git.targets({u["ref"] for u in updates})
     return [u | {"ref": targets.get(u["ref"], u["ref"])} for u in updates]
 
 
 def pass_over(call: Call) -> None:
     """Nobody wants the push of *call*: it is not told of later."""
-    memory.note(
-        repository.common_dir(call.door.git_dir),
-        ((ref, new) for _, new, ref in _lines(call.stdin)),
-    )
+    common = repository.common_dir(call.git.git_dir)
+    memory.note(common, ((ref, new) for _, new, ref in call.moves))
 
 
 def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
-    """The ref updates of *call*, and the payload of what is new in them; None where
-    there is none.
+    """The ref updates of *call*, and the payload of what is new in them;
+    None where there is none.
     """
-    with memory.hold(repository.common_dir(call.door.git_dir)) as held:
-        repo = repository.described(call.door, call.settings, config.publish)
-        updates = _HOOKS[call.hook](repo, call.args, call.stdin)
+    with memory.hold(repository.common_dir(call.git.git_dir)) as held:
+        repo = repository.describe(call.git.git_dir, config.publish, call.settings)
+        updates = _HOOKS[call.hook](repo, call)
         if call.event == "commit":
             updates = _with_others(repo, updates, held.memory)
         if not updates:
@@ -141,106 +162,26 @@ def take_back(source: Source) -> None:
     memory.take_back(source.repo.common, source.undo)
 
 
-def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[Update]:
-    """*updates* of what a hook of a work tree tells of, and what moved publish refs
-    since without any hook.
-    """
-    for u in updates:
-        if u["publish"] and u["ref"] in kept.refs:
-            u |= newness.update(repo, kept.refs[u["ref"]].oid, u["new"], u["ref"])
-        else:
-            # people set branches of their own to other places, and mean nothing new
-            kept.refs.pop(u["ref"], None)
-    told = {u["ref"] for u in updates}
-    stand = {
-        ref.name: ref.oid for ref in repo.refs.values() if repo.publishes(ref.name)
-    }
-    for ref in (
-        []
-        if kept.first_look
-        else sorted(set(stand) | {ref for ref in kept.refs if repo.publishes(ref)})
-    ):
-        new = stand.get(ref, "")
-        old = kept.refs[ref].oid if ref in kept.refs else ""
-        if ref not in told and new != old:
-            updates.append(
-                newness.update(repo, old or "0" * len(new), new or "0" * len(old), ref)
-            )
-    return updates
-
-
-def _hook_git_dir() -> str:
-    # GIT_DIR is relative in post-receive ("."), and unset in post-commit.
-    said = os.environ.get("GIT_DIR")
-    return str(Path(said).absolute()) if said else repository.find_git_dir()
-
-
-def _rebasing(git_dir: str) -> bool:
-    # git runs hooks for every commit a rebase writes; post-rewrite tells of them once,
-    # at its end. The folder rebase-apply is also there while `git am` applies mails.
-    folder = Path(git_dir)
-    return (folder / "rebase-merge").is_dir() or (
-        (folder / "rebase-apply").is_dir()
-        and not (folder / "rebase-apply" / "applying").exists()
-    )
-
-
-def _push_options() -> list[str]:
-    count = os.environ.get("GIT_PUSH_OPTION_COUNT", "0")
-    if not count.isdigit() or len(count) > 4:
-        return []
-    return [
-        clean(os.environ.get(f"GIT_PUSH_OPTION_{index}", ""))
-        for index in range(int(count))
-    ]
-
-
-def _post_receive(repo: Repository, _args: list[str], stdin: str) -> list[Update]:
+def _post_receive(repo: Repository, call: Call) -> list[Update]:
     # By ref: a branch and another name of it are one.
-    return list(
-        {
-            u["ref"]: u
-            for u in (newness.update(repo, *fields) for fields in _lines(stdin))
-        }.values()
-    )
+    updates = [newness.update(repo, *move) for move in call.moves]
+    return list({u["ref"]: u for u in updates}.values())
 
 
-def _lines(stdin: str) -> Iterator[tuple[str, str, str]]:
-    """(old, new, ref) of each line."""
-    inside = _namespace()
-    for line in filter(None, stdin.split("\n")):
-        fields = line.split(" ", 2)
-        if len(fields) != 3 or not all(_is_oid(oid) for oid in fields[:2]):
-            raise BadInput(
-                f"post-receive wants lines of 'old new ref' on stdin, not '{one_line(line, 80)}'"
-            )
-        yield fields[0], fields[1], inside + fields[2]
-
-
-def _namespace() -> str:
-    """Where the refs of the push are kept: git tells hooks their names inside of
-    GIT_NAMESPACE.
-    """
-    said = os.environ.get("GIT_NAMESPACE", "")
-    return "".join(f"refs/namespaces/{part}/" for part in said.split("/") if part)
-
-
-def _is_oid(text: str) -> bool:
-    return len(text) in (40, 64) and all(c in "0123456789abcdef" for c in text)
-
-
-def _post_commit(repo: Repository, _args: list[str], _stdin: str) -> list[Update]:
+def _post_commit(repo: Repository, _call: Call) -> list[Update]:
     return _moved(repo, repo.git.peel("HEAD^1"))
 
 
-def _post_merge(repo: Repository, args: list[str], _stdin: str) -> list[Update]:
-    squashed = args[:1] == ["1"]
-    return [] if squashed else _moved(repo, repo.git.peel("ORIG_HEAD"))
+def _post_merge(repo: Repository, call: Call) -> list[Update]:
+    if call.args[:1] == ["1"]:  # squashed: nothing is committed yet
+        return []
+    return _moved(repo, repo.git.peel("ORIG_HEAD"))
 
 
-def _post_rewrite(repo: Repository, args: list[str], _stdin: str) -> list[Update]:
-    # For `amend` git has already run post-commit.
-    return _moved(repo, repo.git.peel("ORIG_HEAD")) if args[:1] == ["rebase"] else []
+def _post_rewrite(repo: Repository, call: Call) -> list[Update]:
+    if call.args[:1] != ["rebase"]:  # for `amend` git has already run post-commit
+        return []
+    return _moved(repo, repo.git.peel("ORIG_HEAD"))
 
 
 def _moved(repo: Repository, old: str) -> list[Update]:
@@ -250,7 +191,7 @@ def _moved(repo: Repository, old: str) -> list[Update]:
     return [newness.update(repo, old or "0" * len(new), new, ref)]
 
 
-_HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
+_HOOKS: dict[str, Callable[[Repository, Call], list[Update]]] = {
     "post-receive": _post_receive,
     "post-commit": _post_commit,
     "post-merge": _post_merge,
@@ -261,9 +202,34 @@ _HOOKS: dict[str, Callable[[Repository, list[str], str], list[Update]]] = {
 HOOKS = tuple(_HOOKS)
 
 
+def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[Update]:
+    """*updates* of what a hook of a work tree tells of, and what moved publish refs
+    since without any hook.
+    """
+    for u in updates:
+        if u["publish"] and u["ref"] in kept.refs:
+            u |= newness.update(repo, kept.refs[u["ref"]].oid, u["new"], u["ref"])
+        else:
+            # people set branches of their own to other places, and mean nothing new
+            kept.refs.pop(u["ref"], None)
+    if kept.first_look:
+        return updates
+    named = {u["ref"] for u in updates}
+    stand = {
+        ref.name: ref.oid for ref in repo.refs.values() if repo.publishes(ref.name)
+    }
+    known = {ref: seen.oid for ref, seen in kept.refs.items() if repo.publishes(ref)}
+    for ref in sorted(stand.keys() | known.keys()):
+        new, old = stand.get(ref, ""), known.get(ref, "")
+        if ref not in named and new != old:
+            old, new = old or "0" * len(new), new or "0" * len(old)
+            updates.append(newness.update(repo, old, new, ref))
+    return updates
+
+
 def _payload(source: Source, news: newness.News, config: Config) -> Payload:
-    """The payload of a hook's updates: what is new and what is published, commits read
-    once.
+    """The payload of a hook's updates:
+    what is new and what is published, commits read once.
     """
     limits = config.limits
     newest_first = [*news.commits[::-1], *news.merged[::-1]]
@@ -279,7 +245,8 @@ def _payload(source: Source, news: newness.News, config: Config) -> Payload:
     cut = cut or any(
         oid not in found or "truncated" in found[oid] for oid in newest_first
     )
-    made = _frame(source.repo.describe(), source.repo.canon_url, source.event) | {
+    about = source.repo.as_payload()
+    made = entries.frame(about, source.repo.canon_url, source.event) | {
         "updates": updates,
         "commits": [found[oid] for oid in news.commits if oid in found],
         "merged": [found[oid] for oid in news.merged if oid in found],
@@ -295,126 +262,3 @@ def _payload(source: Source, news: newness.News, config: Config) -> Payload:
         "push_options": source.push_options,
     }
     return fit(made, limits)
-
-
-def _frame(about: Payload, canon_url: str, event: str) -> Payload:
-    """What every payload has, with empty lists for what only a push brings."""
-    return {
-        "schema": SCHEMA,
-        "id": new_id(),
-        "event": event,
-        "time": now(),
-        "user": repository.pusher(),
-        "submitter": repository.submitter(),
-        "canon_url": canon_url,
-        "repository": about,
-        "updates": [],
-        "commits": [],
-        "merged": [],
-        "foreign": [],
-        "dropped": [],
-        "dropped_total": 0,
-        "push_options": [],
-    }
-
-
-def revisions(repo: Repository, rev: str, config: Config) -> Iterator[Payload]:
-    """The payloads of one commit or of a range, asked for by hand: as many as it takes,
-    the oldest commits first. What publish refs reach counts as published.
-
-    Raises BadInput for a *rev* git does not know.
-    """
-    if ".." in rev:
-        oids = repo.git.between(*_range(repo, rev))
-    else:
-        oids = [_commit(repo, rev)]
-    return _portions(repo, oids, set(_reached(repo, oids)), config)
-
-
-def _portions(
-    repo: Repository, oids: list[str], published: set[str], config: Config
-) -> Iterator[Payload]:
-    done = 0
-    while True:
-        commits = entries.portion(
-            repo, oids[done : done + config.limits.commits], config.limits
-        )
-        for entry in commits:
-            if entry["raw_node"] in published:
-                entry["branch"] = repo.default_ref.removeprefix("refs/heads/")
-        reached = [
-            entry["raw_node"] for entry in commits if entry["raw_node"] in published
-        ]
-        made = _frame(repo.describe(), repo.canon_url, "commit") | {
-            "commits": commits,
-            "published": reached,
-            "truncated": any("truncated" in entry for entry in commits),
-            "commits_total": len(commits),
-            "published_total": len(reached),
-        }
-        yield fit(made, config.limits)
-        done += len(commits)
-        if done >= len(oids):
-            return
-
-
-def _range(repo: Repository, rev: str) -> tuple[str, str]:
-    if "..." in rev:
-        raise UsageError(f"'{one_line(rev, 80)}' has three dots; a range is A..B")
-    old, _, new = rev.partition("..")
-    there = _commit(repo, new or "HEAD")
-    return _commit(repo, old or "HEAD"), there
-
-
-def _commit(repo: Repository, rev: str) -> str:
-    oid = repo.git.peel(rev)
-    if not oid or null_oid(oid):
-        raise BadInput(f"{repo.git.git_dir}: '{one_line(rev, 80)}' is not a commit")
-    return oid
-
-
-def _reached(repo: Repository, oids: list[str]) -> list[str]:
-    """Those of *oids* that a publish ref reaches."""
-    tips = [
-        ref.commit
-        for ref in repo.refs.values()
-        if ref.commit and repo.publishes(ref.name)
-    ]
-    if not tips or not oids:
-        return []
-    outside = repo.git.beyond(oids, tips)
-    return [oid for oid in oids if oid not in outside]
-
-
-def message(repo: Repository, text: str, config: Config) -> Payload:
-    """The payload of a commit message that came without a commit; it counts as
-    published.
-
-    Raises BadInput for an empty message.
-    """
-    if not text.strip():
-        raise BadInput("the commit message is empty")
-    author = _identity(repo)
-    branch = repo.default_ref.removeprefix("refs/heads/")
-    entry = message_entry(text, author, branch, config.limits)
-    made = _frame(repo.describe(), repo.canon_url, "commit") | {
-        "commits": [entry],
-        "published": [entry["raw_node"]],
-        "truncated": "truncated" in entry,
-        "commits_total": 1,
-        "published_total": 1,
-    }
-    return fit(made, config.limits)
-
-
-def _identity(repo: Repository) -> str:
-    settings: dict[str, Any] = repo.git.config()
-    name = settings.get("user.name", [""])[-1] or repository.pusher() or "somebody"
-    return f"{name} <{settings.get('user.email', [''])[-1]}>"
-
-
-def here_name(folder: str | Path = ".") -> str:
-    """The full name of the repository one stands in; raises BadInput where there is
-    none.
-    """
-    return repository.describe(repository.find_git_dir(folder), ()).full_name

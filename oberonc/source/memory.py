@@ -62,8 +62,8 @@ class Memory:
         self.count = 0
 
     def tell(self, ref: str, oid: str, publish: bool, before: str = "") -> None:
-        """*ref* has been told of at *oid*; *before*: where it stood before, at the
-        first look.
+        """*ref* has been told of at *oid*; *before*:
+        where it stood before, at the first look.
         """
         stood = self.refs.get(ref) or Told(before or "0" * len(oid), publish)
         self.undo.append(f"{'publish' if stood.publish else 'other'} {stood.oid} {ref}")
@@ -139,8 +139,8 @@ class Memory:
             self._set(ref, Told(oid, publish, kind.startswith("found"), before))
 
     def compacted(self, there: Iterable[str]) -> list[str]:
-        """The lines that say the same, without refs that are gone; *there* are the refs
-        that exist.
+        """The lines that say the same, without refs that are gone;
+        *there* are the refs that exist.
         """
         exist = set(there)
         self.left |= {
@@ -211,8 +211,8 @@ def hold(git_dir: str) -> Iterator[Held]:
     """The memory of the repository whose common folder is *git_dir*; other hooks of it
     wait meanwhile.
 
-    After `PATIENCE` it is only looked at, and what this hook tells is told once more by
-    the next.
+    After `PATIENCE` it is only looked at,
+    and what this hook tells is told once more by the next.
     """
     folder = None
     with contextlib.suppress(OSError):

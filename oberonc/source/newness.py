@@ -95,10 +95,10 @@ def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> N
     dropped, dropped_total = _dropped(
         repo, updates, new, before, memory, bool(published), cap
     )
-    _tell(repo, updates, before, memory)
     branch = _attribute(updates, tips, graph) | _attribute(
         [u for u in updates if u["publish"]], tips, published
     )
+    _tell(repo, updates, before, memory)
     return News(
         commits=list(graph)[::-1],
         merged=merged[::-1],
@@ -216,9 +216,9 @@ def _split(
     others = [oid for oid in graph if oid not in published]
     spare = max(0, cap - len(cut_off) - (len(graph) - len(others)))
     away = set(others[spare:])
-    told = {oid: parents for oid, parents in graph.items() if oid not in away}
-    told |= {oid: published[oid] for oid in missing if oid in cut_off}
-    return told, [oid for oid in missing if oid not in cut_off]
+    chosen = {oid: parents for oid, parents in graph.items() if oid not in away}
+    chosen |= {oid: published[oid] for oid in missing if oid in cut_off}
+    return chosen, [oid for oid in missing if oid not in cut_off]
 
 
 def _attribute(

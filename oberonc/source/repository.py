@@ -1,24 +1,20 @@
-"""A repository as the payload describes it: its name, default branch and links, and who
-pushed.
+"""A repository as the payload describes it: its name, default branch and links.
 
 Names come from what the server in front of git says (gitolite, Gitea, GitLab), so one
 set of filters serves them all; every such variable is optional.
 """
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import accounts
 from oberonc.errors import BadInput, ConfigError
-from oberonc.payload.filters import matches
+from oberonc.payload.globs import matches
+from oberonc.payload.schema import LONGEST_REPOSITORY
 from oberonc.process import Child, git_environment
-from oberonc.source import git
+from oberonc.source.git import ORIGIN, Git, Ref
 from oberonc.text import clean
 
-#: A name is data, and a lane's key: no control characters, at most this long.
-LONGEST_NAME = 512
 #: What git takes for a boolean.
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -29,7 +25,7 @@ class Repository(NamedTuple):
     *aliases* are branches that are only another name of one: {name: branch}.
     """
 
-    git: git.Git
+    git: Git
     full_name: str
     owner: str
     bare: bool
@@ -39,7 +35,7 @@ class Repository(NamedTuple):
     services: tuple[str, ...] | None
     canon_url: str
     link: str
-    refs: dict[str, git.Ref]
+    refs: dict[str, Ref]
     aliases: dict[str, str]
 
     @property
@@ -55,10 +51,11 @@ class Repository(NamedTuple):
         """Whether commits that reach *ref* count as published."""
         return any(matches(pattern, ref) for pattern in self.publish)
 
-    def describe(self) -> dict[str, Any]:
+    def as_payload(self) -> dict[str, Any]:
         """The payload's `repository`."""
         name = self.full_name.rpartition("/")[2]
-        return _asks(self.services) | {
+        wanted = {} if self.services is None else {"services": list(self.services)}
+        return wanted | {
             "name": name,
             "slug": name.lower(),
             "owner": self.owner,
@@ -82,9 +79,9 @@ def find_git_dir(folder: str | Path = ".") -> str:
     except FileNotFoundError:
         raise ConfigError("cannot find git: it is not on PATH") from None
     found = child.stdout.read()
-    code, said = child.wait()
+    code, errors = child.wait()
     if code != 0:
-        if b"dubious ownership" in said:
+        if b"dubious ownership" in errors:
             raise BadInput(
                 f"{Path(folder).resolve()} belongs to another user: run this as its owner, or"
                 f" git config --global --add safe.directory {Path(folder).resolve()}"
@@ -93,58 +90,51 @@ def find_git_dir(folder: str | Path = ".") -> str:
     return os.fsdecode(found).removesuffix("\n")
 
 
-def describe(git_dir: str | Path, publish: tuple[str, ...]) -> Repository:
-    """Read what the payload needs of the repository at *git_dir*; *publish* is the
-    configuration's.
-    """
-    door = git.Git(git_dir)
-    return described(door, door.config(), publish)
-
-
 def is_enabled(settings: dict[str, list[str]]) -> bool:
     """Whether the repository wants anything at all."""
     return _last(settings, "oberonc.enabled").lower() not in _FALSE
 
 
-def glance(door: git.Git, settings: dict[str, list[str]]) -> dict[str, Any]:
+def glance(git: Git, settings: dict[str, list[str]]) -> dict[str, Any]:
     """The part of the payload's `repository` that needs no more of git: its name, and
     what it asks for.
     """
-    common = common_dir(door.git_dir)
+    common = common_dir(git.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
-    return {
-        "full_name": _full_name(settings, common, bare),
-        **_asks(settings.get("oberonc.service")),
-    }
+    about: dict[str, Any] = {"full_name": _full_name(settings, common, bare)}
+    wanted = settings.get("oberonc.service")
+    return about if wanted is None else about | {"services": wanted}
 
 
-def _asks(services: Iterable[str] | None) -> dict[str, Any]:
-    return {} if services is None else {"services": list(services)}
-
-
-def described(
-    door: git.Git, settings: dict[str, list[str]], publish: tuple[str, ...]
+def describe(
+    git_dir: str | Path,
+    publish: tuple[str, ...],
+    settings: dict[str, list[str]] | None = None,
 ) -> Repository:
-    """The repository behind *door*, whose git configuration is *settings*."""
-    found = door.refs()
+    """Read what the payload needs of the repository at *git_dir*; *publish* is the
+    configuration's, *settings* its git configuration where that is known.
+    """
+    git = Git(git_dir)
+    settings = git.config() if settings is None else settings
+    found = git.refs()
     aliases = {
         ref.name: ref.target
         for ref in found.values()
         if ref.target.startswith("refs/heads/")
     }
-    origin = found.pop(git.ORIGIN, None)
+    origin = found.pop(ORIGIN, None)
     refs = {name: ref for name, ref in found.items() if name not in aliases}
-    common = common_dir(door.git_dir)
+    common = common_dir(git.git_dir)
     bare = _last(settings, "core.bare").lower() in _TRUE
     full_name = _full_name(settings, common, bare)
     # Saves a child; of no use in a linked work tree, whose HEAD is its own.
     head = (
         next((ref.name for ref in refs.values() if ref.head), "")
-        if common == door.git_dir
+        if common == git.git_dir
         else ""
     )
     default = _default_ref(
-        settings, refs, origin.target if origin else "", git.Git(common), bare, head
+        settings, refs, origin.target if origin else "", Git(common), bare, head
     )
     default = aliases.get(default, default)
     url = _last(settings, "oberonc.url") or os.environ.get("GITEA_ROOT_URL", "")
@@ -156,7 +146,7 @@ def described(
     )
     wanted = settings.get("oberonc.service")
     return Repository(
-        git=door,
+        git=git,
         full_name=full_name,
         owner=_last(settings, "oberonc.owner") or full_name.rpartition("/")[0],
         bare=bare,
@@ -180,10 +170,10 @@ def _last(settings: dict[str, list[str]], key: str) -> str:
 def common_dir(git_dir: str) -> str:
     """The folder a linked work tree shares with its repository; else *git_dir* itself."""
     try:
-        said = (Path(git_dir) / "commondir").read_text().strip()
+        common = (Path(git_dir) / "commondir").read_text().strip()
     except OSError:
         return git_dir
-    return os.path.normpath(Path(git_dir) / said)
+    return os.path.normpath(Path(git_dir) / common)
 
 
 def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
@@ -191,7 +181,7 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
     gitea = "/".join(
         filter(None, (env.get("GITEA_REPO_USER_NAME"), env.get("GITEA_REPO_NAME")))
     )
-    said = (
+    names = (
         _last(settings, "oberonc.name"),
         env.get("GL_PROJECT_PATH", ""),
         gitea if env.get("GITEA_REPO_NAME") else "",
@@ -199,9 +189,9 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
         _last(settings, "gitlab.fullpath"),
         _folder_name(settings, common, bare),
     )
-    for name in said:
+    for name in names:
         name = clean(name).strip().strip("/").removesuffix(".git")
-        if name and len(name) <= LONGEST_NAME and name.isprintable():
+        if name and len(name) <= LONGEST_REPOSITORY and name.isprintable():
             return name
     return "repository"
 
@@ -217,15 +207,15 @@ def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str
 
 def _default_ref(
     settings: dict[str, list[str]],
-    refs: dict[str, git.Ref],
+    refs: dict[str, Ref],
     origin: str,
-    common: git.Git,
+    common: Git,
     bare: bool,
     head: str,
 ) -> str:
-    said = _last(settings, "oberonc.defaultbranch")
-    if said:
-        return f"refs/heads/{said.removeprefix('refs/heads/')}"
+    branch = _last(settings, "oberonc.defaultbranch")
+    if branch:
+        return f"refs/heads/{branch.removeprefix('refs/heads/')}"
     if bare:
         return head or common.head_ref() or "refs/heads/main"
     remote = origin.removeprefix("refs/remotes/origin/")
@@ -250,27 +240,8 @@ def _publish(
     return tuple(aliases.get(name, name) for name in full)
 
 
-def pusher() -> str | None:
-    """Who pushed, as the server in front of git knows them; else the system's user.
-
-    OBERONC_USER is for servers where all share one account: `authorized_keys` sets it
-    per key. Whoever has a shell may set any of them; the daemon believes them of
-    accounts that run git for others only.
+def full_name(folder: str | Path = ".") -> str:
+    """The full name of the repository that *folder* is in;
+    raises BadInput where there is none.
     """
-    for name in (
-        "GL_USERNAME",
-        "GITEA_PUSHER_NAME",
-        "GL_USER",
-        "OBERONC_USER",
-        "REMOTE_USER",
-    ):
-        if os.environ.get(name):
-            return clean(os.environ[name])
-    return accounts.name(os.geteuid()) or os.environ.get("USER") or None
-
-
-def submitter() -> dict[str, Any]:
-    """Whose process this is, as the daemon will say it: {"uid": N, "name": "account" or
-    null}.
-    """
-    return {"uid": os.geteuid(), "name": accounts.name(os.geteuid())}
+    return describe(find_git_dir(folder), ()).full_name

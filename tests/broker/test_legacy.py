@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from oberonc.broker import legacy, registry
+from oberonc.broker import legacy, loading
 from oberonc.broker.registry import BrokenBroker
 from tests.brokers_for_tests import source
 from tests.support.admin import Admin
@@ -126,7 +126,7 @@ def test_an_error_page_is_an_answer_as_it_was_then(
 def test_the_lent_names_are_gone_afterwards(admin: Admin) -> None:
     before, lent = set(vars(urllib)), _lent()
     admin.broker("old", source("legacy/cards"), head="")
-    registry.load(admin.place("old"))
+    loading.load(admin.place("old"))
     assert _lent() == lent
     assert not hasattr(urllib, "urlencode")
     assert set(vars(urllib)) - before <= {"parse", "request", "error", "response"}
@@ -194,7 +194,7 @@ def test_only_http_is_opened(admin: Admin) -> None:
 def test_what_python_no_longer_has_is_named(admin: Admin, line: str, said: str) -> None:
     file = admin.broker("old", line + "\n", head="from brokers import BaseBroker\n")
     with pytest.raises(BrokenBroker) as caught:
-        registry.load(admin.place("old"))
+        loading.load(admin.place("old"))
     assert said in str(caught.value)
     assert str(caught.value).startswith(f"{file}:")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oberonc import paths
-from oberonc.broker import registry
+from oberonc.broker import loading, registry
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import BrokenBroker
 from tests.support.admin import HEAD, Admin
@@ -123,7 +123,7 @@ def test_a_package_beside_a_broker_is_looked_at_too(admin: Admin) -> None:
     (admin.brokers / "lib" / "__init__.py").touch()
     deep = admin.brokers / "lib" / "deep.py"
     deep.write_text("x = 1\n")
-    assert registry.load(admin.place("b")).__name__ == "Found"
+    assert loading.load(admin.place("b")).__name__ == "Found"
     deep.chmod(0o666)
     assert "deep.py" in registry.find(admin.load()).why("b")
 
@@ -154,8 +154,8 @@ def test_code_is_loaded_from_source_and_nothing_is_written_beside_it(
     admin: Admin,
 ) -> None:
     script = (
-        "import json, sys; from oberonc.broker import registry;"
-        "found = registry.load(registry.Place(*json.loads(sys.argv[1])));"
+        "import json, sys; from oberonc.broker import loading, registry;"
+        "found = loading.load(registry.Place(*json.loads(sys.argv[1])));"
         "odd = [p for p in sys.path if 'brokers' in p], [m for m in sys.modules if m in ('b', 'brokers')];"
         "print(found().handle({}), *odd)"
     )
@@ -185,8 +185,8 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
             f"{HEAD}from ._same import X\n{GOOD.replace(repr(''), 'X')}"
         )
     admin.configure(f'brokers.directories = ["{other}"]')
-    assert registry.load(admin.place("a"))().handle({}) == 1  # type: ignore[comparison-overlap]
-    assert registry.load(admin.place("b"))().handle({}) == 2  # type: ignore[comparison-overlap]
+    assert loading.load(admin.place("a"))().handle({}) == 1  # type: ignore[comparison-overlap]
+    assert loading.load(admin.place("b"))().handle({}) == 2  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_broken_broker_is_reported_with_file_and_line(
 ) -> None:
     file = admin.broker("broken", text)
     with pytest.raises(BrokenBroker) as caught:
-        registry.load(admin.place("broken"))
+        loading.load(admin.place("broken"))
     assert str(caught.value).startswith(str(file))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -267,19 +267,19 @@ async def other(*args): pass
 """
     admin.broker("lazy", f"class Found(BaseBroker):\n{handle}", head=head)
     with pytest.raises(BrokenBroker, match=r"Found\.handle is async or a generator"):
-        registry.load(admin.place("lazy"))
+        loading.load(admin.place("lazy"))
 
 
 def test_a_syntax_error_in_a_helper_names_the_helper(admin: Admin) -> None:
     admin.broker("b", "from . import _help\n" + GOOD)
     helper = admin.broker("_help", "x = (\n", head="")
     with pytest.raises(BrokenBroker, match=rf"^{helper}:1: '\(' was never closed"):
-        registry.load(admin.place("b"))
+        loading.load(admin.place("b"))
 
 
 def test_a_base_class_beside_the_broker_is_no_second_broker(admin: Admin) -> None:
     admin.broker("b", GOOD + "class Leaf(Found):\n    pass\n")
-    assert registry.load(admin.place("b")).__name__ == "Leaf"
+    assert loading.load(admin.place("b")).__name__ == "Leaf"
 
 
 def test_an_entry_point_names_a_class_or_a_module(
@@ -299,7 +299,7 @@ def test_an_entry_point_names_a_class_or_a_module(
         "third_front:Found",
         "third_party:Box.Inner",
     ):
-        found = registry.load(registry.Place("b", None, value, "entry point of third"))
+        found = loading.load(registry.Place("b", None, value, "entry point of third"))
         assert issubclass(found, BaseBroker)
     for value, said in (
         ("third_front:x", "no subclass"),
@@ -307,7 +307,7 @@ def test_an_entry_point_names_a_class_or_a_module(
         ("no_such", "no_such"),
     ):
         with pytest.raises(BrokenBroker, match=said):
-            registry.load(registry.Place("b", None, value, "entry point of third"))
+            loading.load(registry.Place("b", None, value, "entry point of third"))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.broker import registry, runner
-from oberonc.broker.request import Request
-from oberonc.broker.runner import Outcome
+from oberonc.broker import loading, perform, runner
+from oberonc.broker.request import Outcome, Request
 from oberonc.redaction import Secret
 from tests.support.admin import Admin, sample
 from tests.support.eventually import eventually
@@ -240,7 +239,7 @@ def test_each_handle_gets_its_own_deep_copy(admin: Admin) -> None:
     )
     asked = _request(deep={"list": [1]})
     before = json.dumps(asked)
-    assert runner.perform(registry.load(admin.place("b")), asked).kind == "done"
+    assert perform.perform(loading.load(admin.place("b")), asked).kind == "done"
     assert json.dumps(asked) == before
 
 
@@ -250,7 +249,7 @@ def test_the_payload_has_the_keys_of_a_delivery(admin: Admin) -> None:
         "import json\nreturn json.dumps([payload[k] for k in ('broker', 'delivery_id', 'attempt', 'order')])",
     )
     asked = _request()._replace(attempt=4, gap=True)
-    said = runner.perform(registry.load(admin.place("b")), asked)
+    said = perform.perform(loading.load(admin.place("b")), asked)
     assert json.loads(said.note) == ["b", "d", 4, {"gap": True}]
 
 
@@ -267,8 +266,8 @@ def test_a_secret_is_plain_text_for_the_broker(admin: Admin) -> None:
         """.replace("CANARY", "'canary' + '-7f3a91'"),
     )
     assert (
-        runner.perform(
-            registry.load(admin.place("b")), _request(token=Secret(CANARY))
+        perform.perform(
+            loading.load(admin.place("b")), _request(token=Secret(CANARY))
         ).note
         == ""
     )
@@ -289,8 +288,8 @@ def test_no_text_that_leaves_holds_a_secret_not_even_half_of_one(
     admin: Admin, manner: str, before: int
 ) -> None:
     admin.handle("b", f"t = 'x' * {before} + payload['service']['token']\n{manner}")
-    outcome = runner.perform(
-        registry.load(admin.place("b")), _request(token=Secret(CANARY))
+    outcome = perform.perform(
+        loading.load(admin.place("b")), _request(token=Secret(CANARY))
     )
     assert "canary" not in outcome.note
 
@@ -300,8 +299,8 @@ def test_a_secret_with_odd_characters_is_redacted_before_it_is_escaped(
 ) -> None:
     odd = 'a\x1b"b  c\u202e'
     admin.handle("b", "raise ValueError(payload['service']['token'])")
-    outcome = runner.perform(
-        registry.load(admin.place("b")), _request(token=Secret(odd))
+    outcome = perform.perform(
+        loading.load(admin.place("b")), _request(token=Secret(odd))
     )
     assert "***" in outcome.note
 

@@ -3,6 +3,8 @@ the spool, and says why.
 """
 
 import contextlib
+import grp  # noqa: F401  loaded before a test becomes somebody who may not read the interpreter
+import hashlib  # noqa: F401  as grp
 import os
 import socket
 import threading

@@ -14,7 +14,7 @@ from tests.support.admin import Admin, sample
 
 def _write(admin: Admin, **changes: object) -> log.Record:
     entry = log.record(
-        sample(**changes), "here", {"issues": {"why": "matches", "outcome": "done"}}
+        sample(**changes), "here", {"issues": log.Result("matches", "done").as_json()}
     )
     log.write(admin.load(), entry)
     return entry

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import config, layers
+from oberonc import config, layers, paths
 from oberonc.errors import ConfigError, NotAllowed
 from tests.support.admin import Admin
 from tests.support.command import Command
@@ -236,7 +236,7 @@ def test_a_home_that_may_not_be_looked_into_has_no_configuration(admin: Admin) -
     child = os.fork()
     if child == 0:  # pragma: no cover
         os.setuid(54321)
-        os._exit(0 if layers.read() == [] else 1)
+        os._exit(0 if layers.read(paths.homes()) == [] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

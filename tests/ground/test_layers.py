@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc import config, layers
+from oberonc import config, layers, paths
 from oberonc.errors import ConfigError, NotAllowed
 from tests.support.admin import Admin
 from tests.support.command import Command
@@ -125,7 +125,7 @@ def test_a_reader_believes_their_own_file_and_not_a_third_persons(
         believed = [
             owner
             for owner, file in files.items()
-            if layers.read(str(file))[-1].fault is None
+            if layers.read(paths.homes(), str(file))[-1].fault is None
         ]
         os._exit(0 if believed == [0, 54321] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

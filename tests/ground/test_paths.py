@@ -13,12 +13,12 @@ from oberonc import paths
 def test_folders_follow_the_environment(
     monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path
 ) -> None:
-    assert paths.config_home() == home / ".config" / "oberonc"
-    assert paths.state_home() == home / ".local" / "state" / "oberonc"
+    assert paths.homes().config == home / ".config" / "oberonc"
+    assert paths.homes().state == home / ".local" / "state" / "oberonc"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
-    assert paths.config_home() == tmp_path / "c" / "oberonc"
-    assert paths.state_home() == tmp_path / "s" / "oberonc"
+    assert paths.homes().config == tmp_path / "c" / "oberonc"
+    assert paths.homes().state == tmp_path / "s" / "oberonc"
 
 
 def test_without_home_the_user_database_tells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,9 +38,9 @@ def test_a_user_without_name_and_home_has_paths_all_the_same() -> None:
 
 
 def test_the_system_folder_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert paths.system() is None
+    assert paths.homes().system is None
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")
-    assert paths.system() == Path("/etc/oberonc")
+    assert paths.homes().system == Path("/etc/oberonc")
 
 
 def test_what_is_shipped_is_there() -> None:

@@ -27,6 +27,21 @@ HEAVY = {
     "importlib.metadata",
     "inspect",
 }
+#: What a hook loads of oberonc whatever it does, and what each of its ways adds: every
+#: module more is paid by every push.
+ALWAYS = (
+    "accounts config errors files hook layers paths process text delivery payload"
+    " payload.globs payload.schema source source.ancestry source.entries source.git"
+    " source.hooks source.memory source.newness source.repository"
+)
+WAYS = {
+    "nobody": "delivery.deliver delivery.log payload.filters",
+    "daemon": "delivery.frames delivery.handover delivery.report jsontext",
+    "spool": "delivery.log delivery.spool",
+    "here": "broker broker.budget broker.registry broker.request broker.runner"
+    " broker.secrets delivery.kept delivery.lane delivery.local delivery.report"
+    " delivery.spool jsontext policy redaction",
+}
 NOBODY = '[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n'
 
 LOADED = """
@@ -84,6 +99,34 @@ def test_the_hooks_way_loads_nothing_heavy(
     assert "oberonc.hook" in loaded
     spooled = list((home / ".local/state/oberonc/spool/new").glob("*.ob"))
     assert len(spooled) == ("daemon" in configuration)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "ways"),
+    [
+        (NOBODY, ["nobody"]),
+        ('delivery = "daemon"\n[daemon]\nsocket = "HOME/none"\n', ["daemon", "spool"]),
+        ("", ["nobody", "here"]),
+    ],
+    ids=["no service matches", "no daemon answers", "a broker runs here"],
+)
+def test_the_hook_loads_no_module_that_its_way_does_not_need(
+    home: Path, bare: Repo, configuration: str, ways: list[str]
+) -> None:
+    configure(home, configuration.replace("HOME", str(home)))
+    fast_import(bare, chain(2))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADED],
+        input=first_push(bare),
+        cwd=bare.path,
+        env={**os.environ, "GIT_DIR": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name for name in json.loads(done.stdout) if name.startswith("oberonc")}
+    wanted = " ".join([ALWAYS, *(WAYS[way] for way in ways)]).split()
+    assert loaded == {"oberonc", *(f"oberonc.{name}" for name in wanted)}
 
 
 def test_the_hook_says_what_it_did_in_one_line(home: Path, bare: Repo) -> None:

@@ -113,7 +113,7 @@ FAULTS: list[tuple[str, Callable[[Path], None]]] = [
     ("hook.py", _empty),
     ("__init__.py", _cut),
     ("config.py", _gone),
-    ("delivery/deliver.py", _cut),
+    ("delivery/report.py", _cut),
     ("source/hooks.py", _empty),
     ("delivery/handover.py", _gone),
     ("delivery/spool.py", _cut),

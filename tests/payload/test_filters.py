@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oberonc.config import Service
-from oberonc.payload import filters
+from oberonc.payload import filters, globs
 
 
 def service(**filtering: Any) -> Service:
@@ -84,8 +84,8 @@ def chosen(service: Service, payload: dict[str, Any]) -> str:
 def test_globs_stay_within_a_part_unless_doubled(
     pattern: str, passing: list[str], failing: list[str]
 ) -> None:
-    assert [value for value in passing if not filters.matches(pattern, value)] == []
-    assert [value for value in failing if filters.matches(pattern, value)] == []
+    assert [value for value in passing if not globs.matches(pattern, value)] == []
+    assert [value for value in failing if globs.matches(pattern, value)] == []
 
 
 @given(
@@ -100,7 +100,7 @@ def test_globs_agree_with_a_regular_expression(pattern: str, value: str) -> None
     wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"((?:^|(?<=/))\*\*/|\*\*|\*|\?)", pattern)
     expression = "".join(wild.get(part) or re.escape(part) for part in parts)
-    assert filters.matches(pattern, value) == bool(
+    assert globs.matches(pattern, value) == bool(
         re.fullmatch(expression, value, re.DOTALL)
     )
 
@@ -134,15 +134,15 @@ def test_a_hostile_value_is_looked_at_once_whatever_the_pattern(
     pattern: str, value: str
 ) -> None:
     counted = Counted(value)
-    filters.matches(pattern, counted)
+    globs.matches(pattern, counted)
     assert counted.looks <= len(value)
 
 
 def test_what_a_pattern_remembers_is_bounded_whatever_the_values() -> None:
-    glob = filters._Glob("*a" + "?" * 20)
+    glob = globs._Glob("*a" + "?" * 20)
     for number in range(3000):
         glob.matches(f"{number:b}".replace("0", "a").replace("1", chr(0x4E00 + number)))
-    assert len(glob._states) <= filters._MOST_STATES
+    assert len(glob._states) <= globs._MOST_STATES
     assert max(map(len, glob._states.values())) <= 3
 
 
@@ -298,12 +298,12 @@ def test_what_a_filter_keeps_back_is_told_with_the_issues_it_names(
     choice = filters.choose(service(**filtering), payload)
     assert choice.payload is not None
     assert choice.reason == f"matches; #2 and #3 are named, and nothing is done: {why}"
-    assert choice.left == choice.reason.removeprefix("matches; ")
+    assert choice.held_back == choice.reason.removeprefix("matches; ")
     alone = push(named, refs=("refs/heads/main",))
     choice = filters.choose(service(**filtering), alone)
     assert choice.payload is None
-    assert choice.reason == choice.left
-    assert choice.left.startswith("#2 and #3 are named, and nothing is done: ")
+    assert choice.reason == choice.held_back
+    assert choice.held_back.startswith("#2 and #3 are named, and nothing is done: ")
 
 
 def test_keys_are_told_where_the_service_has_their_project() -> None:
@@ -314,13 +314,13 @@ def test_keys_are_told_where_the_service_has_their_project() -> None:
         {"project": "PROJ", "projects": ["OPS", "a/b", 3]},
         paths=("docs/**",),
     )
-    assert filters.choose(jira, push(named)).left.startswith(
+    assert filters.choose(jira, push(named)).held_back.startswith(
         "PROJ-7, OPS-1 and #9 are named, and nothing is done"
     )
     odd = Service(
         "chat", "issues", {"project": 3, "projects": "OPS"}, paths=("docs/**",)
     )
-    assert filters.choose(odd, push(named)).left.startswith(
+    assert filters.choose(odd, push(named)).held_back.startswith(
         "#9 is named, and nothing is done"
     )
 
@@ -330,5 +330,5 @@ def test_what_is_told_of_a_flood_is_short_and_reads_little_of_it() -> None:
         commit("a") | {"raw_node": f"{n:040x}", "message": f"#{n} " * 20_000}
         for n in range(1, 500)
     ]
-    left = filters.choose(service(paths=("docs/**",)), push(*flood)).left
+    left = filters.choose(service(paths=("docs/**",)), push(*flood)).held_back
     assert left.startswith("#1, #2, #3, #4, #5, #6 and 94 more are named")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oberonc.config import Limits, Service
-from oberonc.payload import filters
+from oberonc.payload import filters, globs
 from oberonc.payload import schema as payloads
+from oberonc.source import entries
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 NAMES = st.text("ab/*?.-\n\u00e9", min_size=1, max_size=8)
@@ -168,9 +169,9 @@ ADDED = st.sampled_from(
 def test_a_change_keeps_its_name_whatever_lines_are_added(
     message: str, added: list[str]
 ) -> None:
-    name = payloads.change("Ann <a@b>", (1, "+0000"), message)
+    name = entries.change("Ann <a@b>", (1, "+0000"), message)
     assert (
-        payloads.change("Ann <a@b>", (1, "+0000"), "\n".join([message, *added])) == name
+        entries.change("Ann <a@b>", (1, "+0000"), "\n".join([message, *added])) == name
     )
     assert re.fullmatch("[0-9a-f]{40}", name)
 
@@ -227,20 +228,20 @@ def _naive(pattern: str, value: str, i: int, j: int) -> bool:
 
 @given(st.text("ab/*?[]\n.", max_size=8), st.text("ab/[]\n.", max_size=8))
 def test_globs_mean_what_they_say(pattern: str, value: str) -> None:
-    assert filters.matches(pattern, value) == naive(pattern, value)
+    assert globs.matches(pattern, value) == naive(pattern, value)
 
 
 @given(patterns, NAMES)
 def test_an_excluding_pattern_wins_and_no_pattern_passes_all(
     some: list[str], value: str
 ) -> None:
-    assert filters.passes((), [value])
-    assert not filters.passes(
-        (*some, f"!{value}", value), [value]
-    ) or not filters.matches(value, value)
-    assert not filters.passes((*some, "!**"), [value])
-    assert filters.passes((*some, "**"), [value]) == (
-        not any(filters.matches(p[1:], value) for p in some if p[0] == "!")
+    assert globs.passes((), [value])
+    assert not globs.passes((*some, f"!{value}", value), [value]) or not globs.matches(
+        value, value
+    )
+    assert not globs.passes((*some, "!**"), [value])
+    assert globs.passes((*some, "**"), [value]) == (
+        not any(globs.matches(p[1:], value) for p in some if p[0] == "!")
     )
 
 

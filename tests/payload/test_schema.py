@@ -12,6 +12,7 @@ import pytest
 from oberonc.config import Limits
 from oberonc.errors import BadInput
 from oberonc.payload import schema as payloads
+from oberonc.source import entries
 from oberonc.source.git import Commit
 from tests.support.pushes import Payload, Server
 from tests.support.repo import Repo
@@ -206,7 +207,7 @@ def test_keys_of_a_later_version_are_kept() -> None:
 
 
 def test_an_entry_has_the_words_of_2009_and_ours() -> None:
-    entry = payloads.commit_entry(COMMIT, "main", "https://x/{oid}")
+    entry = entries.commit_entry(COMMIT, "main", "https://x/{oid}")
     assert entry["node"] == "a" * 12
     assert entry["parents"] == ["b" * 12]
     assert entry["url"] == "https://x/" + "a" * 40
@@ -218,9 +219,9 @@ def test_an_entry_has_the_words_of_2009_and_ours() -> None:
     assert entry["files"] == [{"file": "f", "type": "modified"}]
     assert "truncated" not in entry
     assert (
-        payloads.commit_entry(COMMIT._replace(cut=True), None, "")["truncated"] is True
+        entries.commit_entry(COMMIT._replace(cut=True), None, "")["truncated"] is True
     )
-    assert payloads.commit_entry(COMMIT, None, "")["url"] == ""
+    assert entries.commit_entry(COMMIT, None, "")["url"] == ""
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_an_entry_has_the_words_of_2009_and_ours() -> None:
     ],
 )
 def test_the_kinds_of_git_become_three_words(kind: str, word: str) -> None:
-    entry = payloads.commit_entry(COMMIT._replace(files=[(kind, "f")]), None, "")
+    entry = entries.commit_entry(COMMIT._replace(files=[(kind, "f")]), None, "")
     assert entry["files"] == [{"file": "f", "type": word}]
 
 
@@ -245,7 +246,7 @@ def test_times_are_the_authors_in_local_time_and_in_utc(
 
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
-    entry = payloads.commit_entry(
+    entry = entries.commit_entry(
         COMMIT._replace(author_date=(1767261600, "-0500")), None, ""
     )
     monkeypatch.setenv("TZ", "UTC")
@@ -256,19 +257,19 @@ def test_times_are_the_authors_in_local_time_and_in_utc(
 
 @pytest.mark.parametrize("seconds", [-1, -(10**12), 10**18, 10**30])
 def test_any_number_may_be_a_date(seconds: int) -> None:
-    entry = payloads.commit_entry(
+    entry = entries.commit_entry(
         COMMIT._replace(author_date=(seconds, "+0000")), None, ""
     )
     assert entry["utctimestamp"].endswith("+00:00")
 
 
 def test_a_change_differs_with_author_date_and_message() -> None:
-    name = payloads.change("A <a@b>", (1, "+0000"), "fix")
+    name = entries.change("A <a@b>", (1, "+0000"), "fix")
     others = {
-        payloads.change("B <a@b>", (1, "+0000"), "fix"),
-        payloads.change("A <a@b>", (2, "+0000"), "fix"),
-        payloads.change("A <a@b>", (1, "+0100"), "fix"),
-        payloads.change("A <a@b>", (1, "+0000"), "fix it"),
+        entries.change("B <a@b>", (1, "+0000"), "fix"),
+        entries.change("A <a@b>", (2, "+0000"), "fix"),
+        entries.change("A <a@b>", (1, "+0100"), "fix"),
+        entries.change("A <a@b>", (1, "+0000"), "fix it"),
     }
     assert len(others | {name}) == 5
 
@@ -281,7 +282,7 @@ def test_long_names_mails_and_paths_are_cut_and_that_is_flagged() -> None:
         {"committer_email": "m" * 200_000},
         {"files": [("A", "p/" * 100_000)]},
     ):
-        entry = payloads.commit_entry(COMMIT._replace(**changes), None, "")
+        entry = entries.commit_entry(COMMIT._replace(**changes), None, "")
         assert entry["truncated"], changes.keys()
         assert len(payloads.dumps(entry)) < 10_000
 

@@ -4,7 +4,7 @@ another.
 
 import pytest
 
-from oberonc.payload.schema import change
+from oberonc.source.entries import change
 from tests.support.pushes import Server
 
 WHO, WHEN = "Ann <ann@example.org>", (1767261600, "+0200")

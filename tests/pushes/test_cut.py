@@ -8,7 +8,6 @@ import pytest
 
 from oberonc.config import Limits
 from oberonc.issues.embedded import IssueFile
-from oberonc.payload import schema as payload
 from oberonc.source import entries, git
 from tests.support.command import Command
 from tests.support.pushes import Server, chain, fast_import, oids
@@ -195,7 +194,7 @@ class Counted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names = 0
         self.children = 0
-        real_entry, real_start = payload.commit_entry, git.Git._start
+        real_entry, real_start = entries.commit_entry, git.Git._start
 
         def entry(commit: git.Commit, branch: str | None, link: str) -> dict[str, Any]:
             self.names += len(commit.files)

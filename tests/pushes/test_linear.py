@@ -16,7 +16,7 @@ import pytest
 
 from oberonc import config as configuration
 from oberonc import jsontext
-from oberonc.broker import registry, runner
+from oberonc.broker import loading, perform
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.request import first_attempt
 from oberonc.config import Config
@@ -166,9 +166,11 @@ def handled(
     stdin = "".join(f"{ZERO} {oid} {ref}\n" for oid, ref in refs)
     monkeypatch.setenv("GIT_DIR", str(bare.path))
     with Counted() as counted:
-        begun = hooks.begin("post-receive", [], stdin, lambda: config)
-        assert begun
-        collected = hooks.collect(begun[0], config)
+        git = hooks.open_repository("post-receive")
+        assert git
+        call = hooks.read_call(git, git.config(), "post-receive", [], stdin)
+        assert call
+        collected = hooks.collect(call, config)
         assert collected
         _, payload = collected
         request = frames.decode_request(
@@ -179,7 +181,7 @@ def handled(
         asked = first_attempt(
             service, service.settings, payload, str(config.state), 60.0
         )
-        outcome = runner.perform(broker, asked)
+        outcome = perform.perform(broker, asked)
     assert accepted.commits
     assert outcome.kind in ("done", "retry"), outcome
     return counted.work
@@ -193,7 +195,7 @@ def test_the_work_is_linear_in(
     admin: Admin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broker = registry.load(admin.place("issues"))
+    broker = loading.load(admin.place("issues"))
     size = SIZES.get(field, 12)
     works = [
         handled(

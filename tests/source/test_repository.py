@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import BadInput, ConfigError
-from oberonc.source import git, hooks, repository
+from oberonc.source import git, repository
 from oberonc.source.repository import Repository
 from tests.support.pushes import Server
 from tests.support.repo import Repo
@@ -31,7 +31,7 @@ def test_a_linked_work_tree_is_called_like_its_repository(
     linked = described(Repo(tmp_path / "linked"))
     assert linked.full_name == "app"
     assert linked.default_ref == "refs/heads/main"
-    assert hooks.here_name(tmp_path / "linked") == "app"
+    assert repository.full_name(tmp_path / "linked") == "app"
 
 
 def test_a_work_tree_of_a_bare_repository_has_the_bare_ones_name_and_head(
@@ -121,7 +121,7 @@ def test_git_config_names_the_repository_before_the_server_does(
     assert described(bare).full_name == "web/shop"
     assert described(bare).owner == "web"
     bare.git("config", "oberonc.owner", "Web Team")
-    assert described(bare).describe()["owner"] == "Web Team"
+    assert described(bare).as_payload()["owner"] == "Web Team"
     monkeypatch.delenv("GL_REPO")
     bare.git("config", "--unset", "oberonc.name")
     assert described(bare).full_name == "hashed/path"
@@ -172,7 +172,7 @@ def test_links_follow_the_server(
     found = described(bare)
     assert found.canon_url == base
     assert found.link == (base + link if link else "")
-    assert found.describe()["website"] == (f"{base}/web/shop" if base else "")
+    assert found.as_payload()["website"] == (f"{base}/web/shop" if base else "")
 
 
 def test_the_default_branch_of_a_bare_repository_is_what_its_head_names(
@@ -287,7 +287,7 @@ def test_services_and_enabled_come_from_git_config(bare: Repo) -> None:
     assert repository.is_enabled(git.Git(bare.path).config())
     bare.git("config", "--add", "oberonc.service", "chat")
     bare.git("config", "--add", "oberonc.service", "issues")
-    assert described(bare).describe()["services"] == ["chat", "issues"]
+    assert described(bare).as_payload()["services"] == ["chat", "issues"]
     for value, enabled in (
         ("false", False),
         ("OFF", False),

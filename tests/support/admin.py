@@ -9,8 +9,7 @@ from typing import Any
 
 from oberonc import config
 from oberonc.broker import registry, runner, secrets
-from oberonc.broker.request import first_attempt
-from oberonc.broker.runner import Outcome
+from oberonc.broker.request import Outcome, first_attempt
 from oberonc.config import Config, Service
 from oberonc.payload import schema
 from oberonc.payload.schema import Payload

@@ -34,16 +34,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from oberonc import paths
-from oberonc.broker import confine, legacy, registry, runner
+from oberonc.broker import confine, legacy, loading, perform, registry
 from oberonc.broker.contract import BaseBroker
 from oberonc.daemon.child import worker
 from oberonc.daemon.child.probe import probe
-
-#: Bytes of one packet on the control channel.
-PACKET: Final = 128 * 1024
+from oberonc.delivery import frames
 
 
 class _Forker(ABC):
@@ -72,7 +70,9 @@ class _Forker(ABC):
             if self.control.fileno() not in ready:
                 continue
             try:
-                packet, fds, _flags, _address = socket.recv_fds(self.control, PACKET, 2)
+                packet, fds, _flags, _address = socket.recv_fds(
+                    self.control, frames.PACKET, 2
+                )
             except ConnectionResetError:  # it closed without having read everything
                 return
             if not packet:
@@ -206,9 +206,9 @@ class Host(_Forker):
         """
         try:
             if not threaded:
-                self.loaded = registry.load(self.place)
+                self.loaded = loading.load(self.place)
                 # found out once, and not by each worker
-                legacy.needs(runner.source(self.loaded))
+                legacy.needs(perform.source(self.loaded))
         except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
             self.say(loaded=False, why=str(error))
             return False
@@ -260,7 +260,7 @@ def serve(
         stream = open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
     with socket.socket(fileno=channel) as connection:
-        worker.serve(connection, lambda: loaded or registry.load(place))
+        worker.serve(connection, lambda: loaded or loading.load(place))
     os._exit(0)
 
 
@@ -284,7 +284,7 @@ def main(argv: list[str]) -> None:
     """The root, or, after `worker`, one worker in an interpreter of its own."""
     if argv[0] == "worker":
         place = registry.Place(*json.loads(argv[3]))
-        loaded = registry.load(place)
+        loaded = loading.load(place)
         serve(place, loaded, int(argv[1]), int(argv[2]))
         return
     parent = os.getppid()

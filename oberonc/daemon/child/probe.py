@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from oberonc.broker import registry
+from oberonc.broker import loading, registry
 from oberonc.text import one_line
 
 #: Bytes of a verdict; more is cut.
@@ -76,7 +76,7 @@ def examine(place: registry.Place) -> Verdict:
     """Import *place* in this process and look at what it holds."""
     before = _threads()
     try:
-        broker = registry.load(place)
+        broker = loading.load(place)
     except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
         return Verdict(place.name, one_line(str(error), LONGEST // 8))
     limit = broker.timeout

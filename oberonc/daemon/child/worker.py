@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from oberonc import redaction
-from oberonc.broker import confine, runner, secrets
+from oberonc.broker import confine, perform, secrets
 from oberonc.broker.contract import BaseBroker
-from oberonc.broker.registry import error_text
+from oberonc.broker.loading import error_text
 from oberonc.broker.request import received
 from oberonc.delivery import frames
 from oberonc.text import one_line
@@ -65,7 +65,7 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
 
 def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
     asked = received(request["request"], _Private(request["payload"]))
-    outcome = runner.perform(broker, asked)
+    outcome = perform.perform(broker, asked)
     return {"lease": request["lease"], "outcome": outcome._asdict()}
 
 

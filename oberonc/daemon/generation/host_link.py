@@ -16,8 +16,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from oberonc import paths
 from oberonc.broker.registry import Place
 from oberonc.broker.request import environment
-from oberonc.daemon.child.host import PACKET
 from oberonc.daemon.generation.worker_link import WorkerLink
+from oberonc.delivery import frames
 from oberonc.errors import OberoncError
 
 #: Seconds one file may take to be imported while it is examined.
@@ -91,7 +91,7 @@ class _Link(Generic[C]):
     def _hear(self) -> None:
         """Packets, as they come."""
         try:
-            packet = self._control.recv(PACKET)
+            packet = self._control.recv(frames.PACKET)
         except BlockingIOError:
             return
         except OSError:
@@ -126,7 +126,7 @@ class _Link(Generic[C]):
         it said before still counts.
         """
         with suppress(OSError, ValueError):
-            while packet := self._control.recv(PACKET):
+            while packet := self._control.recv(frames.PACKET):
                 self._take(json.loads(packet))
         self.close()
         for _child, forked in self._forking.values():

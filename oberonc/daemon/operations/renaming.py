@@ -19,10 +19,9 @@ from oberonc.daemon.lock import Lock
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import spool
 from oberonc.errors import BadInput, Failed, NotAccepted
-from oberonc.payload.schema import renamed
+from oberonc.payload.schema import LONGEST_REPOSITORY, renamed
 from oberonc.queue.contract import Queue
 from oberonc.queue.engines import open_queue
-from oberonc.source.repository import LONGEST_NAME
 from oberonc.text import one_line
 
 #: Seconds for moving the issues: nothing is accepted meanwhile.
@@ -36,7 +35,7 @@ def check(old: str, new: str) -> None:
     for name in (old, new):
         if (
             not name
-            or len(name) > LONGEST_NAME
+            or len(name) > LONGEST_REPOSITORY
             or not name.isprintable()
             or name != name.strip("/")
         ):

@@ -1,10 +1,10 @@
 """Events and deliveries as JSON rows, for `queue`, `log` and `event.show`."""
 
 import json
-import time
 from typing import Any
 
 from oberonc import accounts
+from oberonc.delivery import log
 from oberonc.queue.values import Attempt, Delivery, Event
 
 Row = dict[str, Any]
@@ -48,23 +48,15 @@ def record(value: Event, *, outputs: bool = True) -> Row:
     }
     for name, row in found.items():
         services[name] = services.get(name, {}) | _outcome(row, outputs)
-    return {
-        "time": time.strftime(
-            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(value.accepted_ms / 1000)
-        ),
+    known = {"user": None, "updates": [], "commits": [], "merged": []} | payload
+    known |= {
         "id": value.id.hex(),
-        "seq": value.seq,
-        "via": "daemon",
         "event": value.kind,
-        "repository": value.repo,
-        "user": payload.get("user"),
+        "repository": {"full_name": value.repo},
         "submitter": payload.get("submitter") or _submitter(value.peer_uid),
-        "updates": payload.get("updates", []),
-        "commits": [commit["raw_node"] for commit in payload.get("commits", [])],
-        "commits_total": payload.get("commits_total"),
-        "truncated": payload.get("truncated", False),
-        "services": services,
     }
+    entry = log.record(known, "daemon", services, value.accepted_ms / 1000)
+    return entry | {"seq": value.seq}
 
 
 def _submitter(uid: int) -> Row | None:

@@ -5,10 +5,10 @@ there, what it did and has to do, what it serves.
 import os
 import time
 from collections.abc import Mapping, Sized
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import oberonc
 from oberonc.broker import registry
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
@@ -44,7 +44,7 @@ class Status:
         self._refused = refused
         self._spool = folder
         #: Of this process; the files may be replaced while it runs.
-        self._version: str = oberonc.__version__
+        self._version = version("oberonc")
         self._began = time.monotonic()
 
     async def ping(self, _request: Request, _uid: int) -> Answer:

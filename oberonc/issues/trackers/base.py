@@ -7,11 +7,9 @@ are validated here before a URL is built from them.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.kit.answers import Refused
@@ -22,16 +20,6 @@ class NoSuchIssue(Exception):
 
     def __init__(self, why: str = "does not exist") -> None:
         super().__init__(why)
-
-
-class Setup(NamedTuple):
-    """What a tracker is made from: the service's settings, the state folder, and the
-    seconds left of the delivery.
-    """
-
-    settings: Any
-    state: Path
-    remaining: Callable[[], float] = lambda: float("inf")
 
 
 class Tracker(ABC):
@@ -61,7 +49,7 @@ class Tracker(ABC):
     name: str = ""
 
     @abstractmethod
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, broker: BaseBroker) -> None:
         """Take the settings; ValueError when they make no sense together. No network."""
 
     @abstractmethod

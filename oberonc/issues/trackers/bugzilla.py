@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, iso, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check
 from oberonc.text import one_line
@@ -29,8 +29,8 @@ class Bugzilla(WebTracker):
     #: Not `duplicate`: Bugzilla wants to know of what.
     resolutions = frozenset({"wontfix", "invalid"})
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         self._key: dict[str, str] = {}
 
     def headers(self) -> dict[str, str]:

@@ -3,12 +3,11 @@
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import (
     NoSuchIssue,
-    Setup,
     issue_number,
     repository_path,
 )
@@ -41,8 +40,8 @@ class GitHub(WebTracker):
     #: What GitHub allows to create: 80 a minute, 500 an hour.
     pace: tuple[tuple[int, float], ...] = ((80, 60.0), (500, 3600.0))
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         # Enterprise Server has no such limits unless its administrator sets some
         if self.base != self.default_url:
             self.pace = ()

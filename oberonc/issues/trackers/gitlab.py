@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import Setup, issue_number, project_path
+from oberonc.issues.trackers.base import issue_number, project_path
 from oberonc.issues.trackers.web import (
     PAGE,
     PAGES,
@@ -32,8 +32,8 @@ class GitLab(WebTracker):
     #: Notes a user may write, as gitlab.com has it.
     pace: tuple[tuple[int, float], ...] = ((60, 60.0),)
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         # one's own GitLab has the limits its administrator sets, and says when they are
         # reached
         if self.settings.url:

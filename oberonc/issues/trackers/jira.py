@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment, Part, plain_name, plain_text, safe_url
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_key
+from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import (
     PAGE,
     PAGES,
@@ -44,13 +44,13 @@ class Jira(WebTracker):
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "project", "token|password")
 
-    def __init__(self, setup: Setup) -> None:
-        settings = setup.settings
+    def __init__(self, broker: BaseBroker) -> None:
+        settings = broker.settings
         host = urlsplit(settings.url).hostname or ""
         self.cloud = bool(settings.user and settings.token) or host.endswith(
             ".atlassian.net"
         )
-        super().__init__(setup)
+        super().__init__(broker)
 
     def address(self, site: str) -> str:
         return f"{site}/rest/api/{3 if self.cloud else 2}"

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import BadInput, OberoncError
 from oberonc.issues.comment import Comment
 from oberonc.issues.embedded import IssueFile
 from oberonc.issues.sqlite_files import fault
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker, issue_number
+from oberonc.issues.trackers.base import NoSuchIssue, Tracker, issue_number
 
 
 class Local(Tracker):
@@ -24,9 +24,9 @@ class Local(Tracker):
     keeps_time = True
     needs: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, broker: BaseBroker) -> None:
         self.name = "local"
-        self.store = IssueFile(setup.state)
+        self.store = IssueFile(broker.state)
 
     def is_closed(self, issue: Issue) -> bool:
         with _known():

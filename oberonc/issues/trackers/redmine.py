@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import Setup, issue_number
+from oberonc.issues.trackers.base import issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
 from oberonc.kit.answers import Refused
 
@@ -21,8 +21,8 @@ class Redmine(WebTracker):
     moves = True
     needs: ClassVar[tuple[str, ...]] = ("url", "token|password")
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         # they are statuses, called as the administrator likes
         self.resolutions = frozenset(self.settings.resolutions)
 

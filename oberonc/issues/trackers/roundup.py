@@ -5,10 +5,10 @@ linked to the issue.
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import Setup, issue_number
+from oberonc.issues.trackers.base import issue_number
 from oberonc.issues.trackers.web import WebTracker, known, one_of
 from oberonc.kit.answers import Refused
 
@@ -26,8 +26,8 @@ class Roundup(WebTracker):
     moves = True
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         self.resolutions = frozenset(self.settings.resolutions)
         self._names: dict[str, str] = {}
 

@@ -4,10 +4,10 @@ was changed is read again.
 
 from typing import Any
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import Setup, issue_number
+from oberonc.issues.trackers.base import issue_number
 from oberonc.issues.trackers.web import PAGES, WebTracker, is_before, known
 from oberonc.kit.answers import Refused
 from oberonc.text import one_line
@@ -27,8 +27,8 @@ class RequestTracker(WebTracker):
     keeps_time = True
     moves = True
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         self.resolutions = frozenset(self.settings.resolutions)
 
     def headers(self) -> dict[str, str]:

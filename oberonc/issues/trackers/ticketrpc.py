@@ -5,11 +5,11 @@ nor set a resolution.
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, issue_number
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker
 from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused
 from oberonc.kit.http import AnyAuth
@@ -26,8 +26,8 @@ class TicketRpc(WebTracker):
     numbering = "all"
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
         self._logged_in = False
 
     def auth(self) -> AnyAuth:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
-from oberonc.issues.trackers.base import NoSuchIssue, Setup, Tracker
+from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Answer, Refused
-from oberonc.kit.http import Http, part
-from oberonc.redaction import secrets_in, without_userinfo
+from oberonc.kit.http import part
+from oberonc.redaction import without_userinfo
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
@@ -29,8 +29,8 @@ class WebTracker(Tracker):
     #: What follows the address people use.
     api: ClassVar[str] = ""
 
-    def __init__(self, setup: Setup) -> None:
-        self.settings = setup.settings
+    def __init__(self, broker: BaseBroker) -> None:
+        self.settings = broker.settings
         site = (self.settings.url or self.default_url).rstrip("/")
         if (
             urlsplit(site).scheme not in ("http", "https")
@@ -42,21 +42,7 @@ class WebTracker(Tracker):
         self.base = self.address(site)
         self.name = f"{self.kind} {without_userinfo(self.base)}"
         self.flavour = self.settings.markup or type(self).flavour
-        self.http = Http(
-            headers=self.headers(),
-            auth=self.auth(),
-            secrets=[
-                *(
-                    secret
-                    for secret in (self.settings.token, self.settings.password)
-                    if secret
-                ),
-                *secrets_in(self.settings.url),
-            ],
-            proxy=self.settings.proxy,
-            ca=self.settings.ca,
-            remaining=setup.remaining,
-        )
+        self.http = broker.http(headers=self.headers(), auth=self.auth())
 
     def address(self, site: str) -> str:
         """The API's address of the *site* people use."""

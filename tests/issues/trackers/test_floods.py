@@ -17,7 +17,6 @@ from oberonc.issues.act import Actor
 from oberonc.issues.ledger import Ledger
 from oberonc.issues.plan import make_plan
 from oberonc.issues.settings import make_rules
-from oberonc.issues.trackers.base import Setup
 from oberonc.issues.trackers.github import GitHub
 from tests.support.children import child
 from tests.support.trackers.forges import GitHubWorld, running
@@ -64,7 +63,7 @@ def test_900_references_to_200_issues_stay_within_githubs_limits(
         turns += 1
         assert turns < 100
         ledger = Ledger(tmp_path, clock)
-        tracker = GitHub(Setup(made.settings, tmp_path))
+        tracker = GitHub(made)
         tracker.pace = GitHub.pace
         plan = make_plan(pushed, make_rules(made.settings, pushed))
         actor = Actor(

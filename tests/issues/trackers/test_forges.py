@@ -10,7 +10,7 @@ import requests
 from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
-from oberonc.issues.trackers.base import NoSuchIssue, Setup
+from oberonc.issues.trackers.base import NoSuchIssue
 from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
@@ -177,8 +177,8 @@ BAD_PROJECTS = (
 def test_bad_numbers_and_projects_never_become_an_address(
     world: ContractWorld, tmp_path: Path
 ) -> None:
-    settings = broker(world.settings, tmp_path).settings
-    tracker = load(settings.tracker)(Setup(settings, tmp_path))
+    made = broker(world.settings, tmp_path)
+    tracker = load(made.settings.tracker)(made)
     wrong = [Issue(REPOSITORY, number, "") for number in BAD_NUMBERS]
     for issue in (*wrong, *(Issue(project, "1", "") for project in BAD_PROJECTS)):
         with pytest.raises((NoSuchIssue, Reject)):

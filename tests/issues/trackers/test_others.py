@@ -12,7 +12,7 @@ import pytest
 from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
-from oberonc.issues.trackers.base import NoSuchIssue, Setup
+from oberonc.issues.trackers.base import NoSuchIssue
 from tests.support.trackers.forges import ContractWorld, running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import (
@@ -83,8 +83,8 @@ def push(world: ContractWorld, tmp_path: Path, message: str, **settings: Any) ->
 def test_what_is_no_issue_never_becomes_an_address(
     world: ContractWorld, tmp_path: Path, number: str
 ) -> None:
-    settings = broker(world.settings, tmp_path).settings
-    tracker = load(settings.tracker)(Setup(settings, tmp_path))
+    made = broker(world.settings, tmp_path)
+    tracker = load(made.settings.tracker)(made)
     with pytest.raises(NoSuchIssue):
         tracker.is_closed(Issue("PROJ", number, ""))
     assert not world.relay.seen

@@ -12,7 +12,7 @@ import requests
 
 from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, Setup
+from oberonc.issues.trackers.base import NoSuchIssue
 from oberonc.issues.trackers.redmine import Redmine
 from tests.support.trackers import servers
 from tests.support.trackers.relay import Relay, Spoil
@@ -203,7 +203,7 @@ def test_a_number_that_is_none_never_becomes_an_address(
 ) -> None:
     """Redmine acts on issue 1 when it is asked for `1abc`."""
     world.new()
-    tracker = Redmine(Setup(broker(world.settings, tmp_path).settings, tmp_path))
+    tracker = Redmine(broker(world.settings, tmp_path))
     before = len(world.relay.seen)
     with pytest.raises(NoSuchIssue):
         tracker.is_closed(Issue("", number, f"#{number}"))

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from oberonc import policy
-from oberonc.budget import Budget
-from oberonc.delivery import deliver, log, spool
-from oberonc.delivery import here as local_run
+from oberonc.broker.budget import Budget
+from oberonc.delivery import deliver, local, log, spool
+from oberonc.delivery.report import Report
 from oberonc.errors import NotAccepted
 from tests.support.admin import Admin, sample
 from tests.support.command import Command
@@ -26,7 +26,7 @@ from tests.support.eventually import eventually
 RECORD = "open(DONE, 'a').write(f\"{payload['service'].get('tag', '')}{payload['user']}\\n\")\nreturn 'done'\n"
 
 
-def _send(admin: Admin, user: str = "ann", **changes: Any) -> deliver.Report:
+def _send(admin: Admin, user: str = "ann", **changes: Any) -> Report:
     return deliver.here(admin.load(), sample(user=user, **changes), Budget())
 
 
@@ -45,7 +45,7 @@ def test_a_delivery_that_ended_leaves_nothing_behind(admin: Admin) -> None:
     )
     report = _send(admin)
     assert sorted(admin.lines()) == ["ann", "xann"]
-    assert {row["outcome"] for row in report.services.values()} == {"done"}
+    assert {row.outcome for row in report.services.values()} == {"done"}
     assert not report.failed
     assert _kept(admin) == []
 
@@ -113,12 +113,12 @@ def test_a_failing_service_holds_no_other(admin: Admin) -> None:
         "[services.a]\nbroker = 'bad'\n[services.b]\nbroker = 'rec'\n[services.c]\nbroker = 'none'"
     )
     report = _send(admin)
-    assert {name: row["outcome"] for name, row in report.services.items()} == {
+    assert {name: row.outcome for name, row in report.services.items()} == {
         "a": "crash",
         "b": "done",
         "c": "retry",
     }
-    assert "names broker 'none', which is not there" in report.services["c"]["note"]
+    assert "names broker 'none', which is not there" in report.services["c"].note
     assert set(_kept(admin)[0]["services"]) == {"a", "c"}
 
 
@@ -140,7 +140,7 @@ def test_services_run_side_by_side_and_the_slow_cost_their_limit_once(
         "[services.a]\nbroker = 'slow'\n[services.b]\nbroker = 'slow'\n[services.c]\nbroker = 'slow'"
     )
     began = time.monotonic()
-    assert {row["outcome"] for row in _send(admin).services.values()} == {"crash"}
+    assert {row.outcome for row in _send(admin).services.values()} == {"crash"}
     _send(admin)
     assert time.monotonic() - began < 20
 
@@ -159,7 +159,7 @@ def test_the_limit_comes_from_the_service_or_the_class(
         "[services.a]\nbroker = 'slow'\n"
         + ("timeout = 1.5" if manner == "service" else "")
     )
-    assert "limit of 1.5 s" in _send(admin).services["a"]["note"]
+    assert "limit of 1.5 s" in _send(admin).services["a"].note
 
 
 def test_dead_deliveries_are_kept_as_payload_files(
@@ -170,7 +170,7 @@ def test_dead_deliveries_are_kept_as_payload_files(
     report = _send(admin)
     assert "failed for good: never" in report.line
     assert _kept(admin) == []
-    letter = Path(report.services["one"]["kept"])
+    letter = Path(report.services["one"].kept)
     assert letter.parent == admin.state / "spool" / "dead"
     assert "failed for good: never" in oberonc("send", "--payload", letter, code=1).out
 
@@ -180,7 +180,7 @@ def test_a_delivery_that_crashes_too_often_is_dead(admin: Admin) -> None:
     admin.configure("[services.one]\nbroker = 'bad'")
     _send(admin)
     outcomes = [
-        next(iter(local_run.retry_all(admin.load(), Budget()).values()))["outcome"]
+        next(iter(local.retry_all(admin.load(), Budget()).values())).outcome
         for _ in range(policy.CRASHES - 1)
     ]
     assert outcomes == ["crash"] * (policy.CRASHES - 2) + ["dead"]
@@ -196,7 +196,7 @@ def test_a_delivery_that_fails_for_three_days_is_dead(admin: Admin) -> None:
     entry["services"]["one"]["first"] -= policy.GIVE_UP_MS / 1000
     spool.put(admin.state / "spool", entry, path.name)
     assert [
-        row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()
+        row.outcome for row in local.retry_all(admin.load(), Budget()).values()
     ] == ["dead"]
 
 
@@ -204,8 +204,9 @@ def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> 
     admin.handle("kill", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
     admin.configure("[services.one]\nbroker = 'kill'")
     script = (
-        "from oberonc import budget, config; from oberonc.delivery import here;"
-        "here.retry_all(config.load(), budget.Budget())"
+        "from oberonc import config; from oberonc.broker import budget;"
+        "from oberonc.delivery import local;"
+        "local.retry_all(config.load(), budget.Budget())"
     )
     spool.put(admin.state / "spool", {"payload": sample(), "services": None})
     codes = []
@@ -219,8 +220,8 @@ def test_a_delivery_that_takes_its_push_down_each_time_is_dead(admin: Admin) -> 
     assert entry["services"]["one"]["attempts"] == 2
     entry["services"]["one"]["orphans"] = policy.ORPHANS - 1
     spool.put(admin.state / "spool", entry, path.name)
-    [result] = local_run.retry_all(admin.load(), Budget()).values()
-    assert result["outcome"] == "dead"
+    [result] = local.retry_all(admin.load(), Budget()).values()
+    assert result.outcome == "dead"
 
 
 def test_a_push_that_is_killed_in_the_middle_loses_nothing(admin: Admin) -> None:
@@ -229,7 +230,8 @@ def test_a_push_that_is_killed_in_the_middle_loses_nothing(admin: Admin) -> None
     _recorder(admin, f"import os, time\nopen({here!r}, 'w')\n{wait}")
     admin.configure("[services.one]\nbroker = 'rec'")
     script = (
-        "import sys, json; from oberonc import budget, config; from oberonc.delivery import deliver;"
+        "import sys, json; from oberonc import config; from oberonc.broker import budget;"
+        "from oberonc.delivery import deliver;"
         "deliver.here(config.load(), json.load(sys.stdin), budget.Budget())"
     )
     with subprocess.Popen(
@@ -252,7 +254,7 @@ def test_pushes_at_once_to_one_repository_are_each_done_once_and_in_order(
 ) -> None:
     _recorder(admin, "import time\ntime.sleep(0.2)\n")
     admin.configure("[services.one]\nbroker = 'rec'")
-    reports: list[deliver.Report] = []
+    reports: list[Report] = []
     threads = [
         threading.Thread(target=lambda n=n: reports.append(_send(admin, f"user{n}")))
         for n in range(4)
@@ -288,7 +290,7 @@ def test_a_bounded_lane_is_held_no_longer_than_said_and_the_later_one_learns_of_
     )
     admin.configure("[services.one]\nbroker = 'rec'\nhold = 0.01")
     _send(admin, "ann")
-    assert _send(admin, "bob").services["one"]["note"] == "{'gap': True}"
+    assert _send(admin, "bob").services["one"].note == "{'gap': True}"
 
 
 def test_damaged_and_foreign_files_go_to_bad_and_the_rest_goes_on(admin: Admin) -> None:
@@ -322,10 +324,10 @@ def test_what_was_kept_for_the_daemon_goes_to_all_that_match(admin: Admin) -> No
     )
     payload = sample()
     spool.put(admin.state / "spool", {"payload": payload, "services": None})
-    results = local_run.retry_all(admin.load(), Budget())
-    assert results[payload["id"], "one"]["outcome"] == "done"
-    assert "outcome" not in results[payload["id"], "two"]
-    assert "is not in `repositories`" in results[payload["id"], "two"]["why"]
+    results = local.retry_all(admin.load(), Budget())
+    assert results[payload["id"], "one"].outcome == "done"
+    assert not results[payload["id"], "two"].outcome
+    assert "is not in `repositories`" in results[payload["id"], "two"].why
     assert _kept(admin) == []
 
 
@@ -336,7 +338,7 @@ def test_a_service_that_is_gone_ends_as_a_dead_letter(admin: Admin) -> None:
     admin.configure("[services]")
     assert (
         "no longer configured"
-        in next(iter(local_run.retry_all(admin.load(), Budget()).values()))["note"]
+        in next(iter(local.retry_all(admin.load(), Budget()).values())).note
     )
     assert len(list((admin.state / "spool" / "dead").iterdir())) == 1
 
@@ -348,7 +350,7 @@ def test_a_secret_that_is_missing_keeps_the_delivery_until_it_is_there(
     admin.configure("[services.one]\nbroker = 'rec'\ntag = 'env:TAG'")
     assert "the environment has no TAG" in _send(admin).line
     monkeypatch.setenv("TAG", "t-")
-    local_run.retry_all(admin.load(), Budget())
+    local.retry_all(admin.load(), Budget())
     assert admin.lines() == ["t-ann"]
 
 
@@ -411,5 +413,5 @@ def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(
     assert len(_kept(admin)) == 1
     (admin.state / "spool" / "dead").unlink()
     assert [
-        row["outcome"] for row in local_run.retry_all(admin.load(), Budget()).values()
+        row.outcome for row in local.retry_all(admin.load(), Budget()).values()
     ] == ["dead"]
