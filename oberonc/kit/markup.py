@@ -93,6 +93,18 @@ def _around(mark: str, dead: Callable[[str], str]) -> Callable[[str], str]:
     return strong
 
 
+def _post(text: str) -> str:
+    """What social networks take: no markup, but names, tags and addresses act, those
+    without a scheme too.
+    """
+    broken = re.sub(r"([#$!])(?=\w)", rf"\1{BREAK}", quiet(visible(text)))
+    return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})", f"{BREAK}.", broken)
+
+
+def _post_link(text: str, url: str) -> str:
+    return f"{_post(text)} <{url}>" if url else _post(text)
+
+
 def _brackets(dead: Callable[[str], str], form: str) -> Callable[[str, str], str]:
     def link(text: str, url: str) -> str:
         return form.format(text=dead(text), url=url) if url else dead(text)
@@ -117,4 +129,5 @@ MARKUPS = {
         ),
     ),
     "irc": Markup(_irc, _irc_strong, _plain_link),
+    "post": Markup(_post, _post, _post_link),
 }

@@ -1,0 +1,66 @@
+"""Tell the followers of an account on X."""
+
+from typing import Any
+
+from oberonc import BaseBroker, Check, Reject, Secret
+from oberonc.kit.markup import MARKUPS
+from oberonc.kit.message import check_settings, message
+
+#: Characters of a post. Any address counts 23 of them; ours are no longer in what is
+#: left of a summary. Source: docs.x.com, "Counting characters".
+LIMIT = 280
+
+
+class Twitter(BaseBroker):
+    """Posts a push to X, as the Twitter broker of 2009 did."""
+
+    class Settings:
+        key: Secret  # of the app, and its secret
+        key_secret: Secret
+        token: Secret  # of the account, and its secret
+        token_secret: Secret
+        # the form of 2009; "" is the summary
+        format: str = "${repository.name} - ${commit.author} - ${commit.message|first}"
+        most: int = 3  # commits that are named
+        url: str = "https://api.x.com"
+        proxy: str = ""
+        ca: str = ""
+
+    def verify(self) -> None:
+        check_settings(self.settings)
+        self._auth()
+
+    def plan(self, payload: dict[str, Any]) -> list[str]:
+        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+
+    def check(self) -> list[Check]:
+        who = self.http(auth=self._auth()).call("GET", f"{self._api()}/users/me")
+        return [Check(True, f"the account is {who.json()['data']['username']}")]
+
+    def handle(self, payload: dict[str, Any]) -> str:
+        text = message(payload, self.settings, MARKUPS["post"], LIMIT)
+        if not text:
+            return "nothing: the push has nothing that 'format' speaks of"
+        client = self.http(auth=self._auth())
+        answer = client.call(
+            "POST", f"{self._api()}/tweets", json={"text": text}, errors=(403,)
+        )
+        if answer.status != 403:
+            return f"posted {answer.json()['data']['id']}"
+        # X takes no text twice; after a try whose answer was lost that is a success.
+        if "duplicate" in answer.text.lower():
+            return "posted before" if payload["attempt"] > 1 else "nothing: said before"
+        raise Reject(f"X refuses the post: {answer.text[:200]}")
+
+    def _api(self) -> str:
+        return f"{self.settings.url.rstrip('/')}/2"
+
+    def _auth(self) -> Any:
+        """OAuth 1.0a, in which a body of JSON has no part (RFC 5849, 3.4.1.3)."""
+        try:
+            from requests_oauthlib import OAuth1
+        except ImportError:
+            raise ValueError("needs an extra: pip install 'oberonc[twitter]'") from None
+        given = self.settings
+        secrets = given.key, given.key_secret, given.token, given.token_secret
+        return OAuth1(*map(str, secrets))
