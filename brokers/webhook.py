@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from oberonc import BaseBroker, Check, Reject, Secret
+from oberonc.kit.github import push
 
 FORMATS = ("oberonc", "github", "form")
 #: What is for the broker alone: the settings, and what changes from try to try.
@@ -66,7 +67,7 @@ class Webhook(BaseBroker):
         """(what it is, body) of each request."""
         if self.settings.format == "github":
             for update in payload["updates"]:
-                yield update["ref"], _json(_github(payload, update))
+                yield update["ref"], _json(push(payload, update))
             return
         body = _json({k: v for k, v in payload.items() if k not in _OURS})
         if self.settings.format == "form":
@@ -124,61 +125,3 @@ def _mac(key: bytes, text: bytes) -> bytes:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _github(payload: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
-    """What GitHub sends for one ref, as far as a push knows it.
-    Source: docs.github.com, "Webhook events and payloads", push.
-    """
-    repository = payload["repository"]
-    commits = [
-        _github_commit(commit, distinct)
-        for distinct, key in ((True, "commits"), (False, "merged"))
-        for commit in payload[key]
-        if commit["branch"] == update["name"] or (not distinct and update["publish"])
-    ]
-    url = repository["website"]
-    return {
-        "ref": update["ref"],
-        "before": update["old"],
-        "after": update["new"],
-        "created": update["created"],
-        "deleted": update["deleted"],
-        "forced": update["forced"],
-        "base_ref": None,
-        "compare": f"{url}/compare/{update['old'][:12]}...{update['new'][:12]}",
-        "commits": commits,
-        "head_commit": commits[-1] if commits else None,
-        "repository": {
-            "name": repository["name"],
-            "full_name": repository["full_name"],
-            "owner": {"name": repository["owner"], "login": repository["owner"]},
-            "html_url": url,
-            "url": url,
-            "clone_url": f"{url}.git",
-            "default_branch": repository["default_branch"],
-        },
-        "pusher": {"name": payload["user"] or "none"},
-        "sender": {"login": payload["user"] or "none"},
-    }
-
-
-def _github_commit(commit: dict[str, Any], distinct: bool) -> dict[str, Any]:
-    files: dict[str, list[str]] = {"added": [], "removed": [], "modified": []}
-    for each in commit["files"]:
-        files[each["type"]].append(each["file"])
-    return {
-        "id": commit["raw_node"],
-        "message": commit["message"],
-        "timestamp": commit["utctimestamp"].replace(" ", "T"),
-        "url": commit["url"],
-        "distinct": distinct,
-        "author": _person(commit["raw_author"]),
-        "committer": _person(commit["committer"]),
-        **files,
-    }
-
-
-def _person(text: str) -> dict[str, str]:
-    name, _, mail = text.rpartition(" <")
-    return {"name": name, "email": mail.removesuffix(">")}
