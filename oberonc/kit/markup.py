@@ -42,14 +42,6 @@ def quiet(text: str) -> str:
     return re.sub(r"(?i)\b(www)\.", rf"\1{BREAK}.", broken)
 
 
-def _plain(text: str) -> str:
-    return visible(text)
-
-
-def _plain_link(text: str, url: str) -> str:
-    return f"{visible(text)} <{url}>" if url else visible(text)
-
-
 def _markdown(text: str) -> str:
     """CommonMark 2.4: a backslash before any ASCII punctuation makes it a character."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", quiet(visible(text)))
@@ -101,8 +93,9 @@ def _post(text: str) -> str:
     return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})", f"{BREAK}.", broken)
 
 
-def _post_link(text: str, url: str) -> str:
-    return f"{_post(text)} <{url}>" if url else _post(text)
+def _beside(dead: Callable[[str], str]) -> Callable[[str, str], str]:
+    """A link where there is no markup for one: the address stands beside the text."""
+    return lambda text, url: f"{dead(text)} <{url}>" if url else dead(text)
 
 
 def _brackets(dead: Callable[[str], str], form: str) -> Callable[[str, str], str]:
@@ -113,7 +106,7 @@ def _brackets(dead: Callable[[str], str], form: str) -> Callable[[str, str], str
 
 
 MARKUPS = {
-    "plain": Markup(_plain, _plain, _plain_link),
+    "plain": Markup(visible, visible, _beside(visible)),
     "markdown": Markup(
         _markdown, _around("**", _markdown), _brackets(_markdown, "[{text}](<{url}>)")
     ),
@@ -128,6 +121,6 @@ MARKUPS = {
             f'<a href="{html.escape(url)}">{_html(text)}</a>' if url else _html(text)
         ),
     ),
-    "irc": Markup(_irc, _irc_strong, _plain_link),
-    "post": Markup(_post, _post, _post_link),
+    "irc": Markup(_irc, _irc_strong, _beside(_irc)),
+    "post": Markup(_post, _post, _beside(_post)),
 }

@@ -1,0 +1,184 @@
+"""The IRC broker: by irker's protocol, and with a real server where there is one."""
+
+import json
+import re
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokers.irc import TEXT, Irc
+from oberonc import testing
+from tests.support.eventually import eventually
+
+KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
+
+
+class Lines(socketserver.ThreadingTCPServer):
+    """A server that keeps the lines it is sent, as irkerd takes them."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        owner = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                owner.lines.extend(self.rfile)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def irker() -> Iterator[Lines]:
+    with Lines() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def _settings(irker: Lines) -> dict[str, Any]:
+    return {
+        "url": "irc://irc.example.org",
+        "channel": "#shop",
+        "irker": f"127.0.0.1:{irker.server_address[1]}",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_irker_is_handed_a_line_of_json_for_each_line(
+    irker: Lines, tmp_path: Path, kind: str
+) -> None:
+    settings = _settings(irker)
+    done = testing.deliver(Irc, testing.payload(kind), tmp_path, **settings)
+    assert done.kind == "done", done.note
+    count = int(done.note.split()[1])
+    eventually(lambda: len(irker.lines) == count)
+    for raw in irker.lines:
+        line = json.loads(raw)
+        assert line["to"] == "irc://irc.example.org/#shop"
+        said = line["privmsg"]
+        assert len(said.encode()) <= TEXT
+        assert not re.search(r"[\x00-\x1f\x7f]|@\w|https?://evil", said)
+
+
+def test_no_irker_is_told_later(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    settings: Any = {"url": "irc://x", "channel": "#c", "irker": f"127.0.0.1:{port}"}
+    done = testing.deliver(Irc, testing.payload(), tmp_path, **settings)
+    assert (done.kind, "refused" in done.note) == ("retry", True)
+
+
+NGIRCD = shutil.which("ngircd") or "/usr/sbin/ngircd"
+needs_ngircd = pytest.mark.skipif(
+    not Path(NGIRCD).exists(), reason="needs ngircd (apt install ngircd)"
+)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[str]:
+    """A server of IRC on loopback; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path / "ngircd"
+    folder.mkdir()
+    file = folder / "ngircd.conf"
+    file.write_text(
+        f"[Global]\nName = irc.example.org\nInfo = test\nPorts = {port}\n"
+        "Listen = 127.0.0.1\nMotdPhrase = hello\nServerUID = 65534\nServerGID = 65534\n"
+        f"PidFile = {folder}/pid\n"
+        "[Options]\nDNS = no\nIdent = no\nPAM = no\n"
+        "[Channel]\nName = #closed\nModes = i\n"
+    )
+    command = [NGIRCD, "--nodaemon", "--config", str(file)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        eventually(lambda: _answers(port))
+        yield f"irc://127.0.0.1:{port}"
+        server.terminate()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Listener:
+    """Somebody in the channel."""
+
+    def __init__(self, url: str) -> None:
+        port = int(url.rpartition(":")[2])
+        self._socket = socket.create_connection(("127.0.0.1", port), 20)
+        self._file = self._socket.makefile("rb")
+        self._socket.sendall(b"NICK ann\r\nUSER ann 0 * :a\r\nJOIN #shop\r\n")
+        while b" 366 " not in self._file.readline():
+            pass
+
+    def hear(self, count: int) -> list[str]:
+        heard: list[str] = []
+        while len(heard) < count:
+            line = self._file.readline().decode()
+            if "PRIVMSG #shop :" in line:
+                heard.append(line.partition("PRIVMSG #shop :")[2].rstrip("\r\n"))
+        return heard
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@needs_ngircd
+@pytest.mark.parametrize("kind", ["all", "hostile"])
+def test_a_real_channel_hears_every_line(
+    network: str, tmp_path: Path, kind: str
+) -> None:
+    ann = Listener(network)
+    settings: Any = {"url": network, "channel": "#shop"}
+    done = testing.deliver(Irc, testing.payload(kind), tmp_path, **settings)
+    assert done.kind == "done", done.note
+    heard = ann.hear(int(done.note.split()[1]))
+    ann.close()
+    plain = [line.replace("\u200b", "") for line in heard]
+    assert "pushed" in plain[0]
+    assert not any(re.search(r"^QUIT|\x1b|\x02", line) for line in heard)
+
+
+@needs_ngircd
+def test_a_channel_that_is_closed_is_never_tried_again(
+    network: str, tmp_path: Path
+) -> None:
+    settings: Any = {"url": network, "channel": "#closed"}
+    done = testing.deliver(Irc, testing.payload(), tmp_path, **settings)
+    assert (done.kind, "not to be had" in done.note) == ("dead", True), done.note
+
+
+@needs_ngircd
+def test_a_nick_that_is_taken_is_tried_again(network: str, tmp_path: Path) -> None:
+    ann = Listener(network)
+    settings: Any = {"url": network, "channel": "#shop", "nick": "ann"}
+    done = testing.deliver(Irc, testing.payload(), tmp_path, **settings)
+    ann.close()
+    assert (done.kind, done.after) == ("retry", 60), done.note
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"url": "http://x"}, {"channel": "shop"}, {"channel": "#a,#b"}, {"nick": "a b"}],
+    ids=["scheme", "no #", "two", "nick"],
+)
+def test_settings_that_cannot_work_are_refused(wrong: Any, tmp_path: Path) -> None:
+    good = {"url": "irc://x", "channel": "#c"}
+    with pytest.raises(ValueError, match="setting"):
+        testing.bound(Irc, tmp_path, **good | wrong)
