@@ -16,6 +16,7 @@ import pytest
 from brokers.irc import TEXT, Irc
 from oberonc import testing
 from tests.support.eventually import eventually
+from tests.support.trackers.servers import need
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
 
@@ -81,14 +82,12 @@ def test_no_irker_is_told_later(tmp_path: Path) -> None:
 
 
 NGIRCD = shutil.which("ngircd") or "/usr/sbin/ngircd"
-needs_ngircd = pytest.mark.skipif(
-    not Path(NGIRCD).exists(), reason="needs ngircd (apt install ngircd)"
-)
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[str]:
     """A server of IRC on loopback; its address."""
+    need(Path(NGIRCD).exists(), "ngircd")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder = tmp_path / "ngircd"
@@ -139,7 +138,7 @@ class Listener:
         self._socket.close()
 
 
-@needs_ngircd
+@pytest.mark.server
 @pytest.mark.parametrize("kind", ["all", "hostile"])
 def test_a_real_channel_hears_every_line(
     network: str, tmp_path: Path, kind: str
@@ -155,7 +154,7 @@ def test_a_real_channel_hears_every_line(
     assert not any(re.search(r"^QUIT|\x1b|\x02", line) for line in heard)
 
 
-@needs_ngircd
+@pytest.mark.server
 def test_a_channel_that_is_closed_is_never_tried_again(
     network: str, tmp_path: Path
 ) -> None:
@@ -164,7 +163,7 @@ def test_a_channel_that_is_closed_is_never_tried_again(
     assert (done.kind, "not to be had" in done.note) == ("dead", True), done.note
 
 
-@needs_ngircd
+@pytest.mark.server
 def test_a_nick_that_is_taken_is_tried_again(network: str, tmp_path: Path) -> None:
     ann = Listener(network)
     settings: Any = {"url": network, "channel": "#shop", "nick": "ann"}

@@ -195,7 +195,7 @@ def test_items_of_a_stream_have_the_fields_of_a_list(serve: Serve) -> None:
 @SERVERS
 @SOURCES
 def test_a_client_that_leaves_closes_the_source(asgi: bool, later: bool) -> None:
-    source = Source(1000)
+    source = Source(5000)
     resource = streaming(source, later)
 
     async def leave() -> None:
@@ -220,7 +220,7 @@ def test_a_client_that_leaves_closes_the_source(asgi: bool, later: bool) -> None
         next(chunks)
         answer.close()
     assert source.closed
-    assert source.drawn < 300  # some are made ahead
+    assert source.drawn <= 600  # some are made ahead, twice where two were asked for
 
 
 @SERVERS
