@@ -112,3 +112,12 @@ def test_the_server_is_gone_after_its_with() -> None:
         port = int(server.url.rpartition(":")[2])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "brokers.md").read_text()
+    section = page.partition("## Testing one")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(code, names)
+    names["test_a_push_starts_a_deployment"](tmp_path)
