@@ -112,7 +112,7 @@ def generate_doc(
         },
         "servers": [{"url": get_script_prefix().rstrip("/") or "/"}],
         "tags": [
-            {"name": name, "description": inspect.getdoc(handler) or ""}
+            {"name": name, "description": inspect.cleandoc(handler.__doc__ or "")}
             for handler, name in tags.items()
         ],
         "paths": paths,

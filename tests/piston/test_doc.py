@@ -483,3 +483,13 @@ def test_12_a_field_that_a_queryset_may_annotate_is_only_warned_of() -> None:
             raise NotImplementedError
 
     assert "length" in messages(path("x/", Resource(Annotated)))["piston.W102"]
+
+
+class Silent(BaseHandler):
+    def read(self, request: Any) -> Any:
+        return {}
+
+
+def test_a_handler_without_a_description_gets_none() -> None:
+    urls = (path("silent/", Resource(Silent)),)
+    assert generate_doc(urls)["tags"] == [{"name": "Silent", "description": ""}]
