@@ -210,14 +210,21 @@ def _installed() -> list[Place]:
 
 
 def docline(place: Place) -> str:
-    """The first line of a broker file's or class's docstring, read without running it."""
+    """The first paragraph of a broker class's or file's docstring in one line, read
+    without running the file; the class is the one that handles pushes.
+    """
     tree = _tree(place)
-    nodes: list[ast.ClassDef | ast.Module] = [*_classes(tree), tree]
+    classes = sorted(_classes(tree), key=_handles, reverse=True)
+    nodes: list[ast.ClassDef | ast.Module] = [*classes, tree]
     for node in nodes:
         text = ast.get_docstring(node)
         if text:
-            return text.partition("\n")[0]
+            return " ".join(text.partition("\n\n")[0].split())
     return ""
+
+
+def _handles(node: ast.ClassDef) -> bool:
+    return any(_name(item) == "handle" for item in node.body)
 
 
 def declared_timeout(place: Place) -> float | None:
@@ -225,11 +232,7 @@ def declared_timeout(place: Place) -> float | None:
     running it would tell.
     """
     classes = {node.name: node for node in _classes(_tree(place))}
-    handling = [
-        name
-        for name, node in classes.items()
-        if any(_name(item) == "handle" for item in node.body)
-    ]
+    handling = [name for name, node in classes.items() if _handles(node)]
     return _timeout_of(handling[0], classes) if len(handling) == 1 else None
 
 

@@ -354,3 +354,13 @@ def test_the_first_line_of_the_docstring_says_what_it_does(admin: Admin) -> None
         '"""Of the module."""\nclass Found(BaseBroker):\n    """Of the class.\n\n    More."""\n',
     )
     assert registry.docline(admin.place("b")) == "Of the class."
+
+
+def test_of_several_classes_the_broker_says_what_it_does(admin: Admin) -> None:
+    admin.broker(
+        "b",
+        'class Call:\n    """A request."""\n'
+        'class Found(BaseBroker):\n    """Starts builds,\n    and tests."""\n'
+        "    def handle(self, payload):\n        pass\n",
+    )
+    assert registry.docline(admin.place("b")) == "Starts builds, and tests."
