@@ -59,7 +59,10 @@ def _choose(accept: str, offers: tuple[Offer, ...]) -> str | None:
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
     """The well-formed media ranges with their weights; the last of the same counts."""
     for element in _ELEMENT.findall(accept):
-        name, *parameters = (part.strip(" \t") for part in _PARAMETER.findall(element))
+        parts = [part.strip(" \t") for part in _PARAMETER.findall(element)]
+        if not parts:
+            continue  # semicolons alone
+        name, *parameters = parts
         name = name.lower()
         if not _RANGE.fullmatch(name) or (name[:2] == "*/" and name != "*/*"):
             continue

@@ -134,17 +134,14 @@ def test_the_lent_names_are_gone_afterwards(admin: Admin) -> None:
         assert _lent() == lent
 
 
-def test_what_was_there_before_is_put_back() -> None:
+def test_what_was_there_before_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     import types
 
     real = types.ModuleType("django")
-    sys.modules["django"] = real
-    try:
-        with legacy.names_of_2009():
-            assert sys.modules["django"] is not real
-        assert sys.modules["django"] is real
-    finally:
-        del sys.modules["django"]
+    monkeypatch.setitem(sys.modules, "django", real)
+    with legacy.names_of_2009():
+        assert sys.modules["django"] is not real
+    assert sys.modules["django"] is real
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,8 @@ def test_any_accept_gives_the_choice_of_the_rfc(elements: list[str]) -> None:
 @example('"' * 50)
 @example('a/b;x="\\')
 @example('text/csv;x="a,b;q=0"')
+@example(";")
+@example(",;,")
 def test_any_text_in_accept_is_a_choice_and_no_error(accept: str) -> None:
     assert choose(accept, _OFFERS) in ("json", "yaml", "csv", None)
 
