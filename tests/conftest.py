@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.accounts import open_oberonc as open_oberonc
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.daemon_site import site as site
 from tests.support.repo import Repo
+
+# The same examples in every run, on any machine: who changes something sees what they
+# changed. The long loops look for new ones.
+settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize="OBERONC_TEST_ROUNDS" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ours")
 
 #: Same moment in every test: commits have the same ids each time.
 MOMENT = "1767261600 +0200"
