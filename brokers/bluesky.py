@@ -10,7 +10,7 @@ from typing import Any
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Graphemes of a post; characters are never fewer. 3,000 bytes are its other limit.
 LIMIT, BYTES = 300, 3000
@@ -43,7 +43,7 @@ class Bluesky(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text, facets = self._text(payload)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         when = datetime.fromisoformat(payload["time"])
         record = {
             "$type": _POST,

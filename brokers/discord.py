@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Characters of a message. Source: discord.com/developers/docs/resources/webhook
 LIMIT = 2000
@@ -36,7 +36,7 @@ class Discord(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text = message(payload, self.settings, MARKUPS["discord"], LIMIT)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         where = {"wait": "true"}  # else it answers before it has looked at the message
         if self.settings.thread:
             where["thread_id"] = self.settings.thread

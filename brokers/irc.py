@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Bytes of a text; of the 512 of a line the server needs some for who says it where
 #: (RFC 2812, 2.3).
@@ -60,7 +60,7 @@ class Irc(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         lines = self._lines(payload)
         if not lines:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         with self._connection() as connection:
             try:
                 if self.settings.irker:

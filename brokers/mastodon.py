@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 VISIBILITIES = ("public", "unlisted", "private", "direct")
 
@@ -38,7 +38,7 @@ class Mastodon(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text = self._text(payload)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         body = {"status": text, "visibility": self.settings.visibility}
         # Kept for an hour (docs.joinmastodon.org, methods/statuses).
         once = {"Idempotency-Key": payload["delivery_id"]}

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Characters of each of the two texts of an event, which has 64 KiB in all.
 LIMIT = 16_000
@@ -47,7 +47,7 @@ class Matrix(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         body = message(payload, self.settings, MARKUPS["plain"], LIMIT)
         if not body:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         written = message(payload, self.settings, MARKUPS["html"], LIMIT)
         nobody: dict[str, Any] = {}
         event = {

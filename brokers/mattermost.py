@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Characters of a post: Mattermost takes 16,383, Rocket.Chat 5,000.
 LIMIT = 4900
@@ -35,7 +35,7 @@ class Mattermost(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text = message(payload, self.settings, MARKUPS["markdown"], LIMIT)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         body = {"text": text}
         if self.settings.channel:
             body["channel"] = self.settings.channel

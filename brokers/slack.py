@@ -5,7 +5,7 @@ from typing import Any
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 API = "https://slack.com/api"
 #: Characters of a text that Slack does not cut.
@@ -59,7 +59,7 @@ class Slack(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text = message(payload, self.settings, MARKUPS["slack"], LIMIT)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         body: dict[str, Any] = {"text": text, "unfurl_links": False, "mrkdwn": True}
         if self.settings.thread:
             body["thread_ts"] = self.settings.thread

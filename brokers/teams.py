@@ -5,7 +5,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Secret
 from oberonc.kit.markup import MARKUPS, safe_url
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 from oberonc.kit.summary import Line, Piece, summary
 from oberonc.text import visible
 
@@ -32,7 +32,7 @@ class Teams(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         card = self._card(payload)
         if not card["body"]:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         kind = "application/vnd.microsoft.card.adaptive"
         attachment = {"contentType": kind, "content": card}
         body = {"type": "message", "attachments": [attachment]}

@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message
 
 #: Characters of a post. Any address counts 23 of them; ours are no longer in what is
 #: left of a summary. Source: docs.x.com, "Counting characters".
@@ -40,7 +40,7 @@ class Twitter(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         text = message(payload, self.settings, MARKUPS["post"], LIMIT)
         if not text:
-            return "nothing: the push has nothing that 'format' speaks of"
+            return NOTHING
         client = self.http(auth=self._auth())
         answer = client.call(
             "POST", f"{self._api()}/tweets", json={"text": text}, errors=(403,)

@@ -13,6 +13,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from oberonc.issues.tasks import Payload, Task
+from oberonc.kit.markup import BREAK, safe_url
 from oberonc.text import visible
 
 #: What a comment says unless the setting `template` says otherwise.
@@ -20,8 +21,6 @@ TEMPLATE = "${action} by ${commit} of ${repository}, written by ${author}${remar
 FIELDS = ("action", "commit", "repository", "branch", "author", "remark", "message")
 #: Characters of a commit message that a comment quotes; every tracker takes this much.
 QUOTE_LIMIT = 8000
-#: Invisible, without meaning to any markup, and no part of a name.
-_BREAK = "\u200b"
 
 _HEADINGS = {
     "close": "Closed",
@@ -201,25 +200,16 @@ def plain_text(text: str) -> str:
     return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
 
 
-def safe_url(url: str) -> str:
-    """*url* when it can stand in any markup, else nothing."""
-    return (
-        url
-        if re.fullmatch(r"https?://[\w.~:/?#@!&+,;=%-]{1,1000}", url, re.ASCII)
-        else ""
-    )
-
-
 def _quiet(text: str, *openers: str) -> str:
     """*text* with mentions, and each of *openers*, broken up."""
     for opener in ("@", *openers):
-        text = text.replace(opener, opener[0] + _BREAK + opener[1:])
+        text = text.replace(opener, opener[0] + BREAK + opener[1:])
     return text
 
 
 def _apart(text: str) -> str:
     """*text* without two of one kind of brace side by side."""
-    return re.sub(r"(?<=\{)(?=\{)|(?<=\})(?=\})", _BREAK, text)
+    return re.sub(r"(?<=\{)(?=\{)|(?<=\})(?=\})", BREAK, text)
 
 
 def _markdown(text: str) -> str:

@@ -9,6 +9,8 @@ from oberonc.kit.template import Template
 
 #: Commits that a message names at most, whatever the setting `most` says.
 MOST = 100
+#: What a broker notes where there is no message.
+NOTHING = "nothing: the push has nothing that 'format' speaks of"
 
 
 def check_settings(settings: Any) -> None:

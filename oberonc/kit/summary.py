@@ -74,8 +74,6 @@ def render(lines: list[Line], markup: Markup) -> str:
 
 
 def _write(piece: Piece, markup: Markup) -> str:
-    if piece.kind == "ours":
-        return markup.dead(piece.text)
     if piece.kind == "link":
         return markup.link(piece.text, safe_url(piece.url))
     if piece.kind == "name":

@@ -15,10 +15,10 @@ from oberonc.issues.comment import (
     make_comment,
     make_parts,
     plain_name,
-    safe_url,
 )
 from oberonc.issues.tasks import Issue, Task
 from oberonc.issues.trackers.jira import document
+from oberonc.kit.markup import safe_url
 from tests.support.trackers.world import commit, payload
 
 KEY = "0123456789abcdef" * 2
