@@ -388,3 +388,13 @@ def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             {"rec": Place("rec", str(brokers / "rec.py"), None, str(brokers))},
             tmp_path / "copy",
         )
+
+
+def test_whoever_owns_a_state_folder_can_remove_it(site: Site) -> None:
+    (site.brokers / "parts").mkdir()
+    (site.brokers / "parts" / "more.py").write_text("")
+    site.start().stop()
+    folders = [Path(folder) for folder, _, _ in os.walk(site.state)]
+    assert site.state / "generations" in folders
+    closed = [folder for folder in folders if folder.stat().st_mode & 0o300 != 0o300]
+    assert not closed, "`rm -rf` fails there for everybody but root"

@@ -53,7 +53,8 @@ class _Copy:
         self.digest = hashlib.sha256()
 
     def folder(self, source: Path, target: Path) -> None:
-        target.mkdir()
+        # Its owner may remove what is in it: people delete state folders with `rm -rf`.
+        target.mkdir(mode=0o700)
         self._count(source, 0)
         for path in sorted(_entries(source)):
             facts = _checked(path, source)
@@ -62,7 +63,6 @@ class _Copy:
             elif stat.S_ISREG(facts.st_mode):
                 self.file(path, target / path.name)
         files.sync(target)
-        target.chmod(0o500)
 
     def file(self, source: Path, target: Path) -> None:
         # It may be swapped or grow while it is read: what counts is what the open file
@@ -187,7 +187,7 @@ def prune(folder: Path, keep: set[Path]) -> None:
 
 
 def remove(root: Path) -> None:
-    """Delete a snapshot; its folders are read-only, which only root may ignore."""
+    """Delete a snapshot; an older version made its folders read-only."""
     for folder, names, _files in os.walk(root):
         for name in names:
             (Path(folder) / name).chmod(0o700)
