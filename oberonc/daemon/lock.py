@@ -3,13 +3,41 @@
 import fcntl
 import os
 from pathlib import Path
+from typing import Self
 
+from oberonc import accounts
 from oberonc.errors import ConfigError, NotAccepted
 
 
+def claim(state: Path) -> "Lock":
+    """The right to the state folder, which is made where it is missing. Raises
+    NotAccepted where a daemon has it, ConfigError where it cannot be had, or where a
+    stranger could have put something into it.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = state.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the state folder {state}: {error.strerror}"
+        ) from None
+    if facts.st_uid != os.geteuid():
+        whose, mine = accounts.person(facts.st_uid), accounts.person(os.geteuid())
+        # To chown what is another account's would take it from the daemon whose it is.
+        mend = f"run the daemon as {whose}" if facts.st_uid else f"chown it to {mine}"
+        raise ConfigError(
+            f"the state folder {state} belongs to {whose}: {mend}, or give {mine} a `state` of its own"
+        )
+    if facts.st_mode & 0o002:
+        raise ConfigError(
+            f"everybody may write the state folder {state}: chmod o-w it, and look at what is in it"
+        )
+    return Lock(state / "daemon.lock", f"the state folder {state}")
+
+
 class Lock:
-    """An exclusive right, proved by a lock on *file* and held until the process ends;
-    *what* names it.
+    """An exclusive right, proved by a lock on *file* and held until it is released or
+    the process ends; *what* names it.
 
     Raises NotAccepted where another daemon has
     it, ConfigError where the file cannot be had.
@@ -35,6 +63,12 @@ class Lock:
             ) from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let another daemon have it."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from oberonc.errors import DiskFailed
 from oberonc.queue.contract import Queue
@@ -88,6 +88,12 @@ class QueueLink:
             for service in services:
                 self._due[service] = self._due.get(service, 0) + 1
         self.wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Run what waits, then end the writer thread."""

@@ -17,9 +17,9 @@ from oberonc.daemon.faults import crash_point
 from oberonc.daemon.generation import material, snapshot
 from oberonc.daemon.generation.candidate import (
     Candidate,
-    Predecessor,
     examine,
     fall_back,
+    predecessor,
 )
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.host_link import HostFailed
@@ -93,13 +93,7 @@ class Reloader:
         """Take the generation to start with into service: what is in the folders now;
         what is broken there as it last ran. Raises OberoncError or OSError.
         """
-        places = {}
-        for known in await self._queue.call(lambda queue: queue.generations()):
-            if known.state == "active":
-                root = snapshot.settled(self._folder, known.number, known.digest)
-                places = snapshot.remembered(root)
-        report = await self._renew(Predecessor(places, {}), partial=True)
-        self._log("taken", report)
+        self._log("taken", await self._renew(partial=True))
 
     async def reload(self, *, partial: bool = False) -> Report:
         """Take what is in the files now into service; where *partial*, all of it that is
@@ -107,9 +101,8 @@ class Reloader:
         drain, is under way, and while the daemon stops.
         """
         self._begin()
-        before = Predecessor(self.current.snapshot.places, self.current.runtimes)
         try:
-            report = await self._renew(before, partial=partial)
+            report = await self._renew(partial=partial)
             self._log("taken" if report.accepted else "rejected", report)
         except (OberoncError, OSError) as error:
             report = Report(False, str(error), [], self.current.number)
@@ -173,7 +166,7 @@ class Reloader:
             self._working = False
             await in_a_thread(snapshot.remove, scratch)
 
-    async def _renew(self, before: Predecessor, *, partial: bool) -> Report:
+    async def _renew(self, *, partial: bool) -> Report:
         """Make a generation and take it into service; the report says whether it was
         fit. Raises OberoncError or OSError.
         """
@@ -191,6 +184,8 @@ class Reloader:
                 generation = Generation(number, wanted.config, settled, self._say)
                 candidate = await examine(generation, wanted)
                 if candidate.faults and partial:
+                    known = await self._queue.call(lambda queue: queue.generations())
+                    before = predecessor(self._current, known, self._folder)
                     candidate = await fall_back(candidate, wanted, before, self._say)
                 elif candidate.faults:
                     report = _report(candidate, False, self.current.number)

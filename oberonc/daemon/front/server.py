@@ -48,7 +48,7 @@ class Server:
         self._refusals = Sparing(say)
         self._servers: list[asyncio.Server] = []
 
-    async def listen(
+    async def answer(
         self, listener: socket.socket, perform: Perform, *, control: bool
     ) -> None:
         """Have *perform* answer what comes on *listener*, from now on."""

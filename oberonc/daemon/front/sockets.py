@@ -10,7 +10,7 @@ import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from oberonc.broker.registry import unsafe
 from oberonc.config import Config
@@ -33,7 +33,10 @@ class Listeners(NamedTuple):
     control: socket.socket
     ours: tuple[tuple[Path, Lock], ...]
 
-    def remove(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         """Take our socket files away, while their locks are still held."""
         for path, lock in self.ours:
             path.unlink(missing_ok=True)

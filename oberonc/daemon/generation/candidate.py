@@ -3,6 +3,7 @@ configuration fit its broker?
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from oberonc import paths
@@ -14,6 +15,7 @@ from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.generation.material import Material
 from oberonc.daemon.journal import Say
 from oberonc.daemon.threads import in_a_thread
+from oberonc.queue.values import Generation as Known
 
 #: Seconds all files together may take to be examined.
 EXAMINATION: Final = 30.0
@@ -26,6 +28,22 @@ class Predecessor(NamedTuple):
 
     places: dict[str, Place]
     runtimes: dict[str, Runtime]
+
+
+def predecessor(
+    current: Generation | None, known: list[Known], folder: Path
+) -> Predecessor:
+    """*current*, or at the daemon's start what its last run had active, of the
+    generations *known* with their snapshots in *folder*.
+    """
+    if current:
+        return Predecessor(current.snapshot.places, current.runtimes)
+    places = {}
+    for generation in known:
+        if generation.state == "active":
+            root = snapshot.settled(folder, generation.number, generation.digest)
+            places = snapshot.remembered(root)
+    return Predecessor(places, {})
 
 
 class Candidate(NamedTuple):

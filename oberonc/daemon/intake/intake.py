@@ -115,7 +115,7 @@ class Intake:
         become any now.
         """
         if self._stamp() != self._seen:
-            self.look()
+            self.take_spooled()
         if self._taking is None:
             return
         names = await in_a_thread(self._names, spool.mark(repository))
@@ -151,10 +151,10 @@ class Intake:
         """Look whenever the spool changed, or holds what could not be read; for ever."""
         while True:
             if self._stamp() != self._seen or self._unreadable:
-                self.look()
+                self.take_spooled()
             await asyncio.sleep(LOOK)
 
-    def look(self) -> None:
+    def take_spooled(self) -> None:
         """Take in what the spool holds, unless that is under way."""
         if self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._take())

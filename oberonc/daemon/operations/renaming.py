@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,14 +62,12 @@ def without_daemon(config: Config, old: str, new: str) -> dict[str, int]:
     if not (config.state / "queue.sqlite").exists():
         moved = {"issues": _issues(config.state, old, new), "deliveries": 0}
     else:
-        lock = Lock(config.state / "daemon.lock", f"the state folder {config.state}")
-        queue = open_queue(str(config.state / "queue.sqlite"))
-        try:
+        with (
+            Lock(config.state / "daemon.lock", f"the state folder {config.state}"),
+            closing(open_queue(str(config.state / "queue.sqlite"))) as queue,
+        ):
             queue.recover(now_ms())
             moved = in_queue(queue, config.state, old, new)
-        finally:
-            queue.close()
-            lock.release()
     return moved | {"spooled": _spooled(config.spool, old, new)}
 
 

@@ -1,30 +1,24 @@
-"""What all parts of the SQLite engine stand on: the connection, batches, the space
-beside the file, and what an error means.
+"""What all parts of the SQLite engine stand on: the connection, batches, and what an
+error means.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from oberonc.errors import DiskFailed
-from oberonc.files import sync
 from oberonc.policy import HOUR
 from oberonc.queue.sqlite.opening import open_database
+from oberonc.queue.sqlite.space import Space
 from oberonc.queue.sqlite.tallies import Tallies
 from oberonc.queue.values import Room, StorageFull
 
 #: Checkpoint after this many changed rows or accepted bytes, whichever comes first.
 CHECKPOINT_ROWS: Final = 20_000
 CHECKPOINT_BYTES: Final = 16 << 20
-
-#: Size of the file that is given back to the file system when a commit did not fit.
-BALLAST_BYTES: Final = 8 << 20
-#: New events are taken again at this many times the space below which they are not.
-_RESUME: Final = 1.02
 
 #: Two looks at the clock add at most this to the observed age: a leap expires nothing.
 _STEP_MS: Final = HOUR
@@ -43,58 +37,6 @@ _FATAL: Final = frozenset(
 #: Connections whose disk failed. Closing one would sync again, and that sync could
 #: succeed without the data: they stay open until the process exits.
 _ABANDONED: Final[list[sqlite3.Connection]] = []
-
-
-class Space:
-    """Free space beside the database, and the ballast.
-
-    At a full disk endings fail like new events do: the ballast is what they then get.
-    """
-
-    def __init__(self, database: Path, threshold: int, ballast: int) -> None:
-        self._folder = database.parent
-        self._path = database.with_name(database.name + ".ballast")
-        self._threshold = threshold
-        self._size = ballast
-        self._held = False
-        self.room = Room(0, threshold, low=False)
-        self.look()
-
-    def look(self) -> None:
-        """Measure; keep the ballast while there is room for it."""
-        status = os.statvfs(self._folder)
-        free = status.f_bavail * status.f_frsize
-        # Two thresholds, so that a disk at the edge does not flap.
-        enough = self._threshold * _RESUME if self.room.low else self._threshold
-        self.room = Room(free, self._threshold, free < enough)
-        if not self._held and free >= self._threshold + self._size:
-            self._take()
-
-    def keep_free(self, threshold: int) -> None:
-        """Space is low from now on below *threshold* bytes."""
-        self._threshold = threshold
-        self.look()
-
-    def release(self) -> None:
-        """Give the ballast back. New events are refused until there is room again."""
-        self._path.unlink(missing_ok=True)
-        self._held = False
-        self.room = self.room._replace(low=True)
-
-    def _take(self) -> None:
-        flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, self._size)
-            finally:
-                os.close(descriptor)
-            sync(self._path)
-            self._held = True
-        except OSError:
-            # No room after all, or a file system without fallocate: go without it.
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
 
 
 class Known:

@@ -10,7 +10,7 @@ from pathlib import Path
 from oberonc.queue.sqlite.accepting import Accepting
 from oberonc.queue.sqlite.copying import Copying
 from oberonc.queue.sqlite.counting import Counting
-from oberonc.queue.sqlite.database import BALLAST_BYTES, Database
+from oberonc.queue.sqlite.database import Database
 from oberonc.queue.sqlite.finishing import Finishing
 from oberonc.queue.sqlite.generations import Generations
 from oberonc.queue.sqlite.leasing import Leasing
@@ -18,6 +18,7 @@ from oberonc.queue.sqlite.reading import Reading
 from oberonc.queue.sqlite.recovering import Recovering
 from oberonc.queue.sqlite.reporting import Reporting
 from oberonc.queue.sqlite.retention import Retention
+from oberonc.queue.sqlite.space import BALLAST_BYTES
 from oberonc.queue.sqlite.steering import Steering
 
 
