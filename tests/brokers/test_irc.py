@@ -16,7 +16,7 @@ import pytest
 from brokers.irc import TEXT, Irc
 from oberonc import testing
 from tests.support.eventually import eventually
-from tests.support.trackers.servers import need
+from tests.support.trackers.servers import free_port, need
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
 
@@ -88,8 +88,7 @@ NGIRCD = shutil.which("ngircd") or "/usr/sbin/ngircd"
 def network(tmp_path: Path) -> Iterator[str]:
     """A server of IRC on loopback; its address."""
     need(Path(NGIRCD).exists(), "ngircd")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path / "ngircd"
     folder.mkdir()
     file = folder / "ngircd.conf"
@@ -170,6 +169,47 @@ def test_a_nick_that_is_taken_is_tried_again(network: str, tmp_path: Path) -> No
     done = testing.deliver(Irc, testing.payload(), tmp_path, **settings)
     ann.close()
     assert (done.kind, done.after) == ("retry", 60), done.note
+
+
+@pytest.fixture
+def irkerd(tmp_path: Path) -> Iterator[str]:
+    """The real one on loopback; its host and port."""
+    program = Path(shutil.which("irkerd") or "/usr/bin/irkerd")
+    need(program.exists(), "irkerd")
+    port = free_port()
+    # Its port is a constant of the program, and may be in use.
+    text, found = re.subn("(?m)^PORT = 6659$", f"PORT = {port}", program.read_text())
+    assert found == 1
+    copy = tmp_path / "irkerd"
+    copy.write_text(text)
+    # It ends at once where it cannot listen on an address of IPv6 as well; this one
+    # is there on machines without IPv6 too.
+    where = ["--host", "127.0.0.1", "--host6", "::ffff:127.0.0.2"]
+    with subprocess.Popen(
+        ["/usr/bin/python3", str(copy), *where],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        eventually(lambda: _answers(port))
+        yield f"127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.mark.server
+def test_a_real_irkerd_says_every_line_in_the_channel(
+    network: str, irkerd: str, tmp_path: Path
+) -> None:
+    payload = testing.payload("push")
+    payload["commits"][0]["message"] = "ann: \x02bold\x02 \u202e\r\nQUIT :bye\r\n"
+    payload["commits"][1]["message"] = "é" * 1000
+    ann = Listener(network)
+    settings: Any = {"url": network, "channel": "#shop", "irker": irkerd}
+    done = testing.deliver(Irc, payload, tmp_path, **settings)
+    assert done.note.startswith("handed 3 lines to irker"), done.note
+    heard = ann.hear(3)
+    ann.close()
+    broker = testing.bound(Irc, tmp_path, **settings)
+    assert heard == broker.plan(payload)
 
 
 @pytest.mark.parametrize(
