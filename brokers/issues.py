@@ -8,7 +8,7 @@ from oberonc.issues.act import Actor
 from oberonc.issues.comment import TEMPLATE
 from oberonc.issues.ledger import Ledger
 from oberonc.issues.plan import describe, make_plan, note
-from oberonc.issues.settings import check_settings, make_rules
+from oberonc.issues.settings import bound_to, check_settings, make_rules
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Tracker
 
@@ -29,7 +29,7 @@ class Issues(BaseBroker):
         password: Secret | None = None
         # where `#42` is looked for; default: the project called like the repository
         project: str = ""
-        # further projects that `owner/name#42` or `KEY-42` may name
+        # further projects that `owner/name#42` or `KEY-42` may name, `*` and `**` too
         projects: list[str] = []
         aliases: dict[str, str] = {}  # short names of projects
         # e-mail of a commit's author -> the tracker's user: to act for, and for #assign
@@ -78,6 +78,7 @@ class Issues(BaseBroker):
                 ledger=ledger,
                 payload=payload,
                 template=self.settings.template,
+                bound=bound_to(self.settings),
                 remaining=self.remaining,
             )
             return actor.run(plan)

@@ -25,6 +25,7 @@ from oberonc.issues.plan import Plan, note
 from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Forbidden, NotDone, Refused
+from oberonc.payload.globs import passes
 from oberonc.text import listed, one_line
 
 #: Seconds of the delivery's limit that stay unused: one request may last that long.
@@ -89,6 +90,8 @@ class Actor:
     ledger: Ledger
     payload: Payload
     template: str
+    #: Patterns of the projects it is bound to, where numbers are global; none: all.
+    bound: tuple[str, ...] = ()
     remaining: Callable[[], float]
     pause: Callable[[float], None] = time.sleep
     report: Report = field(default_factory=Report)
@@ -183,6 +186,7 @@ class Actor:
         if issue not in self.closed:
             self._need_time()
             self.closed[issue] = self.tracker.is_closed(issue)
+            self._need_bound(issue)
         return all(self._do_once(task, step) for step in steps)
 
     def _steps(self, task: Task) -> list[str]:
@@ -227,6 +231,15 @@ class Actor:
         self.ledger.done(key)
         self.steps_done += 1
         return True
+
+    def _need_bound(self, issue: Issue) -> None:
+        """Raise NoSuchIssue for one of a project that the service is not bound to."""
+        homes = self.tracker.homes(issue) if self.bound else []
+        if homes and not passes(self.bound, [name.casefold() for name in homes]):
+            named = one_line(homes[0], 60)
+            raise NoSuchIssue(
+                f"is of {named}, which this service is not bound to: add it to `projects`"
+            )
 
     def _need_time(self) -> None:
         """End the turn when one more request may not fit into it."""

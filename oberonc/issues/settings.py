@@ -14,6 +14,7 @@ from oberonc.issues.plan import Rules
 from oberonc.issues.tasks import Issue, Payload
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Tracker
+from oberonc.payload.globs import passes
 
 OTHER_REFS = ("", "reference")
 MENTIONS = ("", "comment")
@@ -91,15 +92,30 @@ def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:
     )
 
 
+def bound_to(settings: SimpleNamespace) -> tuple[str, ...]:
+    """The patterns of the projects whose issues are acted on, in lower case, where a
+    number alone does not say which project it is of; none: every project.
+    """
+    if load(settings.tracker).numbering != "all":
+        return ()
+    names = (settings.project, *settings.projects)
+    return tuple(name.casefold() for name in names if name)
+
+
 def _resolver(
     settings: SimpleNamespace, kind: type[Tracker], own: str, project: str
 ) -> Callable[[Reference], Issue | None]:
     """What finds the issue a reference means: only in projects the service is bound to."""
     bound = {name.casefold(): name for name in (project, *settings.projects)}
+    patterns = tuple(pattern.casefold() for pattern in settings.projects)
 
     def find_project(reference: Reference) -> str | None:
         named = settings.aliases.get(reference.repository, reference.repository)
-        return project if named in (None, own) else bound.get(named.casefold())
+        if named in (None, own):
+            return project
+        key = named.casefold()
+        found = bound.get(key)
+        return named if not found and patterns and passes(patterns, [key]) else found
 
     def resolve(reference: Reference) -> Issue | None:
         where = (

@@ -56,6 +56,14 @@ class Tracker(ABC):
     def is_closed(self, issue: Issue) -> bool:
         """Whether *issue* is closed now."""
 
+    def homes(self, issue: Issue) -> list[str]:
+        """The names of the project *issue* is in, nearest first, and of those above it;
+        asked after `is_closed`, and only where `numbering` is `all`.
+
+        Empty where such a tracker is one project.
+        """
+        return []
+
     @abstractmethod
     def comment(self, issue: Issue, comment: Comment) -> None:
         """Say *comment*."""

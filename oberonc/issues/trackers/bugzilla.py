@@ -32,6 +32,7 @@ class Bugzilla(WebTracker):
     def __init__(self, broker: BaseBroker) -> None:
         super().__init__(broker)
         self._key: dict[str, str] = {}
+        self._homes: dict[Issue, list[str]] = {}
 
     def headers(self) -> dict[str, str]:
         return {
@@ -65,7 +66,13 @@ class Bugzilla(WebTracker):
         )
 
     def is_closed(self, issue: Issue) -> bool:
-        return not self._bug(issue, "is_open")["is_open"]
+        found = self._bug(issue, "is_open", "product", "classification")
+        names = (found.get("product"), found.get("classification"))
+        self._homes[issue] = [str(name) for name in names if name]
+        return not found["is_open"]
+
+    def homes(self, issue: Issue) -> list[str]:
+        return self._homes[issue]
 
     def _bug(self, issue: Issue, *fields: str) -> dict[str, Any]:
         bugs = self._call(

@@ -8,7 +8,10 @@ from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
-from oberonc.kit.answers import Refused
+from oberonc.kit.answers import Forbidden, Refused
+
+#: Projects above one another that are looked at.
+_DEPTH = 20
 
 
 class Redmine(WebTracker):
@@ -25,6 +28,8 @@ class Redmine(WebTracker):
         super().__init__(broker)
         # they are statuses, called as the administrator likes
         self.resolutions = frozenset(self.settings.resolutions)
+        self._projects: dict[Issue, dict[str, Any]] = {}
+        self._homes: dict[str, dict[str, Any]] = {}
 
     def headers(self) -> dict[str, str]:
         return (
@@ -49,9 +54,33 @@ class Redmine(WebTracker):
 
     def _read(self, issue: Issue, *include: str) -> Any:
         with known():
-            return self.get(
+            found = self.get(
                 "issues", f"{issue_number(issue)}.json", include=",".join(include)
             )["issue"]
+        self._projects[issue] = found["project"]
+        return found
+
+    def homes(self, issue: Issue) -> list[str]:
+        found = self._projects.get(issue) or self._read(issue)["project"]
+        names: list[str] = []
+        for _ in range(_DEPTH):
+            key, name = str(found["id"]), str(found["name"])
+            if key not in self._homes:
+                self._homes[key] = self._project(key)
+            known = self._homes[key]
+            names += [str(known["identifier"]), name, key] if known else [name, key]
+            found = (known or {}).get("parent")
+            if not found:
+                break
+        return names
+
+    def _project(self, key: str) -> dict[str, Any]:
+        """The project with the id *key*; empty where it may not be seen."""
+        try:
+            found: dict[str, Any] = self.get("projects", f"{key}.json")["project"]
+        except (Refused, Forbidden):
+            return {}
+        return found
 
     def _change(self, issue: Issue, change: dict[str, Any], comment: Comment) -> None:
         with known():

@@ -30,6 +30,8 @@ class RequestTracker(WebTracker):
     def __init__(self, broker: BaseBroker) -> None:
         super().__init__(broker)
         self.resolutions = frozenset(self.settings.resolutions)
+        self._queue_ids: dict[Issue, str] = {}
+        self._queues: dict[str, Any] = {}
 
     def headers(self) -> dict[str, str]:
         return {
@@ -38,7 +40,15 @@ class RequestTracker(WebTracker):
         }
 
     def is_closed(self, issue: Issue) -> bool:
-        return self._is_closing(self._ticket(issue)["Status"])
+        found = self._ticket(issue)
+        self._queue_ids[issue] = str(found["Queue"]["id"])
+        return self._is_closing(found["Status"])
+
+    def homes(self, issue: Issue) -> list[str]:
+        number = self._queue_ids[issue]
+        if number not in self._queues:
+            self._queues[number] = self.get("queue", number)
+        return [str(self._queues[number]["Name"]), number]
 
     def _is_closing(self, status: str) -> bool:
         return status in (

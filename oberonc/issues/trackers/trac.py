@@ -1,8 +1,9 @@
 """Trac with the XmlRpcPlugin, spoken to in JSON. Refusals come as 200 with an `error`."""
 
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
@@ -25,6 +26,10 @@ class Trac(WebTracker):
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
+        self._components: dict[Issue, str] = {}
+
     def auth(self) -> AnyAuth:
         return AnyAuth(self.settings.user, str(self.settings.password))
 
@@ -42,7 +47,15 @@ class Trac(WebTracker):
         return found
 
     def is_closed(self, issue: Issue) -> bool:
-        return bool(self._ticket(issue)["status"] == "closed")
+        found = self._ticket(issue)
+        self._components[issue] = str(found.get("component") or "")
+        return bool(found["status"] == "closed")
+
+    def homes(self, issue: Issue) -> list[str]:
+        """The component, those it is a part of (`web/api`), and the environment."""
+        parts = self._components[issue].split("/")
+        names = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        return [*filter(None, names), urlsplit(self.base).path.rpartition("/")[2]]
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         self._call(

@@ -56,8 +56,8 @@ class RedmineWorld(World):
     def settings(self) -> dict[str, Any]:
         return {"tracker": "redmine", "url": self.relay.url, "token": self.keys["bot"]}
 
-    def new(self, *, closed: bool = False) -> str:
-        issue = {"project_id": "demo", "subject": "broken", "tracker_id": 1}
+    def new(self, project: str = "demo", *, closed: bool = False) -> str:
+        issue = {"project_id": project, "subject": "broken", "tracker_id": 1}
         made = self.session.post(f"{self.site}/issues.json", json={"issue": issue})
         written = f"#{made.json()['issue']['id']}"
         if closed:
@@ -311,3 +311,25 @@ def test_the_page_shows_the_message_as_text_and_no_marker(
     assert "<b>tag</b>" not in notes
     assert "oberonc:" not in notes
     assert "Hello world" not in notes
+
+
+def test_an_issue_of_another_project_is_left_alone_and_of_a_child_is_not(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    demo = world.session.get(f"{world.site}/projects/demo.json").json()["project"]
+    for name, parent in (("child", demo["id"]), ("other", None)):
+        made = {"name": name.title(), "identifier": name, "parent_id": parent}
+        made |= {"enabled_module_names": ["issue_tracking"], "inherit_members": True}
+        world.session.post(
+            f"{world.site}/projects.json", json={"project": made}
+        ).raise_for_status()
+    ours, childs, others = world.new(), world.new("child"), world.new("other")
+    settings = world.settings | {"project": "demo"}
+    pushed = payload(commit(f"fixes {ours} and {childs}, refs {others}", next(NUMBERS)))
+    note = broker(settings, tmp_path).handle(pushed)
+    assert f"closed {ours} and {childs}" in note
+    assert f"{others} is of other, which this service is not bound to" in note
+    assert not world.comments(others)
+    for project in (["Other"], ["**"]):
+        broker(settings | {"projects": project}, tmp_path).handle(pushed)
+        assert len(world.comments(others)) == 1

@@ -51,9 +51,9 @@ class RtWorld(World):
     def settings(self) -> dict[str, Any]:
         return {"tracker": "rt", "url": self.relay.url, "token": self.token}
 
-    def new(self, *, closed: bool = False) -> str:
+    def new(self, queue: str = "General", *, closed: bool = False) -> str:
         ticket = {
-            "Queue": "General",
+            "Queue": queue,
             "Subject": "broken",
             "Content": "it is",
             "ContentType": "text/plain",
@@ -187,3 +187,19 @@ def test_a_change_in_between_is_seen_by_its_tag(world: RtWorld, tmp_path: Path) 
     )
     assert world.is_closed(issue)
     assert world.read(issue)["Subject"] == "renamed"
+
+
+def test_a_ticket_of_another_queue_is_left_alone(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    made = world.session.post(f"{world.rest}/queue", json={"Name": "Web Site"})
+    assert made.status_code == 201, made.text
+    ours, other = world.new(), world.new("Web Site")
+    settings = world.settings | {"project": "general"}
+    pushed = payload(commit(f"fixes {ours} and {other}", next(NUMBERS)))
+    note = broker(settings, tmp_path).handle(pushed)
+    assert f"closed {ours}" in note
+    assert f"{other} is of Web Site, which this service is not bound to" in note
+    assert not world.comments(other)
+    opened = settings | {"projects": ["web *"]}
+    assert f"closed {other}" in broker(opened, tmp_path).handle(pushed)

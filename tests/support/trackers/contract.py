@@ -49,6 +49,8 @@ class Kept:
         self.state = "open"
         #: The status, where it is another than that of a new or a closed issue.
         self.status = ""
+        #: Its product or component, where the tracker keeps one.
+        self.home = ""
         self.comments: list[dict[str, Any]] = []
         self.times: list[dict[str, Any]] = []
         self.history: list[Any] = []

@@ -68,6 +68,8 @@ class BugzillaContract(Contract):
             "is_open": kept.state == "open",
             "status": self.status(kept),
             "actual_time": 0,
+            "product": kept.home or "Hello",
+            "classification": "Unclassified",
         }
         if kept.history == ["no time"]:
             del known["actual_time"]
@@ -385,9 +387,8 @@ class XmlRpcContract(Contract):
 
     def get(self, kept: Kept, params: list[Any]) -> Answer:
         status = "closed" if kept.state == "closed" else "new"
-        return result(
-            [kept.number, {}, {}, {"status": status, "_ts": str(len(kept.history))}]
-        )
+        found = {"status": status, "_ts": str(len(kept.history))}
+        return result([kept.number, {}, {}, found | {"component": kept.home or "web"}])
 
     def actions(self, kept: Kept, params: list[Any]) -> Answer:
         field = "action_resolve_resolve_resolution"

@@ -1,0 +1,78 @@
+"""Which projects' issues a service acts on, where a number says nothing of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brokers.issues import Issues
+from oberonc.issues.settings import bound_to
+from tests.support.trackers.forges import running
+from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld
+from tests.support.trackers.suite import NUMBERS
+from tests.support.trackers.world import broker, commit, payload
+
+SITE = {"url": "https://x.example.org", "token": "x"}
+
+
+def made(tmp_path: Path, **settings: Any) -> Issues:
+    return broker(SITE | settings, tmp_path)
+
+
+def test_without_a_project_every_one_is_acted_on(tmp_path: Path) -> None:
+    assert bound_to(made(tmp_path, tracker="redmine").settings) == ()
+
+
+def test_a_forge_is_bound_by_the_name_in_the_reference_alone(tmp_path: Path) -> None:
+    settings = made(tmp_path, tracker="gitea", project="octo/hello").settings
+    assert bound_to(settings) == ()
+
+
+@pytest.mark.parametrize("tracker", ["redmine", "gitea"])
+@pytest.mark.parametrize(
+    ("projects", "written", "bound"),
+    [
+        ([], "octo/other#4", False),
+        (["octo/other"], "OCTO/other#4", True),
+        (["octo/*"], "octo/other#4", True),
+        (["octo/*"], "else/other#4", False),
+        (["**"], "else/other#4", True),
+        (["**", "!else/*"], "else/other#4", False),
+    ],
+)
+def test_projects_are_added_by_name_and_by_pattern(
+    tmp_path: Path, tracker: str, projects: list[str], written: str, bound: bool
+) -> None:
+    plan = made(tmp_path, tracker=tracker, projects=projects).plan(
+        payload(commit(f"refs {written}"))
+    )
+    assert ("not of a project" not in plan[0]) == bound, plan
+
+
+@pytest.mark.parametrize(
+    ("kind", "project", "inside", "outside"),
+    [
+        (BugzillaWorld, "hello", "Hello", "Hello World"),
+        (BugzillaWorld, "Unclassified", "Hello World", ""),
+        (XmlRpcWorld, "web", "web/api", "website"),
+        (XmlRpcWorld, "web/api", "web/api", "web"),
+    ],
+)
+def test_an_issue_of_another_project_is_left_alone_and_said(
+    tmp_path: Path, kind: Any, project: str, inside: str, outside: str
+) -> None:
+    for world in running(kind):
+        ours, other = world.new(), world.new()
+        world.kept(ours).home, world.kept(other).home = inside, outside or "Else"
+        settings = world.settings | {"project": project}
+        pushed = payload(commit(f"fixes {ours}, {other}", next(NUMBERS)))
+        note = broker(settings, tmp_path).handle(pushed)
+        assert f"closed {ours}" in note
+        if outside:
+            left = f"{other} is of {outside}, which this service is not bound to"
+            assert f"{left}: add it to `projects`" in note
+        assert world.is_closed(other) == (not outside)
+        assert bool(world.comments(other)) == (not outside)
+        opened = broker(settings | {"projects": ["**"]}, tmp_path)
+        opened.handle(pushed)
+        assert world.is_closed(other)
