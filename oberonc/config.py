@@ -40,6 +40,14 @@ class Service(NamedTuple):
     timeout: float | None = None
     order: str = "bounded"
     hold: float = 900.0
+    #: From one delivery to the next at least; 0: no matter.
+    rate: float = 0.0
+    #: Older deliveries are not delivered any more; 0: whatever their age.
+    max_age: float = 0.0
+    #: `ref`, where only the newest of those that wait for a ref counts.
+    collapse: str = ""
+    #: For how long deliveries gather that are handed over together; 0: each alone.
+    digest: float = 0.0
     origin: str = "the default configuration"
 
 
@@ -143,7 +151,12 @@ _SERVICE = {
     "timeout": float,
     "order": str,
     "hold": float,
+    "rate": str,
+    "max_age": str,
+    "collapse": str,
+    "digest": str,
 }
+_PACE = ("rate", "max_age", "collapse", "digest")
 #: Least and most of the daemon's workers, seconds, days and bytes.
 _RANGES = {
     "workers": (1, 1000),
@@ -448,6 +461,10 @@ def _service(name: str, table: Any, file: str) -> Service:
         if key in general:
             general[key] = tuple(general[key])
     _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
+    if any(key in general for key in _PACE):
+        from oberonc import pace  # a hook loads no more than its configuration needs
+
+        general = pace.checked(general, file, where)
     settings = {
         key: value for key, value in table.items() if not _is_general(key, value)
     }

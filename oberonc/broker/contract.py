@@ -42,6 +42,10 @@ SERVICE_KEYS = (
     "timeout",
     "order",
     "hold",
+    "rate",
+    "max_age",
+    "collapse",
+    "digest",
 )
 
 

@@ -1,6 +1,5 @@
 """`oberonc queue`: list, show, retry and drop deliveries; pause and resume services."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from oberonc import pace
 from oberonc.commands import (
     Session,
     example,
@@ -34,7 +34,6 @@ STATES = ("ready", "leased", "done", "dead", "cancelled")
 LIVE = ("leased", "ready", "dead")
 #: Deliveries that are asked for, or steered, at once.
 MOST = 1000
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _service = click.argument("service", shell_complete=offer("service"))
 _repository = click.option(
@@ -155,9 +154,9 @@ def _pages(
 
 def _since(given: str) -> int:
     """*given* as milliseconds of the clock; raises UsageError."""
-    span = re.fullmatch(r"([0-9]{1,9})([smhdw])", given)
-    if span:
-        return max(0, int((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000))
+    span = pace.seconds(given)
+    if span is not None:
+        return max(0, int((time.time() - span) * 1000))
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:

@@ -156,6 +156,43 @@ BAD = [
         "'services.a.hold' must be a number of seconds above 0",
     ),
     ("[services.a]\nbroker = 'x'\norder = 'any'", "'services.a.order' is 'any'"),
+    ("[services.a]\nbroker = 'x'\nrate = 3", "'services.a.rate' must be text"),
+    (
+        "[services.a]\nbroker = 'x'\nrate = '3 per hour'",
+        "'services.a.rate' must be so many in a time, such as \"1/s\"",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nrate = '0/s'",
+        "'services.a.rate' must be so many in a time",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nmax_age = '0s'",
+        "'services.a.max_age' must be a time such as \"6h\"",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nmax_age = '6 h'",
+        "'services.a.max_age' must be a time such as \"6h\"",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ndigest = '2d'",
+        "'services.a.digest' must be a time such as \"5m\"",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ncollapse = 'branch'",
+        "'services.a.collapse' must be \"ref\", not 'branch'",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\norder = 'none'\ncollapse = 'ref'",
+        "'services.a.collapse' needs an order",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\norder = 'none'\ndigest = '5m'",
+        "'services.a.digest' needs an order",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\ndigest = '5m'\nmax_age = '5m'",
+        "'services.a.max_age' must be longer than `digest`",
+    ),
     (
         "[services.a]\nbroker = 'x'\nrefs = 'main'",
         "'services.a.refs' must be a list of texts",
