@@ -121,6 +121,15 @@ def _about(payload: dict[str, Any], update: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _brought(payload: dict[str, Any], update: dict[str, Any]) -> list[dict[str, Any]]:
+    """The commits that *update* brought, not those of other refs of the push."""
+    if update["kind"] != "branch":
+        return []
+    own = [c for c in payload["commits"] if c["branch"] == update["name"]]
+    merged: list[dict[str, Any]] = payload["merged"] if update["publish"] else []
+    return own or merged
+
+
 def _basic(settings: Any) -> dict[str, str]:
     known = b64encode(f"{settings.user}:{settings.token}".encode()).decode()
     return {"Authorization": f"Basic {known}"} if settings.token else {}
@@ -159,9 +168,9 @@ def _jenkins_git(
 
 def _buildbot(settings: Any, payload: dict[str, Any], update: dict[str, Any]) -> Call:
     """docs.buildbot.net, "Change Hooks", base; `job` is the project."""
-    commits = payload["commits"] or payload["merged"]
+    commits = _brought(payload, update)
     newest = commits[-1] if commits else {}
-    files = [each["file"] for commit in commits for each in commit["files"]]
+    files = dict.fromkeys(each["file"] for c in commits for each in c["files"])
     about = {
         "revision": update["new"],
         "branch": update["name"],
@@ -171,7 +180,7 @@ def _buildbot(settings: Any, payload: dict[str, Any], update: dict[str, Any]) ->
         or payload["repository"]["full_name"],
         "project": settings.job,
         "revlink": newest.get("url") or "",
-        "files": json.dumps(files[:1000]),
+        "files": json.dumps(list(files)[:1000]),
         "properties": json.dumps({**settings.parameters, **_about(payload, update)}),
     }
     return Call("/change_hook/base", _basic(settings), form=about)

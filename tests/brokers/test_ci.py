@@ -95,7 +95,7 @@ def test_buildbot(tmp_path: Path) -> None:
         "comments": "great, all done, fixes #42\n",
         "repository": "https://git.example.org/web/shop",
         "revlink": f"https://git.example.org/web/shop/commit/{OID}",
-        "files": '["app/cart.py", "app/cart.py", "tests/test_cart.py"]',
+        "files": '["app/cart.py", "tests/test_cart.py"]',
     }
 
 

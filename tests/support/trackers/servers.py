@@ -36,11 +36,11 @@ def need(found: bool, what: str) -> None:
     pytest.skip(f"{what} is not installed here: run .ci/servers")
 
 
-def tool(name: str) -> str:
-    """A command of the servers' virtual environment."""
-    path = SERVERS / "venv" / "bin" / name
+def tool(name: str, environment: str = "venv") -> str:
+    """A command of one of the servers' virtual environments."""
+    path = SERVERS / environment / "bin" / name
     need(
-        path.exists() and (SERVERS / "venv" / "complete").exists(),
+        path.exists() and (SERVERS / environment / "complete").exists(),
         f"{name} below {SERVERS}",
     )
     return str(path)
