@@ -25,6 +25,11 @@ DEFAULT_TIMEOUT = 60.0
 LOW_SPACE = 64 << 20
 
 
+#: What a service gets that does not say: all that a push does to refs.
+PUSHED = ("push", "tag", "delete")
+EVENTS = (*PUSHED, "dead")
+
+
 class Service(NamedTuple):
     """One configured use of a broker.
     *settings* still hold references; times are in seconds.
@@ -48,6 +53,8 @@ class Service(NamedTuple):
     collapse: str = ""
     #: For how long deliveries gather that are handed over together; 0: each alone.
     digest: float = 0.0
+    events: tuple[str, ...] = PUSHED
+    diffs: bool = False
     origin: str = "the default configuration"
 
 
@@ -59,8 +66,8 @@ class DaemonSettings(NamedTuple):
     """The daemon's own settings; `stop_timeout` in seconds, `keep` in seconds (given in
     days).
 
-    `low_space` is in bytes; `on_dead` names the service that is told of dead letters.
-    Pushes of the accounts in *trusted* say themselves who pushed.
+    `low_space` is in bytes. Pushes of the accounts in *trusted* say themselves who
+    pushed.
     """
 
     socket: Path
@@ -69,7 +76,6 @@ class DaemonSettings(NamedTuple):
     stop_timeout: float = 60.0
     keep: float = 30 * DAY
     low_space: int = LOW_SPACE
-    on_dead: str | None = None
     trusted: tuple[str, ...] = TRUSTED
 
 
@@ -134,7 +140,6 @@ _DAEMON = {
     "stop_timeout": float,
     "keep": float,
     "low_space": int,
-    "on_dead": str,
     "trusted": list,
 }
 _TABLES: dict[str, Mapping[str, type]] = {
@@ -155,6 +160,8 @@ _SERVICE = {
     "max_age": str,
     "collapse": str,
     "digest": str,
+    "events": list,
+    "diffs": bool,
 }
 _PACE = ("rate", "max_age", "collapse", "digest")
 #: Least and most of the daemon's workers, seconds, days and bytes.
@@ -331,12 +338,6 @@ def _build(
     brokers = merged.get("brokers", {})
     sockets = homes.sockets or state
     daemon = _daemon(merged.get("daemon", {}), sources, sockets)
-    if daemon.on_dead is not None and daemon.on_dead not in services:
-        near = nearest(daemon.on_dead, list(services))
-        where = f"{sources['daemon.on_dead']}: 'daemon.on_dead'"
-        raise ConfigError(
-            f"{where} names '{one_line(daemon.on_dead)}', which is no service{near}"
-        )
     return Config(
         delivery=_one_of(
             merged.get("delivery", "here"),
@@ -416,7 +417,6 @@ def _daemon(
         stop_timeout=float(table.get("stop_timeout", 60)),
         keep=table.get("keep", 30) * DAY,
         low_space=table.get("low_space", LOW_SPACE),
-        on_dead=table.get("on_dead"),
         trusted=tuple(table.get("trusted", TRUSTED)),
     )
 
@@ -457,9 +457,13 @@ def _service(name: str, table: Any, file: str) -> Service:
             raise ConfigError(
                 f"{file}: '{where}{key}' must be a number of seconds above 0 and at most a week"
             )
-    for key in ("repositories", "refs", "paths", "authors"):
+    for key in ("repositories", "refs", "paths", "authors", "events"):
         if key in general:
             general[key] = tuple(general[key])
+    if not general.get("events", EVENTS):
+        raise ConfigError(f"{file}: '{where}events' is empty: the service gets nothing")
+    for event in general.get("events", ()):
+        _one_of(event, EVENTS, file, where + "events")
     _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
     if any(key in general for key in _PACE):
         from oberonc import pace  # a hook loads no more than its configuration needs

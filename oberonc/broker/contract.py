@@ -46,6 +46,8 @@ SERVICE_KEYS = (
     "max_age",
     "collapse",
     "digest",
+    "events",
+    "diffs",
 )
 
 

@@ -63,7 +63,6 @@ def effective(config: Config) -> dict[str, tuple[Any, str]]:
         "daemon.control": str(config.daemon.control),
         "daemon.workers": config.daemon.workers,
         "daemon.low_space": config.daemon.low_space,
-        "daemon.on_dead": config.daemon.on_dead,
         "daemon.stop_timeout": config.daemon.stop_timeout,
         "daemon.keep": config.daemon.keep / 86400,
         "daemon.trusted": list(config.daemon.trusted),

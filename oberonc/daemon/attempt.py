@@ -90,11 +90,7 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
     )
     request = {"op": "handle", "lease": ticket, "request": asked.wire()}
     body = lease.body
-    if service.refs or service.paths or service.authors:
-        chosen = filters.choose(service, json.loads(body)).payload
-        # The filters may have changed since the event was accepted; what was promised
-        # then is kept.
-        if chosen is not None:
-            body = jsontext.canonical(chosen)
+    if filters.cuts(service, body):
+        body = jsontext.canonical(filters.promised(service, json.loads(body)))
     # The payload is JSON already: it is not read and written again on its way through.
     return frames.frame(jsontext.canonical(request)[:-1] + b',"payload":' + body + b"}")

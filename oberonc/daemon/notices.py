@@ -1,5 +1,5 @@
-"""Somebody is told of what is given up: a small event for the service that `[daemon]
-on_dead` names.
+"""Somebody is told of what is given up: a small event for the services that have `dead`
+among their `events`.
 
 At most once a minute, and what comes in between is in the next one. The queue remembers
 what nobody was told of, and takes a notice in the commit that forgets it: a restart
@@ -38,16 +38,15 @@ class Notices:
         self._queue = queue
         self._say = say
         self._timer: asyncio.TimerHandle | None = None
-        #: The service that is told; None: nobody is.
-        self.service: str | None = None
+        #: The services that are told.
+        self.services: list[str] = []
 
     def look(self) -> None:
         """Something may have been given up."""
-        wait = self._queue.call(partial(tell, now_ms(), self.service))
+        wait = self._queue.call(partial(tell, now_ms(), self.services))
         wait.add_done_callback(self._looked)
-        if self.service is not None:
-            # The lease of the notice can share its commit.
-            self._queue.expect([self.service])
+        # The lease of the notice can share its commit.
+        self._queue.expect(self.services)
 
     def stop(self) -> None:
         """Wake no more."""
@@ -63,18 +62,18 @@ class Notices:
             self._timer = self._loop.call_later(milliseconds / 1000, self.look)
 
 
-def tell(now: int, service: str | None, queue: Queue) -> int | None:
-    """Have *service* told of what was given up, in one batch; the milliseconds to wait
+def tell(now: int, services: list[str], queue: Queue) -> int | None:
+    """Have *services* told of what was given up, in one batch; the milliseconds to wait
     when it is too soon for that.
     """
     untold = queue.unreported(now, MOST)
     if not untold.total:
         return None
-    if service is not None:
+    if services:
         if untold.since_ms is not None and untold.since_ms < EVERY:
             return EVERY - untold.since_ms
         if (
-            queue.accept(now, notice(service, untold.total, untold.first)).status
+            queue.accept(now, notice(services, untold.total, untold.first)).status
             != "accepted"
         ):
             return EVERY
@@ -82,7 +81,7 @@ def tell(now: int, service: str | None, queue: Queue) -> int | None:
     return None
 
 
-def notice(service: str, total: int, first: tuple[Delivery, ...]) -> Submission:
+def notice(services: list[str], total: int, first: tuple[Delivery, ...]) -> Submission:
     """The event that tells of *total* dead letters, the *first* of them by name."""
     event = os.urandom(16)
     payload = {
@@ -100,8 +99,8 @@ def notice(service: str, total: int, first: tuple[Delivery, ...]) -> Submission:
         origin="daemon",
         peer_uid=os.geteuid(),
         # Each in a lane of its own: one that fails must not hold up the news.
-        routes=(Route(service, "none"),),
-        decisions=(Decision(service, True, "named by daemon.on_dead"),),
+        routes=tuple(Route(name, "none") for name in services),
+        decisions=tuple(Decision(name, True, "it has `dead`") for name in services),
         commits=(event.hex() + "0" * 8,),
     )
 

@@ -213,7 +213,11 @@ class Reloader:
         config = generation.config
         self._current = generation
         self._intake.config = config
-        self._notices.service = config.daemon.on_dead
+        self._notices.services = [
+            name
+            for name, service in config.services.items()
+            if "dead" in service.events
+        ]
         self._queue.call(lambda queue: queue.keep_free(config.daemon.low_space))
         generation.adopt(on_ready=self._queue.expect)
         self._dispatcher.serve(generation)

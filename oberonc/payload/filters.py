@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from oberonc.config import Service
+from oberonc.config import PUSHED, Service
 from oberonc.payload.globs import passes, ref_values
 from oberonc.text import listed
 
@@ -46,17 +46,19 @@ def choose(service: Service, payload: Payload) -> Choice:
         return Choice(None, "skipped by a push option")
     if not passes(service.repositories, [name]):
         return Choice(None, f"repository {name} is not in `repositories`")
-    updates = [
+    on_ref = [
         u for u in payload["updates"] if passes(service.refs, ref_values(u["ref"]))
     ]
-    if payload["updates"] and not updates:
+    updates = [u for u in on_ref if kind(u) in service.events]
+    why = _unwanted(service, payload, bool(on_ref), bool(updates))
+    if why:
         commits = [*payload["commits"], *payload["merged"]]
-        return _nothing(
-            "no ref of the push is in `refs`",
-            _with_issues(service, commits, "no ref of the push is in `refs`"),
-        )
-    if (payload["commits"] or updates) and not (
-        service.refs or service.paths or service.authors
+        return _nothing(why, _with_issues(service, commits, why))
+    payload = _without_diffs(service, payload)
+    if (
+        (payload["commits"] or updates)
+        and len(updates) == len(payload["updates"])
+        and not (service.refs or service.paths or service.authors)
     ):
         return Choice(payload, "matches")
     kept = _Kept(service, payload, updates)
@@ -70,6 +72,54 @@ def choose(service: Service, payload: Payload) -> Choice:
         f"matches; {held_back}" if held_back else "matches",
         held_back,
     )
+
+
+def cuts(service: Service, body: bytes) -> bool:
+    """Whether *service* may get less than all of the payload that *body* is as JSON."""
+    return bool(
+        service.refs
+        or service.paths
+        or service.authors
+        or not {*PUSHED} <= {*service.events}
+        # a quote within a text is written otherwise
+        or (b'"diff"' in body and not service.diffs)
+    )
+
+
+def promised(service: Service, payload: Payload) -> Payload:
+    """What *service* gets of *payload*, which was accepted for it: what was promised
+    then is kept where its filters have changed and let nothing pass now.
+    """
+    chosen = choose(service, payload).payload
+    return _without_diffs(service, payload) if chosen is None else chosen
+
+
+def kind(update: Payload) -> str:
+    """Which of the `events` of a service *update* is."""
+    if not update["new"].strip("0"):
+        return "delete"
+    return "tag" if update["ref"].startswith("refs/tags/") else "push"
+
+
+def _unwanted(service: Service, payload: Payload, on_ref: bool, of_kind: bool) -> str:
+    """Why *service* wants nothing of what moved; empty where it may."""
+    if payload["updates"]:
+        if not on_ref:
+            return "no ref of the push is in `refs`"
+        return "" if of_kind else "nothing in the push is one of `events`"
+    return "" if "push" in service.events else "it is no push, tag or delete"
+
+
+def _without_diffs(service: Service, payload: Payload) -> Payload:
+    """*payload* without diffs, unless *service* asks for them."""
+    if service.diffs or not any("diff" in commit for commit in payload["commits"]):
+        return payload
+    ours = ("diff", "diff_truncated")
+    commits = [
+        {key: value for key, value in commit.items() if key not in ours}
+        for commit in payload["commits"]
+    ]
+    return payload | {"commits": commits}
 
 
 def _nothing(reason: str, held_back: str) -> Choice:
@@ -136,7 +186,9 @@ def possible(service: Service, payload: Payload) -> bool:
     if not passes(service.repositories, [repository["full_name"]]):
         return False
     return any(
-        passes(service.refs, ref_values(update["ref"])) for update in payload["updates"]
+        kind(update) in service.events
+        and passes(service.refs, ref_values(update["ref"]))
+        for update in payload["updates"]
     )
 
 
@@ -158,10 +210,10 @@ class _Kept:
         self, service: Service, payload: Payload, updates: list[Payload]
     ) -> None:
         self._service, self._payload, self._updates = service, payload, updates
-        self._branches = {u["name"] for u in updates if u["kind"] == "branch"}
-        self._loose = (
-            any(u["kind"] != "branch" for u in updates) or not payload["updates"]
-        )
+        self._all = not service.refs and len(updates) == len(payload["updates"])
+        brought = [u for u in updates if kind(u) != "delete"]
+        self._branches = {u["name"] for u in brought if u["kind"] == "branch"}
+        self._loose = any(u["kind"] == "tag" for u in brought) or not payload["updates"]
         on_ref = self._pass(self._on_ref, [*payload["commits"], *payload["merged"]])
         on_path = self._pass(self._on_path, on_ref) if service.paths else on_ref
         passed = self._pass(self._by_author, on_path) if service.authors else on_path
@@ -176,7 +228,7 @@ class _Kept:
         return [commit for commit in commits if test(commit)]
 
     def _on_ref(self, commit: Payload) -> bool:
-        if not self._service.refs:
+        if self._all:
             return True
         if not self._payload["updates"]:
             return commit["branch"] is None or passes(
@@ -200,11 +252,9 @@ class _Kept:
         """Which filter left nothing."""
         on_ref, on_path, _ = self._stages
         if not on_ref:
-            return (
-                "there is no commit on a ref in `refs`"
-                if self._service.refs
-                else "there is no commit"
-            )
+            if self._service.refs:
+                return "there is no commit on a ref in `refs`"
+            return "there is no commit" if self._all else "no commit is of `events`"
         if not on_path:
             return "no commit touches a file in `paths`"
         return "no commit is by an author in `authors`"
@@ -213,7 +263,9 @@ class _Kept:
         """What the left out commits name, and the filters that left them out."""
         everything = [*self._payload["commits"], *self._payload["merged"]]
         whys = (
-            "its commit is on no ref in `refs`",
+            "its commit is on no ref in `refs`"
+            if self._service.refs
+            else "its commit came by none of `events`",
             "its commit touches no file in `paths`",
             "its commit is by no author in `authors`",
         )

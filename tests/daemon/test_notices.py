@@ -51,7 +51,7 @@ def notices(queue: Queue) -> list[dict[str, Any]]:
 
 def test_a_notice_names_what_was_given_up_and_why(queue: SqliteQueue) -> None:
     give_up(queue, 1)
-    assert tell(NOW, "news", queue) is None
+    assert tell(NOW, ["news"], queue) is None
     [told] = notices(queue)
     assert (told["event"], told["dead_total"], told["commits"], told["updates"]) == (
         "dead",
@@ -73,19 +73,19 @@ def test_a_notice_names_what_was_given_up_and_why(queue: SqliteQueue) -> None:
     event = queue.event(bytes.fromhex(told["id"]))
     assert event is not None
     assert take_one(queue, NOW, "news").body == event.body
-    assert tell(NOW + EVERY, "news", queue) is None
+    assert tell(NOW + EVERY, ["news"], queue) is None
     assert len(notices(queue)) == 1, "each is told of once"
 
 
 def test_within_a_minute_all_is_summed_up_in_the_next_one(queue: SqliteQueue) -> None:
     give_up(queue, 1)
-    tell(NOW, "news", queue)
+    tell(NOW, ["news"], queue)
     give_up(queue, *range(2, MOST + 5), now=NOW + SECOND)
-    wait = tell(NOW + SECOND, "news", queue)
+    wait = tell(NOW + SECOND, ["news"], queue)
     assert wait == EVERY - SECOND
     queue.tick(NOW + SECOND)
-    assert tell(NOW + EVERY - 1, "news", queue) == 1
-    assert tell(NOW + EVERY, "news", queue) is None
+    assert tell(NOW + EVERY - 1, ["news"], queue) == 1
+    assert tell(NOW + EVERY, ["news"], queue) is None
     [_, second] = notices(queue)
     assert (second["dead_total"], len(second["dead"])) == (MOST + 3, MOST)
 
@@ -97,20 +97,20 @@ def test_a_restart_neither_loses_nor_repeats_nor_hurries_a_notice(
     queue = SqliteQueue(path)
     queue.recover(NOW)
     give_up(queue, 1)
-    tell(NOW, "news", queue)
+    tell(NOW, ["news"], queue)
     give_up(queue, 2)
     queue.close()
     queue = SqliteQueue(path)
     queue.recover(NOW + SECOND)
-    assert tell(NOW + SECOND, "news", queue) == EVERY - SECOND
-    assert tell(NOW + EVERY, "news", queue) is None
+    assert tell(NOW + SECOND, ["news"], queue) == EVERY - SECOND
+    assert tell(NOW + EVERY, ["news"], queue) is None
     assert [told["dead"][0]["delivery"] for told in notices(queue)] == [1, 3]
     queue.close()
 
 
 def test_a_notice_that_is_given_up_is_not_told_of(queue: SqliteQueue) -> None:
     give_up(queue, 1)
-    tell(NOW, "news", queue)
+    tell(NOW, ["news"], queue)
     queue.end(NOW, take_one(queue, NOW, "news").token, Ending("dead", "no such room"))
     assert queue.unreported(NOW, 9).total == 0
 
@@ -121,7 +121,7 @@ def test_what_was_brought_back_or_dropped_meanwhile_is_not_told_of(
     give_up(queue, 1, 2)
     queue.retry(NOW, 1, "ann")
     queue.drop(NOW, 2, "ann")
-    assert tell(NOW, "news", queue) is None
+    assert tell(NOW, ["news"], queue) is None
     assert notices(queue) == []
 
 
@@ -129,24 +129,25 @@ def test_where_nobody_is_to_be_told_nothing_is_kept_for_later(
     queue: SqliteQueue,
 ) -> None:
     give_up(queue, 1)
-    assert tell(NOW, None, queue) is None
-    assert tell(NOW, "news", queue) is None
+    assert tell(NOW, [], queue) is None
+    assert tell(NOW, ["news"], queue) is None
     assert notices(queue) == []
 
 
 def test_without_room_for_it_a_notice_waits(queue: SqliteQueue) -> None:
     give_up(queue, 1)
     queue.keep_free(1 << 50)
-    assert tell(NOW, "news", queue) == EVERY
+    assert tell(NOW, ["news"], queue) == EVERY
     queue.keep_free(0)
-    assert tell(NOW, "news", queue) is None
+    assert tell(NOW, ["news"], queue) is None
     assert len(notices(queue)) == 1
 
 
 def test_a_real_broker_is_told_and_its_own_failure_tells_nobody(site: Site) -> None:
     kept = site.folder / "kept"
     site.write("news", source("rejecting"))
-    site.configure({"news": {"broker": "news", "kept": str(kept)}}, on_dead="news")
+    events = ["push", "dead"]
+    site.configure({"news": {"broker": "news", "kept": str(kept), "events": events}})
     running = site.start()
     event = site.submit()
     eventually(lambda: kept.exists() and kept.read_text().endswith("\n"))
@@ -170,9 +171,9 @@ def test_a_notice_waits_in_the_queue_for_its_service(site: Site) -> None:
     site.write("rec", recorder("raise Reject('never')"))
     site.write("news", source("rejecting"))
     services = site.services("rec") | {
-        "news": {"broker": "news", "kept": str(kept), "repositories": ["!**"]}
+        "news": {"broker": "news", "kept": str(kept), "events": ["dead"]}
     }
-    site.configure(services, on_dead="news")
+    site.configure(services)
     first = site.start()
     site.call("lane.pause", service="news")
     site.submit()
@@ -190,13 +191,13 @@ def test_nobody_else_can_hand_in_a_notice(site: Site) -> None:
         handover.submit(site.config, push(event="dead"), 10)
 
 
-def test_on_dead_must_name_a_service(site: Site, oberonc: Command) -> None:
-    site.configure(on_dead="recc")
-    said = oberonc("--config", site.file, "config", code=78)
-    assert (
-        "'daemon.on_dead' names 'recc', which is no service; did you mean 'rec'?"
-        in said.err
-    )
+def test_every_service_that_wants_dead_letters_is_told(queue: SqliteQueue) -> None:
+    give_up(queue, 1)
+    tell(NOW, ["news", "mail"], queue)
+    [told] = notices(queue)
+    bodies = [take_one(queue, NOW, name).body for name in ("mail", "news")]
+    assert [json.loads(body)["id"] for body in bodies] == [told["id"]] * 2
+    assert tell(NOW + EVERY, ["news", "mail"], queue) is None
 
 
 def test_low_space_is_a_setting_and_is_told_on_entering_and_leaving(

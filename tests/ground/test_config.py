@@ -109,6 +109,14 @@ BAD = [
     ),
     ("[service.a]\nbroker = 'x'", "unknown key 'service'; did you mean 'services'?"),
     ("[services.a]\nbrokr = 'x'", "'services.a' names no broker"),
+    (
+        "[services.a]\nbroker = 'x'\nevents = ['pushes']",
+        "'services.a.events' is 'pushes'; it must be one of push, tag, delete, dead",
+    ),
+    (
+        "[services.a]\nbroker = 'x'\nevents = []",
+        "'services.a.events' is empty: the service gets nothing",
+    ),
     ("[services]\na = 3", "'services.a' must be a table"),
     ("services = 3", "'services' must be a table"),
     ("daemon = []", "'daemon' must be a table"),

@@ -22,6 +22,7 @@ def update(ref: str, **more: Any) -> dict[str, Any]:
         "ref": ref,
         "kind": kind,
         "name": ref.split("/", 2)[2],
+        "new": "f" * 40,
         "publish": False,
         **more,
     }
@@ -182,6 +183,101 @@ def test_refs_choose_updates_and_the_commits_on_them_by_full_or_short_name() -> 
     assert got is not None
     assert [u["name"] for u in got["updates"]] == ["main"]
     assert got["published"] == ["a" * 40]
+
+
+EVERYTHING = push(
+    commit("a"),
+    commit("b", None),
+    updates=[
+        update("refs/heads/main"),
+        update("refs/tags/v1"),
+        update("refs/heads/old", new="0" * 40),
+        update("refs/tags/v0", new="0" * 40),
+        update("refs/notes/commits"),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "names", "letters"),
+    [
+        (None, ["main", "v1", "old", "v0", "commits"], "ab"),
+        (["push"], ["main", "commits"], "a"),
+        (["tag"], ["v1"], "b"),
+        (["delete"], ["old", "v0"], ""),
+        (["push", "dead"], ["main", "commits"], "a"),
+    ],
+    ids=str,
+)
+def test_events_cut_a_push_to_the_kinds_a_service_wants(
+    events: list[str] | None, names: list[str], letters: str
+) -> None:
+    wanting = service(events=tuple(events)) if events else service()
+    got = filters.choose(wanting, EVERYTHING).payload
+    assert got is not None
+    assert [u["name"].split("/")[-1] for u in got["updates"]] == names
+    assert "".join(c["raw_node"][0] for c in got["commits"]) == letters
+    assert filters.possible(wanting, EVERYTHING)
+
+
+def test_a_push_of_no_wanted_kind_is_not_handed_over_and_the_reason_is_told() -> None:
+    tag = push(commit("a", None) | {"message": "fixes #7"}, refs=("refs/tags/v1",))
+    chat = service(events=("push", "delete"))
+    assert not filters.possible(chat, tag)
+    choice = filters.choose(chat, tag)
+    assert (choice.payload, choice.reason) == (
+        None,
+        "#7 is named, and nothing is done: nothing in the push is one of `events`",
+    )
+    quiet = push(refs=("refs/tags/v1",))
+    assert chosen(chat, quiet) == "nothing in the push is one of `events`"
+    by_hand = push(commit("a"), refs=())
+    assert chosen(chat, by_hand) == "a"
+    assert chosen(service(events=("tag",)), by_hand) == "it is no push, tag or delete"
+
+
+def test_commits_of_refs_that_events_leave_out_are_left_out_with_the_reason() -> None:
+    both = push(
+        commit("a") | {"message": "fixes #7"},
+        refs=("refs/heads/main", "refs/tags/v1"),
+    )
+    choice = filters.choose(service(events=("tag",)), both)
+    assert choice.payload is not None
+    assert (choice.payload["commits"], choice.payload["published"]) == ([], [])
+    assert choice.held_back == (
+        "#7 is named, and nothing is done: its commit came by none of `events`"
+    )
+
+
+def test_diffs_are_for_those_who_ask_for_them() -> None:
+    plain = commit("a")
+    payload = push(plain | {"diff": "+x", "diff_truncated": True})
+    with_diffs = filters.choose(service(diffs=True), payload).payload
+    assert with_diffs is payload
+    without = filters.choose(service(), payload).payload
+    assert without is not None
+    assert without["commits"] == [plain]
+    assert payload["commits"] != [plain], "what others get is not touched"
+    held = service(paths=("docs/**",))
+    assert filters.promised(held, payload)["commits"] == [plain]
+
+
+@pytest.mark.parametrize(
+    ("filtering", "body", "cut"),
+    [
+        ({}, b'{"message":"a \\"diff\\""}', False),
+        ({}, b'{"diff":"+"}', True),
+        ({"diffs": True}, b'{"diff":"+"}', False),
+        ({"events": ("push", "tag", "delete", "dead")}, b"{}", False),
+        ({"events": ("dead",)}, b"{}", True),
+        ({"refs": ("main",)}, b"{}", True),
+    ],
+    ids=str,
+)
+def test_a_body_is_read_again_only_where_it_may_be_cut(
+    filtering: dict[str, Any], body: bytes, cut: bool
+) -> None:
+    assert filters.cuts(service(**filtering), body) == cut
 
 
 def test_a_tag_called_like_a_branch_is_no_branch() -> None:
