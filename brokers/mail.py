@@ -373,7 +373,11 @@ def _about(commit: dict[str, Any]) -> list[str]:
     lines += ["", *(f"    {line}" for line in message), "", "---"]
     marks = {"added": "A", "removed": "D", "modified": "M"}
     lines += [f" {marks[f['type']]} {one_line(f['file'])}" for f in commit["files"]]
-    return [*lines, *commit.get("diff", "").splitlines()]
+    if commit.get("diff"):
+        lines += ["", *commit["diff"].removesuffix("\n").split("\n")]
+    if commit.get("diff_truncated"):
+        lines += ["", "The diff was larger than the limits; some of it is missing."]
+    return lines
 
 
 def _body(lines: list[str]) -> str:

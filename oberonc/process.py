@@ -21,6 +21,7 @@ _KEPT = (
 #: Python ignores SIGPIPE, and a child would inherit that; 13 on every system, and
 #: `signal` is dear to load.
 _SIGPIPE = 13
+_SIGKILL = 9
 
 
 def environment() -> dict[str, str]:
@@ -74,6 +75,10 @@ class Child:
             os.close(given)
             os.close(writing)
         self.stdout: IO[bytes] = os.fdopen(reading, "rb")
+
+    def kill(self) -> None:
+        """End it, whatever it is at; `wait` is still due."""
+        os.kill(self.pid, _SIGKILL)
 
     def wait(self) -> tuple[int, bytes]:
         """Its exit code (negative:

@@ -40,14 +40,17 @@ def now() -> str:
 def fit(payload: Payload, limits: Limits) -> Payload:
     """*payload* cut to `limits.bytes` of JSON; flagged, never silent.
 
-    File lists go first, then the oldest of dropped, merged and new commits, then
-    updates that no publish ref needs, then push options.
+    Diffs go first, then file lists, then the oldest of dropped, merged and new commits,
+    then updates that no publish ref needs, then push options.
     """
     raw = dumps(payload)
     if b"\\ud" in raw:
         payload = _whole(payload)
         raw = dumps(payload)
     size = len(raw)
+    for entry in payload["commits"]:
+        if size > limits.bytes:
+            size -= _drop_diff(entry)
     if size <= limits.bytes:
         return payload
     payload["truncated"] = True
@@ -81,6 +84,15 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(item) for key, item in value.items()}
     return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _drop_diff(entry: Payload) -> int:
+    """Empty the diff of *entry*; returns the bytes that saves."""
+    if not entry.get("diff"):
+        return 0
+    before = len(dumps(entry))
+    entry["diff"], entry["diff_truncated"] = "", True
+    return before - len(dumps(entry))
 
 
 def _drop_files(entry: Payload) -> int:
@@ -226,6 +238,8 @@ _MAYBE: dict[str, tuple[type, ...]] = {
     "first": (bool,),
     "timestamp": (str,),
     "utctimestamp": (str,),
+    "diff": (str,),
+    "diff_truncated": (bool,),
 }
 _OID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _NODE = re.compile("[0-9a-f]{4,64}")

@@ -238,6 +238,12 @@ class Git:
         ) as out:
             yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
 
+    def start_diffs(self, oids: list[str]) -> Child:
+        """A child that prints each of the commits *oids* in a line, and below it what
+        it changes; of a merge what it brought to its first parent.
+        """
+        return self._start(_DIFFS, oids)
+
 
 #: The symbolic ref that names the default branch of where a repository was cloned from.
 ORIGIN = "refs/remotes/origin/HEAD"
@@ -295,6 +301,28 @@ _LOG = (
     "-O/dev/null",
     "--diff-merges=first-parent",
     "--format=tformat:%H%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B",
+)
+#: The same. Of files above the threshold git says that they differ, and reads neither.
+_DIFFS = (
+    "-c",
+    "core.bigFileThreshold=16m",
+    "diff-tree",
+    "--stdin",
+    "--always",
+    "--root",
+    "--patch",
+    "--unified=3",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--no-renames",
+    "--no-relative",
+    "--submodule=short",
+    "--ignore-submodules=none",
+    "-O/dev/null",
+    "--diff-merges=first-parent",
 )
 
 

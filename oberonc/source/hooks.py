@@ -261,4 +261,8 @@ def _payload(source: Source, news: newness.News, config: Config) -> Payload:
         "dropped_total": news.dropped_total,
         "push_options": source.push_options,
     }
+    if any(service.diffs for service in config.services.values()):
+        from oberonc.source import diffs  # few pushes are worth what it loads
+
+        diffs.add(source.repo.git, made, config.services.values())
     return fit(made, limits)

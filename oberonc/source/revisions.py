@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.payload.schema import Payload, fit
-from oberonc.source import entries
+from oberonc.source import diffs, entries
 from oberonc.source.git import null_oid
 from oberonc.source.repository import Repository
 from oberonc.text import one_line
@@ -45,6 +45,7 @@ def _portions(
             "commits_total": len(commits),
             "published_total": len(reached),
         }
+        diffs.add(repo.git, made, config.services.values())
         yield fit(made, config.limits)
         done += len(commits)
         if done >= len(oids):

@@ -122,6 +122,26 @@ def test_one_commit_is_one_mail(server: str, box: Box, tmp_path: Path) -> None:
     assert "Author: Ann Example <ann@example.org>" in mail.get_content()
 
 
+def test_a_mail_has_the_diff_of_its_commit(
+    server: str, box: Box, tmp_path: Path
+) -> None:
+    payload = testing.payload("forced")
+    diff = "diff --git a/x b/x\n@@ -1 +1 @@\n-a\x0cb\n+\x1b[31m\u202ec\n \n"
+    payload["commits"][0] |= {"diff": diff}
+    _send(server, tmp_path, payload)
+    cut = {"diff_truncated": True, "raw_node": "2" * 40}
+    payload["commits"].append(payload["commits"][0] | cut)
+    _send(server, tmp_path, payload, kind="commits")
+    texts = [mail.get_content().replace("\r\n", "\n") for _, mail in box.mails]
+    for text in texts:
+        assert (
+            "\ndiff --git a/x b/x\n@@ -1 +1 @@\n-a\\x0cb\n+\\x1b[31m\\u202ec\n \n"
+            in text
+        )
+    missing = "The diff was larger than the limits; some of it is missing."
+    assert [missing in text for text in texts] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("kind", "subject"),
     [

@@ -315,6 +315,29 @@ def test_cutting_drops_files_then_the_oldest_commits_and_never_what_is_newest() 
     assert few["commits"]
 
 
+def test_diffs_go_first_the_oldest_of_them_and_nothing_else_is_called_cut() -> None:
+    def made() -> Payload:
+        payload = sample()
+        entry = payload["commits"][0] | {"diff": "+\u00e9\n" * 1000}
+        payload["commits"] = [entry | {"raw_node": f"{n:040x}"} for n in range(10)]
+        payload["published"] = [c["raw_node"] for c in payload["commits"]]
+        return payload
+
+    size = len(payloads.dumps(made()))
+    some = payloads.fit(made(), Limits(bytes=size - 1))
+    assert [bool(c["diff"]) for c in some["commits"]] == [False] + [True] * 9
+    assert some["commits"][0]["diff_truncated"]
+    assert "diff_truncated" not in some["commits"][1]
+    assert [c["files"] for c in some["commits"]] == [
+        c["files"] for c in made()["commits"]
+    ]
+    assert some["truncated"] is False
+    assert len(payloads.dumps(some)) < size
+    few = payloads.fit(made(), Limits(bytes=size // 20))
+    assert few["truncated"]
+    assert not any(c["diff"] for c in few["commits"])
+
+
 def test_a_flood_of_long_refs_and_options_is_cut_too() -> None:
     payload = sample()
     payload["updates"] *= 500
@@ -347,9 +370,13 @@ def _keys(payload: Payload) -> dict[str, set[str]]:
 
 
 def test_the_page_lists_every_key_and_no_other(home: Path, bare: Repo) -> None:
-    server = Server(home, bare, "[limits]\nmessage = 10")
+    server = Server(
+        home,
+        bare,
+        '[limits]\nmessage = 10\n[services.issues]\nbroker = "issues"\ndiffs = true',
+    )
     bare.git("config", "oberonc.service", "issues")
-    server.work.commit("a message above the limit")
+    server.work.commit("a message above the limit", text="a line\n" * 50_000)
     real, kept = _keys(server.push("main")), _keys(sample())
     said = _documented()
     assert said.pop("At delivery") == {
@@ -371,7 +398,8 @@ def test_the_page_lists_every_key_and_no_other(home: Path, bare: Repo) -> None:
     assert said.pop("A notice of what was given up") == notice
     assert said == real
     for part, keys in kept.items():
-        assert keys >= real[part] - {"services", "truncated"}, part
+        rare = {"services", "truncated", "diff", "diff_truncated"}
+        assert keys >= real[part] - rare, part
         assert keys <= real[part] | {
             "broker",
             "service",
