@@ -45,6 +45,9 @@ def _down(handle: int, name: str, make: bool) -> int:
             raise
     os.mkdir(name, 0o755, dir_fd=handle)
     made = os.open(name, os.O_RDONLY | _DOWN, dir_fd=handle)
+    if os.geteuid() == 0:
+        owner = os.fstat(handle)
+        os.fchown(made, owner.st_uid, owner.st_gid)
     os.fchmod(made, 0o755)
     return made
 
@@ -78,13 +81,22 @@ def move(handle: int, old: str, new: str) -> None:
     os.rename(old, new, src_dir_fd=handle, dst_dir_fd=handle)
 
 
+def names(handle: int) -> list[str]:
+    """What is in the open folder *handle*."""
+    listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
+    try:
+        return os.listdir(listed)  # noqa: PTH208  of a descriptor
+    finally:
+        os.close(listed)
+
+
 def is_there(handle: int, name: str) -> bool:
     """Whether the open folder *handle* has anything called *name*,
     a dangling link included.
     """
     try:
         os.stat(name, dir_fd=handle, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from oberonc.admin.install import hook_files, places
+from oberonc.admin.install import hook_files, managers, places
 from oberonc.admin.install.notes import notes
 from oberonc.admin.install.repositories import below
 from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
 from oberonc.config import Config
-from oberonc.errors import Failed, OberoncError
+from oberonc.errors import Failed, NotAllowed, OberoncError
 from oberonc.source import memory, newness, repository
+from oberonc.text import listed
 
 
 @click.group(
@@ -74,7 +75,7 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
         show(f"{found.path} is served by {found.targets[0].file}")
         return
     hook_files.refuse(found)
-    for target in found.targets:
+    for target in (target for target in found.targets if not target.tool):
         if dry_run:
             chained = (
                 ", and keep the hook that is there as the first to run"
@@ -88,6 +89,28 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
         newness.look(repository.describe(found.repository, config.publish))
     for note in notes(found, config) if not dry_run else ():
         show(f"note: {note}", err=True)
+    _ask_tools([target.tool for target in found.targets if target.tool], dry_run)
+
+
+def _ask_tools(tools: list[managers.Tool], dry_run: bool) -> None:
+    """Show what is to be added to the configuration of *tools*; raises NotAllowed until
+    it is.
+    """
+    missing = [tool for tool in tools if not tool.runs]
+    for tool in tools:
+        if tool.runs:
+            show(f"{tool.name} runs it, as {tool.file} says")
+    for file in dict.fromkeys(tool.file for tool in missing):
+        those = [tool for tool in missing if tool.file == file]
+        show(f"add to {file}{those[0].where}:\n\n{managers.together(those)}\n")
+    for then in dict.fromkeys(tool.then for tool in missing if tool.then):
+        show(f"then run: {then}")
+    if missing and not dry_run:
+        names = listed(sorted({tool.name for tool in missing}), 5)
+        raise NotAllowed(
+            f"{names} would write over our hooks, so they were not installed: add the lines above, and"
+            " `oberonc hook status` says whether they are run"
+        )
 
 
 @command.command(
@@ -113,8 +136,14 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
             show(f"left {target.file}, which serves other repositories too")
         elif dry_run and target.there == "ours":
             show(f"would remove {target.file}")
-        elif not dry_run and (done := hook_files.uninstall(target)):
-            show(f"removed {done}")
+        elif not dry_run:
+            for done in hook_files.uninstall(target):
+                show(f"removed {done}")
+        if target.tool and target.tool.runs:
+            show(f"left what {target.tool.file} says: it is {target.tool.name}'s")
+    for target in places.abandoned(found):
+        for done in [str(target.file)] if dry_run else hook_files.uninstall(target):
+            show(f"{'would remove' if dry_run else 'removed'} {done}")
     if found.repository and not found.served and not dry_run:
         memory.forget(str(found.repository))
 

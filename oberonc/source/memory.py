@@ -248,6 +248,11 @@ def take_back(git_dir: str, undo: list[str]) -> None:
             held.save(held.memory.refs)
 
 
+def is_kept(git_dir: str) -> bool:
+    """Whether anything is remembered: hooks were installed, and not taken away."""
+    return (Path(git_dir) / FOLDER / FILE).is_file()
+
+
 def forget(git_dir: str) -> None:
     """Remember nothing: what happens from now on in the repository is not told of."""
     with contextlib.suppress(OSError):

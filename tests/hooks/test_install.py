@@ -159,8 +159,7 @@ def test_a_hook_that_was_there_runs_first_with_the_same_stdin(
     _old_hook(hook, f"#!/bin/sh\n{reads}\necho from the old hook\nexit 7\n", 0o700)
     before = _tree(bare.path / "hooks")
     assert (
-        "(runs post-receive.before-oberonc first)"
-        in oberonc("hook", "install", bare.path).out
+        "(runs oberonc/post-receive first)" in oberonc("hook", "install", bare.path).out
     )
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")
@@ -220,10 +219,32 @@ def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_don
 ) -> None:
     hooks = repo.path / ".git" / "hooks"
     _old_hook(hooks / "post-rewrite", "#!/bin/sh\n")
-    _old_hook(hooks / "post-rewrite.before-oberonc", "#!/bin/sh\n")
+    _old_hook(hooks / "oberonc" / "post-rewrite", "#!/bin/sh\n")
     before = _tree(hooks)
     assert "is in the way" in oberonc("hook", "install", repo.path, code=77).err
     assert _tree(hooks) == before
+
+
+def test_a_hook_that_was_there_keeps_its_name_and_finds_what_lies_beside_it(
+    repo: Repo, oberonc: Command
+) -> None:
+    hooks = repo.path / ".git" / "hooks"
+    own = 'echo "$(basename "$0") says $(cat "$(dirname "$0")/words")"; "$0.d/more"\n'
+    _old_hook(hooks / "post-commit", f"#!/bin/sh\n{own}")
+    _old_hook(hooks / "post-commit.d" / "more", "#!/bin/sh\necho and more\n")
+    (hooks / "words").write_text("hello")
+    (hooks / "post-merge").symlink_to("../post-merge")
+    _old_hook(repo.path / ".git" / "post-merge", "#!/bin/sh\necho merged\n")
+    before = _tree(hooks)
+    oberonc("hook", "install", repo.path)
+    oberonc("hook", "install", repo.path)
+    said = repo.sh("git commit -q --allow-empty -m x")
+    assert said == "post-commit says hello\nand more\n"
+    repo.sh("git checkout -q -b side; git commit -q --allow-empty -m y")
+    assert "merged" in repo.sh("git checkout -q main; git merge -q --no-ff side")
+    oberonc("hook", "uninstall", repo.path)
+    assert _tree(hooks) == before
+    assert not (hooks / "oberonc").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -195,17 +195,18 @@ def test_a_hooks_folder_that_is_tracked_is_refused_with_the_way_that_works(
     assert read_ours(repo.path / ".git" / "hooks" / "post-commit")
 
 
-@pytest.mark.parametrize("tool", ["husky", "lefthook", "overcommit"])
-def test_hooks_that_a_tool_writes_anew_are_refused_with_the_way_that_works(
-    repo: Repo, oberonc: Command, tool: str
+def test_overcommits_links_are_known_and_its_configuration_is_named(
+    repo: Repo, oberonc: Command
 ) -> None:
-    folder = repo.path / (".husky/_" if tool == "husky" else ".git/hooks")
-    folder.mkdir(parents=True, exist_ok=True)
-    if tool == "husky":
-        repo.git("config", "core.hooksPath", ".husky/_")
-    else:
-        (folder / "post-commit").write_text(f"#!/bin/sh\n# made by {tool}\n")
-    said = oberonc("hook", "install", repo.path, code=77).err
-    assert f"{tool} writes" in said
-    assert 'oberonc hook run post-commit "$@"' in said
-    assert not [path for path in folder.iterdir() if read_ours(path)]
+    hooks = repo.path / ".git" / "hooks"
+    (hooks / "overcommit-hook").write_text("#!/usr/bin/env ruby\n")
+    for name in ("post-commit", "post-merge", "post-rewrite"):
+        (hooks / name).symlink_to("overcommit-hook")
+    said = oberonc("hook", "install", repo.path, code=77)
+    assert f"add to {repo.path}/.overcommit.yml:" in said.out
+    assert "PostCommit:\n  Oberonc:\n" in said.out
+    assert (hooks / "post-commit").is_symlink()
+    (repo.path / ".overcommit.yml").write_text(said.out)
+    states = _states(oberonc, repo.path)
+    assert states[str(hooks / "post-merge")].startswith("run by overcommit")
+    assert states[str(hooks / "post-applypatch")] == "installed"

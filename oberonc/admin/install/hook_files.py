@@ -5,15 +5,18 @@
 repository, or a folder that serves many.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 from oberonc import files
-from oberonc.admin.install import reach
+from oberonc.admin.install import managers, reach
 from oberonc.admin.install.places import Layout, Target
 from oberonc.admin.install.script import (
+    KEPT,
     ROOT,
     boot,
     filled,
@@ -24,9 +27,9 @@ from oberonc.admin.install.script import (
 )
 from oberonc.errors import Failed, NotAllowed
 from oberonc.process import environment
+from oberonc.source import memory
+from oberonc.source.hooks import HOOKS
 from oberonc.text import one_line
-
-CHAINED = ".before-oberonc"
 
 
 class State(NamedTuple):
@@ -73,14 +76,15 @@ def refuse(found: Layout) -> None:
     if found.elsewhere:
         raise NotAllowed(found.elsewhere)
     for target in found.targets:
-        _refuse(target)
+        if target.tool is None:
+            _refuse(target)
     fault = reach.fault(reach.pushers(found))
     if fault:
         raise NotAllowed(fault)
 
 
 def _refuse(target: Target) -> None:
-    before = target.file.with_name(_before(target))
+    before = target.file.parent / KEPT / target.hook
     if target.there == "another hook" and target.file.name != target.hook:
         # In a folder whose files all run, a second
         # name would make the old hook run twice.
@@ -98,57 +102,101 @@ def _refuse(target: Target) -> None:
         raise NotAllowed(f"cannot write {target.file}: {there} is not yours to change")
 
 
-def _before(target: Target) -> str:
-    """The name under which the hook that was there before ours is kept."""
-    return target.hook + CHAINED
-
-
 def install(target: Target) -> str:
-    """Write one hook that `refuse` let pass; a hook that was there is kept and run
-    first. Returns what was done.
+    """Write one hook that `refuse` let pass; a hook that was there is kept, under its
+    own name, and run first. Returns what was done.
     """
-    name, before = target.file.name, _before(target)
+    name = target.file.name
     try:
         with files.folder(target.folder, make=True) as folder:
             if target.there == "another hook":
-                files.move(folder, name, before)
+                _keep(folder, target)
             try:
                 files.put(folder, name, script(target.hook).encode(), 0o755)
             except OSError:
                 if target.there == "another hook" and not files.is_there(folder, name):
-                    files.move(folder, before, name)
+                    _put_back(folder, target, name)
                 raise
             return (
-                f"{target.file} (runs {before} first)"
-                if files.is_there(folder, before)
+                f"{target.file} (runs {KEPT}/{target.hook} first)"
+                if files.is_there(folder, f"{KEPT}/{target.hook}")
                 else str(target.file)
             )
     except OSError as error:
         raise NotAllowed(f"cannot write {target.file}: {error.strerror}") from None
 
 
-def uninstall(target: Target) -> str:
-    """Take our hook away and put back the one before it; returns what was done, empty
-    for nothing.
+def _keep(folder: int, target: Target) -> None:
+    """Move the hook that is there into our folder, with links to what lies beside it:
+    hooks look for more in the folder they are in.
     """
-    if target.there != "ours":
-        return ""
-    name, before = target.file.name, _before(target)
+    with files.folder(target.folder / KEPT, make=True) as kept:
+        for beside in files.names(folder):
+            if beside not in (KEPT, *HOOKS) and not beside.endswith(".sample"):
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(f"../{beside}", beside, dir_fd=kept)
+        _move(folder, target.hook, kept, target.hook, lambda place: f"../{place}")
+
+
+def _put_back(folder: int, target: Target, name: str) -> bool:
+    """Make the hook that was kept the hook *name* again; False where there is none."""
     try:
-        with files.folder(target.folder) as folder:
-            if files.is_there(folder, before):
-                files.move(folder, before, name)
-                return f"{target.file} (put back what was there before)"
-            os.unlink(name, dir_fd=folder)
-    except OSError as error:
-        raise NotAllowed(f"cannot remove {target.file}: {error.strerror}") from None
-    return str(target.file)
+        with files.folder(target.folder / KEPT) as kept:
+            if not files.is_there(kept, target.hook):
+                return False
+            _move(kept, target.hook, folder, name, lambda place: place[3:])
+            left = files.names(kept)
+            if not set(HOOKS) & set(left):
+                for link in left:
+                    os.unlink(link, dir_fd=kept)
+                os.rmdir(KEPT, dir_fd=folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _move(
+    source: int, old: str, target: int, new: str, turned: Callable[[str], str]
+) -> None:
+    """Move a hook; where it is a link, *turned* makes of where it leads to what leads
+    there from the new folder.
+    """
+    try:
+        place = os.readlink(old, dir_fd=source)
+    except OSError:
+        place = "/"
+    if place.startswith("/"):
+        os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=target)
+    os.symlink(turned(place), new, dir_fd=target)
+    os.unlink(old, dir_fd=source)
+
+
+def uninstall(target: Target) -> list[str]:
+    """Take our hook away, also from where a tool put it, and put back the one before
+    it; returns what was done.
+    """
+    ours = [target.file] if target.there == "ours" else []
+    done = []
+    for file in [*ours, *managers.displaced(target.file)]:
+        try:
+            with files.folder(target.folder) as folder:
+                if _put_back(folder, target, file.name):
+                    done.append(f"{file} (put back what was there before)")
+                else:
+                    os.unlink(file.name, dir_fd=folder)
+                    done.append(str(file))
+        except OSError as error:
+            raise NotAllowed(f"cannot remove {file}: {error.strerror}") from None
+    return done
 
 
 def state(found: Layout, target: Target) -> State:
     """How the hook *target* of *found* stands. Reads; runs nothing that the file names."""
     if target.there != "ours":
-        return _absent(found, target)
+        return _of_tool(found, target) or _absent(found, target)
     there = filled(read_text(target.file))
     if not os.access(target.file, os.X_OK):
         return State(False, f"not run by git: chmod +x {target.file}")
@@ -170,12 +218,42 @@ def state(found: Layout, target: Target) -> State:
     fault = reach.fault(reach.pushers(found), there.python, there.root)
     if fault:
         return State(False, f"broken: {fault}")
+    if target.tool:
+        return State(
+            True,
+            f"installed, until {target.tool.name} runs and removes it; {_lines_for(target.tool)}",
+        )
     return State(
         True,
         "installed, for all that this folder serves"
         if found.elsewhere
         else "installed",
     )
+
+
+def _of_tool(found: Layout, target: Target) -> State | None:
+    """How a hook stands that a tool, or somebody's own hook, may run; None where it
+    does not.
+    """
+    tool = target.tool
+    if managers.runs(target.hook, target.file):
+        return State(True, "run by the hook that is there")
+    if tool is None:
+        return None
+    if tool.runs and target.there == "another hook":
+        return State(True, f"run by {tool.name}, as {tool.file} says")
+    if tool.runs:
+        return State(False, f"broken: not run before `{tool.then or tool.name}` is")
+    # Something was told of here: the hooks were installed, and not taken away.
+    told = found.repository and memory.is_kept(str(found.repository))
+    return State(
+        not told,
+        f"{'broken' if told else 'not installed'}: it is {tool.name}'s; {_lines_for(tool)}",
+    )
+
+
+def _lines_for(tool: managers.Tool) -> str:
+    return f"`oberonc hook install` shows the lines for {tool.file}"
 
 
 def _absent(found: Layout, target: Target) -> State:

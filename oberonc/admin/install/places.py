@@ -12,8 +12,10 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+from oberonc.admin.install import managers
+from oberonc.admin.install.managers import Tool
 from oberonc.admin.install.repositories import Opened, open_at
-from oberonc.admin.install.script import read_ours, read_text
+from oberonc.admin.install.script import KEPT, read_ours
 from oberonc.errors import BadInput, NotAllowed
 from oberonc.process import Child, git_environment
 from oberonc.source.hooks import HOOKS
@@ -30,24 +32,18 @@ GITALY = (
     Path("/var/opt/gitlab/gitaly/config.toml"),
     Path("/home/git/gitaly/config.toml"),
 )
-#: Tools that write hook files again whenever they run: a word in their files, and where
-#: they take commands from.
-TOOLS = {
-    "husky": "a file of the hook's name in .husky",
-    "lefthook": "lefthook.yml",
-    "overcommit": ".overcommit.yml",
-}
 
 
 class Target(NamedTuple):
     """One hook file: git's name for it, where it goes, the folder of it without any
-    link, what is there now.
+    link, what is there now, and whose tool writes it.
     """
 
     hook: str
     file: Path
     folder: Path
     there: str  # "nothing", "ours" or "another hook"
+    tool: Tool | None = None
 
 
 class Layout(NamedTuple):
@@ -96,14 +92,35 @@ def _repository(path: Path) -> Layout:
         return _server_layout(found)
     folder = _hooks_folder(found)
     # One with a work tree may be pushed to as well (receive.denyCurrentBranch).
-    targets = [_target(name, folder / name) for name in (*LOCAL_HOOKS, *SERVER_HOOKS)]
+    names = (*LOCAL_HOOKS, *SERVER_HOOKS)
+    targets = [_local_target(found, folder / name) for name in names]
+    if any(target.tool for target in targets):
+        # Their tools know no post-receive, or nobody
+        # wants it in a file that everybody shares.
+        targets = [t for t in targets if not (t.tool and t.hook in SERVER_HOOKS)]
     return Layout(
         found.common,
         "git",
         targets,
         found.common,
-        _outside(found, folder) or _not_ours_alone(found, targets),
+        _outside(found, folder) or _tracked(found, targets),
     )
+
+
+def _local_target(found: Opened, file: Path) -> Target:
+    """The hook *file* of a work tree, or where it is if pre-commit runs it from there."""
+    if managers.legacy(file):
+        return _target(file.name, file.with_name(f"{file.name}.legacy"))
+    return _target(file.name, file)._replace(tool=managers.tool(found.work, file))
+
+
+def abandoned(found: Layout) -> list[Target]:
+    """Our hooks in a repository that git runs the hooks of another folder for."""
+    if found.repository is None or (found.repository / "hooks").is_symlink():
+        return []
+    own = [_target(name, found.repository / "hooks" / name) for name in HOOKS]
+    there = {target.file for target in found.targets}
+    return [t for t in own if t.there == "ours" and t.file not in there]
 
 
 def _serves_many(path: Path) -> Layout | None:
@@ -150,6 +167,7 @@ def _looks_like_hooks(path: Path) -> bool:
     """
     try:
         names = [entry.name.split(".")[0] for entry in path.iterdir()]
+        names = [name for name in names if name != KEPT]
     except OSError:
         return False
     return "hooks" in path.name.lower() or bool(names and all(map(_HOOK.match, names)))
@@ -276,35 +294,21 @@ def _outside(found: Opened, folder: Path, why: str = "core.hooksPath or a link")
     )
 
 
-def _not_ours_alone(found: Opened, targets: list[Target]) -> str:
-    """What to do where the hooks would go to everybody, or be written anew by a tool;
-    else an empty string.
-    """
+def _tracked(found: Opened, targets: list[Target]) -> str:
+    """What to do where the hooks would go to everybody; else an empty string."""
     folder = targets[0].folder
+    if (
+        all(target.tool for target in targets)
+        or folder.is_relative_to(found.common)
+        or not _is_tracked(found, folder)
+    ):
+        return ""
     others = ", ".join(target.hook for target in targets[1:])
     hooks = f'`oberonc hook run {targets[0].hook} "$@"` (and the same for {others})'
-    for target in targets:
-        tool = _tool(found, target)
-        if tool:
-            return f"{tool} writes {target.file} anew whenever it runs: put {hooks} into {TOOLS[tool]} instead"
-    if (
-        found.work
-        and not folder.is_relative_to(found.common)
-        and _is_tracked(found, folder)
-    ):
-        return (
-            f"{folder} is tracked by the repository: the hooks would carry this machine's paths to everybody; put"
-            f" {hooks} into the hooks there, or run: git config core.hooksPath {shlex.quote(f'{found.common}/hooks')}"
-        )
-    return ""
-
-
-def _tool(found: Opened, target: Target) -> str:
-    """Which tool makes the hook's folder, or its file, anew."""
-    if found.work and ".husky" in target.folder.parts[len(found.work.parts) :]:
-        return "husky"
-    text = (read_text(target.file) if target.there == "another hook" else "").lower()
-    return next((tool for tool in TOOLS if tool in text), "")
+    return (
+        f"{folder} is tracked by the repository: the hooks would carry this machine's paths to everybody; put"
+        f" {hooks} into the hooks there, or run: git config core.hooksPath {shlex.quote(f'{found.common}/hooks')}"
+    )
 
 
 def _is_tracked(found: Opened, folder: Path) -> bool:

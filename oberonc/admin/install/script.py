@@ -12,6 +12,8 @@ from oberonc import files, paths
 
 #: Stands in every file we write, and in no other.
 SIGNATURE = "# oberonc hook 1."
+#: The folder, beside a hook file, in which the hook that was there before is kept.
+KEPT = "oberonc"
 #: The folder that oberonc is imported from.
 ROOT = str(Path(paths.__file__).parents[1])
 

@@ -1,0 +1,171 @@
+"""Beside tools that write hook files anew whenever they run: theirs and ours both run,
+and `hook status` knows. The real tools.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oberonc.admin.install.script import read_ours
+from tests.support.command import Command
+from tests.support.repo import Repo
+from tests.support.trackers.servers import SERVERS, need
+
+MANAGERS = SERVERS / "managers"
+OWN = "echo own >> .git/own"
+#: Of each tool: its configuration, with a post-commit of the user's own, and the
+#: command that installs its hooks.
+TOOLS = {
+    "husky": ({".husky/post-commit": f"{OWN}\n"}, "husky"),
+    "lefthook": (
+        {"lefthook.yml": f"post-commit:\n  jobs:\n    - run: {OWN}\n"},
+        "lefthook install",
+    ),
+    "simple-git-hooks": (
+        {"package.json": '{"simple-git-hooks": {\n"post-commit": "' + OWN + '"\n}}'},
+        "simple-git-hooks",
+    ),
+    "pre-commit": (
+        {
+            ".pre-commit-config.yaml": "repos:\n  - repo: local\n    hooks:\n      - {id: own, name: own, "
+            f"entry: sh -c '{OWN}', language: system, stages: [post-commit], always_run: true}}\n"
+        },
+        "pre-commit install -t post-commit",
+    ),
+}
+pytestmark = [pytest.mark.server]
+each = pytest.mark.parametrize("tool", TOOLS)
+
+
+class Site:
+    """A repository whose hooks *tool* manages, and a PATH that has it and oberonc."""
+
+    def __init__(self, repo: Repo, tool: str, bin_dir: Path) -> None:
+        self.repo = repo
+        self.config, self.again = TOOLS[tool]
+        bin_dir.mkdir()
+        (bin_dir / "oberonc").write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -I -m oberonc "$@"\n'
+        )
+        (bin_dir / "oberonc").chmod(0o755)
+        places = (
+            bin_dir,
+            MANAGERS / "node_modules" / ".bin",
+            MANAGERS / "venv" / "bin",
+        )
+        self.path = ":".join([*map(str, places), os.environ["PATH"]])
+
+    def run(self, line: str) -> str:
+        """Run *line* in the repository, as people do."""
+        return self.repo.sh(line, PATH=self.path, SKIP_INSTALL_SIMPLE_GIT_HOOKS="")
+
+    def set_up(self) -> None:
+        """What the tool's user does."""
+        for name, text in self.config.items():
+            file = self.repo.path / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        self.run(self.again)
+
+    def commit(self, message: str) -> str:
+        """Commit; what was printed."""
+        return self.run(f"echo more >> file; git add .; git commit -q -m '{message}'")
+
+    def own(self) -> int:
+        """How often the user's own hook ran."""
+        file = self.repo.path / ".git" / "own"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.fixture
+def managed(repo: Repo, tmp_path: Path) -> Callable[[str], Site]:
+    need((MANAGERS / "complete").exists(), f"the tools below {MANAGERS}")
+    return lambda tool: Site(repo, tool, tmp_path / "bin")
+
+
+def _follow(site: Site, tool: str, said: str) -> None:
+    """Do what `hook install` said: the lines into the files, and the command."""
+    for part in said.split("add to ")[1:]:
+        head, _, rest = part.partition(":\n\n")
+        lines = rest.partition("\n\n")[0]
+        file = Path(head.partition(", ")[0])
+        text = file.read_text() if file.exists() else ""
+        if tool == "lefthook":
+            assert lines.startswith("post-commit:\n  jobs:\n")
+            text += lines.removeprefix("post-commit:\n  jobs:\n")
+        elif tool == "simple-git-hooks":
+            first, _, others = lines.partition(",\n")
+            command = first.partition(": ")[2]
+            text = text.replace(f'"{OWN}"', f'"{OWN}; {command[1:]},\n{others}')
+        else:
+            text += lines + "\n"
+        file.write_text(text)
+    for line in said.splitlines():
+        if line.startswith("then run: "):
+            site.run(line.removeprefix("then run: ").replace("npx ", ""))
+
+
+def _states(site: Site, oberonc: Command, code: int = 0) -> dict[str, str]:
+    rows = oberonc("hook", "status", "--json", site.repo.path, code=code).json
+    return {row["hook"]: row["state"] for row in rows}
+
+
+@each
+def test_where_the_tool_was_first_its_configuration_runs_ours_and_the_users_hook_goes_on(
+    managed: Callable[[str], Site], oberonc: Command, tool: str
+) -> None:
+    site = managed(tool)
+    site.set_up()
+    oberonc("issues", "new", "one", cwd=site.repo.path)
+    done = oberonc("hook", "install", site.repo.path, code=77)
+    assert "oberonc hook status" in done.err
+    site.commit("the hook of the user goes on")
+    assert site.own() == 1
+    _follow(site, tool, done.out)
+    site.run(site.again)
+    assert "closed #1" in site.commit("fixes #1")
+    assert site.own() == 2
+    states = _states(site, oberonc)
+    assert states["post-commit"].startswith("run by"), states
+    assert f"{tool} runs it" in oberonc("hook", "install", site.repo.path).out
+
+
+@each
+def test_where_the_tool_comes_later_status_says_what_became_of_ours(
+    managed: Callable[[str], Site], oberonc: Command, tool: str
+) -> None:
+    site = managed(tool)
+    oberonc("issues", "new", "one", cwd=site.repo.path)
+    oberonc("hook", "install", site.repo.path)
+    site.commit("before")
+    site.set_up()
+    if tool == "pre-commit":  # it runs what was there before
+        assert _states(site, oberonc)["post-commit"] == "installed"
+    else:
+        assert _states(site, oberonc, 1)["post-commit"].startswith("broken: ")
+        assert tool in _states(site, oberonc, 1)["post-commit"]
+        said = oberonc("hook", "install", site.repo.path, code=77).out
+        _follow(site, tool, said)
+        assert _states(site, oberonc)["post-commit"].startswith("run by ")
+    assert "closed #1" in site.commit("fixes #1")
+    assert site.own() == 1
+    oberonc("hook", "uninstall", site.repo.path)
+    hooks = site.repo.path / ".git" / "hooks"
+    assert not [path for path in hooks.iterdir() if read_ours(path)]
+    site.commit("ours is gone")
+    assert site.own() == 2
+
+
+@pytest.mark.parametrize("tool", ["lefthook"])
+def test_a_dry_run_shows_the_lines_and_writes_nothing(
+    managed: Callable[[str], Site], oberonc: Command, tool: str
+) -> None:
+    site = managed(tool)
+    site.set_up()
+    said = oberonc("hook", "install", "--dry-run", site.repo.path).out
+    assert "oberonc hook run post-commit" in said
+    hooks = site.repo.path / ".git" / "hooks"
+    assert not [path for path in hooks.iterdir() if read_ours(path)]
