@@ -106,7 +106,6 @@ class Bluesky(BaseBroker):
         }
         session = self._call("com.atproto.server.createSession", body)
         session["user"] = self.settings.user
-        self.state.mkdir(parents=True, exist_ok=True)
         aside = self.state / f"session.{os.getpid()}"
         aside.touch(0o600)
         aside.write_text(json.dumps(session))

@@ -63,11 +63,29 @@ class Ci(BaseBroker):
         return [f"build {each['ref']} on {where}" for each in self._wanted(payload)]
 
     def check(self) -> list[Check]:
-        self.http().call("GET", self.settings.url, errors=tuple(range(300, 500)))
-        return [Check(True, f"{self.settings.url} answers")]
+        system, client, url = self.settings.system, self.http(), self.settings.url
+        if system == "sourcehut":
+            asked = {"query": "{ me { canonicalName } }"}
+            headers = _bearer(self.settings)
+            answer = client.call(
+                "POST", f"{url.rstrip('/')}/query", json=asked, headers=headers
+            )
+            wrong = answer.json().get("errors")
+            return [Check(not wrong, "the token is accepted", "give another token")]
+        if system not in _READABLE:
+            client.call("GET", url, errors=tuple(range(300, 500)))
+            said = (
+                f"{url} answers; {system} tells only a build whether the rest is right"
+            )
+            return [Check(True, said)]
+        path, headers = _READABLE[system](self.settings)
+        client.call("GET", url.rstrip("/") + path, headers=headers)
+        return [Check(True, f"{system} knows the token, and {self.settings.job}")]
 
     def handle(self, payload: dict[str, Any]) -> str:
         wanted = self._wanted(payload)
+        if payload["event"] == "test":
+            return "nothing: a test starts no build"
         if not wanted:
             return "nothing: no branch or tag to build, or [skip ci]"
         client = self.http()
@@ -286,5 +304,26 @@ SYSTEMS: dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Call]] = {
     "teamcity": _teamcity,
     "sourcehut": _sourcehut,
     "argocd": _argocd,
+}
+#: {system: (path, headers) of a GET that needs the token and the job}; the others have
+#: none: their secrets are only good for starting a build.
+_READABLE: dict[str, Callable[[Any], tuple[str, dict[str, str]]]] = {
+    "jenkins": lambda given: (f"{_jobs(given.job)}/api/json", _basic(given)),
+    "woodpecker": lambda given: (
+        f"/api/repos/{quote(given.job, safe='')}",
+        _bearer(given),
+    ),
+    "drone": lambda given: (f"/api/repos/{quote(given.job)}", _bearer(given)),
+    "github": lambda given: (f"/repos/{quote(given.job)}", _bearer(given)),
+    "buildkite": lambda given: (
+        "/v2/organizations/{}/pipelines/{}".format(
+            *map(quote, given.job.partition("/")[::2])
+        ),
+        _bearer(given),
+    ),
+    "teamcity": lambda given: (
+        f"/app/rest/buildTypes/id:{quote(given.job, safe='')}",
+        {"Accept": "application/json", **_bearer(given)},
+    ),
 }
 _WITHOUT_JOB = ("buildbot", "sourcehut", "argocd")

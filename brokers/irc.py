@@ -54,8 +54,15 @@ class Irc(BaseBroker):
         return self._lines(payload)
 
     def check(self) -> list[Check]:
-        with self._connection():
-            return [Check(True, f"{self.settings.irker or self.settings.url} answers")]
+        with self._connection() as connection:
+            if self.settings.irker:
+                return [Check(True, f"irker at {self.settings.irker} answers")]
+            try:
+                self._enter(server := _Server(connection, self))
+                server.send("QUIT :done")
+            except OSError as error:
+                raise Retry(f"the connection broke: {error}") from None
+            return [Check(True, f"{self.settings.url} lets {self.settings.nick} in")]
 
     def handle(self, payload: dict[str, Any]) -> str:
         lines = self._lines(payload)
@@ -76,7 +83,8 @@ class Irc(BaseBroker):
             connection.sendall(said.encode() + b"\n")
         return f"handed {len(lines)} lines to irker, which does not say what becomes of them"
 
-    def _speak(self, server: "_Server", lines: list[str]) -> str:
+    def _enter(self, server: "_Server") -> None:
+        """Log in; nothing is said in any channel."""
         given = self.settings
         if given.password:
             server.send("CAP REQ :sasl")
@@ -90,6 +98,10 @@ class Irc(BaseBroker):
             server.wait_for("903")
             server.send("CAP END")
         server.wait_for("001")
+
+    def _speak(self, server: "_Server", lines: list[str]) -> str:
+        given = self.settings
+        self._enter(server)
         server.send(f"JOIN {given.channel}")
         server.wait_for("366")  # the end of the names in the channel: we are in
         for line in lines:

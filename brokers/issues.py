@@ -71,7 +71,7 @@ class Issues(BaseBroker):
         plan = make_plan(payload, make_rules(self.settings, payload))
         if not plan.tasks and not plan.held:
             return note(plan.notes, plan.remarks)
-        ledger = Ledger(self.state, by_hand=not payload["updates"])
+        ledger = Ledger(self.common_state, by_hand=not payload["updates"])
         try:
             actor = Actor(
                 tracker=self._tracker(),

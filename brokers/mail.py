@@ -12,6 +12,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from shutil import which
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -82,6 +83,10 @@ class Mail(BaseBroker):
         ]
 
     def check(self) -> list[Check]:
+        if self.settings.sendmail:
+            program = self.settings.sendmail[0]
+            mend = "give its whole path, and let this account run it"
+            return [Check(which(program) is not None, f"{program} can be run", mend)]
         with self._post() as post:
             return [Check(True, f"{post.where} takes mail")]
 
@@ -98,7 +103,6 @@ class Mail(BaseBroker):
                     if self.remaining() < 5:
                         raise Retry(f"{number - 1} of {len(mails)} sent", progress=True)
                     refused |= post.send(mail)
-                    self.state.mkdir(parents=True, exist_ok=True)
                     progress.write_text(str(number))
         progress.unlink(missing_ok=True)
         said = f"sent {len(mails)} mails" if len(mails) != 1 else "sent 1 mail"

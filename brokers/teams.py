@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from oberonc import BaseBroker, Secret
+from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS, safe_url
 from oberonc.kit.message import NOTHING, check_settings, message
 from oberonc.kit.summary import Line, Piece, summary
@@ -28,6 +28,10 @@ class Teams(BaseBroker):
 
     def plan(self, payload: dict[str, Any]) -> list[str]:
         return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+
+    def check(self) -> list[Check]:
+        # Any request that a workflow understands starts it.
+        return [Check(True, "a workflow cannot be asked; --send posts a test")]
 
     def handle(self, payload: dict[str, Any]) -> str:
         card = self._card(payload)

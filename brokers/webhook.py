@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.github import push
+from oberonc.text import counted
 
 FORMATS = ("oberonc", "github", "form")
 #: What is for the broker alone: the settings, and what changes from try to try.
@@ -44,8 +45,17 @@ class Webhook(BaseBroker):
         return [f"post {what}" for what, _ in self._bodies(payload)]
 
     def check(self) -> list[Check]:
+        # Whatever it says of a request without a push, something is there that answers.
+        any_status = tuple(range(300, 600))
+        answer = self.http().call("HEAD", self.settings.url, errors=any_status)
         count = len(self._secrets())
-        return [Check(bool(count), f"requests are signed with {count} secrets")]
+        signed = (
+            f"are signed with {counted(count, 'secret')}" if count else "go unsigned"
+        )
+        return [
+            Check(True, f"the server answers ({answer.status}); --send posts a test"),
+            Check(True, f"requests {signed}"),
+        ]
 
     def handle(self, payload: dict[str, Any]) -> str:
         client, bodies = self.http(), list(self._bodies(payload))
@@ -66,6 +76,8 @@ class Webhook(BaseBroker):
     def _bodies(self, payload: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         """(what it is, body) of each request."""
         if self.settings.format == "github":
+            if payload["event"] == "test":
+                yield "ping", _json({"zen": "A test of oberonc: nothing was pushed."})
             for update in payload["updates"]:
                 yield update["ref"], _json(push(payload, update))
             return
@@ -82,6 +94,7 @@ class Webhook(BaseBroker):
         """
         now, repository = str(int(time.time())), payload["repository"]
         is_form = self.settings.format == "form"
+        is_test = payload["event"] == "test"
         headers = {
             "Content-Type": "application/x-www-form-urlencoded"
             if is_form
@@ -89,11 +102,11 @@ class Webhook(BaseBroker):
             "webhook-id": delivery,
             "webhook-timestamp": now,
             "ce-specversion": "1.0",
-            "ce-type": "dev.oberonc.push.v1",
+            "ce-type": f"dev.oberonc.{'test' if is_test else 'push'}.v1",
             "ce-source": f"/{quote(repository['full_name'])}",
             "ce-id": delivery,
             "ce-time": payload["time"],
-            "X-GitHub-Event": "push",
+            "X-GitHub-Event": "ping" if is_test else "push",
             "X-GitHub-Delivery": delivery,
         }
         if secrets := self._secrets():

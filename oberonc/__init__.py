@@ -1,21 +1,23 @@
 """oberonc: a push moves the work that hangs on it.
 
-`BaseBroker`, `Reject`, `Retry`, `Secret` and `Check` are the whole interface for
-plugins.
+`BaseBroker`, `Reject`, `Retry`, `Secret`, `Check` and the type `Payload` are the whole
+interface for plugins.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oberonc.broker.contract import BaseBroker, Check
+    from oberonc.broker.given import Payload
     from oberonc.errors import Reject, Retry
     from oberonc.redaction import Secret
 
-__all__ = ["BaseBroker", "Check", "Reject", "Retry", "Secret"]
+__all__ = ["BaseBroker", "Check", "Payload", "Reject", "Retry", "Secret"]
 
 _HOMES = {
     "BaseBroker": "broker.contract",
     "Check": "broker.contract",
+    "Payload": "broker.given",
     "Secret": "redaction",
     "Reject": "errors",
     "Retry": "errors",

@@ -24,8 +24,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from oberonc.broker import loading
 from oberonc.broker.contract import BaseBroker, settings_fields
 from oberonc.broker.perform import perform
+from oberonc.broker.registry import Place
 from oberonc.broker.request import Outcome, Request
 from oberonc.redaction import Secret
 
@@ -60,6 +62,7 @@ def payload(kind: str = "push", **changes: Any) -> dict[str, Any]:
     | `message` | a message without a commit, handed in by hand |
     | `hostile` | a push in which every name and text is `HOSTILE` |
     | `dead` | a notice of the daemon: a delivery was given up |
+    | `test` | what `oberonc brokers test SERVICE --send` sends |
 
     Raises ValueError for another *kind*.
     """
@@ -85,6 +88,15 @@ def commit(number: int, message: str, branch: str | None = "main") -> dict[str, 
         "change": oid[::-1],
         "url": f"{url}/{oid}",
     }
+
+
+def load(file: Path) -> type[BaseBroker]:
+    """The broker class in *file*, loaded as oberonc loads it: helpers beside it that
+    begin with `_` are found. Raises `oberonc.broker.registry.BrokenBroker` with what is
+    wrong, and where.
+    """
+    path = file.absolute()
+    return loading.load(Place(path.stem, str(path), None, str(path.parent)))
 
 
 def deliver(
@@ -360,6 +372,12 @@ def _dead(made: dict[str, Any]) -> dict[str, Any]:
     return {**made, **nothing, **about}
 
 
+def _test(made: dict[str, Any]) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"updates": [], "commits": [], "published": []}
+    repository = made["repository"] | {"full_name": "oberonc", "name": "oberonc"}
+    return {**made, **nothing, "event": "test", "repository": repository}
+
+
 _KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "push": lambda made: made,
     "commits": lambda made: _with_commits(made, list(_numbered(3))),
@@ -373,4 +391,5 @@ _KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "message": _message,
     "hostile": _hostile,
     "dead": _dead,
+    "test": _test,
 }

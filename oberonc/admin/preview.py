@@ -8,11 +8,11 @@ from typing import NamedTuple
 from oberonc import paths
 from oberonc.admin.finding import Finding
 from oberonc.broker import registry, runner, secrets
-from oberonc.broker.request import first_attempt
+from oberonc.broker.request import Outcome, first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver
 from oberonc.errors import OberoncError
-from oberonc.payload.schema import Payload, loads
+from oberonc.payload.schema import Payload, loads, new_id, now
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
 LIMIT = 30.0
@@ -64,6 +64,23 @@ def _ask(
         return [str(answer["error"])]
     lines = answer.get("said")
     return [str(line) for line in lines] if isinstance(lines, list) else []
+
+
+def send_test(config: Config, service: Service, user: str) -> Outcome:
+    """How it ended that *service* was sent one message that says it is a test, by
+    *user*; no filter is asked. Raises OberoncError where it cannot be sent.
+    """
+    from oberonc import testing  # only who sends one needs what plugins' authors need
+
+    catalogue = registry.find(config)
+    place = catalogue.places.get(service.broker)
+    if place is None:
+        raise registry.BrokenBroker(catalogue.missing(service.broker, service.name))
+    payload = testing.payload("test", id=new_id(), time=now(), user=user)
+    limit = service.timeout or registry.declared_timeout(place) or CHECK_LIMIT
+    settings = secrets.resolve(service)
+    request = first_attempt(service, settings, payload, str(config.state), limit)
+    return runner.run(place, request, limit)
 
 
 def sample() -> Payload:

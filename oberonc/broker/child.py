@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,7 @@ def _call(
         with legacy.names_of_2009(legacy.needs(perform.source(broker_class))):
             broker = broker_class()
             broker.bind(request.service, request.settings, Path(request.state))
+            broker._deadline = time.monotonic() + request.timeout
             if name == "check":
                 said = _checks(broker.check())
             else:

@@ -8,7 +8,7 @@ worker, one delivery at a time.
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import (
@@ -22,7 +22,7 @@ from typing import (
     get_type_hints,
 )
 
-from oberonc import redaction
+from oberonc import files, redaction
 from oberonc.config import DEFAULT_TIMEOUT
 from oberonc.redaction import Secret
 from oberonc.text import nearest
@@ -73,25 +73,36 @@ class BaseBroker:
     Settings: ClassVar[type | None] = None
 
     #: The settings of the service, checked against `Settings` where the class has one.
+    #: For editors and mypy a class may say `settings: Settings` below its `Settings`.
     settings: Any = SimpleNamespace()
     #: The name of the service this instance works for.
     service: str = ""
-    #: A folder that outlives runs, shared by all workers; for what a broker must
-    #: remember.
-    state: Path = Path()
-    _deadline: float = float("inf")
+    #: The state folder of all services, for what a broker's services share.
+    common_state: Path = Path()
+    _deadline: float | None = None
 
-    def handle(self, payload: dict[str, Any]) -> str | None:
+    @cached_property
+    def state(self) -> Path:
+        """A folder of this service's own that outlives runs, shared by all workers; for
+        what a broker must remember. It is made when it is first asked for.
+        """
+        from urllib.parse import quote  # only where something is kept
+
+        folder = self.common_state / "services" / quote(self.service, safe="")
+        files.make_private(folder)
+        return folder
+
+    def handle(self, payload: Any) -> str | None:
         """Do the work for one push. Return = done (a str is kept as the note of the
         attempt).
 
         Raise `Retry` for "again later", `Reject` for "never"; any
         other exception is a failed attempt, retried by the policy.
-        *payload* is this call's own copy and may be changed.
+        *payload* (an `oberonc.Payload`) is this call's own copy and may be changed.
         """
         raise NotImplementedError
 
-    def has_work(self, payload: dict[str, Any]) -> bool:
+    def has_work(self, payload: Any) -> bool:
         """Whether `handle` would do anything for *payload*. No network, nothing
         changed.
 
@@ -111,7 +122,7 @@ class BaseBroker:
         """
         return []
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
+    def plan(self, payload: Any) -> list[str]:
         """What `handle` would do for *payload*, a line each (`send --dry-run`). No
         network, nothing changed; a broker that does not say gives no lines.
         """
@@ -142,8 +153,11 @@ class BaseBroker:
 
     def remaining(self) -> float:
         """Seconds until this delivery's time limit; end a long turn with
-        `Retry(progress=True)` before it.
+        `Retry(progress=True)` before it. Outside a delivery the class's limit counts,
+        from the first time this is asked.
         """
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self.timeout
         return self._deadline - time.monotonic()
 
     def get_local(self, name: str, factory: Callable[[], T]) -> T:
@@ -156,9 +170,9 @@ class BaseBroker:
 
     def bind(self, service: str, settings: dict[str, Any], state: Path) -> None:
         """Give a new instance its service; raises ValueError with one line when
-        *settings* do not fit.
+        *settings* do not fit. *state* is the state folder of all services.
         """
-        self.service, self.state = service, state
+        self.service, self.common_state = service, state
         self.settings = checked_settings(type(self).Settings, settings)
         self.verify()
 

@@ -3,16 +3,18 @@ test a service.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from oberonc import accounts
 from oberonc.admin import preview
 from oberonc.admin.finding import Finding
 from oberonc.admin.runner import as_runner
 from oberonc.broker import registry, runner, secrets
-from oberonc.broker.request import first_attempt
+from oberonc.broker.request import Outcome, first_attempt
 from oberonc.commands import (
     Session,
     example,
@@ -288,13 +290,18 @@ def _setting(item: str) -> tuple[str, Any]:
     return key, found
 
 
-@command.command(epilog=example("oberonc brokers test tracker"))
+@command.command(
+    epilog=example("oberonc brokers test tracker", "oberonc brokers test chat --send")
+)
 @click.argument("service_name", metavar="SERVICE", shell_complete=offer("service"))
+@click.option(
+    "--send", is_flag=True, help="Then send one message, which says that it is a test."
+)
 @json_flag
 @pass_session
-def test(session: Session, service_name: str, as_json: bool) -> None:
-    """Prove that SERVICE could do its work, without changing anything; exit 1 when it
-    could not.
+def test(session: Session, service_name: str, send: bool, as_json: bool) -> None:
+    """Prove that SERVICE could do its work, without changing anything unless --send is
+    given; exit 1 when it could not.
     """
     config = session.config
     if service_name not in config.services:
@@ -307,6 +314,8 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
         config, lambda: preview.check(config, registry.find(config), service)
     )
     findings = [Finding(*row) for row in rows]
+    if send and all(finding.ok for finding in findings):
+        findings.append(_sent(config, service))
     if as_json:
         show_json([finding._asdict() for finding in findings])
     else:
@@ -314,3 +323,17 @@ def test(session: Session, service_name: str, as_json: bool) -> None:
             show_finding(finding)
     if not all(finding.ok for finding in findings):
         raise Failed(f"service '{service_name}' is not ready")
+
+
+def _sent(config: Config, service: Service) -> Finding:
+    """What became of the message that is a test."""
+    user = accounts.name(os.getuid()) or str(os.getuid())
+    outcome = Outcome(
+        *as_runner(config, lambda: list(preview.send_test(config, service, user)))
+    )
+    if outcome.kind != "done":
+        return Finding(False, f"the test message was not sent: {outcome.note}")
+    if outcome.note.startswith("nothing: "):
+        return Finding(True, f"no test was sent: {outcome.note[len('nothing: ') :]}")
+    said = f": {outcome.note}" if outcome.note else ""
+    return Finding(True, f"a test message was sent{said}")

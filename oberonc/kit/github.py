@@ -1,9 +1,10 @@
 """A push in the shape that GitHub's webhooks have, for what reads those."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
-def push(payload: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+def push(payload: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
     """What GitHub sends for one ref, as far as a push knows it.
     Source: docs.github.com, "Webhook events and payloads", push.
     """
@@ -40,7 +41,7 @@ def push(payload: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _commit(commit: dict[str, Any], distinct: bool) -> dict[str, Any]:
+def _commit(commit: Mapping[str, Any], distinct: bool) -> dict[str, Any]:
     files: dict[str, list[str]] = {"added": [], "removed": [], "modified": []}
     for each in commit["files"]:
         files[each["type"]].append(each["file"])

@@ -4,7 +4,7 @@
 the markup of one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from oberonc.kit.markup import Markup, safe_url
@@ -30,13 +30,16 @@ class Piece(NamedTuple):
 Line = list[Piece]
 
 
-def summary(payload: dict[str, Any], most: int = COMMITS) -> list[Line]:
+def summary(payload: Mapping[str, Any], most: int = COMMITS) -> list[Line]:
     """*payload* in a few lines: one for each ref that moved, and below it the first
     lines of its commits; at most *most* commits and *most* refs, and how many more
     there are.
     """
     if payload["event"] == "dead":
         return list(_given_up(payload, most))
+    if payload["event"] == "test":
+        said = " sent a test of oberonc and pushed nothing"
+        return [[Piece("name", who(payload)), Piece("ours", said)]]
     lines: list[Line] = []
     shown = 0
     for update in payload["updates"][:most]:
@@ -58,7 +61,7 @@ def summary(payload: dict[str, Any], most: int = COMMITS) -> list[Line]:
     return lines
 
 
-def headline(payload: dict[str, Any]) -> str:
+def headline(payload: Mapping[str, Any]) -> str:
     """The summary's first line as plain text in one line, for a subject or a title."""
     return plain(summary(payload, 1)[0])
 
@@ -81,7 +84,7 @@ def _write(piece: Piece, markup: Markup) -> str:
     return markup.dead(piece.text)
 
 
-def who(payload: dict[str, Any]) -> str:
+def who(payload: Mapping[str, Any]) -> str:
     """Who did it, in one short line."""
     commits = payload["commits"] or payload["merged"]
     name = payload["user"] or (commits[-1]["author"] if commits else "")
@@ -93,7 +96,7 @@ def subject(message: str) -> str:
     return one_line(message.strip("\r\n\t ").partition("\n")[0], SUBJECT) or "(no text)"
 
 
-def commit_line(commit: dict[str, Any]) -> Line:
+def commit_line(commit: Mapping[str, Any]) -> Line:
     """One commit: its short id with a link, what it says, and who wrote it."""
     line = [Piece("said", subject(commit["message"]))]
     if set(commit["raw_node"]) != {"0"}:  # a message without a commit
@@ -103,7 +106,7 @@ def commit_line(commit: dict[str, Any]) -> Line:
     return [*line, Piece("ours", " ("), Piece("said", author), Piece("ours", ")")]
 
 
-def compare_url(payload: dict[str, Any], update: dict[str, Any]) -> str:
+def compare_url(payload: Mapping[str, Any], update: Mapping[str, Any]) -> str:
     """Where the web shows what *update* brought: the form GitHub, GitLab and Gitea
     share. "" where no address is known or the ref was made or deleted.
     """
@@ -117,7 +120,9 @@ def compare_url(payload: dict[str, Any], update: dict[str, Any]) -> str:
     return f"{site}{between}{update['old']}...{update['new']}"
 
 
-def _brought(payload: dict[str, Any], update: dict[str, Any]) -> list[dict[str, Any]]:
+def _brought(
+    payload: Mapping[str, Any], update: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The commits that are told of below *update*, each below one ref only."""
     if update["kind"] != "branch" or update["deleted"]:
         return []
@@ -126,7 +131,7 @@ def _brought(payload: dict[str, Any], update: dict[str, Any]) -> list[dict[str, 
     ]
 
 
-def _moved(payload: dict[str, Any], update: dict[str, Any]) -> Line:
+def _moved(payload: Mapping[str, Any], update: Mapping[str, Any]) -> Line:
     repository = payload["repository"]
     kind = update["kind"] if update["kind"] != "other" else "ref"
     short = one_line(update["name"], NAME)
@@ -160,7 +165,7 @@ def _moved(payload: dict[str, Any], update: dict[str, Any]) -> Line:
     return line
 
 
-def _without_push(payload: dict[str, Any], most: int) -> Iterator[Line]:
+def _without_push(payload: Mapping[str, Any], most: int) -> Iterator[Line]:
     """What was handed in by hand, or by a hook of one's own repository."""
     repository = payload["repository"]
     commits = payload["commits"] or payload["merged"]
@@ -176,7 +181,7 @@ def _without_push(payload: dict[str, Any], most: int) -> Iterator[Line]:
         yield [Piece("ours", f"and {more}")]
 
 
-def _given_up(payload: dict[str, Any], most: int) -> Iterator[Line]:
+def _given_up(payload: Mapping[str, Any], most: int) -> Iterator[Line]:
     """A notice: what the daemon gave up."""
     total = payload["dead_total"]
     plural = counted(total, "delivery", "deliveries")

@@ -13,7 +13,7 @@ the payload with dots, and after `|` what is done with the value:
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from oberonc.text import nearest, one_line
@@ -71,8 +71,8 @@ class Template:
 
     def fill(
         self,
-        payload: dict[str, Any],
-        commit: dict[str, Any] | None = None,
+        payload: Mapping[str, Any],
+        commit: Mapping[str, Any] | None = None,
         dead: Callable[[str], str] = one_line,
     ) -> str:
         """The text for *payload* and *commit*; every value goes through *dead*, which
@@ -98,7 +98,9 @@ def _filter(text: str) -> str:
     return text
 
 
-def _value(name: str, payload: dict[str, Any], commit: dict[str, Any] | None) -> str:
+def _value(
+    name: str, payload: Mapping[str, Any], commit: Mapping[str, Any] | None
+) -> str:
     head, _, key = name.partition(".")
     if head == "commit":
         value = (commit or {}).get(key)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from oberonc import BaseBroker, Reject, Retry, Secret, config, testing
+from oberonc.broker import given
 from oberonc.broker.contract import SERVICE_KEYS, checked_settings, settings_fields
 
 
@@ -98,7 +99,7 @@ def test_bind_gives_service_settings_and_state_and_verifies() -> None:
 
     broker = Broker()
     broker.bind("svc", {"url": "u"}, Path("/state"))
-    assert (broker.service, broker.state, broker.settings.url) == (
+    assert (broker.service, broker.common_state, broker.settings.url) == (
         "svc",
         Path("/state"),
         "u",
@@ -166,3 +167,57 @@ def test_the_client_of_a_broker_ends_within_the_time_that_is_left(
 def test_a_broker_that_does_not_say_plans_nothing(tmp_path: Path) -> None:
     broker = testing.bound(Chat, tmp_path, url="http://x")
     assert broker.plan(testing.payload()) == []
+
+
+class Keeper(BaseBroker):
+    timeout = 7
+
+    def handle(self, payload: Any) -> str:
+        (self.state / "kept").write_text("once")
+        return f"{self.remaining():.0f}"
+
+
+def test_each_service_has_a_folder_of_its_own_made_when_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    one, two = Keeper(), Keeper()
+    one.bind("one", {}, tmp_path)
+    two.bind("../two", {}, tmp_path)
+    assert not (tmp_path / "services").exists()
+    one.handle({})
+    assert two.state.parent == one.state.parent == tmp_path / "services"
+    assert one.state != two.state
+    assert one.state.stat().st_mode & 0o777 == 0o700
+    assert (one.state / "kept").read_text() == "once"
+
+
+def test_a_broker_may_call_something_of_its_own_state() -> None:
+    broker = Keeper()
+    broker.state = Path("/its/own")
+    assert broker.state == Path("/its/own")
+
+
+def test_outside_a_delivery_the_time_that_remains_is_the_class_limit(
+    tmp_path: Path,
+) -> None:
+    broker = testing.bound(Keeper, tmp_path)
+    assert 6 < broker.remaining() <= 7
+    assert broker.remaining() < 7
+    assert testing.deliver(Keeper, testing.payload(), tmp_path).note == "60"
+
+
+def test_the_type_of_a_payload_has_the_keys_that_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "payload.md").read_text()
+    known = {
+        "## The payload\n": given.Payload,
+        "## `repository`": given.Repository,
+        "## `updates[]`": given.Update,
+        "## `commits[]`": given.Commit,
+    }
+    for head, kind in known.items():
+        rows = page.partition(head)[2].partition("\n## ")[0]
+        keys = set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
+        if kind is given.Payload:
+            keys |= {"broker", "service", "delivery_id", "attempt", "order"}
+            keys |= {"dead", "dead_total"}
+        assert keys == set(kind.__annotations__), head

@@ -182,7 +182,9 @@ def test_bluesky_logs_in_once_and_again_when_the_session_ended(tmp_path: Path) -
     network.expired = True
     _post("bluesky", tmp_path, testing.payload(id="f" * 32), network)
     assert (network.sessions, len(network.posts)) == (2, 4)
-    assert (tmp_path / "session").stat().st_mode & 0o777 == 0o600
+    assert (
+        tmp_path / "services" / "bluesky" / "session"
+    ).stat().st_mode & 0o777 == 0o600
 
 
 def test_x_is_signed_by_oauth_and_says_what_is_said_already(tmp_path: Path) -> None:

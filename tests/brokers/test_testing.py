@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from oberonc import BaseBroker, Reject, Retry, Secret, testing
+from oberonc.broker import registry
 from oberonc.payload import schema
 
 KINDS = [
@@ -23,6 +24,7 @@ KINDS = [
     "message",
     "hostile",
     "dead",
+    "test",
 ]
 
 
@@ -54,7 +56,7 @@ class Post(BaseBroker):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_sample_is_a_payload_of_schema_1(kind: str) -> None:
     made = testing.payload(kind)
-    if kind not in ("hostile", "dead"):
+    if kind not in ("hostile", "dead", "test"):
         schema.check(made)
     assert {"commits", "merged", "published", "updates", "user"} <= set(made)
     assert testing.payload(kind) == made, "the same each time"
@@ -105,6 +107,18 @@ def test_a_bound_broker_answers_for_itself(tmp_path: Path) -> None:
     assert broker.service == "post"
     with pytest.raises(ValueError, match="setting 'url' is missing"):
         testing.bound(Post, tmp_path, token="s3cret")
+
+
+def test_a_file_is_loaded_as_oberonc_loads_it(tmp_path: Path) -> None:
+    (tmp_path / "_words.py").write_text("WORD = 'hello'\n")
+    head = "from oberonc import BaseBroker\nfrom ._words import WORD\n"
+    body = "class Say(BaseBroker):\n    def handle(self, payload): return WORD\n"
+    (tmp_path / "say.py").write_text(head + body)
+    loaded = testing.load(tmp_path / "say.py")
+    assert testing.deliver(loaded, testing.payload(), tmp_path).note == "hello"
+    (tmp_path / "broken.py").write_text("x = (\n")
+    with pytest.raises(registry.BrokenBroker, match=r"broken\.py:1"):
+        testing.load(tmp_path / "broken.py")
 
 
 def test_the_server_is_gone_after_its_with() -> None:

@@ -141,3 +141,30 @@ def test_test_proves_a_service_and_tells_what_mends_it(
         "what": "n is 1",
         "mend": "set n",
     }
+
+
+def test_a_test_is_sent_only_when_asked_for_and_when_all_is_well(
+    admin: Admin, oberonc: Command
+) -> None:
+    checks = "def check(self): return [Check(self.settings.n == 1, 'n is 1', 'set n')]"
+    keep = "open(DONE, 'a').write(payload['event'] + payload['id'] + '\\n')"
+    admin.handle("b", keep, f"class Settings:\n    n: int = 1\n{checks}")
+    admin.configure("[services.a]\nbroker = 'b'\n[services.c]\nbroker = 'b'\nn = 2\n")
+    oberonc("brokers", "test", "a")
+    oberonc("brokers", "test", "c", "--send", code=1)
+    assert admin.lines() == []
+    said = oberonc("brokers", "test", "a", "--send").out.splitlines()
+    assert said[-1] == "ok    a test message was sent"
+    oberonc("brokers", "test", "a", "--send")
+    first, second = admin.lines()
+    assert first.startswith("test") and second.startswith("test") and first != second
+
+
+def test_what_became_of_a_test_is_said(admin: Admin, oberonc: Command) -> None:
+    admin.handle("no", "raise Reject('they want none')")
+    admin.handle("none", "return 'nothing: there is none'")
+    admin.configure("[services.a]\nbroker = 'no'\n[services.b]\nbroker = 'none'")
+    failed = oberonc("brokers", "test", "a", "--send", code=1).out
+    assert "FAIL  the test message was not sent: they want none" in failed
+    said = oberonc("brokers", "test", "b", "--send").out
+    assert "ok    no test was sent: there is none" in said

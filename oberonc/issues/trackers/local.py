@@ -26,7 +26,7 @@ class Local(Tracker):
 
     def __init__(self, broker: BaseBroker) -> None:
         self.name = "local"
-        self.store = IssueFile(broker.state)
+        self.store = IssueFile(broker.common_state)
 
     def is_closed(self, issue: Issue) -> bool:
         with _known():
