@@ -1,7 +1,8 @@
 """What broker files of 2009 expect and Python no longer has, lent to them while they
 are loaded or run.
 
-Such a file says `from brokers import BaseBroker`, perhaps `from django.utils import
+Such a file says `from brokers import BaseBroker`, perhaps `from packages import
+requests` (the libraries that lay beside the brokers), `from django.utils import
 simplejson`, `urllib.urlencode` and `urllib.FancyURLopener`. The names exist only inside
 `names_of_2009`, only in the process of that broker.
 """
@@ -9,11 +10,14 @@ simplejson`, `urllib.urlencode` and `urllib.FancyURLopener`. The names exist onl
 import ast
 import contextlib
 import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import json
 import sys
 import types
 import urllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +29,14 @@ URL_SECONDS = 30
 _URLLIB = ("urlencode", "quote", "quote_plus", "unquote", "urlopen", "FancyURLopener")
 #: Imports that only a file of that time has; a newer one that uses the real Django
 #: keeps it.
-_LENT = {"brokers", "django.utils.simplejson", *(f"urllib.{name}" for name in _URLLIB)}
+_LENT = {
+    "brokers",
+    "packages",
+    "django.utils.simplejson",
+    *(f"urllib.{name}" for name in _URLLIB),
+}
+#: What `packages` gives in place of a library of that time.
+_INSTEAD = {"simplejson": "json"}
 _GONE = {
     "urllib2": "it was part of Python 2; urllib.request replaces it",
     "httplib": "it was part of Python 2; http.client replaces it",
@@ -56,10 +67,20 @@ def needs(file: str) -> bool:
 def _is_old(node: ast.AST) -> bool:
     if isinstance(node, ast.ImportFrom):
         names = {f"{node.module}.{alias.name}" for alias in node.names}
-        return node.level == 0 and (node.module in _LENT or not names.isdisjoint(_LENT))
+        return node.level == 0 and (
+            _top(node.module or "") in _LENT
+            or node.module in _LENT
+            or not names.isdisjoint(_LENT)
+        )
     if isinstance(node, ast.Import):
-        return any(alias.name in _LENT for alias in node.names)
+        return any(
+            alias.name in _LENT or _top(alias.name) in _LENT for alias in node.names
+        )
     return isinstance(node, ast.Attribute) and _names_urllib(node)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _names_urllib(node: ast.Attribute) -> bool:
@@ -81,9 +102,13 @@ def names_of_2009(wanted: bool = True) -> Iterator[None]:
     attributes = {name: vars(urllib).get(name) for name in _URLLIB}
     sys.modules.update(modules)
     vars(urllib).update(_urllib_names())
+    sys.meta_path.insert(0, _Packages)
     try:
         yield
     finally:
+        sys.meta_path.remove(_Packages)
+        for name in [name for name in sys.modules if name.startswith("packages.")]:
+            del sys.modules[name]
         _restore(sys.modules, kept)
         _restore(vars(urllib), attributes)
 
@@ -104,12 +129,48 @@ def _modules() -> dict[str, types.ModuleType]:
     utils.simplejson = json  # type: ignore[attr-defined]
     django.utils = utils  # type: ignore[attr-defined]
     django.__path__ = []
+    packages = types.ModuleType("packages")
+    packages.__path__ = []
     return {
         "brokers": brokers,
+        "packages": packages,
         "django": django,
         "django.utils": utils,
         "django.utils.simplejson": json,
     }
+
+
+class _Packages:
+    """Finds `packages.NAME`: the library NAME that is installed, under that name too."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        top, _, name = fullname.partition(".")
+        if top != "packages" or not name:
+            return None
+        first, dot, rest = name.partition(".")
+        try:
+            found = importlib.import_module(_INSTEAD.get(first, first) + dot + rest)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(str(error), name=error.name) from None
+        return importlib.util.spec_from_loader(fullname, _Alias(found))
+
+
+class _Alias(importlib.abc.Loader):
+    """Loads what is loaded already: a module with the names of *known*."""
+
+    def __init__(self, known: types.ModuleType) -> None:
+        self._known = known
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        # A module of its own, so that the library's own stays as it is.
+        own = ("__name__", "__spec__", "__loader__", "__package__")
+        names = {k: v for k, v in vars(self._known).items() if k not in own}
+        vars(module).update({"__path__": []} | names)
 
 
 def _urllib_names() -> dict[str, Any]:

@@ -227,6 +227,37 @@ def _handles(node: ast.ClassDef) -> bool:
     return any(_name(item) == "handle" for item in node.body)
 
 
+class Extra(NamedTuple):
+    """What a shipped broker needs beside oberonc: `pip install 'oberonc[NAME]'`."""
+
+    name: str
+    #: Distributions of it that are not installed.
+    missing: list[str]
+
+
+def extra_of(place: Place) -> Extra | None:
+    """The extra that the shipped broker at *place* needs; None where it needs none. It
+    has the broker's name; nothing of it is imported.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution, requires
+
+    if not place.file or Path(place.file).parent != paths.bundled("brokers"):
+        return None
+    mark = re.compile(rf"""\bextra\s*==\s*["']{place.name}["']""")
+    try:
+        lines = [line for line in requires("oberonc") or () if mark.search(line)]
+    except PackageNotFoundError:  # it runs from a folder
+        return None
+    missing = []
+    for line in lines:
+        name = re.match(r"[\w.-]+", line)
+        try:
+            distribution(name[0] if name else "")
+        except (PackageNotFoundError, ValueError):
+            missing.append(name[0] if name else line)
+    return Extra(place.name, missing) if lines else None
+
+
 def declared_timeout(place: Place) -> float | None:
     """The `timeout` of the broker class, read without running the file; None where only
     running it would tell.

@@ -75,7 +75,12 @@ def _overview(config: Config) -> dict[str, Any]:
 
 def _row(place: registry.Place) -> dict[str, Any]:
     described = runner.ask(place, {"describe": True}, LIMIT)
-    row = {"from": place.file or place.origin, "does": registry.docline(place)}
+    row: dict[str, Any] = {
+        "from": place.file or place.origin,
+        "does": registry.docline(place),
+    }
+    if needed := registry.extra_of(place):
+        row |= {"extra": needed.name, "missing": needed.missing}
     return row | (
         {"state": "broken", "error": described["error"]}
         if "error" in described
@@ -111,6 +116,11 @@ def _print(overview: dict[str, Any]) -> None:
     for name, row in overview["brokers"].items():
         show_line(f"{name:<16} {row['state']:<7} {row['does']}")
         show_text(row["from"], " " * 25)
+        if "extra" in row:
+            install = f"pip install 'oberonc[{row['extra']}]'"
+            missing = ", ".join(row["missing"])
+            there = f"{missing} is missing: {install}" if missing else "installed"
+            show_text(f"needs oberonc[{row['extra']}]: {there}", " " * 25)
         if "error" in row:
             show_text(row["error"], " " * 25)
     for where, problem in overview["problems"].items():

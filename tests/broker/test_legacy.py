@@ -116,6 +116,18 @@ def test_a_build_is_started_by_a_get(admin: Admin, server: ThreadingHTTPServer) 
     )
 
 
+def test_notes_are_posted_by_the_library_that_lay_beside_the_brokers(
+    admin: Admin, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PW", "pw")
+    url = f"http://127.0.0.1:{server.server_address[1]}/notes"
+    given = {"url": url, "username": "ann", "password": "env:PW"}
+    _, [(_, path, headers, body)] = _run(admin, server, "notes", **given)
+    known = base64.b64decode(headers["Authorization"].removeprefix("Basic "))
+    assert (path, known) == ("/notes", b"ann:pw")
+    assert "service" not in json.loads(parse_qs(body)["payload"][0])
+
+
 def test_an_error_page_is_an_answer_as_it_was_then(
     admin: Admin, server: ThreadingHTTPServer
 ) -> None:
@@ -132,6 +144,16 @@ def test_the_lent_names_are_gone_afterwards(admin: Admin) -> None:
     assert set(vars(urllib)) - before <= {"parse", "request", "error", "response"}
     with legacy.names_of_2009(False):
         assert _lent() == lent
+
+
+def test_a_library_is_the_same_after_it_was_lent(admin: Admin) -> None:
+    import requests
+
+    before, finders = dict(vars(requests)), list(sys.meta_path)
+    admin.broker("old", source("legacy/notes"), head="")
+    loading.load(admin.place("old"))
+    assert vars(requests) == before
+    assert {*sys.meta_path} - {*finders} <= {loading._Finder}
 
 
 def test_what_was_there_before_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +177,11 @@ def test_what_was_there_before_is_put_back(monkeypatch: pytest.MonkeyPatch) -> N
         ("from django.conf import settings", False),
         ("import django_x", False),
         ("from .brokers import x", False),
+        ("from packages import requests", True),
+        ("import packages.requests", True),
+        ("from packages.requests.auth import HTTPBasicAuth", True),
+        ("from .packages import requests", False),
+        ("import packages_x", False),
         ("import urllib.parse\nurllib.parse.urlencode({})", False),
         ("x = (", False),
     ],
@@ -186,6 +213,9 @@ def test_only_http_is_opened(admin: Admin) -> None:
         ),
         ("import simplejson_x.y", "'simplejson_x', which is not installed"),
         ("from httplib import HTTP", "http.client replaces it"),
+        ("from packages import oauth2", "'oauth2', which is not installed"),
+        ("from packages import httplib", "http.client replaces it"),
+        ("import packages.oauth2.x", "'oauth2', which is not installed"),
     ],
 )
 def test_what_python_no_longer_has_is_named(admin: Admin, line: str, said: str) -> None:
@@ -197,4 +227,7 @@ def test_what_python_no_longer_has_is_named(admin: Admin, line: str, said: str) 
 
 
 def _lent() -> set[str]:
-    return {name for name in sys.modules if name.split(".")[0] in ("brokers", "django")}
+    return {name for name in sys.modules if name.split(".")[0] in _LENT}
+
+
+_LENT = ("brokers", "django", "packages")

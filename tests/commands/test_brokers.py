@@ -1,9 +1,12 @@
 """`oberonc brokers`: list, show, run and test."""
 
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
+from oberonc import config
+from oberonc.broker import registry
 from tests.support.admin import HEAD, Admin, sample
 from tests.support.command import Command
 
@@ -168,3 +171,27 @@ def test_what_became_of_a_test_is_said(admin: Admin, oberonc: Command) -> None:
     assert "FAIL  the test message was not sent: they want none" in failed
     said = oberonc("brokers", "test", "b", "--send").out
     assert "ok    no test was sent: there is none" in said
+
+
+def test_the_list_says_which_extra_a_shipped_broker_needs_and_whether_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, oberonc: Command
+) -> None:
+    said = oberonc("brokers", "--json").json["brokers"]
+    assert (said["twitter"]["extra"], said["twitter"]["missing"]) == ("twitter", [])
+    assert "extra" not in said["webhook"]
+    assert "needs oberonc[twitter]: installed" in oberonc("brokers").out
+    real = importlib.metadata.distribution
+
+    def without(name: str) -> importlib.metadata.Distribution:
+        if name == "requests-oauthlib":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", without)
+    place = registry.find(config.load()).places["twitter"]
+    assert registry.extra_of(place) == ("twitter", ["requests-oauthlib"])
+
+
+def test_a_broker_of_ones_own_needs_no_extra_of_ours(admin: Admin) -> None:
+    admin.handle("web", "pass")
+    assert registry.extra_of(admin.place("web")) is None

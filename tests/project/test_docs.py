@@ -195,3 +195,14 @@ def test_the_transcripts_of_the_readme_are_what_happens(
         if expected:
             pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*")
             assert re.fullmatch(pattern, said.strip(), re.DOTALL), f"$ {line}\n{said}"
+
+
+def test_what_does_an_old_services_work_is_shipped() -> None:
+    page = (DOCS / "brokers.md").read_text()
+    table = page.partition("| service then |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines()[2:]]
+    assert len(rows) >= 25
+    shipped = {path.stem for path in (TOP / "brokers").glob("*.py")}
+    for service, _, now in rows:
+        named = set(re.findall(r"`([a-z]+)`", now))
+        assert named <= shipped or "nothing" in now, service
