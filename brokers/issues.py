@@ -42,8 +42,9 @@ class Issues(BaseBroker):
         template: str = TEMPLATE
         words: dict[str, Any] = {}  # the grammar's tables
         # the status or transition that closes, where the tracker's first is not the one
-        close: str = ""
-        reopen: str = ""  # and the one that opens again
+        # (Request Tracker: one for each lifecycle, { default = "resolved", ... })
+        close: str | dict[str, str] = ""
+        reopen: str | dict[str, str] = ""  # and the one that opens again
         # what the tracker calls fixed, wontfix, invalid, duplicate
         resolutions: dict[str, str] = {}
         activity: str = ""  # Redmine: of time entries

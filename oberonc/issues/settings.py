@@ -28,6 +28,9 @@ def check_settings(settings: SimpleNamespace) -> None:
             raise ValueError(
                 f"tracker = '{settings.tracker}' needs the setting {name.replace('|', ' or ')}"
             )
+    for name in ("close", "reopen"):
+        if isinstance(getattr(settings, name), dict) and settings.tracker != "rt":
+            raise ValueError(f"{name} may be a table where tracker = 'rt' alone")
     _choice("other_refs", settings.other_refs, OTHER_REFS)
     _choice("mentions", settings.mentions, MENTIONS)
     _choice("markup", settings.markup, ("", *FLAVOURS))

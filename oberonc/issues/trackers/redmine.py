@@ -1,17 +1,26 @@
 """Redmine. A 204 proves nothing there, so what was changed is read again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
+from oberonc.issues.trackers.web import (
+    Tried,
+    WebTracker,
+    is_before,
+    known,
+    one_of,
+)
 from oberonc.kit.answers import Forbidden, Refused
 
 #: Projects above one another that are looked at.
 _DEPTH = 20
+#: Types of issues that `brokers test` tries.
+_TYPES = 20
 
 
 class Redmine(WebTracker):
@@ -50,7 +59,7 @@ class Redmine(WebTracker):
         return {"X-Redmine-Switch-User": user} if user else {}
 
     def is_closed(self, issue: Issue) -> bool:
-        return bool(self._read(issue)["status"]["is_closed"])
+        return self._closes(self._read(issue)["status"])
 
     def _read(self, issue: Issue, *include: str) -> Any:
         with known():
@@ -105,7 +114,7 @@ class Redmine(WebTracker):
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         return self._was_set(
-            issue, since, lambda status: bool(status.get("is_closed")) == closed
+            issue, since, lambda status: self._closes(status) == closed
         )
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
@@ -132,14 +141,12 @@ class Redmine(WebTracker):
         return any(str(detail["new_value"]) in wanted for detail in changes)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        wanted = self.settings.resolutions.get(resolution) or self.settings.close
         done = {"done_ratio": 100} if resolution == "fixed" else {}
-        self._set(issue, self._status(issue, wanted, closed=True), done, comment)
+        status = self._status(issue, resolution, closed=True)
+        self._set(issue, status, done, comment)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(
-            issue, self._status(issue, self.settings.reopen, closed=False), {}, comment
-        )
+        self._set(issue, self._status(issue, closed=False), {}, comment)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         found = self._read(issue, "allowed_statuses")
@@ -152,23 +159,37 @@ class Redmine(WebTracker):
         self._set(issue, int(one_of(state, allowed, "status", "words")), {}, comment)
         return True
 
-    def _status(self, issue: Issue, wanted: str, *, closed: bool) -> int:
-        """The status called *wanted*, or the first that is (or is not) a closed one,
-        among those allowed now.
+    def _status(self, issue: Issue, resolution: str = "fixed", *, closed: bool) -> int:
+        """The status that closes as *resolution*, or opens again: the one the settings
+        name, or the first that fits, among those allowed now.
         """
-        allowed = self._read(issue, "allowed_statuses").get("allowed_statuses", [])
-        setting = "close" if closed else "reopen"
-        names = {
-            str(status["name"]): int(status["id"])
-            for status in allowed
-            if status["is_closed"] == closed
+        found = self._read(issue, "allowed_statuses")
+        allowed = {
+            str(status["name"]): status for status in found.get("allowed_statuses", [])
         }
-        if not names:
+        settings = self.settings
+        own = settings.resolutions.get(resolution) or settings.close
+        wanted = own if closed else settings.reopen
+        fitting = [
+            name
+            for name, status in allowed.items()
+            if (status["is_closed"] if closed else not self._closes(status))
+        ]
+        setting = "close" if closed else "reopen"
+        if not wanted and not fitting:
             need = "Edit issues and the workflow's transition"
             raise Refused(
                 f"no status that would {setting} it is allowed; give the token's role {need}"
             )
-        return int(one_of(wanted or next(iter(names)), names, "status", setting))
+        return int(one_of(wanted or fitting[0], allowed, "status", setting)["id"])
+
+    def _closes(self, status: dict[str, Any]) -> bool:
+        """Whether *status* counts as closed: it does for Redmine, or the settings close
+        with it.
+        """
+        own = (self.settings.close, *self.settings.resolutions.values())
+        name = str(status["name"]).casefold()
+        return bool(status.get("is_closed")) or name in map(str.casefold, own)
 
     def _set(
         self, issue: Issue, status: int, more: dict[str, Any], comment: Comment
@@ -218,41 +239,91 @@ class Redmine(WebTracker):
 
     def check(self) -> list[Check]:
         api = "turn on the REST API in Administration, Settings, API; set `url` and `token`"
-        need = "give the token's user a role with View issues, Add notes, Edit issues, Log spent time"
+        need = "give the token's user a role with View issues, Add notes, Edit issues"
+        flow = "give the role of the token's user the transition, in Administration, Workflow"
+        where = (
+            [("there is the project", "set `project`", self._has_project)]
+            if self.settings.project
+            else []
+        )
         return self.looks(
             (
                 "Redmine answers, and takes the token",
                 api,
                 lambda: bool(self.get("users", "current.json")["user"]),
             ),
+            *where,
             (
                 "there is a status that closes",
-                "add one in Administration, Issue statuses",
+                "set `close`, or add one in Administration, Issue statuses",
                 self._can_close,
             ),
-            ("the user may comment on, close and log time on issues", need, self._may),
+            ("the user may comment on and change issues", need, self._may),
+            ("issues can be closed", flow, lambda: self._leads(flow, closed=True)),
+            ("issues can be reopened", flow, lambda: self._leads(flow, closed=False)),
+            ("time can be logged", "", self._keeps),
         )
+
+    def _has_project(self) -> Check:
+        name = self.settings.project
+        found = self.get("projects", f"{name}.json")["project"]
+        return Check(True, f"there is the project {found['identifier']}")
 
     def _can_close(self) -> bool:
         statuses = self.get("issue_statuses.json")["issue_statuses"]
         closing = [str(status["name"]) for status in statuses if status["is_closed"]]
-        wanted = self.settings.close
-        return bool(closing) and (
-            not wanted or wanted.casefold() in map(str.casefold, closing)
+        names = [str(status["name"]).casefold() for status in statuses]
+        wanted = (self.settings.close, *self.settings.resolutions.values())
+        return all(name.casefold() in names for name in wanted if name) and bool(
+            closing or self.settings.close
         )
 
     def _may(self) -> bool:
+        return {"view_issues", "add_issue_notes", "edit_issues"} <= self._rights()
+
+    def _rights(self) -> set[str]:
+        """What the roles of the token's user allow, in the project where it is known."""
         user = self.get("users", "current.json", include="memberships")["user"]
         if user.get("admin"):
-            return True
+            return {"view_issues", "add_issue_notes", "edit_issues", "log_time"}
+        found = self._project(self.settings.project) if self.settings.project else {}
         roles = {
             role["id"]
             for membership in user.get("memberships", [])
             for role in membership["roles"]
+            if found.get("id") in (None, membership["project"]["id"])
         }
-        rights = {
+        return {
             right
             for role in roles
             for right in self.get("roles", f"{role}.json")["role"]["permissions"]
         }
-        return {"view_issues", "add_issue_notes", "edit_issues", "log_time"} <= rights
+
+    def _leads(self, mend: str, *, closed: bool) -> Check:
+        """Whether the workflow leads an open issue of each type to a status that closes
+        (or a closed one back); looked at on one of each.
+        """
+        tried = Tried()
+        for kind in self.get("trackers.json")["trackers"][:_TYPES]:
+            query = {"tracker_id": kind["id"], "limit": 1, "sort": "id:desc"}
+            query["status_id"] = "open" if closed else "closed"
+            if self.settings.project:
+                query["project_id"] = self.settings.project
+            found = self.get("issues.json", **query)["issues"]
+            allowed = None
+            if found:
+                number = str(found[0]["id"])
+                with suppress(Refused):
+                    self._status(Issue("", number, f"#{number}"), closed=closed)
+                    allowed = True
+                allowed = bool(allowed)
+            tried.add(str(kind["name"]), allowed)
+        what = "can be closed" if closed else "can be reopened"
+        return tried.check(f"issues {what}", mend)
+
+    def _keeps(self) -> Check:
+        """Never wrong: where no time can be logged, comments have it."""
+        if "log_time" in self._rights():
+            return Check(True, "time can be logged")
+        why = "the user's role has no Log spent time"
+        return Check(True, f"no time can be logged, and comments say it: {why}")

@@ -15,10 +15,13 @@ from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Answer, Refused
 from oberonc.kit.http import part
 from oberonc.redaction import without_userinfo
+from oberonc.text import listed
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
 PAGE = 100
+#: Kinds of issues that a check names.
+_KINDS = 8
 
 
 class WebTracker(Tracker):
@@ -98,14 +101,19 @@ class WebTracker(Tracker):
             or ""
         )
 
-    def looks(self, *proofs: tuple[str, str, Callable[[], bool]]) -> list[Check]:
+    def looks(
+        self, *proofs: tuple[str, str, Callable[[], bool | Check]]
+    ) -> list[Check]:
         """Run *proofs* of (what holds, what mends it, look) until one shows that the
-        rest makes no sense.
+        rest makes no sense. A look may word its check itself.
         """
         checks = []
         for what, mend, look in proofs:
             try:
-                checks.append(Check(look(), what, mend))
+                found = look()
+                checks.append(
+                    found if isinstance(found, Check) else Check(found, what, mend)
+                )
             except (Refused, NoSuchIssue) as error:
                 checks.append(Check(False, f"{what}: {error}", mend))
             except Retry as error:
@@ -122,6 +130,36 @@ def unproven(kind: str) -> Check:
         True,
         f"each repository's own {kind} project is used; set `project` to have its permissions proven",
     )
+
+
+class Tried:
+    """What came of looking whether something is allowed, kind by kind of issue (their
+    types, queues, ...), on issues that are there.
+    """
+
+    def __init__(self) -> None:
+        self.allowed: list[str] = []
+        self.refused: list[str] = []
+        #: Kinds of which there is no issue to look at.
+        self.untried: list[str] = []
+
+    def add(self, kind: str, allowed: bool | None) -> None:
+        """None: nothing of *kind* is there to look at."""
+        names = self.untried if allowed is None else self.refused
+        (self.allowed if allowed else names).append(kind)
+
+    def check(self, what: str, mend: str) -> Check:
+        """Says of *what* for which kinds it holds, and of which nobody knows."""
+        parts = [
+            f"{how}{listed(names, _KINDS)}"
+            for how, names in (
+                ("", self.allowed),
+                ("not for ", self.refused),
+                ("unproven, for want of an issue: ", self.untried),
+            )
+            if names
+        ]
+        return Check(not self.refused, f"{what}: {'; '.join(parts)}", mend)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from oberonc import Reject
+from oberonc import Check, Reject
 from tests.support.trackers import servers
 from tests.support.trackers.relay import Relay
 from tests.support.trackers.suite import NUMBERS, Suite
@@ -23,6 +24,12 @@ SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
 CONFIG = """Set($rtname,'test'); Set($Organization,'test'); Set($WebDomain,'127.0.0.1'); Set($WebPort,PORT);
 Set($WebPath,''); Set($WebBaseURL,'http://127.0.0.1:PORT'); Set($DatabaseType,'SQLite');
 Set($DatabaseName,'DIR/rtdb'); Set($MailCommand,'testfile'); Set($LogToSyslog,undef);
+Set(%Lifecycles, deploy => { initial => ['proposed'], active => ['building'], inactive => ['shipped', 'dropped'],
+  defaults => { on_create => 'proposed' }, transitions => { '' => ['proposed'],
+  proposed => ['building', 'shipped', 'dropped'],
+  building => ['shipped', 'dropped'], shipped => ['building'], dropped => ['building'] },
+  actions => [ 'proposed -> shipped' => { label => 'Ship' }, 'building -> shipped' => { label => 'Ship' },
+  'shipped -> building' => { label => 'Again' } ] });
 Set($MasonDataDir,'DIR/var/mason'); Set($MasonSessionDir,'DIR/var/session'); Set($MasonObjectDir,'DIR/var/obj');
 1;
 """
@@ -30,15 +37,30 @@ SEED = """use lib '/usr/share/request-tracker5/lib'; use RT -init; my $u = RT::U
 $u->Load('root'); $u->SetEmailAddress('root@example.invalid');
 my ($ok, $msg, $tok) = RT::AuthToken->new(RT->SystemUser)->Create(Owner => $u->Id, Description => 't');
 print "TOKEN=$tok\\n";
+my $queue = RT::Queue->new(RT->SystemUser);
+$queue->Create(Name => 'Ships', Lifecycle => 'deploy');
+# what docs/trackers.md asks for, and no more; and one that may only look
+my %rights = (least => [qw(SeeQueue ShowTicket ShowTicketComments CommentOnTicket ModifyTicket)],
+              reader => [qw(SeeQueue ShowTicket)]);
+for my $name (sort keys %rights) {
+  my $user = RT::User->new(RT->SystemUser);
+  $user->Create(Name => $name, Privileged => 1, EmailAddress => "$name\\@example.invalid");
+  for my $in ('General', 'Ships') {
+    $queue->Load($in);
+    $user->PrincipalObj->GrantRight(Right => $_, Object => $queue) for @{$rights{$name}};
+  }
+  my ($made, $why, $key) = RT::AuthToken->new(RT->SystemUser)->Create(Owner => $user->Id, Description => 't');
+  print "$name=$key\\n";
+}
 """
 
 
 class RtWorld(World):
     status = "stalled"
 
-    def __init__(self, relay: Relay, token: str) -> None:
+    def __init__(self, relay: Relay, keys: dict[str, str]) -> None:
         super().__init__(relay)
-        self.token = token
+        self.keys, token = keys, keys["TOKEN"]
         self.rest = f"http://127.0.0.1:{relay.target[1]}/REST/2.0"
         self.session = requests.Session()
         # One of the server's two workers would wait for more on a connection that is
@@ -49,7 +71,7 @@ class RtWorld(World):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"tracker": "rt", "url": self.relay.url, "token": self.token}
+        return {"tracker": "rt", "url": self.relay.url, "token": self.keys["TOKEN"]}
 
     def new(self, queue: str = "General", *, closed: bool = False) -> str:
         ticket = {
@@ -121,7 +143,7 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RtWorld]:
         "extra_groups": [],
     }
     printed = servers.run(["perl", str(folder / "seed.pl")], folder, **who)
-    token = printed.partition("TOKEN=")[2].strip()
+    keys = dict(re.findall(r"^(\w+)=(\S+)$", printed, re.MULTILINE))
     command = [
         str(SERVER),
         "--server",
@@ -135,7 +157,7 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RtWorld]:
     with servers.serving(
         command, folder, f"http://127.0.0.1:{port}/REST/2.0/rt", **who
     ):
-        yield RtWorld(relay, token)
+        yield RtWorld(relay, keys)
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +225,62 @@ def test_a_ticket_of_another_queue_is_left_alone(
     assert not world.comments(other)
     opened = settings | {"projects": ["web *"]}
     assert f"closed {other}" in broker(opened, tmp_path).handle(pushed)
+
+
+def test_each_lifecycle_has_its_own_ends_and_its_own_close(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    first, second, dropped = world.new(), world.new("Ships"), world.new("Ships")
+    world.set_status(dropped, "dropped")
+    settings = world.settings | {
+        "close": {"deploy": "shipped"},
+        "reopen": {"deploy": "building"},
+    }
+    pushed = payload(commit(f"fixes {first}, {second} and {dropped}", next(NUMBERS)))
+    note = broker(settings, tmp_path).handle(pushed)
+    assert f"closed {first} and {second}" in note
+    assert f"{dropped} was closed already" in note
+    states = [world.status_of(issue) for issue in (first, second, dropped)]
+    assert states == ["resolved", "shipped", "dropped"]
+    again = payload(commit(f"reopens {first} and {second}", next(NUMBERS)))
+    broker(settings, tmp_path).handle(again)
+    assert (world.status_of(first), world.status_of(second)) == ("open", "building")
+
+
+def test_an_open_status_can_be_the_one_that_closes(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    issue, settings = world.new(), world.settings | {"close": "stalled"}
+    pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+    assert broker(settings, tmp_path).handle(pushed) == f"closed {issue}"
+    again = payload(commit(f"fixes {issue} too", next(NUMBERS)))
+    assert f"{issue} was closed already" in broker(settings, tmp_path).handle(again)
+
+
+def checked(world: RtWorld, tmp_path: Path, who: str, **more: Any) -> list[Check]:
+    settings = world.settings | {"token": world.keys[who]} | more
+    return broker(settings, tmp_path).check()
+
+
+def test_check_proves_commenting_closing_and_reopening_queue_by_queue(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    world.new()
+    world.new(closed=True)
+    world.new("Ships")
+    least = checked(world, tmp_path, "least")
+    assert [check.what for check in least if not check.ok] == []
+    general = checked(world, tmp_path, "least", project="General")
+    assert [check.what for check in general if "tickets" in check.what] == [
+        "tickets can be commented on: General",
+        "tickets can be closed: General",
+        "tickets can be reopened: General",
+    ]
+    reader = checked(world, tmp_path, "reader", project="general")
+    assert [check.what for check in reader if not check.ok] == [
+        "tickets can be commented on: not for General",
+        "tickets can be closed: not for General",
+        "tickets can be reopened: not for General",
+    ]
+    wrong = checked(world, tmp_path, "least", project="Nosuch")
+    assert not all(check.ok for check in wrong)
