@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
@@ -44,7 +44,7 @@ class Bluesky(BaseBroker):
         text, facets = self._text(payload)
         if not text:
             return NOTHING
-        when = datetime.fromisoformat(payload["time"])
+        when = datetime.fromisoformat(payload["time"]).astimezone(UTC)
         record = {
             "$type": _POST,
             "text": text,
@@ -52,8 +52,7 @@ class Bluesky(BaseBroker):
             "createdAt": when.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         }
         # A record put under a key of our own is the same record the next time.
-        digest = hashlib.sha256(payload["delivery_id"].encode()).digest()
-        key = _tid(int(when.timestamp() * 1_000_000), int.from_bytes(digest[:4]))
+        key = _key(when, payload["delivery_id"])
         session = self._session()
         body = {
             "repo": session["did"],
@@ -135,9 +134,16 @@ class _Expired(Exception):
     """The session has ended."""
 
 
-def _tid(microseconds: int, clock: int) -> str:
-    """A record key in the order of time. Source: atproto.com/specs/tid"""
-    number, text = (microseconds << 10) | (clock & 1023), ""
+def _key(when: datetime, delivery: str) -> str:
+    """A record key in the order of time: 53 bits of microseconds and 10 of a clock's
+    number, in base 32. Source: atproto.com/specs/tid
+
+    What a moment does not say, *delivery* does: two of the same second would else
+    have the same key by chance, and the second post would replace the first.
+    """
+    digest = int.from_bytes(hashlib.sha256(delivery.encode()).digest()[:8])
+    microseconds = int(when.timestamp()) * 1_000_000 + (digest >> 10) % 1_000_000
+    number, text = (microseconds << 10) | (digest & 1023), ""
     for _ in range(13):
         text, number = _DIGITS[number & 31] + text, number >> 5
     return text

@@ -173,6 +173,13 @@ def test_bluesky_s_links_are_places_in_the_bytes(tmp_path: Path) -> None:
     assert "http" not in post["record"]["text"]
 
 
+def test_no_post_on_bluesky_replaces_another_of_the_same_second(tmp_path: Path) -> None:
+    network = Network()
+    for number in range(100):
+        _post("bluesky", tmp_path, testing.payload(id=f"{number:032x}"), network)
+    assert len(network.posts) == 100
+
+
 def test_bluesky_logs_in_once_and_again_when_the_session_ended(tmp_path: Path) -> None:
     network = Network()
     for number in range(3):
