@@ -8,15 +8,14 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from oberonc import BaseBroker, Check, Reject, Secret
+from oberonc.kit import event
 from oberonc.kit.github import push
 from oberonc.text import counted
 
 FORMATS = ("oberonc", "github", "form")
-#: What is for the broker alone: the settings, and what changes from try to try.
-_OURS = ("service", "broker", "delivery_id", "attempt", "order")
 
 
 class Webhook(BaseBroker):
@@ -81,7 +80,7 @@ class Webhook(BaseBroker):
             for update in payload["updates"]:
                 yield update["ref"], _json(push(payload, update))
             return
-        body = _json({k: v for k, v in payload.items() if k not in _OURS})
+        body = event.body(payload)
         if self.settings.format == "form":
             body = urlencode({"payload": body.decode()}).encode()
         yield f"push {payload['id']}", body
@@ -92,7 +91,7 @@ class Webhook(BaseBroker):
         """For each kind of receiver its own: Standard Webhooks 1.0, GitHub's webhooks,
         CloudEvents 1.0 (HTTP binding, 3.1: binary mode).
         """
-        now, repository = str(int(time.time())), payload["repository"]
+        now = str(int(time.time()))
         is_form = self.settings.format == "form"
         is_test = payload["event"] == "test"
         headers = {
@@ -101,11 +100,8 @@ class Webhook(BaseBroker):
             else "application/json",
             "webhook-id": delivery,
             "webhook-timestamp": now,
-            "ce-specversion": "1.0",
-            "ce-type": f"dev.oberonc.{'test' if is_test else 'push'}.v1",
-            "ce-source": f"/{quote(repository['full_name'])}",
+            **event.attributes(payload, "ce-"),
             "ce-id": delivery,
-            "ce-time": payload["time"],
             "X-GitHub-Event": "ping" if is_test else "push",
             "X-GitHub-Delivery": delivery,
         }
