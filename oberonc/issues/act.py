@@ -100,6 +100,8 @@ class Actor:
         self.closed: dict[Issue, bool] = {}
         self.missing: set[Issue] = set()
         self.steps_done = 0
+        #: Whether the tracker is known to take the credentials.
+        self.proven = False
         self.failures: list[Retry] = []
         self.reserve = min(RESERVE, self.remaining() / 3)
 
@@ -161,12 +163,45 @@ class Actor:
         except Refused as error:
             self.report.refused = True
             self.report.notes.append(f"{task.issue.shown}: {one_line(str(error))}")
+        except Forbidden as error:
+            self._prove(error)
+            self._add_forbidden(task.issue, error)
         except Retry as error:
             self.failures.append(error)
-            whole = isinstance(error, NotDone) and not isinstance(error, Forbidden)
-            if whole or len(self.failures) >= FAILURES:
+            if isinstance(error, NotDone) or len(self.failures) >= FAILURES:
                 raise self._go_on_later() from None
         return True
+
+    def _prove(self, error: Forbidden) -> None:
+        """End the turn unless the tracker takes the credentials all the same: then it
+        was one issue that it spoke of, or its project, and no failure of anything else.
+        """
+        if self.proven:
+            return
+        try:
+            self.tracker.whoami()
+        except (Refused, NoSuchIssue):
+            self.failures.append(error)
+        except Retry as failure:
+            self.failures.append(error if isinstance(failure, Forbidden) else failure)
+        else:
+            self.proven = True
+            return
+        raise self._go_on_later()
+
+    def _add_forbidden(self, issue: Issue, error: Forbidden) -> None:
+        """*issue* may not be seen, or not be changed, with credentials that are good."""
+        told = one_line(error.told)
+        if issue in self.closed:
+            self.report.refused = True
+            self.report.notes.append(
+                f"{issue.shown} may not be changed with these credentials: {told}"
+            )
+        else:
+            self.missing.add(issue)
+            self.report.notes.append(
+                f"{issue.shown} may not be seen with these credentials: {told}"
+            )
 
     def _do_task(self, task: Task) -> bool:
         """Do what is not done yet; False when another worker is at it."""

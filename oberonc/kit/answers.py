@@ -33,17 +33,17 @@ class NotDone(Retry):
 
 
 class Forbidden(NotDone):
-    """These credentials may not do this; what else there is to do may still be allowed."""
+    """These credentials may not do this; what else there is to do may still be allowed.
 
-
-class Refused(Reject):
-    """The server will never do this;
-    `status` is its HTTP status, or 0 where it said so in a 200.
+    `told` is what the server said, without a guess whose fault it is.
     """
 
-    def __init__(self, reason: str, status: int = 0) -> None:
-        super().__init__(reason)
-        self.status = status
+    def __init__(self, told: str) -> None:
+        mend = "check the token and its permissions"
+        super().__init__(
+            f"CREDENTIALS refused: {told}; {mend}", after=CREDENTIALS_AFTER
+        )
+        self.told = told
 
 
 class Answer(NamedTuple):
@@ -65,6 +65,20 @@ class Answer(NamedTuple):
             ) from None
 
 
+class Refused(Reject):
+    """The server will never do this;
+    `status` is its HTTP status, or 0 where it said so in a 200; `answer` is all it
+    said, where that was an HTTP refusal.
+    """
+
+    def __init__(
+        self, reason: str, status: int = 0, answer: Answer | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.answer = answer
+
+
 def check(answer: Answer, what: str, now: float) -> Answer:
     """*answer* when it is a success; else raises what it means. *what* names the
     request in the message.
@@ -76,20 +90,27 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     wait = wait_hint(answer, now)
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
         raise NotDone(f"rate limit: {message}", after=wait)
+    if status == 403 and not _lacks_scope(answer):
+        raise Forbidden(message)
     if status in (401, 403, 407):
-        kind = Forbidden if status == 403 else NotDone
-        raise kind(
+        raise NotDone(
             f"CREDENTIALS refused: {message}; check the token and its permissions",
             after=CREDENTIALS_AFTER,
         )
     if status in (408, 425) or status >= 500:
         raise Retry(message, after=wait)
     if 300 <= status < 400:
-        raise Refused(
-            f"{message}; moved to {one_line(answer.headers.get('location', 'nowhere'))}",
-            status,
-        )
-    raise Refused(message, status)
+        target = one_line(answer.headers.get("location", "nowhere"), 300)
+        raise Refused(f"{message}; moved to {target}", status, answer)
+    raise Refused(message, status, answer)
+
+
+def _lacks_scope(answer: Answer) -> bool:
+    """Whether the token may do nothing of this kind anywhere: as RFC 6750 has it in
+    header or body (GitLab), or in Gitea's words.
+    """
+    said = answer.headers.get("www-authenticate", "") + answer.text[:2000]
+    return "insufficient_scope" in said or "of required scope" in said
 
 
 def _is_rate_limit(answer: Answer, wait: float | None) -> bool:

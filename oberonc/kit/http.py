@@ -157,7 +157,12 @@ class Http:
         with self._session.request(
             method, url, timeout=limits, stream=True, allow_redirects=False, **request
         ) as response:
+            connection = response.raw.connection
             body = response.raw.read(SIZE_LIMIT + 1, decode_content=False)
+            if response.status_code >= 300 and response.request.body and connection:
+                # who refuses may not have read what was sent, and would take that for
+                # the next request
+                connection.close()
         if len(body) > SIZE_LIMIT:
             raise Refused(
                 f"{method} {self._shown(url)}: the answer is longer than {SIZE_LIMIT} bytes"
@@ -220,39 +225,51 @@ def _never_connected(error: Exception) -> bool:
 
 class AnyAuth(requests.auth.HTTPDigestAuth):
     """User and password by whichever of Digest and Basic the server asks for,
-    and only once it asks.
+    and only once it asks; from then on without being asked.
     """
 
     _thread_local: Any  # requests'
+    #: Whether the server asked for Basic.
+    _basic = False
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        super().__call__(r)  # type: ignore[no-untyped-call]
+        if self._basic:
+            requests.auth.HTTPBasicAuth(self.username, self.password)(r)
+        return r
 
     def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
         """Called for every answer, whatever its status."""
         asked = r.headers.get("www-authenticate", "").lower()
         if r.status_code == 401 and "digest" in asked:
             if self._thread_local.num_401_calls < 2:
-                _drop_body(r)
+                _drop(r)
             answer: requests.Response = super().handle_401(r, **kwargs)  # type: ignore[no-untyped-call]
             return answer
         self._thread_local.num_401_calls = 1
         if r.status_code != 401 or r.request.headers.get("Authorization"):
             return r
-        _drop_body(r)
+        _drop(r)
+        self._basic = True
         again = r.request.copy()
         requests.auth.HTTPBasicAuth(self.username, self.password)(again)
         return r.connection.send(again, **kwargs)
 
 
-def _drop_body(answer: requests.Response) -> None:
+def _drop(answer: requests.Response) -> None:
     """Have done with the body of an answer that only asks for something, so that its
     connection can be used again.
 
     Libraries would read all of it, whatever its size. A connection on which more is to
-    come is closed.
+    come, or on which what was sent may lie unread, is closed.
     """
+    connection = answer.raw.connection
     if len(answer.raw.read(ASIDE_LIMIT + 1, decode_content=False)) > ASIDE_LIMIT:
         answer.raw.close()
     answer._content, answer._content_consumed = b"", True  # type: ignore[attr-defined]
     answer.close()
+    if answer.request.body and connection:
+        connection.close()
 
 
 class _Session(requests.Session):

@@ -1,7 +1,8 @@
 """The contract between the issue broker and a tracker.
 
 Every method may raise `Retry` (not now; nobody knows whether it was done, unless it is
-a `NotDone`), `NoSuchIssue`, or `Refused` (never, and why). Numbers, keys and projects
+a `NotDone`), `NoSuchIssue`, `Refused` (never, and why), or `Forbidden` (not with these
+credentials: about this issue, unless `whoami` fails as well). Numbers, keys and projects
 are validated here before a URL is built from them.
 """
 
@@ -12,7 +13,7 @@ from typing import ClassVar
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.kit.answers import Refused
+from oberonc.kit.answers import NotDone, Refused
 
 
 class NoSuchIssue(Exception):
@@ -20,6 +21,12 @@ class NoSuchIssue(Exception):
 
     def __init__(self, why: str = "does not exist") -> None:
         super().__init__(why)
+
+
+class Elsewhere(NotDone):
+    """Something other than the tracker answers at its address: a proxy while the
+    tracker is upgraded, a page to log in at, a wrong or an old `url`.
+    """
 
 
 class Tracker(ABC):
@@ -51,6 +58,14 @@ class Tracker(ABC):
     @abstractmethod
     def __init__(self, broker: BaseBroker) -> None:
         """Take the settings; ValueError when they make no sense together. No network."""
+
+    @abstractmethod
+    def whoami(self) -> None:
+        """One cheap call that needs no right on any issue; returns where the tracker
+        takes the credentials.
+
+        Tells a `Forbidden` that is about one issue from one that is about them.
+        """
 
     @abstractmethod
     def is_closed(self, issue: Issue) -> bool:

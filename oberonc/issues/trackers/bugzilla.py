@@ -5,7 +5,7 @@ from typing import Any
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, issue_number
+from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, iso, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check
 from oberonc.text import one_line
@@ -57,13 +57,21 @@ class Bugzilla(WebTracker):
         self, method: str, parts: tuple[str, ...], json: Any, params: dict[str, str]
     ) -> Answer:
         given = self._key | params
-        return self.http.call(
+        answer = self.call(
             method,
             self.url(*parts),
             json=json,
             params=given or None,
             errors=(400, 401, 404),
         )
+        if answer.status == 404 and not _error(answer):
+            raise Elsewhere(
+                f"{method} {self.url(*parts)}: 404, and not as Bugzilla says it; check `url`, and what stands before it"
+            )
+        return answer
+
+    def whoami(self) -> None:
+        self._states()
 
     def is_closed(self, issue: Issue) -> bool:
         found = self._bug(issue, "is_open", "product", "classification")

@@ -25,6 +25,9 @@ class Gitea(WebTracker):
         user = self.user_of(comment)
         return {"Sudo": user} if user else {}
 
+    def whoami(self) -> None:
+        self.get("user")
+
     def is_closed(self, issue: Issue) -> bool:
         with known():
             found = self.get(*_path(issue))

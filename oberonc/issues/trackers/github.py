@@ -63,6 +63,10 @@ class GitHub(WebTracker):
             "X-GitHub-Api-Version": "2022-11-28",
         }
 
+    def whoami(self) -> None:
+        # a token of any kind may ask this; an Enterprise Server without limits says 404
+        self.call("GET", self.url("rate_limit"), errors=(404,))
+
     def is_closed(self, issue: Issue) -> bool:
         with known():
             found = self.get(*_path(issue))

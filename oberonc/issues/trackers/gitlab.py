@@ -46,6 +46,9 @@ class GitLab(WebTracker):
         user = self.user_of(comment)
         return {"Sudo": user} if user else {}
 
+    def whoami(self) -> None:
+        self.get("user")
+
     def is_closed(self, issue: Issue) -> bool:
         with known():
             return bool(self.get(*_path(issue))["state"] == "closed")

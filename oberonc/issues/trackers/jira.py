@@ -40,6 +40,7 @@ class Jira(WebTracker):
     kind = "jira"
     flavour = "jira"
     numbering = "key"
+    missing = frozenset({"errorMessages"})
     keeps_time = True
     moves = True
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
@@ -71,6 +72,9 @@ class Jira(WebTracker):
             if settings.user
             else None
         )
+
+    def whoami(self) -> None:
+        self.get("myself")
 
     def is_closed(self, issue: Issue) -> bool:
         status = self._status(issue)

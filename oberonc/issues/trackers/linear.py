@@ -14,6 +14,7 @@ from oberonc.issues.trackers.web import WebTracker
 from oberonc.kit.answers import (
     CREDENTIALS_AFTER,
     Answer,
+    Forbidden,
     NotDone,
     Refused,
     check,
@@ -46,6 +47,7 @@ class Linear(WebTracker):
     api = "/graphql"
     flavour = "markdown"
     numbering = "key"
+    missing = frozenset()  # it says so in a 200
     moves = True
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("token", "project")
@@ -60,7 +62,7 @@ class Linear(WebTracker):
 
     def _ask(self, query: str, **variables: Any) -> Any:
         body = {"query": query, "variables": variables}
-        answer = self.http.call("POST", self.base, json=body, errors=(400,))
+        answer = self.call("POST", self.base, json=body, errors=(400,))
         found = answer.json()
         errors = found.get("errors") if isinstance(found, dict) else None
         if errors:
@@ -72,6 +74,9 @@ class Linear(WebTracker):
         if not found:
             raise NoSuchIssue
         return found
+
+    def whoami(self) -> None:
+        self._ask("{viewer{id}}")
 
     def is_closed(self, issue: Issue) -> bool:
         return self._issue(issue)["state"]["type"] in _CLOSED
@@ -186,7 +191,9 @@ def _meaning(error: dict[str, Any], answer: Answer, now: float) -> Exception:
     if code == "RATELIMITED":
         wait = wait_hint(answer, now)
         return NotDone(f"rate limit: {told}", after=wait)
-    if code in ("AUTHENTICATION_ERROR", "FORBIDDEN"):
+    if code == "FORBIDDEN":
+        return Forbidden(told)
+    if code == "AUTHENTICATION_ERROR":
         return NotDone(
             f"CREDENTIALS refused: {told}; check the API key", after=CREDENTIALS_AFTER
         )

@@ -15,7 +15,7 @@ from oberonc.issues.trackers.web import (
     known,
     one_of,
 )
-from oberonc.kit.answers import Forbidden, Refused
+from oberonc.kit.answers import Answer, Forbidden, Refused
 
 #: Projects above one another that are looked at.
 _DEPTH = 20
@@ -57,6 +57,21 @@ class Redmine(WebTracker):
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         user = self.user_of(comment)
         return {"X-Redmine-Switch-User": user} if user else {}
+
+    def whoami(self) -> None:
+        self.get("users", "current.json")
+
+    def says_missing(self, answer: Answer) -> bool:
+        """It says so with nothing at all, as others do too: so one has to ask whether
+        it is there.
+        """
+        if answer.text.strip():
+            return False
+        try:
+            self.http.call("GET", self.url("users", "current.json")).json()
+        except Refused:
+            return False
+        return True
 
     def is_closed(self, issue: Issue) -> bool:
         return self._closes(self._read(issue)["status"])

@@ -23,6 +23,7 @@ class Roundup(WebTracker):
     api = "/rest"
     flavour = "plain"
     numbering = "all"
+    missing = frozenset({"error"})
     moves = True
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
@@ -62,6 +63,9 @@ class Roundup(WebTracker):
             name: one_of(name, self._statuses(), "status", "close") for name in names
         }
 
+    def whoami(self) -> None:
+        self.get("data", "status", **{"@page_size": 1})
+
     def is_closed(self, issue: Issue) -> bool:
         return self._status(issue) in self._closing().values()
 
@@ -72,9 +76,7 @@ class Roundup(WebTracker):
             "author": self.user_of(comment) or self.settings.user,
         }
         once = self.send("POST", "data", "msg", "@poe", json={}).json()["data"]["link"]
-        made = self.http.call("POST", self._own(once), json=content).json()["data"][
-            "id"
-        ]
+        made = self.call("POST", self._own(once), json=content).json()["data"]["id"]
         before = self._status(issue)
         self._patch(issue, {"@op": "add", "messages": str(made)})
         if before in self._closing().values() and self._status(issue) != before:
@@ -95,7 +97,7 @@ class Roundup(WebTracker):
         for _ in range(_TRIES):
             headers = {"If-Match": self._issue(issue)["@etag"]}
             url = self.url("data", "issue", issue_number(issue))
-            answer = self.http.call(
+            answer = self.call(
                 "PATCH", url, json=change, headers=headers, errors=(412,)
             )
             if answer.status != 412:

@@ -46,6 +46,9 @@ class RequestTracker(WebTracker):
             "Accept": "application/json",
         }
 
+    def whoami(self) -> None:
+        self.get("rt")
+
     def is_closed(self, issue: Issue) -> bool:
         found = self._ticket(issue)
         self._queue_ids[issue] = str(found["Queue"]["id"])
@@ -134,9 +137,9 @@ class RequestTracker(WebTracker):
         for _ in range(_TRIES):
             url = self.url("ticket", issue_number(issue))
             with known():
-                tag = self.http.call("GET", url).headers.get("etag", "")
+                tag = self.call("GET", url).headers.get("etag", "")
                 headers = {"If-Match": tag} if tag else None
-                answer = self.http.call(
+                answer = self.call(
                     "PUT", url, json={"Status": status}, headers=headers, errors=(412,)
                 )
             if answer.status != 412:

@@ -5,13 +5,13 @@ nor set a resolution.
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from oberonc.broker.contract import BaseBroker, Check
+from oberonc.broker.contract import Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import NoSuchIssue, issue_number
+from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker
-from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused
+from oberonc.kit.answers import Forbidden, Refused
 from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
@@ -25,30 +25,23 @@ class TicketRpc(WebTracker):
     flavour = "trac"
     numbering = "all"
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
-
-    def __init__(self, broker: BaseBroker) -> None:
-        super().__init__(broker)
-        self._logged_in = False
+    _logged_in = False
 
     def auth(self) -> AnyAuth:
         return AnyAuth(self.settings.user, str(self.settings.password))
 
     def _call(self, method: str, issue: Issue, **params: str) -> Any:
-        if not self._logged_in:  # the answer's cookie is what the plugin goes by
-            self.http.call("GET", self.url("login"), errors=(302, 303))
-            self._logged_in = True
+        self.log_in()
         given = {
             "id": issue_number(issue),
             "project": self.settings.project or "trac",
             **params,
         }
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": given}
-        answer = self.http.call(
-            "POST", self.url("ticketrpc"), json=body, errors=(404, 500)
-        )
+        answer = self.call("POST", self.url("ticketrpc"), json=body, errors=(404, 500))
         if answer.status == 404:
-            raise Refused(
-                "this Trac has no ticketrpc plugin; is it tracker = 'trac'?", 404
+            raise Elsewhere(
+                f"{self.url('ticketrpc')} is not there; has this Trac no ticketrpc plugin, and is it tracker = 'trac'?"
             )
         if answer.status == 500:
             raise _failure(f"{method}: {one_line(answer.text, 200)}")
@@ -56,6 +49,15 @@ class TicketRpc(WebTracker):
         if found.get("error"):
             raise _meaning(method, found["error"])
         return found["result"]
+
+    def log_in(self) -> None:
+        if not self._logged_in:  # the answer's cookie is what the plugin goes by
+            self.call("GET", self.url("login"), errors=(302, 303))
+            self._logged_in = True
+
+    def whoami(self) -> None:
+        self._logged_in = False
+        self.log_in()
 
     def is_closed(self, issue: Issue) -> bool:
         return bool(self._call("ticket.details", issue)["status"] == "closed")
@@ -99,8 +101,5 @@ def _failure(told: str) -> Exception:
 def _meaning(method: str, error: dict[str, Any]) -> Exception:
     told = one_line(f"{method}: {error.get('message')}", 200)
     if error.get("code") == _ACCESS_DENIED:
-        return NotDone(
-            f"CREDENTIALS refused: {told}; check the user's permissions",
-            after=CREDENTIALS_AFTER,
-        )
+        return Forbidden(told)
     return Refused(told)

@@ -8,7 +8,7 @@ from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
-from oberonc.kit.answers import CREDENTIALS_AFTER, NotDone, Refused
+from oberonc.kit.answers import CREDENTIALS_AFTER, Forbidden, NotDone, Refused
 from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
@@ -23,6 +23,7 @@ class Trac(WebTracker):
     kind = "trac"
     flavour = "trac"
     numbering = "all"
+    missing = frozenset()  # it says so in a 200
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "user", "password")
 
@@ -36,7 +37,7 @@ class Trac(WebTracker):
     def _call(self, method: str, *params: Any) -> Any:
         with known():
             body = {"id": 1, "method": method, "params": list(params)}
-            answer = self.http.call("POST", self.url("login", "rpc"), json=body).json()
+            answer = self.call("POST", self.url("login", "rpc"), json=body).json()
         error = answer.get("error")
         if error:
             raise _meaning(method, error)
@@ -45,6 +46,9 @@ class Trac(WebTracker):
     def _ticket(self, issue: Issue) -> dict[str, Any]:
         found: dict[str, Any] = self._call("ticket.get", int(issue_number(issue)))[3]
         return found
+
+    def whoami(self) -> None:
+        self._version()
 
     def is_closed(self, issue: Issue) -> bool:
         found = self._ticket(issue)
@@ -159,9 +163,8 @@ def _meaning(method: str, error: dict[str, Any]) -> Exception:
     code, told = error.get("code"), one_line(f"{method}: {error.get('message')}", 200)
     if code == 404:
         return NoSuchIssue()
-    if code in (401, 403):
-        return NotDone(
-            f"CREDENTIALS refused: {told}; check the user's permissions",
-            after=CREDENTIALS_AFTER,
-        )
+    if code == 401:
+        return NotDone(f"CREDENTIALS refused: {told}", after=CREDENTIALS_AFTER)
+    if code == 403:
+        return Forbidden(told)
     return Refused(told)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
-from oberonc.issues.trackers.base import NoSuchIssue, Tracker
+from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
 from oberonc.kit.answers import Answer, Refused
 from oberonc.kit.http import part
 from oberonc.redaction import without_userinfo
@@ -22,6 +22,9 @@ PAGES = 50
 PAGE = 100
 #: Kinds of issues that a check names.
 _KINDS = 8
+#: What no tracker means that answers our calls: redirects, and that something is not
+#: there, unless it is said in the tracker's own way.
+_STRAY = frozenset({*range(300, 400), 404, 405, 410})
 
 
 class WebTracker(Tracker):
@@ -31,6 +34,9 @@ class WebTracker(Tracker):
     default_url: ClassVar[str] = ""
     #: What follows the address people use.
     api: ClassVar[str] = ""
+    #: One of these names is in the object with which it says that something is not
+    #: there.
+    missing: ClassVar[frozenset[str]] = frozenset({"message"})
 
     def __init__(self, broker: BaseBroker) -> None:
         self.settings = broker.settings
@@ -65,10 +71,38 @@ class WebTracker(Tracker):
         """The address of *parts* below the API, each of them encoded."""
         return "/".join([self.base, *map(part, parts)])
 
+    def call(self, method: str, url: str, **request: Any) -> Answer:
+        """As `Http.call`; but that something is not there, only the tracker itself is
+        believed. Raises Elsewhere for what other servers say.
+        """
+        try:
+            return self.http.call(method, url, **request)
+        except Refused as error:
+            if self._is_its_own(error):
+                raise
+            raise Elsewhere(
+                f"{error}: it is not {self.kind} that answers so; check `url`, and what stands before the server"
+            ) from None
+
+    def _is_its_own(self, error: Refused) -> bool:
+        if error.answer is None or error.status not in _STRAY:
+            return True
+        return error.status in (404, 410) and self.says_missing(error.answer)
+
+    def says_missing(self, answer: Answer) -> bool:
+        """Whether this 404 or 410 has the form in which the tracker itself says that
+        something is not there.
+        """
+        try:
+            found = answer.json()
+        except Retry:
+            return False
+        return isinstance(found, dict) and not self.missing.isdisjoint(found)
+
     def get(self, *parts: str, **params: Any) -> Any:
         """The JSON found at *parts*."""
         given = {name: str(value) for name, value in params.items()}
-        return self.http.call("GET", self.url(*parts), params=given or None).json()
+        return self.call("GET", self.url(*parts), params=given or None).json()
 
     def send(
         self,
@@ -82,7 +116,7 @@ class WebTracker(Tracker):
         tracker's user for them.
         """
         headers = self.on_behalf(comment) if comment else None
-        return self.http.call(
+        return self.call(
             method, self.url(*parts), json=json, headers=headers, params=params or None
         )
 

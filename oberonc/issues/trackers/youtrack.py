@@ -21,6 +21,7 @@ class YouTrack(WebTracker):
     api = "/api"
     flavour = "markdown-visible"
     numbering = "key"
+    missing = frozenset({"error_description", "error"})
     keeps_time = True
     moves = True
     resolutions = frozenset({"wontfix", "duplicate"})
@@ -31,6 +32,9 @@ class YouTrack(WebTracker):
             "Authorization": f"Bearer {self.settings.token}",
             "Accept": "application/json",
         }
+
+    def whoami(self) -> None:
+        self.get("users", "me")
 
     def is_closed(self, issue: Issue) -> bool:
         return self._issue(issue).get("resolved") is not None

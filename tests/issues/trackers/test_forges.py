@@ -84,7 +84,8 @@ ANSWERS = {
     "429": (Spoil("answer", 429, (("Retry-After", "17"),)), Retry, 17.0),
     "403 with a limit": (Spoil("answer", 403, (("Retry-After", "61"),)), Retry, 61.0),
     "403 with a reset": (Spoil("answer", 403, LIMITED), Retry, 86400.0),
-    "403": (Spoil("answer", 403, (), "Resource not accessible"), Retry, 600.0),
+    "403": (Spoil("answer", 403, (), "Resource not accessible"), Reject, None),
+    "403 of a token": (Spoil("answer", 403, (), "insufficient_scope"), Retry, 600.0),
     "401": (Spoil("answer", 401), Retry, 600.0),
     "500": (Spoil("answer", 500), Retry, None),
     "502 page": (
@@ -95,7 +96,7 @@ ANSWERS = {
     "503": (Spoil("answer", 503, (("Retry-After", "5"),)), Retry, 5.0),
     "301": (
         Spoil("answer", 301, (("Location", "https://elsewhere.example/1"),)),
-        Reject,
+        Retry,
         None,
     ),
     "400": (Spoil("answer", 400), Reject, None),
@@ -117,7 +118,9 @@ def test_every_answer_means_what_it_should(
     assert "token-1" not in str(caught.value)
     if isinstance(caught.value, Retry):
         assert caught.value.after == after
-        assert ("CREDENTIALS" in str(caught.value)) == (name in ("401", "403"))
+        assert ("CREDENTIALS" in str(caught.value)) == (
+            name in ("401", "403 of a token")
+        )
     assert not world.comments(issue)
     work_off(world.settings, tmp_path, pushed)
     assert len(world.comments(issue)) == 1
