@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from oberonc.errors import Reject, Retry
 from oberonc.issues.comment import (
-    FLAVOURS,
     Comment,
     commit_parts,
     duration,
@@ -25,6 +24,7 @@ from oberonc.issues.plan import Plan, note
 from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Forbidden, NotDone, Refused
+from oberonc.kit.markup import FLAVOURS
 from oberonc.payload.globs import passes
 from oberonc.text import listed, one_line
 

@@ -2,26 +2,21 @@
 alive in it.
 
 A comment is a list of parts: text that is ours or the administrator's, names, links and
-quotes. A *flavour* turns the parts into one text; names lose everything but letters,
-quotes go where the markup has no meaning, and what could end that place, mention a
-person or start a command is broken up.
+quotes. A *flavour* of `kit/markup` turns the parts into one text.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from string import Template
 from typing import Any, NamedTuple
 
 from oberonc.issues.tasks import Payload, Task
-from oberonc.kit.markup import BREAK, safe_url
-from oberonc.text import visible
+from oberonc.kit.markup import Flavour, plain_name, plain_text, safe_url
+from oberonc.kit.summary import is_nowhere
 
 #: What a comment says unless the setting `template` says otherwise.
 TEMPLATE = "${action} by ${commit} of ${repository}, written by ${author}${remark}:\n${message}"
 FIELDS = ("action", "commit", "repository", "branch", "author", "remark", "message")
-#: Characters of a commit message that a comment quotes; every tracker takes this much.
-QUOTE_LIMIT = 8000
-
 _HEADINGS = {
     "close": "Closed",
     "wontfix": "Closed as wontfix",
@@ -58,14 +53,6 @@ class Comment(NamedTuple):
     name: str
     email: str
     commit: str | None
-
-
-class Flavour(NamedTuple):
-    """A markup: how it links, quotes and hides."""
-
-    link: Callable[[str, str], str]
-    quote: Callable[[str], str]
-    hidden: str = ""
 
 
 def make_parts(
@@ -161,11 +148,6 @@ def commit_parts(commit: dict[str, Any]) -> list[Part]:
     ]
 
 
-def is_nowhere(commit: dict[str, Any]) -> bool:
-    """Whether there is no commit to name: the message came from stdin."""
-    return set(commit["raw_node"]) == {"0"}
-
-
 def render(parts: list[Part], flavour: Flavour) -> str:
     """The parts as one text of *flavour*."""
     return "".join(_write(part, flavour) for part in parts).strip("\n")
@@ -180,90 +162,6 @@ def _write(part: Part, flavour: Flavour) -> str:
         # on lines of its own wherever the template puts it
         return f"\n{flavour.quote(plain_text(part.text))}\n"
     return part.text
-
-
-def plain_name(text: str) -> str:
-    """*text* without whatever any markup, tracker or terminal could act on."""
-    words = re.sub(
-        r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)",
-        " ",
-        visible(" ".join(text[:200].split())),
-    )
-    return " ".join(words.split()) or "someone"
-
-
-def plain_text(text: str) -> str:
-    """A commit message in visible characters, its lines ended by newlines, and no
-    longer than a comment can hold.
-    """
-    lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
-    return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
-
-
-def _quiet(text: str, *openers: str) -> str:
-    """*text* with mentions, and each of *openers*, broken up."""
-    for opener in ("@", *openers):
-        text = text.replace(opener, opener[0] + BREAK + opener[1:])
-    return text
-
-
-def _apart(text: str) -> str:
-    """*text* without two of one kind of brace side by side."""
-    return re.sub(r"(?<=\{)(?=\{)|(?<=\})(?=\})", BREAK, text)
-
-
-def _markdown(text: str) -> str:
-    """A fence no line of *text* can close, in a block quote, so that no line starts
-    with a command either.
-    """
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join(f"> {line}" for line in (fence, *_quiet(text).split("\n"), fence))
-
-
-def _textile(text: str) -> str:
-    return f"<pre>\n{_apart(_quiet(text, '<'))}\n</pre>"
-
-
-def _trac(text: str) -> str:
-    # Without a processor of ours the text could name its own in its first line: #!html
-    return f"{{{{{{\n#!text\n{_apart(_quiet(text))}\n}}}}}}"
-
-
-def _jira(text: str) -> str:
-    return f"{{noformat}}\n{_quiet(text, '{', '[~')}\n{{noformat}}"
-
-
-def _plain(text: str) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
-
-
-def _after(text: str, url: str) -> str:
-    return f"{text} <{url}>" if url else text
-
-
-FLAVOURS = {
-    "markdown": Flavour(
-        lambda text, url: f"[{text}]({url})" if url else text,
-        _markdown,
-        "\n\n<!-- %s -->",
-    ),
-    "markdown-visible": Flavour(
-        lambda text, url: f"[{text}]({url})" if url else text, _markdown
-    ),
-    "textile": Flavour(
-        lambda text, url: f'"{text}":{url}' if url else text,
-        _textile,
-        "\n\n<!-- %s -->",
-    ),
-    "trac": Flavour(
-        lambda text, url: f"[{url} {text}]" if url else text,
-        _trac,
-        "\n\n{{{#!comment\n%s\n}}}",
-    ),
-    "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira),
-    "plain": Flavour(_after, _plain),
-}
 
 
 def make_comment(parts: list[Part], task: Task, flavour: Flavour, key: str) -> Comment:

@@ -9,11 +9,12 @@ from typing import Any
 from oberonc.grammar.reference import Reference
 from oberonc.grammar.vocabulary import Words
 from oberonc.grammar.words import words_for
-from oberonc.issues.comment import FLAVOURS, check_template
+from oberonc.issues.comment import check_template
 from oberonc.issues.plan import Rules
 from oberonc.issues.tasks import Issue, Payload
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import Tracker
+from oberonc.kit.markup import FLAVOURS
 from oberonc.payload.globs import passes
 
 OTHER_REFS = ("", "reference")

@@ -1,8 +1,13 @@
-"""The markups of chats: foreign text made dead, and links of ours.
+"""The markups of chats and trackers: foreign text made dead, and links of ours.
 
-A *markup* has three functions. `dead` writes text so that nothing in it acts: no
-mention, link, formatting, command or control. `strong` does so and sets it off. `link`
-writes dead text that leads to an address that `safe_url` let pass ("" for none).
+A *markup* is that of a chat, and has three functions. `dead` writes text so that
+nothing in it acts: no mention, link, formatting, command or control. `strong` does so
+and sets it off. `link` writes dead text that leads to an address that `safe_url` let
+pass ("" for none).
+
+A *flavour* is that of a tracker's comments, in which a commit message is quoted whole:
+names lose everything but letters, quotes go where the markup has no meaning, and what
+could end that place, mention a person or start a command is broken up.
 
 Text goes through `visible` first, so no markup has to know of controls, bidi marks or
 lone surrogates.
@@ -17,6 +22,8 @@ from oberonc.text import visible
 
 #: Invisible, without meaning to any markup, and no part of a name.
 BREAK = "\u200b"
+#: Characters of a commit message that a comment quotes; every tracker takes this much.
+QUOTE_LIMIT = 8000
 
 
 class Markup(NamedTuple):
@@ -123,4 +130,99 @@ MARKUPS = {
     ),
     "irc": Markup(_irc, _irc_strong, _beside(_irc)),
     "post": Markup(_post, _post, _beside(_post)),
+}
+
+
+class Flavour(NamedTuple):
+    """How comments of one tracker link, quote, and hide what they are found by."""
+
+    link: Callable[[str, str], str]
+    quote: Callable[[str], str]
+    hidden: str = ""
+
+
+def plain_name(text: str) -> str:
+    """*text* without whatever any markup, tracker or terminal could act on."""
+    words = re.sub(
+        r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)",
+        " ",
+        visible(" ".join(text[:200].split())),
+    )
+    return " ".join(words.split()) or "someone"
+
+
+def plain_text(text: str) -> str:
+    """A commit message in visible characters, its lines ended by newlines, and no
+    longer than a comment can hold.
+    """
+    lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
+    return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
+
+
+def _unmentioned(text: str, *openers: str) -> str:
+    """*text* with mentions, and each of *openers*, broken up."""
+    for opener in ("@", *openers):
+        text = text.replace(opener, opener[0] + BREAK + opener[1:])
+    return text
+
+
+def _apart(text: str) -> str:
+    """*text* without two of one kind of brace side by side."""
+    return re.sub(r"(?<=\{)(?=\{)|(?<=\})(?=\})", BREAK, text)
+
+
+def _markdown_quote(text: str) -> str:
+    """A fence no line of *text* can close, in a block quote, so that no line starts
+    with a command either.
+    """
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join(
+        f"> {line}" for line in (fence, *_unmentioned(text).split("\n"), fence)
+    )
+
+
+def _textile_quote(text: str) -> str:
+    return f"<pre>\n{_apart(_unmentioned(text, '<'))}\n</pre>"
+
+
+def _trac_quote(text: str) -> str:
+    # Without a processor of ours the text could name its own in its first line: #!html
+    return f"{{{{{{\n#!text\n{_apart(_unmentioned(text))}\n}}}}}}"
+
+
+def _jira_quote(text: str) -> str:
+    return f"{{noformat}}\n{_unmentioned(text, '{', '[~')}\n{{noformat}}"
+
+
+def _plain_quote(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
+
+
+def _after(text: str, url: str) -> str:
+    return f"{text} <{url}>" if url else text
+
+
+#: What a tracker speaks, by the name that the setting `markup` has for it.
+FLAVOURS = {
+    "markdown": Flavour(
+        lambda text, url: f"[{text}]({url})" if url else text,
+        _markdown_quote,
+        "\n\n<!-- %s -->",
+    ),
+    "markdown-visible": Flavour(
+        lambda text, url: f"[{text}]({url})" if url else text, _markdown_quote
+    ),
+    "textile": Flavour(
+        lambda text, url: f'"{text}":{url}' if url else text,
+        _textile_quote,
+        "\n\n<!-- %s -->",
+    ),
+    "trac": Flavour(
+        lambda text, url: f"[{url} {text}]" if url else text,
+        _trac_quote,
+        "\n\n{{{#!comment\n%s\n}}}",
+    ),
+    "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira_quote),
+    "plain": Flavour(_after, _plain_quote),
 }

@@ -99,11 +99,16 @@ def subject(message: str) -> str:
 def commit_line(commit: Mapping[str, Any]) -> Line:
     """One commit: its short id with a link, what it says, and who wrote it."""
     line = [Piece("said", subject(commit["message"]))]
-    if set(commit["raw_node"]) != {"0"}:  # a message without a commit
+    if not is_nowhere(commit):
         short = Piece("link", commit["node"][:8], commit.get("url") or "")
         line = [short, Piece("ours", " "), *line]
     author = one_line(commit["author"], NAME)
     return [*line, Piece("ours", " ("), Piece("said", author), Piece("ours", ")")]
+
+
+def is_nowhere(commit: Mapping[str, Any]) -> bool:
+    """Whether there is no commit to name: the message came from stdin."""
+    return set(commit["raw_node"]) == {"0"}
 
 
 def compare_url(payload: Mapping[str, Any], update: Mapping[str, Any]) -> str:

@@ -9,16 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oberonc.issues.comment import (
-    FLAVOURS,
     TEMPLATE,
     check_template,
     make_comment,
     make_parts,
-    plain_name,
 )
 from oberonc.issues.tasks import Issue, Task
 from oberonc.issues.trackers.jira import document
-from oberonc.kit.markup import safe_url
+from oberonc.kit.markup import FLAVOURS, plain_name, safe_url
 from tests.support.trackers.world import commit, payload
 
 KEY = "0123456789abcdef" * 2

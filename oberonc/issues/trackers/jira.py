@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from oberonc.broker.contract import BaseBroker, Check
-from oberonc.issues.comment import Comment, Part, plain_name, plain_text
+from oberonc.issues.comment import Comment, Part
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_key
 from oberonc.issues.trackers.web import (
@@ -17,7 +17,7 @@ from oberonc.issues.trackers.web import (
     one_of,
 )
 from oberonc.kit.answers import Refused
-from oberonc.kit.markup import safe_url
+from oberonc.kit.markup import plain_name, plain_text, safe_url
 
 #: Under which key Cloud keeps our mark beside a comment or a worklog.
 PROPERTY = "oberonc"
