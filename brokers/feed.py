@@ -55,8 +55,11 @@ class Feed(BaseBroker):
             fcntl.flock(lock, fcntl.LOCK_EX)
             entry = self._entry(payload)
             older = [old for old in _entries(path) if _id(old) != _id(entry)]
+            shown = [entry, *older[: self.settings.entries - 1]]
             feed = self._feed(payload, path)
-            feed.extend([entry, *older[: self.settings.entries - 1]])
+            # A push that was tried again may be older than one that is there.
+            _text(feed, "updated", max(map(_updated, shown)))
+            feed.extend(shown)
             aside = path.with_name(f".{path.name}.new")
             with aside.open("wb") as file:
                 ET.ElementTree(feed).write(file, "utf-8", xml_declaration=True)
@@ -80,7 +83,6 @@ class Feed(BaseBroker):
         name = payload["repository"]["full_name"]
         _text(feed, "title", name)
         _text(feed, "id", f"tag:oberonc,2026:{quote(name, safe='/')}")
-        _text(feed, "updated", payload["time"])
         _link(feed, "alternate", payload["repository"]["website"])
         if self.settings.url:
             itself = f"{self.settings.url.rstrip('/')}/{quote(path.name)}"
@@ -123,3 +125,8 @@ def _entries(path: Path) -> list[ET.Element]:
 
 def _id(entry: ET.Element) -> str | None:
     return entry.findtext(f"{{{ATOM}}}id")
+
+
+def _updated(entry: ET.Element) -> str:
+    """When; as all moments are written alike, the texts compare as they do."""
+    return entry.findtext(f"{{{ATOM}}}updated") or ""

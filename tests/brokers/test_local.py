@@ -15,6 +15,7 @@ from brokers.exec import Exec
 from brokers.feed import Feed
 from brokers.jsonl import Jsonl
 from oberonc import testing
+from tests.support.atom import breaches
 from tests.support.eventually import eventually
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
@@ -182,6 +183,7 @@ def test_a_feed_reader_shows_the_push(tmp_path: Path, kind: str) -> None:
     [file] = tmp_path.glob("*.atom")
     read = feedparser.parse(file.read_bytes())
     assert not read.bozo, read.get("bozo_exception")
+    assert breaches(file.read_bytes()) == []
     [entry] = read.entries
     assert entry.id == f"urn:oberonc:push:{payload['id']}"
     assert entry.title
@@ -191,10 +193,15 @@ def test_a_feed_reader_shows_the_push(tmp_path: Path, kind: str) -> None:
 
 def test_a_feed_keeps_the_newest_and_each_push_once(tmp_path: Path) -> None:
     settings: Any = {"folder": str(tmp_path), "entries": 3}
+    settings["url"] = "https://git.example.org/feeds"
     for number in (0, 1, 2, 3, 3):
-        payload = testing.payload(id=f"{number:032x}")
+        # the last of them was pushed first
+        when = f"2026-01-01T10:00:0{9 - number}Z"
+        payload = testing.payload(id=f"{number:032x}", time=when)
         testing.deliver(Feed, payload, tmp_path, **settings)
-    read = feedparser.parse((tmp_path / "web%2Fshop.atom").read_bytes())
+    raw = (tmp_path / "web%2Fshop.atom").read_bytes()
+    assert breaches(raw) == []
+    read = feedparser.parse(raw)
     assert [entry.id[-1] for entry in read.entries] == ["3", "2", "1"]
     assert read.feed.title == "web/shop"
 

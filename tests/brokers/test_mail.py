@@ -40,6 +40,8 @@ class Box:
             raw = cast(bytes, envelope.content)
             mail = email.message_from_bytes(raw, policy=email.policy.default)
             self.mails.append((envelope, mail))
+        if answer.endswith("lost"):
+            server.transport.abort()
         return answer
 
 
@@ -223,6 +225,19 @@ def test_after_a_lost_connection_nothing_is_sent_twice(
     assert (first.kind, again.kind) == ("retry", "done")
     assert len(_subjects(box)) == len(set(_subjects(box))) == 4
     assert list((tmp_path / "services" / "mail").glob("sent-*")) == []
+
+
+def test_after_a_lost_answer_one_mail_comes_twice_with_the_same_id(
+    server: str, box: Box, tmp_path: Path
+) -> None:
+    box.answers = ["250 taken", "250 lost"]
+    payload = testing.payload("commits")
+    settings = _settings(server)
+    first = testing.deliver(Mail, payload, tmp_path, **settings)
+    again = testing.deliver(Mail, payload, tmp_path, attempt=2, **settings)
+    assert (first.kind, again.kind) == ("retry", "done"), first.note
+    ids = [mail["Message-ID"] for _, mail in box.mails]
+    assert (len(ids), ids[1], len(set(ids))) == (5, ids[2], 4)
 
 
 def test_a_try_again_has_the_same_ids(server: str, box: Box, tmp_path: Path) -> None:
