@@ -155,7 +155,7 @@ def render(parts: list[Part], flavour: Flavour) -> str:
 
 def _write(part: Part, flavour: Flavour) -> str:
     if part.kind == "name":
-        return plain_name(part.text)
+        return flavour.name(plain_name(part.text))
     if part.kind == "link":
         return flavour.link(part.text, safe_url(part.url))
     if part.kind == "quote":

@@ -6,8 +6,9 @@ and sets it off. `link` writes dead text that leads to an address that `safe_url
 pass ("" for none).
 
 A *flavour* is that of a tracker's comments, in which a commit message is quoted whole:
-names lose everything but letters, quotes go where the markup has no meaning, and what
-could end that place, mention a person or start a command is broken up.
+names lose everything but letters, digits and a little punctuation; both go where the
+markup has no meaning, and what could end that place, mention a person or start a
+command is broken up.
 
 Text goes through `visible` first, so no markup has to know of controls, bidi marks or
 lone surrogates.
@@ -138,6 +139,8 @@ class Flavour(NamedTuple):
 
     link: Callable[[str, str], str]
     quote: Callable[[str], str]
+    #: A name, already a `plain_name`, where it would be read as text.
+    name: Callable[[str], str]
     hidden: str = ""
 
 
@@ -172,14 +175,13 @@ def _apart(text: str) -> str:
 
 
 def _markdown_quote(text: str) -> str:
-    """A fence no line of *text* can close, in a block quote, so that no line starts
-    with a command either.
+    """Indented code in a block quote: what every parser has, and no line can end. Fences
+    are ended by three backticks in some (Redcarpet, Parsedown), however long they are,
+    and are none in a block quote in others (Python-Markdown). Runs of what makes a
+    fence are broken up all the same, for parsers that look for them first.
     """
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join(
-        f"> {line}" for line in (fence, *_unmentioned(text).split("\n"), fence)
-    )
+    broken = re.sub(r"``(?=`)|~~(?=~)", lambda run: run[0] + BREAK, _unmentioned(text))
+    return "\n".join(f">     {line}".rstrip() for line in broken.split("\n"))
 
 
 def _textile_quote(text: str) -> str:
@@ -195,6 +197,42 @@ def _jira_quote(text: str) -> str:
     return f"{{noformat}}\n{_unmentioned(text, '{', '[~')}\n{{noformat}}"
 
 
+def _verbatim(form: str) -> Callable[[str], str]:
+    """A name of simple words stays as it is; one in which may be a number, a link or
+    markup to the tracker (`r1`, `CamelCase`, `-x-`, `PROJ-1`) is written verbatim.
+    """
+
+    def name(text: str) -> str:
+        return text if all(map(_is_simple, text.split(" "))) else form % text
+
+    return name
+
+
+def _is_simple(word: str) -> bool:
+    """Letters, of which only the first is a capital, or a number; `owner/name` too."""
+    if re.fullmatch("[0-9]+[hm]?[,;:]?", word):
+        return True
+    # no stop: blocks of textile (`bq. `) and lists of Trac (`J. `) begin so
+    bare = word.rstrip(",;:")
+    return all(
+        part.isalpha() and part[1:] == part[1:].lower() for part in bare.split("/")
+    )
+
+
+def _jira_name(text: str) -> str:
+    """A hyphen that neither strikes words out nor makes keys of them, and no number
+    that is a word's end: there is no verbatim text in a line.
+    """
+    return _plain_name(text.replace("-", "\u2011").replace("'", "\u2019"))
+
+
+def _plain_name(text: str) -> str:
+    """Trackers without markup still make links of `issue1` and `bug 1`, and Jira a
+    heading of `h1. `.
+    """
+    return re.sub(r"(?<=[^\W\d])(\s*)(?=\d)|(?<=\d)(?=\.)", rf"\1{BREAK}", text)
+
+
 def _plain_quote(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
 
@@ -208,21 +246,28 @@ FLAVOURS = {
     "markdown": Flavour(
         lambda text, url: f"[{text}]({url})" if url else text,
         _markdown_quote,
+        _verbatim("`%s`"),
         "\n\n<!-- %s -->",
     ),
     "markdown-visible": Flavour(
-        lambda text, url: f"[{text}]({url})" if url else text, _markdown_quote
+        lambda text, url: f"[{text}]({url})" if url else text,
+        _markdown_quote,
+        _verbatim("`%s`"),
     ),
     "textile": Flavour(
         lambda text, url: f'"{text}":{url}' if url else text,
         _textile_quote,
+        _verbatim("<code>%s</code>"),
         "\n\n<!-- %s -->",
     ),
     "trac": Flavour(
         lambda text, url: f"[{url} {text}]" if url else text,
         _trac_quote,
+        _verbatim("`%s`"),
         "\n\n{{{#!comment\n%s\n}}}",
     ),
-    "jira": Flavour(lambda text, url: f"[{text}|{url}]" if url else text, _jira_quote),
-    "plain": Flavour(_after, _plain_quote),
+    "jira": Flavour(
+        lambda text, url: f"[{text}|{url}]" if url else text, _jira_quote, _jira_name
+    ),
+    "plain": Flavour(_after, _plain_quote, _plain_name),
 }

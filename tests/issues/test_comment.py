@@ -42,7 +42,7 @@ def test_it_says_who_what_and_which_commit() -> None:
         "Closed by commit [356a192b7913](https://git.example.org/octo/hello/commit/356a192b"
     )
     assert "of octo/hello, written by Ann Example:" in text
-    assert "> fixes #1" in text
+    assert ">     fixes #1" in text
     assert text.endswith(f"<!-- oberonc:{KEY} -->")
 
 
@@ -82,9 +82,7 @@ def test_a_template_changes_the_words_and_not_the_neutralising() -> None:
         template="${author}: $$5 ${message} on ${branch}",
         author="@root `x`",
     )
-    assert text.startswith(
-        "root x: $5 \n> ```\n> @\u200ball\n> /close\n> ```\n on main"
-    )
+    assert text.startswith("root x: $5 \n>     @\u200ball\n>     /close\n on main")
 
 
 def test_a_field_there_is_not_is_said() -> None:
@@ -179,12 +177,9 @@ HOSTILE = st.lists(
 def test_no_text_leaves_its_place_in_markdown(text: str, name: str) -> None:
     shown = said("markdown", text, template="${author}\n${message}", author=name)
     head, _, *quote = shown.removesuffix(f"\n\n<!-- oberonc:{KEY} -->").split("\n")
-    assert not re.search(r"(^|\s)/|[@`<>#!\[\]{}]", head)
-    assert all(line.startswith("> ") for line in quote)
-    fence = quote[0].removeprefix("> ")
-    assert set(fence) == {"`"}
-    assert quote[-1].removeprefix("> ") == fence
-    assert not any(fence in line for line in quote[1:-1])
+    assert not re.search(r"(^|\s)/|[@<>#!\[\]{}]", head)
+    assert all(line == ">" or line.startswith(">     ") for line in quote)
+    assert not re.search("```|~~~", shown)
     assert not re.search(r"@\w", shown)
     assert not re.search(
         "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]", shown
@@ -237,3 +232,24 @@ def test_a_very_long_message_is_cut() -> None:
     text = said("markdown", "word " * 300_000)
     assert len(text) < 10_000
     assert "[...]" in text
+
+
+@pytest.mark.parametrize(
+    ("flavour", "name", "shown"),
+    [
+        ("markdown", "Ann Example", "Ann Example"),
+        ("markdown", "octo/hello", "octo/hello"),
+        ("markdown", "GH-1", "`GH-1`"),
+        ("trac", "CamelCase '''b''' r1", "`CamelCase '''b''' r1`"),
+        ("trac", "J. Doe", "`J. Doe`"),
+        ("textile", "-x- r1", "<code>-x- r1</code>"),
+        ("plain", "issue1, bug 2", "issue\u200b1, bug \u200b2"),
+        ("jira", "-x- PROJ-1 h1. y", "\u2011x\u2011 PROJ\u20111 h\u200b1\u200b. y"),
+    ],
+)
+def test_a_name_is_written_so_that_the_tracker_sees_words_alone(
+    flavour: str, name: str, shown: str
+) -> None:
+    for template in ("by ${author}: ${message}", "on ${branch}: ${message}"):
+        text = said(flavour, template=template, author=name, branch=name)
+        assert text[3:].startswith(f"{shown}:"), text

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from oberonc.broker.contract import BaseBroker, Check
-from oberonc.issues.comment import Comment
+from oberonc.issues.comment import Comment, render
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
 from oberonc.issues.trackers.web import (
@@ -16,6 +16,7 @@ from oberonc.issues.trackers.web import (
     one_of,
 )
 from oberonc.kit.answers import Answer, Forbidden, Refused
+from oberonc.kit.markup import FLAVOURS
 
 #: Projects above one another that are looked at.
 _DEPTH = 20
@@ -217,7 +218,9 @@ class Redmine(WebTracker):
             )
 
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
-        text = f"{comment.text.partition(chr(10))[0][:200]} ({comment.mark})"
+        # Redmine shows it as it is, whatever its markup
+        said = render(comment.parts, FLAVOURS["plain"]).partition("\n")[0]
+        text = f"{said[:200]} ({comment.mark})"
         entry = {
             "issue_id": int(issue_number(issue)),
             "hours": round(max(60, seconds) / 3600, 4),

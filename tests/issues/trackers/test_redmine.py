@@ -313,14 +313,20 @@ def test_the_page_shows_the_message_as_text_and_no_marker(
     world: RedmineWorld, tmp_path: Path
 ) -> None:
     issue = world.new()
-    text = f"refs {issue}\n</pre>\n*bold* <b>tag</b> {{{{hello_world}}}}\n<pre>"
-    broker(world.settings, tmp_path).handle(payload(commit(text, next(NUMBERS))))
+    text = f"refs {issue} @1h\n</pre>\n*bold* <b>tag</b> {{{{hello_world}}}}\n<pre>"
+    hostile = commit(text, next(NUMBERS), author="-x- r1 *strong*")
+    broker(world.settings, tmp_path).handle(payload(hostile))
+    url = f"{world.site}/time_entries.json?issue_id={issue[1:]}"
+    (entry,) = world.session.get(url).json()["time_entries"]
+    assert entry["comments"].startswith("1h of work, told by commit ")
+    assert '":' not in entry["comments"]
     page = world.session.get(f"{world.site}/issues/{issue[1:]}").text
     notes = page[
         page.index("journal-1-notes")
         if "journal-1-notes" in page
         else page.index('id="history"') :
     ]
+    assert "<code>-x- r1 strong</code>" in notes
     assert "<strong>bold</strong>" not in notes
     assert "<b>tag</b>" not in notes
     assert "oberonc:" not in notes
@@ -368,7 +374,7 @@ def test_check_proves_closing_and_reopening_by_the_workflow_of_the_role(
     assert shown["closer"] == [
         "issues can be reopened: not for Bug; unproven, for want of an issue: Feature and Support"
     ]
-    assert shown["reporter"] == ["the user may comment on and change issues"]
+    assert shown["reporter"][0] == "the user may comment on and change issues"
 
 
 def test_check_does_not_demand_the_right_to_log_time(
