@@ -8,10 +8,10 @@ from typing import NamedTuple
 from oberonc import paths
 from oberonc.admin.finding import Finding
 from oberonc.broker import registry, runner, secrets
-from oberonc.broker.request import Outcome, first_attempt
+from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver
-from oberonc.errors import OberoncError
+from oberonc.errors import ConfigError, OberoncError
 from oberonc.payload.schema import Payload, loads, new_id, now
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
@@ -53,17 +53,24 @@ def _ask(
         request = first_attempt(
             service, secrets.resolve(service), payload, str(config.state), LIMIT
         )
+        return lines(place, request)
     except OberoncError as error:
         return [str(error)]
+
+
+def lines(place: registry.Place, request: Request) -> list[str]:
+    """What the broker at *place* says it would do; raises ConfigError where it cannot
+    be asked.
+    """
     answer = runner.ask(
         place,
         {"call": "plan", "request": request.wire(), "payload": request.payload},
         LIMIT,
     )
     if "error" in answer:
-        return [str(answer["error"])]
-    lines = answer.get("said")
-    return [str(line) for line in lines] if isinstance(lines, list) else []
+        raise ConfigError(str(answer["error"]))
+    said = answer.get("said")
+    return [str(line) for line in said] if isinstance(said, list) else []
 
 
 def send_test(config: Config, service: Service, user: str) -> Outcome:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from oberonc import redaction
@@ -20,19 +20,39 @@ NOTE = 4096
 _UNDONE = (Awaitable, AsyncIterator, Iterator)
 
 
-def perform(broker_class: type[BaseBroker], request: Request) -> Outcome:
-    """Run `handle` once in this process. Never raises for what the broker's code does."""
+def perform(
+    broker_class: type[BaseBroker],
+    request: Request,
+    on_error: Callable[[BaseException], None] | None = None,
+) -> Outcome:
+    """Run `handle` once in this process. Never raises for what the broker's code does;
+    *on_error* is given what it raises first.
+    """
+    if request.traceback:
+        on_error = show_error
     hidden = redaction.secrets_in(request.settings)
     file = source(broker_class)
     try:
         with legacy.names_of_2009(legacy.needs(file)):
             outcome = _handle(broker_class, request)
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        if on_error:
+            on_error(error)
         outcome = _failed(error, file, hidden)
     # Redacted before anything is cut or escaped: half a secret is not recognised.
     return outcome._replace(
         note=shortened(visible(redaction.redact(outcome.note, hidden)), NOTE)
     )
+
+
+def show_error(error: BaseException) -> None:
+    """Print *error* with the way to it through the broker's code, and not ours."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename == __file__ and trace.tb_next:
+        trace = trace.tb_next
+    import traceback  # only where an author looks
+
+    traceback.print_exception(error.with_traceback(trace))
 
 
 def source(broker_class: type[BaseBroker]) -> str:

@@ -59,6 +59,8 @@ class Request(NamedTuple):
     only_idle: bool = False
     #: When the attempt is ended from outside, on the clock of `time.monotonic`.
     until: float | None = None
+    #: Whether what the broker raises is printed whole.
+    traceback: bool = False
 
     def wire(self) -> dict[str, Any]:
         """All but the payload, for a private JSON channel."""

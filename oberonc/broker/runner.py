@@ -78,6 +78,39 @@ def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
     return result
 
 
+def debug(place: Place, request: Request) -> Outcome:
+    """Run the broker at *place* once on our terminal, with the debugger where it raises
+    (see `broker/debug`), until it ends.
+    """
+    ask = {
+        "place": place._asdict(),
+        "request": request.wire(),
+        "payload": request.payload,
+    }
+    given, answered = os.pipe(), os.pipe()
+    argv = [sys.executable, *paths.isolation(), "-m", "oberonc.broker.debug"]
+    child = subprocess.Popen(
+        [*argv, str(given[0]), str(answered[1])],
+        pass_fds=(given[0], answered[1]),
+        env=environment() | {"TERM": os.environ.get("TERM", "dumb")},
+    )
+    os.close(given[0])
+    os.close(answered[1])
+    # Ctrl-C on the terminal is for the debugger.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with suppress(OSError), os.fdopen(given[1], "w") as stream:
+            json.dump(ask, stream)
+        with os.fdopen(answered[0], "rb") as stream:
+            answer = stream.read()
+        child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    outcome = _judge(child, answer, in_time=True, limit=0)
+    hidden = redaction.secrets_in(request.settings)
+    return outcome._replace(note=redaction.redact(outcome.note, hidden))
+
+
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [

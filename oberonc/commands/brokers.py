@@ -4,17 +4,18 @@ test a service.
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from oberonc import accounts
-from oberonc.admin import preview
+from oberonc.admin import new_broker, preview
 from oberonc.admin.finding import Finding
 from oberonc.admin.runner import as_runner
 from oberonc.broker import registry, runner, secrets
-from oberonc.broker.request import Outcome, first_attempt
+from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.commands import (
     Session,
     example,
@@ -209,10 +210,11 @@ def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registr
 
 @command.command(
     epilog=example(
-        "oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000"
+        "oberonc brokers run deploy --directory ./brokers --set url=http://127.0.0.1:8000",
+        "oberonc brokers run tracker --payload push.json",
     )
 )
-@click.argument("name", shell_complete=offer("broker"))
+@click.argument("name", shell_complete=offer("service or broker"))
 @click.option(
     "--directory",
     metavar="DIR",
@@ -232,40 +234,25 @@ def _place(catalogue: registry.Catalogue, name: str, more: list[str]) -> registr
     metavar="FILE",
     help="The payload; - for stdin (default: a sample).",
 )
+@click.option("--yes", is_flag=True, help="Do not ask before the sample is acted on.")
+@click.option(
+    "--traceback", is_flag=True, help="Print whole what the broker raises, and where."
+)
+@click.option(
+    "--pdb",
+    "debug",
+    is_flag=True,
+    help="Run it on this terminal, and debug where it raises.",
+)
 @json_flag
 @pass_session
-def run(
-    session: Session,
-    name: str,
-    directory: Path | None,
-    given: tuple[str, ...],
-    file: str | None,
-    as_json: bool,
-) -> None:
-    """Run broker NAME once, with a sample payload unless one is given; exit 1 when it
-    does not end well.
+def run(session: Session, /, *, name: str, as_json: bool, **given: Any) -> None:
+    """Run a service, or broker NAME, once and for real, with a sample payload unless
+    one is given; exit 1 when it does not end well.
+
+    With the sample it shows what would be done and asks first.
     """
-    config = session.config
-    if directory is not None and not directory.is_dir():
-        raise BadInput(f"{directory} is not a folder")
-    place = _place(
-        registry.find(config)
-        if directory is None
-        else registry.find_in(directory.absolute()),
-        name,
-        [],
-    )
-    service = Service(
-        name=name,
-        broker=name,
-        settings=dict(_setting(item) for item in given),
-        origin="--set",
-    )
-    payload = preview.sample() if file is None else read_payload(file)
-    request = first_attempt(
-        service, secrets.resolve(service), payload, str(config.state), _timeout(place)
-    )
-    outcome = runner.run(place, request, request.timeout)
+    outcome = _run(session.config, name, **given)
     if as_json:
         show_json(outcome._asdict())
     else:
@@ -276,6 +263,73 @@ def run(
         show_line(f"{name}: {outcome.kind}{': ' if outcome.note else ''}{outcome.note}")
     if outcome.kind != "done":
         raise Failed(f"broker '{name}' did not end well: {outcome.kind}")
+
+
+def _run(
+    config: Config,
+    name: str,
+    *,
+    directory: Path | None,
+    given: tuple[str, ...],
+    file: str | None,
+    yes: bool,
+    traceback: bool,
+    debug: bool,
+) -> Outcome:
+    """How one attempt ended. A service's is made by the account that brokers run as."""
+    service, place = _chosen(config, name, directory)
+    settings = service.settings | dict(_setting(item) for item in given)
+    service = service._replace(settings=settings)
+    if debug and not sys.stdin.isatty():
+        raise UsageError("--pdb needs a terminal")
+    payload = preview.sample() if file is None else read_payload(file)
+    limit = service.timeout or _timeout(place)
+
+    def request() -> Request:
+        known, state = secrets.resolve(service), str(config.state)
+        made = first_attempt(service, known, payload, state, limit)
+        return made._replace(traceback=traceback)
+
+    def plan() -> list[str]:
+        return preview.lines(place, request())
+
+    def attempt() -> list[Any]:
+        asked = request()
+        return list(
+            runner.debug(place, asked) if debug else runner.run(place, asked, limit)
+        )
+
+    is_known = name in config.services and directory is None
+    if file is None and not yes:
+        _ask(name, as_runner(config, plan) if is_known else plan())
+    return Outcome(*(as_runner(config, attempt) if is_known else attempt()))
+
+
+def _ask(name: str, plan: list[str]) -> None:
+    """Show what would be done, and have it confirmed; raises UsageError where nobody
+    can be asked, Failed for a no.
+    """
+    show_line(f"with the sample payload, '{name}' would:", err=True)
+    for line in plan or ["do what it does; it has no plan() that says what"]:
+        show_line(f"  {line}", err=True)
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was done: give --yes to do it, or --payload FILE")
+    if not click.confirm("Do it?", err=True):
+        raise Failed("nothing was done")
+
+
+def _chosen(
+    config: Config, name: str, directory: Path | None
+) -> tuple[Service, registry.Place]:
+    """The service called *name*, or one without settings for the broker of that name."""
+    made = Service(name=name, broker=name, settings={}, origin="--set")
+    if directory is not None:
+        if not directory.is_dir():
+            raise BadInput(f"{directory} is not a folder")
+        return made, _place(registry.find_in(directory.absolute()), name, [])
+    service = config.services.get(name, made)
+    known = list(config.services)
+    return service, _place(registry.find(config), service.broker, known)
 
 
 def _timeout(place: registry.Place) -> float:
@@ -347,3 +401,26 @@ def _sent(config: Config, service: Service) -> Finding:
         return Finding(True, f"no test was sent: {outcome.note[len('nothing: ') :]}")
     said = f": {outcome.note}" if outcome.note else ""
     return Finding(True, f"a test message was sent{said}")
+
+
+@command.command(epilog=example("oberonc brokers new deploy --directory ./brokers"))
+@click.argument("name")
+@click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="Write into DIR; default: here.",
+)
+@pass_session
+def new(session: Session, name: str, directory: Path) -> None:
+    """Write broker NAME and its test, which pass as they are: to begin with."""
+    there = registry.find(session.reach).places.get(name)
+    if there:
+        raise BadInput(
+            f"there is a broker called '{name}': {there.file or there.origin}"
+        )
+    broker, test = new_broker.write(name, directory)
+    show_line(str(broker))
+    show_line(str(test))
+    show_line(f"run its tests with: pytest {test}", err=True)

@@ -17,6 +17,7 @@ from oberonc.commands import (
     show_line,
     show_text,
 )
+from oberonc.config import Config
 from oberonc.errors import BadInput
 from oberonc.issues.embedded import IssueFile
 from oberonc.text import one_line
@@ -75,10 +76,27 @@ def new(session: Session, title: str, repository: str | None, as_json: bool) -> 
     """Open an issue and print its number."""
     name = _name(repository)
     number = IssueFile(session.config.state).new(name, title)
+    if nobody := _nobody_acts(session.config):
+        show_line(f"oberonc: {nobody}", err=True)
     if as_json:
         show_json({"repository": name, "number": number})
     else:
         show(f"#{number}")
+
+
+def _nobody_acts(config: Config) -> str:
+    """Why no commit message will ever touch an issue of the embedded tracker; empty
+    where one may.
+    """
+    trackers = {
+        name: str(service.settings.get("tracker", "local"))
+        for name, service in config.services.items()
+        if service.broker == "issues"
+    }
+    if "local" in trackers.values():
+        return ""
+    others = ", ".join(f"'{name}' acts on {kind}" for name, kind in trackers.items())
+    return f"no service acts on the embedded tracker{': ' if others else ''}{others}"
 
 
 @command.command("list", epilog=example("oberonc issues list --repository web/shop"))

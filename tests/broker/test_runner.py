@@ -360,7 +360,7 @@ def test_the_broker_dies_with_the_process_that_started_it(admin: Admin) -> None:
         "b",
         "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)",
     )
-    args = [sys.executable, "-I", "-m", "oberonc", "brokers", "run", "b"]
+    args = [sys.executable, "-I", "-m", "oberonc", "brokers", "run", "b", "--yes"]
     with subprocess.Popen(
         args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as parent:

@@ -1,6 +1,9 @@
 """`oberonc brokers`: list, show, run and test."""
 
 import importlib.metadata
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from oberonc import config
 from oberonc.broker import registry
 from tests.support.admin import HEAD, Admin, sample
 from tests.support.command import Command
+from tests.support.terminal import Shown, on_terminal
 
 
 def test_the_list_has_brokers_services_and_what_is_wrong(
@@ -76,7 +80,9 @@ def test_run_takes_the_sample_settings_and_a_folder(
         "--set",
         "e=",
     ]
-    said = oberonc("brokers", "run", "issues", "--directory", folder, *given).out
+    said = oberonc(
+        "brokers", "run", "issues", "--yes", "--directory", folder, *given
+    ).out
     assert said.startswith(
         "printed\nissues: done: {'n': 3, 't': 'some text', 'when': '2026-01-01'"
     )
@@ -94,7 +100,9 @@ def test_run_is_exit_1_where_it_does_not_end_well(
         "b: dead: never ann"
         in oberonc("brokers", "run", "b", "--payload", file, code=1).out
     )
-    assert oberonc("brokers", "run", "b", "--json", code=1).json["kind"] == "dead"
+    assert (
+        oberonc("brokers", "run", "b", "--yes", "--json", code=1).json["kind"] == "dead"
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,3 +203,122 @@ def test_the_list_says_which_extra_a_shipped_broker_needs_and_whether_it_is_ther
 def test_a_broker_of_ones_own_needs_no_extra_of_ours(admin: Admin) -> None:
     admin.handle("web", "pass")
     assert registry.extra_of(admin.place("web")) is None
+
+
+def _terminal(*args: str, answers: list[tuple[str, str]], cwd: Path) -> Shown:
+    argv = [*Command().argv, "brokers", *args]
+    return on_terminal(argv, *answers, cwd=cwd)
+
+
+def test_run_shows_what_it_would_do_with_the_sample_and_asks(
+    admin: Admin, oberonc: Command, tmp_path: Path
+) -> None:
+    plan = "def plan(self, payload): return ['close ' + payload['repository']['name']]"
+    admin.handle("b", "open(DONE, 'a').write('ran\\n')", plan)
+    refused = oberonc("brokers", "run", "b", code=2).err
+    assert "  close shop\n" in refused
+    assert "give --yes" in refused
+    no = _terminal("run", "b", answers=[("Do it?", "n")], cwd=tmp_path)
+    assert (no.code, admin.lines()) == (1, [])
+    yes = _terminal("run", "b", answers=[("Do it?", "y")], cwd=tmp_path)
+    assert (yes.code, admin.lines()) == (0, ["ran"])
+    assert "close shop" in yes.text
+    oberonc("brokers", "run", "b", "--yes")
+    file = tmp_path / "p.json"
+    file.write_text(__import__("json").dumps(sample()))
+    oberonc("brokers", "run", "b", "--payload", file)
+    assert admin.lines() == ["ran"] * 3
+
+
+def test_the_issue_the_sample_names_stays_open_until_somebody_says_yes(
+    oberonc: Command,
+) -> None:
+    for number in range(42):
+        oberonc("issues", "new", str(number), "--repository", "web/shop")
+    said = oberonc("brokers", "run", "issues", code=2).err
+    assert "close" in said and "#42" in said
+    shown = oberonc("issues", "show", "42", "--repository", "web/shop").out
+    assert "(open)" in shown
+
+
+def test_run_takes_the_name_of_a_service_with_its_settings(
+    admin: Admin, oberonc: Command
+) -> None:
+    admin.handle("b", "return f\"{self.service} {payload['service']}\"")
+    admin.configure("[services.chat]\nbroker = 'b'\nn = 1\nm = 2\n")
+    said = oberonc("brokers", "run", "chat", "--yes", "--set", "m=3").out
+    assert said == "chat: done: chat {'n': 1, 'm': 3}\n"
+
+
+def test_what_a_broker_raises_is_shown_whole_when_asked_for(
+    admin: Admin, oberonc: Command
+) -> None:
+    admin.secret("token", "s3cret")
+    admin.handle("b", "self.deep(payload)", "def deep(self, p):\n    p['none']")
+    told = oberonc("brokers", "run", "b", "--yes", code=1).out
+    assert "Traceback" not in told
+    given = ["--set", f"token=file:{admin.home}/token"]
+    shown = oberonc("brokers", "run", "b", "--yes", "--traceback", *given, code=1).out
+    assert "Traceback" in shown and "in deep" in shown
+    assert "perform.py" not in shown
+    assert "s3cret" not in shown
+
+
+def test_a_broker_is_debugged_where_it_raises(
+    admin: Admin, oberonc: Command, tmp_path: Path
+) -> None:
+    admin.handle("b", "found = 41 + 1\nraise ValueError('odd')")
+    refused = oberonc("brokers", "run", "b", "--yes", "--pdb", code=2).err
+    assert "--pdb needs a terminal" in refused
+    answers = [("(Pdb)", "p 'found', found"), ("(Pdb)", "q")]
+    shown = _terminal("run", "b", "--yes", "--pdb", answers=answers, cwd=tmp_path)
+    assert "('found', 42)" in shown.text
+    assert "b: retry: ValueError: odd" in shown.text
+    assert shown.code == 1
+
+
+def test_a_new_broker_and_its_test_are_never_written_over(
+    oberonc: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    oberonc("brokers", "new", "deploy_it", "--directory", folder)
+    written = {p: p.read_text() for p in folder.rglob("*.py")}
+    assert {str(p.relative_to(folder)) for p in written} == {
+        "deploy_it.py",
+        "tests/test_deploy_it.py",
+    }
+    said = oberonc("brokers", "new", "deploy_it", "--directory", folder, code=65).err
+    assert "is there already" in said
+    (folder / "deploy_it.py").unlink()
+    oberonc("brokers", "new", "deploy_it", "--directory", folder, code=65)
+    assert not (folder / "deploy_it.py").exists()
+    for name, why in (("slack", "there is a broker called"), ("A-b", "cannot be")):
+        refused = oberonc("brokers", "new", name, "--directory", folder, code=65).err
+        assert why in refused
+
+
+@pytest.mark.parametrize("name", ["deploy_it", "secret", "path"])
+def test_a_new_broker_passes_its_test_and_mypy_and_ruff_as_it_is_written(
+    oberonc: Command, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "mine"
+    oberonc("brokers", "new", name, "--directory", folder)
+    checks = [
+        ["pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "tests"],
+        [
+            "mypy",
+            "--strict",
+            "--cache-dir=/dev/null",
+            f"{name}.py",
+            f"tests/test_{name}.py",
+        ],
+        ["ruff", "check", "--isolated", "--no-cache", "."],
+    ]
+    for words in checks:
+        argv = [sys.executable, "-m", *words]
+        top = str(Path(__file__).parents[2])
+        env = os.environ | {"MYPYPATH": top, "TMPDIR": str(tmp_path)}
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    listed = oberonc("brokers", "run", name, "--directory", folder, code=78).err
+    assert "setting 'url' is missing" in listed

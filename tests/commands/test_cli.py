@@ -20,7 +20,7 @@ from tests.support.repo import Repo
 
 RUN = [sys.executable, "-I", "-m", "oberonc"]
 GROUPS = {
-    "brokers": ["show", "run", "test"],
+    "brokers": ["show", "run", "test", "new"],
     "hook": ["install", "uninstall", "status", "run"],
 }
 
@@ -173,7 +173,7 @@ def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
         "import os, time\nopen(DONE, 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)",
     )
     admin.configure("[services.one]\nbroker = 'b'")
-    for line in (["brokers", "run", "b"], ["send", "--payload", "-"]):
+    for line in (["brokers", "run", "b", "--yes"], ["send", "--payload", "-"]):
         admin.done.unlink(missing_ok=True)
         with subprocess.Popen(
             [*RUN, *line],
@@ -240,7 +240,7 @@ def test_no_command_obeys_what_others_wrote(
         oberonc("brokers"),
         oberonc("brokers", "show", "b"),
         oberonc("brokers", "show", "one"),
-        oberonc("brokers", "run", "b", code=1),
+        oberonc("brokers", "run", "b", "--yes", code=1),
         oberonc("config"),
         oberonc("config", "--json"),
         oberonc("doctor", cwd=repo.path, code=1),

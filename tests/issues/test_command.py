@@ -2,6 +2,7 @@
 
 import json
 
+from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -77,3 +78,18 @@ def test_a_comment_cannot_look_like_another_one_or_another_issue(
     assert (empty, head[-2:]) == ("", "Z:")
     assert len(text) == 4
     assert all(line.startswith("    ") for line in text)
+
+
+def test_who_opens_an_issue_that_no_service_acts_on_is_told(
+    admin: Admin, oberonc: Command
+) -> None:
+    assert oberonc("issues", "new", "x", *HERE).err == ""
+    foreign = "broker = 'issues'\ntracker = 'github'\ntoken = 'env:T'\n"
+    admin.configure(f"[services.hub]\n{foreign}")
+    said = oberonc("issues", "new", "x", *HERE)
+    assert said.out == "#2\n"
+    assert said.err == (
+        "oberonc: no service acts on the embedded tracker: 'hub' acts on github\n"
+    )
+    admin.configure(f"[services.hub]\n{foreign}[services.own]\nbroker = 'issues'\n")
+    assert oberonc("issues", "new", "x", *HERE).err == ""

@@ -1,0 +1,104 @@
+"""docs/plugins.md, followed word for word: its files are written and its commands run,
+in an environment into which the plugin is installed from its wheel.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from oberonc.broker import request
+from oberonc.testing import Answer, Server
+
+TOP = Path(__file__).parents[2]
+PAGE = (TOP / "docs" / "plugins.md").read_text()
+#: A file (its name, its text), or lines of a shell.
+BLOCK = re.compile(
+    r"^`(\S+)`:\n\n```\w+\n(.*?)^```$|^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An environment in which oberonc, pip and pytest are; they are this one's."""
+    venv.create(tmp_path / "env")
+    python = tmp_path / "env" / "bin" / "python"
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = subprocess.check_output([python, "-c", ask], text=True).strip()
+    ours = sysconfig.get_path("purelib")
+    (Path(site) / "ours.pth").write_text(f"{TOP}\n{ours}\n")
+    command = tmp_path / "env" / "bin" / "oberonc"
+    command.write_text(f'#!/bin/sh\nexec {python} -I -m oberonc "$@"\n')
+    command.chmod(0o755)
+    return tmp_path
+
+
+def _run(place: Path, *words: str, code: int = 0) -> str:
+    path = f"{place / 'env' / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        words,
+        cwd=place / "work",
+        env=os.environ
+        | {"PATH": path, "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+        | {"TMPDIR": str(place)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "Could not find" in done.stderr + done.stdout:
+        pytest.skip("the package index is not reachable")
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_page_leads_to_a_tested_plugin_that_is_installed_from_a_wheel(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    work = place / "work"
+    work.mkdir()
+    said = []
+    for block in BLOCK.finditer(PAGE):
+        if block[1]:
+            (work / block[1]).write_text(block[2])
+            continue
+        for line in block[3].splitlines():
+            said.append(_run(place, "sh", "-c", line))
+    assert [re.findall(r"\d+ passed", text) for text in said if "passed" in text] == [
+        ["8 passed"],
+        ["3 passed"],
+    ]
+    assert "deploy (entry point of oberonc-deploy), time limit 60 s" in said[-1]
+    given = ["--set", "token=env:TOKEN", "--yes"]
+    with Server(Answer(201)) as server:
+        url = f"url={server.url}"
+        ran = _run(place, "oberonc", "brokers", "run", "deploy", "--set", url, *given)
+    assert "deploy: done: deployed 9a8b7c6d" in ran
+    assert server.requests[0].json()["stage"] == "live"
+
+
+def test_the_page_has_the_environment_of_a_broker() -> None:
+    for name in (*request._INHERITED, "LC_*"):
+        assert f"`{name}`" in PAGE, name
+
+
+def test_the_files_of_the_page_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    files = [block for block in BLOCK.finditer(PAGE) if block[1]]
+    for block in files:
+        (tmp_path / block[1]).write_text(block[2])
+    argv = [sys.executable, "-m", "mypy", "--strict", "--cache-dir=/dev/null"]
+    done = subprocess.run(
+        [*argv, "deploy.py", "tests/test_deploy.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
