@@ -37,7 +37,10 @@ class Reader:
     def get(self, payload: dict[str, Any], state: Path, **more: Any) -> str:
         """What the broker says of a delivery of *payload* to this person."""
         program = [sys.executable, "-c", DELIVER, str(self.box)]
-        settings = {"sender": "Git <git@example.org>", "to": ["devs@example.org"]}
+        settings: dict[str, Any] = {
+            "sender": "Git <git@example.org>",
+            "to": ["devs@example.org"],
+        }
         settings |= {"sendmail": program, **more}
         done = testing.deliver(Mail, payload, state, **settings)
         assert done.kind == "done", done.note
