@@ -204,6 +204,8 @@ def _checked(found: list[Layer], homes: Homes) -> Config:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     counting = [layer for layer in found if not layer.left_out]
+    if any(layer.machine and layer.left_out for layer in found):
+        homes = homes._replace(sockets=None)  # those of its daemon do not count either
     try:
         for layer in counting:
             if layer.fault:

@@ -43,7 +43,9 @@ def read(
     to exist.
 
     In a *server_hook* the machine's file may say `user_config = false`:
-    then no other one counts.
+    then no other one counts. Elsewhere it does not count for an account that can hand
+    nothing in where it says: what such a person does in repositories of their own is
+    their own affair.
     """
     system, user = homes.system, homes.config / "config.toml"
     named = explicit or os.environ.get("OBERONC_CONFIG")
@@ -52,6 +54,8 @@ def read(
         if system and _is_there(system)
         else None
     )
+    if machine and not server_hook:
+        machine = machine._replace(left_out=_closed(machine, homes))
     others = [user] if _is_there(user.parent, or_hidden=False) else []
     others += [Path(named).absolute()] if named else []
     alone = server_hook and machine is not None and not _user_config(machine)
@@ -75,6 +79,52 @@ def read(
     ):
         return [_nothing_said(system / "config.toml")]
     return found
+
+
+def _closed(machine: Layer, homes: Homes) -> str:
+    """Why this account can hand nothing in where *machine* says; empty where it can, or
+    keeps what it has to itself.
+    """
+    values, daemon = machine.values, machine.values.get("daemon")
+    daemon = daemon if isinstance(daemon, dict) else {}
+    state = values.get("state")
+    spool = values.get("spool", f"{state}/spool" if isinstance(state, str) else None)
+    if machine.fault or not isinstance(spool, str) or not spool.startswith("/"):
+        return ""
+    for name in ("socket", "control"):
+        usual = homes.sockets and homes.sockets / f"{name}.sock"
+        socket = daemon.get(name, str(usual or ""))
+        if isinstance(socket, str) and os.access(socket, os.W_OK, effective_ids=True):
+            return ""
+    place = os.path.join(spool, "new")  # noqa: PTH118  a str for the loop below
+    while not _may_be_there(place):
+        place = os.path.dirname(place)  # noqa: PTH120
+    if os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        return ""
+    mend = _group_to_join(spool)
+    return f"{person(os.geteuid())} may write neither its spool {spool} nor its sockets{mend}"
+
+
+def _may_be_there(place: str) -> bool:
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
+
+
+def _group_to_join(spool: str) -> str:
+    from oberonc.accounts import group_name  # no hook that goes well needs it
+
+    try:
+        facts = os.stat(spool)  # noqa: PTH116
+    except OSError:
+        return ""
+    return (
+        f"; members of {group_name(facts.st_gid)} may" if facts.st_mode & 0o010 else ""
+    )
 
 
 def _is_set_up() -> bool:

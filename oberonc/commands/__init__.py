@@ -14,8 +14,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from oberonc import config as configuration
+from oberonc import layers
 from oberonc.admin.finding import Finding
 from oberonc.errors import BadInput, ConfigError
+from oberonc.paths import homes
 from oberonc.payload.schema import Payload, loads
 from oberonc.text import one_line, visible
 
@@ -45,6 +47,9 @@ class Session:
         another daemon is not meant.
         """
         found = configuration.learn(self.config_path)
+        for layer in layers.read(homes(), self.config_path):
+            if layer.left_out:
+                show(f"oberonc: {not_counting(layer)}", err=True)
         if found.fault:
             if (
                 self.config_path
@@ -53,6 +58,11 @@ class Session:
                 raise ConfigError(found.fault)
             show(f"oberonc: the configuration is broken: {found.fault}", err=True)
         return found
+
+
+def not_counting(layer: layers.Layer) -> str:
+    """That a file of the configuration does not count, and why."""
+    return f"{layer.file} does not count for you: {layer.left_out}"
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

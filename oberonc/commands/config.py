@@ -6,7 +6,15 @@ import click
 
 from oberonc import layers
 from oberonc.broker import secrets
-from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
+from oberonc.commands import (
+    Session,
+    example,
+    json_flag,
+    not_counting,
+    pass_session,
+    show,
+    show_json,
+)
 from oberonc.config import Config
 from oberonc.paths import homes
 
@@ -25,6 +33,9 @@ def command(session: Session, as_json: bool) -> None:
     """
     config = session.config
     rows = effective(config)
+    for layer in layers.read(homes(), session.config_path):
+        if layer.left_out:
+            show(not_counting(layer), err=True)
     left_out = [
         layer
         for layer in layers.read(homes(), session.config_path, server_hook=True)

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import click
 
+from oberonc import layers
 from oberonc.admin.install import hook_files, managers, places
 from oberonc.admin.install.notes import notes
 from oberonc.admin.install.repositories import below
-from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
+from oberonc.commands import (
+    Session,
+    example,
+    json_flag,
+    not_counting,
+    pass_session,
+    show,
+    show_json,
+)
 from oberonc.config import Config
 from oberonc.errors import Failed, NotAllowed, OberoncError
+from oberonc.paths import homes
 from oberonc.source import memory, newness, repository
 from oberonc.text import listed
 
@@ -65,6 +75,9 @@ def install(
     ever written outside what you name.
     """
     config = session.config
+    for layer in layers.read(homes()) if not dry_run else ():
+        if layer.left_out:
+            show(f"note: {not_counting(layer)}", err=True)
     if not dry_run:
         hook_files.prove()
     _each(paths, folders, lambda found: _install(found, config, dry_run))

@@ -2,6 +2,7 @@
 be known of a broken one.
 """
 
+import grp
 import os
 from pathlib import Path
 
@@ -129,6 +130,48 @@ def test_a_reader_believes_their_own_file_and_not_a_third_persons(
         ]
         os._exit(0 if believed == [0, 54321] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_root
+def test_a_machines_file_does_not_count_for_who_can_hand_nothing_in_there(
+    machine: Path, short_dir: Path
+) -> None:
+    spool, state = short_dir / "SPOOL", short_dir / "state"
+    machine.write_text(
+        f'delivery = "daemon"\nspool = "{spool}"\nstate = "{state}"\n'
+        f'[daemon]\nsocket = "{short_dir}/SOCKETS/submit.sock"\n'
+    )
+    spool.chmod(0o710)
+    os.chown(spool, 0, 5)
+    (spool / "new").mkdir()
+    (spool / "new").chmod(0o3733)
+
+    def seen() -> str:
+        found = config.learn()
+        own = layers.read(paths.homes())[0].left_out
+        in_server = config.learn(server_hook=True)
+        assert (in_server.delivery, in_server.spool) == ("daemon", spool)
+        if not own:
+            return f"{found.delivery} {found.spool}"
+        assert (found.files, found.daemon.socket.parent) == ((), found.state)
+        return f"{found.delivery}: {own}"
+
+    assert seen() == f"daemon {spool}"
+    assert grp.getgrgid(5)  # loaded here, for a child that may read no library
+    for groups, right in (
+        ([5], f"daemon {spool}"),
+        ([], f"here: uid 54321 may write neither its spool {spool} nor its sockets; "),
+    ):
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            try:
+                os.setgroups(groups)
+                os.setgid(54321)
+                os.setuid(54321)
+                os._exit(0 if seen().startswith(right) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, right
 
 
 @needs_root

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oberonc import config as configuration
-from oberonc import paths, rights
+from oberonc import layers, paths, rights
 from oberonc.admin import preview
 from oberonc.admin.doctor import folders, work
 from oberonc.admin.finding import Finding
@@ -64,6 +64,10 @@ def _for_all(config: Config) -> Iterator[Finding]:
     """The machine's file is read by everybody's hooks and by the daemon, whoever looks
     at it now.
     """
+    for layer in layers.read(paths.homes()):
+        if layer.left_out:
+            why = f"{layer.file} does not count for you: {layer.left_out}"
+            yield Finding(True, why)
     machine = paths.SYSTEM / "config.toml"
     shut = rights.hurdle(machine, rights.EVERYBODY) if machine in config.files else ""
     if shut:
