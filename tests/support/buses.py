@@ -4,7 +4,9 @@ what every push looks like on a bus.
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -19,8 +21,9 @@ from tests.support.eventually import eventually
 from tests.support.trackers.servers import folder, free_port, need, run
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "message", "hostile"]
-#: What a payload has at delivery that is nobody else's.
-OURS = {"service", "broker", "delivery_id", "attempt", "order"}
+#: RabbitMQ's own script first: Debian's wrapper runs it as another user, in that user's
+#: folders.
+PROGRAMS = "/usr/lib/rabbitmq/bin:/usr/sbin:/usr/bin:/usr/local/bin"
 
 
 class Server:
@@ -39,6 +42,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                start_new_session=True,
                 **self.more,
             )
         eventually(self._answers, 120, f"{self.command[0]} does not answer")
@@ -47,8 +51,10 @@ class Server:
         """End it, and wait for that."""
         if self._child:
             self._child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._child.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._child.pid, signal.SIGKILL)
             end(self._child)
             self._child = None
 
@@ -67,7 +73,7 @@ def serving(
     """The server *program* by the *command* for it, a folder and a port. A port that
     another took in between costs one more try.
     """
-    found = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin")
+    found = shutil.which(program, path=PROGRAMS)
     need(bool(found), program)
     for left in (2, 1, 0):
         with folder() as place:
