@@ -69,7 +69,7 @@ class Amqp(BaseBroker):
         return f"published to {self._where(payload)}"
 
     def _key(self, payload: dict[str, Any]) -> str:
-        key = event.place(self.settings.key, payload, ".*#")
+        key = event.place(self.settings.key, payload, r"[.*#]")
         return key.encode()[:LONGEST_KEY].decode("utf-8", "ignore")
 
     def _where(self, payload: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from oberonc.kit import event
 
 SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 #: Bytes of a packet beside topic and payload: its head and our properties.
-OVERHEAD = 2048
+OVERHEAD = 8192
 #: Reason codes (MQTT 5.0, 2.4): nobody to let in, nothing that another try changes, and
 #: that nobody listens.
 _CREDENTIALS = {0x86, 0x87, 0x8A, 0x8C}
@@ -51,7 +51,7 @@ class Mqtt(BaseBroker):
         return f"published to {topic}{told}"
 
     def _topic(self, payload: dict[str, Any]) -> str:
-        return event.place(self.settings.topic, payload, "#+")
+        return event.place(self.settings.topic, payload, r"[#+]")
 
     @contextmanager
     def _session(self) -> Iterator["_Session"]:

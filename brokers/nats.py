@@ -75,7 +75,7 @@ class Nats(BaseBroker):
         return f"{before}: {taken['seq']} of {taken.get('stream')}"
 
     def _subject(self, payload: dict[str, Any]) -> str:
-        return event.place(self.settings.subject, payload, ".*>")
+        return event.place(self.settings.subject, payload, r"[.*>]")
 
     @contextmanager
     def _session(self) -> Iterator["_Session"]:

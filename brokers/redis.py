@@ -62,7 +62,7 @@ class Redis(BaseBroker):
         return f"{'added before' if before else 'added'}: {entry.decode()} of {stream}"
 
     def _stream(self, payload: dict[str, Any]) -> str:
-        return event.place(self.settings.stream, payload, "{}")
+        return event.place(self.settings.stream, payload, r"[{}]")
 
     @contextmanager
     def _client(self) -> Iterator[Any]:

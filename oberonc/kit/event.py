@@ -3,6 +3,7 @@ places of a message bus it goes to.
 """
 
 import importlib
+import re
 from math import inf
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlsplit
@@ -57,16 +58,13 @@ def check_place(setting: str, text: str) -> None:
 
 
 def place(text: str, payload: dict[str, Any], refused: str) -> str:
-    """The name in *text*, with values of the push in it, in which each of the
-    characters *refused*, blanks and controls are an underscore.
+    """The name in *text*, with values of the push in it, in which what the pattern
+    *refused* matches, blanks and controls are underscores.
     """
 
     def plain(value: str) -> str:
-        cleared = (
-            c if c.isprintable() and c not in refused and c != " " else "_"
-            for c in value
-        )
-        return "".join(cleared) or "_"
+        shown = (c if c.isprintable() and c != " " else "_" for c in value)
+        return re.sub(refused, "_", "".join(shown)) or "_"
 
     return Template(text).fill(payload, dead=plain)
 
