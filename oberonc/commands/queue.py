@@ -1,13 +1,14 @@
 """`oberonc queue`: list, show, retry and drop deliveries; pause and resume services."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from oberonc import pace
+from oberonc import accounts, pace
 from oberonc.commands import (
     Session,
     example,
@@ -23,8 +24,11 @@ from oberonc.commands import (
 )
 from oberonc.config import Config
 from oberonc.delivery import handover
-from oberonc.errors import BadInput, UsageError
+from oberonc.errors import BadInput, Failed, UsageError
 from oberonc.text import counted
+
+if TYPE_CHECKING:
+    from oberonc.delivery import by_hand
 
 Row = dict[str, Any]
 Command = Callable[..., None]
@@ -61,7 +65,11 @@ def command() -> None:
     """Deliveries: what waits, what ran, what is dead. A delivery is one push for one
     service.
 
-    Exit codes: 0 done; 65 no such delivery, or not
+    Where brokers run without a daemon, these are the ones in the spool and the dead
+    letters, called by the push and the service, as 5f0c1a52-issues; what is retried is
+    tried at once.
+
+    Exit codes: 0 done; 1 tried and not done; 65 no such delivery, or not
     in that state; 69 no daemon; 77 not allowed.
     """
 
@@ -107,18 +115,23 @@ def list_(
     """List deliveries, the newest first: when the
     next try is due, and what each waits behind.
     """
-    wanted = {
+    wanted: Row = {
         "service": service,
         "repository": repository,
         "since": _since(since) if since else 0,
     }
     found: list[Row] = []
     services: dict[str, Row] = {}
-    for one in (state,) if state else LIVE:
-        for page, more in _pages(session.reach, oldest, limit + 1, state=one, **wanted):
-            found += page
-            services |= more
-    found.sort(key=lambda row: int(row["id"]), reverse=not oldest)
+    if _is_here(session):
+        found = _kept(session.config, state, **wanted)
+        found.sort(key=lambda row: int(row["accepted_ms"]), reverse=not oldest)
+    else:
+        for one in (state,) if state else LIVE:
+            wish = wanted | {"state": one}
+            for page, more in _pages(session.reach, oldest, limit + 1, **wish):
+                found += page
+                services |= more
+        found.sort(key=lambda row: int(row["id"]), reverse=not oldest)
     if as_json:
         show_json(found[:limit])
     else:
@@ -131,6 +144,29 @@ def list_(
             f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit",
             err=True,
         )
+
+
+def _is_here(session: Session) -> bool:
+    """Whether no daemon has the deliveries: brokers run in hooks, and none is there."""
+    reach = session.reach
+    return reach.delivery == "here" and not reach.daemon.control.exists()
+
+
+def _kept(
+    config: Config, state: str | None, since: int = 0, **wanted: Any
+) -> list[Row]:
+    """The rows of what is kept without a daemon."""
+    from oberonc.delivery import by_hand  # it loads what runs brokers
+
+    found = by_hand.find(config, state=state, **wanted)
+    return [each.row for each in found if each.row["accepted_ms"] >= since]
+
+
+def _number(name: str) -> int:
+    """*name* as the number of a delivery of the daemon's; raises UsageError."""
+    if not (name.isascii() and name.isdigit() and len(name) < 19):
+        raise UsageError(f"'{name}' is no number of a delivery, such as 17")
+    return int(name)
 
 
 def _pages(
@@ -169,12 +205,16 @@ def _since(given: str) -> int:
 
 
 @command.command("show", epilog=example("oberonc queue show 17"))
-@click.argument("delivery", type=int, shell_complete=offer("delivery"))
+@click.argument("delivery", shell_complete=offer("delivery"))
 @json_flag
 @pass_session
-def show_one(session: Session, delivery: int, as_json: bool) -> None:
+def show_one(session: Session, delivery: str, as_json: bool) -> None:
     """Show a delivery with every attempt and what it printed."""
-    row = handover.call(session.reach, "dead.show", delivery=delivery)["delivery"]
+    if _is_here(session):
+        _show_kept(session.config, delivery, as_json)
+        return
+    number = _number(delivery)
+    row = handover.call(session.reach, "dead.show", delivery=number)["delivery"]
     if as_json:
         show_json(row)
         return
@@ -188,6 +228,19 @@ def show_one(session: Session, delivery: int, as_json: bool) -> None:
         show_text(attempt["output"], "    | ")
 
 
+def _show_kept(config: Config, name: str, as_json: bool) -> None:
+    from oberonc.delivery import by_hand
+
+    [found] = by_hand.named(config, (name,))
+    row = found.row
+    if as_json:
+        show_json(row)
+        return
+    show_line(_line(row) + _waits(row, None, time.time_ns() // 1_000_000) + _note(row))
+    show_line(f"push {row['event']}, {counted(row['tries'], 'try', 'tries')}")
+    show_line(f"kept in {row['file']}; `oberonc log {row['event'][:8]}` has its tries")
+
+
 def _choosing(*states: str) -> Callable[[Command], Command]:
     """The parameters that say which deliveries, in one of *states*, are meant."""
 
@@ -199,9 +252,7 @@ def _choosing(*states: str) -> Callable[[Command], Command]:
             ),
             _repository,
             _of_service,
-            click.argument(
-                "deliveries", type=int, nargs=-1, shell_complete=offer("delivery")
-            ),
+            click.argument("deliveries", nargs=-1, shell_complete=offer("delivery")),
         ):
             command = parameter(command)
         return command
@@ -222,7 +273,10 @@ def retry(session: Session, /, **chosen: Any) -> None:
     Give their numbers, or --service, --repository or --state for all that fit; one that
     fails stops no other.
     """
-    _change(session.reach, "dead.retry", "retried", **chosen)
+    if _is_here(session):
+        _retry_kept(session.config, **chosen)
+    else:
+        _change(session.reach, "dead.retry", "retried", **chosen)
 
 
 @command.command(
@@ -238,7 +292,70 @@ def drop(session: Session, /, **chosen: Any) -> None:
     Give their numbers, or --service, --repository or --state for all that fit; one that
     fails stops no other.
     """
-    _change(session.reach, "dead.drop", "dropped", **chosen)
+    if _is_here(session):
+        _drop_kept(session.config, **chosen)
+    else:
+        _change(session.reach, "dead.drop", "dropped", **chosen)
+
+
+def _check_choice(deliveries: tuple[str, ...], *filters: str | None) -> None:
+    if bool(deliveries) == any(filters):
+        raise UsageError(
+            "give the numbers of deliveries, or --service, --repository or --state"
+        )
+
+
+def _chosen(
+    config: Config,
+    deliveries: tuple[str, ...],
+    service: str | None,
+    repository: str | None,
+    state: str | None,
+) -> "list[by_hand.Found]":
+    """What is chosen of that which is kept without a daemon."""
+    from oberonc.delivery import by_hand
+
+    _check_choice(deliveries, service, repository, state)
+    if deliveries:
+        return by_hand.named(config, deliveries)
+    wanted = {"service": service, "repository": repository}
+    return list(by_hand.find(config, state=state or "dead", **wanted))
+
+
+def _retry_kept(config: Config, *, as_json: bool, **which: Any) -> None:
+    """Try what is chosen at once; raises Failed where one does not end well."""
+    from oberonc.delivery import by_hand
+
+    chosen = _chosen(config, **which)
+    ended = by_hand.retry(config, chosen)
+    rows = []
+    for found in chosen:
+        result = ended.get((found.event, found.service))
+        row = result.as_json() if result else {"outcome": "retry", "note": "not tried"}
+        rows.append({"id": found.row["id"], **row})
+    if as_json:
+        show_json(rows)
+    for row in [] if as_json else rows:
+        outcome = row.get("outcome") or "nothing"
+        show_line(f"{row['id']}: {outcome}: {row.get('note') or row.get('why', '')}")
+    if any(row.get("outcome", "done") != "done" for row in rows):
+        raise Failed("some deliveries did not end well")
+
+
+def _drop_kept(config: Config, *, as_json: bool, **which: Any) -> None:
+    from oberonc.delivery import by_hand
+
+    who = accounts.person(os.getuid())
+    results: list[Row] = []
+    for found in _chosen(config, **which):
+        try:
+            by_hand.drop(config, found, who)
+        except BadInput as error:
+            results.append({"error": str(error)})
+        else:
+            results.append({"delivery": found.row | {"state": "cancelled"}})
+    _tell(results, as_json)
+    _sum_up(results, "dropped", as_json)
 
 
 def _change(
@@ -246,7 +363,7 @@ def _change(
     op: str,
     done: str,
     *,
-    deliveries: tuple[int, ...],
+    deliveries: tuple[str, ...],
     service: str | None,
     repository: str | None,
     state: str | None,
@@ -255,11 +372,8 @@ def _change(
     """Do *op* with each delivery given, or each that fits, the oldest first; tell of
     each, and sum up. Raises BadInput where one could not be done.
     """
-    if bool(deliveries) == any((service, repository, state)):
-        raise UsageError(
-            "give the numbers of deliveries, or --service, --repository or --state"
-        )
-    numbers = list(dict.fromkeys(deliveries))
+    _check_choice(deliveries, service, repository, state)
+    numbers = list(dict.fromkeys(map(_number, deliveries)))
     if not numbers:
         wanted = {
             "service": service,
@@ -272,21 +386,29 @@ def _change(
     for start in range(0, len(numbers), MOST):
         part = numbers[start : start + MOST]
         answer = handover.call(config, op, deliveries=part)
-        for result in answer["results"]:
-            results.append(result)
-            if as_json:
-                continue
-            if "error" in result:
-                show_line(f"oberonc: {result['error']}", err=True)
-            else:
-                show_line(_line(result["delivery"]) + _note(result["delivery"]))
+        results += answer["results"]
+        _tell(answer["results"], as_json)
+    _sum_up(results, done, as_json)
+
+
+def _tell(results: list[Row], as_json: bool) -> None:
+    """What became of each, for people."""
+    for result in [] if as_json else results:
+        if "error" in result:
+            show_line(f"oberonc: {result['error']}", err=True)
+        else:
+            show_line(_line(result["delivery"]) + _note(result["delivery"]))
+
+
+def _sum_up(results: list[Row], done: str, as_json: bool) -> None:
+    """Raises BadInput where one could not be *done*."""
     if as_json:
         show_json(results)
     failed = sum("error" in result for result in results)
     summary = f"{done} {counted(len(results) - failed, 'delivery', 'deliveries')}"
     if failed:
         raise BadInput(f"{summary}; {failed} could not be {done}")
-    if len(numbers) != 1 and not as_json:
+    if len(results) != 1 and not as_json:
         show(f"oberonc: {summary}", err=True)
 
 

@@ -189,7 +189,7 @@ def _read(path: Path) -> spool.Entry | None:
     return None
 
 
-def _all(config: Config) -> Iterator[spool.Entry]:
+def every(config: Config) -> Iterator[Kept]:
     """The good entries, one at a time: a spool may hold far more than a hook has memory
     for. Raises NotAllowed where it is somebody else's.
     """
@@ -205,14 +205,14 @@ def _all(config: Config) -> Iterator[spool.Entry]:
     for path in spool.listing(config.spool):
         entry = _read(path)
         if entry is not None:
-            yield entry
+            yield Kept(path, entry["payload"], _states(config, entry), {})
 
 
 def repositories(config: Config) -> list[str]:
     """The repositories that have something in the spool. Raises NotAllowed where it is
     somebody else's.
     """
-    names = (entry["payload"]["repository"]["full_name"] for entry in _all(config))
+    names = (entry.payload["repository"]["full_name"] for entry in every(config))
     return list(dict.fromkeys(names))
 
 
@@ -222,12 +222,12 @@ def waiting(config: Config) -> list[dict[str, Any]]:
     """
     return [
         {
-            "id": entry["payload"]["id"],
-            "repository": entry["payload"]["repository"]["full_name"],
+            "id": entry.payload["id"],
+            "repository": entry.payload["repository"]["full_name"],
             "service": name,
             "attempts": state.attempts,
             "error": str(state.error),
         }
-        for entry in _all(config)
-        for name, state in _states(config, entry).items()
+        for entry in every(config)
+        for name, state in entry.services.items()
     ]

@@ -163,7 +163,8 @@ class Lane(threading.Thread):
             if not policy.exhausted(spent):
                 return result
         try:
-            letter = spool.bury(self._means.config.spool, kept.payload, name)
+            folder = self._means.config.spool
+            letter = spool.bury(folder, kept.payload, name, result.note)
         except OSError as error:
             note = f"{result.note} (not put aside: {error.strerror})"
             return result._replace(outcome="retry", note=note)

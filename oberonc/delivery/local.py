@@ -67,16 +67,18 @@ def deliver(
     return results
 
 
-def retry_all(config: Config, budget: Budget) -> dict[tuple[str, str], Result]:
-    """Try every kept delivery of every repository once (`oberonc send --spooled`), and
-    log what came of it; by event and service.
+def retry_all(
+    config: Config, budget: Budget, only: set[str] | None = None
+) -> dict[tuple[str, str], Result]:
+    """Try every kept delivery of every repository once (`oberonc send --spooled`), or
+    of those in *only*, and log what came of it; by event and service.
 
     Raises NotAllowed where the spool is somebody else's.
     """
     results: dict[tuple[str, str], Result] = {}
     with budget.interruptible():
         for repository in kept.repositories(config):
-            if not budget.interrupted:
+            if not budget.interrupted and (only is None or repository in only):
                 means = Means(config, registry.find(config), budget)
                 turns = max(1, len(spool.listing(config.spool, repository)))
                 results |= _work_off(means, repository, turns=turns)

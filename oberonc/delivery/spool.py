@@ -36,6 +36,8 @@ _MAGIC = b"oberonc-spool 1"
 _END = b"\nEND\n"
 #: Bytes of one file: the largest payload and room for what stands around it.
 LARGEST = 16 * 1024 * 1024
+#: Bytes of a reason that are read.
+LONGEST_REASON = 16 * 1024
 FOLDERS = ("tmp", "new", "bad", "dead", "lock")
 #: Hex digits of a repository's mark.
 _MARK = 16
@@ -258,10 +260,7 @@ def reject(path: Path, why: str) -> Path:
     """Put a file that cannot be used into bad/, with the reason beside it."""
     kept = path.parent.parent / "bad" / path.name
     path.rename(kept)
-    # a full disk, or a name with no room for more: the reason is in the log
-    with contextlib.suppress(OSError):
-        reason, raw = kept.with_suffix(".why"), f"{why}\n".encode("utf-8", "replace")
-        files.put_private(reason, raw, _temporary(reason), durable=False)
+    _put_reason(kept, why)
     return kept
 
 
@@ -299,16 +298,34 @@ def forget_rejected(folder: Path, keep: float) -> int:
     return gone
 
 
-def bury(folder: Path, payload: dict[str, Any], service: str) -> Path:
-    """Keep the payload of a dead delivery as a
-    file that `oberonc send --payload` takes.
+def bury(folder: Path, payload: dict[str, Any], service: str, why: str = "") -> Path:
+    """Keep the payload of a dead delivery as a file that `oberonc send --payload`
+    takes, and the reason beside it.
     """
     make(folder)
     letter = folder / "dead" / f"{payload['id']}-{service}.json"
     files.put_private(
         letter, json.dumps(payload, indent=1).encode(), _temporary(letter)
     )
+    _put_reason(letter, why)
     return letter
+
+
+def _put_reason(file: Path, why: str) -> None:
+    # a full disk, or a name with no room for more: the reason is in the log
+    with contextlib.suppress(OSError):
+        reason, raw = file.with_suffix(".why"), f"{why}\n".encode("utf-8", "replace")
+        files.put_private(reason, raw, _temporary(reason), durable=False)
+
+
+def why_dead(letter: Path) -> str:
+    """Why the delivery of a dead letter was given up; empty where nobody can tell."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(letter.with_suffix(".why"), flags), "rb") as stream:
+            return stream.read(LONGEST_REASON).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
 
 
 def sweep(folder: Path) -> None:

@@ -340,7 +340,7 @@ def test_a_service_that_is_gone_ends_as_a_dead_letter(admin: Admin) -> None:
         "no longer configured"
         in next(iter(local.retry_all(admin.load(), Budget()).values())).note
     )
-    assert len(list((admin.state / "spool" / "dead").iterdir())) == 1
+    assert len(list((admin.state / "spool" / "dead").glob("*.json"))) == 1
 
 
 def test_a_secret_that_is_missing_keeps_the_delivery_until_it_is_there(
