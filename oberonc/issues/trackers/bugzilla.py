@@ -12,7 +12,8 @@ from oberonc.text import one_line
 
 _NO_BUG = (100, 101)
 _NOT_SEEN = 102
-_LOG_IN = 410
+#: What it says to somebody it does not know, also of a bug that this key may see.
+_LOG_IN = (_NOT_SEEN, 410, 505)
 _BAD_KEY = (300, 301, 305, 306, 400, 410)
 _RESOLUTIONS = {"fixed": "FIXED", "wontfix": "WONTFIX", "invalid": "INVALID"}
 
@@ -45,7 +46,7 @@ class Bugzilla(WebTracker):
         the header (before 5.1).
         """
         answer = self._ask(method, parts, json, params)
-        if _error(answer).get("code") == _LOG_IN and not self._key:
+        if _error(answer).get("code") in _LOG_IN and not self._key:
             self._key = {"api_key": str(self.settings.token)}
             answer = self._ask(method, parts, json, params)
         error = _error(answer)
@@ -71,7 +72,7 @@ class Bugzilla(WebTracker):
         return answer
 
     def whoami(self) -> None:
-        self._states()
+        self._login()
 
     def is_closed(self, issue: Issue) -> bool:
         found = self._bug(issue, "is_open", "product", "classification")
@@ -185,25 +186,78 @@ class Bugzilla(WebTracker):
         )
 
     def check(self) -> list[Check]:
-        status = self.settings.close or "RESOLVED"
-        need = "set `close` to a closed status"
+        status, again = self.settings.close or "RESOLVED", self.settings.reopen
+        again = again or "CONFIRMED"
+        where = (
+            [("there is the product", "set `project`", self._has_product)]
+            if self.settings.project
+            else []
+        )
         return self.looks(
             (
                 "Bugzilla answers, and takes the key",
                 "set `url` and `token`",
-                lambda: bool(self._call("GET", "whoami")),
+                lambda: self._login() is not None,
+            ),
+            *where,
+            (
+                f"there is a status {status} that an open bug can get",
+                "set `close`",
+                lambda: self._follows(status, is_open=True),
             ),
             (
-                f"there is a status {status} that closes",
-                need,
-                lambda: self._closes(status),
+                f"there is a status {again} that opens a closed bug again",
+                "set `reopen`",
+                lambda: self._follows(again, is_open=False),
+            ),
+            (
+                "the key's user may close other people's bugs",
+                "give them the group editbugs",
+                self._may,
             ),
         )
 
-    def _closes(self, status: str) -> bool:
-        return any(
-            value["name"] == status and not value["is_open"] for value in self._states()
-        )
+    def _login(self) -> str:
+        """The login name of the key's user; empty where Bugzilla does not say it.
+
+        Before 5.1 there is no `whoami`; to look for users takes a login there.
+        """
+        try:
+            found = self._call("GET", "whoami")
+        except (Elsewhere, Refused, NoSuchIssue):
+            self._call("GET", "user", match="oberonc", limit="1")
+            return str(self.settings.user)
+        return str(found.get("name") or self.settings.user)
+
+    def _has_product(self) -> bool:
+        found = self._call(
+            "GET", "product", type="accessible", include_fields="name,classification"
+        )["products"]
+        names = {
+            str(entry.get(field)).casefold()
+            for entry in found
+            for field in ("name", "classification")
+        }
+        return str(self.settings.project).casefold() in names
+
+    def _follows(self, status: str, *, is_open: bool) -> bool:
+        """Whether the workflow leads from an open (or a closed) status to *status*."""
+        leads = [
+            str(target["name"])
+            for value in self._states()
+            if value["is_open"] == is_open and value["name"] != status
+            for target in value.get("can_change_to") or []
+        ]
+        return status in leads
+
+    def _may(self) -> Check:
+        login, mend = self._login(), "give the key's user the group editbugs"
+        if not login:
+            what = "whether the key's user has the group editbugs cannot be seen here"
+            return Check(True, f"{what}; name them in `user`, and it can")
+        found = self._call("GET", "user", names=login, include_fields="groups")
+        groups = [group["name"] for group in found["users"][0].get("groups", [])]
+        return Check("editbugs" in groups, f"{login} has the group editbugs", mend)
 
     def _states(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call("GET", "field", "bug", "bug_status")[

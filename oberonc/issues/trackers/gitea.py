@@ -118,6 +118,7 @@ class Gitea(WebTracker):
         rights = found.get("permissions") or {}
         return bool(
             found.get("has_issues", True)
+            and not found.get("archived")
             and (rights.get("admin") or rights.get("push"))
         )
 

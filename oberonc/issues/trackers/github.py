@@ -145,8 +145,9 @@ class GitHub(WebTracker):
         return self.looks(*proofs) + ([] if project else [unproven("GitHub")])
 
     def _may(self, path: list[str]) -> bool:
-        rights = self.get(*path).get("permissions") or {}
-        return any(
+        found = self.get(*path)
+        rights = found.get("permissions") or {}
+        return not found.get("archived") and any(
             rights.get(right) for right in ("admin", "maintain", "push", "triage")
         )
 

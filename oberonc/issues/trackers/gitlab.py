@@ -152,7 +152,12 @@ class GitLab(WebTracker):
 
     def _may(self, project: str) -> bool:
         project_path(Issue(project, "1", "#1"))
-        rights = self.get("projects", project).get("permissions") or {}
+        found = self.get("projects", project)
+        if found.get("archived"):
+            return False
+        if self.get("user").get("is_admin"):
+            return True
+        rights = found.get("permissions") or {}
         names = ("project_access", "group_access")
         levels = [
             int((rights.get(name) or {}).get("access_level", 0)) for name in names

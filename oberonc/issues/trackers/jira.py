@@ -281,7 +281,7 @@ class Jira(WebTracker):
 
     def check(self) -> list[Check]:
         project = self.settings.project
-        need = f"give the user's role in {project} Browse Projects, Add Comments, Transition Issues, Work On Issues"
+        need = f"give the user's role in {project} Browse Projects, Add Comments, Transition Issues"
         mend = "set `close` to a transition"
         return self.looks(
             (
@@ -290,19 +290,35 @@ class Jira(WebTracker):
                 lambda: bool(self.get("myself")),
             ),
             (
-                f"comments, transitions and worklogs are allowed in {project}",
+                f"comments and transitions are allowed in {project}",
                 need,
                 lambda: self._may(project),
             ),
             (
                 f"an open issue of {project} can be closed",
                 mend,
-                lambda: self._can_close(project),
+                lambda: self._leads(project, "close"),
             ),
+            (
+                f"a closed issue of {project} can be reopened",
+                "set `reopen` to a transition",
+                lambda: self._leads(project, "reopen"),
+            ),
+            (f"work can be logged in {project}", "", lambda: self._keeps(project)),
         )
 
+    def _keeps(self, project: str) -> Check:
+        """Never wrong: where no work can be logged, comments have it."""
+        found = self.get(
+            "mypermissions", projectKey=project, permissions="WORK_ON_ISSUES"
+        )["permissions"]
+        if found.get("WORK_ON_ISSUES", {}).get("havePermission"):
+            return Check(True, f"work can be logged in {project}")
+        why = "the role has no Work On Issues"
+        return Check(True, f"no work can be logged, and comments say it: {why}")
+
     def _may(self, project: str) -> bool:
-        wanted = "BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES,WORK_ON_ISSUES"
+        wanted = "BROWSE_PROJECTS,ADD_COMMENTS,TRANSITION_ISSUES"
         found = self.get("mypermissions", projectKey=project, permissions=wanted)[
             "permissions"
         ]
@@ -310,26 +326,30 @@ class Jira(WebTracker):
             found.get(name, {}).get("havePermission") for name in wanted.split(",")
         )
 
-    def _can_close(self, project: str) -> bool:
+    def _leads(self, project: str, step: str) -> bool | Check:
+        """Whether an issue of *project* has a transition for *step*."""
         search = ("search", "jql") if self.cloud else ("search",)
+        is_done = "=" if step == "reopen" else "!="
         query = {
-            "jql": f'project = "{project}" AND statusCategory != Done',
+            "jql": f'project = "{project}" AND statusCategory {is_done} Done',
             "maxResults": 1,
             "fields": "status",
         }
         found = self.get(*search, **query)["issues"]
         if not found:
-            return True
+            which = "a closed" if step == "reopen" else "an open"
+            return Check(True, f"to {step} is unproven: there is not {which} issue")
         try:
             issue = issue_key(Issue(project, found[0]["key"], ""))
         except NoSuchIssue:
             return False
         offered = self._offered(Issue(project, issue, ""))
-        self._fields(
-            choose(offered, self.settings.close, ("done",), "close").get("fields")
-            or {},
-            "fixed",
-        )
+        if step == "reopen":
+            ends: tuple[str, ...] = ("new", "indeterminate")
+            choose(offered, self.settings.reopen, ends, step)
+            return True
+        taken = choose(offered, self.settings.close, ("done",), step)
+        self._fields(taken.get("fields") or {}, "fixed")
         return True
 
 

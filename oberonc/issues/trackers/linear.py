@@ -143,8 +143,8 @@ class Linear(WebTracker):
                 lambda: bool(self._ask(_TEAM, key=project)["viewer"]),
             ),
             (
-                f"there is a team {project} whose issues can be closed",
-                "set `project` and `close`",
+                f"there is a team {project} whose issues can be closed and reopened",
+                "set `project`, `close` and `reopen`",
                 self._can_close,
             ),
         )
@@ -156,7 +156,8 @@ class Linear(WebTracker):
             for team in teams
             for state in team["states"]["nodes"]
         ]
-        return bool(choose(states, self.settings.close, "fixed", "close"))
+        choose(states, self.settings.close, "fixed", "close")
+        return bool(choose(states, self.settings.reopen, "reopen", "reopen"))
 
 
 def choose(

@@ -9,7 +9,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import WebTracker, known, one_of
+from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of
 from oberonc.kit.answers import Refused
 
 #: How often a change is tried again when somebody else changed the issue in between.
@@ -55,6 +55,10 @@ class Roundup(WebTracker):
             ]
             self._names = {str(entry["name"]): str(entry["id"]) for entry in found}
         return self._names
+
+    def _named(self, name: str, setting: str) -> str:
+        """The id of the status called *name*."""
+        return str(one_of(name, self._statuses(), "status", setting))
 
     def _closing(self) -> dict[str, str]:
         """Those in which an issue counts as closed."""
@@ -156,11 +160,26 @@ class Roundup(WebTracker):
                 lambda: bool(self._closing()),
             ),
             (
-                "the user may see issues",
-                need,
-                lambda: "collection" in self.get("data", "issue")["data"],
+                "there is the status that opens again",
+                "set `reopen`",
+                lambda: bool(self._named(self.settings.reopen or "chatting", "reopen")),
             ),
+            ("the user may change issues", need, lambda: self._may(need)),
         )
+
+    def _may(self, mend: str) -> Check:
+        """Writes the newest issue's status as it is: the right is asked for, and nothing
+        is changed.
+        """
+        newest = {"@page_size": 1, "@page_index": 1, "@sort": "-id"}
+        found = self.get("data", "issue", **newest)["data"]["collection"]
+        tried = Tried()
+        for entry in found[:1]:
+            number = str(entry["id"])
+            issue = Issue("", number, f"#{number}")
+            self._patch(issue, {"status": self._status(issue)})
+        tried.add(f"#{found[0]['id']}" if found else "any", bool(found) or None)
+        return tried.check("the user may change issues", mend)
 
     def _answers(self) -> bool:
         return bool(self._statuses())

@@ -7,12 +7,13 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
+from oberonc.issues.trackers.web import Tried, WebTracker, is_before, known, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Forbidden, NotDone, Refused
 from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
 _TRIES = 4
+_ACTIONS = {"close": "resolve", "reopen": "reopen"}
 #: What Trac says when somebody else changed the ticket in between.
 _COLLISION = "modified by someone else"
 
@@ -118,7 +119,8 @@ class Trac(WebTracker):
             raise Refused(f"Trac answered, and left the status {left}")
 
     def check(self) -> list[Check]:
-        need = "enable the XmlRpcPlugin, and give the user XML_RPC, TICKET_APPEND and TICKET_MODIFY"
+        need = "enable the XmlRpcPlugin, and give the user XML_RPC"
+        rights = "give the user TICKET_VIEW, TICKET_APPEND and TICKET_MODIFY"
         return self.looks(
             (
                 "Trac answers, and takes the password",
@@ -126,11 +128,37 @@ class Trac(WebTracker):
                 lambda: bool(self._version()),
             ),
             (
-                "the user may change tickets",
+                "the plugin takes changes of tickets",
                 need,
                 lambda: "ticket.update" in self._call("system.listMethods"),
             ),
+            (
+                "tickets can be closed",
+                f"set `close`; {rights}",
+                lambda: self._leads("close", f"set `close`; {rights}"),
+            ),
+            (
+                "tickets can be reopened",
+                f"set `reopen`; {rights}",
+                lambda: self._leads("reopen", f"set `reopen`; {rights}"),
+            ),
         )
+
+    def _leads(self, step: str, mend: str) -> Check:
+        """Whether the workflow offers the user *step* on the newest ticket that it can
+        be of.
+        """
+        which = "status=closed" if step == "reopen" else "status!=closed"
+        action = getattr(self.settings, step) or _ACTIONS[step]
+        tried = Tried()
+        found = self._call("ticket.query", f"{which}&order=id&desc=1&max=1")
+        if not found:
+            tried.add(f"any ticket with {which}", None)
+        for number in found[:1]:
+            offered = [entry[0] for entry in self._call("ticket.getActions", number)]
+            tried.add(f"#{number} ({action})", action in offered)
+        word = "closed" if step == "close" else "reopened"
+        return tried.check(f"tickets can be {word}", mend)
 
     def _version(self) -> Any:
         return self._call("system.getAPIVersion")

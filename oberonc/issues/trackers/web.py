@@ -150,6 +150,9 @@ class WebTracker(Tracker):
                 )
             except (Refused, NoSuchIssue) as error:
                 checks.append(Check(False, f"{what}: {error}", mend))
+            except Elsewhere as error:
+                need = "set `url` to where the tracker is, and look at what stands before it"
+                return [*checks, Check(False, str(error), need)]
             except Retry as error:
                 return [
                     *checks,

@@ -27,13 +27,30 @@ class BugzillaContract(Contract):
 
     def routes(self) -> list[Any]:
         bug = "/rest/bug/([0-9]+)"
+        leads = {
+            "RESOLVED": ["CONFIRMED"],
+            "CONFIRMED": ["IN_PROGRESS", "RESOLVED"],
+            "IN_PROGRESS": ["CONFIRMED", "RESOLVED"],
+        }
         values = [
-            {"name": "RESOLVED", "is_open": False},
-            {"name": "CONFIRMED", "is_open": True},
+            {
+                "name": name,
+                "is_open": name != "RESOLVED",
+                "can_change_to": [
+                    {"name": target, "comment_required": False} for target in targets
+                ],
+            }
+            for name, targets in leads.items()
         ]
-        values.append({"name": "IN_PROGRESS", "is_open": True})
+        products = [{"name": "Hello", "classification": "Unclassified"}]
         return [
-            ("GET", "/rest/whoami", lambda request: Answer(200, {"id": 1})),
+            ("GET", "/rest/whoami", self.whoami),
+            ("GET", "/rest/user", self.users),
+            (
+                "GET",
+                "/rest/product",
+                lambda request: Answer(200, {"products": products}),
+            ),
             (
                 "GET",
                 "/rest/field/bug/bug_status",
@@ -45,6 +62,17 @@ class BugzillaContract(Contract):
             ("POST", f"{bug}/comment", self.comment),
             ("GET", f"{bug}/history", self.past),
         ]
+
+    def whoami(self, request: Request) -> Answer:
+        what = "An invalid resource 'GET /whoami'. was requested for this API."
+        return fault(404, 32614, what)
+
+    def users(self, request: Request) -> Answer:
+        if "match" in request.params:
+            return Answer(200, {"users": []})
+        names = {"bot@example.org": ["editbugs"], "reader@example.org": []}
+        groups = [{"id": 1, "name": name} for name in names[request.params["names"]]]
+        return Answer(200, {"users": [{"groups": groups}]})
 
     def past(self, request: Request, number: str) -> Answer:
         changes = [
@@ -112,6 +140,15 @@ class BugzillaContract(Contract):
 
 def fault(status: int, code: int, message: str) -> Answer:
     return Answer(status, {"error": True, "code": code, "message": message})
+
+
+class NewBugzillaContract(BugzillaContract):
+    """5.1 and later: there is `whoami`."""
+
+    login = "bot@example.org"
+
+    def whoami(self, request: Request) -> Answer:
+        return Answer(200, {"id": 1, "name": self.login, "real_name": "Bot"})
 
 
 class BugzillaWorld(ContractWorld):
@@ -351,6 +388,8 @@ class XmlRpcContract(Contract):
 
     #: How often a change still collides with somebody else's.
     collisions = 0
+    #: Whether the user has TICKET_VIEW alone.
+    reads_only = False
 
     def refuse(self, request: Request) -> Answer | None:
         expected = "Basic " + base64.b64encode(b"bot:secret").decode()
@@ -373,6 +412,14 @@ class XmlRpcContract(Contract):
                 if method == "system.getAPIVersion"
                 else ["ticket.update", "ticket.get"]
             )
+        if method == "ticket.query":
+            closed = params[0].startswith("status=closed&")
+            found = [
+                kept.number
+                for kept in self.issues.values()
+                if (kept.state == "closed") == closed
+            ]
+            return result(found[-1:])
         if type(params[0]) is not int:
             self.problem(request, "a ticket's number is a number")
         kept = self.issues.get(params[0])
@@ -400,6 +447,8 @@ class XmlRpcContract(Contract):
             [[field, "fixed", options]],
         ]
         reopen = ["reopen", "reopen", "The resolution will be deleted", []]
+        if self.reads_only:
+            return result([["leave", "leave", ".", []]])
         return result(
             [["leave", "leave", ".", []], resolve if kept.state == "open" else reopen]
         )
