@@ -1,10 +1,12 @@
 """The seal around every test, and the few fixtures all tests share."""
 
+import functools
 import os
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,8 +43,26 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         and not worker
     ):
         config.option.numprocesses = 2
-        if config.option.dist == "no":
-            config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of one group, which share a server, run in one process. pytest-xdist's own
+    way (`loadgroup`) is lost between its processes, and to pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    @functools.cache
+    def has_group(file: str) -> bool:
+        return "xdist_group(" in (config.rootpath / file).read_text()
+
+    def scope(nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if has_group(file) else nodeid
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = scope
+    return scheduler
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,8 @@
 plugin for them.
 """
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +34,26 @@ def test_one_file_runs(how: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_the_tests_of_one_server_run_in_one_process(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    outer = {key for key in os.environ if key.startswith("PYTEST_XDIST")}
+    environment = {key: os.environ[key] for key in os.environ.keys() - outer}
+    done = subprocess.run(
+        [
+            *line,
+            f"--basetemp={tmp_path / 'base'}",
+            "tests/brokers/test_webhook_server.py",
+        ],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = re.findall(r"^\[(gw\d)\].*webhook", done.stdout, re.MULTILINE)
+    assert len(ran) > 2
+    assert len(set(ran)) == 1
