@@ -7,13 +7,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from oberonc import config
 from oberonc.cli import COMMANDS
-from tests.project import write_commands, write_manuals
+from tests.project import write_commands, write_manuals, write_pictures
 from tests.support.repo import Repo
 
 TOP = Path(__file__).parents[2]
@@ -206,3 +207,11 @@ def test_what_does_an_old_services_work_is_shipped() -> None:
     for service, _, now in rows:
         named = set(re.findall(r"`([a-z]+)`", now))
         assert named <= shipped, service
+
+
+def test_the_pictures_show_what_the_brokers_hand_over() -> None:
+    written = {path.name: path.read_text() for path in write_pictures.FOLDER.iterdir()}
+    assert written == write_pictures.pictures(), (
+        "run python -m tests.project.write_pictures"
+    )
+    assert all(ET.fromstring(text).tag.endswith("}svg") for text in written.values())
