@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.github import push
+from oberonc.kit.progress import Progress
 from oberonc.text import one_line
 
 #: What people write into the newest commit of a push that nobody should build.
@@ -89,7 +90,8 @@ class Ci(BaseBroker):
         if not wanted:
             return "nothing: no branch or tag to build, or [skip ci]"
         client = self.http()
-        for update in wanted:
+        progress = Progress(self.state, payload["delivery_id"])
+        for update in wanted[progress.done :]:
             call = SYSTEMS[self.settings.system](self.settings, payload, update)
             headers, data = call.headers, call.data
             if call.form is not None:
@@ -106,6 +108,8 @@ class Ci(BaseBroker):
             )
             if self.settings.system == "sourcehut" and answer.json().get("errors"):
                 raise Reject(one_line(json.dumps(answer.json()["errors"])))
+            progress.step()
+        progress.end()
         return f"started {', '.join(one_line(each['name'], 40) for each in wanted)}"
 
     def _wanted(self, payload: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from oberonc import BaseBroker, Check
-from oberonc.kit.markup import MARKUPS, safe_url
+from oberonc.kit.markup import MARKUPS, quiet, safe_url
 from oberonc.kit.message import check_settings, message
 from oberonc.kit.summary import compare_url, headline, who
-from oberonc.text import visible
+from oberonc.text import one_line
 
 ATOM: Final = "http://www.w3.org/2005/Atom"
 ET.register_namespace("", ATOM)
@@ -81,7 +81,7 @@ class Feed(BaseBroker):
     def _feed(self, payload: dict[str, Any], path: Path) -> ET.Element:
         feed = ET.Element(f"{{{ATOM}}}feed")
         name = payload["repository"]["full_name"]
-        _text(feed, "title", name)
+        _text(feed, "title", quiet(one_line(name)))
         _text(feed, "id", f"tag:oberonc,2026:{quote(name, safe='/')}")
         _link(feed, "alternate", payload["repository"]["website"])
         if self.settings.url:
@@ -92,10 +92,11 @@ class Feed(BaseBroker):
     def _entry(self, payload: dict[str, Any]) -> ET.Element:
         """RFC 4287, 4.1.2. The id is the push's, so another try changes nothing."""
         entry = ET.Element(f"{{{ATOM}}}entry")
-        _text(entry, "title", headline(payload))
+        # Programs that tell a chat of feeds take it from here.
+        _text(entry, "title", quiet(headline(payload)))
         _text(entry, "id", f"urn:oberonc:push:{payload['id']}")
         _text(entry, "updated", payload["time"])
-        _text(ET.SubElement(entry, f"{{{ATOM}}}author"), "name", who(payload))
+        _text(ET.SubElement(entry, f"{{{ATOM}}}author"), "name", quiet(who(payload)))
         links = [compare_url(payload, update) for update in payload["updates"]]
         links.append(payload["repository"]["website"])
         _link(entry, "alternate", next((url for url in links if url), ""))
@@ -106,7 +107,7 @@ class Feed(BaseBroker):
 
 def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> None:
     element = ET.SubElement(parent, f"{{{ATOM}}}{name}", attributes)
-    element.text = _NOT_XML.sub("\ufffd", visible(text))
+    element.text = _NOT_XML.sub("\ufffd", text)
 
 
 def _link(parent: ET.Element, rel: str, url: str) -> None:

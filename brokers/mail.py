@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
+from oberonc.kit.progress import Progress
 from oberonc.kit.summary import (
     NAME,
     compare_url,
@@ -92,19 +93,18 @@ class Mail(BaseBroker):
 
     def handle(self, payload: dict[str, Any]) -> str:
         mails = list(self._mails(payload))
-        # What was taken before the connection broke is not sent again.
-        digest = hashlib.sha256(payload["delivery_id"].encode()).hexdigest()
-        progress = self.state / f"sent-{digest[:32]}"
-        done = int(progress.read_text()) if progress.exists() else 0
+        progress = Progress(self.state, payload["delivery_id"])
+        left = mails[progress.done :]
         refused: set[str] = set()
-        if mails[done:]:
+        if left:
             with self._post() as post:
-                for number, mail in enumerate(mails[done:], done + 1):
+                for mail in left:
                     if self.remaining() < 5:
-                        raise Retry(f"{number - 1} of {len(mails)} sent", progress=True)
+                        said = f"{progress.done} of {len(mails)} sent"
+                        raise Retry(said, progress=True)
                     refused |= post.send(mail)
-                    progress.write_text(str(number))
-        progress.unlink(missing_ok=True)
+                    progress.step()
+        progress.end()
         said = f"sent {len(mails)} mails" if len(mails) != 1 else "sent 1 mail"
         return f"{said}; refused: {', '.join(sorted(refused))}" if refused else said
 

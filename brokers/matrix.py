@@ -45,7 +45,7 @@ class Matrix(BaseBroker):
         ]
 
     def handle(self, payload: dict[str, Any]) -> str:
-        body = message(payload, self.settings, MARKUPS["plain"], LIMIT)
+        body = message(payload, self.settings, MARKUPS["quiet"], LIMIT)
         if not body:
             return NOTHING
         written = message(payload, self.settings, MARKUPS["html"], LIMIT)

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit import event
 from oberonc.kit.github import push
+from oberonc.kit.progress import Progress
 from oberonc.text import counted
 
 FORMATS = ("oberonc", "github", "form")
@@ -58,7 +59,8 @@ class Webhook(BaseBroker):
 
     def handle(self, payload: dict[str, Any]) -> str:
         client, bodies = self.http(), list(self._bodies(payload))
-        for number, (_, body) in enumerate(bodies):
+        progress = Progress(self.state, payload["delivery_id"])
+        for number, (_, body) in list(enumerate(bodies))[progress.done :]:
             # The same over all tries, so that a receiver can drop what it has.
             one = payload["delivery_id"] + (f"-{number}" if number else "")
             headers = self._headers(one, body, payload)
@@ -66,6 +68,8 @@ class Webhook(BaseBroker):
             answer = client.call("POST", url, data=body, headers=headers, errors=(410,))
             if answer.status == 410:
                 raise Reject("410 Gone: the receiver wants no more; remove the service")
+            progress.step()
+        progress.end()
         return f"posted {', '.join(what for what, _ in bodies)}"
 
     def _secrets(self) -> list[Secret]:

@@ -38,7 +38,7 @@ HOSTILE = (
     "@everyone @here @channel @all <!channel> <!here> <@U0123456> <@&99>\n\n"
     "[x](javascript:alert(1)) ![i](http://evil.example/i.png) http://evil.example "
     "<script>alert(1)</script> &amp; *b* _i_ ~~s~~ ||p|| `c`\n```\nfence\n```\n"
-    "> quote\n# head\n:smile: \u202eevil\u202c \x1b[31mred\x1b[0m \x07 \x02b\x0304 "
+    "> quote\n# head\n:smile: \u202eevil\u202c \x1b[31mred\x1b[0m \x00 \x07 \x02b\x0304 "
     "שלום \\*already\\* {{macro}} {code} \r\nQUIT :bye\r\n.\r\nRCPT TO:<a@b.example>\n"
     + "long "
     * 12000

@@ -9,10 +9,12 @@ def push(payload: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any
     Source: docs.github.com, "Webhook events and payloads", push.
     """
     repository = payload["repository"]
+    # What was merged came before what merges it.
     commits = [
         _commit(commit, distinct)
-        for distinct, key in ((True, "commits"), (False, "merged"))
+        for distinct, key in ((False, "merged"), (True, "commits"))
         for commit in payload[key]
+        if update["kind"] == "branch" and not update["deleted"]
         if commit["branch"] == update["name"] or (not distinct and update["publish"])
     ]
     url = repository["website"]

@@ -75,9 +75,14 @@ def _html(text: str) -> str:
     return html.escape(quiet(visible(text)), quote=True)
 
 
+def _quiet(text: str) -> str:
+    """Text that is no markup, where people are notified and addresses become links."""
+    return quiet(visible(text))
+
+
 def _irc(text: str) -> str:
     """One line, without controls; names broken up, so that nobody is highlighted."""
-    return quiet(visible(" ".join(text.split())))
+    return quiet(visible(re.sub(r"\s+", " ", text)))
 
 
 def _irc_strong(text: str) -> str:
@@ -115,6 +120,7 @@ def _brackets(dead: Callable[[str], str], form: str) -> Callable[[str, str], str
 
 MARKUPS = {
     "plain": Markup(visible, visible, _beside(visible)),
+    "quiet": Markup(_quiet, _quiet, _beside(_quiet)),
     "markdown": Markup(
         _markdown, _around("**", _markdown), _brackets(_markdown, "[{text}](<{url}>)")
     ),

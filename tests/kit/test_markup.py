@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from oberonc.kit.markup import BREAK, MARKUPS, safe_url
+from oberonc.kit.markup import BREAK, FLAVOURS, MARKUPS, plain_text, safe_url
 
 #: What people write into commits to be noticed, followed or to break out.
 HOSTILE = [
@@ -67,6 +67,31 @@ def test_markdown_reads_as_the_text_itself(text: str) -> None:
     }
 
 
+@given(text=foreign)
+def test_a_quote_in_markdown_reads_as_the_text_itself(text: str) -> None:
+    """By the real parser: one block quote with one block of code in it."""
+    said = plain_text(text)
+    written = f"Closed by commit:\n{FLAVOURS['markdown'].quote(said)}\n"
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(written)
+    assert [token.type for token in tokens] == [
+        *("paragraph_open", "inline", "paragraph_close"),
+        *("blockquote_open", "fence", "blockquote_close"),
+    ]
+    [code] = [token.content for token in tokens if token.type == "fence"]
+    assert code.replace(BREAK, "") == f"{said}\n".replace(BREAK, "")
+
+
+@given(text=foreign, name=st.sampled_from(["discord", "post", "quiet", "irc"]))
+def test_no_address_and_no_sign_of_a_chat_s_own_acts(name: str, text: str) -> None:
+    """What each turns into something stands behind a backslash, or is broken up."""
+    written = MARKUPS[name].dead(text)
+    assert not re.search(r"(?i)\b(https?|javascript|mailto|www)[:.]\S", written)
+    if name == "discord":
+        assert not re.search(r"(?<!\\)(\\\\)*[*_~|>#\[\]()`<]", written)
+    if name == "post":
+        assert not re.search(r"[#$!]\w|\w\.[^\W\d_]{2}", written)
+
+
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -101,6 +126,7 @@ def test_slack_finds_no_link_mention_or_format(text: str) -> None:
 
 @given(text=foreign)
 def test_irc_gets_one_line(text: str) -> None:
+    assert MARKUPS["irc"].dead(" pushed ") == " pushed ", "a part of a line"
     written = MARKUPS["irc"].dead(text)
     assert "\n" not in written
     assert "\r" not in written
