@@ -93,7 +93,8 @@ def test_a_merge_as_github_s_tells_what_is_new_from_what_was_known(
 ) -> None:
     [sent] = _send(tmp_path, "merge", format="github")
     commits = sent.json()["commits"]
-    assert [commit["distinct"] for commit in commits] == [True, False]
+    assert [commit["distinct"] for commit in commits] == [False, True]
+    assert sent.json()["head_commit"] == commits[-1]
     assert commits[0]["author"] == {"name": "Ann Example", "email": "ann@example.org"}
 
 
