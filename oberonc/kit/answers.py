@@ -164,13 +164,15 @@ def _moment(text: str, now: float) -> float | None:
 
 
 def _body_wait(text: str) -> float | None:
-    """Matrix and Discord say it in the body."""
+    """Matrix, Discord and Telegram say it in the body."""
     try:
         body = json.loads(text)
     except ValueError:
         return None
     if not isinstance(body, dict):
         return None
+    if isinstance(body.get("parameters"), dict):  # Telegram
+        body = body["parameters"]
     for key, unit in (("retry_after_ms", 1000), ("retry_after", 1)):
         if isinstance(body.get(key), int | float):
             return float(body[key]) / unit

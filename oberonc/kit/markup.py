@@ -106,6 +106,13 @@ def _post(text: str) -> str:
     return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})", f"{BREAK}.", broken)
 
 
+def _anywhere(text: str) -> str:
+    """What may be read as any markup: what begins a mention or a link of any of them is
+    broken up; that words are set off does no harm.
+    """
+    return re.sub(r"([<\]])", rf"\1{BREAK}", _post(text))
+
+
 def _beside(dead: Callable[[str], str]) -> Callable[[str, str], str]:
     """A link where there is no markup for one: the address stands beside the text."""
     return lambda text, url: f"{dead(text)} <{url}>" if url else dead(text)
@@ -137,6 +144,7 @@ MARKUPS = {
     ),
     "irc": Markup(_irc, _irc_strong, _beside(_irc)),
     "post": Markup(_post, _post, _beside(_post)),
+    "anywhere": Markup(_anywhere, _anywhere, _beside(_anywhere)),
 }
 
 
