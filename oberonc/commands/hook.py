@@ -2,14 +2,15 @@
 back to.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from oberonc import config as configuration
 from oberonc import layers
 from oberonc.admin.install import hook_files, managers, places
-from oberonc.admin.install.notes import notes
+from oberonc.admin.install.notes import forget, notes, remembered
 from oberonc.admin.install.repositories import below
 from oberonc.commands import (
     Session,
@@ -39,14 +40,18 @@ def command() -> None:
     """
 
 
+#: Stands for the repositories that `install` was run for.
+_KNOWN = Path(":known:")
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 _ALL = click.option(
     "--all",
     "folders",
     multiple=True,
-    metavar="FOLDER",
+    metavar="[FOLDER]",
     type=click.Path(path_type=Path),
-    help="Every repository below.",
+    is_flag=False,
+    flag_value=str(_KNOWN),
+    help="Every repository below; without FOLDER: all that you installed hooks into.",
 )
 _DRY = click.option(
     "--dry-run", is_flag=True, help="Say what would be done and do nothing."
@@ -80,7 +85,8 @@ def install(
             show(f"note: {not_counting(layer)}", err=True)
     if not dry_run:
         hook_files.prove()
-    _each(paths, folders, lambda found: _install(found, config, dry_run))
+    places = _named(paths, folders, config)
+    _each(places, lambda found: _install(found, config, dry_run))
 
 
 def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
@@ -130,19 +136,26 @@ def _ask_tools(tools: list[managers.Tool], dry_run: bool) -> None:
     epilog=example(
         "oberonc hook uninstall /srv/git/app.git",
         "oberonc hook uninstall --all /srv/git",
+        "oberonc hook uninstall --all",
     )
 )
 @_PATHS
 @_ALL
 @_DRY
+@pass_session
 def uninstall(
-    paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
+    session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
 ) -> None:
-    """Remove what `install` wrote, and put back what was there before."""
-    _each(paths, folders, lambda found: _uninstall(found, dry_run))
+    """Remove what `install` wrote, and put back what was there before.
+
+    A folder that serves many repositories has to be named.
+    """
+    config = configuration.learn(session.config_path)
+    places = _named(paths, folders, config)
+    _each(places, lambda found: _uninstall(found, config, dry_run))
 
 
-def _uninstall(found: places.Layout, dry_run: bool) -> None:
+def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
     for target in found.targets:
         if found.served:
             # It is not this repository's alone.
@@ -159,6 +172,7 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
             show(f"{'would remove' if dry_run else 'removed'} {done}")
     if found.repository and not found.served and not dry_run:
         memory.forget(str(found.repository))
+        forget(config, found.repository)
 
 
 @command.command(
@@ -170,7 +184,10 @@ def _uninstall(found: places.Layout, dry_run: bool) -> None:
 @_PATHS
 @_ALL
 @json_flag
-def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) -> None:
+@pass_session
+def status(
+    session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool
+) -> None:
     """Show whether the hooks are there and would run; exit 1 where one is broken."""
     rows: list[dict[str, str | bool | None]] = []
 
@@ -188,7 +205,8 @@ def status(paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool) ->
                 show(f"{target.hook}: {text} ({target.file})")
 
     try:
-        _each(paths, folders, look)
+        config = configuration.learn(session.config_path)
+        _each(_named(paths, folders, config), look)
     finally:
         if as_json:
             show_json(rows)
@@ -210,17 +228,14 @@ def run(name: str, args: tuple[str, ...]) -> None:
 
 
 def _each(
-    paths: tuple[Path, ...],
-    folders: tuple[Path, ...],
-    work: Callable[[places.Layout], None],
+    named: list[Path | OberoncError], work: Callable[[places.Layout], None]
 ) -> None:
     """Do *work* for every place that is named; one that fails is told, and the others
     go on.
     """
     done: set[Path] = set()
     faults: list[OberoncError] = []
-    count = 0
-    for count, path in enumerate(_named(paths, folders), 1):
+    for path in named:
         try:
             if isinstance(path, OberoncError):
                 raise path
@@ -231,19 +246,24 @@ def _each(
                 work(found)
         except OberoncError as error:
             faults.append(error)
-            if count > 1 or len(paths) + len(folders) > 1:
+            if len(named) > 1:
                 show(f"oberonc: {error}", err=True)
-    if folders and not count:
+    if not named:
         show("no repository was found", err=True)
-    if len(faults) == count == 1:
+    if len(faults) == len(named) == 1:
         raise faults[0]
     if faults:
-        raise Failed(f"{len(faults)} of {count} failed")
+        raise Failed(f"{len(faults)} of {len(named)} failed")
 
 
 def _named(
-    paths: tuple[Path, ...], folders: tuple[Path, ...]
-) -> Iterator[Path | OberoncError]:
-    yield from paths if paths or folders else (Path(),)
+    paths: tuple[Path, ...], folders: tuple[Path, ...], config: Config
+) -> list[Path | OberoncError]:
+    found: list[Path | OberoncError] = list(paths if paths or folders else (Path(),))
     for folder in folders:
-        yield from below(folder.absolute())
+        if folder == _KNOWN:
+            known = (Path(place) for place in sorted(remembered(config)))
+            found += [place for place in known if place.exists()]
+        else:
+            found += below(folder.absolute())
+    return found

@@ -139,6 +139,15 @@ def pass_over(call: Call) -> None:
     memory.note(common, ((ref, new) for _, new, ref in call.moves))
 
 
+def skip(call: Call, config: Config) -> str:
+    """Nobody is to hear of *call*, now or later. Returns an empty string."""
+    if call.event == "push":
+        pass_over(call)
+    else:
+        collect(call, config)
+    return ""
+
+
 def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
     """The ref updates of *call*, and the payload of what is new in them;
     None where there is none.

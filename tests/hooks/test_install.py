@@ -431,6 +431,7 @@ def test_a_vanished_interpreter_falls_back_to_path_and_then_to_one_line(
         )
         == 1
     )
+    assert f"be rid of this hook: rm '{hook}'" in said
     assert (
         "broken: /gone/bin/python is gone"
         in oberonc("hook", "status", bare.path, code=1).out
@@ -493,3 +494,19 @@ def test_a_line_that_would_not_run_is_not_installed(
         monkeypatch.setattr(sys, "executable", str(tmp_path / python))
         with pytest.raises(Failed, match=said):
             hook_files.prove()
+
+
+def test_uninstall_all_takes_away_what_was_installed_and_forgets_it(
+    bare: Repo, repo: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    gone = Repo.init(tmp_path / "gone.git", bare=True)
+    others = Repo.init(tmp_path / "others.git", bare=True)
+    oberonc("hook", "install", bare.path, repo.path, gone.path)
+    shutil.rmtree(gone.path)
+    assert oberonc("hook", "uninstall", "--all", "--dry-run").out.count("would") == 6
+    said = oberonc("hook", "uninstall", "--all").out
+    assert f"removed {bare.path}/hooks/post-receive" in said
+    assert said.count("removed") == 6
+    assert "no repository" in oberonc("hook", "uninstall", "--all").err
+    oberonc("hook", "install", others.path)
+    assert oberonc("hook", "status", "--all").out.count("installed") == 1

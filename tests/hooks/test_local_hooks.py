@@ -236,3 +236,17 @@ def test_the_hook_itself_knows_a_rebase_too(repo: Repo, catch: Catch) -> None:
     (repo.path / ".git" / "rebase-merge").mkdir()
     assert Hook()("post-commit", cwd=repo.path).err == ""
     assert catch.take() == []
+
+
+def test_a_variable_passes_over_one_commit_for_good(
+    repo: Repo, oberonc: Command
+) -> None:
+    oberonc("hook", "install", repo.path)
+    for number in range(3):
+        oberonc("issues", "new", f"{number}", cwd=repo.path)
+    assert repo.sh("OBERONC=0 git commit -q --allow-empty -m 'fixes #1'") == ""
+    said = repo.sh("git commit -q --allow-empty -m 'fixes #2'")
+    assert "closed #2" in said
+    assert "#1" not in said
+    states = oberonc("issues", "list", "--json", cwd=repo.path).json
+    assert {row["number"]: row["state"] for row in states}[1] == "open"

@@ -45,7 +45,6 @@ def private_state(repo: Repository, config: Config) -> str:
 
 def _same_name(config: Config, full_name: str, path: Path) -> str:
     """Another repository known by *full_name*, or an empty string; remembers this one."""
-    file = config.state / "repositories.json"
     known = remembered(config)
     others = [
         place
@@ -55,17 +54,29 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
     others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112  False, too, where we may not look
     if known.get(str(path)) != full_name:
         known[str(path)] = full_name
-        # it is only a memory; the next install tries again
-        with contextlib.suppress(OSError):
-            files.make_private(file.parent)
-            with files.folder(file.parent.resolve()) as folder:
-                files.put(
-                    folder,
-                    file.name,
-                    json.dumps(known, indent=1).encode(),
-                    files.file_mode(file.parent),
-                )
+        _remember(config, known)
     return others[0] if others else ""
+
+
+def _remember(config: Config, known: dict[str, str]) -> None:
+    file = config.state / "repositories.json"
+    # it is only a memory; the next install tries again
+    with contextlib.suppress(OSError):
+        files.make_private(file.parent)
+        with files.folder(file.parent.resolve()) as folder:
+            files.put(
+                folder,
+                file.name,
+                json.dumps(known, indent=1).encode(),
+                files.file_mode(file.parent),
+            )
+
+
+def forget(config: Config, path: Path) -> None:
+    """The hooks of the repository whose git folder is *path* were taken away."""
+    known = remembered(config)
+    if known.pop(str(path), None) is not None:
+        _remember(config, known)
 
 
 def remembered(config: Config) -> dict[str, str]:
