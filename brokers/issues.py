@@ -34,6 +34,8 @@ class Issues(BaseBroker):
         aliases: dict[str, str] = {}  # short names of projects
         # e-mail of a commit's author -> the tracker's user: to act for, and for #assign
         authors: dict[str, str] = {}
+        # others act as the user with the mail address of the commit's author
+        authors_by_mail: bool = False
         # "reference": comment on what commits outside the publish refs name
         other_refs: str = ""
         mentions: str = ""  # "comment": a bare `#42` comments

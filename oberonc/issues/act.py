@@ -131,14 +131,17 @@ class Actor:
             self.pause(0.2)
         if self.failures:
             raise self._go_on_later()
-        text = note(self.report.sentences(), plan.remarks)
+        text = note(self._sentences(), plan.remarks)
         if self.report.refused:
             raise Reject(text)
         return text
 
+    def _sentences(self) -> list[str]:
+        return [*self.report.sentences(), *self.tracker.told]
+
     def _go_on_later(self) -> Retry:
         """The end of a turn that has to go on later."""
-        texts = self.report.sentences()
+        texts = self._sentences()
         texts += [one_line(str(failure)) for failure in self.failures]
         waits = [
             failure.after for failure in self.failures if failure.after is not None

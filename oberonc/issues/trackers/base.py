@@ -54,6 +54,8 @@ class Tracker(ABC):
     #: Names this tracker in the ledger: two services on one tracker share what was
     #: done.
     name: str = ""
+    #: What has to be said of this delivery besides: for whom it could not act.
+    told: tuple[str, ...] = ()
 
     @abstractmethod
     def __init__(self, broker: BaseBroker) -> None:

@@ -6,7 +6,7 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number, repository_path
-from oberonc.issues.trackers.web import WebTracker, iso, known, unproven
+from oberonc.issues.trackers.web import WebTracker, iso, known, the_one, unproven
 from oberonc.kit.answers import Refused
 
 
@@ -24,6 +24,11 @@ class Gitea(WebTracker):
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         user = self.user_of(comment)
         return {"Sudo": user} if user else {}
+
+    def find_user(self, mail: str) -> str:
+        """An administrator's token sees all addresses, others the public ones."""
+        found = self.get("users", "search", q=mail)["data"]
+        return the_one(mail, ((user["login"], user.get("email")) for user in found))
 
     def whoami(self) -> None:
         self.get("user")

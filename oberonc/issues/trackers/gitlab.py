@@ -12,6 +12,7 @@ from oberonc.issues.trackers.web import (
     WebTracker,
     is_before,
     known,
+    the_one,
     unproven,
 )
 from oberonc.kit.answers import Refused
@@ -45,6 +46,19 @@ class GitLab(WebTracker):
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         user = self.user_of(comment)
         return {"Sudo": user} if user else {}
+
+    def find_user(self, mail: str) -> str:
+        """An administrator's token sees all addresses, others the public ones."""
+        found = self.get("users", search=mail, per_page=PAGE)
+        return the_one(
+            mail,
+            (
+                (user["username"], user.get(field))
+                for user in found
+                for field in ("email", "public_email")
+                if user.get("state") == "active"
+            ),
+        )
 
     def whoami(self) -> None:
         self.get("user")

@@ -9,7 +9,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of
+from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of, the_one
 from oberonc.kit.answers import Refused
 
 #: How often a change is tried again when somebody else changed the issue in between.
@@ -42,6 +42,14 @@ class Roundup(WebTracker):
 
     def auth(self) -> tuple[str, str]:
         return self.settings.user, str(self.settings.password)
+
+    def find_user(self, mail: str) -> str:
+        """Users whose address our own user may not see are not found."""
+        fields = {"@fields": "username,address", "address": mail}
+        found = self.get("data", "user", **fields)["data"]["collection"]
+        return the_one(
+            mail, ((user.get("username"), user.get("address")) for user in found)
+        )
 
     def _issue(self, issue: Issue) -> Any:
         with known():

@@ -2,7 +2,7 @@
 of the contract.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -12,10 +12,10 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
-from oberonc.kit.answers import Answer, Refused
+from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.kit.http import part
 from oberonc.redaction import without_userinfo
-from oberonc.text import listed
+from oberonc.text import listed, one_line
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
@@ -51,6 +51,9 @@ class WebTracker(Tracker):
         self.base = self.address(site)
         self.name = f"{self.kind} {without_userinfo(self.base)}"
         self.flavour = self.settings.markup or type(self).flavour
+        #: Users by their addresses, and those who may not act.
+        self._users: dict[str, str] = {}
+        self._strangers: set[str] = set()
         self.http = broker.http(headers=self.headers(), auth=self.auth())
 
     def address(self, site: str) -> str:
@@ -113,27 +116,62 @@ class WebTracker(Tracker):
         **params: str,
     ) -> Answer:
         """Change something; for the author of *comment* where the settings name the
-        tracker's user for them.
+        tracker's user for them, and the tracker lets them act.
         """
-        headers = self.on_behalf(comment) if comment else None
-        return self.call(
-            method, self.url(*parts), json=json, headers=headers, params=params or None
-        )
+        url = self.url(*parts)
+        headers = self.on_behalf(comment) if comment else {}
+        if comment and headers:
+            try:
+                return self.call(
+                    method, url, json=json, headers=headers, params=params or None
+                )
+            except (Refused, NotDone) as error:
+                if isinstance(error, NotDone) and error.after != CREDENTIALS_AFTER:
+                    raise
+                answer = self.call(method, url, json=json, params=params or None)
+                self.act_ourselves(comment, str(error))
+                return answer
+        return self.call(method, url, json=json, params=params or None)
 
     def on_behalf(self, comment: Comment) -> dict[str, str]:
         """The header that makes the request count as that of the commit's author."""
         return {}
+
+    def act_ourselves(self, comment: Comment, why: str) -> bool:
+        """From now on act as our own user for the author of *comment*, and say so;
+        False where it was our own user all the time.
+        """
+        user = self.user_of(comment)
+        if not user:
+            return False
+        self._strangers.add(user)
+        self.told += (f"not done as {user}: {one_line(why, 200)}",)
+        return True
 
     def user_of(self, comment: Comment) -> str:
         """The tracker's user for the author of the commit, or an empty string."""
         authors = {
             name.casefold(): user for name, user in self.settings.authors.items()
         }
-        return (
-            authors.get(comment.email.casefold())
-            or authors.get(comment.name.casefold())
-            or ""
-        )
+        mail = comment.email.casefold()
+        user = authors.get(mail) or authors.get(comment.name.casefold()) or ""
+        if not user and mail and self.settings.authors_by_mail:
+            if mail not in self._users:
+                self._users[mail] = self._look_up(mail)
+            user = self._users[mail]
+        return "" if user in self._strangers else user
+
+    def _look_up(self, mail: str) -> str:
+        try:
+            return self.find_user(mail)
+        except (Refused, Forbidden):
+            return ""
+
+    def find_user(self, mail: str) -> str:
+        """The tracker's user with the address *mail* (in lower case), who can be acted
+        for; an empty string where there is none, or our own user may not see it.
+        """
+        return ""
 
     def looks(
         self, *proofs: tuple[str, str, Callable[[], bool | Check]]
@@ -208,6 +246,14 @@ def known() -> Iterator[None]:
         if error.status in (404, 410):
             raise NoSuchIssue from None
         raise
+
+
+def the_one(mail: str, users: Iterable[tuple[str, Any]]) -> str:
+    """Who of *users* (name and address) has the address *mail*; an empty string where
+    it is nobody, or not one.
+    """
+    names = {str(name) for name, found in users if str(found).casefold() == mail}
+    return names.pop() if len(names) == 1 else ""
 
 
 def iso(when: float) -> str:

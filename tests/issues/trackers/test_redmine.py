@@ -425,3 +425,35 @@ def test_each_verb_can_have_a_status_of_its_own(
         payload(commit(f"fixes {fixed}\n\nCloses {closed}", next(NUMBERS)))
     )
     assert (world.status_of(fixed), world.status_of(closed)) == ("Resolved", "Closed")
+
+
+def test_authors_are_found_by_their_mail_address_with_an_administrators_key(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    """Whom Redmine lets act; for others the bot does, and says so."""
+    admin = world.settings | {"token": world.keys["admin"]}
+
+    def acted(settings: dict[str, Any], mail: str) -> tuple[str, str]:
+        issue = world.new()
+        more = {"raw_author": f"Ann Example <{mail}>"}
+        pushed = payload(commit(f"refs {issue}", next(NUMBERS), **more))
+        note = broker(settings, tmp_path).handle(pushed)
+        (entry,) = [entry for entry in world.read(issue)["journals"] if entry["notes"]]
+        return note, entry["user"]["name"]
+
+    by_mail = admin | {"authors_by_mail": True}
+    assert acted(by_mail, "Bot@example.invalid")[1] == "bot bot"
+    assert acted(by_mail, "bot@example")[1] == "Redmine Admin"
+    assert acted(world.settings | {"authors_by_mail": True}, "x@y.z")[1] == "bot bot"
+    users = world.session.get(f"{world.site}/users.json?name=reporter").json()["users"]
+    url = f"{world.site}/users/{users[0]['id']}.json"
+    world.session.put(url, json={"user": {"status": 3}}).raise_for_status()
+    try:
+        assert acted(by_mail, "reporter@example.invalid")[1] == "Redmine Admin"
+        for user in ("reporter", "nosuch"):
+            named = admin | {"authors": {"ann@example.org": user}}
+            note, who = acted(named, "ann@example.org")
+            assert f"not done as {user}: " in note
+            assert who == "Redmine Admin"
+    finally:
+        world.session.put(url, json={"user": {"status": 1}}).raise_for_status()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tests.support.trackers.contract import Answer, Contract, Kept, Request
 from tests.support.trackers.relay import Relay
@@ -169,12 +169,28 @@ class GitHubWorld(ContractWorld):
 class GitLabContract(Contract):
     """Notes run quick actions, as the real one does."""
 
+    #: The users that `Sudo` may name, with their addresses.
+    users: ClassVar[dict[str, str]] = {"ann": "ann@example.org"}
+
     def refuse(self, request: Request) -> Answer | None:
-        return (
-            None
-            if request.headers.get("private-token") == "token-1"
-            else Answer(401, {"message": "401 Unauthorized"})
-        )
+        if request.headers.get("private-token") != "token-1":
+            return Answer(401, {"message": "401 Unauthorized"})
+        user = request.headers.get("sudo")
+        if user == "locked":
+            told = "Your account has been blocked."
+            return Answer(403, {"message": f"403 Forbidden - {told}"})
+        if user and user not in self.users:
+            told = f"404 User with ID or username '{user}' Not Found"
+            return Answer(404, {"message": told})
+        return None
+
+    def find_users(self, request: Request) -> Answer:
+        found = [
+            {"username": name, "state": "active", "email": mail}
+            for name, mail in self.users.items()
+            if request.params["search"] in mail.lower()
+        ]
+        return Answer(200, found)
 
     def routes(self) -> list[Any]:
         project = f"/api/v4/projects/{REPOSITORY.replace('/', '%2F')}"
@@ -186,6 +202,7 @@ class GitLabContract(Contract):
             }
         }
         return [
+            ("GET", "/api/v4/users", self.find_users),
             ("GET", "/api/v4/user", lambda request: Answer(200, {"username": "bot"})),
             ("GET", project, lambda request: Answer(200, rights)),
             ("GET", issue, self.read),
@@ -291,19 +308,34 @@ class GitLabWorld(ContractWorld):
 class GiteaContract(Contract):
     document = "gitea.json"
     origin = "https://gitea.example.org"
-    beside = ("/api/v1/user", "/api/v1/repos/[^/]+/[^/]+")
+    beside = ("/api/v1/user", "/api/v1/users/search", "/api/v1/repos/[^/]+/[^/]+")
+
+    #: The users that `Sudo` may name, with their addresses.
+    users: ClassVar[dict[str, str]] = {"ann": "ann@example.org"}
 
     def refuse(self, request: Request) -> Answer | None:
-        return (
-            None
-            if request.headers.get("authorization") == "token token-1"
-            else Answer(401, {"message": "no"})
-        )
+        if request.headers.get("authorization") != "token token-1":
+            return Answer(401, {"message": "no"})
+        user = request.headers.get("sudo")
+        if user == "locked":
+            return Answer(403, {"message": "user is not allowed to sign in"})
+        if user and user not in self.users:
+            return Answer(404, {"message": f"user does not exist [name: {user}]"})
+        return None
+
+    def find_users(self, request: Request) -> Answer:
+        found = [
+            {"login": name, "email": mail}
+            for name, mail in self.users.items()
+            if request.params["q"] in mail.lower()
+        ]
+        return Answer(200, {"ok": True, "data": found})
 
     def routes(self) -> list[Any]:
         issue = f"/api/v1/repos/{REPOSITORY}/issues/([0-9]+)"
         rights = {"has_issues": True, "permissions": {"push": True}}
         return [
+            ("GET", "/api/v1/users/search", self.find_users),
             ("GET", "/api/v1/user", lambda request: Answer(200, {"login": "bot"})),
             ("GET", f"/api/v1/repos/{REPOSITORY}", lambda request: Answer(200, rights)),
             ("GET", issue, self.read),
