@@ -28,6 +28,7 @@ COMMANDS = {
     "stats": "What the daemon did and has to do.",
     "reload": "New broker code and configuration, without disrupting service.",
     "daemon": "Run the daemon in the foreground.",
+    "web": "Run the HTTP face in the foreground: webhooks of forges.",
     "queue": "List, show, retry and drop deliveries; pause and resume services.",
     "log": "What happened to a push, per service, and why.",
     "hook": "Install, show and remove the hooks of a repository.",

@@ -109,6 +109,10 @@ class Config(NamedTuple):
     sources: dict[str, str]
     #: Seconds a hook that runs the brokers may take; None: by the kind of repository.
     hook_budget: float | None = None
+    #: `[web]` and `[webhooks.NAME]` as they are written: `oberonc.web.settings` reads
+    #: them, and no hook does.
+    web: Mapping[str, Any] = {}
+    webhooks: Mapping[str, Any] = {}
     #: What the machine's file says of users' own layers in a server's hooks.
     user_config: bool = True
     #: Whether users' own folders of brokers count here.
@@ -132,6 +136,8 @@ _TOP = {
     "limits": dict,
     "hook_budget": float,
     "user_config": bool,
+    "web": dict,
+    "webhooks": dict,
 }
 _DAEMON = {
     "socket": str,
@@ -363,6 +369,8 @@ def _build(
         sources=sources,
         hook_budget=_budget(merged.get("hook_budget"), sources),
         user_config=merged.get("user_config", True),
+        web=merged.get("web", {}),
+        webhooks=merged.get("webhooks", {}),
     )
 
 

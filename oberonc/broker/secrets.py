@@ -41,18 +41,19 @@ def resolve(service: Service, until: float = math.inf) -> dict[str, Any]:
     service and setting.
     """
     return {
-        key: _resolve(value, f"{service.origin}: services.{service.name}.{key}", until)
+        key: resolved(value, f"{service.origin}: services.{service.name}.{key}", until)
         for key, value in service.settings.items()
     }
 
 
-def _resolve(value: Any, where: str, until: float) -> Any:
+def resolved(value: Any, where: str, until: float = math.inf) -> Any:
+    """*value* as `resolve` does it; *where* names it in errors."""
     if isinstance(value, dict):
         return {
-            key: _resolve(item, f"{where}.{key}", until) for key, item in value.items()
+            key: resolved(item, f"{where}.{key}", until) for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_resolve(item, where, until) for item in value]
+        return [resolved(item, where, until) for item in value]
     if not is_reference(value):
         return value
     kind, _, rest = value.partition(":")

@@ -13,11 +13,11 @@ from typing import Any, Final
 from oberonc.config import Config
 from oberonc.daemon.front.sockets import Listeners
 from oberonc.daemon.journal import say
-from oberonc.daemon.notify import Notifier
 from oberonc.daemon.parts import Parts
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.stop import Stop
 from oberonc.errors import DiskFailed, OberoncError
+from oberonc.manager import Notifier
 from oberonc.queue.contract import Queue
 from oberonc.text import counted
 

@@ -9,12 +9,12 @@ from oberonc.daemon.front.server import Server
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import say
 from oberonc.daemon.notices import Notices
-from oberonc.daemon.notify import Notifier
 from oberonc.daemon.operations.operations import Operations
 from oberonc.daemon.periodic import Periodic
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
+from oberonc.manager import Notifier
 
 
 class Parts:

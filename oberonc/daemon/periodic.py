@@ -10,11 +10,11 @@ from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import Say
 from oberonc.daemon.notices import Notices
-from oberonc.daemon.notify import Notifier
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import spool
 from oberonc.errors import NotAccepted, OberoncError
+from oberonc.manager import Notifier
 from oberonc.queue.values import Delivery
 from oberonc.text import counted
 

@@ -27,11 +27,11 @@ from oberonc.daemon.generation.material import Material
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import Say
 from oberonc.daemon.notices import Notices
-from oberonc.daemon.notify import Notifier
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.stop import Stop
 from oberonc.daemon.threads import in_a_thread
 from oberonc.errors import NotAccepted, OberoncError
+from oberonc.manager import Notifier
 from oberonc.text import counted
 
 #: Seconds the old generation may take to finish what it runs.

@@ -13,10 +13,10 @@ from oberonc.daemon import lock
 from oberonc.daemon.front import sockets
 from oberonc.daemon.journal import say
 from oberonc.daemon.life import live
-from oberonc.daemon.notify import Notifier
 from oberonc.daemon.periodic import say_given_up
 from oberonc.daemon.queue_link import now_ms
 from oberonc.delivery import spool
+from oberonc.manager import Notifier
 from oberonc.queue.engines import open_queue
 from oberonc.text import counted
 

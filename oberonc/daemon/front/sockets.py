@@ -16,12 +16,12 @@ from oberonc.broker.registry import unsafe
 from oberonc.config import Config
 from oberonc.daemon.lock import Lock
 from oberonc.errors import ConfigError, NotAccepted
+from oberonc.manager import passed_sockets
 
 #: Connections that may wait while the daemon starts or is busy.
 BACKLOG: Final = 1024
 #: Bytes of the longest path a Unix socket can have.
 LONGEST_PATH: Final = 107
-_FIRST_PASSED_FD: Final = 3
 
 
 class Listeners(NamedTuple):
@@ -49,7 +49,7 @@ def listen(config: Config) -> Listeners:
     Raises ConfigError, or NotAccepted where another daemon lives on one of them; then
     both are as they were.
     """
-    found = passed_sockets()
+    found = _passed()
     missing = [
         (name, path, mode)
         for name, path, mode in (
@@ -64,27 +64,15 @@ def listen(config: Config) -> Listeners:
     return Listeners(found["submit"], found["control"], ours)
 
 
-def passed_sockets() -> dict[str, socket.socket]:
-    """The sockets systemd passed to this process, by the name in its unit."""
-    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
-    count, pid = (os.environ.pop(key, "0") for key in ("LISTEN_FDS", "LISTEN_PID"))
-    if pid != str(os.getpid()) or not count.isdigit():
-        return {}
-    passed = {}
-    for index in range(int(count)):
-        fd = _FIRST_PASSED_FD + index
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            raise ConfigError(
-                f"LISTEN_FDS is {count}, but file descriptor {fd} is no socket"
-            )
-        os.set_inheritable(fd, False)
-        name = names[index] if index < len(names) else ""
+def _passed() -> dict[str, socket.socket]:
+    """The sockets systemd passed to the daemon, by the name in its unit."""
+    found = {}
+    for index, (given, passed) in enumerate(passed_sockets()):
         # Without names, as from systemd-socket-activate,
         # the first one is the submit socket.
-        if name not in ("submit", "control"):
-            name = ("submit", "control")[index] if index < 2 else name
-        passed[name] = socket.socket(fileno=fd)
-    return passed
+        order = ("submit", "control", given)[min(index, 2)]
+        found[given if given in ("submit", "control") else order] = passed
+    return found
 
 
 def _claim(path: Path) -> Lock:

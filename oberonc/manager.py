@@ -1,13 +1,40 @@
-"""What a service manager is told: ready, reloading, stopping, a line of status, still
-alive.
+"""The service manager: what it is told (ready, reloading, stopping, a line of status,
+still alive), and the sockets it passes.
 """
 
 import os
 import socket
+import stat
 import time
 from contextlib import suppress
+from typing import Final
 
+from oberonc.errors import ConfigError
 from oberonc.text import one_line
+
+#: The first one, from sd_listen_fds(3).
+_FIRST_PASSED_FD: Final = 3
+
+
+def passed_sockets() -> list[tuple[str, socket.socket]]:
+    """The sockets systemd passed to this process, each with its name in the unit, or an
+    empty one. Raises ConfigError where it did not do what it says.
+    """
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    count, pid = (os.environ.pop(key, "0") for key in ("LISTEN_FDS", "LISTEN_PID"))
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    passed = []
+    for index in range(int(count)):
+        fd = _FIRST_PASSED_FD + index
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise ConfigError(
+                f"LISTEN_FDS is {count}, but file descriptor {fd} is no socket"
+            )
+        os.set_inheritable(fd, False)
+        name = names[index] if index < len(names) else ""
+        passed.append((name, socket.socket(fileno=fd)))
+    return passed
 
 
 class Notifier:

@@ -1,0 +1,3 @@
+"""The HTTP face: webhooks in. It speaks to the daemon's sockets, and holds no service's
+secrets.
+"""

@@ -1,0 +1,90 @@
+"""Reading JSON that a stranger may have written: nothing in it is taken to be there, or
+to be of its type.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from oberonc.errors import BadInput
+from oberonc.source.git import Commit
+from oberonc.text import one_line
+from oberonc.web.forges.push import NOTHING, moment
+
+Json = dict[str, Any]
+
+
+def at(value: Any, path: str) -> Any:
+    """What is at `a.b.c` in *value*, or None."""
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def text(value: Any, path: str) -> str:
+    """The text there; empty where there is none."""
+    found = at(value, path)
+    return found if isinstance(found, str) else ""
+
+
+def needed(value: Any, path: str) -> str:
+    """The text there. Raises BadInput where there is none."""
+    found = text(value, path)
+    if not found:
+        raise BadInput(f"the webhook's '{path}' is missing, or no text")
+    return found
+
+
+def objects(value: Any, path: str) -> list[Json]:
+    """The objects of the list there."""
+    found = at(value, path)
+    return (
+        [item for item in found if isinstance(item, dict)]
+        if isinstance(found, list)
+        else []
+    )
+
+
+def oid(value: Any, path: str) -> str:
+    """The id there; git's "nothing" where there is none. Raises BadInput for a text that
+    is no id.
+    """
+    found = text(value, path) or NOTHING
+    if len(found) not in (40, 64) or found.strip("0123456789abcdef"):
+        raise BadInput(f"the webhook's '{path}' is no id: {one_line(found, 80)}")
+    return found
+
+
+def count(value: Any, path: str) -> int:
+    """The number there; 0 where there is none."""
+    found = at(value, path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def files(value: Json) -> Iterator[tuple[str, str]]:
+    """The files of a commit that lists them as `added`, `removed` and `modified`."""
+    for letter, key in (("A", "added"), ("D", "removed"), ("M", "modified")):
+        names = value.get(key)
+        for name in names if isinstance(names, list) else ():
+            if isinstance(name, str):
+                yield letter, name
+
+
+def commit(value: Json) -> Commit:
+    """A commit in the form of GitHub, which GitLab, Gitea and Gogs share. Raises
+    BadInput.
+    """
+    author, mail = text(value, "author.name"), text(value, "author.email")
+    date = moment(value.get("timestamp"))
+    return Commit(
+        oid(value, "id"),
+        [],
+        author,
+        mail,
+        date,
+        text(value, "committer.name") or author,
+        text(value, "committer.email") or mail,
+        date,
+        text(value, "message"),
+        list(files(value)),
+        False,
+    )

@@ -1,0 +1,102 @@
+"""What a stranger's request may take: bytes, seconds, and the memory of all together.
+
+An ASGI application around another one, which it gives bodies that have come whole.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from oberonc.web.forges.delivery import LARGEST
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Seconds in which a body has to come.
+SECONDS: Final = 10.0
+#: Bytes of all bodies that are on their way or looked at.
+TOGETHER: Final = 128 << 20
+
+
+class Limits:
+    """*app* with bodies of at most `LARGEST` bytes. Owned by the event loop."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        body = bytearray()
+        try:
+            refusal = await self._take(body, receive)
+            if refusal is None:
+                await self._app(scope, _once(bytes(body), receive), send)
+            elif refusal:
+                await _refuse(send, refusal)
+        finally:
+            self._held -= len(body)
+
+    async def _take(self, body: bytearray, receive: Receive) -> int | None:
+        """Fill *body*. The status to refuse it with; 0 where nobody is there any more."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return 0
+                    part = message.get("body", b"")
+                    body += part
+                    self._held += len(part)
+                    if len(body) > LARGEST:
+                        return 413
+                    if self._held > TOGETHER:
+                        return 503
+                    if not message.get("more_body"):
+                        return None
+        except TimeoutError:
+            return 408
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+_REFUSALS: Final = {
+    408: ("Request Timeout", f"The body has to come within {SECONDS:g} s."),
+    413: ("Content Too Large", f"A body has at most {LARGEST} bytes."),
+    503: ("Service Unavailable", "Too much is being sent at once; try again."),
+}
+
+
+async def _refuse(send: Send, status: int) -> None:
+    title, detail = _REFUSALS[status]
+    problem = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"connection", b"close"),
+    ]
+    if status == 503:
+        headers.append((b"retry-after", b"5"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})

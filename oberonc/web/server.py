@@ -1,0 +1,153 @@
+"""The HTTP face as a process: takes its socket, serves, and stops when it is told to."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from oberonc import config as configuration
+from oberonc.errors import ConfigError
+from oberonc.manager import Notifier, passed_sockets
+from oberonc.web import settings as web_settings
+from oberonc.web.journal import say
+from oberonc.web.limits import Limits
+from oberonc.web.settings import Settings
+from oberonc.web.site import application
+from oberonc.web.webhooks import Door
+
+#: Connections at once; the next gets 503.
+MOST: Final = 512
+#: Seconds an open connection may go without a whole request.
+IDLE: Final = 15.0
+#: Seconds that requests under way get to end.
+GRACE: Final = 10
+
+
+def run(config_path: str | None) -> None:
+    """Serve until told to stop. Raises OberoncError when it cannot start."""
+    os.umask(0o077)
+    # uvicorn handles these itself while it serves, and raises them again at its end:
+    # to be told to stop is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    notifier = Notifier()
+    config = configuration.load(config_path)
+    settings = web_settings.read(config)
+    listener = _listener(settings)
+    door = Door(config, settings)
+    try:
+        server = Server(_uvicorn(settings, Limits(application(door))), notifier)
+        server.run(sockets=[listener])
+    finally:
+        door.close()
+        if isinstance(settings.listen, Path):
+            settings.listen.unlink(missing_ok=True)
+        say("stopped")
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _uvicorn(settings: Settings, app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MOST,
+        timeout_graceful_shutdown=GRACE,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips="*" if settings.behind_proxy else None,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """The socket that systemd passed, else one of our own."""
+    for _name, passed in passed_sockets():
+        return passed
+    listen = settings.listen
+    try:
+        if isinstance(listen, Path):
+            return _unix(listen)
+        family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
+        made = socket.create_server(listen, family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {_shown(listen)}: {error.strerror or error}"
+        ) from None
+    return made
+
+
+def _unix(path: Path) -> socket.socket:
+    """A socket that the accounts of its folder's group may use: a proxy, above all."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+        else:
+            raise ConfigError(f"somebody listens on {path} already")
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(os.fspath(path))
+    path.chmod(0o660)
+    made.listen(1024)
+    return made
+
+
+def _shown(listen: tuple[str, int] | Path) -> str:
+    return str(listen) if isinstance(listen, Path) else f"{listen[0]}:{listen[1]}"
+
+
+class Server(uvicorn.Server):
+    """Tells the service manager, and ends connections on which nothing comes: uvicorn
+    has no time limit for the head of a request.
+    """
+
+    def __init__(self, config: uvicorn.Config, notifier: Notifier) -> None:
+        super().__init__(config)
+        self._notifier = notifier
+        self._waiting: dict[H11Protocol, float] = {}
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        name = sockets[0].getsockname() if sockets else ""
+        where = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+        self._notifier.ready(f"on {where}")
+        say(f"ready on {where}")
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 10 == 0:
+            self._end_idle()
+            self._notifier.alive()
+        return await super().on_tick(counter)
+
+    def _end_idle(self) -> None:
+        now = time.monotonic()
+        idle = {
+            each
+            for each in self.server_state.connections
+            if isinstance(each, H11Protocol)
+            and (each.cycle is None or each.cycle.response_complete)
+        }
+        self._waiting = {each: self._waiting.get(each, now) for each in idle}
+        for each, since in self._waiting.items():
+            if now - since > IDLE:
+                each.transport.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end, and go."""
+        self._notifier.stopping(GRACE + 2.0)
+        await super().shutdown(sockets)

@@ -1,0 +1,141 @@
+"""What the configuration says of the HTTP face: `[web]` and `[webhooks.NAME]`."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from oberonc.broker import secrets
+from oberonc.config import Config
+from oberonc.errors import ConfigError
+from oberonc.text import nearest, one_line
+from oberonc.web.incoming import FORGES, NAMELESS, Webhook
+
+#: Where it listens when nobody says.
+LISTEN: Final = "127.0.0.1:8649"
+#: sourcehut's public key, from man.sr.ht: not a secret, and the same for everybody.
+SOURCEHUT: Final = "uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4="
+
+_WEB: Final = {"listen": str, "behind_proxy": bool, "certificate": str, "key": str}
+_WEBHOOK: Final = {
+    "forge": str,
+    "secret": (str, list),
+    "repositories": list,
+    "default_branch": str,
+}
+_NAMED: Final = {str: "text", bool: "true or false", list: "a list of texts"}
+
+
+class Settings(NamedTuple):
+    """*listen* is an address and a port, or the path of a Unix socket. *state* is the
+    folder of what the face remembers.
+    """
+
+    listen: tuple[str, int] | Path
+    behind_proxy: bool
+    certificate: Path | None
+    key: Path | None
+    webhooks: dict[str, Webhook]
+    state: Path
+
+
+def read(config: Config) -> Settings:
+    """Checked, with the secrets of the webhooks. Raises ConfigError or NotAllowed with
+    file, key and mend.
+    """
+    table, sources = config.web, config.sources
+
+    def where(key: str) -> str:
+        return f"{sources.get(f'web.{key}', 'the configuration')}: 'web.{key}'"
+
+    _check(table, _WEB, lambda key: where(key))
+    files = {}
+    for key in ("certificate", "key"):
+        files[key] = Path(table[key]) if key in table else None
+        if key in table and not os.access(table[key], os.R_OK):
+            raise ConfigError(
+                f"{where(key)} names a file that cannot be read: {table[key]}"
+            )
+    if (files["certificate"] is None) != (files["key"] is None):
+        raise ConfigError("[web] needs both 'certificate' and 'key', or none of them")
+    behind_proxy = table.get("behind_proxy", False)
+    listen = _listen(table.get("listen", LISTEN), where("listen"))
+    safe = isinstance(listen, Path) or ipaddress.ip_address(listen[0]).is_loopback
+    if not safe and not behind_proxy and files["certificate"] is None:
+        raise ConfigError(
+            f"{where('listen')} is no loopback address: give [web] 'certificate' and 'key', or say"
+            " behind_proxy = true where a proxy before it speaks TLS"
+        )
+    # systemd makes it where the face has an account of its own
+    state = Path(os.environ.get("STATE_DIRECTORY") or config.state / "web")
+    webhooks = {
+        name: _webhook(name, table, sources.get(f"webhooks.{name}", ""))
+        for name, table in config.webhooks.items()
+    }
+    return Settings(
+        listen, behind_proxy, files["certificate"], files["key"], webhooks, state
+    )
+
+
+def _listen(said: str, where: str) -> tuple[str, int] | Path:
+    if said.startswith("/"):
+        return Path(said)
+    host, _, port = said.rpartition(":")
+    try:
+        address = str(ipaddress.ip_address(host.strip("[]")))
+        if not 0 <= int(port) <= 65535:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"{where} must be ADDRESS:PORT, or the path of a Unix socket, not '{one_line(said, 80)}'"
+        ) from None
+    return address, int(port)
+
+
+def _webhook(name: str, table: Any, file: str) -> Webhook:
+    where = f"{file}: webhooks.{name}"
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ConfigError(
+            f"{file}: webhook name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
+        )
+    _check(table, _WEBHOOK, lambda key: f"{where}.{key}")
+    forge = table.get("forge", "")
+    if forge not in FORGES:
+        raise ConfigError(
+            f"{where}.forge is '{one_line(forge, 40)}'; it must be one of {', '.join(FORGES)}"
+        )
+    said = table.get("secret", SOURCEHUT if forge == "sourcehut" else [])
+    references = [said] if isinstance(said, str) else said
+    if not references:
+        raise ConfigError(
+            f'{where} has no secret: anybody could send pushes. Add secret = "file:/PATH", and set'
+            " the same one in the forge"
+        )
+    branch = table.get("default_branch", "")
+    if forge in NAMELESS and not branch:
+        raise ConfigError(
+            f"{where} needs default_branch: {forge} does not say which branch that is"
+        )
+    resolved = secrets.resolved(references, f"{where}.secret")
+    return Webhook(
+        name,
+        forge,
+        tuple(str(secret) for secret in resolved),
+        tuple(table.get("repositories", ())),
+        branch,
+    )
+
+
+def _check(table: Mapping[str, Any], known: Mapping[str, Any], where: Any) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{where(key)} is unknown{nearest(key, list(known))}")
+        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+        texts = not isinstance(value, list) or all(isinstance(v, str) for v in value)
+        if type(value) not in kinds or not texts:
+            must = " or ".join(_NAMED[kind] for kind in kinds)
+            raise ConfigError(f"{where(key)} must be {must}")

@@ -1,0 +1,50 @@
+"""Django's part: which address is answered by what."""
+
+import logging
+from typing import Any
+
+import django
+from django.conf import settings as django_settings
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+from oberonc.piston import BaseHandler, Resource
+from oberonc.web.forges.delivery import LARGEST
+from oberonc.web.webhooks import Door, Incoming
+
+
+class Health(BaseHandler):
+    """Whether this process answers."""
+
+    def read(self, _request: Any) -> dict[str, str]:
+        """It does."""
+        return {"status": "ok"}
+
+
+def application(door: Door) -> Any:
+    """The ASGI application. Once in a process: Django's settings are the process's."""
+    Incoming.door = door
+    django_settings.configure(
+        DEBUG=False,
+        ALLOWED_HOSTS=["*"],  # nothing that is answered depends on it
+        DATA_UPLOAD_MAX_MEMORY_SIZE=LARGEST,
+        FILE_UPLOAD_MAX_MEMORY_SIZE=LARGEST,
+        INSTALLED_APPS=["oberonc.piston"],
+        LOGGING_CONFIG=None,
+        MIDDLEWARE=[],
+        PISTON={"TITLE": "oberonc", "FORMATS": ["json"]},
+        ROOT_URLCONF=__name__,
+        USE_TZ=True,
+    )
+    django.setup()
+    # It would write a line of its own for each refusal, with less in it.
+    logging.getLogger("django.request").setLevel(logging.CRITICAL)
+    global urlpatterns  # Django looks for it by this name
+    urlpatterns = [
+        path("in/<str:name>", Resource(Incoming)),
+        path("health", Resource(Health)),
+    ]
+    return get_asgi_application()
+
+
+urlpatterns: list[Any] = []

@@ -1,0 +1,114 @@
+"""`/in/NAME`: a forge tells of a push. It is durable before it is answered."""
+
+import asyncio
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from oberonc.config import Config
+from oberonc.delivery import handover
+from oberonc.errors import BadInput, OberoncError
+from oberonc.piston import BaseHandler, Problem, rc
+from oberonc.piston.replies import Reply
+from oberonc.text import counted
+from oberonc.web import incoming
+from oberonc.web.forges import delivery
+from oberonc.web.forges.push import Nothing
+from oberonc.web.journal import say
+from oberonc.web.ledger import Ledger
+from oberonc.web.settings import Settings
+
+#: Seconds in which the daemon has to take a push; what it does not take is spooled.
+#: Gitea waits 5 s for all of it.
+BUDGET: Final = 2.0
+#: What every request gets that is not to be believed, whatever was wrong.
+UNBELIEVED: Final = "The request is not signed as this webhook asks for."
+
+
+class Door:
+    """Takes what forges send; several threads may use it. *counts* has how often each
+    status was answered.
+    """
+
+    def __init__(self, config: Config, settings: Settings) -> None:
+        self._config = config
+        self._webhooks = settings.webhooks
+        self._ledger = Ledger(settings.state)
+        self.counts: Counter[str] = Counter()
+
+    def take(
+        self, name: str, headers: list[tuple[str, str]], raw: bytes, sender: str
+    ) -> dict[str, str]:
+        """The answer to a request to `/in/NAME` from the address *sender*. Raises
+        Problem.
+        """
+        try:
+            answer, line = self._taken(name, headers, raw)
+        except incoming.Refused as refused:
+            self._log("refused", name, sender, str(refused))
+            raise Problem(401, UNBELIEVED) from None
+        except delivery.WrongType as error:
+            self._log("wrong", name, sender, str(error))
+            raise Problem(415, "Send application/json.") from None
+        except BadInput as error:
+            self._log("wrong", name, sender, str(error))
+            raise Problem(400, "This is no push as the forge sends it.") from None
+        except (OberoncError, OSError) as error:
+            self._log("failed", name, sender, str(error))
+            again = {"Retry-After": "30"}
+            raise Problem(503, "It cannot be kept now.", headers=again) from None
+        self._log(answer["status"], name, sender, line)
+        return answer
+
+    def _taken(
+        self, name: str, headers: list[tuple[str, str]], raw: bytes
+    ) -> tuple[dict[str, str], str]:
+        webhook = self._webhooks.get(name)
+        if webhook is None:
+            raise incoming.Refused("there is no webhook of this name")
+        request = delivery.received(headers, raw)
+        incoming.authentic(webhook, request, time.time())
+        made = incoming.read(webhook, request, self._config, self._ledger)
+        if isinstance(made, Nothing):
+            return {"status": "ignored"}, made.why
+        other = self._ledger.told_of(made)
+        if other:
+            return {"status": "known", "event": other}, f"event {other} told of it"
+        handed = handover.submit(self._config, made, BUDGET)
+        self._ledger.note(made)
+        about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
+        line = f"event {made['id']}: {about}"
+        if made["truncated"]:
+            line += "; the forge did not list all of it"
+        return {"status": handed.status, "event": made["id"]}, line
+
+    def _log(self, status: str, name: str, sender: str, line: str) -> None:
+        self.counts[status] += 1
+        say(f"webhook {name} from {sender}: {status}: {line}")
+
+    def close(self) -> None:
+        """Let go of what is remembered."""
+        self._ledger.close()
+
+
+#: Threads that take requests: most of what they do is waiting for the disk.
+_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="webhook")
+
+
+class Incoming(BaseHandler):
+    """Pushes, as forges send them."""
+
+    door: Door
+
+    async def create(self, request: Any, name: str) -> Reply:
+        """Tell of a push. 200 whether it is wanted or not: forges switch off webhooks
+        that answer anything else.
+        """
+        headers = [(key.lower(), value) for key, value in request.headers.items()]
+        sender = request.META.get("REMOTE_ADDR", "") or "a local socket"
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(
+            _THREADS, self.door.take, name, headers, request.body, sender
+        )
+        return rc.ALL_OK(answer)

@@ -1,0 +1,250 @@
+"""Webhooks as forges send them, over a real connection to the running face, with the
+daemon behind it.
+"""
+
+import base64
+import hmac
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from oberonc.issues.embedded import IssueFile
+from oberonc.web.incoming import NAMELESS
+from tests.support.daemon_site import Site
+from tests.support.eventually import eventually
+from tests.support.web import Face, Faces, webhooks
+from tests.support.webhooks import (
+    SECRET,
+    SIGNING_KEY,
+    VECTOR_KEY,
+    Example,
+    example,
+    examples,
+    signed_as_standard,
+    signed_like_github,
+)
+from tests.web.test_incoming import MEANS
+
+FORGES = sorted({each.forge for each in examples()})
+
+
+def every_forge(
+    secret: tuple[str, ...] = (), sourcehut: str = ""
+) -> dict[str, dict[str, Any]]:
+    """A webhook for each, named like it, with *secret* instead of the examples' own;
+    sourcehut with that public key.
+    """
+    own = {"oberonc": SIGNING_KEY, "standard": VECTOR_KEY}
+    own["sourcehut"] = sourcehut or base64.b64encode(bytes(32)).decode()
+    tables = {}
+    for forge in FORGES:
+        table: dict[str, Any] = {"forge": forge}
+        table["secret"] = list(secret) or [own.get(forge, SECRET)]
+        if forge in NAMELESS:
+            table["default_branch"] = "master"
+        tables[forge] = table
+    return tables
+
+
+class Sourcehut:
+    """Who signs as sourcehut does: with the private half of a key."""
+
+    def __init__(self) -> None:
+        ed25519 = pytest.importorskip(
+            "cryptography.hazmat.primitives.asymmetric.ed25519"
+        )
+        self._key = ed25519.Ed25519PrivateKey.generate()
+        raw = self._key.public_key().public_bytes_raw()
+        self.public = base64.b64encode(raw).decode()
+
+    def sign(self, each: Example) -> Example:
+        signed = self._key.sign(each.raw + each.headers["X-Payload-Nonce"].encode())
+        said = {"X-Payload-Signature": base64.b64encode(signed).decode()}
+        return each._replace(headers=each.headers | said)
+
+
+def as_sent_now(each: Example, sourcehut: Sourcehut) -> Example:
+    """*each* as it is sent today: signatures with a time in them hold for minutes."""
+    if each.forge == "sourcehut":
+        return sourcehut.sign(each)
+    if each.forge in ("oberonc", "standard"):
+        made = signed_as_standard(each.raw, str(int(time.time())), each.secrets[0])
+        return each._replace(headers=made)
+    return each
+
+
+def send(face: Face, each: Example, name: str = "") -> tuple[int, dict[str, str]]:
+    answer = face.send(f"/in/{name or each.forge}", each.headers, each.raw)
+    return answer.status, json.loads(answer.body)
+
+
+def test_each_example_is_one_event_sent_once_or_twice(site: Site, faces: Faces) -> None:
+    sourcehut = Sourcehut()
+    webhooks(site, every_forge(sourcehut=sourcehut.public))
+    site.start()
+    face = faces.start()
+    events: dict[str, str] = {}
+    for each in [as_sent_now(each, sourcehut) for each in examples()]:
+        first, again = send(face, each), send(face, each)
+        assert first[0] == again[0] == 200, each.name
+        if each.name not in MEANS:
+            assert first[1] == {"status": "ignored"}, each.name
+            continue
+        # The same push comes as JSON and as a form, and from Gitea and Forgejo.
+        assert first[1]["status"] in ("accepted", "known"), each.name
+        assert again[1]["status"] in ("duplicate", "known"), each.name
+        assert first[1]["event"] == again[1]["event"], each.name
+        events[first[1]["event"]] = each.name
+    site.wait_for(*events)
+    assert sorted(site.ended()) == sorted(events)
+    assert len(events) >= len(MEANS) - 6
+
+
+def test_a_merge_on_a_forge_closes_the_issue_its_branch_named(
+    site: Site, faces: Faces
+) -> None:
+    site.configure({"issues": {"broker": "issues"}})
+    webhooks(site, every_forge())
+    issues = IssueFile(site.state)
+    for number in range(1, 43):
+        assert issues.new("web/shop", f"number {number}") == number
+    site.start()
+    face = faces.start()
+    for _ in range(2):
+        assert send(face, example("github/push_merge_commit"))[0] == 200
+    eventually(lambda: issues.state("web/shop", 42) == "closed", 30, "not closed")
+    site.settled()
+    assert len(issues.show("web/shop", 42)["comments"]) == 1
+    assert len(issues.show("web/shop", 37)["comments"]) == 1
+    assert issues.state("web/shop", 37) == "open"
+
+
+def test_with_the_daemon_down_a_push_waits_in_the_spool(
+    site: Site, faces: Faces
+) -> None:
+    webhooks(site, every_forge())
+    face = faces.start()
+    each = example("github/push_forced")
+    answers = [send(face, each) for _ in range(2)]
+    assert [status for status, _ in answers] == [200, 200]
+    assert answers[0][1]["status"] == "spooled"
+    site.start()
+    site.wait_for(answers[0][1]["event"])
+    site.settled(done=1)
+    assert send(face, each)[1]["status"] in ("duplicate", "known")
+
+
+def test_a_wrong_secret_gets_the_same_answer_whatever_was_wrong(
+    site: Site, faces: Faces
+) -> None:
+    webhooks(site, every_forge(secret=("whsec_bm8=", "new")))
+    face = faces.start()
+    answers = set()
+    for each in examples():
+        answer = face.send(f"/in/{each.forge}", each.headers, each.raw)
+        assert answer.status == 401, each.name
+        answers.add(answer.body)
+    answers.add(face.send("/in/nobody", example("github/ping").headers, b"{}").body)
+    assert len(answers) == 1
+    assert "there is no webhook of this name" in face.log
+    assert not (site.state / "spool" / "new").exists()
+
+
+def test_while_a_secret_is_replaced_both_are_good(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge(secret=("new", SECRET)))
+    site.start()
+    assert send(faces.start(), example("gitea/push"))[1]["status"] == "accepted"
+
+
+def test_two_hooks_of_a_forge_tell_of_a_push_once(site: Site, faces: Faces) -> None:
+    tables = every_forge()
+    webhooks(site, tables | {"organisation": tables["github"]})
+    site.start()
+    face = faces.start()
+    there = json.loads(example("github/push_rebase_merge").raw)
+    back = there | {"before": there["after"], "after": there["before"], "commits": []}
+    pushes = [(there, "1"), (back, "2"), (there, "3"), (back, "4")]
+    answers = []
+    for value, delivery in pushes:
+        each = signed_like_github(value, delivery)
+        answers.append(send(face, each)[1])
+        told = send(face, signed_like_github(value, f"o{delivery}"), "organisation")[1]
+        assert told == {"status": "known", "event": answers[-1]["event"]}
+    assert [answer["status"] for answer in answers] == ["accepted"] * 4
+    site.settled(done=4)
+
+
+def test_a_commit_of_gitlab_is_new_once(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    site.start()
+    face = faces.start()
+    value = json.loads(example("gitlab/push_branch_create").raw)
+    main = value | {"ref": "refs/heads/master", "before": "1" * 40}
+    events = []
+    for number, body in enumerate((value, main)):
+        headers = dict(example("gitlab/push_branch_create").headers)
+        headers["Idempotency-Key"] = f"number {number}"
+        answer = face.send("/in/gitlab", headers, json.dumps(body).encode())
+        events.append(json.loads(answer.body)["event"])
+    site.wait_for(*events)
+    counts = {
+        row["id"]: [
+            len(row["payload"][key]) for key in ("commits", "merged", "published")
+        ]
+        for row in site.rows()
+    }
+    assert [counts[event] for event in events] == [[1, 0, 0], [0, 1, 1]]
+
+
+def test_what_is_no_push_is_refused_in_a_line(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    face = faces.start()
+    for body in (b"", b"{", b"[]", b"\xff", b'{"ref": 5}', b"[" * 100_000):
+        each = signed_like_github({})
+        digest = hmac.digest(SECRET.encode(), body, "sha256").hex()
+        headers = each.headers | {"X-Hub-Signature-256": f"sha256={digest}"}
+        answer = face.send("/in/github", headers, body)
+        assert answer.status == 400, body[:20]
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert face.send("/in/github", {"Content-Type": "text/plain"}, b"x").status == 415
+    assert face.send("/in/github", method="GET").status == 405
+    assert face.send(
+        "/in/..%2fgithub", {"Content-Type": "application/json"}, b"{}"
+    ).status in (401, 404)
+    assert face.send("/health", method="GET").status == 200
+    assert "Traceback" not in face.log
+
+
+def test_a_body_over_the_limit_is_refused_before_all_of_it_came(
+    site: Site, faces: Faces
+) -> None:
+    webhooks(site, every_forge())
+    face = faces.start()
+    with socket.create_connection(("127.0.0.1", face.port), timeout=60) as sock:
+        head = (
+            "POST /in/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        )
+        sock.sendall(f"{head}Content-Length: {1 << 30}\r\n\r\n".encode())
+        part = bytes(1 << 20)
+        try:
+            for _ in range(40):
+                sock.sendall(part)
+        except OSError:
+            pass  # it hung up on us, as it may
+    assert face.send("/health", method="GET").status == 200
+
+
+def test_the_text_of_strangers_steers_no_terminal(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    site.start()
+    face = faces.start()
+    value = json.loads(example("github/push_rebase_merge").raw)
+    value["ref"] = "refs/heads/\x1b[31m\n\u202e"
+    assert send(face, signed_like_github(value))[0] == 400
+    value["ref"] = "refs/heads/main"
+    value["repository"]["full_name"] = "web/\x1b[31m\nshop"
+    assert send(face, signed_like_github(value, "2"))[0] == 400
+    assert "\x1b" not in face.log
