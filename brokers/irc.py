@@ -6,7 +6,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,7 +59,7 @@ class Irc(BaseBroker):
                 return [Check(True, f"irker at {self.settings.irker} answers")]
             try:
                 self._enter(server := _Server(connection, self))
-                server.send("QUIT :done")
+                server.leave()
             except OSError as error:
                 raise Retry(f"the connection broke: {error}") from None
             return [Check(True, f"{self.settings.url} lets {self.settings.nick} in")]
@@ -109,7 +109,7 @@ class Irc(BaseBroker):
         # An answer to what was sent last: the lines before it have arrived.
         server.send("PING :oberonc")
         server.wait_for("PONG")
-        server.send("QUIT :done")
+        server.leave()
         return f"said {len(lines)} lines"
 
     def _lines(self, payload: dict[str, Any]) -> list[str]:
@@ -149,6 +149,13 @@ class _Server:
 
     def send(self, line: str) -> None:
         self._connection.sendall(f"{line}\r\n".encode())
+
+    def leave(self) -> None:
+        """Go, and wait until we are gone: the next one has the same nick."""
+        with suppress(OSError):  # all was said
+            self.send("QUIT :done")
+            while self._broker.remaining() > 1 and self._file.readline(4096):
+                pass
 
     def wait_for(self, wanted: str) -> None:
         """Read until the server says *wanted*; raises what it says instead."""

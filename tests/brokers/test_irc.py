@@ -154,6 +154,20 @@ def test_a_real_channel_hears_every_line(
 
 
 @pytest.mark.server
+def test_the_check_logs_in_and_says_nothing(network: str, tmp_path: Path) -> None:
+    ann = Listener(network)
+    settings: Any = {"url": network, "channel": "#shop"}
+    [found] = testing.bound(Irc, tmp_path, **settings).check()
+    assert found.ok and found.what == f"{network} lets oberonc in"
+    given = testing.payload("test")
+    done = testing.deliver(Irc, given, tmp_path, **settings)
+    assert done.note == "said 1 lines"
+    [heard] = ann.hear(1)
+    ann.close()
+    assert "a test of oberonc" in heard.replace("\u200b", "")
+
+
+@pytest.mark.server
 def test_a_channel_that_is_closed_is_never_tried_again(
     network: str, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_page_has_the_environment_of_a_broker() -> None:
 
 
 def test_the_files_of_the_page_are_typed(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
     (tmp_path / "tests").mkdir()
     files = [block for block in BLOCK.finditer(PAGE) if block[1]]
     for block in files:
