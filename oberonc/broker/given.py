@@ -76,7 +76,7 @@ class Commit(TypedDict):
 class Dead(TypedDict):
     """A delivery that was given up, in a notice."""
 
-    delivery: int
+    delivery: int | str
     service: str
     repository: str
     push: str

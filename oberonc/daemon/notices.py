@@ -16,7 +16,7 @@ from oberonc import jsontext
 from oberonc.daemon.journal import Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import DiskFailed, OberoncError
-from oberonc.payload.schema import SCHEMA, now
+from oberonc.payload.notice import MOST, REPOSITORY, notice
 from oberonc.policy import MINUTE
 from oberonc.queue.contract import Queue
 from oberonc.queue.values import Decision, Delivery, Route, Submission
@@ -24,10 +24,6 @@ from oberonc.text import one_line, utc
 
 #: Milliseconds between two notices.
 EVERY: Final = MINUTE
-#: Dead letters one notice names; it counts all.
-MOST: Final = 50
-#: What stands where a push has its repository's name, and the lane of all notices.
-REPOSITORY: Final = "oberonc"
 
 
 class Notices:
@@ -73,7 +69,7 @@ def tell(now: int, services: list[str], queue: Queue) -> int | None:
         if untold.since_ms is not None and untold.since_ms < EVERY:
             return EVERY - untold.since_ms
         if (
-            queue.accept(now, notice(services, untold.total, untold.first)).status
+            queue.accept(now, submission(services, untold.total, untold.first)).status
             != "accepted"
         ):
             return EVERY
@@ -81,16 +77,12 @@ def tell(now: int, services: list[str], queue: Queue) -> int | None:
     return None
 
 
-def notice(services: list[str], total: int, first: tuple[Delivery, ...]) -> Submission:
+def submission(
+    services: list[str], total: int, first: tuple[Delivery, ...]
+) -> Submission:
     """The event that tells of *total* dead letters, the *first* of them by name."""
-    event = os.urandom(16)
-    payload = {
-        **_EMPTY,
-        "id": event.hex(),
-        "time": now(),
-        "dead": [_entry(delivery) for delivery in first],
-        "dead_total": total,
-    }
+    payload = notice([_entry(delivery) for delivery in first], total)
+    event = bytes.fromhex(payload["id"])
     return Submission(
         event,
         jsontext.canonical(payload),
@@ -115,31 +107,3 @@ def _entry(delivery: Delivery) -> dict[str, Any]:
         "given_up": utc((delivery.ended_ms or 0) / 1000),
         "error": one_line(delivery.note),
     }
-
-
-#: Every key of schema 1, so that any broker can read it as it reads a push.
-_EMPTY: Final[dict[str, Any]] = {
-    "schema": SCHEMA,
-    "event": "dead",
-    "user": None,
-    "canon_url": "",
-    "repository": {
-        "full_name": REPOSITORY,
-        "name": REPOSITORY,
-        "slug": REPOSITORY,
-        "owner": "",
-        "absolute_url": f"/{REPOSITORY}/",
-        "website": "",
-        "scm": "git",
-        "fork": False,
-        "is_private": False,
-        "default_branch": "",
-    },
-    "updates": [],
-    "commits": [],
-    "merged": [],
-    "published": [],
-    "truncated": False,
-    "commits_total": 0,
-    "push_options": [],
-}

@@ -182,7 +182,8 @@ def _letter(path: Path) -> Payload:
             facts = os.fstat(stream.fileno())
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > spool.LARGEST:
                 raise BadInput(f"{path} is no dead letter")
-            return schema.loads(stream.read(spool.LARGEST + 1), str(path))
+            raw = stream.read(spool.LARGEST + 1)
+            return schema.loads(raw, str(path), notices=True)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
 

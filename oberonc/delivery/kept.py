@@ -162,7 +162,7 @@ def _read(path: Path) -> spool.Entry | None:
     """
     try:
         entry = spool.read(path)
-        fault = payloads.check(entry["payload"])
+        fault = payloads.check(entry["payload"], notices=True)
         states = entry.get("services")
         numbers = ("attempts", "crashes", "orphans", "first", "due")
         if not fault and not (

@@ -10,6 +10,8 @@ its budget. What asks nothing of a service waits for nobody.
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from oberonc.broker import registry, runner
 from oberonc.broker.budget import Budget
@@ -18,9 +20,12 @@ from oberonc.delivery import kept, log, spool
 from oberonc.delivery.kept import Kept
 from oberonc.delivery.lane import Lane, Means
 from oberonc.delivery.log import Result
-from oberonc.errors import NotAllowed, OberoncError
+from oberonc.errors import NotAccepted, NotAllowed, OberoncError
+from oberonc.payload import filters
 from oberonc.payload.filters import Choice
-from oberonc.payload.schema import Payload
+from oberonc.payload.notice import MOST, REPOSITORY, notice
+from oberonc.payload.schema import Payload, now
+from oberonc.text import one_line
 
 
 def deliver(
@@ -180,4 +185,50 @@ def _work_off(
             if ended and not (own and entry.path == own.path):
                 with contextlib.suppress(OSError):  # done all the same
                     log.write(config, log.record(entry.payload, "spool", ended))
+    _tell(means, [row for entry in found for row in _given_up(entry, results)])
     return results
+
+
+def _given_up(
+    entry: Kept, results: dict[tuple[str, str], Result]
+) -> Iterator[dict[str, Any]]:
+    """What a notice says of the deliveries of *entry* that were given up now; nothing
+    of a notice.
+    """
+    payload = entry.payload
+    for (event, name), result in results.items():
+        if (
+            event == payload["id"]
+            and result.outcome == "dead"
+            and payload["event"] != "dead"
+        ):
+            yield {
+                "delivery": f"{event[:8]}-{name}",
+                "service": name,
+                "repository": payload["repository"]["full_name"],
+                "push": event,
+                "accepted": payload["time"],
+                "given_up": now(),
+                "error": one_line(result.note),
+            }
+
+
+def _tell(means: Means, dead: list[dict[str, Any]]) -> None:
+    """Have the services that want it told what was given up. It is kept as a push is,
+    and tried again with the next one, or by `oberonc send --spooled`.
+    """
+    config = means.config
+    names = [name for name, s in config.services.items() if "dead" in s.events]
+    if not dead or not names:
+        return
+    payload = notice(dead[:MOST], len(dead))
+    told = {name: filters.choose(config.services[name], payload) for name in names}
+    with contextlib.suppress(OSError, NotAccepted):  # what is dead is so all the same
+        own = kept.keep(config.spool, payload, told)
+        done = _work_off(means, REPOSITORY, own=own)
+        ended = {
+            name: result.as_json()
+            for (event, name), result in done.items()
+            if event == payload["id"]
+        }
+        log.write(config, log.record(payload, "here", ended))

@@ -40,6 +40,10 @@ def choose(service: Service, payload: Payload) -> Choice:
     Never changes *payload*; entries are shared, not copied.
     """
     name = payload["repository"]["full_name"]
+    if payload.get("event") == "dead":
+        if "dead" in service.events:
+            return Choice(payload, "matches")
+        return Choice(None, "`dead` is not one of `events`")
     if not _is_wanted(service.name, payload["repository"].get("services")):
         return Choice(None, "git config oberonc.service of the repository names others")
     if _skipped(service.name, payload["push_options"]):

@@ -129,9 +129,9 @@ def dumps(payload: Any) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def loads(raw: bytes, where: str) -> Payload:
-    """A payload from outside, checked. Raises BadInput naming *where* and the first
-    thing that is wrong.
+def loads(raw: bytes, where: str, *, notices: bool = False) -> Payload:
+    """A payload from outside, checked; with *notices* it may be one. Raises BadInput
+    naming *where* and the first thing that is wrong.
     """
     from oberonc import jsontext  # a hook makes payloads and reads none
 
@@ -139,7 +139,7 @@ def loads(raw: bytes, where: str) -> Payload:
         value = jsontext.strict(raw)
     except ValueError as error:
         raise BadInput(f"{where} is not JSON: {one_line(str(error))}") from None
-    fault = check(value)
+    fault = check(value, notices=notices)
     if fault:
         raise BadInput(f"{where} is not a payload of schema 1: {fault}")
     checked: Payload = value
@@ -185,9 +185,9 @@ _UPDATE: dict[str, tuple[type, ...]] = {
 }
 
 
-def check(value: Any) -> str:
-    """What is wrong with *value* as a payload of schema 1,
-    or an empty string. Unknown keys are kept.
+def check(value: Any, *, notices: bool = False) -> str:
+    """What is wrong with *value* as a payload of schema 1, or an empty string; with
+    *notices* it may be one. Unknown keys are kept.
     """
     if not isinstance(value, dict):
         return "it is not an object"
@@ -202,7 +202,7 @@ def check(value: Any) -> str:
         return fault
     if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
         return "'id' is not 32 hex digits"
-    if value["event"] not in ("push", "commit"):
+    if value["event"] not in ("push", "commit", *(["dead"] if notices else [])):
         return "'event' is neither push nor commit"
     full_name = value["repository"].get("full_name")
     if not isinstance(full_name, str) or not full_name:

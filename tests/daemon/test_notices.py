@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from oberonc.daemon.notices import EVERY, MOST, tell
+from oberonc.daemon.notices import EVERY, tell
 from oberonc.delivery import handover
 from oberonc.errors import BadInput
+from oberonc.payload.notice import MOST
 from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Ending

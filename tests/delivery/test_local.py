@@ -415,3 +415,58 @@ def test_a_spool_that_cannot_take_the_dead_letter_keeps_the_delivery(
     assert [
         row.outcome for row in local.retry_all(admin.load(), Budget()).values()
     ] == ["dead"]
+
+
+NEWS = """
+import os
+if os.path.exists({gone!r}):
+    raise Reject("the room is closed")
+if not os.path.exists({up!r}):
+    raise Retry("the room is full")
+"""
+
+
+def test_what_is_given_up_is_told_to_those_who_ask_as_durably_as_a_push(
+    admin: Admin, oberonc: Command
+) -> None:
+    up, gone = admin.home / "up", admin.home / "gone"
+    admin.handle("never", "raise Reject('no such project')")
+    keep = "import json\nopen(DONE, 'a').write(json.dumps(payload['dead']) + '\\n')\n"
+    admin.handle("news", NEWS.format(up=str(up), gone=str(gone)) + keep)
+    admin.configure(
+        "[services.never]\nbroker = 'never'\n"
+        "[services.news]\nbroker = 'news'\nevents = ['dead']"
+    )
+    first = _send(admin).id
+    [entry] = _kept(admin)
+    assert (entry["payload"]["event"], list(entry["services"])) == ("dead", ["news"])
+    assert "news" in oberonc("queue", "list").out
+    up.touch()
+    second = _send(admin).id
+    told = [json.loads(line) for line in admin.lines()]
+    assert [[row["push"] for row in rows] for rows in told] == [[first], [second]]
+    [row] = told[0]
+    assert (
+        row.items()
+        >= {
+            "delivery": f"{first[:8]}-never",
+            "service": "never",
+            "repository": "web/shop",
+            "error": "no such project",
+        }.items()
+    )
+    assert _kept(admin) == []
+    gone.touch()
+    _send(admin)
+    assert _kept(admin) == [], "a notice that is given up is told of by nobody"
+    assert len(list((admin.state / "spool" / "dead").glob("*-news.json"))) == 1
+    assert "the room is closed" in oberonc("queue", "list", "--state", "dead").out
+
+
+def test_where_nobody_asks_for_dead_letters_nothing_is_kept_of_them(
+    admin: Admin,
+) -> None:
+    admin.handle("never", "raise Reject('no such project')")
+    admin.configure("[services.never]\nbroker = 'never'")
+    _send(admin)
+    assert _kept(admin) == []
