@@ -46,9 +46,8 @@ class Redis(BaseBroker):
         return [f"add the push to the stream {self._stream(payload)}"]
 
     def check(self) -> list[Check]:
-        with self._client() as client:
-            client.ping()
-        return [Check(True, f"{self.settings.url} answers, and lets us in")]
+        with self._client():
+            return [Check(True, f"{self.settings.url} answers, and lets us in")]
 
     def handle(self, payload: dict[str, Any]) -> str:
         stream = self._stream(payload)
@@ -91,6 +90,9 @@ class Redis(BaseBroker):
         )
         try:
             with client:
+                # Of a stranger it does not read as much as is to come, and says why not
+                # only to a short question.
+                client.ping()
                 yield client
         except refused as error:
             event.unwelcome(str(error))

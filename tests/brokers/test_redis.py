@@ -20,6 +20,7 @@ from tests.support.buses import (
     wire,
 )
 from tests.support.daemon_site import Site
+from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redis")]
 PASSWORD = "s3cret-word"
@@ -46,6 +47,14 @@ def client(server: Server) -> Iterator["redis.Redis"]:
     with redis.Redis(port=server.port, password=PASSWORD) as made:
         made.flushall()
         yield made
+
+
+def _has_loaded(client: "redis.Redis") -> bool:
+    """Whether it is done with reading its file: until then it refuses everything."""
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 def _settings(port: int, **more: Any) -> dict[str, Any]:
@@ -100,6 +109,7 @@ def test_a_server_that_is_gone_gets_the_push_when_it_is_back(
     server.stop()
     away = testing.deliver(Redis, push.payload, tmp_path, **_settings(server.port))
     server.start()
+    eventually(lambda: _has_loaded(client))
     back = testing.deliver(Redis, push.payload, tmp_path, **_settings(server.port))
     assert (away.kind, back.kind) == ("retry", "done"), (away.note, back.note)
     assert "refused" in away.note
