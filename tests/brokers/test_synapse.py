@@ -143,7 +143,8 @@ def test_a_push_is_one_notice_in_the_room(
     content = event["content"]
     assert (content["msgtype"], content["m.mentions"]) == ("m.notice", {})
     broker = testing.bound(Matrix, tmp_path, **_settings(server))
-    assert content["body"].splitlines() == broker.plan(testing.payload(kind))
+    body = content["body"].replace("\u200b", "")  # what breaks addresses and names
+    assert body.splitlines() == broker.plan(testing.payload(kind))
 
 
 @pytest.mark.parametrize("how", ["drop", "truncate"])
