@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from oberonc.errors import Reject, Retry
 from oberonc.issues.comment import (
     Comment,
-    commit_parts,
     duration,
     make_comment,
     make_parts,
     time_parts,
 )
-from oberonc.issues.ledger import Ledger, Step
+from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.plan import Plan, note
+from oberonc.issues.report import NAMED, Report
 from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
 from oberonc.kit.answers import Forbidden, NotDone, Refused
@@ -34,52 +34,8 @@ RESERVE = 30.0
 FAILURES = 3
 #: Seconds to wait for another worker that has the same step in hand.
 PATIENCE = 5.0
-#: Issues one kind of outcome names in the note.
-_NAMED = 20
-#: What the note calls each step that was done, in the order of the note.
-_OUTCOMES = {
-    "close": "closed",
-    "reopen": "reopened",
-    "move": "moved",
-    "assign": "assigned",
-    "comment": "commented on",
-    "time": "logged time on",
-    "": "already done for the same change:",
-}
-
-
-@dataclass
-class Report:
-    """What became of the tasks: for each name of a step (empty: all of them were done
-    before), the issues as people write them.
-    """
-
-    done: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    refused: bool = False
-
-    def add(self, step: str, shown: str) -> None:
-        """*step* was done for the issue *shown*."""
-        names = self.done.setdefault(step, [])
-        if shown not in names:
-            names.append(shown)
-
-    def sentences(self) -> list[str]:
-        """`closed #42, commented on #37`, `#99 does not exist`"""
-        # that an issue was closed says that there is a comment
-        changed = {
-            shown
-            for step in ("close", "reopen", "move", "assign")
-            for shown in self.done.get(step, ())
-        }
-        parts = []
-        for step, outcome in _OUTCOMES.items():
-            names = self.done.get(step, [])
-            if step == "comment":
-                names = [shown for shown in names if shown not in changed]
-            if names:
-                parts.append(f"{outcome} {listed(names, _NAMED)}")
-        return [", ".join(parts), *self.notes]
+#: The steps that change the state: a task has one of them at most.
+_STATES = ("close", "reopen", "move")
 
 
 @dataclass(kw_only=True)
@@ -103,6 +59,8 @@ class Actor:
         #: Whether the tracker is known to take the credentials.
         self.proven = False
         self.failures: list[Retry] = []
+        #: What is said besides in the comment on an issue for a change.
+        self.remarks: dict[tuple[Issue, str], dict[str, None]] = {}
         self.reserve = min(RESERVE, self.remaining() / 3)
 
     def run(self, plan: Plan) -> str:
@@ -118,7 +76,7 @@ class Actor:
             if task.why:
                 kept_back.setdefault(task.why, {})[task.issue.shown] = None
         for why, shown in kept_back.items():
-            names = listed(list(shown), _NAMED)
+            names = listed(list(shown), NAMED)
             self.report.notes.append(f"the state of {names} is left as it is: {why}")
         busy = plan.tasks
         deadline = time.monotonic() + PATIENCE
@@ -225,12 +183,130 @@ class Actor:
             self._need_time()
             self.closed[issue] = self.tracker.is_closed(issue)
             self._need_bound(issue)
-        return all(self._do_once(task, step) for step in steps)
+        for step in ("time", "assign"):
+            if step in steps and not self._do_beside(task, step):
+                return False
+        states = [step for step in steps if step in _STATES]
+        if "comment" not in steps:
+            return all(self._do_once(task, step) for step in states)
+        if states:
+            together = self._do_together(task, states[0])
+            if together is not None:
+                return together
+            return self._do_apart(task, states[0])
+        return self._do_once(task, "comment")
+
+    def _do_beside(self, task: Task, step: str) -> bool:
+        """Do a *step* that keeps nothing else from being done: what is refused is said
+        in the comment. False when another worker is at it.
+        """
+        try:
+            return self._do_once(task, step)
+        except (Refused, NoSuchIssue) as error:
+            told = one_line(str(error))
+        except Forbidden as error:
+            self._prove(error)
+            told = one_line(error.told)
+        except NotDone:
+            raise
+        except Retry as error:
+            self.failures.append(error)
+            return True
+        self.report.refused = True
+        what, remark = f"assigning it to {task.assign}", "which was refused"
+        if step == "time":
+            what, remark = duration(task.seconds), "which was refused as a time entry"
+        self.remarks.setdefault((task.issue, task.change), {})[f"{what}, {remark}"] = (
+            None
+        )
+        self.report.notes.append(f"{task.issue.shown}: {what}, {remark}: {told}")
+        return True
+
+    def _do_together(self, task: Task, state: str) -> bool | None:
+        """Comment and change the *state* in one change; None where it has to be done
+        apart, False when another worker is at it.
+        """
+        issue = task.issue
+        comment = self._comment(task, "comment")
+        if not self._changes(task, state) or not self.tracker.joins(issue, comment):
+            return None
+        self._need_time()
+        self._keep_pace()
+        keys = [self._key(task, step) for step in ("comment", state)]
+        claims = [self.ledger.claim(key, comment.mark) for key in keys]
+        verdicts = {claim.verdict for claim in claims}
+        try:
+            # Both in one change: that the one was done says that the other was.
+            done = verdicts == {"doubtful"} and self.tracker.has_comment(
+                issue, claims[0].mark, claims[0].begun
+            )
+            if not done and verdicts == {"fresh"}:
+                done = self._do(task, state, comment)
+        except (NoSuchIssue, Refused, NotDone) as error:
+            self._give_back(keys, claims)
+            if not isinstance(error, Refused | Forbidden):
+                raise
+            self._expect_unsaid(task, comment, error)
+            return None
+        except BaseException:
+            for key in keys:
+                self.ledger.doubt(key)
+            raise
+        if not done:
+            self._give_back(keys, claims)
+            return False if "busy" in verdicts else None
+        for key in keys:
+            self.ledger.done(key)
+        self.steps_done += 2
+        self.report.add("comment", issue.shown)
+        self.report.add(state, issue.shown)
+        return True
+
+    def _give_back(self, keys: list[Step], claims: list[Claim]) -> None:
+        """Nothing was done under *claims*."""
+        for key, claim in zip(keys, claims, strict=True):
+            if claim.verdict == "fresh":
+                self.ledger.release(key)
+            elif claim.verdict == "doubtful":
+                self.ledger.doubt(key)
+
+    def _expect_unsaid(self, task: Task, comment: Comment, error: Exception) -> None:
+        """Raise *error*, with nothing left to be said, where the tracker refused one
+        half of a change and took the other.
+        """
+        if isinstance(error, Refused) and self.tracker.has_comment(
+            task.issue, comment.mark, self.ledger.now()
+        ):
+            key = self._key(task, "comment")
+            self.ledger.claim(key, comment.mark)
+            self.ledger.done(key)
+            raise error
+
+    def _do_apart(self, task: Task, state: str) -> bool:
+        """Change the *state*, then comment on what came of it: a comment never says
+        what did not happen. False when another worker is at it.
+        """
+        refusal: Exception | None = None
+        try:
+            if not self._do_once(task, state):
+                return False
+        except Refused as error:
+            refusal = error
+        except Forbidden as error:
+            self._prove(error)
+            refusal = error
+        if not refusal:
+            return self._do_once(task, "comment")
+        asked = {"move": f"move it to {task.target}"}.get(state, f"{state} it")
+        plain = task._replace(
+            action="reference", target="", why=f"the tracker refused to {asked}"
+        )
+        if not self._do_once(plain, "comment"):
+            return False
+        raise refusal
 
     def _steps(self, task: Task) -> list[str]:
-        """The names of the steps of *task*: the comment first, so that a state never
-        changes without its reason.
-        """
+        """The names of the steps of *task*."""
         steps = ["comment"]
         if task.seconds and self.tracker.keeps_time:
             steps.append("time")
@@ -304,9 +380,10 @@ class Actor:
         elif step == "time":
             parts = time_parts(task)
         else:
-            parts = commit_parts(task.commit)
+            parts = []
         digest = hashlib.sha256("\0".join(self._key(task, step)).encode()).hexdigest()
-        return make_comment(parts, task, FLAVOURS[self.tracker.flavour], digest[:32])
+        made = make_comment(parts, task, FLAVOURS[self.tracker.flavour], digest[:32])
+        return made if parts else made._replace(text="")
 
     def _remark(self, task: Task) -> str:
         """What the tracker cannot do, said in the comment and in the note."""
@@ -317,7 +394,7 @@ class Actor:
         if task.seconds and not self.tracker.keeps_time:
             work = duration(task.seconds)
             remarks.append(f"{work} of work, which this tracker does not record")
-        return "; ".join(remarks)
+        return "; ".join([*remarks, *self.remarks.get((task.issue, task.change), ())])
 
     def _was_done(self, task: Task, step: str, since: float, mark: str) -> bool:
         """Whether an attempt after *since* whose answer was lost did *step*."""
@@ -354,10 +431,14 @@ class Actor:
                 return self._close_or_reopen(task, step, comment)
         return True
 
+    def _changes(self, task: Task, step: str) -> bool:
+        """Whether *step* may find something to do, as far as is known."""
+        return step == "move" or self.closed[task.issue] != (step == "close")
+
     def _close_or_reopen(self, task: Task, step: str, comment: Comment) -> bool:
         """Leaves the issue alone that is in that state already."""
         issue, close = task.issue, step == "close"
-        if self.closed[issue] == close:
+        if not self._changes(task, step):
             if issue.shown not in self.report.done.get(step, []):
                 state = "closed" if close else "open"
                 self.report.notes.append(f"{issue.shown} was {state} already")

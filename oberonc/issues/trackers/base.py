@@ -85,14 +85,22 @@ class Tracker(ABC):
     def comment(self, issue: Issue, comment: Comment) -> None:
         """Say *comment*."""
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        """Whether `close`, `reopen` and `move` say *comment* in the same change of
+        *issue*. Where such a change is refused, nothing of it is done.
+        """
+        return False
+
     @abstractmethod
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         """Whether a comment with *mark*, made after *since* (epoch seconds), is there."""
 
     @abstractmethod
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        """Close an open *issue* as `fixed` or one of `resolutions`; *comment* is for
-        trackers that demand a text.
+        """Close an open *issue* as `fixed` or one of `resolutions`.
+
+        *comment* has no text where there is nothing to say: always, but for trackers
+        that say it in the same change (`joins`).
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker, iso, one_of
+from oberonc.issues.trackers.web import WebTracker, is_time, iso, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check
 from oberonc.text import one_line
 
@@ -99,6 +99,9 @@ class Bugzilla(WebTracker):
             json={"comment": comment.text},
         )
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        return True
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         number = issue_number(issue)
         found = self._call("GET", "bug", number, "comment", new_since=iso(since))[
@@ -134,10 +137,11 @@ class Bugzilla(WebTracker):
             "status": self.settings.close or "RESOLVED",
             "resolution": own or _RESOLUTIONS[resolution],
         }
-        self._set(issue, change, is_open=False)
+        self._set(issue, change, comment, is_open=False)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(issue, {"status": self.settings.reopen or "CONFIRMED"}, is_open=True)
+        change = {"status": self.settings.reopen or "CONFIRMED"}
+        self._set(issue, change, comment, is_open=True)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         wanted = one_of(
@@ -153,13 +157,15 @@ class Bugzilla(WebTracker):
             if wanted["is_open"]
             else {"resolution": self.settings.resolutions.get("fixed") or "FIXED"}
         )
-        self._set(
-            issue, {"status": wanted["name"], **resolution}, is_open=wanted["is_open"]
-        )
+        change = {"status": str(wanted["name"]), **resolution}
+        self._set(issue, change, comment, is_open=wanted["is_open"])
         return True
 
-    def _set(self, issue: Issue, change: dict[str, str], *, is_open: bool) -> None:
-        self._call("PUT", "bug", issue_number(issue), json=change)
+    def _set(
+        self, issue: Issue, change: dict[str, str], comment: Comment, *, is_open: bool
+    ) -> None:
+        said = {"comment": {"body": comment.text}} if comment.text else {}
+        self._call("PUT", "bug", issue_number(issue), json={**change, **said})
         found = self._bug(issue, "is_open", "status")
         if found["is_open"] != is_open or found["status"] != change["status"]:
             raise Refused(f"Bugzilla answered, and left the status {found['status']}")
@@ -181,9 +187,7 @@ class Bugzilla(WebTracker):
         found = self._call("GET", "bug", number, "comment", new_since=iso(since))[
             "bugs"
         ][number]["comments"]
-        return any(
-            mark in entry["text"] and "of work" in entry["text"] for entry in found
-        )
+        return any(is_time(entry["text"], seconds, mark) for entry in found)
 
     def check(self) -> list[Check]:
         status, again = self.settings.close or "RESOLVED", self.settings.reopen

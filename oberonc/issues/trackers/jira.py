@@ -107,6 +107,10 @@ class Jira(WebTracker):
             "properties": [{"key": PROPERTY, "value": value}],
         }
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        # Cloud keeps our mark beside a comment, for which a transition has no place
+        return not self.cloud
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         path = ("issue", issue_key(issue), "comment")
         for page in range(PAGES):
@@ -135,6 +139,7 @@ class Jira(WebTracker):
             issue,
             choose(self._offered(issue), self.settings.close, ("done",), "close"),
             resolution,
+            comment,
         )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
@@ -143,6 +148,7 @@ class Jira(WebTracker):
             issue,
             choose(offered, self.settings.reopen, ("new", "indeterminate"), "reopen"),
             "",
+            comment,
         )
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
@@ -153,7 +159,7 @@ class Jira(WebTracker):
         if transition["to"]["name"] == status:
             return False
         closes = transition["to"]["statusCategory"]["key"] == "done"
-        self._take(issue, transition, "fixed" if closes else "")
+        self._take(issue, transition, "fixed" if closes else "", comment)
         return True
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
@@ -207,9 +213,19 @@ class Jira(WebTracker):
             ]
         return found
 
-    def _take(self, issue: Issue, transition: Json, resolution: str) -> None:
+    def _take(
+        self, issue: Issue, transition: Json, resolution: str, comment: Comment
+    ) -> None:
         request: Json = {"transition": {"id": str(transition["id"])}}
-        fields = self._fields(transition.get("fields") or {}, resolution)
+        if comment.text:
+            # what a transition's screen does not show, it may drop without a word
+            if "comment" not in (transition.get("fields") or {}):
+                raise Refused("the transition's screen takes no comment")
+            request["update"] = {"comment": [{"add": {"body": comment.text}}]}
+        shown = dict(transition.get("fields") or {})
+        if comment.text:
+            del shown["comment"]
+        fields = self._fields(shown, resolution)
         with known():
             path = ("issue", issue_key(issue), "transitions")
             self.send(

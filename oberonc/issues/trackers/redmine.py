@@ -42,6 +42,7 @@ class Redmine(WebTracker):
         self.resolutions = frozenset(self.settings.resolutions)
         self._projects: dict[Issue, dict[str, Any]] = {}
         self._homes: dict[str, dict[str, Any]] = {}
+        self._roles: dict[str, bool] | None = None
 
     def headers(self) -> dict[str, str]:
         return (
@@ -134,6 +135,38 @@ class Redmine(WebTracker):
                 "Redmine kept no note; give the token's role the permission Add notes"
             )
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        """Redmine keeps the note of a change whose status it drops without a word, for
+        want of a right: so only where our user has it.
+        """
+        if self.on_behalf(comment):
+            return False
+        if self._roles is None:
+            self._roles = self._editing()
+        project = str(self._projects[issue]["id"])
+        return self._roles.get(project, self._roles.get("", False))
+
+    def _editing(self) -> dict[str, bool]:
+        """Whether our user may edit the issues of a project, by the projects' ids;
+        with an empty one, of any.
+        """
+        user = self.get("users", "current.json", include="memberships")["user"]
+        if user.get("admin"):
+            return {"": True}
+        memberships = {
+            str(entry["project"]["id"]): [role["id"] for role in entry["roles"]]
+            for entry in user.get("memberships", [])
+        }
+        edits = {
+            role: "edit_issues"
+            in self.get("roles", f"{role}.json")["role"]["permissions"]
+            for role in {role for roles in memberships.values() for role in roles}
+        }
+        return {
+            project: any(edits[role] for role in roles)
+            for project, roles in memberships.items()
+        }
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         journals = self._read(issue, "journals").get("journals", [])
         return any(mark in (journal.get("notes") or "") for journal in journals)
@@ -220,7 +253,8 @@ class Redmine(WebTracker):
     def _set(
         self, issue: Issue, status: int, more: dict[str, Any], comment: Comment
     ) -> None:
-        self._change(issue, {"status_id": status, **more}, comment)
+        said = {"notes": comment.text} if comment.text else {}
+        self._change(issue, {"status_id": status, **more, **said}, comment)
         found = self._read(issue)["status"]
         if found["id"] != status:
             raise Refused(

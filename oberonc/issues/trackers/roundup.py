@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import issue_number
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of, the_one
 from oberonc.kit.answers import Refused
+from oberonc.text import one_line
 
 #: How often a change is tried again when somebody else changed the issue in between.
 _TRIES = 4
@@ -82,6 +83,15 @@ class Roundup(WebTracker):
         return self._status(issue) in self._closing().values()
 
     def comment(self, issue: Issue, comment: Comment) -> None:
+        made = self._make(comment)
+        before = self._status(issue)
+        self._patch(issue, {}, made)
+        if before in self._closing().values() and self._status(issue) != before:
+            # many trackers open an issue again when somebody speaks
+            self._patch(issue, {"status": before})
+
+    def _make(self, comment: Comment) -> str:
+        """The id of a new message, which is not linked to an issue yet."""
         # Without an author the message could not be linked later.
         content = {
             "content": comment.text,
@@ -89,11 +99,7 @@ class Roundup(WebTracker):
         }
         once = self.send("POST", "data", "msg", "@poe", json={}).json()["data"]["link"]
         made = self.call("POST", self._own(once), json=content).json()["data"]["id"]
-        before = self._status(issue)
-        self._patch(issue, {"@op": "add", "messages": str(made)})
-        if before in self._closing().values() and self._status(issue) != before:
-            # many trackers open an issue again when somebody speaks
-            self._patch(issue, {"status": before})
+        return str(made)
 
     def _status(self, issue: Issue) -> str:
         return str((self._issue(issue)["attributes"].get("status") or {}).get("id"))
@@ -102,19 +108,31 @@ class Roundup(WebTracker):
         """*link* below our own address: the server may know itself by another name."""
         return self.base + link[link.index("/rest/") + len("/rest") :]
 
-    def _patch(self, issue: Issue, change: dict[str, str]) -> None:
-        """Change the issue as it was read; once more when somebody else changed it in
-        between.
+    def _patch(self, issue: Issue, change: dict[str, str], message: str = "") -> None:
+        """Change the issue as it was read, and add *message* to it; once more when
+        somebody else changed it in between.
         """
         for _ in range(_TRIES):
-            headers = {"If-Match": self._issue(issue)["@etag"]}
+            found = self._issue(issue)
+            headers = {"If-Match": found["@etag"]}
+            if message:
+                known = found["attributes"].get("messages") or []
+                ids = [*(str(entry["id"]) for entry in known), message]
+                change = change | {"messages": ",".join(ids)}
             url = self.url("data", "issue", issue_number(issue))
             answer = self.call(
-                "PATCH", url, json=change, headers=headers, errors=(412,)
+                "PATCH", url, json=change, headers=headers, errors=(409, 412)
             )
+            if answer.status == 409 and "is retired" in answer.text:
+                raise NoSuchIssue("was retired")
+            if answer.status == 409:
+                raise Refused(f"Roundup refuses it: {one_line(answer.text, 200)}", 409)
             if answer.status != 412:
                 return
         raise Refused("somebody else changed the issue each time", 412)
+
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        return True
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         messages = self._issue(issue)["attributes"].get("messages") or []
@@ -137,20 +155,22 @@ class Roundup(WebTracker):
             or self.settings.close
             or "resolved",
             "close",
+            comment,
         )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(issue, self.settings.reopen or "chatting", "reopen")
+        self._set(issue, self.settings.reopen or "chatting", "reopen", comment)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         if self._status(issue) == one_of(state, self._statuses(), "status", "words"):
             return False
-        self._set(issue, state, "words")
+        self._set(issue, state, "words", comment)
         return True
 
-    def _set(self, issue: Issue, status: str, setting: str) -> None:
+    def _set(self, issue: Issue, status: str, setting: str, comment: Comment) -> None:
         wanted = one_of(status, self._statuses(), "status", setting)
-        self._patch(issue, {"status": wanted})
+        message = self._make(comment) if comment.text else ""
+        self._patch(issue, {"status": wanted}, message)
         if self._status(issue) != wanted:
             raise Refused(f"Roundup answered, and did not set the status {status}")
 

@@ -9,7 +9,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import PAGES, Tried, WebTracker, is_before, known
+from oberonc.issues.trackers.web import (
+    PAGES,
+    Tried,
+    WebTracker,
+    is_before,
+    is_time,
+    known,
+)
 from oberonc.kit.answers import Refused
 from oberonc.text import one_line
 
@@ -152,7 +159,7 @@ class RequestTracker(WebTracker):
         self._say(issue, comment, {"TimeTaken": str(max(1, round(seconds / 60)))})
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        return self._has(issue, since, lambda text: mark in text and "of work" in text)
+        return self._has(issue, since, lambda text: is_time(text, seconds, mark))
 
     def check(self) -> list[Check]:
         need = "give the token's user ShowTicket, CommentOnTicket, ModifyTicket on the queue"

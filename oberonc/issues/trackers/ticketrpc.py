@@ -65,6 +65,9 @@ class TicketRpc(WebTracker):
     def comment(self, issue: Issue, comment: Comment) -> None:
         self._call("ticket.add_comment", issue, text=comment.text)
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        return True
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return any(
             mark in str(text)
@@ -72,7 +75,7 @@ class TicketRpc(WebTracker):
         )
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
-        self._call("ticket.close", issue, resolution=resolution, text="")
+        self._call("ticket.close", issue, resolution=resolution, text=comment.text)
         if not self.is_closed(issue):
             raise Refused("ticketrpc answered, and left the ticket open")
 

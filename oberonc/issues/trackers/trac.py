@@ -71,6 +71,9 @@ class Trac(WebTracker):
             self.settings.notify,
         )
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        return True
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         changes = self._call("ticket.changeLog", int(issue_number(issue)))
         return any(
@@ -88,13 +91,16 @@ class Trac(WebTracker):
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         wanted = self.settings.resolutions.get(resolution, resolution)
-        self._act(issue, self.settings.close or "resolve", wanted, "closed")
+        self._act(issue, self.settings.close or "resolve", wanted, comment)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._act(issue, self.settings.reopen or "reopen", "", "reopened")
+        self._act(issue, self.settings.reopen or "reopen", "", comment)
 
-    def _act(self, issue: Issue, action: str, resolution: str, status: str) -> None:
-        """Take the workflow's *action*; again when somebody else changed the ticket in
+    def _act(
+        self, issue: Issue, action: str, resolution: str, comment: Comment
+    ) -> None:
+        """Take the workflow's *action*, which closes as *resolution* or, without one,
+        opens again; again when somebody else changed the ticket in
         between.
         """
         number = int(issue_number(issue))
@@ -109,13 +115,15 @@ class Trac(WebTracker):
             change = {"action": action, "_ts": str(self._ticket(issue)["_ts"])}
             change |= _fields(found[3], resolution) if resolution else {}
             try:
-                self._call("ticket.update", number, "", change, self.settings.notify)
+                self._call(
+                    "ticket.update", number, comment.text, change, self.settings.notify
+                )
                 break
             except Refused as error:
                 if _COLLISION not in str(error) or attempt == _TRIES - 1:
                     raise
         left = self._ticket(issue)["status"]
-        if (left == "closed") != (status == "closed"):
+        if (left == "closed") != bool(resolution):
             raise Refused(f"Trac answered, and left the status {left}")
 
     def check(self) -> list[Check]:

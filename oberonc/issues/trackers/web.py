@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
-from oberonc.issues.comment import Comment
+from oberonc.issues.comment import Comment, duration
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.kit.http import part
@@ -263,6 +263,11 @@ def iso(when: float) -> str:
         .isoformat(timespec="seconds")
         .replace("+00:00", "Z")
     )
+
+
+def is_time(text: str, seconds: int, mark: str) -> bool:
+    """Whether the comment *text* with *mark* is the one that logged *seconds*."""
+    return mark in text and f"{duration(seconds)} of work, told by" in text
 
 
 def is_before(text: Any, since: float) -> bool:

@@ -8,7 +8,7 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_key
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, known
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_time, known
 from oberonc.kit.answers import Refused
 
 _STATES = {"fixed": "Fixed", "wontfix": "Won't fix", "duplicate": "Duplicate"}
@@ -54,6 +54,9 @@ class YouTrack(WebTracker):
                 fields="id",
             )
 
+    def joins(self, issue: Issue, comment: Comment) -> bool:
+        return True
+
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return self._has(issue, lambda text: mark in text)
 
@@ -71,10 +74,10 @@ class YouTrack(WebTracker):
         own = self.settings.resolutions.get(resolution) or (
             self.settings.close if resolution == "fixed" else ""
         )
-        self._set(issue, own or _STATES[resolution], resolved=True)
+        self._set(issue, own or _STATES[resolution], comment, resolved=True)
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(issue, self.settings.reopen or "Open", resolved=False)
+        self._set(issue, self.settings.reopen or "Open", comment, resolved=False)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         with known():
@@ -86,14 +89,16 @@ class YouTrack(WebTracker):
         ]
         if state.casefold() in (str(value.get("name")).casefold() for value in values):
             return False
-        self._command(issue, state, "")
+        self._command(issue, state, comment.text)
         return True
 
     def assign(self, issue: Issue, user: str) -> None:
         self._command(issue, f"for {user}", "")
 
-    def _set(self, issue: Issue, state: str, *, resolved: bool) -> None:
-        self._command(issue, state, "")
+    def _set(
+        self, issue: Issue, state: str, comment: Comment, *, resolved: bool
+    ) -> None:
+        self._command(issue, state, comment.text)
         if (self._issue(issue).get("resolved") is not None) != resolved:
             setting = "close" if resolved else "reopen"
             raise Refused(
@@ -117,7 +122,7 @@ class YouTrack(WebTracker):
         self._command(issue, f"work {duration(seconds)}", comment.text)
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
-        return self._has(issue, lambda text: mark in text and "of work" in text)
+        return self._has(issue, lambda text: is_time(text, seconds, mark))
 
     def check(self) -> list[Check]:
         project = self.settings.project

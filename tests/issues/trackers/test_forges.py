@@ -121,10 +121,30 @@ def test_every_answer_means_what_it_should(
         assert ("CREDENTIALS" in str(caught.value)) == (
             name in ("401", "403 of a token")
         )
-    assert not world.comments(issue)
+    assert not world.is_closed(issue)
+    said = world.comments(issue)
+    assert len(said) == (expected is Reject)
+    assert all("the tracker refused to close it" in text for text in said)
+    assert not any(text.startswith("Closed") for text in said)
     work_off(world.settings, tmp_path, pushed)
     assert len(world.comments(issue)) == 1
     assert world.is_closed(issue)
+
+
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_a_comment_that_is_not_taken_keeps_no_issue_open(
+    world: ContractWorld, tmp_path: Path, name: str
+) -> None:
+    spoil, expected, _ = ANSWERS[name]
+    issue = world.new()
+    pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+    world.relay.spoil_write(1, spoil)
+    with pytest.raises(expected):
+        broker(world.settings, tmp_path).handle(pushed)
+    assert world.is_closed(issue)
+    assert not world.comments(issue)
+    work_off(world.settings, tmp_path, pushed)
+    assert [text.startswith("Closed by") for text in world.comments(issue)] == [True]
 
 
 @pytest.mark.parametrize("status", [404, 410])

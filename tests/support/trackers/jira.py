@@ -195,6 +195,11 @@ class JiraContract(Contract):
         for name, rule in found[0].get("fields", {}).items():
             if rule["required"] and name not in request.json.get("fields", {}):
                 return Answer(400, {"errors": {name: "is required"}})
+        said = request.json.get("update", {}).get("comment", [])
+        if said and "comment" not in found[0].get("fields", {}):
+            self.problem(request, "a comment that the screen does not show")
+        for entry in said:
+            kept.comments.append({"body": entry["add"]["body"], "created": LATE})
         kept.history.append(request.json)
         target = found[0]["to"]
         kept.reached.append(target["name"])

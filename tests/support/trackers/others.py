@@ -120,6 +120,9 @@ class BugzillaContract(Contract):
         kept.state = "closed" if status == "RESOLVED" else "open"
         kept.status = status
         kept.history.append(status)
+        if "comment" in request.json:
+            said = request.json["comment"]["body"]
+            kept.comments.append({"text": said, "body": said})
         return Answer(200, {"bugs": [{"changes": {}}]})
 
     def list(self, request: Request, number: str) -> Answer:
