@@ -245,7 +245,7 @@ def test_a_move_that_a_person_took_back_before_the_retry_is_not_made_again(
 ) -> None:
     issue, settings = world.new(), with_word(world)
     pushed = payload(commit(f"parks {issue}", next(NUMBERS)))
-    world.relay.spoil_write(1, Spoil("drop"))
+    world.relay.spoil_write(0, Spoil("drop"))
     with pytest.raises(Retry):
         broker(settings, tmp_path).handle(pushed)
     assert world.status_of(issue) == "Feedback"
