@@ -146,6 +146,9 @@ def _print_running(running: dict[str, Any]) -> None:
         counts = ", ".join(
             f"{row[key]} {key}" for key in ("ready", "leased", "done", "dead")
         )
+        counts += "".join(
+            f", {row[key]} {key}" for key in ("expired", "collapsed") if row[key]
+        )
         paused = ", paused" if row["paused"] else ""
         gone = "" if row["broker"] else ", no longer configured"
         wrong = row["problem"] or row["last_error"]

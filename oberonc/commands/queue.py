@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Command = Callable[..., None]
 
-STATES = ("ready", "leased", "done", "dead", "cancelled")
+STATES = ("ready", "leased", "done", "dead", "cancelled", "expired", "collapsed")
 #: What `list` shows of when no state is named: what has not ended well.
 LIVE = ("leased", "ready", "dead")
 #: Deliveries that are asked for, or steered, at once.
@@ -265,7 +265,7 @@ def _choosing(*states: str) -> Callable[[Command], Command]:
         "oberonc queue retry 17 18", "oberonc queue retry --service chat --state dead"
     )
 )
-@_choosing("ready", "done", "dead", "cancelled")
+@_choosing("ready", "done", "dead", "cancelled", "expired", "collapsed")
 @pass_session
 def retry(session: Session, /, **chosen: Any) -> None:
     """Make deliveries due now: waiting ones, dead ones, even done ones again.
@@ -338,7 +338,8 @@ def _retry_kept(config: Config, *, as_json: bool, **which: Any) -> None:
     for row in [] if as_json else rows:
         outcome = row.get("outcome") or "nothing"
         show_line(f"{row['id']}: {outcome}: {row.get('note') or row.get('why', '')}")
-    if any(row.get("outcome", "done") != "done" for row in rows):
+    good = ("done", "expired", "collapsed")
+    if any(row.get("outcome", "done") not in good for row in rows):
         raise Failed("some deliveries did not end well")
 
 
@@ -444,11 +445,15 @@ def _waits(row: Row, service: Row | None, now: int) -> str:
     """What a delivery that is ready waits for."""
     if row["state"] != "ready":
         return ""
+    if row.get("joined"):
+        return f"  (goes together with {row['joined']})"
     waits = []
     if row.get("behind"):
         waits.append(f"behind {row['behind']}")
     if row["due_ms"] > now:
         waits.append(f"next try {show_time(row['due_ms'])}")
+    elif service and (service.get("next_ms") or 0) > now:
+        waits.append(f"its rate lets it start {show_time(service['next_ms'])}")
     if service and service["breaker"] != "closed":
         probe = service["probe_due_ms"]
         tried = f", tried again {show_time(probe)}" if probe else ""

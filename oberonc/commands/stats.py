@@ -146,6 +146,12 @@ def _alarms(value: dict[str, Any]) -> list[str]:
         lines.append(f"requests refused: {', '.join(refused)}")
     if value["paused_lanes"]:
         lines.append(f"{counted(value['paused_lanes'], 'lane')} paused")
+    for state, why in (
+        ("expired", "older than `max_age`"),
+        ("collapsed", "overtaken by later ones"),
+    ):
+        if count := value["deliveries"][state]:
+            lines.append(f"{counted(count, 'delivery', 'deliveries')} {state}: {why}")
     if value["draining"]:
         lines.append(f"generation {value['draining']} is draining")
     if value["late_results"]:

@@ -10,8 +10,10 @@ from oberonc.broker.request import Request
 from oberonc.daemon.generation.generation import Generation, Runtime
 from oberonc.daemon.generation.worker_link import WorkerLink, WorkerLost
 from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.threads import in_a_thread
 from oberonc.delivery import frames
 from oberonc.payload import filters
+from oberonc.payload.digest import joined
 from oberonc.queue.values import Ending, Lease
 from oberonc.text import CUT, visible
 
@@ -36,7 +38,11 @@ async def attempt(
     # given.
     ticket = os.urandom(16).hex()
     try:
-        request = _request(runtime, lease, str(generation.config.state), ticket)
+        state = str(generation.config.state)
+        if lease.members:  # they may be megabytes
+            request = await in_a_thread(_request, runtime, lease, state, ticket)
+        else:
+            request = _request(runtime, lease, state, ticket)
         answer = await worker.ask(request, runtime.timeout)
         outcome = answer.get("outcome")
         if answer.get("lease") != ticket or not isinstance(outcome, dict):
@@ -90,7 +96,11 @@ def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
     )
     request = {"op": "handle", "lease": ticket, "request": asked.wire()}
     body = lease.body
-    if filters.cuts(service, body):
+    if lease.members:
+        bodies = [body, *(member.body for member in lease.members)]
+        told = [filters.promised(service, json.loads(body)) for body in bodies]
+        body = jsontext.canonical(joined(told))
+    elif filters.cuts(service, body):
         body = jsontext.canonical(filters.promised(service, json.loads(body)))
     # The payload is JSON already: it is not read and written again on its way through.
     return frames.frame(jsontext.canonical(request)[:-1] + b',"payload":' + body + b"}")

@@ -11,19 +11,25 @@ queue asked again, and so it goes round.
 """
 
 import asyncio
+import math
 import os
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from oberonc.config import Limits, Service
 from oberonc.daemon.attempt import attempt
 from oberonc.daemon.endings import PAUSE, Endings
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.queue.values import Ending, Lease, Round, Slot
+from oberonc.policy import SECOND
+from oberonc.queue.values import Ending, Lease, Passed, Round, Rules, Slot
 
 #: Workers a broker may have at once when there are many brokers; with few, its even
 #: share.
@@ -36,6 +42,8 @@ MANY: Final = 1 << 30
 #: Seconds of work leased ahead of a worker, and deliveries at most.
 AHEAD: Final = 0.05
 MOST_AHEAD: Final = 16
+#: What one line of the log tells of together.
+_KIND: Final = attrgetter("service", "repo", "state")
 
 
 class Line:
@@ -46,7 +54,9 @@ class Line:
     def __init__(self, generation: Generation, service: str) -> None:
         self.generation = generation
         self.service = service
-        self.broker = generation.runtimes[service].service.broker
+        configured = generation.runtimes[service].service
+        self.broker = configured.broker
+        self.rules = _rules(configured, generation.config.limits)
         self.leased: deque[Lease] = deque()
         self.workers = 0
         #: Leases that rounds under way ask for.
@@ -62,11 +72,22 @@ class Line:
         """How many deliveries more may be leased ahead for *workers*; 0 until half of
         them are gone.
         """
-        if self.pace is None:
+        # A rate counts from the lease: what is ahead would start together.
+        if self.pace is None or self.rules.apart_ms:
             return 0
         wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
         missing = wanted - len(self.leased) - self.requested
         return missing if missing * 2 >= wanted else 0
+
+
+def _rules(service: Service, limits: Limits) -> Rules:
+    return Rules(
+        math.ceil(service.rate * SECOND),
+        int(service.max_age * SECOND),
+        bool(service.collapse),
+        limits.updates if service.digest else 1,
+        limits.bytes,
+    )
 
 
 class Wanted(NamedTuple):
@@ -166,7 +187,7 @@ class Dispatcher:
             generation = wanted[0].line.generation
             generation.flights += 1
             slots = [
-                Slot(line.service, leases, generation.number)
+                Slot(line.service, leases, generation.number, line.rules)
                 for line, _workers, leases, _beyond in wanted
             ]
             name = f"daemon {os.getpid()}"
@@ -222,6 +243,7 @@ class Dispatcher:
         lines = {want.line.service: want.line for want in wanted}
         for lease in granted.leases:
             lines[lease.service].leased.append(lease)
+        self._tell(granted.passed)
         generation.flights += len(granted.leases)
         counts = Counter(lease.service for lease in granted.leases)
         for line, workers, leases, beyond in wanted:
@@ -246,6 +268,16 @@ class Dispatcher:
             self._queue.expect()
         # Slots that came back empty may serve a service that used all it was dealt.
         self._queue.wake()
+
+    def _tell(self, passed: Sequence[Passed]) -> None:
+        """A line for all that ended together without being handed over."""
+        for (service, repo, state), alike in groupby(sorted(passed, key=_KIND), _KIND):
+            *before, last = alike
+            what = f"delivery {last.delivery} ends as {state}: {last.note}"
+            if before:
+                what += f"; and {len(before)} more, from {before[0].delivery} on"
+            event = b"" if before else last.event
+            self._say(what, About(service, event, repo))
 
     def _begin(self, line: Line, workers: int) -> None:
         """Set so many more workers on what is leased."""

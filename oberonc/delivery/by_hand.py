@@ -70,7 +70,7 @@ def retry(config: Config, chosen: list[Found]) -> dict[tuple[str, str], Result]:
     """
     for found in chosen:
         if found.row["state"] == "dead":
-            state = kept.State(first=time.time())._asdict()
+            state = kept.State(first=time.time(), asked=True)._asdict()
             payload = _letter(found.path)
             spool.put(
                 config.spool,
@@ -99,6 +99,11 @@ def drop(config: Config, found: Found, who: str) -> None:
             if entry is None or found.service not in entry.services:
                 raise BadInput(f"delivery {found.row['id']} has ended meanwhile")
             payload = entry.payload
+            digest = entry.services[found.service].digest
+            if digest not in ("", payload["id"]):
+                raise BadInput(
+                    f"delivery {found.row['id']} is handed over together with {digest[:8]}-{found.service}"
+                )
             entry.end(found.service)
             entry.close()
     gone = Result("matches", "cancelled", f"dropped by {who}").as_json()

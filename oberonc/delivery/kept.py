@@ -33,6 +33,10 @@ class State(NamedTuple):
     #: Whether an attempt was begun of which no end is known.
     running: bool = False
     error: str = ""
+    #: The first push of those it was handed over with, and is again.
+    digest: str = ""
+    #: Whether a person asked for it again: then it goes alone, whatever came later.
+    asked: bool = False
 
 
 class Kept:
@@ -170,6 +174,10 @@ def _read(path: Path) -> spool.Entry | None:
             or (
                 isinstance(states, dict)
                 and all(isinstance(state, dict) for state in states.values())
+                and all(
+                    isinstance(state.get("digest", ""), str)
+                    for state in states.values()
+                )
                 and all(
                     isinstance(state.get(key, 0), (int, float))
                     for state in states.values()

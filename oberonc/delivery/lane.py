@@ -4,18 +4,20 @@ one at a time, until one does not end or time is up.
 
 import threading
 import time
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from oberonc import policy
 from oberonc.broker import registry, runner, secrets
 from oberonc.broker.budget import Budget
 from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import DEFAULT_TIMEOUT, Config, Service
-from oberonc.delivery import spool
+from oberonc.delivery import rates, spool
+from oberonc.delivery.batches import batches, choice, left_out
 from oberonc.delivery.kept import Kept
 from oberonc.delivery.log import Result
 from oberonc.errors import OberoncError
-from oberonc.payload import filters
+from oberonc.payload.digest import joined
 from oberonc.payload.schema import Payload
 from oberonc.text import one_line
 
@@ -96,9 +98,14 @@ class Lane(threading.Thread):
 
     def run(self) -> None:
         name, service = self._service, self._means.config.services.get(self._service)
+        for kept, outcome, note in left_out(service, self._entries) if service else ():
+            self._results[kept.payload["id"], name] = Result("matches", outcome, note)
+            kept.end(name)
+        waiting = [kept for kept in self._entries if name in kept.services]
         gap = False
-        for index, kept in enumerate(self._entries):
-            state = kept.services[name]
+        found = batches(service, name, waiting, self._means.config.limits)
+        for index, batch in enumerate(found):
+            state = batch[0].services[name]
             wait = state.due - time.time()
             # More than can be asked for is a clock that was set back.
             if 0 < wait <= _ASKED and not self._at_once:
@@ -106,10 +113,12 @@ class Lane(threading.Thread):
                 note = f"waits until {until}, as its broker asked: {state.error}"
                 result = Result("matches", "retry", note)
             else:
-                result = self._attempt(kept, gap)
-            self._results[kept.payload["id"], name] = result
+                result = self._attempt(batch, gap)
+            for kept in batch:
+                self._results[kept.payload["id"], name] = result
             if result.outcome not in ("retry", "crash"):
-                kept.end(name)
+                for kept in batch:
+                    kept.end(name)
                 gap = gap or result.outcome == "dead"
                 continue
             gap = True
@@ -118,19 +127,20 @@ class Lane(threading.Thread):
             order = service.order if service else "none"
             if order == "strict" or (order == "bounded" and not held):
                 note = f"waits behind an earlier delivery: {result.note}"
-                for later in self._entries[index + 1 :]:
+                for later in chain.from_iterable(found[index + 1 :]):
                     waits = Result("matches", "retry", note)
                     self._results[later.payload["id"], name] = waits
                 return
 
-    def _attempt(self, kept: Kept, gap: bool) -> Result:
-        """Try one delivery; without an outcome where a filter kept it back. A dead one
-        is kept as a file.
+    def _attempt(self, batch: list[Kept], gap: bool) -> Result:
+        """Try one delivery, or those that are handed over together; without an outcome
+        where a filter kept it back. A dead one is kept as a file.
         """
+        kept = batch[0]
         name, began = self._service, time.monotonic()
         why = "matches"
         try:
-            why, outcome = self._run_broker(kept, gap)
+            why, outcome = self._run_broker(batch, gap)
         except OberoncError as error:
             # The configuration may be mended: the delivery waits for that.
             outcome = Outcome("retry", str(error))
@@ -156,7 +166,7 @@ class Lane(threading.Thread):
             # What was cut off is not charged: it may well be tried again.
             return result._replace(outcome="retry")
         if result.outcome in ("retry", "crash"):
-            kept.change(name, error=result.note)
+            _change(batch, name, error=result.note)
             state = kept.services[name]
             waited = round((time.time() - state.first) * policy.SECOND)
             spent = policy.Spent(crashes=state.crashes, waited_ms=waited)
@@ -164,49 +174,71 @@ class Lane(threading.Thread):
                 return result
         try:
             folder = self._means.config.spool
-            letter = spool.bury(folder, kept.payload, name, result.note)
+            letters = [
+                spool.bury(folder, kept.payload, name, result.note) for kept in batch
+            ]
         except OSError as error:
             note = f"{result.note} (not put aside: {error.strerror})"
             return result._replace(outcome="retry", note=note)
-        return result._replace(outcome="dead", kept=str(letter))
+        return result._replace(outcome="dead", kept=str(letters[0]))
 
-    def _run_broker(self, kept: Kept, gap: bool) -> tuple[str, Outcome | None]:
+    def _run_broker(self, batch: list[Kept], gap: bool) -> tuple[str, Outcome | None]:
         """The filter's reason, and how the attempt ended; None where the filter kept it
-        back. What it used up is noted in *kept*.
+        back. What it used up is noted in *batch*.
         """
+        kept = batch[0]
         name, budget = self._service, self._means.budget
         service = self._means.config.services.get(name)
         if service is None:
             note = f"service '{name}' is no longer configured"
             return "matches", Outcome("dead", note)
-        choice = kept.choices.get(name) or filters.choose(service, kept.payload)
-        if choice.payload is None:
-            return choice.reason, None
+        chosen = [choice(service, each) for each in batch]
+        why = chosen[0].reason
+        payloads = [each.payload for each in chosen if each.payload is not None]
+        if not payloads:
+            return why, None
         state = kept.services[name]
         if state.running:
             # It took its push down with it.
-            kept.change(name, running=False, orphans=state.orphans + 1)
+            _change(batch, name, running=False, orphans=state.orphans + 1)
             state = kept.services[name]
         if policy.exhausted(policy.Spent(orphans=state.orphans)):
             note = "everything around it was ended each time while it ran"
-            return choice.reason, Outcome("dead", note)
-        place, request = self._means.prepare(service, choice.payload, self._limit)
+            return why, Outcome("dead", note)
+        place, request = self._means.prepare(service, joined(payloads), self._limit)
         limit, used_up = self._time()
+        if limit > 0 and service.rate:
+            limit, used_up = self._turn(service)
         if limit <= 0:
-            return choice.reason, Outcome("interrupted", used_up)
-        kept.begin(name)
+            return why, Outcome("interrupted", used_up)
+        if len(batch) > 1:
+            _change(batch, name, digest=kept.payload["id"])
+        for each in batch:
+            each.begin(name)
         request = request._replace(timeout=limit, attempt=state.attempts + 1, gap=gap)
         outcome = runner.run(place, request, limit, budget)
         if outcome.kind == "crash" and (limit < self._limit or budget.interrupted):
             # Ended early, because time was used up otherwise: nobody's fault.
             note = self._time()[1] or outcome.note
             outcome = outcome._replace(kind="interrupted", note=note)
-            kept.change(name, error=outcome.note)
+            _change(batch, name, error=outcome.note)
         crashes = state.crashes + (outcome.kind == "crash")
-        kept.change(name, running=False, crashes=crashes)
+        _change(batch, name, running=False, crashes=crashes)
         if outcome.kind == "retry" and outcome.after:
-            kept.change(name, due=time.time() + min(outcome.after, _ASKED))
-        return choice.reason, outcome
+            _change(batch, name, due=time.time() + min(outcome.after, _ASKED))
+        return why, outcome
+
+    def _turn(self, service: Service) -> tuple[float, str]:
+        """As `_time`, once the rate of the service lets a delivery start; a push does
+        not wait for that, who asked for what is kept does.
+        """
+        while due := rates.take(self._means.config, service):
+            limit, used_up = self._time()
+            if not self._at_once or time.time() + limit < due:
+                until = time.strftime("%H:%M:%SZ", time.gmtime(due))
+                return 0.0, used_up or f"its `rate` lets it start at {until}"
+            time.sleep(min(0.1, max(0.0, due - time.time())))
+        return self._time()
 
     def _time(self) -> tuple[float, str]:
         """Seconds the next attempt may take, and why it may take none."""
@@ -221,3 +253,8 @@ class Lane(threading.Thread):
         if budget.left() <= 0:
             return limit, budget.why
         return limit, "the time of this push was used up by earlier deliveries"
+
+
+def _change(batch: list[Kept], service: str, **facts: Any) -> None:
+    for kept in batch:
+        kept.change(service, **facts)

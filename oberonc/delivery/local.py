@@ -17,6 +17,7 @@ from oberonc.broker import registry, runner
 from oberonc.broker.budget import Budget
 from oberonc.config import DEFAULT_TIMEOUT, Config
 from oberonc.delivery import kept, log, spool
+from oberonc.delivery.batches import LEFT_OUT
 from oberonc.delivery.kept import Kept
 from oberonc.delivery.lane import Lane, Means
 from oberonc.delivery.log import Result
@@ -180,7 +181,11 @@ def _work_off(
                 name: result.as_json()
                 for (event, name), result in results.items()
                 if event == entry.payload["id"]
-                and (result.attempt is not None or not result.outcome)
+                and (
+                    result.attempt is not None
+                    or not result.outcome
+                    or result.outcome in LEFT_OUT
+                )
             }
             if ended and not (own and entry.path == own.path):
                 with contextlib.suppress(OSError):  # done all the same

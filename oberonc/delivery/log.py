@@ -26,8 +26,8 @@ _KEYS = {"time", "id", "via", "event", "repository", "updates", "commits", "serv
 class Result(NamedTuple):
     """What became of a payload for one service in one run.
 
-    *why* is the filter's reason. *outcome* is done, retry, crash or dead, and empty
-    where the service gets nothing. *attempt* counts from 1 and is None where none was
+    *why* is the filter's reason. *outcome* is done, retry, crash, dead, expired or
+    collapsed, and empty where the service gets nothing. *attempt* counts from 1 and is None where none was
     due; *kept* is the file of a dead letter.
     """
 

@@ -78,6 +78,10 @@ class Queue(Protocol):
         only after the batch is durable. A service whose breaker is open gets nothing
         but a single probe when that is due; a suspect is leased only while nothing else
         is, and nothing beside it, but a minute of either is enough.
+
+        A slot's `rules` end what is too old or overtaken instead of leasing it, and
+        join what goes together: never what is leased, and never what was tried to
+        something else. They count from this call on, whatever they were before.
         """
 
     def end(self, now: int, token: Token, ending: Ending) -> Ended:

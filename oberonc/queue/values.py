@@ -13,7 +13,7 @@ from oberonc.policy import DAY, MINUTE, EndingKind
 from oberonc.queue.breaker import BreakerState
 
 Order = Literal["bounded", "strict", "none"]
-State = Literal["ready", "leased", "done", "dead", "cancelled"]
+State = Literal["ready", "leased", "done", "dead", "cancelled", "expired", "collapsed"]
 GenerationState = Literal["probing", "active", "draining", "retired", "rejected"]
 
 #: The same id with the same bytes is answered `duplicate` for at least this long,
@@ -43,6 +43,10 @@ class Route(NamedTuple):
     service: str
     order: Order = "bounded"
     hold_ms: int = 15 * MINUTE
+    #: For how long it waits for others of its lane that are handed over with it.
+    gather_ms: int = 0
+    #: The refs that its push moves, for a service that collapses what waits.
+    refs: tuple[str, ...] = ()
 
 
 class Decision(NamedTuple):
@@ -104,6 +108,8 @@ def check(submission: Submission) -> None:
     for route in submission.routes:
         if route.order not in get_args(Order):
             raise BadInput(f"order must be one of {', '.join(get_args(Order))}")
+        if any(map(_UNSTORABLE.search, route.refs)):
+            raise BadInput("a ref holds characters that cannot be kept")
     if not all(map(_OID.fullmatch, submission.commits)):
         raise BadInput("a commit id is 40 or 64 hex digits")
 
@@ -122,12 +128,29 @@ class Answer(NamedTuple):
     seq: int | None = None
 
 
+class Rules(NamedTuple):
+    """What a service wants of its deliveries: not all at once, and not all of them.
+    None of it by default.
+    """
+
+    #: From one lease to the next at least.
+    apart_ms: int = 0
+    #: What is older is not leased any more.
+    max_age_ms: int = 0
+    #: Of what waits in a lane only the newest of each ref is leased.
+    collapse: bool = False
+    #: What waits in a lane is leased together, up to so many, and bytes of them.
+    together: int = 1
+    together_bytes: int = 0
+
+
 class Slot(NamedTuple):
     """A service that could start `free` more deliveries, on workers of `generation`."""
 
     service: str
     free: int
     generation: int
+    rules: Rules = Rules()
 
 
 class Token(NamedTuple):
@@ -135,6 +158,13 @@ class Token(NamedTuple):
 
     delivery: int
     attempt: int
+
+
+class Member(NamedTuple):
+    """A delivery that is handed over together with another."""
+
+    event: bytes
+    body: bytes
 
 
 class Lease(NamedTuple):
@@ -154,6 +184,20 @@ class Lease(NamedTuple):
     gap: bool
     #: `seq` of the earlier deliveries that are parked and will still come (at most 20).
     behind: tuple[int, ...]
+    #: Those that are handed over with it and end as it does, oldest first; the same
+    #: over all its attempts.
+    members: tuple[Member, ...] = ()
+
+
+class Passed(NamedTuple):
+    """A delivery that ended without being leased, and why."""
+
+    delivery: int
+    event: bytes
+    service: str
+    repo: str
+    state: Literal["expired", "collapsed"]
+    note: str
 
 
 def body_under(repo: str, body: bytes) -> bytes:
@@ -174,6 +218,8 @@ class Round(NamedTuple):
 
     leases: tuple[Lease, ...]
     next_due_ms: int | None
+    #: What the rules of its service ended instead.
+    passed: tuple[Passed, ...] = ()
 
 
 class Ending(NamedTuple):
@@ -256,6 +302,8 @@ class Delivery(NamedTuple):
     behind: int | None
     #: The account the event came from.
     peer_uid: int
+    #: The delivery that it is, or was, handed over with.
+    joined: int | None
     #: Filled by `delivery` and by events, empty in lists.
     attempts: tuple[Attempt, ...] = ()
 
@@ -303,6 +351,8 @@ class ServiceStats(NamedTuple):
     done: int
     dead: int
     cancelled: int
+    expired: int
+    collapsed: int
     #: Of the ready ones, how many are parked.
     parked: int
     paused: bool
@@ -310,6 +360,8 @@ class ServiceStats(NamedTuple):
     #: Transient failures in a row.
     failures: int
     probe_due_ms: int | None
+    #: Its rate lets no other delivery start before; None: it never had one.
+    next_ms: int | None
     #: When the oldest delivery that has not ended was accepted; paused, parked and
     #: unclaimed ones count too.
     oldest_ms: int | None
@@ -320,7 +372,7 @@ class ServiceStats(NamedTuple):
     last_error: str
     last_error_ms: int | None
     #: accepted, done, retry, crash, dead, interrupted, progress, orphaned, cancelled,
-    #: redriven, pruned
+    #: expired, collapsed, redriven, pruned
     counters: dict[str, int]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from oberonc.config import Limits, Service
 from oberonc.daemon import dispatch
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.endings import Endings
@@ -32,9 +33,10 @@ class Workers:
         self.number = number
         self.interrupted, self.can_start = False, True
         self.flights = 0
-        self.config = SimpleNamespace(daemon=SimpleNamespace(workers=2))
+        daemon = SimpleNamespace(workers=2)
+        self.config = SimpleNamespace(daemon=daemon, limits=Limits())
         self.runtimes = {
-            "tracker": SimpleNamespace(service=SimpleNamespace(broker="b"))
+            "tracker": SimpleNamespace(service=Service("tracker", "b", {}))
         }
 
     def begin(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from oberonc.errors import BadInput
 from oberonc.policy import GIVE_UP_MS, LONGEST_MS
 from oberonc.queue.contract import Queue
-from oberonc.queue.values import OUTPUT_LIMIT, Ending, Slot, Token
+from oberonc.queue.values import OUTPUT_LIMIT, Ending, Round, Slot, Token
 from tests.support.store_values import (
     DAY,
     HOUR,
@@ -147,7 +147,7 @@ class QueueContract:
         queue.accept(NOW, submission(2))
         due = fail(queue)
         slots = [Slot("tracker", 1, 1)]
-        assert queue.lease(due - 1, slots, "w") == ((), due)
+        assert queue.lease(due - 1, slots, "w") == Round((), due)
         assert take_one(queue, due).event == submission(1).id
 
     def test_without_order_deliveries_run_side_by_side(self, queue: Queue) -> None:
@@ -449,7 +449,7 @@ class QueueContract:
             take(queue, free=2)
             queue.recover(NOW)
         (alone,) = take(queue, free=5)
-        assert queue.lease(NOW + MINUTE - 1, [Slot("tracker", 5, 1)], "w") == (
+        assert queue.lease(NOW + MINUTE - 1, [Slot("tracker", 5, 1)], "w") == Round(
             (),
             NOW + MINUTE,
         )
@@ -483,7 +483,7 @@ class QueueContract:
         take_one(queue)
         queue.resume("tracker", "a")
         queue.accept(NOW, submission(3, "c"))
-        assert queue.lease(NOW, [Slot("tracker", 5, 1)], "w") == ((), NOW + MINUTE)
+        assert queue.lease(NOW, [Slot("tracker", 5, 1)], "w") == Round((), NOW + MINUTE)
         assert len(take(queue, NOW + MINUTE, free=5)) == 2
 
     # Breaker
@@ -504,7 +504,7 @@ class QueueContract:
     ) -> None:
         now = self._open_breaker(queue)
         assert queue.stats(now).services["tracker"].breaker == "open"
-        leases, wake = queue.lease(now, [Slot("tracker", 9, 1)], "w")
+        leases, wake, _ = queue.lease(now, [Slot("tracker", 9, 1)], "w")
         assert leases == ()
         assert wake
         (probe,) = take(queue, wake, free=9)

@@ -19,6 +19,7 @@ from oberonc.queue.values import (
     Ending,
     LogQuery,
     Order,
+    Round,
     Slot,
     Submission,
 )
@@ -77,7 +78,7 @@ class SteeringContract:
         queue.pause("tracker")
         queue.close()
         queue = opener()
-        assert queue.lease(NOW, [Slot("tracker", 1, 1)], "w") == ((), None)
+        assert queue.lease(NOW, [Slot("tracker", 1, 1)], "w") == Round((), None)
         assert len(take(queue, services=("chat",))) == 1
         queue.resume("tracker")
         assert len(take(queue)) == 1

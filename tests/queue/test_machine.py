@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,7 +29,9 @@ from oberonc.queue.values import (
     Ending,
     Lease,
     Order,
+    Rules,
     Slot,
+    State,
     Token,
 )
 from tests.support.store_rounds import rounds
@@ -38,6 +40,16 @@ from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission
 
 SERVICES = ("chat", "tracker")
 ORDERS: dict[str, Order] = {"a": "bounded", "b": "strict", "c": "none"}
+#: What pushes move, by their number.
+REFS = (("main",), ("main",), ("main", "next"), ("next",), ())
+RULES = st.builds(
+    Rules,
+    apart_ms=st.sampled_from([0, 0, MINUTE]),
+    max_age_ms=st.sampled_from([0, 0, 2 * HOUR]),
+    collapse=st.booleans(),
+    together=st.sampled_from([1, 3, 100]),
+    together_bytes=st.just(1_000_000),
+)
 Kind = Literal["done", "retry", "crash", "dead", "interrupted", "progress"]
 KINDS: tuple[Kind, ...] = (
     "done",
@@ -67,6 +79,11 @@ class Modelled:
     attempt: int = 0
     orphans: int = 0
     suspect: bool = False
+    #: What its push moved, its observed age then, and what it is handed over with.
+    refs: tuple[str, ...] = ()
+    born: int = 0
+    joined: int | None = None
+    members: list[int] = field(default_factory=list)
 
     @property
     def lane(self) -> tuple[str, str, int]:
@@ -83,6 +100,8 @@ class Model:
     paused: set[tuple[str, str]] = field(default_factory=set)
     late: int = 0
     age: int = 0
+    #: {service: when its rate lets the next one start}
+    turns: dict[str, int] = field(default_factory=dict)
 
     def in_state(self, *states: str) -> list[Modelled]:
         return [found for found in self.deliveries.values() if found.state in states]
@@ -91,6 +110,7 @@ class Model:
         """Due, not paused, its lane idle, and at its lane's head or parked."""
         if (
             wanted.state != "ready"
+            or wanted.joined is not None
             or wanted.due > now
             or (wanted.service, wanted.repo) in self.paused
         ):
@@ -102,8 +122,26 @@ class Model:
         ]
         if any(found.state == "leased" for found in lane):
             return False
-        waiting = [found.seq for found in lane if not found.parked]
+        waiting = [
+            found.seq for found in lane if not found.parked and found.joined is None
+        ]
         return wanted.parked or wanted.seq == min(waiting)
+
+    def is_overtaken(self, wanted: Modelled) -> bool:
+        """Each of its refs moved again, by one that waits, runs or is done."""
+        later = {
+            ref
+            for found in self.in_state("ready", "leased", "done")
+            if found.lane == wanted.lane and found.seq > wanted.seq
+            for ref in found.refs
+        }
+        return bool(wanted.refs) and not wanted.members and {*wanted.refs} <= later
+
+    def is_old(self, wanted: Modelled, rules: Rules) -> bool:
+        return bool(rules.max_age_ms) and self.age - wanted.born > rules.max_age_ms
+
+    def with_members(self, found: Modelled) -> list[Modelled]:
+        return [found, *(self.deliveries[member] for member in found.members)]
 
     def due_lanes(self, service: str, now: int) -> int:
         runnable = (
@@ -142,8 +180,19 @@ class QueueMachine(RuleBasedStateMachine):
         other=st.booleans(),
     )
     def accept(self, number: int, services: set[str], other: bool) -> None:
+        self._accept(number, services, other)
+
+    @rule(first=st.integers(0, 8), service=st.sampled_from(SERVICES))
+    def accept_several_of_one_lane(self, first: int, service: str) -> None:
+        for number in range(first, first + 4):
+            self._accept(3 * number, {service}, other=False)
+
+    def _accept(self, number: int, services: set[str], other: bool) -> None:
         repo = "abc"[number % 3]
         event = submission(number, repo, sorted(services), ORDERS[repo])
+        refs = REFS[number % len(REFS)]
+        routes = tuple(route._replace(refs=refs) for route in event.routes)
+        event = event._replace(routes=routes)
         if other:
             event = event._replace(body=b"other bytes")
         known = self.queue.event(event.id)
@@ -162,7 +211,15 @@ class QueueMachine(RuleBasedStateMachine):
         assert [found.service for found in kept.deliveries] == sorted(services)
         for found in kept.deliveries:
             made = Modelled(
-                found.id, answer.seq, event.id, found.service, repo, self.now, self.now
+                found.id,
+                answer.seq,
+                event.id,
+                found.service,
+                repo,
+                self.now,
+                self.now,
+                refs=refs,
+                born=self.model.age,
             )
             assert found.id not in self.model.deliveries
             self.model.deliveries[found.id] = made
@@ -189,6 +246,92 @@ class QueueMachine(RuleBasedStateMachine):
             ]
         )
 
+    @precondition(lambda self: self.model.in_state("ready"))
+    @rule(target=leases, service=st.sampled_from(SERVICES), rules=RULES)
+    def lease_by_rules(self, service: str, rules: Rules) -> Lease:
+        return self._lease_by_rules(service, rules)
+
+    @precondition(lambda self: self.model.in_state("ready"))
+    @rule(
+        service=st.sampled_from(SERVICES),
+        rules=RULES,
+        kind=st.sampled_from(KINDS),
+        times=st.integers(1, 7),
+        newcomer=st.integers(0, 30),
+    )
+    def try_again_and_again_while_others_come(
+        self, service: str, rules: Rules, kind: Kind, times: int, newcomer: int
+    ) -> None:
+        for number in range(times):
+            lease = self._lease_by_rules(service, rules)
+            if lease == _nothing():
+                break
+            self._accept(newcomer + number, {service}, other=False)
+            self._end([(lease.token, kind, None)])
+            found = self.model.deliveries[lease.token.delivery]
+            self.now = max(self.now, found.due)
+            self.queue.tick(self.now)
+            self._observe()
+
+    def _lease_by_rules(self, service: str, rules: Rules) -> Lease:
+        model = self.model
+        tried = {found.id: found.attempt for found in model.deliveries.values()}
+        granted = self.queue.lease(self.now, [Slot(service, 1, 1, rules)], "worker")
+        ended = [model.deliveries[one.delivery] for one in granted.passed]
+        for one, found in zip(granted.passed, ended, strict=True):
+            assert found.state == "ready", "what runs is never taken back"
+            assert found.service == service
+            if one.state == "collapsed":
+                assert rules.collapse
+                assert model.is_overtaken(found)
+            elif found.joined:
+                assert model.deliveries[found.joined] in ended
+            else:
+                assert model.is_old(found, rules)
+        for one, found in zip(granted.passed, ended, strict=True):
+            found.state, found.suspect = one.state, False
+            model.ended(found.event)
+        if rules.apart_ms:
+            latest = self.now + rules.apart_ms
+            turn = min(model.turns.get(service, 0), latest)
+            assert turn <= self.now or not granted.leases
+            if granted.leases:
+                model.turns[service] = latest
+        if not granted.leases:
+            return _nothing()
+        (lease,) = granted.leases
+        leased = model.deliveries[lease.token.delivery]
+        assert model.may_run(leased, self.now)
+        assert not model.is_old(leased, rules)
+        assert not (rules.collapse and model.is_overtaken(leased))
+        self._joined(leased, lease, rules, tried)
+        leased.state, leased.attempt = "leased", lease.token.attempt
+        return lease
+
+    def _joined(
+        self, leased: Modelled, lease: Lease, rules: Rules, tried: dict[int, int]
+    ) -> None:
+        """The members of a lease are those of its first, or what waits behind it."""
+        lane = [
+            found
+            for found in self.model.in_state("ready")
+            if found.lane == leased.lane
+            and not found.parked
+            and found.joined is None
+            and found.seq > leased.seq
+        ]
+        lane.sort(key=lambda found: found.seq)
+        if not leased.members and not tried[leased.id] and not leased.parked:
+            for found in lane[: rules.together - 1]:
+                if tried[found.id]:
+                    break
+                assert not self.model.is_old(found, rules)
+                assert not (rules.collapse and self.model.is_overtaken(found))
+                found.joined, leased.born = leased.id, found.born
+                leased.members.append(found.id)
+        members = self.model.with_members(leased)[1:]
+        assert [one.event for one in lease.members] == [one.event for one in members]
+
     def _lease(self, service: str, free: int) -> list[Lease]:
         breaker = self._breaker(service)
         expected = min(free, self.model.due_lanes(service, self.now))
@@ -210,6 +353,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert lease.token.attempt == leased.attempt + 1
             assert lease.body == (self._body(leased.event))
             assert not leased.suspect or not self.model.in_state("leased")
+            self._joined(leased, lease, Rules(), {leased.id: leased.attempt})
             leased.state, leased.attempt = "leased", lease.token.attempt
         return list(granted.leases)
 
@@ -267,7 +411,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert ended.state in allowed.get(kind, {"ready"})
         assert ORDERS[found.repo] == "bounded" or found.parked or not ended.parked
         assert kind in ("retry", "crash") or ended.parked == found.parked
-        found.state, found.suspect = ended.state, False
+        for one in self.model.with_members(found):
+            one.state, one.suspect, one.parked = ended.state, False, ended.parked
         if ended.state == "ready":
             assert ended.due_ms is not None
             least = asked if kind in ("retry", "progress") else 0
@@ -276,9 +421,10 @@ class QueueMachine(RuleBasedStateMachine):
                 <= ended.due_ms
                 <= self.now + max(LONGEST_MS, round(asked * (1 + JITTER)))
             )
-            found.due, found.parked = ended.due_ms, ended.parked
+            found.due = ended.due_ms
         else:
-            self.model.ended(found.event)
+            for one in self.model.with_members(found):
+                self.model.ended(one.event)
 
     @rule(delivery=st.integers(1, 40))
     def redrive(self, delivery: int) -> None:
@@ -289,21 +435,29 @@ class QueueMachine(RuleBasedStateMachine):
         again = self.queue.retry(self.now, delivery, "ann")
         if found.state != "ready":
             found.parked, found.orphans = True, 0
+            found.refs, found.born = (), self.model.age
+            found.joined, found.members = None, []
             self.model.events[found.event] = None
-        found.state, found.due = "ready", self.now
+        found.state = "ready"
+        self.model.deliveries[found.joined or found.id].due = self.now
         assert (again.state, again.parked) == ("ready", found.parked)
 
     @rule(delivery=st.integers(1, 40))
     def drop(self, delivery: int) -> None:
         found = self.model.deliveries.get(delivery)
-        if not found or found.state not in ("ready", "dead"):
+        if (
+            not found
+            or found.state not in ("ready", "dead")
+            or (found.state == "ready" and found.joined)
+        ):
             _refused(lambda: self.queue.drop(self.now, delivery, "ann"))
             return
         was_live = found.state == "ready"
         self.queue.drop(self.now, delivery, "ann")
-        found.state, found.suspect = "cancelled", False
-        if was_live:
-            self.model.ended(found.event)
+        for one in self.model.with_members(found) if was_live else [found]:
+            one.state, one.suspect = "cancelled", False
+            if was_live:
+                self.model.ended(one.event)
 
     @rule(service=st.sampled_from(SERVICES), repo=st.sampled_from("abc"))
     def pause(self, service: str, repo: str) -> None:
@@ -350,9 +504,9 @@ class QueueMachine(RuleBasedStateMachine):
             found.orphans += 1
             found.due, found.suspect = self.now, found.orphans >= SUSPECT
             found.state = "dead" if found.orphans >= ORPHANS else "ready"
-            if found.state == "dead":
-                found.suspect = False
-                self.model.ended(found.event)
+            for one in self.model.with_members(found) if found.state == "dead" else ():
+                one.state, one.suspect = "dead", False
+                self.model.ended(one.event)
         self._observe()
 
     @rule()
@@ -380,6 +534,7 @@ class QueueMachine(RuleBasedStateMachine):
                 found.service,
                 found.repo,
                 found.orphans,
+                found.joined if found.state == "ready" else None,
             )
             for found in self.queue.deliveries(limit=1000)
         }
@@ -391,6 +546,7 @@ class QueueMachine(RuleBasedStateMachine):
                 found.service,
                 found.repo,
                 found.orphans,
+                found.joined if found.state == "ready" else None,
             )
             for found in self.model.deliveries.values()
         }
@@ -407,7 +563,7 @@ class QueueMachine(RuleBasedStateMachine):
                 for found in self.model.deliveries.values()
                 if found.service == service
             ]
-            for state in ("ready", "leased", "done", "dead", "cancelled"):
+            for state in get_args(State):
                 assert getattr(now, state) == sum(
                     found.state == state for found in of_service
                 )

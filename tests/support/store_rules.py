@@ -5,9 +5,13 @@ from typing import Final
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.sqlite.tallies import NOW, STATES
 
-_HEAD: Final = "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)"
+_HEAD: Final = (
+    "(SELECT due_ms FROM delivery WHERE lane = l.id AND state = 0 AND parked = 0 "
+    "AND joined IS NULL ORDER BY seq LIMIT 1)"
+)
 _PARKED: Final = (
-    "(SELECT min(due_ms) FROM delivery WHERE lane = l.id AND state = 0 AND parked = 1)"
+    "(SELECT min(due_ms) FROM delivery WHERE lane = l.id AND state = 0 AND parked = 1 "
+    "AND joined IS NULL)"
 )
 
 #: (what is wrong with the thing the row names, SELECT)
@@ -60,6 +64,25 @@ RULES: Final = (
     (
         "delivery {}: suspect though it has ended",
         "SELECT id FROM delivery WHERE suspect = 1 AND state NOT IN (0, 1)",
+    ),
+    (
+        "delivery {}: joined to one that has ended, or is elsewhere",
+        "SELECT d.id FROM delivery d LEFT JOIN delivery l ON l.id = d.joined "
+        "WHERE d.state = 0 AND d.joined IS NOT NULL AND (l.id IS NULL OR l.state > 1 OR l.lane <> d.lane "
+        "OR l.parked <> d.parked OR l.seq > d.seq)",
+    ),
+    (
+        "delivery {}: leased, and joined to another",
+        "SELECT id FROM delivery WHERE state = 1 AND joined IS NOT NULL",
+    ),
+    (
+        "delivery {}: `members` is not how many are joined to it",
+        "SELECT d.id FROM delivery d WHERE d.state IN (0, 1) AND d.members <> "
+        "(SELECT count(*) FROM delivery WHERE joined = d.id AND state = 0)",
+    ),
+    (
+        "delivery {}: what it moved is noted in another lane",
+        "SELECT d.id FROM moved m JOIN delivery d ON d.id = m.delivery WHERE m.lane <> d.lane",
     ),
     (
         "service {}: its probe is not leased",

@@ -5,11 +5,11 @@ each service's decision.
 from typing import Any
 
 from oberonc import jsontext
-from oberonc.config import Config
+from oberonc.config import Config, Service
 from oberonc.daemon.intake.sender import Sender
 from oberonc.errors import BadInput
 from oberonc.payload import filters
-from oberonc.payload.schema import check
+from oberonc.payload.schema import Payload, check
 from oberonc.queue.values import Decision, Route, Submission
 from oberonc.text import one_line
 
@@ -41,8 +41,8 @@ def submission(
             choice = filters.choose(service, stamped)
             matched = choice.payload is not None
             decisions.append(Decision(name, matched, choice.reason))
-            if matched:
-                routes.append(Route(name, service.order, int(service.hold * 1000)))  # type: ignore[arg-type]
+            if choice.payload is not None:
+                routes.append(_route(service, choice.payload))
         decisions += [
             Decision(name, matched=False, reason="the service is no longer configured")
             for name in only or ()
@@ -69,3 +69,15 @@ def submission(
         raise BadInput(
             f"not a payload of schema 1: {type(error).__name__}: {one_line(str(error))}"
         ) from None
+
+
+def _route(service: Service, payload: Payload) -> Route:
+    """How what *service* gets of a push goes to it."""
+    moved = [update["ref"] for update in payload["updates"] if service.collapse]
+    return Route(
+        service.name,
+        service.order,  # type: ignore[arg-type]
+        int(service.hold * 1000),
+        int(service.digest * 1000),
+        tuple(dict.fromkeys(moved)),
+    )

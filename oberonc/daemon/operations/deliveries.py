@@ -1,7 +1,7 @@
 """Operations on deliveries: what waits, what ran, what is dead; again, or never."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from oberonc.accounts import person
 from oberonc.daemon.journal import Say
@@ -19,9 +19,9 @@ from oberonc.daemon.operations.request import (
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import BadInput
 from oberonc.queue.contract import Queue
-from oberonc.queue.values import Delivery, Stats
+from oberonc.queue.values import Delivery, State, Stats
 
-STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
+STATES: Final = get_args(State)
 
 #: Changes a delivery in somebody's name: (queue, its number, who).
 Change = Callable[[Queue, int, str], Delivery]
@@ -38,8 +38,8 @@ class Deliveries:
         """`delivery.list`: deliveries, filtered, by id from `after` on, or the newest
         first from `before` down.
 
-        `services` says of each of theirs whether
-        it is failing, and when it is next tried.
+        `services` says of each of theirs whether it is failing, when it is next
+        tried, and when its rate lets the next delivery start.
         """
         wanted: dict[str, Any] = {
             "state": choice(request, "state", STATES),
@@ -56,7 +56,11 @@ class Deliveries:
 
         found, known = await self._queue.call(find)
         services = {
-            name: {"breaker": row.breaker, "probe_due_ms": row.probe_due_ms}
+            name: {
+                "breaker": row.breaker,
+                "probe_due_ms": row.probe_due_ms,
+                "next_ms": row.next_ms,
+            }
             for name, row in known.services.items()
             if name in {delivery.service for delivery in found}
         }

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sized
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from oberonc.broker import registry
 from oberonc.daemon.dispatch import Dispatcher
@@ -18,7 +18,7 @@ from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.delivery import frames, spool
 from oberonc.queue.breaker import BreakerState
-from oberonc.queue.values import ServiceStats, Stats
+from oberonc.queue.values import ServiceStats, State, Stats
 
 
 class Status:
@@ -138,11 +138,14 @@ def service_row(known: ServiceStats | None, now: int) -> dict[str, Any]:
             done=0,
             dead=0,
             cancelled=0,
+            expired=0,
+            collapsed=0,
             parked=0,
             paused=False,
             breaker=BreakerState.CLOSED,
             failures=0,
             probe_due_ms=None,
+            next_ms=None,
             oldest_ms=None,
             oldest_due_ms=None,
             last_error="",
@@ -159,7 +162,7 @@ def service_row(known: ServiceStats | None, now: int) -> dict[str, Any]:
 def summary(stats: Stats, now: int) -> dict[str, Any]:
     """The queue's part of `stats --json`."""
     rows = stats.services.values()
-    states = ("ready", "leased", "done", "dead", "cancelled", "parked")
+    states = (*get_args(State), "parked")
     counters = stats.counters
     return {
         "events": {

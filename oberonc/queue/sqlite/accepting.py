@@ -33,13 +33,14 @@ FIND_LANE = (
 NEW_LANE = """
 INSERT INTO lane(service, repo, ordinal, hold_ms, paused, wake_ms)
 VALUES(:service, :repo, :ordinal, :hold, coalesce(
-  (SELECT paused FROM lane WHERE service = :service AND repo = :repo AND ordinal = 0), 0), :now)"""
+  (SELECT paused FROM lane WHERE service = :service AND repo = :repo AND ordinal = 0), 0), :due)"""
 #: Where a head stands before the newcomer its time stays. To be run before the
 #: newcomers are there.
 WAKE_LANES = """
-UPDATE lane SET wake_ms = :now WHERE id IN (SELECT value FROM json_each(:lanes))
-AND (wake_ms IS NULL OR wake_ms > :now)
-AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0)"""
+UPDATE lane SET wake_ms = new.due FROM (
+  SELECT json_extract(value, '$[0]') AS lane, json_extract(value, '$[1]') AS due FROM json_each(:lanes)) AS new
+WHERE lane.id = new.lane AND (wake_ms IS NULL OR wake_ms > new.due)
+AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 AND joined IS NULL)"""
 #: The first of the newcomers is a lane's oldest where nothing else waits or runs.
 NEW_OLDEST = """
 UPDATE lane SET oldest = new.seq FROM (
@@ -49,7 +50,13 @@ WHERE lane.id = new.lane AND lane.oldest IS NULL"""
 EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)"
 BODIES = "body(seq, bytes)"
 COMMITS = "event_commit(seq, oids)"
-DELIVERIES = "delivery(seq, lane, due_ms)"
+DELIVERIES = "delivery(seq, lane, due_ms, born_age)"
+#: Of the services that collapse what waits.
+MOVED = """
+INSERT OR IGNORE INTO moved(lane, ref, delivery)
+SELECT d.lane, ref.value, d.id FROM json_each(:routes) AS route
+CROSS JOIN delivery d ON d.seq = json_extract(route.value, '$[0]') AND d.lane = json_extract(route.value, '$[1]')
+CROSS JOIN json_each(route.value, '$[2]') AS ref"""
 #: What counts an answer.
 _TALLY_OF: Final = {
     "accepted": "accepted",
@@ -147,23 +154,31 @@ class Accepting(Part):
             if event.commits
         ]
         insert(self._con, COMMITS, commits)
-        deliveries = [
-            (seq, self._lane(now, seq, event.repo, route), now)
-            for seq, _, event in new
-            for route in event.routes
-        ]
-        lanes = json.dumps([lane for _, lane, _ in deliveries])
-        self._con.execute(WAKE_LANES, {"now": now, "lanes": lanes})
+        age = self._database.age_at(now)
+        deliveries, moved = [], []
+        for seq, _, event in new:
+            for route in event.routes:
+                lane, due = self._lane(now, seq, event.repo, route)
+                deliveries.append((seq, lane, due, age))
+                if route.refs:
+                    moved.append((seq, lane, route.refs))
+        due_first = {lane: due for _, lane, due, _ in reversed(deliveries)}
+        self._con.execute(WAKE_LANES, {"lanes": json.dumps([*due_first.items()])})
         insert(self._con, DELIVERIES, deliveries)
-        first = {lane: seq for seq, lane, _ in reversed(deliveries)}
+        first = {lane: seq for seq, lane, _, _ in reversed(deliveries)}
         self._con.execute(NEW_OLDEST, {"lanes": json.dumps([*first.items()])})
+        if moved:
+            self._con.execute(MOVED, {"routes": json.dumps(moved)})
 
-    def _lane(self, now: int, seq: int, repo: str, route: Route) -> int:
-        """The id of the lane that the delivery of this route joins."""
-        values = {"service": route.service, "repo": repo, "now": now}
+    def _lane(self, now: int, seq: int, repo: str, route: Route) -> tuple[int, int]:
+        """The id of the lane that the delivery of this route joins, and when that is
+        due.
+        """
+        due = now + route.gather_ms
+        values = {"service": route.service, "repo": repo, "due": due}
         if route.order == "none":
             values |= {"ordinal": seq, "hold": None}
-            return self._con.execute(NEW_LANE, values).lastrowid or 0
+            return self._con.execute(NEW_LANE, values).lastrowid or 0, due
         hold = route.hold_ms if route.order == "bounded" else None
         key = (route.service, repo)
         lanes = self._database.known.lanes
@@ -179,7 +194,7 @@ class Accepting(Part):
         if len(lanes) >= _LANES:
             lanes.clear()
         lanes[key] = (lane, hold)
-        return lane
+        return lane, due
 
     def _find(self, ids: list[bytes]) -> dict[bytes, tuple[int, bytes]]:
         """{id: (seq, digest)} of the events that are there already."""

@@ -18,7 +18,8 @@ SELECT accepted_ms FROM event WHERE seq = (
   SELECT min(oldest) FROM lane WHERE service = ? AND oldest IS NOT NULL)"""
 #: The columns of `rows.SERVICE` after the name.
 SERVICES = """
-SELECT name, paused, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error, last_error_ms
+SELECT name, paused, next_ms, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
+  last_error_ms
 FROM service"""
 _COUNTERS: Final = (
     "accepted",
@@ -30,6 +31,8 @@ _COUNTERS: Final = (
     "progress",
     "orphaned",
     "cancelled",
+    "expired",
+    "collapsed",
     "redriven",
     "pruned",
 )
@@ -56,7 +59,7 @@ class Counting(Part):
         services = {}
         for name in sorted((counts.keys() | rows.keys()) - {""}):
             count = counts.get(name, {})
-            paused, breaker = service_of(rows.get(name))
+            paused, breaker, next_ms = service_of(rows.get(name))
             oldest = self._con.execute(OLDEST, (name,)).fetchone()
             (oldest_due,) = self._con.execute(NEXT_WAKE, (name,)).fetchone()
             services[name] = ServiceStats(
@@ -65,11 +68,14 @@ class Counting(Part):
                 done=count.get(NOW + "done", 0),
                 dead=count.get(NOW + "dead", 0),
                 cancelled=count.get(NOW + "cancelled", 0),
+                expired=count.get(NOW + "expired", 0),
+                collapsed=count.get(NOW + "collapsed", 0),
                 parked=count.get(NOW + "parked", 0),
                 paused=paused,
                 breaker=breaker.state,
                 failures=breaker.failures,
                 probe_due_ms=breaker.probe_due_ms,
+                next_ms=next_ms,
                 oldest_ms=oldest[0] if oldest else None,
                 oldest_due_ms=oldest_due,
                 last_error=breaker.last_error,

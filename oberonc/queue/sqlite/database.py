@@ -66,6 +66,8 @@ class Database:
         self.known = Known()
         #: The time that the queue itself has seen pass, in milliseconds.
         self.age = self.meta("age")
+        #: The wall clock then; 0: before the first look.
+        self.seen_ms = self.meta("last_ms")
         self.in_batch = False
         self._failure: DiskFailed | None = None
         #: Bytes of bodies since the last checkpoint, and `total_changes` at it.
@@ -80,7 +82,7 @@ class Database:
         if self.in_batch:
             raise RuntimeError("a batch inside a batch")
         self.space.look()
-        age = self.age
+        observed = self.age, self.seen_ms
         committed = False
         try:
             self.con.execute("BEGIN IMMEDIATE")
@@ -95,7 +97,7 @@ class Database:
             self.in_batch = False
             self.tallies.settle(committed=committed)
             if not committed:
-                self.age = age
+                self.age, self.seen_ms = observed
                 self.known = Known()
                 # On a failed disk nothing is touched again; a full one has often
                 # rolled back already.
@@ -134,8 +136,16 @@ class Database:
 
     def age_at(self, now: int) -> int:
         """The observed age at *now*."""
-        last = self.meta("last_ms") or now
+        last = self.seen_ms or now
         return self.age + max(0, min(now - last, _STEP_MS))
+
+    def observe(self, now: int) -> int:
+        """Count the time since the last look; returns when that was."""
+        last = self.seen_ms or now
+        self.age, self.seen_ms = self.age_at(now), now
+        self.set_meta("age", self.age)
+        self.set_meta("last_ms", now)
+        return last
 
     def room(self) -> Room:
         """See `Queue.room`."""

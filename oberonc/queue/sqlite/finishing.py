@@ -12,7 +12,14 @@ from typing import Final, NamedTuple
 from oberonc import policy
 from oberonc.policy import Spent
 from oberonc.queue.sqlite.database import Database, Part, durable
-from oberonc.queue.sqlite.rows import Move, Position, find_service, follow, save_breaker
+from oberonc.queue.sqlite.rows import (
+    Move,
+    Position,
+    find_service,
+    follow,
+    move_members,
+    save_breaker,
+)
 from oberonc.queue.sqlite.tallies import DONE, LEASED, STATES
 from oberonc.queue.values import OUTPUT_LIMIT, Ended, Ending, Token
 from oberonc.text import shortened
@@ -21,7 +28,7 @@ _NOTE_LIMIT: Final = 4000
 
 HELD = """
 SELECT d.id, d.seq, d.lane, d.attempt, d.parked, d.tries, d.crashes, d.orphans, d.waited_ms, d.blocked_ms,
-  l.service, l.hold_ms
+  l.service, l.hold_ms, d.members
 FROM delivery d JOIN lane l ON l.id = d.lane WHERE d.id = ? AND d.state = 1 AND d.attempt = ?"""
 #: The fence: the same condition again, in the statement that changes something.
 END = """
@@ -37,7 +44,7 @@ UPDATE delivery SET state = 2, suspect = 0, due_ms = :now, since_ms = NULL, ende
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,
   json_extract(value, '$[3]') AS note FROM json_each(:endings)) AS ended
 WHERE delivery.id = ended.id AND delivery.attempt = ended.attempt AND delivery.state = 1
-RETURNING id, attempt, seq, lane, parked"""
+RETURNING id, attempt, seq, lane, parked, members"""
 ATTEMPTS_DONE = """
 UPDATE attempt SET took_ms = ended.took, outcome = 'done', note = ended.note, output = ended.output
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS number,
@@ -64,6 +71,7 @@ class Held(NamedTuple):
     blocked_ms: int
     service: str
     hold_ms: int | None
+    members: int
 
     @property
     def spent(self) -> Spent:
@@ -110,8 +118,8 @@ class Finishing(Part):
         ]
         values = {"now": now, "endings": json.dumps(rows)}
         held = {
-            Token(id, attempt): (seq, lane, parked)
-            for id, attempt, seq, lane, parked in self._con.execute(DONE_ALL, values)
+            Token(id, attempt): found
+            for id, attempt, *found in self._con.execute(DONE_ALL, values)
         }
         if len(held) < len(rows):
             late = len(rows) - len(held)
@@ -119,14 +127,16 @@ class Finishing(Part):
             values["endings"] = json.dumps([row for row in rows if row[:2] in held])
         if held:
             self._con.execute(ATTEMPTS_DONE, values)
-            lanes = json.dumps([lane for _, lane, _ in held.values()])
+            lanes = json.dumps([lane for _, lane, *_ in held.values()])
             services = dict(self._con.execute(SERVICES, {"lanes": lanes}).fetchall())
             moves = []
-            for (id, _), (seq, lane, parked) in held.items():
+            for (id, _), (seq, lane, parked, members) in held.items():
                 old, new = Position(LEASED, parked), Position(DONE, parked)
                 moves.append(Move(id, seq, lane, services[lane], old, new))
+                if members:
+                    moves += move_members(self._database, moves[-1], now, "")
             follow(self._database, moves)
-            ended = Counter(services[lane] for _, lane, _ in held.values())
+            ended = Counter(move.service for move in moves)
             for service, count in ended.items():
                 self._database.tallies.add(service, "done", count)
                 before = find_service(self._database, service).breaker
@@ -167,6 +177,7 @@ class Finishing(Part):
         due = now + fate.delay_ms
         note = _storable(ending.note, _NOTE_LIMIT)
         output = _storable(ending.output, OUTPUT_LIMIT)
+        said = "; ".join(filter(None, (fate.reason, note)))
         values = {
             "id": held.id,
             "attempt": held.attempt,
@@ -180,20 +191,22 @@ class Finishing(Part):
             "waited": spent.waited_ms,
             "blocked": spent.blocked_ms,
             "ended": None if fate.state == "ready" else now,
-            "note": "; ".join(filter(None, (fate.reason, note))),
+            "note": said,
         }
         self._con.execute(END, values)
         attempt = (ending.took_ms, ending.kind, note, output, held.id, held.attempt)
         self._con.execute(END_ATTEMPT, attempt)
         old, new = Position(LEASED, held.parked), Position(state, fate.parked)
-        move = Move(held.id, held.seq, held.lane, held.service, old, new)
-        follow(self._database, [move])
+        moves = [Move(held.id, held.seq, held.lane, held.service, old, new)]
+        if held.members and (fate.state == "dead" or fate.parked != held.parked):
+            moves += move_members(self._database, moves[0], now, said)
+        follow(self._database, moves)
         after = breaker.ended(now, ending.kind, held.id, held.lane, note)
         save_breaker(self._database, held.service, breaker, after)
-        dead = fate.state == "dead"
-        self._database.tallies.add(held.service, "dead" if dead else ending.kind)
         if fate.state == "dead":
+            self._database.tallies.add(held.service, "dead", len(moves))
             return Ended("dead", None, fate.parked, fate.reason)
+        self._database.tallies.add(held.service, ending.kind)
         return Ended("ready", due, fate.parked)
 
 

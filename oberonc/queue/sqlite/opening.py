@@ -17,7 +17,7 @@ from typing import Final
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted
 
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
-USER_VERSION: Final = 2
+USER_VERSION: Final = 3
 
 #: (pragma, value to set, value to read back), in this order. Ids are random, so each
 #: event writes a page of their index whole: small pages keep that cheap in a deep
@@ -45,6 +45,52 @@ _MIGRATIONS: Final = {
         "CREATE INDEX lane_oldest ON lane(service, oldest) WHERE oldest IS NOT NULL",
         "UPDATE lane SET oldest = (SELECT min(seq) FROM delivery WHERE lane = lane.id AND state IN (0, 1))",
         "CREATE TABLE untold(delivery INTEGER PRIMARY KEY REFERENCES delivery(id) ON DELETE CASCADE) STRICT",
+    ),
+    2: (
+        "ALTER TABLE service ADD COLUMN next_ms INTEGER",
+        # More states: a condition of a table cannot be changed.
+        """CREATE TABLE delivery_3(
+          id INTEGER PRIMARY KEY AUTOINCREMENT,
+          seq INTEGER NOT NULL REFERENCES event(seq) ON DELETE CASCADE,
+          lane INTEGER NOT NULL,
+          state INTEGER NOT NULL DEFAULT 0 CHECK(state BETWEEN 0 AND 6),
+          parked INTEGER NOT NULL DEFAULT 0 CHECK(parked IN (0, 1)),
+          suspect INTEGER NOT NULL DEFAULT 0 CHECK(suspect IN (0, 1)),
+          attempt INTEGER NOT NULL DEFAULT 0,
+          due_ms INTEGER NOT NULL,
+          since_ms INTEGER,
+          turns INTEGER NOT NULL DEFAULT 0,
+          tries INTEGER NOT NULL DEFAULT 0,
+          crashes INTEGER NOT NULL DEFAULT 0,
+          orphans INTEGER NOT NULL DEFAULT 0,
+          waited_ms INTEGER NOT NULL DEFAULT 0,
+          blocked_ms INTEGER NOT NULL DEFAULT 0,
+          ended_ms INTEGER,
+          note TEXT NOT NULL DEFAULT '',
+          born_age INTEGER NOT NULL DEFAULT 0,
+          joined INTEGER,
+          members INTEGER NOT NULL DEFAULT 0,
+          CHECK((state > 1) = (ended_ms IS NOT NULL)),
+          CHECK(state <> 1 OR attempt > 0),
+          UNIQUE(seq, lane)) STRICT""",
+        # What waits is as old as this upgrade: nothing expires too early.
+        """INSERT INTO delivery_3 SELECT *, coalesce((SELECT value FROM meta WHERE key = 'age'), 0), NULL, 0
+          FROM delivery ORDER BY id""",
+        "DELETE FROM sqlite_sequence WHERE name = 'delivery_3'",
+        "INSERT INTO sqlite_sequence SELECT 'delivery_3', seq FROM sqlite_sequence WHERE name = 'delivery'",
+        "DROP TABLE delivery",
+        "ALTER TABLE delivery_3 RENAME TO delivery",
+        "CREATE UNIQUE INDEX delivery_one_leased ON delivery(lane) WHERE state = 1",
+        "CREATE INDEX delivery_head ON delivery(lane, seq) WHERE state = 0 AND parked = 0 AND joined IS NULL",
+        "CREATE INDEX delivery_parked ON delivery(lane, due_ms) WHERE state = 0 AND parked = 1 AND joined IS NULL",
+        "CREATE INDEX delivery_passed ON delivery(lane, seq) WHERE state = 0 AND parked = 1",
+        "CREATE INDEX delivery_dead ON delivery(lane, seq) WHERE state = 3",
+        "CREATE INDEX delivery_suspect ON delivery(id) WHERE suspect = 1",
+        "CREATE INDEX delivery_joined ON delivery(joined, seq) WHERE joined IS NOT NULL",
+        """CREATE TABLE moved(lane INTEGER NOT NULL, ref TEXT NOT NULL,
+          delivery INTEGER NOT NULL REFERENCES delivery(id) ON DELETE CASCADE,
+          PRIMARY KEY(lane, ref, delivery)) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX moved_delivery ON moved(delivery)",
     ),
 }
 
@@ -204,6 +250,8 @@ def _write_schema(con: sqlite3.Connection) -> None:
 
 def _migrate(con: sqlite3.Connection) -> None:
     """Bring an older format up to ours, each step in one transaction with its number."""
+    # A table that is made anew must not take with it what refers to its rows.
+    con.execute("PRAGMA foreign_keys = OFF")
     while (version := con.execute("PRAGMA user_version").fetchone()[0]) < USER_VERSION:
         con.execute("BEGIN IMMEDIATE")
         try:
@@ -215,6 +263,7 @@ def _migrate(con: sqlite3.Connection) -> None:
             if con.in_transaction:
                 con.execute("ROLLBACK")
             raise
+    con.execute("PRAGMA foreign_keys = ON")
 
 
 def _stopped_cleanly(con: sqlite3.Connection) -> bool:

@@ -23,9 +23,9 @@ _COLUMNS: Final = """
 d.id, e.id, d.seq, l.service, l.repo, d.state, d.parked,
 l.paused OR coalesce((SELECT paused FROM service WHERE name = l.service), 0),
 e.accepted_ms, d.due_ms, d.ended_ms, d.tries, d.crashes, d.orphans, d.waited_ms, d.note,
-CASE WHEN d.state = 0 THEN coalesce(l.running, CASE WHEN d.parked = 0 THEN (
-  SELECT h.id FROM delivery h WHERE h.lane = d.lane AND h.state = 0 AND h.parked = 0 AND h.seq < d.seq
-  ORDER BY h.seq LIMIT 1) END) END, e.peer_uid"""
+CASE WHEN d.state = 0 THEN coalesce(d.joined, l.running, CASE WHEN d.parked = 0 THEN (
+  SELECT h.id FROM delivery h WHERE h.lane = d.lane AND h.state = 0 AND h.parked = 0 AND h.joined IS NULL
+  AND h.seq < d.seq ORDER BY h.seq LIMIT 1) END) END, e.peer_uid, d.joined"""
 _JOINED: Final = "delivery d {} CROSS JOIN lane l ON l.id = d.lane CROSS JOIN event e ON e.seq = d.seq"
 ONE = f"SELECT {_COLUMNS} FROM {_JOINED.format('')} WHERE d.id = :id"  # noqa: S608 - constants
 #: Few among many: found by the index that holds nothing else.

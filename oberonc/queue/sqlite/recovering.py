@@ -6,12 +6,12 @@ from oberonc.queue.breaker import PROBE_LAST_MS
 from oberonc.queue.sqlite.database import Database, Known, Part, durable
 from oberonc.queue.sqlite.finishing import END_ATTEMPT
 from oberonc.queue.sqlite.reading import Reading
-from oberonc.queue.sqlite.rows import Move, Position, follow
+from oberonc.queue.sqlite.rows import Move, Position, follow, move_members
 from oberonc.queue.sqlite.tallies import DEAD, LEASED, READY
 from oberonc.queue.values import Recovered
 
 ORPHANS = """
-SELECT d.id, d.seq, d.lane, l.service, d.attempt, d.parked, d.orphans
+SELECT d.id, d.seq, d.lane, l.service, d.attempt, d.parked, d.orphans, d.members
 FROM delivery d INDEXED BY delivery_one_leased JOIN lane l ON l.id = d.lane WHERE d.state = 1"""
 ORPHANED = """
 UPDATE delivery SET state = :state, suspect = :suspect, orphans = :orphans, due_ms = :now, since_ms = NULL,
@@ -36,7 +36,7 @@ class Recovering(Part):
         self._database.known = Known()
         orphans = self._con.execute(ORPHANS).fetchall()
         given_up = []
-        for id, seq, lane, service, attempt, parked, deaths in orphans:
+        for id, seq, lane, service, attempt, parked, deaths, members in orphans:
             deaths += 1
             reason = policy.exhausted(Spent(orphans=deaths))
             state = DEAD if reason else READY
@@ -52,9 +52,15 @@ class Recovering(Part):
             self._con.execute(ORPHANED, values)
             self._con.execute(END_ATTEMPT, (None, "orphaned", "", "", id, attempt))
             old, new = Position(LEASED, parked), Position(state, parked)
-            follow(self._database, [Move(id, seq, lane, service, old, new)])
-            self._database.tallies.add(service, "dead" if reason else "orphaned")
-            given_up += [id] if reason else []
+            moves = [Move(id, seq, lane, service, old, new)]
+            if reason and members:
+                moves += move_members(self._database, moves[0], now, reason)
+            follow(self._database, moves)
+            if reason:
+                self._database.tallies.add(service, "dead", len(moves))
+                given_up += [move.id for move in moves]
+            else:
+                self._database.tallies.add(service, "orphaned")
         self._con.execute(NO_PROBES, (now,))
         for then, since in (("probing", "rejected"), ("draining", "retired")):
             change = "UPDATE generation SET state = ? WHERE state = ?"
@@ -67,11 +73,7 @@ class Recovering(Part):
     def tick(self, now: int) -> int:
         """See `Queue.tick`."""
         database = self._database
-        last = database.meta("last_ms") or now
-        database.age = database.age_at(now)
-        database.set_meta("age", database.age)
-        database.set_meta("last_ms", now)
-        if now >= last:
+        if now >= database.observe(now):
             return 0
         # It reads all that is ready.
         limit = {"limit": now + LONGEST_MS}

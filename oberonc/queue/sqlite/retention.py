@@ -8,7 +8,7 @@ from typing import Final
 from oberonc.queue.sqlite.counting import Counting
 from oberonc.queue.sqlite.database import Database, Part, durable
 from oberonc.queue.sqlite.reading import Reading
-from oberonc.queue.sqlite.rows import Move, Position, follow
+from oberonc.queue.sqlite.rows import Move, Position, follow, move_members
 from oberonc.queue.sqlite.tallies import DEAD, READY
 from oberonc.queue.values import DEDUPE_MS, UNCLAIMED_GRACE_MS, Delivery, Swept
 
@@ -23,7 +23,7 @@ NOTED = "SELECT name FROM service WHERE unclaimed_age IS NOT NULL"
 CLAIMED = "UPDATE service SET unclaimed_age = NULL WHERE name = ?"
 WAITING = """
 SELECT d.id, d.seq, d.lane FROM lane l CROSS JOIN delivery d ON d.lane = l.id
-WHERE l.service = :service AND d.state = 0 AND d.parked = {} LIMIT :limit"""
+WHERE l.service = :service AND d.state = 0 AND d.parked = {} AND d.joined IS NULL LIMIT :limit"""
 BURY = "UPDATE delivery SET state = 3, suspect = 0, ended_ms = ?, note = ? WHERE id = ?"
 #: What hangs on an event, in an order that breaks no reference.
 _OF_EVENT: Final = ("delivery", "body", "event_commit")
@@ -94,7 +94,9 @@ class Retention(Part):
                     note = "no service of this name is configured any more"
                     self._con.execute(BURY, (now, note, id))
                     old, new = Position(READY, parked), Position(DEAD, parked)
-                    follow(self._database, [Move(id, seq, lane, name, old, new)])
-                    self._database.tallies.add(name, "dead")
-                buried += self._reading.without_attempts(id for id, *_ in found)
+                    move = Move(id, seq, lane, name, old, new)
+                    moves = [move, *move_members(self._database, move, now, note)]
+                    follow(self._database, moves)
+                    self._database.tallies.add(name, "dead", len(moves))
+                    buried += self._reading.without_attempts(one.id for one in moves)
         return buried

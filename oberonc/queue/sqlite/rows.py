@@ -12,7 +12,8 @@ from oberonc.queue.sqlite.database import Database
 from oberonc.queue.sqlite.tallies import DEAD, LEASED, READY
 
 SERVICE = """
-SELECT paused, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error, last_error_ms
+SELECT paused, next_ms, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
+  last_error_ms
 FROM service WHERE name = ?"""
 SAVE_BREAKER = """
 INSERT INTO service(name, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
@@ -29,13 +30,15 @@ UPDATE lane SET
   running = (SELECT id FROM delivery WHERE lane = lane.id AND state = 1),
   oldest = (SELECT min(seq) FROM (
     SELECT seq FROM delivery WHERE lane = lane.id AND state = 1
-    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0
+    UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 AND joined IS NULL
     UNION ALL SELECT min(seq) FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1)),
   wake_ms = (SELECT min(due_ms) FROM (
     SELECT due_ms FROM (
-      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 ORDER BY seq LIMIT 1)
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 AND joined IS NULL
+      ORDER BY seq LIMIT 1)
     UNION ALL SELECT due_ms FROM (
-      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 ORDER BY due_ms LIMIT 1)))
+      SELECT due_ms FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 1 AND joined IS NULL
+      ORDER BY due_ms LIMIT 1)))
 WHERE id IN (SELECT value FROM json_each(:lanes))"""
 CHANGE_LIVE = """
 UPDATE event SET live = live + change.n, ended_age = CASE WHEN live + change.n = 0 THEN :age END
@@ -50,15 +53,22 @@ WHERE e.kind <> 'dead'"""
 NOT_TO_REPORT = (
     "DELETE FROM untold WHERE delivery IN (SELECT value FROM json_each(:ids))"
 )
+#: What is joined to a delivery goes where that goes.
+MOVE_MEMBERS = """
+UPDATE delivery SET state = :state, parked = :parked, ended_ms = :ended, note = :note
+WHERE joined = :leader AND joined IS NOT NULL AND state = 0 RETURNING id, seq"""
 #: States of deliveries that have not ended.
 _LIVE = (READY, LEASED)
 
 
 class ServiceState(NamedTuple):
-    """Whether a person has paused a service, and its breaker."""
+    """Whether a person has paused a service, its breaker, and when its rate lets the
+    next delivery start.
+    """
 
     paused: bool = False
     breaker: Breaker = Breaker()
+    next_ms: int | None = None
 
 
 def service_of(row: Any) -> ServiceState:
@@ -69,13 +79,13 @@ def service_of(row: Any) -> ServiceState:
     """
     if row is None:
         return ServiceState()
-    paused, turns, failures, lane, spread, probe, *rest = row
+    paused, next_ms, turns, failures, lane, spread, probe, *rest = row
     if turns % 2 == 0:
         state = BreakerState.CLOSED
     else:
         state = BreakerState.OPEN if probe is None else BreakerState.PROBING
     breaker = Breaker(state, turns, failures, lane, bool(spread), probe, *rest)
-    return ServiceState(bool(paused), breaker)
+    return ServiceState(bool(paused), breaker, next_ms)
 
 
 def find_service(database: Database, name: str) -> ServiceState:
@@ -140,6 +150,26 @@ def follow(database: Database, moves: Sequence[Move]) -> None:
         database.con.execute(TO_REPORT, {"ids": json.dumps(died)})
     if risen:
         database.con.execute(NOT_TO_REPORT, {"ids": json.dumps(risen)})
+
+
+def move_members(database: Database, leader: Move, now: int, note: str) -> list[Move]:
+    """What is joined to *leader* ends, or is parked, as that did; to be followed
+    together with it.
+    """
+    state, parked = leader.new
+    values = {
+        "leader": leader.id,
+        "state": state,
+        "parked": parked,
+        "ended": None if state in _LIVE else now,
+        "note": "; ".join(filter(None, (f"together with delivery {leader.id}", note))),
+    }
+    # They wait while the one they are joined to runs.
+    old, new = leader.old._replace(state=READY), leader.new
+    return [
+        leader._replace(id=id, seq=seq, old=old, new=new)
+        for id, seq in database.con.execute(MOVE_MEMBERS, values).fetchall()
+    ]
 
 
 def delivery_name(event: bytes, service: str) -> str:

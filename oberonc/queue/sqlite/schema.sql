@@ -48,7 +48,8 @@ CREATE TABLE service(
   probe_wait_ms INTEGER,
   last_error TEXT NOT NULL DEFAULT '',            -- of the last attempt that ended, if it failed
   last_error_ms INTEGER,
-  unclaimed_age INTEGER                           -- since when nobody is configured to serve it
+  unclaimed_age INTEGER,                          -- since when nobody is configured to serve it
+  next_ms INTEGER                                 -- its rate lets no other delivery start before
 ) STRICT, WITHOUT ROWID;
 
 -- The deliveries of one (service, repository), one at a time. Without order every delivery has its own lane.
@@ -73,7 +74,8 @@ CREATE TABLE delivery(
   id INTEGER PRIMARY KEY AUTOINCREMENT,           -- part of the fencing token, never reused
   seq INTEGER NOT NULL REFERENCES event(seq) ON DELETE CASCADE,
   lane INTEGER NOT NULL,
-  state INTEGER NOT NULL DEFAULT 0 CHECK(state BETWEEN 0 AND 4), -- 0 ready 1 leased 2 done 3 dead 4 cancelled
+  -- 0 ready 1 leased 2 done 3 dead 4 cancelled 5 expired 6 collapsed
+  state INTEGER NOT NULL DEFAULT 0 CHECK(state BETWEEN 0 AND 6),
   parked INTEGER NOT NULL DEFAULT 0 CHECK(parked IN (0, 1)),     -- gave up its place in the lane
   suspect INTEGER NOT NULL DEFAULT 0 CHECK(suspect IN (0, 1)),   -- runs alone
   attempt INTEGER NOT NULL DEFAULT 0,             -- the other part of the token: grows with each lease
@@ -87,17 +89,30 @@ CREATE TABLE delivery(
   blocked_ms INTEGER NOT NULL DEFAULT 0,          -- held up its lane
   ended_ms INTEGER,
   note TEXT NOT NULL DEFAULT '',
-  CHECK((state IN (2, 3, 4)) = (ended_ms IS NOT NULL)),
+  born_age INTEGER NOT NULL DEFAULT 0,            -- when it was accepted, or asked for again; of a digest its youngest
+  joined INTEGER,                                 -- the delivery whose payload, a digest, it is a part of
+  members INTEGER NOT NULL DEFAULT 0,             -- how many are joined to it
+  CHECK((state > 1) = (ended_ms IS NOT NULL)),
   CHECK(state <> 1 OR attempt > 0),
   UNIQUE(seq, lane)
 ) STRICT;
 -- One in flight per lane: promised by the database, whatever the code does.
 CREATE UNIQUE INDEX delivery_one_leased ON delivery(lane) WHERE state = 1;
-CREATE INDEX delivery_head ON delivery(lane, seq) WHERE state = 0 AND parked = 0;
-CREATE INDEX delivery_parked ON delivery(lane, due_ms) WHERE state = 0 AND parked = 1;
+CREATE INDEX delivery_head ON delivery(lane, seq) WHERE state = 0 AND parked = 0 AND joined IS NULL;
+CREATE INDEX delivery_parked ON delivery(lane, due_ms) WHERE state = 0 AND parked = 1 AND joined IS NULL;
 CREATE INDEX delivery_passed ON delivery(lane, seq) WHERE state = 0 AND parked = 1;
 CREATE INDEX delivery_dead ON delivery(lane, seq) WHERE state = 3;
 CREATE INDEX delivery_suspect ON delivery(id) WHERE suspect = 1;
+CREATE INDEX delivery_joined ON delivery(joined, seq) WHERE joined IS NOT NULL;
+
+-- The refs that the push of a delivery moved, where its service collapses what waits.
+CREATE TABLE moved(
+  lane INTEGER NOT NULL,
+  ref TEXT NOT NULL,
+  delivery INTEGER NOT NULL REFERENCES delivery(id) ON DELETE CASCADE,
+  PRIMARY KEY(lane, ref, delivery)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX moved_delivery ON moved(delivery);
 
 CREATE TABLE attempt(
   delivery INTEGER NOT NULL REFERENCES delivery(id) ON DELETE CASCADE,

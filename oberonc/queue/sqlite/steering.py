@@ -10,6 +10,7 @@ from oberonc.queue.sqlite.rows import (
     Position,
     find_service,
     follow,
+    move_members,
     refresh_lanes,
     save_breaker,
 )
@@ -25,7 +26,10 @@ PAUSE_SERVICE = """
 INSERT INTO service(name, paused) VALUES(:service, :paused) ON CONFLICT DO UPDATE SET paused = :paused"""
 REDRIVE = """
 UPDATE delivery SET state = 0, parked = 1, suspect = 0, due_ms = ?, since_ms = NULL, tries = 0, crashes = 0,
-  orphans = 0, waited_ms = 0, blocked_ms = 0, ended_ms = NULL, note = ? WHERE id = ?"""
+  orphans = 0, waited_ms = 0, blocked_ms = 0, ended_ms = NULL, note = ?, born_age = ?, joined = NULL, members = 0
+WHERE id = ?"""
+#: Who asks for it again wants it whatever came later.
+NOT_MOVED = "DELETE FROM moved WHERE delivery = ?"
 HURRY = "UPDATE delivery SET due_ms = ?, since_ms = NULL WHERE id = ?"
 CANCEL = (
     "UPDATE delivery SET state = 4, suspect = 0, ended_ms = ?, note = ? WHERE id = ?"
@@ -35,6 +39,7 @@ RUNS = (
 )
 LANES_OF = "SELECT id, service, ordinal, paused FROM lane WHERE repo = ?"
 JOIN_LANE = "UPDATE delivery SET lane = :to WHERE lane = :lane"
+MOVED_THERE = "UPDATE moved SET lane = :to WHERE lane = :lane"
 PAUSE_TOO = "UPDATE lane SET paused = max(paused, ?) WHERE id = ?"
 RENAME_LANE = "UPDATE lane SET repo = ? WHERE id = ?"
 WAIT_IN = """
@@ -81,13 +86,16 @@ class Steering(Part):
         if found.state == "leased":
             raise BadInput(f"delivery {delivery} is running now")
         if found.state == "ready":
-            self._con.execute(HURRY, (now, delivery))
+            # What is part of a digest goes when that goes.
+            self._con.execute(HURRY, (now, found.joined or delivery))
             new = Position(READY, found.parked)
         else:
-            self._con.execute(REDRIVE, (now, f"again, asked for by {by}", delivery))
+            note, age = f"again, asked for by {by}", self._database.age_at(now)
+            self._con.execute(REDRIVE, (now, note, age, delivery))
+            self._con.execute(NOT_MOVED, (delivery,))
             self._database.tallies.add(found.service, "redriven")
             new = Position(READY, True)
-        self._moved(found, new)
+        follow(self._database, [self._move(found, new)])
         return self._found(delivery)
 
     @durable
@@ -98,9 +106,16 @@ class Steering(Part):
             raise BadInput(
                 f"delivery {delivery} is {found.state}: only ready and dead ones can be dropped"
             )
-        self._con.execute(CANCEL, (now, f"cancelled by {by}", delivery))
-        self._database.tallies.add(found.service, "cancelled")
-        self._moved(found, Position(CANCELLED, False))
+        if found.state == "ready" and found.joined:
+            raise BadInput(
+                f"delivery {delivery} is handed over together with {found.joined}: drop that one, and all go with it"
+            )
+        note = f"cancelled by {by}"
+        self._con.execute(CANCEL, (now, note, delivery))
+        move = self._move(found, Position(CANCELLED, found.parked))
+        moves = [move, *move_members(self._database, move, now, note)]
+        follow(self._database, moves)
+        self._database.tallies.add(found.service, "cancelled", len(moves))
         return self._found(delivery)
 
     def _found(self, delivery: int) -> Delivery:
@@ -109,12 +124,10 @@ class Steering(Part):
             raise BadInput(f"there is no delivery {delivery}")
         return found
 
-    def _moved(self, found: Delivery, new: Position) -> None:
+    def _move(self, found: Delivery, new: Position) -> Move:
         (lane,) = self._database.row(LANE, id=found.id)
         old = Position(STATES.index(found.state), found.parked)
-        follow(
-            self._database, [Move(found.id, found.seq, lane, found.service, old, new)]
-        )
+        return Move(found.id, found.seq, lane, found.service, old, new)
 
     @durable
     def rename(
@@ -137,7 +150,8 @@ class Steering(Part):
                 self._con.execute(RENAME_LANE, (new, lane))
                 continue
             joined = there[service]
-            self._con.execute(JOIN_LANE, {"to": joined, "lane": lane})
+            for there_too in (JOIN_LANE, MOVED_THERE):
+                self._con.execute(there_too, {"to": joined, "lane": lane})
             self._con.execute(PAUSE_TOO, (paused, joined))
             self._con.execute("DELETE FROM lane WHERE id = ?", (lane,))
             refresh_lanes(self._database, [joined])

@@ -9,7 +9,17 @@ LEASED: Final = 1
 DONE: Final = 2
 DEAD: Final = 3
 CANCELLED: Final = 4
-STATES: Final = ("ready", "leased", "done", "dead", "cancelled")
+EXPIRED: Final = 5
+COLLAPSED: Final = 6
+STATES: Final = (
+    "ready",
+    "leased",
+    "done",
+    "dead",
+    "cancelled",
+    "expired",
+    "collapsed",
+)
 
 #: The tally of deliveries in a state now; the other tallies only grow.
 NOW: Final = "now."

@@ -15,6 +15,7 @@ from oberonc.errors import ConfigError, NotAccepted
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.sqlite.opening import APPLICATION_ID, USER_VERSION
 from tests.queue.contract import Checker, Opener, QueueContract
+from tests.queue.contract_rules import RulesContract
 from tests.queue.contract_steering import SteeringContract
 from tests.support.store_rules import violations
 from tests.support.store_values import NOW, submission, take_one
@@ -39,6 +40,10 @@ def checker() -> Checker:
 
 class TestSqlite(QueueContract):
     """The contract, on a file."""
+
+
+class TestSqliteRules(RulesContract):
+    """What services say of their deliveries."""
 
 
 class TestSqliteSteering(SteeringContract):
@@ -204,17 +209,21 @@ os._exit(9)
     queue.close()
 
 
-def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, USER_VERSION))
+def test_a_queue_of_an_earlier_format_is_brought_up_to_date(
+    path: Path, version: int
+) -> None:
     """Whatever state its deliveries are in; and it then is what a new one is."""
     con = sqlite3.connect(path)
     con.execute("PRAGMA page_size = 1024")
     con.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    con.executescript((Path(__file__).parent / "schema-1.sql").read_text())
+    con.executescript((Path(__file__).parent / f"schema-{version}.sql").read_text())
     con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    con.execute("PRAGMA user_version = 1")
+    con.execute(f"PRAGMA user_version = {version}")
     con.executescript("""
       INSERT INTO lane(id, service, repo, running, wake_ms) VALUES(1, 'tracker', 'a', 2, 5);
       INSERT INTO lane(id, service, repo) VALUES(2, 'chat', 'a');
+      INSERT INTO meta VALUES('age', 7), ('last_ms', 1);
       INSERT INTO tally VALUES('tracker', 'accepted', 3), ('tracker', 'now.done', 1), ('tracker', 'now.leased', 1),
         ('tracker', 'now.ready', 1);
     """)
@@ -233,10 +242,18 @@ def test_a_queue_of_the_first_format_is_brought_up_to_date(path: Path) -> None:
     con.execute(
         "INSERT INTO attempt(delivery, number, generation, worker, began_ms) VALUES(2, 1, 1, 'w', 5)"
     )
+    if version > 1:
+        con.execute("UPDATE lane SET oldest = 2 WHERE id = 1")
+    con.execute("UPDATE sqlite_sequence SET seq = 9 WHERE name = 'delivery'")
     con.commit()
     con.close()
     queue = SqliteQueue(path)
     assert violations(queue) == []
+    assert [len(queue.delivery(id).attempts) for id in (1, 2, 3)] == [0, 1, 0]  # type: ignore[union-attr]
+    ages = queue.database.con.execute("SELECT DISTINCT born_age FROM delivery")
+    assert ages.fetchall() == [(7,)], "what waits is as old as the upgrade"
+    queue.accept(NOW, submission(10))
+    assert max(found.id for found in queue.deliveries()) == 10, "no id is used again"
     assert queue.stats(NOW).services["tracker"].oldest_ms == NOW + 2
     new = SqliteQueue(path.with_name("new.sqlite"))
     assert _shape(queue) == _shape(new)

@@ -15,20 +15,27 @@ from oberonc.queue.sqlite import (
     recovering,
     retention,
     rows,
+    thinning,
 )
 from oberonc.queue.sqlite.engine import SqliteQueue
 
 DAILY = {
     name: getattr(module, name)
     for module, names in {
-        accepting: ("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST"),
+        accepting: (
+            *("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST", "MOVED"),
+        ),
         leasing: (
             *("DUE_LANES", "HEAD", "TURNS", "SUSPECTS", "ANY_LEASED", "ONE", "CHARGE"),
-            *("TAKE", "NEW_ATTEMPTS"),
+            *("TAKE", "NEW_ATTEMPTS", "NEXT"),
+        ),
+        thinning: (
+            *("WAITING", "PARKED", "ABOUT", "EVENT", "END_UNSENT", "JOIN", "LEAD"),
+            "MEMBERS",
         ),
         rows: (
             *("SERVICE", "SAVE_BREAKER", "REFRESH_LANES", "CHANGE_LIVE", "TO_REPORT"),
-            "NOT_TO_REPORT",
+            *("NOT_TO_REPORT", "MOVE_MEMBERS"),
         ),
         finishing: (
             *("HELD", "END", "END_ATTEMPT", "DONE_ALL", "ATTEMPTS_DONE", "SERVICES"),
@@ -63,6 +70,10 @@ INDEX = {
     "EXPIRED": "event_ended (ended_age>? AND ended_age<?)",
     "EXPIRED_STUBS": "event_stub (ended_age<?)",
     "ORPHANS": "delivery_one_leased",
+    "WAITING": "delivery_head (lane=? AND seq>?)",
+    "PARKED": "delivery_parked (lane=? AND due_ms<?)",
+    "MEMBERS": "delivery_joined (joined=?)",
+    "MOVE_MEMBERS": "delivery_joined (joined=?)",
 }
 #: Partial indexes that hold next to nothing: walking one whole is cheap.
 SMALL = (

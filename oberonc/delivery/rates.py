@@ -1,0 +1,66 @@
+"""When a service with a `rate` may start its next delivery, where hooks run the brokers:
+a moment in a file of the state folder, since pushes of all repositories count.
+"""
+
+import fcntl
+import os
+import time
+
+from oberonc import files
+from oberonc.config import Config, Service
+from oberonc.errors import NotAccepted
+
+#: Seconds for which another process is waited for that takes a turn.
+_PATIENCE = 0.5
+
+
+def take(config: Config, service: Service) -> float:
+    """0.0 where a delivery of *service* may start now, which then counts; else when it
+    may, in seconds since 1970. Raises NotAccepted where that cannot be kept.
+    """
+    path = config.state / "rate" / f"{service.name}.next"
+    try:
+        if not path.parent.is_dir():
+            files.make_private(path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        is_new = not path.exists()
+        handle = os.open(path, flags, 0o600)
+        try:
+            if is_new:
+                os.fchmod(handle, files.file_mode(path.parent))
+            if not _lock(handle):
+                return time.time() + service.rate
+            return _turn(handle, service.rate)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise NotAccepted(
+            f"{path}: cannot keep when `rate` lets the next delivery start: {error.strerror}"
+        ) from None
+
+
+def _lock(handle: int) -> bool:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+
+
+def _turn(handle: int, apart: float) -> float:
+    now = time.time()
+    try:
+        due = float(os.pread(handle, 64, 0))
+    except ValueError:
+        due = 0.0  # it is new, or a crash took what was in it
+    # Later than that is a clock that was set back, or a rate that was slower.
+    due = min(due, now + apart)
+    if due > now:
+        return due
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{now + apart:.3f}\n".encode(), 0)
+    return 0.0

@@ -1,0 +1,53 @@
+"""What a service without rules pays for those of others: nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oberonc.queue.sqlite.engine import SqliteQueue
+from oberonc.queue.values import Ending, Lease, Route, Rules, Slot
+from tests.support.store_values import NOW, submission, take_one
+
+#: Statements of one accept, one lease and one ending, as they were before there were
+#: rules.
+EACH = 6
+
+
+@pytest.mark.parametrize(
+    "others", [False, True], ids=["alone", "beside one with rules"]
+)
+@pytest.mark.parametrize("kind", ["done", "retry"])
+def test_a_service_without_rules_costs_as_many_statements_as_ever(
+    tmp_path: Path, kind: str, others: bool
+) -> None:
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    if others:
+        route = Route("chat", gather_ms=1, refs=("refs/heads/main",))
+        queue.accept(NOW, submission(90)._replace(routes=(route,)))
+        rules = Rules(1000, 1000, True, 10, 10_000)
+        queue.lease(NOW + 1, [Slot("chat", 1, 1, rules)], "worker")
+    for number in range(3):  # what is known from the first time on
+        queue.accept(NOW, submission(number))
+        queue.end(NOW, take_one(queue).token, Ending("done"))
+    with queue.batch():
+        count = _counter(queue)
+        count(lambda: queue.accept(NOW, submission(10)))
+        leases: list[Lease] = []
+        count(lambda: leases.append(take_one(queue)))
+        count(lambda: queue.end(NOW, leases[0].token, Ending(kind)))  # type: ignore[arg-type]
+    queue.database.con.set_trace_callback(None)
+    queue.close()
+
+
+def _counter(queue: SqliteQueue) -> Callable[[Callable[[], object]], None]:
+    made: list[str] = []
+    queue.database.con.set_trace_callback(made.append)
+
+    def count(call: Callable[[], object]) -> None:
+        made.clear()
+        call()
+        # what a trigger or a foreign key does is shown as a comment
+        assert len([sql for sql in made if not sql.startswith("--")]) == EACH, made
+
+    return count
