@@ -113,6 +113,7 @@ class Payload(TypedDict):
     published_total: int
     dropped_total: int
     push_options: list[str]
+    digest: NotRequired[list[str]]
     dead_total: NotRequired[int]
     dead: NotRequired[list[Dead]]
     broker: str
