@@ -20,7 +20,10 @@ class Progress:
     def step(self) -> None:
         """One more is done."""
         self.done += 1
-        self._file.write_text(str(self.done))
+        # Written aside: a worker may be ended at any moment.
+        aside = self._file.with_suffix(".new")
+        aside.write_text(str(self.done))
+        aside.replace(self._file)
 
     def end(self) -> None:
         """All are done."""

@@ -44,6 +44,25 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     assert record["services"]["no"] == {"why": "no ref of the push is in `refs`"}
 
 
+def test_the_reason_of_a_push_of_no_wanted_kind_is_told(
+    admin: Admin, bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    admin.handle("rec", "return ' '.join(u['name'] for u in payload['updates'])")
+    admin.configure("[services.tags]\nbroker = 'rec'\nevents = ['tag']\n")
+    oberonc("hook", "install", bare.path)
+    work = bare.clone(tmp_path / "work")
+    oid = work.commit("a change, fixes #7")
+    assert work.push("main").count("remote:") == 0
+    assert "tags: nothing: nothing in the push is one of `events`" in oberonc("log").out
+    assert "a change" not in oberonc("log").out
+    assert "one of `events`" in oberonc("log", oid).out
+    work.git("tag", "v1")
+    assert "remote: oberonc: tags: v1 (" in work.push("v1")
+    work.commit("another")
+    work.git("tag", "v2")
+    assert "remote: oberonc: tags: v2 (" in work.push("main", "v2")
+
+
 def test_without_a_key_the_latest_runs_are_shown(
     admin: Admin, repo: Repo, oberonc: Command
 ) -> None:
