@@ -6,7 +6,7 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number, repository_path
-from oberonc.issues.trackers.web import WebTracker, iso, known, the_one, unproven
+from oberonc.issues.trackers.web import PAGES, WebTracker, iso, known, the_one, unproven
 from oberonc.kit.answers import Refused
 
 
@@ -55,6 +55,26 @@ class Gitea(WebTracker):
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         found = self.get(*_path(issue), "comments", since=iso(since))
         return any(mark in entry["body"] for entry in found)
+
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        """By the timeline; servers that are older than it (1.17) go by the state."""
+        wanted = "close" if closed else "reopen"
+        for page in range(1, PAGES + 1):
+            url = self.url(*_path(issue), "timeline")
+            answer = self.call(
+                "GET",
+                url,
+                params={"since": iso(since), "page": str(page), "limit": "50"},
+                errors=(404,),
+            )
+            if answer.status == 404:
+                return super().was_moved(issue, since, closed=closed)
+            found = answer.json()
+            if any(entry.get("type") == wanted for entry in found or ()):
+                return True
+            if not found:
+                return False
+        return False
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(issue, "closed", comment)

@@ -7,6 +7,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import (
+    Elsewhere,
     NoSuchIssue,
     issue_number,
     repository_path,
@@ -21,6 +22,7 @@ from oberonc.issues.trackers.web import (
     unproven,
 )
 from oberonc.kit.answers import Refused
+from oberonc.text import one_line
 
 _REASONS = {
     "fixed": "completed",
@@ -69,12 +71,28 @@ class GitHub(WebTracker):
 
     def is_closed(self, issue: Issue) -> bool:
         with known():
-            found = self.get(*_path(issue))
+            # the address of an issue leads on when it is given to another repository
+            url = self.url(*_path(issue))
+            found = self.call("GET", url, redirects=True).json()
+        self._expect_at_home(issue, found)
         if "pull_request" in found and not self.settings.pull_requests:
             raise NoSuchIssue(
                 "is a pull request; `pull_requests = true` acts on those too"
             )
         return bool(found["state"] == "closed")
+
+    def _expect_at_home(self, issue: Issue, found: Any) -> None:
+        """Raise NoSuchIssue for an issue that was given to another repository, and
+        Elsewhere where its repository has a new name.
+        """
+        home = "/".join(str(found.get("repository_url", "")).split("/")[-2:])
+        if not home or home.casefold() == issue.project.casefold():
+            return
+        url = self.url("repos", *repository_path(issue))
+        name = str(self.call("GET", url, redirects=True).json().get("full_name"))
+        if name.casefold() == home.casefold():
+            raise Elsewhere(f"{issue.project} is now {name}: set `project` to that")
+        raise NoSuchIssue(f"was moved to {one_line(home, 100)}#{found.get('number')}")
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():

@@ -162,9 +162,15 @@ class Jira(WebTracker):
         self._take(issue, transition, "fixed" if closes else "", comment)
         return True
 
-    def was_put(self, issue: Issue, state: str, since: float) -> bool:
-        # Where a transition leads is not told once it was taken; but then the issue
-        # moved, and it is not offered.
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        done = {
+            str(status["name"]): status["statusCategory"]["key"] == "done"
+            for status in self.get("status")
+        }
+        return any(done.get(name) == closed for name in self._reached(issue, since))
+
+    def _reached(self, issue: Issue, since: float) -> list[str]:
+        """The names of the statuses it was given after *since*."""
         with known():
             found = self.get(
                 "issue", issue_key(issue), fields="status", expand="changelog"
@@ -174,12 +180,17 @@ class Jira(WebTracker):
             for entry in found["changelog"]["histories"]
             if not is_before(entry["created"], since)
         ]
-        reached = [
+        return [
             str(item["toString"])
             for entry in recent
             for item in entry["items"]
             if item["field"] == "status"
         ]
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        # Where a transition leads is not told once it was taken; but then the issue
+        # moved, and it is not offered.
+        reached = self._reached(issue, since)
         leads = {
             str(entry["name"]): str(entry["to"]["name"])
             for entry in self._offered(issue)

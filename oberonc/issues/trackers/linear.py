@@ -10,7 +10,7 @@ from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_key
-from oberonc.issues.trackers.web import WebTracker
+from oberonc.issues.trackers.web import WebTracker, is_before
 from oberonc.kit.answers import (
     CREDENTIALS_AFTER,
     Answer,
@@ -28,6 +28,7 @@ _COMMENT = (
 )
 _FIND = "query($id:String!){comment(id:$id){id}}"
 _UPDATE = "mutation($id:String!,$i:IssueUpdateInput!){issueUpdate(id:$id,input:$i){success issue{state{type}}}}"
+_PAST = "query($id:String!){issue(id:$id){history(first:100){nodes{createdAt toState{name type}}}}}"
 _TEAM = "query($key:String!){viewer{id} teams(filter:{key:{eq:$key}}){nodes{id states(first:100){nodes{name type}}}}}"
 
 _CLOSED = ("completed", "canceled", "duplicate")
@@ -94,6 +95,27 @@ class Linear(WebTracker):
             return bool(self._ask(_FIND, id=comment_id(mark))["comment"])
         except NoSuchIssue:
             return False
+
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        return any(
+            (state["type"] in _CLOSED) == closed
+            for state in self._reached(issue, since)
+        )
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        return any(
+            reached["name"].casefold() == state.casefold()
+            for reached in self._reached(issue, since)
+        )
+
+    def _reached(self, issue: Issue, since: float) -> list[dict[str, Any]]:
+        """The states it was given after *since*, of its newest changes."""
+        found = self._ask(_PAST, id=issue_key(issue))["issue"]["history"]["nodes"]
+        return [
+            entry["toState"]
+            for entry in found
+            if entry.get("toState") and not is_before(entry["createdAt"], since)
+        ]
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         own = self.settings.resolutions.get(resolution) or (

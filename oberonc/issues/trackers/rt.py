@@ -8,7 +8,7 @@ from typing import Any
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import issue_number
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import (
     PAGES,
     Tried,
@@ -58,6 +58,8 @@ class RequestTracker(WebTracker):
 
     def is_closed(self, issue: Issue) -> bool:
         found = self._ticket(issue)
+        if found["Status"] == "deleted":
+            raise NoSuchIssue("was deleted")
         self._queue_ids[issue] = str(found["Queue"]["id"])
         return self._is_closing(found)
 
@@ -127,6 +129,32 @@ class RequestTracker(WebTracker):
             ):
                 return False
         return False
+
+    def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
+        ticket = self._ticket(issue)
+        return any(
+            self._is_closing(ticket | {"Status": status}) == closed
+            for status in self._reached(issue, since)
+        )
+
+    def was_put(self, issue: Issue, state: str, since: float) -> bool:
+        return state.casefold() in map(str.casefold, self._reached(issue, since))
+
+    def _reached(self, issue: Issue, since: float) -> list[str]:
+        """The statuses it was given after *since*, of its newest hundred changes."""
+        newest = {
+            "fields": "Type,NewValue,Created",
+            "orderby": "id",
+            "order": "DESC",
+            "per_page": 100,
+        }
+        found = self.get("ticket", issue_number(issue), "history", **newest)["items"]
+        return [
+            str(entry.get("NewValue"))
+            for entry in found
+            if entry.get("Type") == "Status"
+            and not is_before(entry.get("Created"), since)
+        ]
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(issue, self._wanted(self._ticket(issue), "close", resolution))

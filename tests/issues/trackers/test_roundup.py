@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group("roundup")]
 
 
 class RoundupWorld(World):
+    has_history = True
     keeps_time = False
     status = "in-progress"
 

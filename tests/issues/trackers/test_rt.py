@@ -56,6 +56,7 @@ for my $name (sort keys %rights) {
 
 
 class RtWorld(World):
+    has_history = True
     status = "stalled"
 
     def __init__(self, relay: Relay, keys: dict[str, str]) -> None:

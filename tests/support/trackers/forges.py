@@ -308,7 +308,12 @@ class GitLabWorld(ContractWorld):
 class GiteaContract(Contract):
     document = "gitea.json"
     origin = "https://gitea.example.org"
-    beside = ("/api/v1/user", "/api/v1/users/search", "/api/v1/repos/[^/]+/[^/]+")
+    beside = (
+        "/api/v1/user",
+        "/api/v1/users/search",
+        "/api/v1/repos/[^/]+/[^/]+",
+        "/api/v1/repos/[^/]+/[^/]+/issues/[0-9]+/timeline",
+    )
 
     #: The users that `Sudo` may name, with their addresses.
     users: ClassVar[dict[str, str]] = {"ann": "ann@example.org"}
@@ -352,6 +357,7 @@ class GiteaContract(Contract):
                 lambda request, number: Answer(200, self.issues[int(number)].times),
             ),
             ("POST", f"{issue}/times", self.time),
+            ("GET", f"{issue}/timeline", self.timeline),
         ]
 
     def read(self, request: Request, number: str) -> Answer:
@@ -373,6 +379,7 @@ class GiteaContract(Contract):
                     "message": "cannot close this issue because it still has open dependencies"
                 },
             )
+        kept.reached.append(request.json["state"])
         # Every other word counts as open, as it did on older servers.
         kept.state = "closed" if request.json["state"] == "closed" else "open"
         if request.json["state"] not in ("open", "closed") or set(request.json) != {
@@ -390,6 +397,12 @@ class GiteaContract(Contract):
         )
         return Answer(201, kept.comments[-1])
 
+    def timeline(self, request: Request, number: str) -> Answer:
+        names = {"closed": "close", "open": "reopen"}
+        kinds = [names[state] for state in self.issues[int(number)].reached]
+        first = request.params["page"] == "1"
+        return Answer(200, [{"type": kind} for kind in kinds] if first else [])
+
     def time(self, request: Request, number: str) -> Answer:
         self.issues[int(number)].times.append(
             {"time": request.json["time"], "created": LATE}
@@ -399,6 +412,7 @@ class GiteaContract(Contract):
 
 class GiteaWorld(ContractWorld):
     contract_class = GiteaContract
+    has_history = True
 
     @property
     def settings(self) -> dict[str, Any]:

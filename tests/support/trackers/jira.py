@@ -46,7 +46,9 @@ class JiraContract(Contract):
     document = "jira-cloud.json"
     origin = "https://x.atlassian.net"
     api = "/rest/api/3"
-    beside = ("/rest/api/3/(myself|mypermissions|search/jql|issue/[^/]+/assignee)",)
+    beside = (
+        "/rest/api/3/(myself|status|mypermissions|search/jql|issue/[^/]+/assignee)",
+    )
     #: The key under which a user is named.
     who = "accountId"
     search = "search/jql"
@@ -79,6 +81,7 @@ class JiraContract(Contract):
                 f"{self.api}/myself",
                 lambda request: Answer(200, {"accountId": "1"}),
             ),
+            ("GET", f"{self.api}/status", lambda request: Answer(200, [OPEN, DONE])),
             ("GET", f"{self.api}/mypermissions", self.rights),
             ("GET", f"{self.api}/{self.search}", self.find),
             ("GET", issue, self.read),
@@ -218,6 +221,7 @@ class JiraContract(Contract):
 
 class JiraWorld(ContractWorld):
     contract_class: type[JiraContract] = JiraContract
+    has_history = True
     status = "In Arbeit"
 
     @property
