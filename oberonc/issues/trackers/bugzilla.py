@@ -67,7 +67,7 @@ class Bugzilla(WebTracker):
         )
         if answer.status == 404 and not _error(answer):
             raise Elsewhere(
-                f"{method} {self.url(*parts)}: 404, and not as Bugzilla says it; check `url`, and what stands before it"
+                f"404, but not as Bugzilla says it: check `url`, and what is before it ({method} {self.url(*parts)})"
             )
         return answer
 

@@ -83,8 +83,13 @@ class WebTracker(Tracker):
         except Refused as error:
             if self._is_its_own(error):
                 raise
+            answer = error.answer
+            target = answer.headers.get("location", "") if answer else ""
+            said = f"moved to {one_line(target, 200)}"
+            if not 300 <= error.status < 400:
+                said = f"but not as {self.kind} says it"
             raise Elsewhere(
-                f"{error}: it is not {self.kind} that answers so; check `url`, and what stands before the server"
+                f"{error.status}, {said}: check `url`, and what stands before it ({error})"
             ) from None
 
     def _is_its_own(self, error: Refused) -> bool:

@@ -272,6 +272,59 @@ def test_a_status_the_workflow_does_not_allow_is_refused_with_those_it_does(
     assert world.status_of(issue) == "New"
 
 
+def test_issues_of_projects_that_are_private_or_closed_are_named_and_the_rest_goes_on(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    for name in ("private", "shut"):
+        project = {"name": name, "identifier": name, "is_public": name == "shut"}
+        world.session.post(
+            f"{world.site}/projects.json", json={"project": project}
+        ).raise_for_status()
+    hidden, shut, free = world.new("private"), world.new("shut"), world.new()
+    world.session.put(f"{world.site}/projects/shut/close.json").raise_for_status()
+    pushed = payload(commit(f"fixes {hidden}, {shut} and {free}", next(NUMBERS)))
+    with pytest.raises(Reject) as caught:
+        broker(world.settings, tmp_path).handle(pushed)
+    assert f"{hidden} may not be seen with these credentials: " in str(caught.value)
+    assert f"{shut}" in str(caught.value)
+    assert f"closed {free}" in str(caught.value)
+    assert world.is_closed(free)
+    assert not world.comments(hidden)
+
+
+def test_a_time_entry_that_is_refused_keeps_no_issue_open(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    with pytest.raises(Reject, match=rf"closed {issue}; {issue}: 1h 30m, .* refused"):
+        broker(world.settings | {"token": world.keys["least"]}, tmp_path).handle(
+            payload(commit(f"fixes {issue} @1h30", next(NUMBERS)))
+        )
+    assert world.is_closed(issue)
+    (said,) = world.comments(issue)
+    assert said.startswith("Closed by")
+    assert "1h 30m, which was refused as a time entry" in said
+
+
+def test_comment_and_status_are_one_change(world: RedmineWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
+    (journal,) = world.read(issue)["journals"]
+    assert journal["notes"].startswith("Closed by")
+    assert "status_id" in [detail["name"] for detail in journal["details"]]
+
+
+def test_a_wrong_address_is_no_missing_issue(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    wrong = world.settings | {"url": f"{world.relay.url}/tracker"}
+    with pytest.raises(Retry, match=r"404.*check `url`"):
+        broker(wrong, tmp_path).handle(payload(commit(f"fixes {issue}", next(NUMBERS))))
+
+
 def test_a_resolution_redmine_does_not_have_is_said_in_the_comment(
     world: RedmineWorld, tmp_path: Path
 ) -> None:

@@ -141,6 +141,32 @@ def test_somebody_elses_change_in_between_is_not_lost(
     assert 412 in [seen.status for seen in world.relay.seen]
 
 
+def test_a_retired_issue_is_said_to_be_and_left_alone(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
+    gone, there = world.new(), world.new()
+    tag = {"If-Match": world.read(gone)["@etag"]}
+    world.session.delete(f"{world.rest}/issue/{gone[1:]}", headers=tag)
+    note = broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {gone} and {there}", next(NUMBERS)))
+    )
+    assert f"{gone} was retired" in note
+    assert f"closed {there}" in note
+    assert not world.is_closed(gone)
+
+
+def test_comment_and_status_are_one_change(world: RoundupWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    before = len(world.relay.seen)
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
+    seen = world.relay.seen[before:]
+    assert [entry.method for entry in seen].count("PATCH") == 1
+    assert len(world.comments(issue)) == 1
+    assert world.is_closed(issue)
+
+
 def test_the_author_can_be_a_user_of_the_tracker(
     world: RoundupWorld, tmp_path: Path
 ) -> None:

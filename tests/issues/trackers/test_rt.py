@@ -184,6 +184,35 @@ def test_a_refusal_that_is_answered_200_is_noticed(
     assert len(world.comments(issue)) == 1
 
 
+def test_a_deleted_ticket_is_not_revived(world: RtWorld, tmp_path: Path) -> None:
+    gone, there = world.new(), world.new()
+    world.set_status(gone, "deleted")
+    told = len(world.comments(gone))
+    for verb in ("fixes", "reopens", "refs"):
+        note = broker(world.settings, tmp_path).handle(
+            payload(commit(f"{verb} {gone}, refs {there}", next(NUMBERS)))
+        )
+        assert f"{gone} was deleted" in note
+        assert f"commented on {there}" in note
+    assert world.status_of(gone) == "deleted"
+    assert len(world.comments(gone)) == told
+
+
+def test_a_ticket_of_a_queue_that_may_not_be_seen_is_named_and_the_rest_goes_on(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    world.session.post(f"{world.rest}/queue", json={"Name": "Secret"})
+    hidden, seen = world.new("Secret"), world.new()
+    settings = world.settings | {"token": world.keys["least"]}
+    note = broker(settings, tmp_path).handle(
+        payload(commit(f"fixes {hidden} and {seen}", next(NUMBERS)))
+    )
+    assert f"{hidden} may not be seen with these credentials: " in note
+    assert f"closed {seen}" in note
+    assert world.is_closed(seen)
+    assert not world.is_closed(hidden)
+
+
 def test_another_closing_status_can_be_named(world: RtWorld, tmp_path: Path) -> None:
     issue = world.new()
     settings = world.settings | {"resolutions": {"wontfix": "rejected"}}

@@ -1,5 +1,6 @@
 """Trac 1.6 with trac-ticketrpc 0.9.3, the real ones."""
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -12,6 +13,7 @@ import requests
 import requests.auth
 
 from oberonc import Reject
+from oberonc.kit.http import AnyAuth, Http
 from tests.support.trackers import servers
 from tests.support.trackers.relay import Relay
 from tests.support.trackers.suite import NUMBERS, Suite
@@ -78,7 +80,8 @@ class TracWorld(World):
 
 
 @contextlib.contextmanager
-def start(relay: Relay, folder: Path, port: int) -> Iterator[TracWorld]:
+def running(folder: Path, port: int, scheme: str = "digest") -> Iterator[Path]:
+    """A Trac at *port*, with the folder of its environment; the user is bot."""
     admin, server = servers.tool("trac-admin"), servers.tool("tracd")
     home = folder / "tr1"
     for words in (
@@ -90,6 +93,10 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[TracWorld]:
     digest = hashlib.md5(b"bot:trac:secret").hexdigest()
     (folder / "htdigest").write_text(f"bot:trac:{digest}\n")
     auth = f"--auth=tr1,{folder / 'htdigest'},trac"
+    if scheme == "basic":
+        kept = base64.b64encode(hashlib.sha1(b"secret").digest()).decode()
+        (folder / "htpasswd").write_text(f"bot:{{SHA}}{kept}\n")
+        auth = f"--basic-auth=tr1,{folder / 'htpasswd'},trac"
     command = [server, "--hostname=127.0.0.1", "-p", str(port), auth, str(home)]
     with servers.serving(
         command,
@@ -97,6 +104,12 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[TracWorld]:
         f"http://127.0.0.1:{port}/tr1/login",
         env=os.environ | {"HOME": str(folder)},
     ):
+        yield home
+
+
+@contextlib.contextmanager
+def start(relay: Relay, folder: Path, port: int) -> Iterator[TracWorld]:
+    with running(folder, port) as home:
         yield TracWorld(relay, home)
 
 
@@ -108,6 +121,49 @@ def world() -> Iterator[TracWorld]:
 
 class TestTicketRpc(Suite):
     """All that every tracker is held to."""
+
+
+@pytest.mark.parametrize("scheme", ["digest", "basic"])
+def test_tracd_that_keeps_connections_is_spoken_to_directly(
+    tmp_path: Path, scheme: str
+) -> None:
+    """It does not read the body of what it refuses, and takes that for the next
+    request on the connection.
+    """
+    port = servers.free_port()
+    with servers.folder() as folder, running(folder, port, scheme) as home:
+        site = f"http://127.0.0.1:{port}/{home.name}"
+        settings = {"tracker": "trac-ticketrpc", "url": site, "project": home.name}
+        settings |= {"user": "bot", "password": "secret"}
+        http = Http(auth=AnyAuth("bot", "secret"))
+        call = {"jsonrpc": "2.0", "id": 1, "method": "ticket.create"}
+        given = {"summary": "it broke", "description": "so", "project": home.name}
+        for number in ("1", "2"):
+            made = http.call(
+                "POST",
+                f"{site}/login",
+                json=call | {"params": given | {"description": "x" * 9000}},
+                errors=(302, 303, 400, 403, 404, 405, 500),
+            )
+            assert made.status in (302, 303)
+            http.call("POST", f"{site}/ticketrpc", json=call | {"params": given})
+            note = broker(settings, tmp_path).handle(
+                payload(commit(f"fixes #{number}", next(NUMBERS)))
+            )
+            assert note == f"closed #{number}"
+
+
+def test_comment_and_status_are_one_change(world: TracWorld, tmp_path: Path) -> None:
+    issue = world.new()
+    broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
+    told = world.ask(
+        "print(sorted(row[0] for row in env.db_query("
+        f"'SELECT DISTINCT time FROM ticket_change WHERE ticket = {issue[1:]}')).__len__())"
+    )
+    assert told == "1"
+    assert world.comments(issue)[0].startswith("Closed by")
 
 
 def test_reopening_is_rejected_with_the_reason(
