@@ -41,6 +41,7 @@ class Update(TypedDict):
     forced: bool
     publish: bool
     first: bool
+    compare: NotRequired[str]
 
 
 class File(TypedDict):
