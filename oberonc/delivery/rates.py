@@ -57,10 +57,9 @@ def _turn(handle: int, apart: float) -> float:
         due = float(os.pread(handle, 64, 0))
     except ValueError:
         due = 0.0  # it is new, or a crash took what was in it
-    # Later than that is a clock that was set back, or a rate that was slower.
-    due = min(due, now + apart)
-    if due > now:
+    if now < due <= now + apart:
         return due
+    # Later than that is a clock that was set back, or a rate that was slower.
     os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{now + apart:.3f}\n".encode(), 0)
-    return 0.0
+    os.pwrite(handle, f"{now + apart:.6f}\n".encode(), 0)
+    return now + apart if due > now else 0.0
