@@ -92,7 +92,7 @@ def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -
     elif as_json:
         show_json(value)
     elif as_metrics:
-        from oberonc.daemon.operations.prometheus import exposition
+        from oberonc.prometheus import exposition
 
         show(exposition(value), nl=False)
     else:

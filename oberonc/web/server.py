@@ -41,7 +41,10 @@ def run(config_path: str | None) -> None:
     listener = _listener(settings)
     door = Door(config, settings)
     try:
-        server = Server(_uvicorn(settings, Limits(application(door))), notifier)
+        server = Server(
+            _uvicorn(settings, Limits(application(door, config, settings.tokens))),
+            notifier,
+        )
         server.run(sockets=[listener])
     finally:
         door.close()

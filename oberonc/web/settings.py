@@ -13,19 +13,46 @@ from oberonc.errors import ConfigError
 from oberonc.text import nearest, one_line
 from oberonc.web.incoming import FORGES, NAMELESS, Webhook
 
+#: What a token of each role may do.
+ROLES: Final = {
+    "submit": ("submit",),
+    "read": ("read",),
+    "operate": ("read", "operate"),
+    "admin": ("submit", "read", "operate", "admin"),
+}
 #: Where it listens when nobody says.
 LISTEN: Final = "127.0.0.1:8649"
 #: sourcehut's public key, from man.sr.ht: not a secret, and the same for everybody.
 SOURCEHUT: Final = "uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4="
 
-_WEB: Final = {"listen": str, "behind_proxy": bool, "certificate": str, "key": str}
+_WEB: Final = {
+    "listen": str,
+    "behind_proxy": bool,
+    "certificate": str,
+    "key": str,
+    "tokens": dict,
+}
+_TOKEN: Final = {"token": str, "role": str}
 _WEBHOOK: Final = {
     "forge": str,
     "secret": (str, list),
     "repositories": list,
     "default_branch": str,
 }
-_NAMED: Final = {str: "text", bool: "true or false", list: "a list of texts"}
+_NAMED: Final = {
+    dict: "a table",
+    str: "text",
+    bool: "true or false",
+    list: "a list of texts",
+}
+
+
+class Token(NamedTuple):
+    """What a program proves itself with, and what it may do."""
+
+    name: str
+    secret: str
+    role: str
 
 
 class Settings(NamedTuple):
@@ -38,6 +65,7 @@ class Settings(NamedTuple):
     certificate: Path | None
     key: Path | None
     webhooks: dict[str, Webhook]
+    tokens: tuple[Token, ...]
     state: Path
 
 
@@ -74,9 +102,12 @@ def read(config: Config) -> Settings:
         name: _webhook(name, table, sources.get(f"webhooks.{name}", ""))
         for name, table in config.webhooks.items()
     }
-    return Settings(
-        listen, behind_proxy, files["certificate"], files["key"], webhooks, state
+    tokens = tuple(
+        _token(name, token, sources.get("web.tokens", ""))
+        for name, token in table.get("tokens", {}).items()
     )
+    pem = files["certificate"], files["key"]
+    return Settings(listen, behind_proxy, *pem, webhooks, tokens, state)
 
 
 def _listen(said: str, where: str) -> tuple[str, int] | Path:
@@ -92,6 +123,21 @@ def _listen(said: str, where: str) -> tuple[str, int] | Path:
             f"{where} must be ADDRESS:PORT, or the path of a Unix socket, not '{one_line(said, 80)}'"
         ) from None
     return address, int(port)
+
+
+def _token(name: str, table: Any, file: str) -> Token:
+    where = f"{file}: web.tokens.{name}"
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table")
+    _check(table, _TOKEN, lambda key: f"{where}.{key}")
+    role = table.get("role", "read")
+    if role not in ROLES:
+        raise ConfigError(
+            f"{where}.role is '{one_line(role, 40)}'; it must be one of {', '.join(ROLES)}"
+        )
+    if "token" not in table:
+        raise ConfigError(f'{where} has no token: add token = "file:/PATH"')
+    return Token(name, str(secrets.resolved(table["token"], f"{where}.token")), role)
 
 
 def _webhook(name: str, table: Any, file: str) -> Webhook:

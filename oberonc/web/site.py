@@ -8,8 +8,16 @@ from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
-from oberonc.piston import BaseHandler, Resource
+from oberonc.config import Config
+from oberonc.piston import (
+    BaseHandler,
+    Resource,
+    documentation_view,
+    openapi_view,
+)
+from oberonc.web.api import resources
 from oberonc.web.forges.delivery import LARGEST
+from oberonc.web.settings import Token
 from oberonc.web.webhooks import Door, Incoming
 
 
@@ -21,7 +29,7 @@ class Health(BaseHandler):
         return {"status": "ok"}
 
 
-def application(door: Door) -> Any:
+def application(door: Door, config: Config, tokens: tuple[Token, ...]) -> Any:
     """The ASGI application. Once in a process: Django's settings are the process's."""
     Incoming.door = door
     django_settings.configure(
@@ -32,7 +40,7 @@ def application(door: Door) -> Any:
         INSTALLED_APPS=["oberonc.piston"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[],
-        PISTON={"TITLE": "oberonc", "FORMATS": ["json"]},
+        PISTON={"TITLE": "oberonc", "VERSION": "1"},
         ROOT_URLCONF=__name__,
         USE_TZ=True,
     )
@@ -43,6 +51,9 @@ def application(door: Door) -> Any:
     urlpatterns = [
         path("in/<str:name>", Resource(Incoming)),
         path("health", Resource(Health)),
+        path("api/", documentation_view),
+        path("api/openapi.json", openapi_view),
+        *(path(f"api/{at}", each) for at, each in resources(config, tokens).items()),
     ]
     return get_asgi_application()
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from oberonc.daemon.operations import prometheus, status
+from oberonc import prometheus
+from oberonc.daemon.operations import status
 from oberonc.daemon.operations.answers import ERRORS
 from oberonc.queue.breaker import BreakerState
 from oberonc.queue.values import Room, ServiceStats, Stats

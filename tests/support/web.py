@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -71,6 +71,18 @@ class Face:
         self.process.terminate()
         assert self.process.wait(30) == 0, self.log
         assert "Traceback" not in self.log, self.log
+
+
+def tokens(site: Site, roles: Iterable[str]) -> None:
+    """Add a token for each role, `NAME-token`, to the configuration of *site*."""
+    lines = (
+        [] if "[web]" in site.file.read_text() else ["[web]", 'listen = "127.0.0.1:0"']
+    )
+    for role in roles:
+        lines.append(f"[web.tokens.{role}]")
+        lines.append(f"token = {_kept(site, f'{role}-token')!r}")
+        lines.append(f"role = {role!r}")
+    site.file.write_text(site.file.read_text() + "\n".join(lines) + "\n")
 
 
 def webhooks(site: Site, tables: Mapping[str, Mapping[str, Any]]) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from oberonc.config import Config, load
 from oberonc.daemon.intake.intake import SLICE, Intake
-from oberonc.daemon.operations.prometheus import exposition
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.delivery import spool
+from oberonc.prometheus import exposition
 from oberonc.queue.sqlite.engine import SqliteQueue
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from oberonc.daemon.operations import prometheus, status
+from oberonc import prometheus
+from oberonc.daemon.operations import status
 from oberonc.queue.values import Room, Stats
 from tests.support.command import Command
 from tests.support.daemon_site import Site, recorder

@@ -1,0 +1,55 @@
+"""Asking the daemon, with its refusals as problem documents."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from oberonc.config import Config
+from oberonc.delivery import handover
+from oberonc.errors import BadInput, NotAccepted, NotAllowed, Unreachable
+from oberonc.piston import Problem
+from oberonc.text import one_line
+from oberonc.web.journal import say
+from oberonc.web.settings import ROLES
+
+#: Seconds until a client may ask a daemon again that did not answer.
+AGAIN: Final = "5"
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def ask(
+    config: Config, op: str, *, missing: int = 400, **fields: Any
+) -> dict[str, Any]:
+    """The daemon's answer to *op*. Raises Problem: *missing* is the status of what it
+    does not know, or cannot read.
+    """
+    try:
+        return handover.call(config, op, **fields)
+    except BadInput as error:
+        raise Problem(missing, one_line(str(error))) from None
+    except NotAccepted as error:
+        raise Problem(409, one_line(str(error))) from None
+    except NotAllowed as error:
+        # What is to be done about it is for whoever runs the face.
+        say(f"the daemon may not be asked: {error}")
+        raise Problem(503, "The daemon may not be asked from here.") from None
+    except Unreachable:
+        raise Problem(
+            503, "The daemon does not answer.", headers={"Retry-After": AGAIN}
+        ) from None
+
+
+def needs(right: str) -> Callable[[M], M]:
+    """Let only tokens with *right* call a method of a handler."""
+
+    def guard(method: M) -> M:
+        @wraps(method)
+        def guarded(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            if right not in ROLES[request.user.role]:
+                raise Problem(403, f"The token may not do that: it needs '{right}'.")
+            return method(self, request, *args, **kwargs)
+
+        return cast(M, guarded)
+
+    return guard
