@@ -16,6 +16,8 @@ from oberonc.kit.http import AnyAuth
 from oberonc.text import one_line
 
 _ACCESS_DENIED = 1000
+#: The last number that databases have.
+_NO_TICKET = "2147483647"
 
 
 class TicketRpc(WebTracker):
@@ -87,12 +89,27 @@ class TicketRpc(WebTracker):
     def check(self) -> list[Check]:
         need = "enable tracticketrpc, and give the user TICKET_VIEW, TICKET_APPEND and TICKET_MODIFY"
         return self.looks(
-            ("Trac answers, takes the password, and has ticketrpc", need, self._answers)
+            (
+                "Trac answers, takes the password, and has ticketrpc",
+                need,
+                lambda: self._may("ticket.details"),
+            ),
+            (
+                "the user may comment on tickets",
+                need,
+                lambda: self._may("ticket.add_comment", text="nothing"),
+            ),
+            (
+                "the user may close tickets",
+                need,
+                lambda: self._may("ticket.close", text="", resolution="fixed"),
+            ),
         )
 
-    def _answers(self) -> bool:
-        with suppress(NoSuchIssue):  # then it looked, and found none
-            self._call("ticket.details", Issue("", "1", "#1"))
+    def _may(self, method: str, **params: str) -> bool:
+        """Asks it of a ticket that cannot be there: the plugin looks at the right first."""
+        with suppress(NoSuchIssue):
+            self._call(method, Issue("", _NO_TICKET, f"#{_NO_TICKET}"), **params)
         return True
 
 

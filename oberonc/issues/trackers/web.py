@@ -196,6 +196,8 @@ class WebTracker(Tracker):
             except Elsewhere as error:
                 need = "set `url` to where the tracker is, and look at what stands before it"
                 return [*checks, Check(False, str(error), need)]
+            except Forbidden as error:
+                checks.append(Check(False, f"{what}: {error}", mend))
             except Retry as error:
                 return [
                     *checks,

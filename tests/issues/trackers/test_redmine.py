@@ -70,6 +70,10 @@ class RedmineWorld(World):
     def settings(self) -> dict[str, Any]:
         return {"tracker": "redmine", "url": self.relay.url, "token": self.keys["bot"]}
 
+    @property
+    def least(self) -> dict[str, Any]:
+        return self.settings | {"token": self.keys["least"]}
+
     def new(self, project: str = "demo", *, closed: bool = False) -> str:
         issue = {"project_id": project, "subject": "broken", "tracker_id": 1}
         made = self.session.post(f"{self.site}/issues.json", json={"issue": issue})

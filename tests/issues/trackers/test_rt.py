@@ -74,6 +74,10 @@ class RtWorld(World):
     def settings(self) -> dict[str, Any]:
         return {"tracker": "rt", "url": self.relay.url, "token": self.keys["TOKEN"]}
 
+    @property
+    def least(self) -> dict[str, Any]:
+        return self.settings | {"token": self.keys["least"]}
+
     def new(self, queue: str = "General", *, closed: bool = False) -> str:
         ticket = {
             "Queue": queue,

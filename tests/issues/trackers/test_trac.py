@@ -22,6 +22,10 @@ from tests.support.trackers.world import World, broker, commit, payload
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("trac")]
 
 
+#: What docs/trackers.md asks for.
+_RIGHTS = ("TICKET_VIEW", "TICKET_APPEND", "TICKET_MODIFY")
+
+
 class TracWorld(World):
     reopens = False
     keeps_time = False
@@ -52,6 +56,10 @@ class TracWorld(World):
             "project": "tr1",
         }
         return {"tracker": "trac-ticketrpc", **site}
+
+    @property
+    def least(self) -> dict[str, Any]:
+        return self.settings | {"user": "least"}
 
     def ask(self, code: str) -> str:
         """The answer of Python code that has Trac's environment as `env`."""
@@ -87,11 +95,19 @@ def running(folder: Path, port: int, scheme: str = "digest") -> Iterator[Path]:
     for words in (
         ["initenv", "Demo", "sqlite:db/trac.db"],
         ["config", "set", "components", "tracticketrpc.*", "enabled"],
-        ["permission", "add", "bot", "TICKET_CREATE", "TICKET_APPEND", "TICKET_MODIFY"],
+        ["permission", "remove", "anonymous", "TICKET_VIEW"],
+        ["permission", "remove", "authenticated", "TICKET_CREATE", "TICKET_MODIFY"],
+        ["permission", "add", "least", *_RIGHTS],
+        ["permission", "add", "viewer", "TICKET_VIEW"],
+        ["permission", "add", "bot", "TICKET_CREATE", *_RIGHTS],
     ):
         servers.run([admin, str(home), *words], folder)
-    digest = hashlib.md5(b"bot:trac:secret").hexdigest()
-    (folder / "htdigest").write_text(f"bot:trac:{digest}\n")
+    users = {
+        user: hashlib.md5(f"{user}:trac:secret".encode()).hexdigest()
+        for user in ("bot", "least", "viewer")
+    }
+    lines = [f"{user}:trac:{digest}\n" for user, digest in users.items()]
+    (folder / "htdigest").write_text("".join(lines))
     auth = f"--auth=tr1,{folder / 'htdigest'},trac"
     if scheme == "basic":
         kept = base64.b64encode(hashlib.sha1(b"secret").digest()).decode()
@@ -199,3 +215,19 @@ def test_nothing_of_a_message_is_markup(world: TracWorld, tmp_path: Path) -> Non
     assert "<b>" not in html
     assert "<strong>" not in html
     assert "<img" not in html
+
+
+def test_check_proves_each_right_and_changes_nothing(
+    world: TracWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    checks = broker(world.settings | {"user": "viewer"}, tmp_path).check()
+    assert [check.what for check in checks if not check.ok] == [
+        "the user may comment on tickets: CREDENTIALS refused: ticket.add_comment: "
+        "TICKET_APPEND permission required; check the token and its permissions",
+        "the user may close tickets: CREDENTIALS refused: ticket.close: "
+        "TICKET_MODIFY permission required; check the token and its permissions",
+    ]
+    broker(world.least, tmp_path).check()
+    assert world.comments(issue) == []
+    assert not world.is_closed(issue)

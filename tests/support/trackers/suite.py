@@ -234,6 +234,24 @@ class Suite:
         assert all(check.ok for check in checks), checks
         assert len(world.relay.seen) > writes
 
+    def test_the_setup_of_the_documentation_is_enough(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        settings = world.documented()
+        checks = broker(settings, tmp_path).check()
+        assert all(check.ok for check in checks), checks
+        fixed, named = world.new(), world.new()
+        opened = world.new(closed=True) if world.reopens else ""
+        reopens = f"Reopens {opened}." if opened else ""
+        message = f"fixes {fixed}\n\n{reopens}\nReferences {named}."
+        pushed = payload(commit(message, next(NUMBERS)))
+        note, _ = work_off(settings, tmp_path, pushed)
+        assert f"closed {fixed}" in note
+        assert world.is_closed(fixed)
+        assert not (opened and world.is_closed(opened))
+        for issue in filter(None, (fixed, named, opened)):
+            assert len(world.comments(issue)) == 1, issue
+
     def test_bad_credentials_are_said_loudly(
         self, world: World, tmp_path: Path
     ) -> None:

@@ -3,6 +3,8 @@ and the push.
 """
 
 import hashlib
+import re
+import tomllib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from oberonc import Retry, Secret
 from tests.support.trackers.relay import Relay
 
 REPOSITORY = "octo/hello"
+PAGE = Path(__file__).parents[3] / "docs" / "trackers.md"
 
 
 def commit(message: str, number: int = 1, **more: Any) -> dict[str, Any]:
@@ -94,6 +97,16 @@ def work_off(
                 raise
 
 
+def documented() -> list[dict[str, Any]]:
+    """The services of docs/trackers.md, without their broker."""
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return [
+        {name: value for name, value in table.items() if name != "broker"}
+        for block in blocks
+        for table in tomllib.loads(block)["services"].values()
+    ]
+
+
 class World(ABC):
     """A running tracker with a project in it, behind a relay."""
 
@@ -111,6 +124,29 @@ class World(ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The settings of a service on it."""
+
+    @property
+    def least(self) -> dict[str, Any]:
+        """The settings in which the bot has what docs/trackers.md asks for, and no more."""
+        return self.settings
+
+    def documented(self) -> dict[str, Any]:
+        """The service of docs/trackers.md for this tracker, with this one's address and
+        credentials.
+        """
+        kind = self.settings["tracker"]
+        tables = [found for found in documented() if found["tracker"] == kind]
+        assert tables, f"docs/trackers.md has no service with tracker = '{kind}'"
+        if len(tables) > 1:  # Jira: with and without a user
+            tables = [
+                found
+                for found in tables
+                if ("user" in found) == ("user" in self.settings)
+            ]
+        settings = {
+            name: self.least.get(name, value) for name, value in tables[0].items()
+        }
+        return settings | {"url": self.least["url"]}
 
     @abstractmethod
     def new(self, *, closed: bool = False) -> str:
