@@ -34,6 +34,7 @@ class Bugzilla(WebTracker):
         super().__init__(broker)
         self._key: dict[str, str] = {}
         self._homes: dict[Issue, list[str]] = {}
+        self._statuses: list[dict[str, Any]] = []
 
     def headers(self) -> dict[str, str]:
         return {
@@ -75,10 +76,10 @@ class Bugzilla(WebTracker):
         self._login()
 
     def is_closed(self, issue: Issue) -> bool:
-        found = self._bug(issue, "is_open", "product", "classification")
+        found = self._bug(issue, "is_open", "status", "product", "classification")
         names = (found.get("product"), found.get("classification"))
         self._homes[issue] = [str(name) for name in names if name]
-        return not found["is_open"]
+        return not found["is_open"] or found["status"] == self.settings.close
 
     def homes(self, issue: Issue) -> list[str]:
         return self._homes[issue]
@@ -110,9 +111,10 @@ class Bugzilla(WebTracker):
         return any(mark in entry["text"] for entry in found)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
-        states = {value["name"]: value["is_open"] for value in self._states()}
+        open_ones = {value["name"] for value in self._states() if value["is_open"]}
+        open_ones.discard(self.settings.close)
         return any(
-            states.get(status) == (not closed) for status in self._reached(issue, since)
+            (status in open_ones) != closed for status in self._reached(issue, since)
         )
 
     def was_put(self, issue: Issue, state: str, since: float) -> bool:
@@ -133,11 +135,20 @@ class Bugzilla(WebTracker):
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         own = self.settings.resolutions.get(resolution)
-        change = {
-            "status": self.settings.close or "RESOLVED",
-            "resolution": own or _RESOLUTIONS[resolution],
-        }
-        self._set(issue, change, comment, is_open=False)
+        status = self.settings.close or "RESOLVED"
+        is_open = {"is_open": self._is_open(status)}
+        why = (
+            {}
+            if is_open["is_open"]
+            else {"resolution": own or _RESOLUTIONS[resolution]}
+        )
+        self._set(issue, {"status": status, **why}, comment, **is_open)
+
+    def _is_open(self, status: str) -> bool:
+        """Whether bugs with *status* count as open; one that is not there as closed."""
+        return any(
+            value["name"] == status and value["is_open"] for value in self._states()
+        )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
         change = {"status": self.settings.reopen or "CONFIRMED"}
@@ -264,10 +275,10 @@ class Bugzilla(WebTracker):
         return Check("editbugs" in groups, f"{login} has the group editbugs", mend)
 
     def _states(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("GET", "field", "bug", "bug_status")[
-            "fields"
-        ][0]["values"]
-        return found
+        if not self._statuses:
+            found = self._call("GET", "field", "bug", "bug_status")["fields"]
+            self._statuses = found[0]["values"]
+        return self._statuses
 
 
 def _error(answer: Answer) -> dict[str, Any]:

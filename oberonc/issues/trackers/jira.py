@@ -79,7 +79,9 @@ class Jira(WebTracker):
     def is_closed(self, issue: Issue) -> bool:
         status = self._status(issue)
         # the names are translated, the keys are not
-        return bool(status["statusCategory"]["key"] == "done")
+        return bool(status["statusCategory"]["key"] == "done") or (
+            str(status["name"]).casefold() == str(self.settings.close).casefold()
+        )
 
     def _status(self, issue: Issue) -> Json:
         with known():

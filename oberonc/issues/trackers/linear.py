@@ -22,7 +22,10 @@ from oberonc.kit.answers import (
 )
 from oberonc.text import one_line
 
-_ISSUE = "query($id:String!){issue(id:$id){id state{id type} team{states(first:100){nodes{id name type position}}}}}"
+_ISSUE = (
+    "query($id:String!){issue(id:$id){id state{id name type}"
+    " team{states(first:100){nodes{id name type position}}}}}"
+)
 _COMMENT = (
     "mutation($i:CommentCreateInput!){commentCreate(input:$i){success comment{id}}}"
 )
@@ -80,7 +83,9 @@ class Linear(WebTracker):
         self._ask("{viewer{id}}")
 
     def is_closed(self, issue: Issue) -> bool:
-        return self._issue(issue)["state"]["type"] in _CLOSED
+        state = self._issue(issue)["state"]
+        own = str(self.settings.close).casefold()
+        return state["type"] in _CLOSED or str(state["name"]).casefold() == own
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         given = {

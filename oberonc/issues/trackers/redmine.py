@@ -256,6 +256,11 @@ class Redmine(WebTracker):
         said = {"notes": comment.text} if comment.text else {}
         self._change(issue, {"status_id": status, **more, **said}, comment)
         found = self._read(issue)["status"]
+        if found["id"] != status and self.act_ourselves(
+            comment, f"Redmine left the status {found['name']} for them"
+        ):
+            self._change(issue, {"status_id": status, **more}, comment)
+            found = self._read(issue)["status"]
         if found["id"] != status:
             raise Refused(
                 f"Redmine took the change and left the status {found['name']}; see the role's workflow"
@@ -270,7 +275,7 @@ class Redmine(WebTracker):
             "hours": round(max(60, seconds) / 3600, 4),
             "comments": text,
         }
-        activity = self._activity()
+        activity = self._activity(issue)
         with known():
             self.send(
                 "POST",
@@ -279,19 +284,24 @@ class Redmine(WebTracker):
                 comment=comment,
             )
 
-    def _activity(self) -> int:
-        """The activity of the settings, or the default one, or the only one."""
-        offered = self.get("enumerations", "time_entry_activities.json")[
+    def _activity(self, issue: Issue) -> int:
+        """The activity of the settings, or Redmine's default one, or the first, among
+        those of the project.
+        """
+        found = self._projects.get(issue) or self._read(issue)["project"]
+        project = self.get(
+            "projects", f"{found['id']}.json", include="time_entry_activities"
+        )["project"]
+        shared = self.get("enumerations", "time_entry_activities.json")[
             "time_entry_activities"
         ]
-        active = [entry for entry in offered if entry.get("active", True)]
-        names = {str(entry["name"]): int(entry["id"]) for entry in active}
-        default = [
-            str(entry["name"]) for entry in active if entry.get("is_default")
-        ] or [*names, ""]
-        return int(
-            one_of(self.settings.activity or default[0], names, "activity", "activity")
-        )
+        active = [entry for entry in shared if entry.get("active", True)]
+        # before 3.4 it does not say which a project has
+        offered = project.get("time_entry_activities", active)
+        names = {str(entry["name"]): int(entry["id"]) for entry in offered}
+        default = [str(entry["name"]) for entry in active if entry.get("is_default")]
+        own = next((name for name in default if name in names), next(iter(names), ""))
+        return int(one_of(self.settings.activity or own, names, "activity", "activity"))
 
     def has_time(self, issue: Issue, seconds: int, mark: str, since: float) -> bool:
         found = self.get("time_entries.json", issue_id=issue_number(issue), limit=100)[

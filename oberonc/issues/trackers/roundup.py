@@ -10,11 +10,13 @@ from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of, the_one
-from oberonc.kit.answers import Refused
+from oberonc.kit.answers import Forbidden, Refused
 from oberonc.text import one_line
 
 #: How often a change is tried again when somebody else changed the issue in between.
 _TRIES = 4
+#: What the templates `classic` and `devel` call the statuses.
+_USUAL = {"close": ("resolved", "closed"), "reopen": ("chatting", "open")}
 
 
 class Roundup(WebTracker):
@@ -69,34 +71,54 @@ class Roundup(WebTracker):
         """The id of the status called *name*."""
         return str(one_of(name, self._statuses(), "status", setting))
 
-    def _closing(self) -> dict[str, str]:
-        """Those in which an issue counts as closed."""
-        names = [self.settings.close or "resolved", *self.settings.resolutions.values()]
-        return {
-            name: one_of(name, self._statuses(), "status", "close") for name in names
+    def _own_status(self, setting: str) -> str:
+        """The name of the status for *setting*: the one that it names, or what the
+        templates of Roundup call it.
+        """
+        named = str(getattr(self.settings, setting))
+        usual = _USUAL[setting]
+        there = [name for name in usual if name in self._statuses()]
+        return named or (there or usual)[0]
+
+    def _closing(self) -> set[str]:
+        """The ids of those in which an issue counts as closed."""
+        names = [self._own_status("close"), *self.settings.resolutions.values()]
+        ids = {self._named(name, "close") for name in names}
+        return ids | {
+            self._statuses()[name]
+            for name in _USUAL["close"]
+            if name in self._statuses()
         }
 
     def whoami(self) -> None:
         self.get("data", "status", **{"@page_size": 1})
 
     def is_closed(self, issue: Issue) -> bool:
-        return self._status(issue) in self._closing().values()
+        return self._status(issue) in self._closing()
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         made = self._make(comment)
         before = self._status(issue)
         self._patch(issue, {}, made)
-        if before in self._closing().values() and self._status(issue) != before:
+        if before in self._closing() and self._status(issue) != before:
             # many trackers open an issue again when somebody speaks
             self._patch(issue, {"status": before})
 
     def _make(self, comment: Comment) -> str:
         """The id of a new message, which is not linked to an issue yet."""
+        author = self.user_of(comment)
+        if author:
+            try:
+                return self._make_by(author, comment)
+            except (Refused, Forbidden) as error:
+                made = self._make_by(self.settings.user, comment)
+                self.act_ourselves(comment, str(error))
+                return made
+        return self._make_by(self.settings.user, comment)
+
+    def _make_by(self, author: str, comment: Comment) -> str:
         # Without an author the message could not be linked later.
-        content = {
-            "content": comment.text,
-            "author": self.user_of(comment) or self.settings.user,
-        }
+        content = {"content": comment.text, "author": author}
         once = self.send("POST", "data", "msg", "@poe", json={}).json()["data"]["link"]
         made = self.call("POST", self._own(once), json=content).json()["data"]["id"]
         return str(made)
@@ -151,15 +173,13 @@ class Roundup(WebTracker):
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(
             issue,
-            self.settings.resolutions.get(resolution)
-            or self.settings.close
-            or "resolved",
+            self.settings.resolutions.get(resolution) or self._own_status("close"),
             "close",
             comment,
         )
 
     def reopen(self, issue: Issue, comment: Comment) -> None:
-        self._set(issue, self.settings.reopen or "chatting", "reopen", comment)
+        self._set(issue, self._own_status("reopen"), "reopen", comment)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
         if self._status(issue) == one_of(state, self._statuses(), "status", "words"):
@@ -190,7 +210,7 @@ class Roundup(WebTracker):
             (
                 "there is the status that opens again",
                 "set `reopen`",
-                lambda: bool(self._named(self.settings.reopen or "chatting", "reopen")),
+                lambda: bool(self._named(self._own_status("reopen"), "reopen")),
             ),
             ("the user may change issues", need, lambda: self._may(need)),
         )

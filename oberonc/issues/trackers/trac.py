@@ -112,7 +112,9 @@ class Trac(WebTracker):
             found = one_of(
                 action, offered, "action", "close" if resolution else "reopen"
             )
-            change = {"action": action, "_ts": str(self._ticket(issue)["_ts"])}
+            ticket = self._ticket(issue)
+            before = ticket["status"]
+            change = {"action": action, "_ts": str(ticket["_ts"])}
             change |= _fields(found[3], resolution) if resolution else {}
             try:
                 self._call(
@@ -123,7 +125,8 @@ class Trac(WebTracker):
                 if _COLLISION not in str(error) or attempt == _TRIES - 1:
                     raise
         left = self._ticket(issue)["status"]
-        if (left == "closed") != bool(resolution):
+        own = self.settings.close if resolution else self.settings.reopen
+        if (left == "closed") != bool(resolution) and (not own or left == before):
             raise Refused(f"Trac answered, and left the status {left}")
 
     def check(self) -> list[Check]:

@@ -11,6 +11,7 @@ from oberonc.issues.trackers.base import issue_key
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_time, known
 from oberonc.kit.answers import Refused
 
+_FIELDS = "idReadable,resolved,customFields(name,value(name))"
 _STATES = {"fixed": "Fixed", "wontfix": "Won't fix", "duplicate": "Duplicate"}
 
 
@@ -37,11 +38,13 @@ class YouTrack(WebTracker):
         self.get("users", "me")
 
     def is_closed(self, issue: Issue) -> bool:
-        return self._issue(issue).get("resolved") is not None
+        found = self._issue(issue)
+        own = str(self.settings.close).casefold()
+        return found.get("resolved") is not None or own in _values(found)
 
     def _issue(self, issue: Issue) -> Any:
         with known():
-            return self.get("issues", issue_key(issue), fields="idReadable,resolved")
+            return self.get("issues", issue_key(issue), fields=_FIELDS)
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():
@@ -80,14 +83,7 @@ class YouTrack(WebTracker):
         self._set(issue, self.settings.reopen or "Open", comment, resolved=False)
 
     def move(self, issue: Issue, state: str, comment: Comment) -> bool:
-        with known():
-            found = self.get(
-                "issues", issue_key(issue), fields="customFields(name,value(name))"
-            )["customFields"]
-        values = [
-            field["value"] for field in found if isinstance(field.get("value"), dict)
-        ]
-        if state.casefold() in (str(value.get("name")).casefold() for value in values):
+        if state.casefold() in _values(self._issue(issue)):
             return False
         self._command(issue, state, comment.text)
         return True
@@ -99,7 +95,7 @@ class YouTrack(WebTracker):
         self, issue: Issue, state: str, comment: Comment, *, resolved: bool
     ) -> None:
         self._command(issue, state, comment.text)
-        if (self._issue(issue).get("resolved") is not None) != resolved:
+        if self.is_closed(issue) != resolved:
             setting = "close" if resolved else "reopen"
             raise Refused(
                 f"YouTrack took the command '{state}' and did not {setting} the issue: set `{setting}`"
@@ -139,3 +135,11 @@ class YouTrack(WebTracker):
                 lambda: bool(self.get("admin", "projects", project)),
             ),
         )
+
+
+def _values(found: Any) -> set[str]:
+    """The values of the issue's fields, in lower case; its state is one of them."""
+    values = [field.get("value") for field in found.get("customFields", [])]
+    return {
+        str(value.get("name")).casefold() for value in values if isinstance(value, dict)
+    }

@@ -437,3 +437,20 @@ def test_tracs_errors_come_with_200(xmlrpc: ContractWorld, tmp_path: Path) -> No
         xmlrpc.relay.spoil_nothing()
         push(xmlrpc, tmp_path, f"fixes {issue}", close="nosuch")
     assert re.search("oberonc:[0-9a-f]{32}", xmlrpc.comments(issue)[0])
+
+
+def test_an_open_status_can_be_the_one_that_closes(world: Any, tmp_path: Path) -> None:
+    if not world.status:
+        pytest.skip("there are no statuses here")
+    issue, settings = world.new(), world.settings | {"close": world.status}
+    pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+    assert broker(settings, tmp_path).handle(pushed) == f"closed {issue}"
+    assert world.status_of(issue) == world.status
+    assert not world.is_closed(issue)
+    again = payload(commit(f"fixes {issue} too", next(NUMBERS)))
+    assert f"{issue} was closed already" in broker(settings, tmp_path).handle(again)
+    if isinstance(world, JiraWorld):
+        return  # the workflow there leads nowhere else
+    back = payload(commit(f"reopens {issue}", next(NUMBERS)))
+    assert f"reopened {issue}" in broker(settings, tmp_path).handle(back)
+    assert world.status_of(issue) != world.status

@@ -39,6 +39,12 @@ p = Project.create!(name: 'Demo', identifier: 'demo', is_public: true,
   puts "#{name}=#{b.reload.api_key}"
 end
 puts "admin=#{u.reload.api_key}"
+TimeEntryActivity.find_by_name('Development').update!(is_default: true)
+# an activity of the project's own in place of everybody's
+q = Project.create!(name: 'Own', identifier: 'own', is_public: true,
+                    enabled_module_names: %w[issue_tracking time_tracking], tracker_ids: Tracker.pluck(:id))
+TimeEntryActivity.create!(name: 'Development', project: q, parent: TimeEntryActivity.find_by_name('Development'))
+Member.create!(user: User.find_by_login('bot'), project: q, roles: [Role.find_by_name('Manager')])
 # what docs/trackers.md asks for, and no more; and one that may not open again
 {'least' => [[1, 3], [1, 5], [3, 5], [3, 1], [5, 1]], 'closer' => [[1, 5]]}.each do |name, moves|
   r = Role.create!(name: name, permissions: [:view_issues, :add_issue_notes, :edit_issues])
@@ -514,3 +520,17 @@ def test_authors_are_found_by_their_mail_address_with_an_administrators_key(
             assert who == "Redmine Admin"
     finally:
         world.session.put(url, json={"user": {"status": 1}}).raise_for_status()
+
+
+@pytest.mark.parametrize("project", ["demo", "own"])
+def test_the_default_activity_is_redmines_own_also_where_the_project_has_its_own(
+    world: RedmineWorld, tmp_path: Path, project: str
+) -> None:
+    issue = world.new(project)
+    note = broker(world.settings, tmp_path).handle(
+        payload(commit(f"refs {issue} @2h", next(NUMBERS)))
+    )
+    assert f"logged time on {issue}" in note
+    url = f"{world.site}/time_entries.json?issue_id={issue[1:]}"
+    (entry,) = world.session.get(url).json()["time_entries"]
+    assert entry["activity"]["name"] == "Development"

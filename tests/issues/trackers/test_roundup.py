@@ -192,3 +192,46 @@ def test_a_status_that_is_not_there_is_refused_with_those_that_are(
         broker(world.settings | {"close": "Done"}, tmp_path).handle(
             payload(commit(f"fixes {issue}", next(NUMBERS)))
         )
+
+
+def test_an_open_status_can_be_the_one_that_closes(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
+    issue, done = world.new(), world.new(closed=True)
+    settings = world.settings | {"close": "testing"}
+    pushed = payload(commit(f"fixes {issue} and {done}", next(NUMBERS)))
+    note = broker(settings, tmp_path).handle(pushed)
+    assert f"closed {issue}" in note
+    assert f"{done} was closed already" in note
+    assert (world.status_of(issue), world.status_of(done)) == ("testing", "resolved")
+
+
+def test_for_an_author_roundup_does_not_know_the_bot_speaks_and_says_so(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    settings = world.settings | {"authors": {"ann@example.org": "nosuch"}}
+    pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+    note = broker(settings, tmp_path).handle(pushed)
+    assert "not done as nosuch: " in note
+    assert len(world.comments(issue)) == 1
+    assert world.is_closed(issue)
+
+
+def test_authors_are_found_by_their_address_where_it_may_be_seen(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
+    """The role User sees its own address alone."""
+    seen = world.settings | {"authors_by_mail": True}
+    admin = seen | {"user": "admin", "password": "admin"}
+    for settings, author in ((seen, "bot"), (admin, "bot"), (admin, "admin")):
+        issue = world.new()
+        mail = f"{author}@example.invalid"
+        more = {"raw_author": f"Ann Example <{mail}>"}
+        pushed = payload(commit(f"refs {issue}", next(NUMBERS), **more))
+        broker(settings, tmp_path).handle(pushed)
+        number = world.read(issue)["attributes"]["messages"][0]["id"]
+        message = world.session.get(f"{world.rest}/msg/{number}").json()["data"]
+        wrote = message["attributes"]["author"]["id"]
+        named = world.session.get(f"{world.rest}/user/{wrote}").json()["data"]
+        assert named["attributes"]["username"] == author

@@ -203,12 +203,8 @@ class YouTrackContract(Contract):
             "idReadable": f"PROJ-{number}",
             "resolved": 1 if kept.state == "closed" else None,
         }
-        return Answer(
-            200,
-            {"customFields": fields}
-            if "customFields" in request.params["fields"]
-            else known,
-        )
+        asked = request.params["fields"].startswith
+        return Answer(200, {"customFields": fields} | (known if asked("id") else {}))
 
     def list(self, request: Request, number: str) -> Answer:
         skip, top = int(request.params["$skip"]), int(request.params["$top"])
@@ -347,7 +343,7 @@ class LinearContract(Contract):
             return Answer(200, {"errors": [gone("Entity not found: Issue")]})
         name = asked.status or ("Done" if asked.state == "closed" else "Todo")
         state = next(
-            {"id": i, "type": kind}
+            {"id": i, "name": known, "type": kind}
             for i, known, kind, _ in self.states
             if known == name
         )
