@@ -15,6 +15,7 @@ from oberonc.errors import OberoncError
 from oberonc.payload.schema import Payload
 from oberonc.process import open_standard_streams
 from oberonc.source import hooks
+from oberonc.source.git import Git
 from oberonc.text import one_line
 
 #: Seconds the whole hand-off to the daemon may take in a hook.
@@ -63,7 +64,7 @@ def _guarded(name: str, args: list[str]) -> str:
 
 def _stdin(name: str) -> str:
     # Read to the end before anything else: git would see SIGPIPE.
-    if name not in ("post-receive", "post-rewrite"):
+    if name not in ("post-receive", "post-rewrite", hooks.PUSHED):
         return ""
     try:
         with open(0, "rb", closefd=False) as stream:
@@ -81,6 +82,14 @@ def run(name: str, args: list[str], stdin: str) -> str:
     if git is None:
         return ""
     settings = git.ask_config()  # git is at work while we are
+    if name == hooks.PUSHED:
+        if os.environ.get("OBERONC") == "0":
+            return ""
+        from oberonc.source import pushed
+
+        config = configuration.learn()
+        payload = pushed.collect(git, settings(), config, args, stdin)
+        return _deliver(config, payload, git, began) if payload else ""
     config = configuration.learn(server_hook=name == "post-receive")
     call = hooks.read_call(git, settings(), name, args, stdin)
     if call is None:
@@ -100,6 +109,18 @@ def run(name: str, args: list[str], stdin: str) -> str:
     if collected is None:
         return ""
     source, payload = collected
+    try:
+        line = _deliver(config, payload, git, began, bare=source.repo.bare)
+    except BaseException:
+        hooks.take_back(source)
+        raise
+    return "; ".join(filter(None, (line, _head_warning(source))))
+
+
+def _deliver(
+    config: Config, payload: Payload, git: Git, began: float, *, bare: bool = False
+) -> str:
+    """Give *payload* to the daemon, the brokers or the spool; returns the line."""
     broken = f"the configuration is broken: {config.fault}" if config.fault else ""
     try:
         if config.delivery == "daemon":
@@ -114,15 +135,14 @@ def run(name: str, args: list[str], stdin: str) -> str:
             from oberonc.broker.budget import BARE, WITH_WORK_TREE, Budget
             from oberonc.delivery import deliver
 
-            usual = BARE if source.repo.bare else WITH_WORK_TREE
+            usual = BARE if bare else WITH_WORK_TREE
             budget = Budget(config.hook_budget or usual, began)
             line = deliver.here(config, payload, budget, git.git_dir).line
-    except BaseException as error:
-        hooks.take_back(source)
-        if broken and isinstance(error, OberoncError):
+    except OberoncError as error:
+        if broken:
             raise type(error)(f"{broken}; {error}") from None  # which may be why
         raise
-    return "; ".join(filter(None, (broken, line, _head_warning(source))))
+    return "; ".join(filter(None, (broken, line)))
 
 
 def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:

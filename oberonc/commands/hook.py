@@ -10,7 +10,13 @@ import click
 from oberonc import config as configuration
 from oberonc import layers
 from oberonc.admin.install import hook_files, managers, places
-from oberonc.admin.install.notes import forget, notes, remembered
+from oberonc.admin.install.notes import (
+    forget,
+    forget_name,
+    notes,
+    remember_name,
+    remembered,
+)
 from oberonc.admin.install.repositories import below
 from oberonc.commands import (
     Session,
@@ -93,6 +99,7 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
     if found.served:
         show(f"{found.path} is served by {found.targets[0].file}")
         return
+    found = places.asked_for(found, config)
     hook_files.refuse(found)
     for target in (target for target in found.targets if not target.tool):
         if dry_run:
@@ -105,6 +112,7 @@ def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
         else:
             show(f"installed {hook_files.install(target)}")
     if found.repository and not dry_run:
+        remember_name(found.repository)
         newness.look(repository.describe(found.repository, config.publish))
     for note in notes(found, config) if not dry_run else ():
         show(f"note: {note}", err=True)
@@ -173,6 +181,7 @@ def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
     if found.repository and not found.served and not dry_run:
         memory.forget(str(found.repository))
         forget(config, found.repository)
+        forget_name(found.repository)
 
 
 @command.command(
@@ -189,10 +198,11 @@ def status(
     session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool
 ) -> None:
     """Show whether the hooks are there and would run; exit 1 where one is broken."""
+    config = configuration.learn(session.config_path)
     rows: list[dict[str, str | bool | None]] = []
 
     def look(found: places.Layout) -> None:
-        for target in found.targets:
+        for target in places.asked_for(found, config).targets:
             ok, text = hook_files.state(found, target)
             row = {
                 "repository": str(found.path),
@@ -205,7 +215,6 @@ def status(
                 show(f"{target.hook}: {text} ({target.file})")
 
     try:
-        config = configuration.learn(session.config_path)
         _each(_named(paths, folders, config), look)
     finally:
         if as_json:

@@ -10,9 +10,11 @@ from pathlib import Path
 import click
 
 from oberonc import files, paths
+from oberonc.admin import tracker_service
 from oberonc.admin.install import reach
 from oberonc.commands import example, show
 from oberonc.errors import ConfigError, Failed, NotAllowed, UsageError
+from oberonc.issues.trackers import CLASSES
 from oberonc.rights import EVERYBODY
 
 USER = """\
@@ -61,6 +63,8 @@ CONFIG = "etc/oberonc/config.toml"
     "init",
     epilog=example(
         "oberonc init",
+        "oberonc init --tracker github",
+        "oberonc init --tracker redmine --url https://issues.example.org",
         "oberonc init --system",
         "oberonc init --system --force",
         "oberonc init --system --root ./package",
@@ -81,9 +85,19 @@ CONFIG = "etc/oberonc/config.toml"
     type=click.Path(path_type=Path),
     help="With --system: write below this folder, units that run /usr/bin/oberonc to usr/lib (for packagers).",
 )
-def command(system: bool, force: bool, root: Path | None) -> None:
+@click.option(
+    "--tracker",
+    type=click.Choice([name for name in CLASSES if name != "local"]),
+    help="A service on this tracker, instead of the embedded one.",
+)
+@click.option("--url", help="With --tracker: its address (default: that of origin).")
+@click.option("--project", help="With --tracker: the key of the project, as PROJ.")
+@click.option("--user", help="With --tracker: the account that the token belongs to.")
+def command(
+    system: bool, force: bool, root: Path | None, tracker: str | None, **given: str
+) -> None:
     """Write a configuration to start from. A configuration that exists is never
-    changed.
+    changed: what --tracker would have written is shown then.
 
     With --system it can be run again, as after an upgrade: it writes what is missing,
     leaves what is the same, and shows how the rest differs. Changes of your own belong
@@ -91,8 +105,13 @@ def command(system: bool, force: bool, root: Path | None) -> None:
     """
     if (root is not None or force) and not system:
         raise UsageError(f"{'--force' if force else '--root'} goes with --system")
+    if (tracker is None and any(given.values())) or (tracker and system):
+        raise UsageError("--url, --project and --user go with --tracker, for a user")
     if not system:
-        _user(paths.homes().config / "config.toml")
+        file = paths.homes().config / "config.toml"
+        _user(
+            file, tracker_service.text(tracker, given, file.parent) if tracker else ""
+        )
         return
     fault = reach.fault(EVERYBODY) if root is None else ""
     if fault:
@@ -114,12 +133,20 @@ after an upgrade: systemd-sysusers && systemd-tmpfiles --create && systemctl dae
 systemctl restart oberonc"""
 
 
-def _user(file: Path) -> None:
+def _user(file: Path, service: str) -> None:
     if os.path.lexists(file):
+        if service:
+            show(f"add to {file}:\n\n{service}")
         raise ConfigError(
             f"{file} exists already; nothing was written (`oberonc config` shows what is in force)"
         )
-    _write(file, USER, force=False)
+    text = USER
+    if service:
+        head, _, rest = USER.partition("[services.issues]\n")
+        text = f"{head}{service}{rest.partition('docs/trackers.md')[2].partition(chr(10))[2]}"
+    _write(file, text, force=False)
+    if service:
+        show(tracker_service.NEXT, err=True)
 
 
 def _system_files(root: Path | None) -> dict[Path, str]:

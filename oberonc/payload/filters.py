@@ -32,6 +32,7 @@ class Choice(NamedTuple):
 NAMED = 6
 _COMMITS = 100
 _CHARACTERS = 2000
+_MADE_HERE = re.compile(rb'"event": ?"commit"')
 _NUMBER = r"(?<![\w#&/])#[1-9][0-9]{0,9}(?!\w)"
 
 
@@ -44,6 +45,9 @@ def choose(service: Service, payload: Payload) -> Choice:
         if "dead" in service.events:
             return Choice(payload, "matches")
         return Choice(None, "`dead` is not one of `events`")
+    why = _too_early(service, payload)
+    if why:
+        return Choice(None, why)
     if not _is_wanted(service.name, payload["repository"].get("services")):
         return Choice(None, "git config oberonc.service of the repository names others")
     if _skipped(service.name, payload["push_options"]):
@@ -78,6 +82,16 @@ def choose(service: Service, payload: Payload) -> Choice:
     )
 
 
+def _too_early(service: Service, payload: Payload) -> str:
+    """Why *service* is not told now of what was made in a clone: a tracker that others
+    see is when it is pushed, everybody else when it is committed.
+    """
+    if "pushed_to" in payload["repository"]:
+        return "" if service.acts_on_push else "it was told when this was committed"
+    here = payload["event"] == "commit" and payload["updates"]
+    return "it acts when this is pushed" if here and service.acts_on_push else ""
+
+
 def cuts(service: Service, body: bytes) -> bool:
     """Whether *service* may get less than all of the payload that *body* is as JSON."""
     return bool(
@@ -85,6 +99,8 @@ def cuts(service: Service, body: bytes) -> bool:
         or service.paths
         or service.authors
         or not {*PUSHED} <= {*service.events}
+        or b'"pushed_to"' in body
+        or (service.acts_on_push and _MADE_HERE.search(body))
         # a quote within a text is written otherwise
         or (b'"diff"' in body and not service.diffs)
     )

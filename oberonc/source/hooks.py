@@ -163,7 +163,7 @@ def collect(call: Call, config: Config) -> tuple[Source, Payload] | None:
         if config.publish_known:  # else it is told again when it is
             held.save(repo.refs)
     source = Source(repo, call.event, updates, call.push_options, held.memory.undo)
-    return source, _payload(source, news, config)
+    return source, payload(source, news, config)
 
 
 def take_back(source: Source) -> None:
@@ -207,8 +207,10 @@ _HOOKS: dict[str, Callable[[Repository, Call], list[Update]]] = {
     "post-rewrite": _post_rewrite,
     "post-applypatch": _post_commit,
 }
+#: Tells of pushes from here; see `oberonc.source.pushed`.
+PUSHED = "reference-transaction"
 #: The hooks that oberonc has something to do in; whoever installs them reads it here.
-HOOKS = tuple(_HOOKS)
+HOOKS = (*_HOOKS, PUSHED)
 
 
 def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[Update]:
@@ -236,7 +238,7 @@ def _with_others(repo: Repository, updates: list[Update], kept: Memory) -> list[
     return updates
 
 
-def _payload(source: Source, news: newness.News, config: Config) -> Payload:
+def payload(source: Source, news: newness.News, config: Config) -> Payload:
     """The payload of a hook's updates:
     what is new and what is published, commits read once.
     """

@@ -20,6 +20,8 @@ from oberonc import files
 from oberonc.source.git import null_oid
 
 FOLDER, FILE = "oberonc", "told"
+#: The latest pushes from here that were told of, and how many of them are kept.
+PUSHED, _PUSHED_LIMIT = "pushed", 100
 #: Seconds to wait for another hook of the repository; a hook never hangs a push.
 PATIENCE = 10.0
 #: Tips that publish refs left; older ones are forgotten.
@@ -253,9 +255,31 @@ def is_kept(git_dir: str) -> bool:
     return (Path(git_dir) / FOLDER / FILE).is_file()
 
 
+def is_first_time(git_dir: str, ref: str, move: str) -> bool:
+    """Whether the push that made *move* of the remote's *ref* was not told of yet; from
+    now on it is. Git moves a ref to where it is, too.
+    """
+    file = Path(git_dir) / FOLDER / PUSHED
+    try:
+        known = file.read_text().splitlines()
+    except (OSError, ValueError):
+        known = []
+    if f"{move} {ref}" in known:
+        return False
+    others = [line for line in known if not line.endswith(f" {ref}")]
+    lines = [*others[-_PUSHED_LIMIT:], f"{move} {ref}\n"]
+    with contextlib.suppress(OSError):
+        os.close(_folder(git_dir))
+        fresh = file.with_name(f"{PUSHED}.{os.getpid()}")
+        fresh.write_text("\n".join(lines))
+        fresh.replace(file)
+    return True
+
+
 def forget(git_dir: str) -> None:
     """Remember nothing: what happens from now on in the repository is not told of."""
     with contextlib.suppress(OSError):
+        (Path(git_dir) / FOLDER / PUSHED).unlink(missing_ok=True)
         (Path(git_dir) / FOLDER / FILE).unlink()
         (Path(git_dir) / FOLDER).rmdir()
 

@@ -15,6 +15,8 @@ from oberonc.process import Child, git_environment
 from oberonc.source.git import ORIGIN, Git, Ref
 from oberonc.text import clean
 
+#: Where a clone remembers its name since hooks were installed into it.
+KNOWN_AS = "oberonc.knownas"
 #: What git takes for a boolean.
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
@@ -187,6 +189,8 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
         gitea if env.get("GITEA_REPO_NAME") else "",
         env.get("GL_REPO", ""),
         _last(settings, "gitlab.fullpath"),
+        _last(settings, KNOWN_AS),
+        "" if bare else _origin_name(settings),
         _folder_name(settings, common, bare),
     )
     for name in names:
@@ -194,6 +198,37 @@ def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
         if name and len(name) <= LONGEST_REPOSITORY and name.isprintable():
             return name
     return "repository"
+
+
+def home_remote(settings: dict[str, list[str]]) -> str:
+    """The remote that a clone is named after: `origin`, or the only one; else empty."""
+    remotes = [
+        key[len("remote.") : -len(".url")]
+        for key in settings
+        if key.startswith("remote.") and key.endswith(".url")
+    ]
+    if "origin" in remotes:
+        return "origin"
+    return remotes[0] if len(remotes) == 1 else ""
+
+
+def home_address(settings: dict[str, list[str]]) -> str:
+    """The address of that remote."""
+    return _last(settings, f"remote.{home_remote(settings)}.url")
+
+
+def _origin_name(settings: dict[str, list[str]]) -> str:
+    """What the server that a clone comes from calls the repository: the path of its
+    address; of a folder on this machine the last part.
+    """
+    address = home_address(settings)
+    scheme, sign, rest = address.partition("://")
+    if sign and scheme != "file":
+        return rest.partition("/")[2]
+    host, colon, path = address.partition(":")
+    if colon and not sign and "/" not in host:
+        return path
+    return address.rstrip("/").removesuffix("/.git").rpartition("/")[2]
 
 
 def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:

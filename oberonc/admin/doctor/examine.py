@@ -143,6 +143,7 @@ def _repository(config: Config) -> Iterator[Finding]:
                 "see `oberonc hook install --help`",
             )
         return
+    layout = places.asked_for(layout, config)
     for target in layout.targets:
         ok, text = hook_files.state(layout, target)
         # Not installed is a choice: a clone of a repository whose server has the hook

@@ -28,7 +28,7 @@ from oberonc.admin.install.script import (
 from oberonc.errors import Failed, NotAllowed
 from oberonc.process import environment
 from oberonc.source import memory
-from oberonc.source.hooks import HOOKS
+from oberonc.source.hooks import HOOKS, PUSHED
 from oberonc.text import one_line
 
 
@@ -268,6 +268,13 @@ def _absent(found: Layout, target: Target) -> State:
         return State(False, f"broken: git never runs {own}, but {target.file}")
     if found.elsewhere:
         return State(True, f"not installed: {found.elsewhere}")
+    told = found.repository and memory.is_kept(str(found.repository))
+    if target.hook == PUSHED and told:
+        return State(
+            False,
+            "broken: not installed, so a tracker that others see hears of no push;"
+            " run `oberonc hook install` again",
+        )
     return State(
         True,
         "not installed"

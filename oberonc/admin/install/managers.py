@@ -70,6 +70,8 @@ _WHERE = {
     "simple-git-hooks": ', in "simple-git-hooks"',
     "pre-commit": ', below "repos:"',
 }
+#: Those of our hooks that husky 9 writes.
+_HUSKY = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
 #: pre-commit gives what git said in variables instead of arguments.
 _VARIABLES = {
     "post-rewrite": '"$PRE_COMMIT_REWRITE_COMMAND"',
@@ -85,7 +87,9 @@ def tool(work: Path | None, file: Path) -> Tool | None:
         return None
     hook, folder = file.name, file.parent
     text = "" if read_ours(file) else read_text(file) or _link(file)
-    if ".husky" in folder.parts[len(work.parts) :] or (folder / "husky.sh").exists():
+    if folder.name == "_" and hook not in _HUSKY and _is_huskys(folder, work):
+        return None  # it leaves alone what it does not know, in a folder git ignores
+    if _is_huskys(folder, work):
         own = (folder.parent if folder.name == "_" else folder) / hook
         return _made("husky", hook, own, read_text(own))
     name = next((name for name, mark in _MARKS.items() if mark in text), "")
@@ -103,6 +107,10 @@ def tool(work: Path | None, file: Path) -> Tool | None:
         return _made(name, hook, _simple_file(work) or there[0], text)
     told = next((place for place in there if _runs(hook, read_text(place))), None)
     return _made(name, hook, told or there[0], read_text(told) if told else "")
+
+
+def _is_huskys(folder: Path, work: Path) -> bool:
+    return ".husky" in folder.parts[len(work.parts) :] or (folder / "husky.sh").exists()
 
 
 def runs(hook: str, file: Path) -> bool:

@@ -10,7 +10,9 @@ from oberonc import files
 from oberonc.admin.install.places import Layout
 from oberonc.config import Config
 from oberonc.source import repository
+from oberonc.source.git import Git
 from oberonc.source.repository import Repository
+from oberonc.text import listed
 
 
 def notes(found: Layout, config: Config) -> Iterator[str]:
@@ -24,10 +26,33 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
     private = private_state(repo, config)
     if private:
         yield private
+    waiting = [name for name, each in config.services.items() if each.acts_on_push]
+    remote = repository.home_remote(repo.git.config())
+    if not repo.bare and waiting:
+        when = f"when a commit is pushed to {remote}" if remote else _NO_REMOTE
+        yield f"{listed(waiting, 5)} acts on {repo.full_name} {when}; all others when it is made"
     same = _same_name(config, repo.full_name, found.repository)
     if same:
         mend = "git config oberonc.name NAME tells them apart"
         yield f"{same} is called {repo.full_name} too, so they share issues: {mend}"
+
+
+_NO_REMOTE = "once there is a remote `origin` that commits are pushed to"
+
+
+def remember_name(path: Path) -> None:
+    """Have the clone whose git folder is *path* keep its name when its folder gets
+    another one; a server's name follows the server.
+    """
+    repo = repository.describe(path, ())
+    settings = repo.git.config()
+    if not repo.bare and repository.KNOWN_AS not in settings:
+        repo.git.read("config", repository.KNOWN_AS, repo.full_name)
+
+
+def forget_name(path: Path) -> None:
+    """Undo `remember_name`."""
+    Git(path).read("config", "--unset-all", repository.KNOWN_AS, ok=(0, 5))
 
 
 def private_state(repo: Repository, config: Config) -> str:

@@ -16,9 +16,10 @@ from oberonc.admin.install import managers
 from oberonc.admin.install.managers import Tool
 from oberonc.admin.install.repositories import Opened, open_at
 from oberonc.admin.install.script import KEPT, read_ours
+from oberonc.config import Config
 from oberonc.errors import BadInput, NotAllowed
 from oberonc.process import Child, git_environment
-from oberonc.source.hooks import HOOKS
+from oberonc.source.hooks import HOOKS, PUSHED
 
 #: What git runs where others push to, and where somebody commits.
 SERVER_HOOKS = ("post-receive",)
@@ -112,6 +113,17 @@ def _local_target(found: Opened, file: Path) -> Target:
     if managers.legacy(file):
         return _target(file.name, file.with_name(f"{file.name}.legacy"))
     return _target(file.name, file)._replace(tool=managers.tool(found.work, file))
+
+
+def asked_for(found: Layout, config: Config) -> Layout:
+    """*found* without the hook that tells of pushes where no service waits for them."""
+    waits = any(service.acts_on_push for service in config.services.values())
+    targets = [
+        target
+        for target in found.targets
+        if target.hook != PUSHED or waits or target.there == "ours"
+    ]
+    return found._replace(targets=targets)
 
 
 def abandoned(found: Layout) -> list[Target]:

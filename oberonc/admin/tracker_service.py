@@ -1,0 +1,74 @@
+"""The service that `oberonc init --tracker` writes: what the tracker needs, as far as
+the clone one stands in and the tools on PATH tell.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from oberonc.errors import OberoncError, UsageError
+from oberonc.issues.trackers import load
+from oberonc.source import repository
+from oberonc.source.git import Git
+
+#: Programs that know a token: of `gh` and `glab`, as their manuals have it.
+_TOKENS = {
+    "github": ("gh", "gh auth token"),
+    "gitlab": ("glab", "glab config get token --host"),
+}
+#: Hosts whose address the tracker's class knows.
+_USUAL = {"github": "github.com", "gitlab": "gitlab.com", "linear": ""}
+NEXT = """\
+next: `oberonc brokers test` proves it without changing anything; then `oberonc hook install` in each clone, again where
+hooks are installed already: issues there act when a commit is pushed to origin"""
+
+
+def text(kind: str, given: dict[str, str], folder: Path) -> str:
+    """The table of a service on a tracker of *kind*, by what is *given* (url, project,
+    user); secrets that no program knows go into *folder*. Raises UsageError where more
+    has to be given.
+    """
+    needs = load(kind).needs
+    keys = {"broker": "issues", "tracker": kind}
+    url = given.get("url") or _of_origin(kind)
+    if url:
+        keys["url"] = url
+    for name in ("project", "user"):
+        if given.get(name):
+            keys[name] = given[name]
+    missing = [n for n in ("url", "project", "user") if n in needs and n not in keys]
+    if missing:
+        options = " and ".join(f"--{name}" for name in missing)
+        raise UsageError(f"the tracker {kind} needs {options}")
+    secret = "token" if any("token" in need for need in needs) else "password"
+    note = ""
+    program, command = _TOKENS.get(kind, ("", ""))
+    if program and shutil.which(program):
+        host = urlsplit(url).hostname or _USUAL[kind]
+        keys[secret] = f"cmd:{command}{f' {host}' if kind == 'gitlab' else ''}"
+        if kind == "github" and url:
+            keys[secret] += f" --hostname {host}"
+    else:
+        file = folder / f"{kind}-{secret}"
+        keys[secret] = f"file:{file}"
+        note = f"# put the {secret} into {file}, and chmod 600 it\n"
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in keys.items()]
+    return f"{note}[services.{kind}]\n{''.join(lines)}"
+
+
+def _of_origin(kind: str) -> str:
+    """The address of the server that the clone one stands in comes from; empty where
+    that is none, or the usual one.
+    """
+    if kind not in ("github", "gitlab", "gitea", "forgejo"):
+        return ""
+    try:
+        settings = Git(repository.find_git_dir()).config()
+    except OberoncError:
+        return ""
+    address = repository.home_address(settings)
+    host = urlsplit(address).hostname if "://" in address else None
+    if host is None and ":" in address.partition("/")[0]:
+        host = address.partition(":")[0].rpartition("@")[2]
+    return f"https://{host}" if host and host != _USUAL.get(kind) else ""

@@ -1,0 +1,152 @@
+"""Trackers that others see hear of a commit when it is pushed from the clone; the
+embedded one when it is made.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.admin import Admin
+from tests.support.command import Command
+from tests.support.repo import Repo
+from tests.support.trackers.forges import ContractWorld, GitHubWorld, running
+from tests.support.trackers.world import REPOSITORY
+
+ADDRESS = f"https://forge.example/{REPOSITORY}.git"
+
+
+@pytest.fixture
+def github() -> Iterator[ContractWorld]:
+    yield from running(GitHubWorld)
+
+
+@pytest.fixture
+def clone(bare: Repo, tmp_path: Path, github: ContractWorld, admin: Admin) -> Repo:
+    """A clone of what GitHub is said to serve, and a service for its issues."""
+    seed = bare.clone(tmp_path / "seed")
+    seed.commit("the beginning")
+    seed.push("main")
+    made = bare.clone(tmp_path / "work")
+    made.git("remote", "set-url", "origin", ADDRESS)
+    made.git("config", f"url.{bare.path}.insteadOf", ADDRESS)
+    settings = {key: value for key, value in github.settings.items() if key != "token"}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    (tmp_path / "token").write_text("token-1")
+    (tmp_path / "token").chmod(0o600)
+    admin.configure(
+        "\n".join(
+            [
+                "[services.github]",
+                'broker = "issues"',
+                *lines,
+                f'token = "file:{tmp_path}/token"',
+                "[services.own]",
+                'broker = "issues"',
+            ]
+        )
+    )
+    return made
+
+
+def test_a_push_from_a_clone_closes_the_issue_and_the_commit_alone_does_not(
+    clone: Repo, github: ContractWorld, oberonc: Command
+) -> None:
+    said = oberonc("hook", "install", clone.path)
+    assert f"github acts on {REPOSITORY} when a commit is pushed to origin" in said.err
+    issue = github.new()
+    oberonc("issues", "new", "one", cwd=clone.path)
+    said_then = clone.sh(f"git commit -q --allow-empty -m 'fixes {issue}'")
+    assert said_then.startswith("oberonc: own: closed #1"), said_then
+    assert "github" not in said_then
+    assert not github.is_closed(issue)
+    assert f"github: closed {issue}" in clone.push("main")
+    assert github.is_closed(issue)
+    assert "oberonc" not in clone.push("main")
+    assert len(github.comments(issue)) == 1
+
+
+def test_what_others_pushed_a_refused_push_and_another_branch_close_nothing(
+    clone: Repo, bare: Repo, github: ContractWorld, oberonc: Command, tmp_path: Path
+) -> None:
+    oberonc("hook", "install", clone.path)
+    issue = github.new()
+    seed = Repo(tmp_path / "seed")
+    seed.commit(f"fixes {issue}")
+    seed.push("main")
+    clone.git("commit", "-q", "--allow-empty", "-m", f"fixes {issue}")
+    assert "oberonc" not in clone.push("main", code=1)  # it is behind
+    assert "github: closed" not in clone.sh("git fetch -q; git rebase -q origin/main")
+    assert not github.is_closed(issue)
+    clone.sh("git checkout -q -b topic; git commit -q --allow-empty -m more")
+    clone.push("topic")
+    assert not github.is_closed(issue)
+    assert f"closed {issue}" in clone.sh(
+        "git checkout -q main; git merge -q topic; git push origin main"
+    )
+
+
+def test_a_variable_passes_over_one_push(
+    clone: Repo, github: ContractWorld, oberonc: Command
+) -> None:
+    oberonc("hook", "install", clone.path)
+    issue = github.new()
+    clone.sh(f"git commit -q --allow-empty -m 'fixes {issue}'")
+    assert "oberonc" not in clone.sh("OBERONC=0 git push origin main")
+    assert not github.is_closed(issue)
+
+
+def test_the_name_is_that_of_origin_and_stays_when_the_folder_is_renamed(
+    clone: Repo, bare: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    def name(repo: Path) -> str:
+        return str(
+            oberonc("send", "--dry-run", "--json", "--message", "x", cwd=repo).json[
+                "payload"
+            ]["repository"]["full_name"]
+        )
+
+    for address, expected in {
+        ADDRESS: REPOSITORY,
+        "git@github.com:octo/hello.git": "octo/hello",
+        "ssh://git@forge.example:22/group/sub/hello": "group/sub/hello",
+        "/srv/git/shop.git": "shop",
+        "../app/.git": "app",
+    }.items():
+        clone.git("remote", "set-url", "origin", address)
+        assert name(clone.path) == expected
+    clone.git("remote", "remove", "origin")
+    assert name(clone.path) == "work"
+    oberonc("hook", "install", clone.path)
+    moved = clone.path.rename(tmp_path / "elsewhere")
+    assert name(moved) == "work"
+    oberonc("hook", "uninstall", moved)
+    assert name(moved) == "elsewhere"
+
+
+def test_hooks_of_before_the_service_are_said_to_be_incomplete(
+    repo: Repo, admin: Admin, oberonc: Command
+) -> None:
+    oberonc("hook", "install", repo.path)
+    hooks = repo.path / ".git" / "hooks"
+    assert not (hooks / "reference-transaction").exists()
+    admin.configure('[services.a]\nbroker = "issues"\ntracker = "github"\n')
+    said = oberonc("hook", "status", repo.path, code=1).out
+    assert "reference-transaction: broken: not installed" in said
+    oberonc("hook", "install", repo.path)
+    assert oberonc("hook", "status", repo.path).out.count(": installed") == 6
+
+
+def test_a_hook_that_refuses_a_ref_still_does(clone: Repo, oberonc: Command) -> None:
+    own = clone.path / ".git" / "hooks" / "reference-transaction"
+    own.write_text('#!/bin/sh\n! [ "$1" = prepared ] || ! grep -q refs/heads/no\n')
+    own.chmod(0o755)
+    oberonc("hook", "install", clone.path)
+    clone.sh("git branch yes")
+    clone.sh("git branch no", code=128)
+    assert shlex.split(clone.git("branch", "--format=%(refname:short)")) == [
+        "main",
+        "yes",
+    ]
