@@ -94,7 +94,11 @@ CONFIG = "etc/oberonc/config.toml"
 @click.option("--project", help="With --tracker: the key of the project, as PROJ.")
 @click.option("--user", help="With --tracker: the account that the token belongs to.")
 def command(
-    system: bool, force: bool, root: Path | None, tracker: str | None, **given: str
+    system: bool,
+    force: bool,
+    root: Path | None,
+    tracker: str | None = None,
+    **given: str,
 ) -> None:
     """Write a configuration to start from. A configuration that exists is never
     changed: what --tracker would have written is shown then.

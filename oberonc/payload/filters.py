@@ -88,7 +88,7 @@ def _too_early(service: Service, payload: Payload) -> str:
     """
     if "pushed_to" in payload["repository"]:
         return "" if service.acts_on_push else "it was told when this was committed"
-    here = payload["event"] == "commit" and payload["updates"]
+    here = payload.get("event") == "commit" and payload["updates"]
     return "it acts when this is pushed" if here and service.acts_on_push else ""
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from oberonc.commands import init
 from oberonc.errors import NotAllowed
+from oberonc.issues.trackers import CLASSES, load
 from tests.support.admin import Admin
 from tests.support.command import Command, Done
+from tests.support.repo import Repo
 
 
 def test_the_written_file_is_in_force_and_is_never_overwritten(
@@ -166,3 +168,38 @@ def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
 def test_a_folder_that_takes_no_file_is_one_line(oberonc: Command) -> None:
     done = oberonc("init", "--system", "--root", "/proc/none", code=77)
     assert done.err.count("\n") == 1
+
+
+def _tool(folder: Path, name: str) -> dict[str, str]:
+    folder.mkdir()
+    (folder / name).write_text("#!/bin/sh\necho secret\n")
+    (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_a_tracker_gets_a_service_that_counts(
+    oberonc: Command, home: Path, repo: Repo, tmp_path: Path
+) -> None:
+    file = home / ".config" / "oberonc" / "config.toml"
+    wanted: dict[str, list[str]] = {name: [] for name in CLASSES if name != "local"}
+    for name in wanted:
+        needs = load(name).needs
+        wanted[name] += ["--url", "https://t.example"] if "url" in needs else []
+        wanted[name] += ["--project", "PROJ"] if "project" in needs else []
+        wanted[name] += ["--user", "bot"] if "user" in needs else []
+        if wanted[name]:
+            assert "needs --" in oberonc("init", "--tracker", name, code=2).err
+        oberonc("init", "--tracker", name, *wanted[name], cwd=repo.path)
+        shown = oberonc("config", "--json").json
+        assert shown[f"services.{name}.tracker"]["value"] == name
+        file.unlink()
+    env = _tool(tmp_path / "bin", "gh")
+    repo.git("remote", "add", "origin", "git@git.example.org:octo/hello.git")
+    oberonc("init", "--tracker", "github", cwd=repo.path, env=env)
+    text = file.read_text()
+    assert 'url = "https://git.example.org"' in text
+    assert 'token = "cmd:gh auth token --hostname git.example.org"' in text
+    said = oberonc("init", "--tracker", "gitea", code=78, cwd=repo.path)
+    assert 'url = "https://git.example.org"' in said.out
+    assert "exists already" in said.err
+    assert file.read_text() == text

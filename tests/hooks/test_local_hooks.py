@@ -214,7 +214,7 @@ def test_a_submodule_tells_of_its_own_commits(
     put_hook(repo.path / ".git" / "modules" / "tool" / "hooks", *HOOKS)
     oid = Repo(repo.path / "tool").commit("in the submodule")
     (payload,) = catch.take()
-    assert payload["repository"]["full_name"] == "tool"
+    assert payload["repository"]["full_name"] == "inner"
     assert oids(payload["commits"]) == payload["published"] == [oid]
 
 
