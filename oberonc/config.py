@@ -57,14 +57,6 @@ class Service(NamedTuple):
     diffs: bool = False
     origin: str = "the default configuration"
 
-    @property
-    def acts_on_push(self) -> bool:
-        """Whether others see what it does in a tracker: of what is committed in a clone
-        it hears when that is pushed.
-        """
-        kind = self.settings.get("tracker", "local")
-        return self.broker == "issues" and kind != "local"
-
 
 #: Accounts that run git for others.
 TRUSTED = ("root", "git", "gitea", "forgejo", "gitlab", "gitolite3")

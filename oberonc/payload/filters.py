@@ -82,14 +82,22 @@ def choose(service: Service, payload: Payload) -> Choice:
     )
 
 
+def acts_on_push(service: Service) -> bool:
+    """Whether others see what *service* does in a tracker: of what is committed in a
+    clone it hears when that is pushed.
+    """
+    kind = service.settings.get("tracker", "local")
+    return service.broker == "issues" and kind != "local"
+
+
 def _too_early(service: Service, payload: Payload) -> str:
     """Why *service* is not told now of what was made in a clone: a tracker that others
     see is when it is pushed, everybody else when it is committed.
     """
     if "pushed_to" in payload["repository"]:
-        return "" if service.acts_on_push else "it was told when this was committed"
+        return "" if acts_on_push(service) else "it was told when this was committed"
     here = payload.get("event") == "commit" and payload["updates"]
-    return "it acts when this is pushed" if here and service.acts_on_push else ""
+    return "it acts when this is pushed" if here and acts_on_push(service) else ""
 
 
 def cuts(service: Service, body: bytes) -> bool:
@@ -100,7 +108,7 @@ def cuts(service: Service, body: bytes) -> bool:
         or service.authors
         or not {*PUSHED} <= {*service.events}
         or b'"pushed_to"' in body
-        or (service.acts_on_push and _MADE_HERE.search(body))
+        or (acts_on_push(service) and _MADE_HERE.search(body))
         # a quote within a text is written otherwise
         or (b'"diff"' in body and not service.diffs)
     )

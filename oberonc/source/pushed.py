@@ -8,6 +8,7 @@ trackers that others see hear of a commit when others have it (docs/design.md).
 import os
 
 from oberonc.config import Config
+from oberonc.payload.filters import acts_on_push
 from oberonc.payload.schema import Payload
 from oberonc.source import hooks, memory, newness, repository
 from oberonc.source.git import Git, null_oid
@@ -32,7 +33,7 @@ def collect(
     """
     if args[:1] != ["committed"] or not repository.is_enabled(settings):
         return None
-    waits = any(service.acts_on_push for service in config.services.values())
+    waits = any(acts_on_push(service) for service in config.services.values())
     remote = repository.home_remote(settings)
     if not remote or not (waits or config.fault):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from oberonc import files
 from oberonc.admin.install.places import Layout
 from oberonc.config import Config
+from oberonc.payload.filters import acts_on_push
 from oberonc.source import repository
 from oberonc.source.git import Git
 from oberonc.source.repository import Repository
@@ -26,7 +27,7 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
     private = private_state(repo, config)
     if private:
         yield private
-    waiting = [name for name, each in config.services.items() if each.acts_on_push]
+    waiting = [name for name, each in config.services.items() if acts_on_push(each)]
     remote = repository.home_remote(repo.git.config())
     if not repo.bare and waiting:
         when = f"when a commit is pushed to {remote}" if remote else _NO_REMOTE

@@ -18,6 +18,7 @@ from oberonc.admin.install.repositories import Opened, open_at
 from oberonc.admin.install.script import KEPT, read_ours
 from oberonc.config import Config
 from oberonc.errors import BadInput, NotAllowed
+from oberonc.payload.filters import acts_on_push
 from oberonc.process import Child, git_environment
 from oberonc.source.hooks import HOOKS, PUSHED
 
@@ -117,7 +118,7 @@ def _local_target(found: Opened, file: Path) -> Target:
 
 def asked_for(found: Layout, config: Config) -> Layout:
     """*found* without the hook that tells of pushes where no service waits for them."""
-    waits = any(service.acts_on_push for service in config.services.values())
+    waits = any(acts_on_push(service) for service in config.services.values())
     targets = [
         target
         for target in found.targets
