@@ -12,6 +12,8 @@ import pytest
 from brokers.basecamp import Basecamp
 from oberonc import testing
 from oberonc.testing import Answer, Sent, Server
+from tests.support.buses import through_a_daemon
+from tests.support.daemon_site import Site
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
 LINES = "/195539477/integrations/2uH9aHLEVhhaXKPaqrj8yw8P/buckets/7/chats/9/lines"
@@ -261,6 +263,16 @@ def test_answers_are_told_apart(
         done = _deliver(testing.payload(), tmp_path, _chat(server))
     assert (done.kind, done.after) == (kind, after), done.note
     assert "2uH9aHLEVhhaXKPaqrj8yw8P" not in done.note
+
+
+def test_a_daemon_delivers_within_its_limits(site: Site) -> None:
+    account = Account()
+    with Server(account) as server:
+        secret = site.folder / "url"
+        secret.write_text(f"{server.url}{LINES}")
+        secret.chmod(0o600)
+        through_a_daemon(site, "basecamp", url=f"file:{secret}")
+    assert len(account.lines) == 1
 
 
 def test_the_check_proves_what_can_be_proved(tmp_path: Path) -> None:
