@@ -43,6 +43,21 @@ COMMANDS = {
 }
 
 
+#: What people try first, and where it is.
+_MEANT = {
+    "install": "hook install",
+    "uninstall": "hook uninstall",
+    "status": "hook status",
+    "run": "send",
+    "test": "brokers test",
+    "retry": "queue retry",
+    "start": "daemon",
+    "serve": "daemon",
+    "help": "--help",
+    "version": "--version",
+}
+
+
 class LazyGroup(click.Group):
     """A group that imports `oberonc.commands.NAME` when NAME is run."""
 
@@ -64,8 +79,10 @@ class LazyGroup(click.Group):
             and args[0][:1] != "-"
             and not ctx.resilient_parsing
         ):
+            meant = _MEANT.get(args[0])
+            near = f"; did you mean 'oberonc {meant}'?" if meant else ""
             ctx.fail(
-                f"there is no command '{args[0]}'{nearest(args[0], list(COMMANDS))}"
+                f"there is no command '{args[0]}'{near or nearest(args[0], list(COMMANDS))}"
             )
         return super().resolve_command(ctx, args)
 
@@ -109,6 +126,7 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     help="Read this configuration as the last layer.",
 )
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,

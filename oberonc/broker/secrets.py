@@ -17,8 +17,11 @@ from oberonc import paths, process
 from oberonc.config import Service
 from oberonc.errors import ConfigError, NotAllowed
 from oberonc.redaction import USERINFO, Secret
+from oberonc.text import nearest
 
 KINDS = ("env:", "file:", "cred:", "cmd:")
+#: What settings with secrets are called; only the broker knows all of its own.
+_USUAL = ("token", "password", "secret", "url", "key", "user")
 #: Seconds a `cmd:` may take, and characters any secret may have.
 COMMAND_SECONDS = 10
 LONGEST = 64 * 1024
@@ -40,10 +43,18 @@ def resolve(service: Service, until: float = math.inf) -> dict[str, Any]:
     Raises ConfigError (nothing there) or NotAllowed (a file others may read), naming
     service and setting.
     """
-    return {
-        key: resolved(value, f"{service.origin}: services.{service.name}.{key}", until)
-        for key, value in service.settings.items()
-    }
+    found = {}
+    for key, value in service.settings.items():
+        where = f"{service.origin}: services.{service.name}.{key}"
+        try:
+            found[key] = resolved(value, where, until)
+        except (ConfigError, NotAllowed) as error:
+            near = "" if key in _USUAL else nearest(key, _USUAL)
+            if not near:
+                raise
+            slip = f"{where} (is it a slip{near})"
+            raise type(error)(str(error).replace(where, slip, 1)) from None
+    return found
 
 
 def resolved(value: Any, where: str, until: float = math.inf) -> Any:

@@ -25,7 +25,7 @@ USER = """\
 
 [services.issues]
 broker = "issues"
-tracker = "local"              # the embedded tracker; docs/trackers.md has one service per kind of tracker
+tracker = "local"              # the embedded tracker; `oberonc init --tracker NAME` shows a service on another
 # repositories = ["web/*", "!web/attic-*"]
 # refs = ["refs/heads/main"]
 # paths = ["apps/**"]
@@ -147,7 +147,7 @@ def _user(file: Path, service: str) -> None:
     text = USER
     if service:
         head, _, rest = USER.partition("[services.issues]\n")
-        text = f"{head}{service}{rest.partition('docs/trackers.md')[2].partition(chr(10))[2]}"
+        text = f"{head}{service}{rest.partition('on another')[2].partition(chr(10))[2]}"
     _write(file, text, force=False)
     if service:
         show(tracker_service.NEXT, err=True)

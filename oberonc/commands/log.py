@@ -23,7 +23,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover, log
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
 from oberonc.payload import filters
-from oberonc.source import repository
+from oberonc.source import memory, repository
 from oberonc.source.git import Git, null_oid
 from oberonc.text import counted, listed
 
@@ -39,6 +39,8 @@ SHORTEST = 4
 #: at again.
 INTERVAL = 1.0
 WATCHED = 100
+#: What became of a delivery that was not done.
+_FAILED = ("dead", "retry", "crash")
 
 
 @click.command(
@@ -46,15 +48,31 @@ WATCHED = 100
     epilog=example(
         "oberonc log",
         "oberonc log 1f2e3d4c",
+        "oberonc log HEAD",
+        "oberonc log --failed --repository web/shop main~5..main",
         "oberonc log --json 5f0c1a52",
         "oberonc log -f",
     ),
 )
 @click.argument(
-    "key", metavar="[ID|COMMIT]", required=False, shell_complete=offer("event")
+    "key",
+    metavar="[ID|COMMIT|BRANCH|A..B]",
+    required=False,
+    shell_complete=offer("event"),
 )
 @click.option(
     "-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C."
+)
+@click.option(
+    "--repository", "name", metavar="NAME", help="Only pushes to this repository."
+)
+@click.option("--failed", is_flag=True, help="Only what a service has not done.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=RECENT,
+    show_default=True,
+    help="How many, the latest.",
 )
 @click.option(
     "--git-dir",
@@ -70,10 +88,17 @@ WATCHED = 100
 )
 @pass_session
 def command(
-    session: Session, key: str | None, follow: bool, git_dir: Path | None, as_json: bool
+    session: Session,
+    key: str | None,
+    follow: bool,
+    name: str | None,
+    failed: bool,
+    limit: int,
+    git_dir: Path | None,
+    as_json: bool,
 ) -> None:
-    """Show what happened to the push or commit whose id begins with ID or COMMIT;
-    without one, the latest runs.
+    """Show what happened to the push or commit whose id begins with ID or COMMIT, or
+    that HEAD, a branch or a range names; without one, the latest runs.
 
     A running daemon is asked: who administers it sees every push, everybody else those
     they handed in.
@@ -89,9 +114,16 @@ def command(
                 _print(entry)
         return
     if key is None:
-        found = _gathered(config, _read(config, RECENT), limit=RECENT)[-RECENT:]
+        # Filters choose among more than is shown.
+        count = UNREAD if name or failed else limit
+        found = _gathered(config, _read(config, max(count, limit)), limit=count)
     else:
-        found = _about(config, key.lower(), git_dir)
+        found = _about_all(config, key, git_dir)
+    found = [
+        entry
+        for entry in found
+        if name in (None, entry["repository"]) and (not failed or _has_failed(entry))
+    ][-limit:]
     if as_json:
         show_json(found)
     else:
@@ -145,6 +177,39 @@ def _read(config: Config, count: int) -> list[Record] | NotAllowed:
         return error
 
 
+def _has_failed(entry: Record) -> bool:
+    rows = entry["services"].values()
+    return any(row.get("outcome", "done") in _FAILED for row in rows)
+
+
+def _about_all(config: Config, key: str, git_dir: Path | None) -> list[Record]:
+    """The records of what *key* names: an id, or what git takes for commits."""
+    if len(key) >= SHORTEST and set(key.lower()) <= set("0123456789abcdef"):
+        return _about(config, key.lower(), git_dir)
+    oids: list[str] = []
+    for place in _standing(git_dir)[:1]:
+        git = Git(place)
+        first, dots, last = key.partition("..")
+        tips = [git.peel(rev or "HEAD") for rev in ((first, last) if dots else (key,))]
+        if all(tips):
+            oids = git.between(*tips) if dots else tips
+    if not oids:
+        raise BadInput(
+            f"'{key}' is not an id (at least {SHORTEST} hex digits of a push or commit), and"
+            " names no commit, branch or range with commits of the repository you stand in"
+        )
+    found: dict[str, Record] = {}
+    faults = []
+    for oid in oids[-WATCHED:]:
+        try:
+            found |= {entry["id"]: entry for entry in _about(config, oid, git_dir)}
+        except BadInput as error:
+            faults.append(error)
+    if not found:
+        raise faults[-1]
+    return sorted(found.values(), key=lambda entry: str(entry["time"]))
+
+
 def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
     """The records of the push or commit *key*; raises BadInput where there is none."""
     if len(key) < SHORTEST or not set(key) <= set("0123456789abcdef"):
@@ -173,8 +238,34 @@ def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
             whose = "the log of the daemon, as far as you may read it"
         raise BadInput(
             f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}"
+            f"{_why_not(key, git_dir)}"
         )
     return found
+
+
+def _why_not(key: str, git_dir: Path | None) -> str:
+    """Why the commit *key* of the repository one stands in has no record; empty where
+    there is no such commit.
+    """
+    for place in _standing(git_dir)[:1]:
+        git, common = Git(place), repository.common_dir(place)
+        oid = git.peel(key)
+        if not oid:
+            continue
+        if not repository.is_enabled(git.config()):
+            return f": oberonc is switched off in {common} (git config oberonc.enabled)"
+        if not memory.is_kept(common):
+            return f": no hook of oberonc ran in {common} yet; `oberonc hook install`"
+        with memory.hold(common) as held:
+            tips = {told.oid for told in held.memory.refs.values()}
+        sends = f"; `oberonc send --rev {oid[:12]}` sends it"
+        if any(git.is_ancestor(oid, tip) for tip in tips):
+            return (
+                ": it was there before the hooks were, or came while oberonc was switched off"
+                f" or passed over (OBERONC=0), or is older than what the log keeps{sends}"
+            )
+        return f": no hook told of it yet (it is on no branch that one ran for){sends}"
+    return ""
 
 
 # Commits that no record lists

@@ -1,5 +1,6 @@
 """`oberonc parse`: what the grammar sees in a commit message or a history, and why."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from oberonc.grammar.vocabulary import Words
 from oberonc.grammar.words import words_for
 from oberonc.source.git import Git
 from oberonc.source.repository import find_git_dir
-from oberonc.text import visible
+from oberonc.text import counted, visible
 
 #: Commits read by one git child; samples and rules a summary shows; characters of a
 #: line beside a reference.
@@ -32,6 +33,13 @@ _READ = (
     "--no-color",
     "--no-notes",
     "--format=%H%n%B",
+)
+
+
+#: What people write who do not know of `#`.
+_BARE = re.compile(
+    r"\b(fix(?:e[sd])?|close[sd]?|resolve[sd]?|refs|references) ([1-9][0-9]{0,6})\b",
+    re.IGNORECASE,
 )
 
 
@@ -131,6 +139,10 @@ def _show(text: str, found: Scan) -> None:
             _show_place(text, note, f"{title}: {note.text}")
     if not found.references:
         show("no references")
+        bare = _BARE.search(text)
+        if bare:
+            verb, number = bare.groups()
+            show(f"'{verb} {number}' has no # before the number: {verb} #{number}")
 
 
 def _spoken(reference: Reference) -> str:
@@ -265,7 +277,7 @@ def _line(message: str, place: Reference | Note) -> str:
 
 def _show_summary(summary: dict[str, Any]) -> None:
     show(
-        f"{summary['commits']} commits, {summary['commits_with_references']} with references"
+        f"{counted(summary['commits'], 'commit')}, {summary['commits_with_references']} with references"
     )
     for action, count in summary["actions"].items():
         show(f"\n{action}: {count}")
@@ -282,5 +294,6 @@ def _show_summary(summary: dict[str, Any]) -> None:
     for rule, count in summary["rules"].items():
         show(f"  {count:6} {rule}")
     show(
-        f"\n{summary['warnings']} warnings, {summary['near_misses']} near misses; `oberonc parse --rev` shows them"
+        f"\n{counted(summary['warnings'], 'warning')},"
+        f" {counted(summary['near_misses'], 'near miss', 'near misses')}; `oberonc parse --rev` shows them"
     )

@@ -17,7 +17,7 @@ from oberonc.grammar.vocabulary import Words
 from oberonc.issues.rewritten import asked_anew
 from oberonc.issues.tasks import Commit, Issue, Payload, Task, merge
 from oberonc.issues.undone import undone_by
-from oberonc.text import listed, visible
+from oberonc.text import counted, listed, visible
 
 #: References of one message that count; a person does not write more.
 MESSAGE_LIMIT = 100
@@ -270,7 +270,7 @@ def _import(payload: Payload, rules: Rules) -> str:
         # a payload of another hand may only say that it made a ref
         if not update["created"] or not update.get("first", True):
             return ""
-    push = f"the first push of {publishing[0]['name']} with {count} commits"
+    push = f"the first push of {publishing[0]['name']} with {counted(count, 'commit')}"
     return f"{push} is an import and acts on nothing; {_BY_HAND}"
 
 

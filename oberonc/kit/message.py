@@ -6,6 +6,7 @@ from typing import Any
 from oberonc.kit.markup import Markup
 from oberonc.kit.summary import render, summary
 from oberonc.kit.template import Template
+from oberonc.text import counted
 
 #: Commits that a message names at most, whatever the setting `most` says.
 MOST = 100
@@ -39,7 +40,9 @@ def message(
     # One commit and one ref are too much: names that are escaped to many times their
     # length. Their number is true in any case.
     count = payload["commits_total"]
-    return markup.dead(f"a push with {count} commits and names too long to show")
+    return markup.dead(
+        f"a push with {counted(count, 'commit')} and names too long to show"
+    )
 
 
 def _written(payload: Mapping[str, Any], form: str, most: int, markup: Markup) -> str:

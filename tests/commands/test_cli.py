@@ -261,3 +261,39 @@ def test_no_command_obeys_what_others_wrote(
     ]
     for done in (said[3], said[9]):
         assert done.out.isascii()
+
+
+def test_what_people_try_first_leads_on(oberonc: Command) -> None:
+    for word, meant in (("install", "hook install"), ("help", "--help")):
+        assert f"did you mean 'oberonc {meant}'?" in oberonc(word, code=2).err
+    assert oberonc("-V").out == oberonc("--version").out
+
+
+def test_a_number_without_its_sign_is_hinted_at(oberonc: Command) -> None:
+    assert "fixes #3" in oberonc("parse", stdin="done, fixes 3").out
+    assert "has no #" not in oberonc("parse", stdin="fixes #3, fixes 4").out
+
+
+def test_a_slip_in_the_name_of_a_secret_is_named_first(
+    admin: Admin, oberonc: Command
+) -> None:
+    admin.configure(
+        "[services.a]\nbroker = 'issues'\ntracker = 'github'\ntoekn = 'env:X'\n"
+    )
+    said = oberonc("brokers", "test", "a", code=1)
+    assert "toekn (is it a slip; did you mean 'token'?)" in said.out + said.err
+
+
+def test_doctor_keeps_its_exit_code_when_its_reader_goes_away(
+    admin: Admin, repo: Repo
+) -> None:
+    admin.configure("state = '/proc/nothing'\n")
+    line = f"'{sys.executable}' -I -m oberonc doctor | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=repo.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "1", done

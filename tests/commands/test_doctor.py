@@ -49,7 +49,7 @@ def test_a_machines_file_that_others_cannot_read_is_found_by_who_can(
     file.write_text(f'state = "{short_dir}/state"\n')
     for mode, found in (
         (0o644, []),
-        (0o640, [f"{file} can be read by everybody: not with {file} (mode 0640)"]),
+        (0o640, [f"{file} cannot be read by everybody, because of {file} (mode 0640)"]),
     ):
         file.chmod(mode)
         assert [
@@ -83,7 +83,7 @@ def test_folders_services_and_brokers_are_looked_at(
         wrong[f"state folder {admin.state} is open to everybody"]
         == f"chmod o-rwx {admin.state}"
     )
-    assert f"spool folder {tmp_path}/file/spool can be written" in wrong
+    assert f"spool folder {tmp_path}/file/spool cannot be written" in wrong
     assert "did you mean 'issues'?" in text
     assert "the environment has no MISSING" in text
     assert "unknown setting 'urll'; did you mean 'url'?" in text

@@ -187,3 +187,40 @@ def test_a_record_cannot_look_like_another(oberonc: Command, state: Path) -> Non
     assert len(lines) == 3
     assert lines[1].startswith("  one two: done")
     assert not set("\r\x1b\u2028\u202e\t") & set("".join(lines))
+
+
+def test_names_of_commits_are_taken_and_the_latest_are_chosen(
+    admin: Admin, repo: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    admin.handle("rec", "if 'bad' in str(payload['commits']): raise Reject('no')")
+    admin.configure("[services.rec]\nbroker = 'rec'\n")
+    repo.commit("history")
+    oberonc("hook", "install", repo.path)
+    ids = [repo.commit(text) for text in ("good", "bad", "good again")]
+
+    def commits(*args: str) -> list[str]:
+        found = oberonc("log", "--json", *args, cwd=repo.path).json
+        return [oid for entry in found for oid in entry["commits"]]
+
+    assert commits("HEAD") == commits("main") == ids[2:]
+    assert commits("HEAD~2..main") == ids[1:]
+    assert commits("--limit", "2") == ids[1:]
+    assert commits("--failed") == ids[1:2]
+    assert commits("--repository", "app") == ids
+    assert commits("--repository", "other") == []
+    said = oberonc("log", "nonsense", cwd=repo.path, code=65).err
+    assert "neither an id" in said
+
+
+def test_why_a_commit_has_no_entry_is_said(repo: Repo, oberonc: Command) -> None:
+    def why(rev: str) -> str:
+        return oberonc("log", rev, cwd=repo.path, code=65).err
+
+    old = repo.commit("history")
+    assert "no hook of oberonc ran in" in why("HEAD")
+    oberonc("hook", "install", repo.path)
+    assert "before the hooks were" in why(old[:10])
+    repo.git("-c", "core.hooksPath=/none", "commit", "-q", "--allow-empty", "-m", "x")
+    assert "no hook told of it yet" in why("HEAD")
+    repo.git("config", "oberonc.enabled", "false")
+    assert "is switched off in" in why("HEAD")

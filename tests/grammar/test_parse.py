@@ -95,7 +95,7 @@ def test_a_history_is_summed_up(repo: Repo, oberonc: Command) -> None:
     assert summary["samples"]["mention"][0]["line"] == "Update (#5)"
     assert done.err == ""
     shown = oberonc("parse", "--log", "HEAD~1..HEAD", cwd=repo.path).out
-    assert "1 commits, 1 with references" in shown
+    assert "1 commit, 1 with references" in shown
     assert "mention #5: Update (#5)" in shown
 
 

@@ -73,7 +73,7 @@ def _for_all(config: Config) -> Iterator[Finding]:
     if shut:
         mend = "as the administrator: chmod o+r for the file, o+x for a folder"
         yield Finding(
-            False, f"{machine} can be read by everybody: not with {shut}", mend
+            False, f"{machine} cannot be read by everybody, because of {shut}", mend
         )
 
 

@@ -42,7 +42,7 @@ def _own(name: str, folder: Path) -> Finding:
     ok = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     return Finding(
         ok,
-        f"{name} folder {folder} can be written",
+        f"{name} folder {folder} can{'' if ok else 'not'} be written",
         "" if ok else _way_in(name, folder, there),
     )
 
