@@ -209,7 +209,7 @@ def test_names_of_commits_are_taken_and_the_latest_are_chosen(
     assert commits("--repository", "app") == ids
     assert commits("--repository", "other") == []
     said = oberonc("log", "nonsense", cwd=repo.path, code=65).err
-    assert "neither an id" in said
+    assert "names no commit" in said
 
 
 def test_why_a_commit_has_no_entry_is_said(repo: Repo, oberonc: Command) -> None:
