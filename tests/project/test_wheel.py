@@ -2,6 +2,7 @@
 it.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import write_manuals
+from tests.project import write_commands, write_manuals
+from tests.system.wheels import TOPMOST
 
 TOP = Path(__file__).parents[2]
 
@@ -23,14 +25,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     # From a copy: a build leaves things in the tree, and takes what an earlier one left
     # there.
-    for name in ("oberonc", "brokers", "hooks", "docs/man"):
+    for name in ("oberonc", "brokers", "hooks", "docs", "contrib"):
         shutil.copytree(
             TOP / name,
             folder / "tree" / name,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(TOP / name, folder / "tree")
+    for path in [*TOP.glob("*.md"), *map(TOP.joinpath, TOPMOST)]:
+        shutil.copy(path, folder / "tree")
     build = [
         sys.executable,
         "-m",
@@ -116,3 +118,29 @@ def test_the_manual_pages_travel_with_it(installed: Path) -> None:
         for path in (installed.parents[1] / "share" / "man" / "man1").iterdir()
     }
     assert pages == set(write_manuals.pages())
+
+
+def test_completions_and_licence_travel_with_it(installed: Path) -> None:
+    top = installed.parents[1]
+    share = top / "share"
+    there = {
+        "bash": share / "bash-completion" / "completions" / "oberonc",
+        "zsh": share / "zsh" / "site-functions" / "_oberonc",
+        "fish": share / "fish" / "vendor_completions.d" / "oberonc.fish",
+    }
+    for shell, file in there.items():
+        assert file.read_text() == write_commands.COMPLETIONS[shell].read_text()
+    [licence] = top.glob("lib/python*/site-packages/oberonc-*.dist-info/licenses/*")
+    assert licence.read_text() == (TOP / "LICENSE").read_text()
+
+
+def test_the_pages_travel_with_it_and_their_links_lead_somewhere(
+    installed: Path,
+) -> None:
+    there = installed.parents[1] / "share" / "doc" / "oberonc"
+    pages = sorted(there.rglob("*.md"))
+    assert {"README.md", "CHANGELOG.md", "trackers.md"} <= {one.name for one in pages}
+    for page in pages:
+        prose = re.sub(r"`[^`\n]*`", "", page.read_text())
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", prose):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,5 +1,5 @@
-"""Writes docs/commands.md and docs/man from the commands' own help: `python -m
-tests.project.write_commands`.
+"""Writes docs/commands.md and docs/man from the commands' own help, and what shells
+load for completion: `python -m tests.project.write_commands`.
 """
 
 import inspect
@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.shell_completion import get_completion_class
 
 from oberonc import errors
 from oberonc.cli import group
 
-FILE = Path(__file__).parents[2] / "docs" / "commands.md"
+TOP = Path(__file__).parents[2]
+FILE = TOP / "docs" / "commands.md"
+#: What each shell loads from its folder of completions, under the name it looks for.
+COMPLETIONS = {
+    shell: TOP / "contrib" / "completions" / shell / name
+    for shell, name in (
+        ("bash", "oberonc"),
+        ("zsh", "_oberonc"),
+        ("fish", "oberonc.fish"),
+    )
+}
 
 HEAD = """\
 # Commands
@@ -80,8 +91,17 @@ def text() -> str:
     )
 
 
+def completion(shell: str) -> str:
+    """What click has *shell* load."""
+    found = get_completion_class(shell)
+    assert found is not None
+    return found(group, {}, "oberonc", "_OBERONC_COMPLETE").source()
+
+
 if __name__ == "__main__":
     from tests.project import write_manuals  # it takes the exit codes from here
 
     FILE.write_text(text())
+    for name, file in COMPLETIONS.items():
+        file.write_text(completion(name))
     write_manuals.write()

@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.system.machine import PYTHON
 
 TOP = Path(__file__).parents[2]
+#: What a build reads at the top of the tree, beside the pages.
+TOPMOST = ("pyproject.toml", "setup.py", "MANIFEST.in", "LICENSE")
 #: The version of the upgrade.
 LATER = "0.9.0"
 
@@ -21,13 +23,12 @@ def build(folder: Path) -> None:
     """
     (folder / "later").mkdir(parents=True)
     tree = folder / "tree"
-    for name in ("oberonc", "brokers", "hooks"):
+    for name in ("oberonc", "brokers", "hooks", "docs", "contrib"):
         shutil.copytree(
             TOP / name, tree / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    for name in ("pyproject.toml", "README.md", "LICENSE", "setup.py", "MANIFEST.in"):
-        if (TOP / name).is_file():
-            shutil.copy(TOP / name, tree)
+    for path in [*TOP.glob("*.md"), *map(TOP.joinpath, TOPMOST)]:
+        shutil.copy(path, tree)
     _wheel(tree, folder)
     project = tree / "pyproject.toml"
     project.write_text(

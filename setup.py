@@ -1,0 +1,44 @@
+"""What pyproject.toml cannot say: an sdist of the same files is the same bytes.
+
+Setuptools writes the time, the account and the umask of who builds into it. Here all
+files get the time SOURCE_DATE_EPOCH (seconds since 1970; without it, now), no account,
+and a mode that says only whether it is a program.
+"""
+
+import gzip
+import os
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+from setuptools import setup
+from setuptools.command.sdist import sdist
+
+
+class SameSdist(sdist):
+    """`sdist` with an archive that depends on nothing but its files and the time."""
+
+    def make_archive(self, base_name: str, *_: Any, **names: Any) -> str:
+        """Pack the folder *base_dir* of *names*; returns the archive's path."""
+        when = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+        archive = Path(f"{base_name}.tar.gz")
+        top = Path(names["base_dir"])
+
+        def same(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.mtime, member.uid, member.gid = when, 0, 0
+            member.uname = member.gname = ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        with (
+            archive.open("wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=when) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for path in [top, *sorted(top.rglob("*"))]:
+                tar.add(path, path.as_posix(), recursive=False, filter=same)
+        return str(archive)
+
+
+setup(cmdclass={"sdist": SameSdist})

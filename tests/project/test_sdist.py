@@ -1,0 +1,88 @@
+"""The sdist: everything that is in the tree, and the same bytes each time."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.project import write_commands
+
+TOP = Path(__file__).parents[2]
+#: 2026-01-02 03:04:05 UTC.
+WHEN = 1767323045
+_BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+#: What builds and tools leave in a tree.
+_LEFT = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "__pycache__", "*.egg-info", ".*_cache", ".hypo*"
+)
+
+
+def _built(folder: Path, touched: int, umask: int) -> Path:
+    """An sdist of a copy of this tree whose files are of the time *touched*."""
+    tree = folder / "tree"
+    shutil.copytree(TOP, tree, ignore=_LEFT, symlinks=True)
+    for path in tree.rglob("*"):
+        os.utime(path, (touched, touched), follow_symlinks=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD, str(folder)],
+        cwd=tree,
+        env=os.environ | {"SOURCE_DATE_EPOCH": str(WHEN)},
+        umask=umask,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [made] = folder.glob("*.tar.gz")
+    return made
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(tmp_path_factory.mktemp("first"), 1_000_000_000, 0o022)
+
+
+def _names(sdist: Path) -> set[str]:
+    with tarfile.open(sdist) as tar:
+        return {
+            one.name.partition("/")[2] for one in tar.getmembers() if not one.isdir()
+        }
+
+
+def test_it_holds_all_that_is_in_the_tree(sdist: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "-C", str(TOP), "ls-files"], capture_output=True, text=True, check=False
+    )
+    names = _names(sdist)
+    assert {"CHANGELOG.md", "tests/conftest.py", "docs/design.md", ".ci/run"} <= names
+    assert {line for line in tracked.stdout.splitlines()} - names == set()
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_built_twice_it_is_the_same_bytes(sdist: Path, tmp_path: Path) -> None:
+    again = _built(tmp_path, 1_500_000_000, 0o077)
+    assert again.read_bytes() == sdist.read_bytes()
+    with tarfile.open(again) as tar:
+        members = tar.getmembers()
+    assert {(one.mtime, one.uid, one.uname) for one in members} == {(WHEN, 0, "")}
+    hook = next(one for one in members if one.name.endswith(".ci/run"))
+    assert hook.mode == 0o755
+
+
+@pytest.mark.parametrize("shell", list(write_commands.COMPLETIONS))
+def test_what_is_shipped_for_a_shell_is_what_it_can_load(shell: str) -> None:
+    file = write_commands.COMPLETIONS[shell]
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} is here")
+    subprocess.run([shell, "-n", str(file)], check=True)
+
+
+def test_the_completion_for_bash_completes(command_on_path: None) -> None:
+    file = write_commands.COMPLETIONS["bash"]
+    script = f'. {file}; COMP_WORDS=(oberonc que); COMP_CWORD=1; _oberonc_completion oberonc; echo "${{COMPREPLY[@]}}"'
+    said = subprocess.check_output(["bash", "-c", script], text=True)
+    assert said == "queue\n"
