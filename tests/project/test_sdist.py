@@ -14,7 +14,9 @@ from tests.project import write_commands
 TOP = Path(__file__).parents[2]
 #: 2026-01-02 03:04:05 UTC.
 WHEN = 1767323045
-_BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+_BUILD = (
+    "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+)
 #: What builds and tools leave in a tree.
 _LEFT = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "__pycache__", "*.egg-info", ".*_cache", ".hypo*"
