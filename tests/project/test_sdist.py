@@ -61,7 +61,7 @@ def test_it_holds_all_that_is_in_the_tree(sdist: Path) -> None:
     )
     names = _names(sdist)
     assert {"CHANGELOG.md", "tests/conftest.py", "docs/design.md", ".ci/run"} <= names
-    assert {line for line in tracked.stdout.splitlines()} - names == set()
+    assert set(tracked.stdout.splitlines()) - names == set()
     assert not [name for name in names if "__pycache__" in name]
 
 

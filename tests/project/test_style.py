@@ -129,6 +129,8 @@ def test_only_names_of_the_project_stand_at_the_top() -> None:
         "README.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
+        "setup.py",
         "pyproject.toml",
         "MANIFEST.in",
     }
