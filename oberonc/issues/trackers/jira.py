@@ -85,10 +85,10 @@ class Jira(WebTracker):
 
     def _status(self, issue: Issue) -> Json:
         with known():
-            found: Json = self.get("issue", issue_key(issue), fields="status")[
-                "fields"
-            ]["status"]
-        return found
+            found: Json = self.get("issue", issue_key(issue), fields="status")
+        self.stays(issue, str(found.get("key", issue.number)))
+        status: Json = found["fields"]["status"]
+        return status
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment, duration
+from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.kit.http import part
@@ -177,6 +178,17 @@ class WebTracker(Tracker):
         for; an empty string where there is none, or our own user may not see it.
         """
         return ""
+
+    def stays(self, issue: Issue, key: str) -> None:
+        """Raise NoSuchIssue where *issue* has become *key*, of a project that the
+        service is not bound to: a tracker goes on answering to the old key.
+        """
+        settings, (project, _, _) = self.settings, key.rpartition("-")
+        bound = {name.casefold() for name in (settings.project, *settings.projects)}
+        if project and project.casefold() not in bound | {issue.project.casefold()}:
+            raise NoSuchIssue(
+                f"was moved to {one_line(key, 60)}, of a project this service is not bound to: add it to `projects`"
+            )
 
     def looks(
         self, *proofs: tuple[str, str, Callable[[], bool | Check]]

@@ -44,7 +44,9 @@ class YouTrack(WebTracker):
 
     def _issue(self, issue: Issue) -> Any:
         with known():
-            return self.get("issues", issue_key(issue), fields=_FIELDS)
+            found = self.get("issues", issue_key(issue), fields=_FIELDS)
+        self.stays(issue, str(found.get("idReadable", issue.number)))
+        return found
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         with known():

@@ -1,5 +1,6 @@
 """Which projects' issues a service acts on, where a number says nothing of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from brokers.issues import Issues
 from oberonc.issues.settings import bound_to
 from tests.support.trackers.forges import running
-from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld
+from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld, YouTrackWorld
+from tests.support.trackers.relay import Spoil
 from tests.support.trackers.suite import NUMBERS
 from tests.support.trackers.world import broker, commit, payload
 
@@ -76,3 +79,25 @@ def test_an_issue_of_another_project_is_left_alone_and_said(
         opened = broker(settings | {"projects": ["**"]}, tmp_path)
         opened.handle(pushed)
         assert world.is_closed(other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (JiraWorld, {"key": "OTHER-7", "fields": {"status": {}}}),
+        (DataCenterWorld, {"key": "OTHER-7", "fields": {"status": {}}}),
+        (YouTrackWorld, {"idReadable": "OTHER-7", "resolved": None}),
+    ],
+)
+def test_an_issue_that_was_moved_to_another_project_is_left_alone(
+    tmp_path: Path, kind: Any, answer: dict[str, Any]
+) -> None:
+    """Trackers go on answering to the old key."""
+    for world in running(kind, check=False):
+        issue = world.new()
+        moved = Spoil("answer", 200, (), json.dumps(answer))
+        world.relay.rule = lambda method, path, moved=moved: moved
+        pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+        note = broker(world.settings, tmp_path).handle(pushed)
+        assert f"{issue} was moved to OTHER-7, of a project this service is not" in note
+        assert not world.comments(issue)

@@ -22,6 +22,7 @@ class RoundupWorld(World):
     has_history = True
     keeps_time = False
     status = "in-progress"
+    mails: Path
 
     def __init__(self, relay: Relay) -> None:
         super().__init__(relay)
@@ -102,8 +103,13 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RoundupWorld]:
     if os.getuid() == 0:  # it refuses to run as root
         servers.own(folder, "nobody")
         command[1:1] = ["-u", "nobody"]
-    with servers.serving(command, folder, f"http://127.0.0.1:{port}/demo/"):
-        yield RoundupWorld(relay)
+    # mails are written to a file in place of being sent
+    env = os.environ | {"SENDMAILDEBUG": str(folder / "mails")}
+    url = f"http://127.0.0.1:{port}/demo/"
+    with servers.serving(command, folder, url, env=env):
+        world = RoundupWorld(relay)
+        world.mails = folder / "mails"
+        yield world
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +241,20 @@ def test_authors_are_found_by_their_address_where_it_may_be_seen(
         wrote = message["attributes"]["author"]["id"]
         named = world.session.get(f"{world.rest}/user/{wrote}").json()["data"]
         assert named["attributes"]["username"] == author
+
+
+def test_one_mail_tells_what_was_said_and_what_became_of_the_issue(
+    world: RoundupWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    tag = {"If-Match": world.read(issue)["@etag"]}
+    world.session.patch(
+        f"{world.rest}/issue/{issue[1:]}", json={"nosy": "admin"}, headers=tag
+    ).raise_for_status()
+    before = world.mails.read_text() if world.mails.exists() else ""
+    hostile = commit(f"fixes {issue}\n\nwith care", next(NUMBERS))
+    broker(world.settings, tmp_path).handle(payload(hostile))
+    sent = world.mails.read_text().removeprefix(before)
+    assert sent.count("Subject:") == 1
+    assert "with care" in sent
+    assert "status: chatting -> resolved" in sent
