@@ -150,3 +150,33 @@ def test_rows_cannot_be_forged(site: Site, oberonc: Command) -> None:
         "    | ",
     ]
     assert not set("\r\x1b\u202e\u2028\x85") & set("".join(lines))
+
+
+def test_what_expired_is_shown_everywhere_and_retried(
+    site: Site, oberonc: Command
+) -> None:
+    site.start()
+    site.call("lane.pause", service="rec")
+    old = site.submit()
+    rec = {"broker": "rec", "ledger": str(site.ledger), "max_age": "1s"}
+    site.configure({"rec": rec})
+    assert site.reload()["accepted"]
+    accepted = time.monotonic()
+    eventually(lambda: time.monotonic() > accepted + 1.1)
+    site.call("lane.resume", service="rec")
+    site.settled(expired=1)
+    queue = Queue(site, oberonc)
+    assert queue.ids() == []
+    assert (
+        "expired  rec  web/shop: older than 1 s"
+        in queue("list", "--state", "expired").out
+    )
+    on_site = ("--config", site.file)
+    assert "1 delivery expired: older than `max_age`" in oberonc(*on_site, "stats").out
+    assert "0 dead, 1 expired" in oberonc(*on_site, "brokers").out
+    counted = 'oberonc_deliveries_total{service="rec",outcome="expired"} 1'
+    assert counted in oberonc(*on_site, "stats", "--prometheus").out
+    assert "expired" in oberonc(*on_site, "log", old).out
+    assert "ends as expired: older than 1 s" in site.daemons[0].log
+    queue("retry", "--state", "expired")
+    site.wait_for(old)

@@ -398,3 +398,18 @@ def test_whoever_owns_a_state_folder_can_remove_it(site: Site) -> None:
     assert site.state / "generations" in folders
     closed = [folder for folder in folders if folder.stat().st_mode & 0o300 != 0o300]
     assert not closed, "`rm -rf` fails there for everybody but root"
+
+
+def test_what_waits_follows_the_rules_of_the_reload(site: Site) -> None:
+    site.start()
+    site.call("lane.pause", service="rec")
+    first, *others = [site.submit(push("a")) for _ in range(3)]
+    rec = {"broker": "rec", "ledger": str(site.ledger), "digest": "1s"}
+    site.configure({"rec": rec})
+    assert site.reload()["accepted"]
+    site.call("lane.resume", service="rec")
+    site.settled(done=3)
+    assert site.ended() == [first], "all of them are one delivery"
+    rows = site.call("delivery.list", state="done")["deliveries"]
+    assert [row["joined"] for row in rows] == [None, rows[0]["id"], rows[0]["id"]]
+    assert {row["event"] for row in rows} == {first, *others}

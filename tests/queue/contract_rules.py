@@ -413,6 +413,15 @@ class RulesContract:
         assert numbers(only(queue, DIGEST._replace(collapse=True))) == [2, 4]
         assert states(queue) == ["collapsed", "leased", "collapsed", "ready"]
 
+    def test_a_digest_is_not_overtaken_while_it_is_tried_again(
+        self, queue: Queue
+    ) -> None:
+        rules = DIGEST._replace(collapse=True)
+        queue.accept_all(NOW, [push(1, "main"), push(2, "next")])
+        due = queue.end(NOW, only(queue, rules).token, RETRY).due_ms or NOW
+        queue.accept(due, push(3, "main", "next"))
+        assert numbers(only(queue, rules, due)) == [1, 2]
+
     def test_a_digest_of_a_service_that_is_gone_is_buried_whole(
         self, queue: Queue
     ) -> None:
