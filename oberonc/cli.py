@@ -5,6 +5,7 @@ exit codes.
 import errno
 import io
 import os
+import shutil
 import sys
 import tempfile
 from importlib import import_module
@@ -118,7 +119,16 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    # 80 where the help goes into a file
+    "max_content_width": shutil.get_terminal_size().columns
+    if sys.stdout is not None and sys.stdout.isatty()
+    else 80,
+}
+
+
+@click.group(cls=LazyGroup, context_settings=_CONTEXT)
 @click.option(
     "--config",
     "config_path",

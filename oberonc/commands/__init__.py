@@ -3,7 +3,10 @@ share: the session and the one way to print.
 """
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -78,11 +81,29 @@ def show(text: str, *, err: bool = False, nl: bool = True) -> None:
     click.echo(visible(text), err=err, nl=nl)
 
 
-def show_line(text: str, *, err: bool = False) -> None:
+def show_line(text: str, *, err: bool = False, state: str = "") -> None:
     """Print a row, whoever wrote what is in it: it stays one line, and what aligns in
-    it is ours alone.
+    it is ours alone. *state*, a word of ours in it, stands out where a terminal can.
     """
-    click.echo(" ".join(visible(text).replace("\t", " ").splitlines()), err=err)
+    line = " ".join(visible(text).replace("\t", " ").splitlines())
+    if state:
+        line = line.replace(state, painted(state), 1)
+    click.echo(line, err=err)
+
+
+#: The colours of what is well, what is not, and what may be.
+_COLOURS = {
+    **dict.fromkeys(("ok", "done", "installed", "run by"), "green"),
+    **dict.fromkeys(("FAIL", "dead", "crash", "broken"), "red"),
+    **dict.fromkeys(("?", "retry", "waits", "runs", "not installed"), "yellow"),
+}
+
+
+def painted(word: str) -> str:
+    """*word* in bold and its colour; click takes that off for what is no terminal."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return word
+    return click.style(word, fg=_COLOURS.get(word), bold=True)
 
 
 def show_text(text: str, mark: str = "    ") -> None:
@@ -96,9 +117,20 @@ def show_text(text: str, mark: str = "    ") -> None:
 def show_finding(finding: Finding) -> None:
     """Print what was found of one thing, and below it what mends it where it is wrong."""
     mark = {True: "ok  ", False: "FAIL", None: "?   "}[finding.ok]
-    show_line(f"{mark}  {finding.what}")
+    for line in _at_words(f"{mark}  {finding.what}"):
+        show_line(line, state=mark.strip() if line.startswith(mark) else "")
     if finding.ok is False and finding.mend:
         show_line(f"      mend: {finding.mend}")
+
+
+def _at_words(text: str) -> list[str]:
+    """*text* in lines as wide as the terminal; whole where there is none."""
+    if not sys.stdout.isatty():
+        return [text]
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.wrap(
+        text, width, subsequent_indent="      ", break_on_hyphens=False
+    )
 
 
 def show_time(milliseconds: int) -> str:

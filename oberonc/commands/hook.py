@@ -26,6 +26,7 @@ from oberonc.commands import (
     pass_session,
     show,
     show_json,
+    show_line,
 )
 from oberonc.config import Config
 from oberonc.errors import Failed, NotAllowed, OberoncError
@@ -212,7 +213,9 @@ def status(
             }
             rows.append({**row, "ok": ok, "state": text})
             if not as_json:
-                show(f"{target.hook}: {text} ({target.file})")
+                state = "broken" if text.startswith("broken") else "installed"
+                state = "not installed" if text.startswith("not installed") else state
+                show_line(f"{target.hook}: {text} ({target.file})", state=state)
 
     try:
         _each(_named(paths, folders, config), look)

@@ -425,7 +425,7 @@ def _print(entry: Record) -> None:
     if "unlisted" in entry:
         show_line(f"  {_unlisted(entry)}")
     for name, row in entry["services"].items():
-        show_line(f"  {name}: {_row(row)}")
+        show_line(f"  {name}: {_row(row)}", state=row.get("outcome") or "")
 
 
 def _unlisted(entry: Record) -> str:

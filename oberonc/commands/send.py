@@ -1,6 +1,7 @@
 """`oberonc send`: a message, commits or a payload, to the services."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -152,9 +153,10 @@ def _dry_run(
 def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
     from oberonc.delivery import local
 
+    found = local.retry_all(config, budget, shown=_with_bar)
     results = [
         {"id": event, "service": name, **result.as_json()}
-        for (event, name), result in local.retry_all(config, budget).items()
+        for (event, name), result in found.items()
     ]
     if as_json:
         show_json(results)
@@ -171,6 +173,17 @@ def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
         raise Failed(
             "some deliveries did not end; what can be tried again stays in the spool"
         )
+
+
+def _with_bar(repositories: list[str]) -> Iterator[str]:
+    """The same, with a progress bar on a terminal."""
+    with click.progressbar(
+        repositories,
+        label="repositories",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+        yield from bar
 
 
 def _exit_if_interrupted(budget: Budget) -> None:

@@ -10,7 +10,7 @@ its budget. What asks nothing of a service waits for nobody.
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from oberonc.broker import registry, runner
@@ -74,16 +74,20 @@ def deliver(
 
 
 def retry_all(
-    config: Config, budget: Budget, only: set[str] | None = None
+    config: Config,
+    budget: Budget,
+    only: set[str] | None = None,
+    shown: Callable[[list[str]], Iterable[str]] = iter,
 ) -> dict[tuple[str, str], Result]:
     """Try every kept delivery of every repository once (`oberonc send --spooled`), or
-    of those in *only*, and log what came of it; by event and service.
+    of those in *only*, and log what came of it; by event and service. *shown* passes
+    the repositories on and shows how far it is.
 
     Raises NotAllowed where the spool is somebody else's.
     """
     results: dict[tuple[str, str], Result] = {}
     with budget.interruptible():
-        for repository in kept.repositories(config):
+        for repository in shown(kept.repositories(config)):
             if not budget.interrupted and (only is None or repository in only):
                 means = Means(config, registry.find(config), budget)
                 turns = max(1, len(spool.listing(config.spool, repository)))

@@ -2,7 +2,9 @@
 that would steer.
 """
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -297,3 +299,32 @@ def test_doctor_keeps_its_exit_code_when_its_reader_goes_away(
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "1", done
+
+
+def test_a_terminal_gets_colour_its_width_and_words_that_are_whole(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+
+    def said(*args: str) -> str:
+        ours, theirs = pty.openpty()
+        done = subprocess.Popen([*RUN, *args], cwd=repo.path, stdout=theirs)
+        os.close(theirs)
+        text = b""
+        with contextlib.suppress(OSError):  # what a terminal says at its end
+            while chunk := os.read(ours, 1 << 16):
+                text += chunk
+        os.close(ours)
+        done.wait(60)
+        return text.decode().replace("\r\n", "\n")
+
+    doctor = said("doctor")
+    assert "\x1b[32m\x1b[1mok\x1b[0m" in doctor
+    long = [line for line in doctor.splitlines() if line.startswith("      ")]
+    assert long
+    monkeypatch.setenv("COLUMNS", "120")
+    assert max(map(len, said("send", "--help").splitlines())) > 80
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in said("doctor")
