@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from oberonc.errors import DiskFailed, NotAllowed, OberoncError
+from oberonc.errors import ConfigError, DiskFailed, NotAllowed, OberoncError
 from oberonc.process import open_standard_streams
 from oberonc.text import nearest, one_line, visible
 
@@ -187,6 +187,7 @@ def _reopen_closed_streams() -> None:
 
 def _run(argv: list[str] | None) -> int:
     try:
+        _refuse_archives()
         code: Any = group.main(argv, prog_name="oberonc", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except OberoncError as error:
@@ -212,6 +213,18 @@ def _run(argv: list[str] | None) -> int:
             _complain(f"{error.filename or 'cannot write'}: {error.strerror}")
             return DiskFailed.exit_code
         return _unexpected(error)
+
+
+def _refuse_archives() -> None:
+    """A zipapp, and what shiv and pex make, begins in a zip file. Hooks, brokers and
+    units are files, and children of this interpreter could not import oberonc.
+    """
+    loader = getattr(sys.modules["__main__"], "__loader__", None)
+    if type(loader).__name__ == "zipimporter":
+        raise ConfigError(
+            f"{sys.argv[0]} is an archive, from which hooks and brokers cannot run; "
+            "install it (`pipx install oberonc`, `uv tool install oberonc`)"
+        )
 
 
 def _with_hint(error: click.ClickException) -> str:
