@@ -44,7 +44,9 @@ def demonstration() -> str:
 def masked(text: str) -> str:
     """*text* without what is another each time: ids, times and durations."""
     times = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z|\d+\sms", "T", text)
-    return re.sub(r"\b(?=\w*\d)[0-9a-f]{8,40}\b|\b[a-f]{8,40}\b|delay:[\d.]+", "X", times)
+    return re.sub(
+        r"\b(?=\w*\d)[0-9a-f]{8,40}\b|\b[a-f]{8,40}\b|delay:[\d.]+", "X", times
+    )
 
 
 def picture(said: str) -> str:
