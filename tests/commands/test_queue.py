@@ -178,5 +178,7 @@ def test_what_expired_is_shown_everywhere_and_retried(
     assert counted in oberonc(*on_site, "stats", "--prometheus").out
     assert "expired" in oberonc(*on_site, "log", old).out
     assert "ends as expired: older than 1 s" in site.daemons[0].log
+    site.configure()
+    assert site.reload()["accepted"]
     queue("retry", "--state", "expired")
     site.wait_for(old)

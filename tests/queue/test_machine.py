@@ -605,7 +605,7 @@ TestQueueMachine = QueueMachine.TestCase
 #: The same examples in every run, unless more are asked for: a run of the suite is no
 #: lottery.
 TestQueueMachine.settings = settings(
-    max_examples=rounds(200),
+    max_examples=rounds(120),
     stateful_step_count=40,
     deadline=None,
     database=None,
