@@ -51,9 +51,10 @@ def here(
 
             # a hook starts without it; brokers may be installed distributions
             site.main()
-        from oberonc.delivery import local
+        from oberonc.delivery import local, waiting
 
-        results |= local.deliver(config, payload, matching, budget)
+        with waiting.shown(matching):
+            results |= local.deliver(config, payload, matching, budget)
     parts = [
         f"{name}: {text}"
         for name, result in results.items()

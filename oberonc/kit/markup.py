@@ -170,10 +170,14 @@ def plain_name(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """A commit message in visible characters, its lines ended by newlines, and no
-    longer than a comment can hold.
+    longer than a comment can hold: then it ends with how many characters there are
+    more.
     """
     lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
-    return lines if len(lines) <= QUOTE_LIMIT else lines[:QUOTE_LIMIT] + "\n[...]"
+    if len(lines) <= QUOTE_LIMIT:
+        return lines
+    more = max(len(lines), len(text)) - QUOTE_LIMIT
+    return f"{lines[:QUOTE_LIMIT]}\n[...] {more} more characters"
 
 
 def _unmentioned(text: str, *openers: str) -> str:

@@ -2,6 +2,7 @@
 the rest stays kept.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -81,6 +82,25 @@ def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
     [entry] = _kept(admin)
     state = entry["services"]["issues"]
     assert (state["attempts"], state["crashes"], state["running"]) == (1, 0, False)
+
+
+def test_a_terminal_shows_who_is_waited_for_and_anything_else_shows_one_line(
+    admin: Admin, work: Repo, tracker: Silent
+) -> None:
+    _issues(admin, tracker.url, 8)
+    ours, theirs = os.openpty()
+    committing = _start(work, "fixes #1", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while read := os.read(ours, 4096):
+            shown += read
+    os.close(ours)
+    assert committing.wait(FAR_OVER) == 0
+    text = shown.decode()
+    assert "oberonc: issues at work for 2 s; Ctrl-C keeps the rest for later" in text
+    last = text.replace("\r\n", "\n").rstrip("\n").split("\n")[-1]
+    assert GO_ON in last.rpartition("\r")[2]
 
 
 def test_an_answer_that_never_ends_costs_the_budget_once(
@@ -289,13 +309,15 @@ def test_a_delay_that_a_broker_asks_for_is_kept_and_send_spooled_means_now(
     assert admin.lines() == ["tried", "tried"]
 
 
-def _start(work: Repo, message: str) -> "subprocess.Popen[bytes]":
+def _start(
+    work: Repo, message: str, stderr: int = subprocess.PIPE
+) -> "subprocess.Popen[bytes]":
     """A commit in a process group of its own, as a terminal's foreground is one."""
     return subprocess.Popen(
         ["git", "commit", "-q", "--allow-empty", "-m", message],
         cwd=work.path,
         stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
         # A shell's background command, such as a test run may be, ignores Ctrl-C, and
         # so would ours.
