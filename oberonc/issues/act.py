@@ -213,7 +213,7 @@ class Actor:
             self.failures.append(error)
             return True
         self.report.refused = True
-        what, remark = f"assigning it to {task.assign}", "which was refused"
+        what, remark = "the assignment", "which was refused"
         if step == "time":
             what, remark = duration(task.seconds), "which was refused as a time entry"
         self.remarks.setdefault((task.issue, task.change), {})[f"{what}, {remark}"] = (

@@ -58,9 +58,15 @@ class Comment(NamedTuple):
 def make_parts(
     task: Task, payload: Payload, template: str, *, remark: str = ""
 ) -> list[Part]:
-    """The comment on *task*; ValueError where *template* has a field there is not."""
+    """The comment on *task*; ValueError where *template* has a field there is not.
+
+    *remark* has our own words only.
+    """
     commit = task.commit
-    remarks = [text for text in (_held(task, payload), remark) if text]
+    held = _held(task, payload)
+    remarks = [Part("name", held)] if held else []
+    if remark:
+        remarks.append(Part("text", f"; {remark}" if held else remark))
     fields = {
         "action": [
             Part("text", _HEADINGS[task.action]),
@@ -72,7 +78,7 @@ def make_parts(
         "author": [Part("name", commit["author"])],
         "remark": [
             Part("text", " ("),
-            Part("name", "; ".join(remarks)),
+            *remarks,
             Part("text", ")"),
         ]
         if remarks

@@ -2,6 +2,7 @@
 not the tracker.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,3 +140,109 @@ def test_a_redirect_is_told_with_its_target_and_tried_again(
             broker(every.settings, tmp_path).handle(pushed)
     every.relay.spoil_nothing()
     assert broker(every.settings, tmp_path).handle(pushed) == f"closed {issue}"
+
+
+def test_an_issue_given_to_another_repository_is_named(tmp_path: Path) -> None:
+    for github in running(GitHubWorld):
+        moved, there = github.new(), github.new()
+        where = {"repository_url": "https://api.github.com/repos/octo/other"}
+        body = json.dumps({"number": 7, "state": "open"} | where)
+        rules = [
+            about(moved, Spoil("answer", 301, (("Location", "/repositories/9/x/7"),)))
+        ]
+        github.relay.rule = lambda method, path: (
+            Spoil("answer", 200, (), body)  # noqa: B023  one world
+            if path.startswith("/repositories/")
+            else rules[0](method, path)  # noqa: B023
+        )
+        pushed = payload(commit(f"fixes {moved} and {there}", next(NUMBERS)))
+        note = broker(github.settings, tmp_path).handle(pushed)
+        assert f"{moved} was moved to octo/other#7" in note
+        assert f"closed {there}" in note
+
+
+@pytest.fixture(params=["bugzilla", "youtrack", "trac"])
+def joined(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from running((WORLDS | {"trac": XmlRpcWorld})[request.param])
+
+
+def test_one_change_comments_and_closes_where_the_tracker_has_one(
+    joined: ContractWorld, tmp_path: Path
+) -> None:
+    issue = joined.new()
+    pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+    assert broker(joined.settings, tmp_path).handle(pushed) == f"closed {issue}"
+    assert [text.startswith("Closed by") for text in joined.comments(issue)] == [True]
+    changes = [
+        seen
+        for seen in joined.relay.seen
+        if seen.method in WRITES and b'"ticket.get' not in seen.body
+    ]
+    assert len([seen for seen in changes if seen.status == 200]) == 1
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_jira_comments_in_the_transition_where_its_screen_shows_that(
+    tmp_path: Path, shown: bool
+) -> None:
+    for jira in running(DataCenterWorld):
+        issue = jira.new()
+        fields = {"comment": {"required": False}} if shown else {}
+        jira.transitions["open"] = [
+            entry | {"fields": fields} for entry in jira.transitions["open"]
+        ]
+        writes = jira.relay.writes()
+        note = broker(jira.settings, tmp_path).handle(
+            payload(commit(f"fixes {issue}", next(NUMBERS)))
+        )
+        assert note == f"closed {issue}"
+        assert jira.relay.writes() - writes == (1 if shown else 2)
+        assert [said.startswith("Closed by") for said in jira.comments(issue)] == [True]
+
+
+@pytest.fixture(params=["gitlab", "gitea", "jira", "jira-dc", "youtrack", "bugzilla"])
+def timed(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from running(WORLDS[request.param])
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_a_refused_time_entry_keeps_nothing_open_and_is_said(
+    timed: ContractWorld, tmp_path: Path, status: int
+) -> None:
+    issue = timed.new()
+    body = json.dumps({"message": "no", "errorMessages": ["no"], "error": "no"})
+    timed.relay.spoil_write(0, Spoil("answer", status, (), body))
+    pushed = payload(commit(f"fixes {issue} @1h30", next(NUMBERS)))
+    with pytest.raises(Reject) as caught:
+        broker(timed.settings, tmp_path).handle(pushed)
+    assert f"closed {issue}; {issue}: 1h 30m, which was refused" in str(caught.value)
+    assert timed.is_closed(issue)
+    (said,) = timed.comments(issue)
+    assert said.startswith("Closed by")
+    assert "1h 30m, which was refused as a time entry" in said
+    assert timed.seconds(issue) == 0
+
+
+def test_84_references_on_a_slow_tracker_are_worked_off_in_turns_and_once(
+    tmp_path: Path,
+) -> None:
+    for bugzilla in running(BugzillaWorld):
+        issues = [bugzilla.new() for _ in range(84)]
+        commits = [
+            commit(f"fixes {', '.join(issues[at : at + 12])}", next(NUMBERS))
+            for at in range(0, 84, 12)
+        ]
+        pushed, turns = payload(*commits), 0
+        while True:
+            turns += 1
+            made = broker(bugzilla.settings, tmp_path)
+            left = iter(range(100, 0, -1))  # each look at the clock costs a second
+            made.remaining = lambda left=left: float(next(left, 0))  # type: ignore[method-assign,misc]
+            try:
+                made.handle(pushed)
+                break
+            except Retry as retry:
+                assert (retry.progress, retry.after) == (True, 0.0)
+        assert 1 < turns < 20
+        assert all(bugzilla.is_closed(issue) for issue in issues)
+        assert {len(bugzilla.comments(issue)) for issue in issues} == {1}
