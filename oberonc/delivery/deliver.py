@@ -4,6 +4,7 @@ Every decision and outcome goes to the log of runs. What a daemon takes goes by
 `oberonc.delivery.handover`.
 """
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ if TYPE_CHECKING:  # a push that no service wants needs neither
 
 #: What a note says from this word on is for the log.
 _FOR_THE_LOG = re.compile("(?:^|; )nothing: .*", re.DOTALL)
+
+
+#: Where an installed hook, which reads what we say, hands on the terminal.
+TERMINAL = 3
 
 
 def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
@@ -51,9 +56,14 @@ def here(
 
             # a hook starts without it; brokers may be installed distributions
             site.main()
-        from oberonc.delivery import local, waiting
+        from oberonc.delivery import local
 
-        with waiting.shown(matching):
+        if os.isatty(TERMINAL):
+            from oberonc.delivery import waiting
+
+            with waiting.shown(matching, TERMINAL):
+                results |= local.deliver(config, payload, matching, budget)
+        else:
             results |= local.deliver(config, payload, matching, budget)
     parts = [
         f"{name}: {text}"

@@ -12,21 +12,14 @@ from oberonc.text import listed, one_line
 
 #: Seconds of silence nobody wonders about, and between two looks at the clock.
 PATIENCE, TICK = 2.0, 0.5
-#: Where an installed hook, which reads what we say, hands on the terminal.
-HOOK = 3
 #: Characters of a line that every terminal shows as one.
 _WIDTH = 79
 
 
 @contextmanager
-def shown(services: Iterable[str]) -> Iterator[None]:
-    """Say on the terminal, if there is one, for how long *services* have been at work."""
-    fd = next((fd for fd in (2, HOOK) if os.isatty(fd)), None)
-    if fd is None:
-        yield
-        return
-    if fd == HOOK:
-        os.set_inheritable(fd, False)  # no child of ours is to hold it open
+def shown(services: Iterable[str], fd: int) -> Iterator[None]:
+    """Say on the terminal *fd* for how long *services* have been at work."""
+    os.set_inheritable(fd, False)  # no child of ours is to hold it open
     over = threading.Event()
     thread = threading.Thread(
         target=_show, args=(listed(list(services), 3), fd, over), daemon=True
