@@ -84,10 +84,11 @@ def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
     assert (state["attempts"], state["crashes"], state["running"]) == (1, 0, False)
 
 
-def test_a_terminal_shows_who_is_waited_for_and_anything_else_shows_one_line(
-    admin: Admin, work: Repo, tracker: Silent
+def test_a_terminal_shows_who_is_waited_for_and_then_the_one_line(
+    admin: Admin, work: Repo
 ) -> None:
-    _issues(admin, tracker.url, 8)
+    admin.handle("slow", "import time\ntime.sleep(60)", "")
+    admin.configure("hook_budget = 8\n[services.slow]\nbroker = 'slow'\n")
     ours, theirs = os.openpty()
     committing = _start(work, "fixes #1", stderr=theirs)
     os.close(theirs)
@@ -98,7 +99,7 @@ def test_a_terminal_shows_who_is_waited_for_and_anything_else_shows_one_line(
     os.close(ours)
     assert committing.wait(FAR_OVER) == 0
     text = shown.decode()
-    assert "oberonc: issues at work for 2 s; Ctrl-C keeps the rest for later" in text
+    assert "oberonc: slow at work for 2 s; Ctrl-C keeps the rest for later" in text
     last = text.replace("\r\n", "\n").rstrip("\n").split("\n")[-1]
     assert GO_ON in last.rpartition("\r")[2]
 
