@@ -19,7 +19,7 @@ _CHARACTER, _LINE, _AROUND = 7.83, 18, 16
 #: The longest line, in characters.
 _WIDE: Final = 96
 #: Seconds until the line after one that begins so.
-_PAUSES: Final = {"#": 0.6, "$": 0.9}
+_PAUSES: Final = {"# ": 0.6, "$ ": 0.9}
 _STYLE: Final = """\
 text { font: 13px ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace; fill: #e6edf3; white-space: pre }
 .c { fill: #8b949e } .d { font-weight: bold } .r { fill: #7ee787 }
@@ -56,7 +56,7 @@ def picture(said: str) -> str:
     height = len(lines) * _LINE + 2 * _AROUND
     rows, when = [], 0.0
     for number, line in enumerate(lines):
-        kind = {"#": "c", "$": "d", "r": "r"}.get(line[:1], "")
+        kind = {"# ": "c", "$ ": "d", "re": "r"}.get(line[:2], "")
         cut = line if len(line) <= _WIDE else line[: _WIDE - 1] + "…"
         # Renderers differ in what they make of blanks; not of these.
         shown = escape(cut.replace(" ", "\u00a0"))
@@ -65,7 +65,7 @@ def picture(said: str) -> str:
                 f'<text x="{_AROUND}" y="{_AROUND + number * _LINE + 13}" class="{kind}"'
                 f' style="animation-delay:{when:.1f}s">{shown}</text>'
             )
-        when += _PAUSES.get(line[:1], 0.1)
+        when += _PAUSES.get(line[:2], 0.1)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
         ' aria-label="oberonc demo: two commits are pushed, one issue is closed, one gets a comment">'
