@@ -219,4 +219,6 @@ def test_the_pictures_show_what_the_brokers_hand_over() -> None:
 
 @pytest.mark.parametrize("page", ["daemon", "hooks", "configuration", "trackers"])
 def test_a_page_for_operators_names_no_test(page: str) -> None:
-    assert not re.findall(r"\w*test_\w+(?:\.py|::)\S*", (DOCS / f"{page}.md").read_text())
+    assert not re.findall(
+        r"\w*test_\w+(?:\.py|::)\S*", (DOCS / f"{page}.md").read_text()
+    )
