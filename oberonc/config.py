@@ -189,19 +189,19 @@ def load(explicit: str | None = None) -> Config:
     return _checked(layers.read(homes, explicit), homes)
 
 
-def learn(explicit: str | None = None, *, server_hook: bool = False) -> Config:
-    """As `load`, but never raises: enough to hand a push over or to ask the daemon, and
-    the `fault`, if there is one.
+def learn(explicit: str | None = None, **how: bool) -> Config:
+    """As `load`, but never raises (*how* is for `layers.read`): enough to hand a push
+    over or to ask the daemon, and the `fault`, if there is one.
 
     What is wrong by itself counts for nothing; where something could not be read at
-    all, a key that nobody says is as the machine's daemon has it when `oberonc init
-    --system` set it up.
+    all, a key that nobody says is as `oberonc init --system` has it.
     """
     homes = paths.homes()
-    found = layers.read(homes, explicit, server_hook=server_hook)
+    found = layers.read(homes, explicit, **how)
     try:
         config = _checked(found, homes)
-        return config._replace(user_brokers=config.user_config or not server_hook)
+        users = config.user_config or not how.get("server_hook")
+        return config._replace(user_brokers=users)
     except OberoncError as error:
         return _without_faults(found, homes)._replace(fault=one_line(str(error), 400))
 
@@ -210,8 +210,8 @@ def _checked(found: list[Layer], homes: Homes) -> Config:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     counting = [layer for layer in found if not layer.left_out]
-    if any(layer.machine and layer.left_out for layer in found):
-        homes = homes._replace(sockets=None)  # those of its daemon do not count either
+    if any(layer.machine and layer.left_out for layer in found):  # nor its daemon's
+        homes = homes._replace(sockets=None)
     try:
         for layer in counting:
             if layer.fault:

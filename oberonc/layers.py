@@ -37,7 +37,11 @@ class Layer(NamedTuple):
 
 
 def read(
-    homes: Homes, explicit: str | None = None, *, server_hook: bool = False
+    homes: Homes,
+    explicit: str | None = None,
+    *,
+    server_hook: bool = False,
+    asks: bool = False,
 ) -> list[Layer]:
     """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has
     to exist.
@@ -45,7 +49,7 @@ def read(
     In a *server_hook* the machine's file may say `user_config = false`:
     then no other one counts. Elsewhere it does not count for an account that can hand
     nothing in where it says: what such a person does in repositories of their own is
-    their own affair.
+    their own affair. Who *asks* the machine's daemon is answered by it.
     """
     system, user = homes.system, homes.config / "config.toml"
     named = explicit or os.environ.get("OBERONC_CONFIG")
@@ -54,7 +58,7 @@ def read(
         if system and _is_there(system)
         else None
     )
-    if machine and not server_hook:
+    if machine and not (server_hook or asks):
         machine = machine._replace(left_out=_closed(machine, homes))
     others = [user] if _is_there(user.parent, or_hidden=False) else []
     others += [Path(named).absolute()] if named else []

@@ -20,7 +20,6 @@ from oberonc import config as configuration
 from oberonc import layers
 from oberonc.admin.finding import Finding
 from oberonc.errors import BadInput, ConfigError
-from oberonc.paths import homes
 from oberonc.payload.schema import Payload, loads
 from oberonc.text import one_line, visible
 
@@ -49,10 +48,7 @@ class Session:
         Raises ConfigError where nothing can be learnt from the file that was named:
         another daemon is not meant.
         """
-        found = configuration.learn(self.config_path)
-        for layer in layers.read(homes(), self.config_path):
-            if layer.left_out:
-                show(f"oberonc: {not_counting(layer)}", err=True)
+        found = configuration.learn(self.config_path, asks=True)
         if found.fault:
             if (
                 self.config_path
