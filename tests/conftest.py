@@ -17,6 +17,8 @@ from tests.support.command import Command
 from tests.support.daemon_site import site as site
 from tests.support.repo import Repo
 
+pytest.register_assert_rewrite("oberonc.testing.trackers", "oberonc.testing.world")
+
 # The same examples in every run, on any machine: who changes something sees what they
 # changed. The long loops look for new ones.
 settings.register_profile(

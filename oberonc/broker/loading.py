@@ -13,13 +13,20 @@ import inspect
 import sys
 import types
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oberonc.broker import legacy
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import BrokenBroker, Place
 from oberonc.text import one_line
+
+T = TypeVar("T")
+_WHAT: dict[type, str] = {BaseBroker: "broker"}
+
+#: The trackers beside the brokers that this process loaded, by name.
+trackers: dict[str, Place] = {}
 
 
 def load(place: Place) -> type[BaseBroker]:
@@ -27,10 +34,11 @@ def load(place: Place) -> type[BaseBroker]:
     whatever the broker's code does at import.
     """
     where = place.file or place.origin
+    trackers.update((each.name, each) for each in starmap(Place, place.trackers))
     try:
         found = _import(place)
         found = (
-            _broker_class(found, where)
+            _only_subclass(found, where, BaseBroker)
             if isinstance(found, types.ModuleType)
             else found
         )
@@ -39,6 +47,28 @@ def load(place: Place) -> type[BaseBroker]:
         raise
     except BaseException as error:  # noqa: BLE001  a broker may call sys.exit at import
         raise BrokenBroker(_fault(where, error)) from None
+    return found
+
+
+def load_subclass(place: Place, base: type[T]) -> type[T]:
+    """The one subclass of *base* at *place*, a plugin of a broker. Raises BrokenBroker,
+    whatever its code does at import.
+    """
+    where = place.file or place.origin
+    try:
+        found = _import(place)
+        if isinstance(found, types.ModuleType):
+            found = _only_subclass(found, where, base)
+    except BrokenBroker:
+        raise
+    except BaseException as error:  # noqa: BLE001  a plugin may call sys.exit at import
+        raise BrokenBroker(_fault(where, error)) from None
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        what = one_line(repr(found), 80)
+        raise BrokenBroker(f"{where}: {what} is no subclass of {base.__name__}")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        raise BrokenBroker(f"{where}: {found.__name__} has no {missing}")
     return found
 
 
@@ -107,11 +137,11 @@ def _mount(folder: Path, stem: str) -> types.ModuleType:
     return importlib.import_module(f"{name}.{stem}")
 
 
-def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
+def _only_subclass(module: types.ModuleType, where: str, base: type[T]) -> type[T]:
     classes = [
         thing
         for thing in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
-        if issubclass(thing, BaseBroker) and thing.__module__ == module.__name__
+        if issubclass(thing, base) and thing.__module__ == module.__name__
     ]
     # A helper base class in the same file is no second broker: only classes nobody here
     # derives from count.
@@ -121,7 +151,7 @@ def _broker_class(module: types.ModuleType, where: str) -> type[BaseBroker]:
     if len(leaves) != 1:
         names = ", ".join(c.__name__ for c in leaves) or "none"
         raise BrokenBroker(
-            f"{where}: a broker file has one subclass of BaseBroker; this one has {names}"
+            f"{where}: a {_WHAT.get(base, 'tracker')} file has one subclass of {base.__name__}; this one has {names}"
         )
     return leaves[0]
 

@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,10 @@ from oberonc.text import nearest
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 ENTRY_POINTS = "oberonc.brokers"
+#: Trackers for the broker `issues`: entry points of this group, and files whose names
+#: begin so.
+TRACKERS = "oberonc.trackers"
+TRACKER_FILE = "tracker_"
 
 
 class Place(NamedTuple):
@@ -25,6 +30,21 @@ class Place(NamedTuple):
     file: str | None
     entry_point: str | None
     origin: str
+    #: Of the broker `issues`: the trackers that are plugins, for the process that loads
+    #: it.
+    trackers: tuple["Place", ...] = ()
+
+    def moved(self, new: Callable[[str], str]) -> "Place":
+        """The same, each file where *new* says."""
+        return self._replace(
+            file=self.file and new(self.file),
+            trackers=tuple(Place(*each).moved(new) for each in self.trackers),
+        )
+
+    def files(self) -> list[str]:
+        """The files it is made of; none for an entry point without plugins."""
+        found = [self.file, *(Place(*each).file for each in self.trackers)]
+        return [file for file in found if file]
 
 
 class Catalogue(NamedTuple):
@@ -93,8 +113,9 @@ def find(config: Config, entry_points: bool = True) -> Catalogue:
             folder, trusted=folder == paths.bundled("brokers"), problems=problems
         ):
             found.setdefault(place.name, []).append(place)
-    for place in _installed() if entry_points else ():
-        found.setdefault(place.name, []).append(place)
+    for group in (ENTRY_POINTS, TRACKERS) if entry_points else ():
+        for place in _installed(group):
+            found.setdefault(place.name, []).append(place)
     for folder in config.directories:
         if not os.path.isdir(folder):  # noqa: PTH112  False, too, where we may not look
             problems[str(folder)] = (
@@ -103,11 +124,27 @@ def find(config: Config, entry_points: bool = True) -> Catalogue:
     for name, places in found.items():
         if len(places) > 1:
             both = " and ".join(place.file or place.origin for place in places)
+            what, own = "broker", name
+            if name.startswith(TRACKER_FILE):
+                what, own = "tracker", name.removeprefix(TRACKER_FILE)
             problems[name] = (
-                f"broker '{name}' is there twice: {both}; rename or remove one"
+                f"{what} '{own}' is there twice: {both}; rename or remove one"
             )
     usable = {name: places[0] for name, places in found.items() if name not in problems}
-    return Catalogue(usable, problems)
+    return Catalogue(_with_trackers(usable), problems)
+
+
+def _with_trackers(found: dict[str, Place]) -> dict[str, Place]:
+    """The brokers of *found*, `issues` with the trackers among it."""
+    brokers = {n: p for n, p in found.items() if not n.startswith(TRACKER_FILE)}
+    if "issues" in brokers:
+        trackers = tuple(
+            place._replace(name=name.removeprefix(TRACKER_FILE))
+            for name, place in found.items()
+            if name not in brokers
+        )
+        brokers["issues"] = brokers["issues"]._replace(trackers=trackers)
+    return brokers
 
 
 def _in_folder(folder: Path, trusted: bool, problems: dict[str, str]) -> list[Place]:
@@ -141,7 +178,7 @@ def find_in(folder: Path) -> Catalogue:
     places = _in_folder(
         folder, trusted=folder == paths.bundled("brokers"), problems=problems
     )
-    return Catalogue({place.name: place for place in places}, problems)
+    return Catalogue(_with_trackers({p.name: p for p in places}), problems)
 
 
 def _unsafe_helper(folder: Path) -> str:
@@ -194,18 +231,20 @@ def unsafe(path: Path, parents: bool = True) -> str:
     return ""
 
 
-def _installed() -> list[Place]:
+def _installed(group: str) -> list[Place]:
     from importlib.metadata import entry_points
 
+    start = TRACKER_FILE if group == TRACKERS else ""
     return [
         Place(
-            point.name,
+            start + point.name,
             None,
             point.value,
             f"entry point of {point.dist.name if point.dist else 'a distribution'}",
         )
-        for point in entry_points(group=ENTRY_POINTS)
-        if NAME.fullmatch(point.name)
+        for point in entry_points(group=group)
+        if NAME.fullmatch(start + point.name)
+        and (start or not point.name.startswith(TRACKER_FILE))
     ]
 
 

@@ -79,9 +79,13 @@ _PHRASES: Final = (
 )
 
 
-def words_for(kind: str, options: "Mapping[str, Any] | None" = None) -> Words:
-    """The words of a tracker of *kind*, changed by *options*, whose keys are the fields
-    of `Words`.
+def words_for(
+    kind: str,
+    options: "Mapping[str, Any] | None" = None,
+    own: "Mapping[str, Any] | None" = None,
+) -> Words:
+    """The words of a tracker of *kind*, changed by its *own* and then by *options*,
+    whose keys are the fields of `Words`.
 
     A list replaces the preset's, unless it holds `"..."`. Raises ValueError with one
     line that names the key.
@@ -91,7 +95,7 @@ def words_for(kind: str, options: "Mapping[str, Any] | None" = None) -> Words:
             f"unknown tracker kind '{kind}'{_nearest(kind, list(PRESETS))}"
         )
     words = PRESETS[kind]
-    for key, value in (options or {}).items():
+    for key, value in (*(own or {}).items(), *(options or {}).items()):
         if key not in Words._fields:
             raise ValueError(
                 f"unknown key '{key}' in the words{_nearest(key, list(Words._fields))}"

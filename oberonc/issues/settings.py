@@ -8,7 +8,7 @@ from typing import Any
 
 from oberonc.grammar.reference import Reference
 from oberonc.grammar.vocabulary import Words
-from oberonc.grammar.words import words_for
+from oberonc.grammar.words import PRESETS, words_for
 from oberonc.issues.comment import check_template
 from oberonc.issues.plan import Rules
 from oberonc.issues.tasks import Issue, Payload
@@ -57,6 +57,7 @@ def make_words(settings: SimpleNamespace) -> Words:
         {"aliases": list(settings.aliases)} if settings.aliases else {}
     )
     kind = load(settings.tracker)
+    preset = kind.kind if kind.kind in PRESETS else "local"
     if kind.numbering == "key":
         known["keys"] = projects
     if settings.url:
@@ -66,11 +67,12 @@ def make_words(settings: SimpleNamespace) -> Words:
         # further keys do not take the project's own away
         known["keys"] = [*known["keys"], *own]
         return words_for(
-            kind.kind,
+            preset,
             known
             | {name: value for name, value in settings.words.items() if name != "keys"},
+            kind.words,
         )
-    return words_for(kind.kind, known | settings.words)
+    return words_for(preset, known | settings.words, kind.words)
 
 
 def make_rules(settings: SimpleNamespace, payload: Payload) -> Rules:

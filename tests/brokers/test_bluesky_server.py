@@ -19,8 +19,8 @@ import requests
 from brokers.bluesky import Bluesky
 from oberonc import testing
 from oberonc.broker.request import Outcome
+from oberonc.testing.relay import Relay, Spoil
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay, Spoil
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("bluesky")]
 PROGRAM = Path(__file__).parents[1] / "support" / "bluesky.js"

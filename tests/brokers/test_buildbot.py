@@ -13,9 +13,9 @@ import requests
 from brokers.ci import Ci
 from oberonc import testing
 from oberonc.broker.request import Outcome
+from oberonc.testing.relay import Relay, Spoil
 from tests.support.eventually import eventually
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay, Spoil
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("buildbot")]
 #: A master that builds every branch of project `shop`; no worker ever comes, so what it

@@ -16,9 +16,9 @@ import requests
 from brokers.matrix import Matrix
 from oberonc import testing
 from oberonc.broker.request import Outcome
+from oberonc.testing.relay import Relay, Spoil
 from tests.support.eventually import eventually
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay, Spoil
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("synapse")]
 API = "/_matrix/client/v3"

@@ -15,8 +15,8 @@ import pytest
 from brokers.webhook import Webhook
 from oberonc import Secret, testing
 from oberonc.broker.request import Outcome
+from oberonc.testing.relay import Relay, Spoil
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay, Spoil
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("webhook")]
 SECRET = "w0rd-of-the-hook"

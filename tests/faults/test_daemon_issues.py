@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from oberonc.testing.relay import WRITES
+from oberonc.testing.world import commit, payload
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
 from tests.support.trackers.forges import GitHubWorld, running
-from tests.support.trackers.relay import WRITES
-from tests.support.trackers.world import commit, payload
 
 ISSUES, COMMITS = 20, 10
 

@@ -17,7 +17,7 @@ from oberonc.issues.comment import (
 from oberonc.issues.tasks import Issue, Task
 from oberonc.issues.trackers.jira import document
 from oberonc.kit.markup import FLAVOURS, plain_name, safe_url
-from tests.support.trackers.world import commit, payload
+from oberonc.testing.world import commit, payload
 
 KEY = "0123456789abcdef" * 2
 

@@ -9,8 +9,8 @@ import pytest
 from oberonc.issues.comment import TEMPLATE, make_comment, make_parts
 from oberonc.issues.tasks import Issue, Task
 from oberonc.kit.markup import FLAVOURS
+from oberonc.testing.world import commit, payload
 from tests.support.trackers.parsers import Page, rendered
-from tests.support.trackers.world import commit, payload
 
 PARSERS = {
     "markdown-it": "markdown",

@@ -6,7 +6,7 @@ import pytest
 
 from oberonc.issues.plan import Plan, describe, make_plan, note
 from oberonc.issues.settings import make_rules
-from tests.support.trackers.world import commit, payload
+from oberonc.testing.world import commit, payload
 
 
 def plan(pushed: dict[str, Any], **settings: Any) -> Plan:

@@ -14,8 +14,8 @@ import pytest
 from oberonc.errors import Retry
 from oberonc.kit.answers import NotDone, Refused
 from oberonc.kit.http import SIZE_LIMIT, AnyAuth, Http, connect_public, is_public
+from oberonc.testing.relay import Relay, Spoil
 from tests.support.trackers.contract import Answer, Contract, Request
-from tests.support.trackers.relay import Relay, Spoil
 
 
 class Echo(Contract):

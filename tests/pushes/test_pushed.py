@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from oberonc.testing.world import REPOSITORY
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
 from tests.support.trackers.forges import ContractWorld, GitHubWorld, running
-from tests.support.trackers.world import REPOSITORY
 
 ADDRESS = f"https://forge.example/{REPOSITORY}.git"
 

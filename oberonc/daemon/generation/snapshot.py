@@ -97,19 +97,18 @@ def take(places: dict[str, Place], root: Path) -> Snapshot:
     copy, origins = _Copy(), {}
     root.mkdir(parents=True)
     for number, folder in enumerate(
-        sorted({str(Path(p.file).parent) for p in places.values() if p.file})
+        sorted({str(Path(file).parent) for p in places.values() for file in p.files()})
     ):
         target = root / str(number)
         origins[str(target)] = folder
         copy.folder(Path(folder), target)
     files.sync(root)
     copies = {origin: copied for copied, origin in origins.items()}
-    moved = dict(places)
-    for name, place in places.items():
-        if place.file:
-            path = Path(place.file)
-            copied = Path(copies[str(path.parent)], path.name)
-            moved[name] = place._replace(file=str(copied))
+
+    def copied_to(file: str) -> str:
+        return str(Path(copies[str(Path(file).parent)], Path(file).name))
+
+    moved = {name: place.moved(copied_to) for name, place in places.items()}
     return Snapshot(root, copy.digest.hexdigest(), moved, origins)
 
 
@@ -123,11 +122,11 @@ def settle(snapshot: Snapshot, number: int) -> Snapshot:
     where for the daemon's next start.
     """
     root = settled(snapshot.root.parent, number, snapshot.digest)
-    places = dict(snapshot.places)
-    for name, place in snapshot.places.items():
-        if place.file:
-            file = root / Path(place.file).relative_to(snapshot.root)
-            places[name] = place._replace(file=str(file))
+
+    def settled_at(file: str) -> str:
+        return str(root / Path(file).relative_to(snapshot.root))
+
+    places = {name: place.moved(settled_at) for name, place in snapshot.places.items()}
     _write_manifest(snapshot.root, places)
     snapshot.root.rename(root)
     files.sync(root.parent)
@@ -144,19 +143,18 @@ def keep(snapshot: Snapshot, old: dict[str, Place]) -> Snapshot:
     """
     places, origins = dict(snapshot.places), dict(snapshot.origins)
     copies: dict[str, Path] = {}
-    for name, place in old.items():
-        folder = str(Path(place.file or "").parent)
-        if place.file and folder not in copies:
+
+    def kept(file: str) -> str:
+        folder = str(Path(file).parent)
+        if folder not in copies:
             copies[folder] = (
                 snapshot.root / f"kept-{len(snapshot.origins)}-{len(copies)}"
             )
             _Copy().folder(Path(folder), copies[folder])
             origins[str(copies[folder])] = folder
-        places[name] = (
-            place._replace(file=str(copies[folder] / Path(place.file).name))
-            if place.file
-            else place
-        )
+        return str(copies[folder] / Path(file).name)
+
+    places |= {name: place.moved(kept) for name, place in old.items()}
     _write_manifest(snapshot.root, places)
     return snapshot._replace(places=places, origins=origins)
 

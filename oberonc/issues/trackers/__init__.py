@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from oberonc.broker.loading import load_subclass, trackers
+from oberonc.broker.registry import BrokenBroker
 from oberonc.text import nearest
 
 if TYPE_CHECKING:
@@ -28,14 +30,34 @@ CLASSES = {
 
 
 def load(kind: str) -> "type[Tracker]":
-    """The class for the setting `tracker`; ValueError for one there is not."""
+    """The class for the setting `tracker`, ours or a plugin's; ValueError for one there
+    is not, or that cannot be used.
+    """
+    if kind in trackers:
+        return _plugin(kind)
     if kind not in CLASSES:
-        known = ", ".join(CLASSES)
+        known = [*CLASSES, *trackers]
         raise ValueError(
-            f"tracker = '{kind}' is not one of {known}{nearest(kind, list(CLASSES))}"
+            f"tracker = '{kind}' is not one of {', '.join(known)}{nearest(kind, known)}"
         )
     module, name = CLASSES[kind].split(":")
     found: type[Tracker] = getattr(
         import_module(f"oberonc.issues.trackers.{module}"), name
     )
+    return found
+
+
+def _plugin(kind: str) -> "type[Tracker]":
+    from oberonc.issues.trackers.base import Tracker
+
+    place = trackers[kind]
+    where = place.file or place.origin
+    if kind in CLASSES:
+        raise ValueError(f"tracker '{kind}' is oberonc's own: rename {where}")
+    try:
+        found = load_subclass(place, Tracker)  # type: ignore[type-abstract]
+    except BrokenBroker as error:
+        raise ValueError(f"tracker '{kind}': {error}") from None
+    if getattr(found, "kind", None) != kind:
+        raise ValueError(f"tracker '{kind}': {where} needs kind = \"{kind}\"")
     return found

@@ -8,7 +8,9 @@ are validated here before a URL is built from them.
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
@@ -36,6 +38,9 @@ class Tracker(ABC):
 
     #: The name of the setting `tracker` and of the grammar's preset.
     kind: ClassVar[str]
+    #: The grammar's words, where they are others than those of the preset of its name,
+    #: or of `local`: as in the setting `words`.
+    words: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     #: The markup of its comments, a name of `comment.FLAVOURS`.
     flavour: str = "markdown"
     #: `project`: issues are numbered in each project; `key`: written PROJ-12; `all`:

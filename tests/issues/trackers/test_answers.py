@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from oberonc import Reject, Retry
+from oberonc.testing.relay import WRITES, Rule, Spoil
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import broker, commit, payload
 from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
@@ -21,9 +24,6 @@ from tests.support.trackers.forges import (
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import BugzillaWorld, LinearWorld, XmlRpcWorld
 from tests.support.trackers.others import YouTrackWorld as YouTrack
-from tests.support.trackers.relay import WRITES, Rule, Spoil
-from tests.support.trackers.suite import NUMBERS
-from tests.support.trackers.world import broker, commit, payload
 
 #: Those whose issues have addresses.
 WORLDS: dict[str, type[ContractWorld]] = {

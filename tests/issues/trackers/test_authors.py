@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from oberonc.testing.relay import Spoil
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import broker, commit, payload
 from tests.support.trackers.forges import GiteaWorld, GitLabWorld, running
-from tests.support.trackers.relay import Spoil
-from tests.support.trackers.suite import NUMBERS
-from tests.support.trackers.world import broker, commit, payload
 
 
 @pytest.fixture(params=[GitLabWorld, GiteaWorld])

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from oberonc.testing.relay import Spoil
+from oberonc.testing.world import broker
 from tests.support.trackers.forges import GiteaWorld, GitHubWorld, GitLabWorld, running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import (
@@ -16,8 +18,6 @@ from tests.support.trackers.others import (
     NewBugzillaContract,
     XmlRpcWorld,
 )
-from tests.support.trackers.relay import Spoil
-from tests.support.trackers.world import broker
 
 
 def wrong(world: Any, tmp_path: Path, **more: Any) -> list[str]:

@@ -18,10 +18,10 @@ from oberonc.issues.ledger import Ledger
 from oberonc.issues.plan import make_plan
 from oberonc.issues.settings import make_rules
 from oberonc.issues.trackers.github import GitHub
+from oberonc.testing.relay import WRITES
+from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.children import child
 from tests.support.trackers.forges import GitHubWorld, running
-from tests.support.trackers.relay import WRITES
-from tests.support.trackers.world import broker, commit, payload, work_off
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_turn_ends_before_its_time_limit_and_goes_on_in_the_next(
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from tests.support.trackers.world import broker
+from oberonc.testing.world import broker
 settings, state, pushed = json.loads(sys.stdin.read())
 broker(settings, Path(state)).handle(pushed)
 """

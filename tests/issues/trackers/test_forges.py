@@ -11,6 +11,9 @@ from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue
+from oberonc.testing.relay import Relay, Spoil
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import REPOSITORY, broker, commit, payload, work_off
 from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
@@ -18,9 +21,7 @@ from tests.support.trackers.forges import (
     GitLabWorld,
     running,
 )
-from tests.support.trackers.relay import Relay, Spoil
-from tests.support.trackers.suite import NUMBERS, Suite
-from tests.support.trackers.world import REPOSITORY, broker, commit, payload, work_off
+from tests.support.trackers.suite import Suite
 
 WORLDS: dict[str, Callable[[Relay], ContractWorld]] = {
     "github": GitHubWorld,

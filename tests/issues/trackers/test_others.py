@@ -13,6 +13,9 @@ from oberonc import Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers import load
 from oberonc.issues.trackers.base import NoSuchIssue
+from oberonc.testing.relay import Spoil
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.trackers.forges import ContractWorld, running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import (
@@ -22,9 +25,7 @@ from tests.support.trackers.others import (
     XmlRpcWorld,
     YouTrackWorld,
 )
-from tests.support.trackers.relay import Spoil
-from tests.support.trackers.suite import NUMBERS, Suite
-from tests.support.trackers.world import broker, commit, payload, work_off
+from tests.support.trackers.suite import Suite
 
 WORLDS: dict[str, type[ContractWorld]] = {
     "jira": JiraWorld,

@@ -6,19 +6,18 @@ from typing import Any
 
 import pytest
 
-from brokers.issues import Issues
 from oberonc.issues.settings import bound_to
+from oberonc.testing.relay import Spoil
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import IssueBroker, broker, commit, payload
 from tests.support.trackers.forges import running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld, YouTrackWorld
-from tests.support.trackers.relay import Spoil
-from tests.support.trackers.suite import NUMBERS
-from tests.support.trackers.world import broker, commit, payload
 
 SITE = {"url": "https://x.example.org", "token": "x"}
 
 
-def made(tmp_path: Path, **settings: Any) -> Issues:
+def made(tmp_path: Path, **settings: Any) -> IssueBroker:
     return broker(SITE | settings, tmp_path)
 
 

@@ -15,10 +15,11 @@ from oberonc import Check, Reject, Retry
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue
 from oberonc.issues.trackers.redmine import Redmine
+from oberonc.testing.relay import Relay, Spoil
+from oberonc.testing.trackers import NUMBERS, with_word
+from oberonc.testing.world import World, broker, commit, payload
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay, Spoil
-from tests.support.trackers.suite import NUMBERS, Suite, with_word
-from tests.support.trackers.world import World, broker, commit, payload
+from tests.support.trackers.suite import Suite
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("redmine")]
 

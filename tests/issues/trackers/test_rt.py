@@ -12,10 +12,11 @@ import pytest
 import requests
 
 from oberonc import Check, Reject
+from oberonc.testing.relay import Relay
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import World, broker, commit, payload
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay
-from tests.support.trackers.suite import NUMBERS, Suite
-from tests.support.trackers.world import World, broker, commit, payload
+from tests.support.trackers.suite import Suite
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("rt")]
 

@@ -13,7 +13,7 @@ from brokers.issues import Issues
 from oberonc import Secret
 from oberonc.broker.contract import settings_fields
 from oberonc.issues.trackers import CLASSES, load
-from tests.support.trackers.world import broker, commit, payload
+from oberonc.testing.world import broker, commit, payload
 
 PAGE = (Path(__file__).parents[3] / "docs" / "trackers.md").read_text()
 

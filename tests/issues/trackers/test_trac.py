@@ -14,10 +14,11 @@ import requests.auth
 
 from oberonc import Reject
 from oberonc.kit.http import AnyAuth, Http
+from oberonc.testing.relay import Relay
+from oberonc.testing.trackers import NUMBERS
+from oberonc.testing.world import World, broker, commit, payload
 from tests.support.trackers import servers
-from tests.support.trackers.relay import Relay
-from tests.support.trackers.suite import NUMBERS, Suite
-from tests.support.trackers.world import World, broker, commit, payload
+from tests.support.trackers.suite import Suite
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("trac")]
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
+from oberonc.testing.relay import Relay
+from oberonc.testing.world import REPOSITORY, World
 from tests.support.trackers.contract import Answer, Contract, Kept, Request
-from tests.support.trackers.relay import Relay
-from tests.support.trackers.world import REPOSITORY, World
 
 LATE = "2036-01-01T00:00:00Z"
 MISSING = Answer(404, {"message": "Not Found"})

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 
+from oberonc.testing.relay import Relay
 from tests.support.children import end
 from tests.support.eventually import eventually
-from tests.support.trackers.relay import Relay
 
 #: Read before the tests seal the environment.
 SERVERS = Path(os.environ.get("OBERONC_TEST_SERVERS") or "/tmp/oberonc-test-servers")

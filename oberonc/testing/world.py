@@ -3,23 +3,27 @@ and the push.
 """
 
 import hashlib
-import re
-import tomllib
 from abc import ABC, abstractmethod
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from brokers.issues import Issues
-from oberonc import Retry, Secret
-from tests.support.trackers.relay import Relay
+from oberonc.broker import loading
+from oberonc.broker.contract import BaseBroker
+from oberonc.broker.registry import TRACKER_FILE, Place
+from oberonc.errors import Retry
+from oberonc.paths import bundled
+from oberonc.redaction import Secret
+from oberonc.testing.relay import Relay
 
 REPOSITORY = "octo/hello"
-PAGE = Path(__file__).parents[3] / "docs" / "trackers.md"
 
 
 def commit(message: str, number: int = 1, **more: Any) -> dict[str, Any]:
     """A commit of a payload; its ids and its change come from *number*."""
-    oid = hashlib.sha1(str(number).encode()).hexdigest()
+    oid = hashlib.sha1(  # noqa: S324  as git makes its ids
+        str(number).encode()
+    ).hexdigest()
     return {
         "node": oid[:12],
         "raw_node": oid,
@@ -33,7 +37,9 @@ def commit(message: str, number: int = 1, **more: Any) -> dict[str, Any]:
         "timestamp": "2026-01-01 12:00:00",
         "utctimestamp": "2026-01-01 10:00:00+00:00",
         "url": f"https://git.example.org/octo/hello/commit/{oid}",
-        "change": hashlib.sha1(f"change {number}".encode()).hexdigest(),
+        "change": hashlib.sha1(  # noqa: S324  as git makes its ids
+            f"change {number}".encode()
+        ).hexdigest(),
     } | more
 
 
@@ -69,9 +75,32 @@ def payload(
     } | more
 
 
-def broker(settings: dict[str, Any], state: Path) -> Issues:
+def plug(file: Path) -> None:
+    """Make the tracker in *file*, `tracker_NAME.py`, one that `tracker = "NAME"` names,
+    as it is when it lies in a folder of brokers.
+    """
+    path = file.absolute()
+    name = path.stem.removeprefix(TRACKER_FILE)
+    loading.trackers[name] = Place(name, str(path), None, str(path.parent))
+
+
+class IssueBroker(BaseBroker):
+    """What the broker `issues` is, for mypy."""
+
+    def handle(self, payload: Any) -> str:
+        raise NotImplementedError
+
+
+@cache
+def _issues() -> type[IssueBroker]:
+    path = bundled("brokers") / "issues.py"
+    place = Place("issues", str(path), None, str(path.parent))
+    return cast(type[IssueBroker], loading.load(place))
+
+
+def broker(settings: dict[str, Any], state: Path) -> IssueBroker:
     """The issue broker with *settings*, as the runner makes it."""
-    made = Issues()
+    made = _issues()()
     secret = {
         name: Secret(value)
         for name, value in settings.items()
@@ -97,16 +126,6 @@ def work_off(
                 raise
 
 
-def documented() -> list[dict[str, Any]]:
-    """The services of docs/trackers.md, without their broker."""
-    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return [
-        {name: value for name, value in table.items() if name != "broker"}
-        for block in blocks
-        for table in tomllib.loads(block)["services"].values()
-    ]
-
-
 class World(ABC):
     """A running tracker with a project in it, behind a relay."""
 
@@ -127,26 +146,10 @@ class World(ABC):
 
     @property
     def least(self) -> dict[str, Any]:
-        """The settings in which the bot has what docs/trackers.md asks for, and no more."""
-        return self.settings
-
-    def documented(self) -> dict[str, Any]:
-        """The service of docs/trackers.md for this tracker, with this one's address and
-        credentials.
+        """The settings in which the bot has what the tracker's documentation asks for,
+        and no more.
         """
-        kind = self.settings["tracker"]
-        tables = [found for found in documented() if found["tracker"] == kind]
-        assert tables, f"docs/trackers.md has no service with tracker = '{kind}'"
-        if len(tables) > 1:  # Jira: with and without a user
-            tables = [
-                found
-                for found in tables
-                if ("user" in found) == ("user" in self.settings)
-            ]
-        settings = {
-            name: self.least.get(name, value) for name, value in tables[0].items()
-        }
-        return settings | {"url": self.least["url"]}
+        return self.settings
 
     @abstractmethod
     def new(self, *, closed: bool = False) -> str:
