@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from units import BadUnit, Unit  # type: ignore[import-not-found]
+from units import BadUnit, Unit, is_there  # type: ignore[import-not-found]
 
 CONTROL = "/run/init.sock"
 JOURNAL = "/var/log/journal.txt"
@@ -178,7 +178,8 @@ class Supervisor:
             self._tell(channel, 1, f"Job failed: {error}")
         else:
             if not wait:
-                self._tell(channel, 0, text)
+                idle = args[:1] == ["is-active"] and text != "active"
+                self._tell(channel, 3 if idle else 0, text)
 
     def _do(
         self, channel: socket.socket, verb: str, names: "list[str]", now: bool
@@ -187,7 +188,9 @@ class Supervisor:
         full = [name if "." in name else f"{name}.service" for name in names]
         if verb == "daemon-reload":
             for service in self.services.values():
-                service.unit = Unit(service.unit.name)
+                # What has ended may be of a package that is gone.
+                if service.state != "inactive" or is_there(service.unit.name):
+                    service.unit = Unit(service.unit.name)
             return "", False
         if verb in ("enable", "disable"):
             for name in full:

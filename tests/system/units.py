@@ -116,6 +116,11 @@ class Unit:
             raise BadUnit(f"{file}: {key}={value}: the supervisor knows no specifiers")
 
 
+def is_there(name: str) -> bool:
+    """Whether there is a file of this unit."""
+    return any(True for _ in _files(name, Path("/")))
+
+
 def _files(name: str, top: Path) -> Iterator[Path]:
     places = [top / folder.lstrip("/") for folder in FOLDERS]
     main = next((place / name for place in places if (place / name).is_file()), None)
