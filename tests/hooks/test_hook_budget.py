@@ -45,6 +45,26 @@ def work(repo: Repo) -> Repo:
     return repo
 
 
+@pytest.fixture
+def served(repo: Repo, bare: Repo) -> Repo:
+    """A clone of a bare repository, whose hook tells trackers of each push."""
+    repo.commit("first")
+    repo.git("push", "-q", str(bare.path), "HEAD:refs/heads/main")
+    repo.git("remote", "add", "origin", str(bare.path))
+    put_hook(bare.path / "hooks", "post-receive")
+    return repo
+
+
+def _push(repo: Repo, message: str) -> str:
+    """What pushing a commit printed; it must not have taken far longer than the budget."""
+    repo.git("commit", "-q", "--allow-empty", "-m", message)
+    began = time.monotonic()
+    said = repo.sh("git push -q origin HEAD:main")
+    assert time.monotonic() - began < FAR_OVER
+    assert said.count("\n") <= 1
+    return said.removeprefix("remote: ").rstrip()
+
+
 def _issues(admin: Admin, url: str, budget: float | None = BUDGET) -> None:
     """The issue broker on a tracker at *url*."""
     token = admin.secret("token", "secret")
@@ -73,11 +93,11 @@ def _kept(admin: Admin) -> list[spool.Entry]:
     ["fixes #1", "fixes #1, fixes #2, fixes #3, fixes #4", "refs #1 #2 #3 #4 #5 #6"],
 )
 def test_a_tracker_that_accepts_and_stays_silent_costs_the_budget_once(
-    admin: Admin, work: Repo, tracker: Silent, message: str
+    admin: Admin, served: Repo, tracker: Silent, message: str
 ) -> None:
     # enough to reach the tracker, also on a busy machine
     _issues(admin, tracker.url, 10)
-    assert GO_ON in _commit(work, message)
+    assert GO_ON in _push(served, message)
     assert tracker.requests
     [entry] = _kept(admin)
     state = entry["services"]["issues"]
@@ -105,21 +125,21 @@ def test_a_terminal_shows_who_is_waited_for_and_then_the_one_line(
 
 
 def test_an_answer_that_never_ends_costs_the_budget_once(
-    admin: Admin, work: Repo
+    admin: Admin, served: Repo
 ) -> None:
     with silent(dribble=True) as tracker:
         _issues(admin, tracker.url)
-        assert GO_ON in _commit(work, "fixes #1")
+        assert GO_ON in _push(served, "fixes #1")
     assert len(_kept(admin)) == 1
 
 
 def test_commits_that_name_nothing_print_nothing_and_do_not_wait_for_what_is_kept(
-    admin: Admin, work: Repo, tracker: Silent
+    admin: Admin, served: Repo, tracker: Silent
 ) -> None:
     _issues(admin, tracker.url)
-    _commit(work, "fixes #1")
+    _push(served, "fixes #1")
     asked = len(tracker.requests)
-    assert _commit(work, "an ordinary commit") == ""
+    assert _push(served, "an ordinary commit") == ""
     assert len(tracker.requests) == asked
     [entry] = _kept(admin)
     assert entry["services"]["issues"]["attempts"] == 1
@@ -127,14 +147,14 @@ def test_commits_that_name_nothing_print_nothing_and_do_not_wait_for_what_is_kep
 
 
 def test_a_commit_with_work_for_the_service_has_the_older_work_tried_first_and_both_stay_kept(
-    admin: Admin, work: Repo, tracker: Silent
+    admin: Admin, served: Repo, tracker: Silent
 ) -> None:
     _issues(admin, tracker.url)
-    _commit(work, "fixes #1")
+    _push(served, "fixes #1")
     asked = len(tracker.requests)
     # enough to reach the tracker, also on a busy machine
     _issues(admin, tracker.url, 10)
-    assert GO_ON in _commit(work, "fixes #2")
+    assert GO_ON in _push(served, "fixes #2")
     assert b"/issues/1" in tracker.requests[asked]
     assert [entry["services"]["issues"]["attempts"] for entry in _kept(admin)] == [2, 0]
 
@@ -154,18 +174,18 @@ def test_old_work_of_a_service_is_not_tried_by_a_push_that_another_service_wants
 
 
 def test_another_process_at_work_is_not_waited_for_longer_than_the_budget_nor_at_all_without_work(
-    admin: Admin, work: Repo, tracker: Silent
+    admin: Admin, served: Repo, tracker: Silent
 ) -> None:
     _issues(admin, tracker.url)
-    _commit(work, "fixes #1")
+    _push(served, "fixes #1")
     [lock] = (admin.state / "spool" / "lock").iterdir()
     asked = len(tracker.requests)
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert "earlier pushes of this repository come first" in _commit(
-            work, "fixes #2"
+        assert "earlier pushes of this repository come first" in _push(
+            served, "fixes #2"
         )
-        assert _commit(work, "an ordinary commit") == ""
+        assert _push(served, "an ordinary commit") == ""
     assert len(_kept(admin)) == 2
     assert len(tracker.requests) == asked
 
@@ -229,7 +249,7 @@ def test_several_stuck_services_cost_the_budget_once(admin: Admin, work: Repo) -
     reason="needs root for a name server of its own",
 )
 def test_a_name_server_that_stays_silent_costs_the_budget(
-    admin: Admin, work: Repo, tmp_path: Path
+    admin: Admin, served: Repo, tmp_path: Path
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.153", 53))
@@ -242,9 +262,10 @@ def test_a_name_server_that_stays_silent_costs_the_budget(
             f"mount --bind {tmp_path / name} /etc/{name}"
             for name in ("resolv.conf", "nsswitch.conf")
         )
-        script = f"{mounts}; git commit -q --allow-empty -m 'fixes #1'"
+        served.git("commit", "-q", "--allow-empty", "-m", "fixes #1")
+        script = f"{mounts}; git push -q origin HEAD:main"
         began = time.monotonic()
-        said = work.sh(f'unshare -m sh -ec "{script}"')
+        said = served.sh(f'unshare -m sh -ec "{script}"')
         assert time.monotonic() - began < FAR_OVER
         server.settimeout(10)
         assert b"tracker" in server.recv(512)
