@@ -1,5 +1,7 @@
 """Which kept deliveries of a service are handed over, where brokers run here: what is
 too old or was overtaken by a later push is left out, what goes together is joined.
+
+Loaded where a service says so.
 """
 
 import time
@@ -7,28 +9,15 @@ from typing import NamedTuple
 
 from oberonc.config import Limits, Service
 from oberonc.delivery.kept import Kept
-from oberonc.payload import filters
-from oberonc.payload.filters import Choice
 from oberonc.payload.schema import dumps
-
-#: How a delivery ends that is left out.
-LEFT_OUT = ("expired", "collapsed")
 
 
 class LeftOut(NamedTuple):
-    """A delivery that is not handed over: one of `LEFT_OUT`, and why."""
+    """A delivery that is not handed over: one of `kept.LEFT_OUT`, and why."""
 
     kept: Kept
     outcome: str
     note: str
-
-
-def choice(service: Service, kept: Kept) -> Choice:
-    """What *service* gets of *kept* now."""
-    known = kept.choices.get(service.name)
-    if known is None:
-        known = kept.choices[service.name] = filters.choose(service, kept.payload)
-    return known
 
 
 def left_out(service: Service, entries: list[Kept]) -> list[LeftOut]:
@@ -46,7 +35,7 @@ def left_out(service: Service, entries: list[Kept]) -> list[LeftOut]:
         elif _is_old(service, kept):
             found.append(LeftOut(kept, "expired", _too_old(service)))
         elif service.collapse:
-            payload = choice(service, kept).payload or {"updates": []}
+            payload = kept.choice(service).payload or {"updates": []}
             refs = [update["ref"] for update in payload["updates"]]
             if refs and all(ref in later for ref in refs):
                 into = sorted({later[ref][:8] for ref in refs})
@@ -93,7 +82,7 @@ def batches(
             or state.attempts
             or state.asked
             or kept.payload["event"] == "dead"  # a notice says other things
-            or choice(service, kept).payload is None
+            or kept.choice(service).payload is None
         ):
             found.append([kept])
             fresh = False

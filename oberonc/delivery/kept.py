@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oberonc.broker.budget import Budget
-from oberonc.config import Config
+from oberonc.config import Config, Service
 from oberonc.delivery import spool
 from oberonc.errors import NotAllowed, OberoncError
+from oberonc.payload import filters
 from oberonc.payload import schema as payloads
 from oberonc.payload.filters import Choice
 from oberonc.payload.schema import Payload
+
+#: How a delivery ends that is handed over to nobody.
+LEFT_OUT = ("expired", "collapsed")
 
 
 class State(NamedTuple):
@@ -60,6 +64,13 @@ class Kept:
         self._lock = threading.Lock()
         self._changed = False
         self._written: spool.Written | None = None
+
+    def choice(self, service: Service) -> Choice:
+        """What *service* gets of it now."""
+        known = self.choices.get(service.name)
+        if known is None:
+            known = self.choices[service.name] = filters.choose(service, self.payload)
+        return known
 
     def begin(self, service: str) -> None:
         """Count an attempt, durably, before it begins: a broker that kills everything

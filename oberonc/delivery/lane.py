@@ -12,12 +12,10 @@ from oberonc.broker import registry, runner, secrets
 from oberonc.broker.budget import Budget
 from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import DEFAULT_TIMEOUT, Config, Service
-from oberonc.delivery import rates, spool
-from oberonc.delivery.batches import batches, choice, left_out
+from oberonc.delivery import spool
 from oberonc.delivery.kept import Kept
 from oberonc.delivery.log import Result
 from oberonc.errors import OberoncError
-from oberonc.payload.digest import joined
 from oberonc.payload.schema import Payload
 from oberonc.text import one_line
 
@@ -98,12 +96,8 @@ class Lane(threading.Thread):
 
     def run(self) -> None:
         name, service = self._service, self._means.config.services.get(self._service)
-        for kept, outcome, note in left_out(service, self._entries) if service else ():
-            self._results[kept.payload["id"], name] = Result("matches", outcome, note)
-            kept.end(name)
-        waiting = [kept for kept in self._entries if name in kept.services]
         gap = False
-        found = batches(service, name, waiting, self._means.config.limits)
+        found = self._batches(name, service)
         for index, batch in enumerate(found):
             state = batch[0].services[name]
             wait = state.due - time.time()
@@ -131,6 +125,19 @@ class Lane(threading.Thread):
                     waits = Result("matches", "retry", note)
                     self._results[later.payload["id"], name] = waits
                 return
+
+    def _batches(self, name: str, service: Service | None) -> list[list[Kept]]:
+        """The deliveries as they are handed over: most of them alone."""
+        thins = service and (service.max_age or service.collapse or service.digest)
+        if not thins and not any(e.services[name].digest for e in self._entries):
+            return [[kept] for kept in self._entries]
+        from oberonc.delivery.batches import batches, left_out
+
+        for kept, outcome, note in left_out(service, self._entries) if service else ():
+            self._results[kept.payload["id"], name] = Result("matches", outcome, note)
+            kept.end(name)
+        waiting = [kept for kept in self._entries if name in kept.services]
+        return batches(service, name, waiting, self._means.config.limits)
 
     def _attempt(self, batch: list[Kept], gap: bool) -> Result:
         """Try one delivery, or those that are handed over together; without an outcome
@@ -192,7 +199,7 @@ class Lane(threading.Thread):
         if service is None:
             note = f"service '{name}' is no longer configured"
             return "matches", Outcome("dead", note)
-        chosen = [choice(service, each) for each in batch]
+        chosen = [each.choice(service) for each in batch]
         why = chosen[0].reason
         payloads = [each.payload for each in chosen if each.payload is not None]
         if not payloads:
@@ -205,7 +212,12 @@ class Lane(threading.Thread):
         if policy.exhausted(policy.Spent(orphans=state.orphans)):
             note = "everything around it was ended each time while it ran"
             return why, Outcome("dead", note)
-        place, request = self._means.prepare(service, joined(payloads), self._limit)
+        payload = payloads[0]
+        if len(payloads) > 1:
+            from oberonc.payload.digest import joined
+
+            payload = joined(payloads)
+        place, request = self._means.prepare(service, payload, self._limit)
         limit, used_up = self._time()
         if limit > 0 and service.rate:
             limit, used_up = self._turn(service)
@@ -232,6 +244,8 @@ class Lane(threading.Thread):
         """As `_time`, once the rate of the service lets a delivery start; a push does
         not wait for that, who asked for what is kept does.
         """
+        from oberonc.delivery import rates
+
         while due := rates.take(self._means.config, service):
             limit, used_up = self._time()
             if not self._at_once or time.time() + limit < due:

@@ -17,14 +17,12 @@ from oberonc.broker import registry, runner
 from oberonc.broker.budget import Budget
 from oberonc.config import DEFAULT_TIMEOUT, Config
 from oberonc.delivery import kept, log, spool
-from oberonc.delivery.batches import LEFT_OUT
-from oberonc.delivery.kept import Kept
+from oberonc.delivery.kept import LEFT_OUT, Kept
 from oberonc.delivery.lane import Lane, Means
 from oberonc.delivery.log import Result
 from oberonc.errors import NotAccepted, NotAllowed, OberoncError
 from oberonc.payload import filters
 from oberonc.payload.filters import Choice
-from oberonc.payload.notice import MOST, REPOSITORY, notice
 from oberonc.payload.schema import Payload, now
 from oberonc.text import one_line
 
@@ -230,6 +228,8 @@ def _tell(means: Means, dead: list[dict[str, Any]]) -> None:
     names = [name for name, s in config.services.items() if "dead" in s.events]
     if not dead or not names:
         return
+    from oberonc.payload.notice import MOST, REPOSITORY, notice  # seldom needed
+
     payload = notice(dead[:MOST], len(dead))
     told = {name: filters.choose(config.services[name], payload) for name in names}
     with contextlib.suppress(OSError, NotAccepted):  # what is dead is so all the same
