@@ -46,6 +46,7 @@ PRESETS: Final[dict[str, Words]] = {
     "youtrack": DEFAULT._replace(prefixes=()),
     "roundup": _NUMBERED._replace(prefixes=("bpo-",), mono=("issue", "bug")),
     "rt": _NUMBERED._replace(prefixes=("RT#", "RT-")),
+    "kanboard": _GITEA,
     "local": DEFAULT,
 }
 

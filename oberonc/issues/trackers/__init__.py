@@ -26,6 +26,7 @@ CLASSES = {
     "rt": "rt:RequestTracker",
     "youtrack": "youtrack:YouTrack",
     "linear": "linear:Linear",
+    "kanboard": "kanboard:Kanboard",
 }
 
 
