@@ -44,7 +44,7 @@ def test_later_layers_win_key_by_key_and_the_origin_is_known(
     (tmp_path / "etc").mkdir()
     system = tmp_path / "etc" / "config.toml"
     system.write_text(
-        'publish = ["main"]\nstate = "/srv/a"\ndaemon.workers = 2\ndaemon.keep = 3\nlimits.commits = 5\n'
+        f'publish = ["main"]\nstate = "{tmp_path}/a"\ndaemon.workers = 2\ndaemon.keep = 3\nlimits.commits = 5\n'
     )
     user = admin.configure('state = "/srv/b"\ndaemon.workers = 4\n')
     named = tmp_path / "named.toml"

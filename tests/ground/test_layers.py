@@ -300,8 +300,9 @@ FAULTS = {
 def test_what_is_good_by_itself_is_known_of_a_broken_file(
     machine: Path, text: str
 ) -> None:
-    good = 'delivery = "daemon"\nspool = "/our/spool"\npublish = ["release/*"]\nhook_budget = 3\n'
-    socket = 'socket = "/our/s.sock"\n'
+    our = machine.parent  # where this account may hand in
+    good = f'delivery = "daemon"\nspool = "{our}/spool"\npublish = ["release/*"]\nhook_budget = 3\n'
+    socket = f'socket = "{our}/s.sock"\n'
     faulty = (
         text.replace("[daemon]\n", f"[daemon]\n{socket}")
         if "[daemon]" in text
@@ -312,8 +313,8 @@ def test_what_is_good_by_itself_is_known_of_a_broken_file(
     assert str(machine) in found.fault
     assert (found.delivery, str(found.spool), str(found.daemon.socket)) == (
         "daemon",
-        "/our/spool",
-        "/our/s.sock",
+        f"{our}/spool",
+        f"{our}/s.sock",
     )
     assert (found.publish, found.hook_budget, found.services) == (("release/*",), 3, {})
 

@@ -44,7 +44,9 @@ def test_a_work_tree_of_a_bare_repository_has_the_bare_ones_name_and_head(
     assert (linked.full_name, linked.default_ref) == ("shop", "refs/heads/main")
 
 
-def test_a_submodule_is_called_like_what_it_was_cloned_from(repo: Repo, tmp_path: Path) -> None:
+def test_a_submodule_is_called_like_what_it_was_cloned_from(
+    repo: Repo, tmp_path: Path
+) -> None:
     inner = Repo.init(tmp_path / "inner")
     inner.commit("one")
     repo.git("submodule", "--quiet", "add", str(inner.path), "libs/tool")
