@@ -1,7 +1,8 @@
 """The trackers the issue broker can act on, one file each, loaded by name."""
 
+import threading
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from oberonc.broker.loading import load_subclass, trackers
 from oberonc.broker.registry import BrokenBroker
@@ -9,6 +10,10 @@ from oberonc.text import nearest
 
 if TYPE_CHECKING:
     from oberonc.issues.trackers.base import Tracker
+
+#: Python 3.11 counts the depth of what it compiles for all threads together, and fails
+#: where two compile at once: one plugin is loaded at a time.
+_LOADING: Final = threading.Lock()
 
 #: The setting `tracker`, and where the class for it is.
 CLASSES = {
@@ -56,7 +61,8 @@ def _plugin(kind: str) -> "type[Tracker]":
     if kind in CLASSES:
         raise ValueError(f"tracker '{kind}' is oberonc's own: rename {where}")
     try:
-        found = load_subclass(place, Tracker)  # type: ignore[type-abstract]
+        with _LOADING:
+            found = load_subclass(place, Tracker)  # type: ignore[type-abstract]
     except BrokenBroker as error:
         raise ValueError(f"tracker '{kind}': {error}") from None
     if getattr(found, "kind", None) != kind:
