@@ -5,6 +5,7 @@ set of filters serves them all; every such variable is optional.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +155,7 @@ def describe(
         bare=bare,
         default_ref=default,
         default_exists=default in refs,
-        publish=_publish(
+        publish=publish_patterns(
             settings.get("oberonc.publish") or list(publish), default, aliases
         ),
         services=tuple(wanted) if wanted is not None else None,
@@ -265,9 +266,12 @@ def _default_ref(
     return next((ref for ref in candidates if ref in refs), candidates[0])
 
 
-def _publish(
-    patterns: list[str], default: str, aliases: dict[str, str]
+def publish_patterns(
+    patterns: Iterable[str], default: str, aliases: Mapping[str, str]
 ) -> tuple[str, ...]:
+    """*patterns*, as the configuration has them, of full refs; *default* is the default
+    branch's ref, and *aliases* are other names of refs.
+    """
     named = (default if pattern == "HEAD" else pattern for pattern in patterns)
     full = (
         name if name.startswith("refs/") else f"refs/heads/{name}" for name in named

@@ -102,7 +102,7 @@ def read(
         return own_payload
     if webhook.default_branch:
         said = said._replace(default_branch=webhook.default_branch)
-    told = forge.delivery_id(request) or (azure.read_id(body) if forge is azure else "")
+    told = forge.delivery_id(request, body)
     # Without an id the same bytes are the same event.
     event = push.event_id(webhook.name, told or hashlib.sha256(request.raw).hexdigest())
     listed = [one.commit.oid for move in said.moves for one in move.listed]

@@ -78,7 +78,7 @@ def read(config: Config) -> Settings:
     def where(key: str) -> str:
         return f"{sources.get(f'web.{key}', 'the configuration')}: 'web.{key}'"
 
-    _check(table, _WEB, lambda key: where(key))
+    _check(table, _WEB, where)
     files = {}
     for key in ("certificate", "key"):
         files[key] = Path(table[key]) if key in table else None

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -27,15 +26,12 @@ UNBELIEVED: Final = "The request is not signed as this webhook asks for."
 
 
 class Door:
-    """Takes what forges send; several threads may use it. *counts* has how often each
-    status was answered.
-    """
+    """Takes what forges send; several threads may use it."""
 
     def __init__(self, config: Config, settings: Settings) -> None:
         self._config = config
         self._webhooks = settings.webhooks
         self._ledger = Ledger(settings.state)
-        self.counts: Counter[str] = Counter()
 
     def take(
         self, name: str, headers: list[tuple[str, str]], raw: bytes, sender: str
@@ -84,7 +80,6 @@ class Door:
         return {"status": handed.status, "event": made["id"]}, line
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
-        self.counts[status] += 1
         say(f"webhook {name} from {sender}: {status}: {line}")
 
     def close(self) -> None:

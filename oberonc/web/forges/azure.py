@@ -4,11 +4,18 @@ It signs nothing: the secret is the password of Basic authentication, or the hea
 `X-Oberonc-Token` of the subscription.
 """
 
-from oberonc.source.git import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, at, needed, objects, oid, text
-from oberonc.web.forges.push import Listed, Move, Nothing, Push, moment
+from oberonc.web.forges.fields import (
+    Json,
+    at,
+    dated_commit,
+    needed,
+    objects,
+    oid,
+    text,
+)
+from oberonc.web.forges.push import Listed, Move, Nothing, Push
 
 
 def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
@@ -19,13 +26,8 @@ def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
     return signed.basic(secrets, delivery.header("authorization"))
 
 
-def delivery_id(delivery: Delivery) -> str:
-    """No header has it; `read_id` has."""
-    return ""
-
-
-def read_id(body: Json) -> str:
-    """The same for each retry."""
+def delivery_id(_delivery: Delivery, body: Json) -> str:
+    """The same for each retry; no header has it."""
     return text(body, "id")
 
 
@@ -62,18 +64,6 @@ def _move(update: Json, listed: list[Listed]) -> Move:
 
 
 def _listed(value: Json) -> Listed:
-    author, mail = text(value, "author.name"), text(value, "author.email")
-    made = Commit(
-        oid(value, "commitId"),
-        [],
-        author,
-        mail,
-        moment(at(value, "author.date")),
-        text(value, "committer.name") or author,
-        text(value, "committer.email") or mail,
-        moment(at(value, "committer.date")),
-        text(value, "comment"),
-        [],
-        at(value, "commentTruncated") is True,
-    )
+    cut = at(value, "commentTruncated") is True
+    made = dated_commit(value, "commitId", "comment", "date", cut=cut)
     return Listed(made, text(value, "url"))

@@ -23,7 +23,7 @@ def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
     return signed.hmac_sha256(secrets, delivery.raw, given)
 
 
-def delivery_id(delivery: Delivery) -> str:
+def delivery_id(delivery: Delivery, _body: Json) -> str:
     """The same for each retry."""
     return delivery.header("x-request-id")
 

@@ -2,7 +2,7 @@
 to be of its type.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from oberonc.errors import BadInput
@@ -67,6 +67,35 @@ def files(value: Json) -> Iterator[tuple[str, str]]:
         for name in names if isinstance(names, list) else ():
             if isinstance(name, str):
                 yield letter, name
+
+
+def dated_commit(
+    value: Json,
+    id: str,
+    message: str,
+    date: str,
+    *,
+    parents: Sequence[str] = (),
+    cut: bool = False,
+) -> Commit:
+    """A commit of which `author` and `committer` each have a name, an email and a date
+    of their own; *id*, *message* and *date* are what these keys are called. Raises
+    BadInput.
+    """
+    author, mail = text(value, "author.name"), text(value, "author.email")
+    return Commit(
+        oid(value, id),
+        list(parents),
+        author,
+        mail,
+        moment(at(value, f"author.{date}")),
+        text(value, "committer.name") or author,
+        text(value, "committer.email") or mail,
+        moment(at(value, f"committer.{date}")),
+        text(value, message),
+        [],
+        cut,
+    )
 
 
 def commit(value: Json) -> Commit:

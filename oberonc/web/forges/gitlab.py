@@ -36,7 +36,7 @@ def check(secrets: Secrets, delivery: Delivery, now: float) -> str:
     return "" if "" in faults else "; ".join(faults) or "there is no secret"
 
 
-def delivery_id(delivery: Delivery) -> str:
+def delivery_id(delivery: Delivery, _body: Json) -> str:
     """The same for each retry. Of all hooks of one event, X-Gitlab-Event-UUID would be."""
     return delivery.header("idempotency-key", "webhook-id", "x-gitlab-webhook-uuid")
 

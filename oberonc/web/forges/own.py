@@ -20,7 +20,7 @@ def check(secrets: Secrets, delivery: Delivery, now: float) -> str:
     return signed.standard(secrets, delivery, now)
 
 
-def delivery_id(delivery: Delivery) -> str:
+def delivery_id(delivery: Delivery, _body: Json) -> str:
     """The same for each retry, and signed."""
     return delivery.header("webhook-id")
 

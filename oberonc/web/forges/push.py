@@ -7,7 +7,7 @@ may be missing, and long lists are cut. Such gaps are flagged where the forge te
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,7 @@ from oberonc.payload.schema import (
 )
 from oberonc.source.entries import change, commit_entry
 from oberonc.source.git import Commit, cut, null_oid
+from oberonc.source.repository import publish_patterns
 
 NOTHING: Final = "0" * 40
 
@@ -94,7 +95,7 @@ def payload(
     Raises BadInput for what is none.
     """
     default = f"refs/heads/{push.default_branch}" if push.default_branch else ""
-    patterns = [default if pattern == "HEAD" else _full(pattern) for pattern in publish]
+    patterns = publish_patterns(publish, default, {})
     made: Payload = {
         "schema": SCHEMA,
         "id": name,
@@ -135,7 +136,7 @@ def _about(push: Push) -> Payload:
 
 def _news(
     moves: tuple[Move, ...],
-    patterns: list[str],
+    patterns: Sequence[str],
     default: str,
     seen: Collection[str],
     limits: Limits,
@@ -185,12 +186,8 @@ def _news(
     }
 
 
-def _full(pattern: str) -> str:
-    return pattern if pattern.startswith("refs/") else f"refs/heads/{pattern}"
-
-
-def _publishes(patterns: list[str], ref: str) -> bool:
-    return any(matches(pattern, ref) for pattern in patterns if pattern)
+def _publishes(patterns: Sequence[str], ref: str) -> bool:
+    return any(matches(pattern, ref) for pattern in patterns)
 
 
 def _update(move: Move, publishes: bool, default: str) -> Payload:

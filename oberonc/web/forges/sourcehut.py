@@ -4,11 +4,18 @@ What comes is what the subscription's query asks for; docs/web.md has the one to
 names where each ref is now: of several commits in one push only the last.
 """
 
-from oberonc.source.git import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, at, needed, objects, oid, text
-from oberonc.web.forges.push import Listed, Move, Nothing, Push, moment
+from oberonc.web.forges.fields import (
+    Json,
+    at,
+    dated_commit,
+    needed,
+    objects,
+    oid,
+    text,
+)
+from oberonc.web.forges.push import Listed, Move, Nothing, Push
 
 
 def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
@@ -18,7 +25,7 @@ def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
     return signed.ed25519(secrets, delivery.raw + nonce, given)
 
 
-def delivery_id(delivery: Delivery) -> str:
+def delivery_id(delivery: Delivery, _body: Json) -> str:
     """Of its headers the nonce is what is signed."""
     return delivery.header("x-payload-nonce")
 
@@ -50,29 +57,8 @@ def _move(update: Json) -> Move:
     )
     commit = at(update, "new")
     branch = ref.startswith("refs/heads/") and bool(text(commit, "message"))
+    if not branch:
+        return Move(ref, old, new)
     parents = [oid(parent, "id") for parent in objects(commit, "parents")]
-    return Move(
-        ref,
-        old,
-        new,
-        listed=(_listed(commit, parents),) if branch else (),
-        cut=branch and old not in parents,
-    )
-
-
-def _listed(value: Json, parents: list[str]) -> Listed:
-    author, mail = text(value, "author.name"), text(value, "author.email")
-    made = Commit(
-        oid(value, "id"),
-        parents,
-        author,
-        mail,
-        moment(at(value, "author.time")),
-        text(value, "committer.name") or author,
-        text(value, "committer.email") or mail,
-        moment(at(value, "committer.time")),
-        text(value, "message"),
-        [],
-        False,
-    )
-    return Listed(made, "")
+    made = dated_commit(commit, "id", "message", "time", parents=parents)
+    return Move(ref, old, new, listed=(Listed(made, ""),), cut=old not in parents)
