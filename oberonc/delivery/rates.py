@@ -2,7 +2,6 @@
 a moment in a file of the state folder, since pushes of all repositories count.
 """
 
-import fcntl
 import os
 import time
 
@@ -28,7 +27,7 @@ def take(config: Config, service: Service) -> float:
         try:
             if is_new:
                 os.fchmod(handle, files.file_mode(path.parent))
-            if not _lock(handle):
+            if not files.lock_within(handle, _PATIENCE):
                 return time.time() + service.rate
             return _turn(handle, service.rate)
         finally:
@@ -37,18 +36,6 @@ def take(config: Config, service: Service) -> float:
         raise NotAccepted(
             f"{path}: cannot keep when `rate` lets the next delivery start: {error.strerror}"
         ) from None
-
-
-def _lock(handle: int) -> bool:
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.005)
 
 
 def _turn(handle: int, apart: float) -> float:

@@ -8,10 +8,8 @@ written there is no memory, and each hook goes by what it sees.
 """
 
 import contextlib
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -308,17 +306,10 @@ def _share(handle: int, like: os.stat_result, mask: int) -> None:
 
 def _lock(folder: int) -> bool:
     """Whether nobody else has it within the time there is."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        except OSError:  # a file system without locks
-            return False
+    try:
+        return files.lock_within(folder, PATIENCE)
+    except OSError:  # a file system without locks
+        return False
 
 
 def _open(folder: int, flags: int, name: str = FILE) -> int:
