@@ -110,8 +110,7 @@ class Jira(WebTracker):
         }
 
     def joins(self, issue: Issue, comment: Comment) -> bool:
-        # Cloud keeps our mark beside a comment, for which a transition has no place
-        return not self.cloud
+        return True
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         path = ("issue", issue_key(issue), "comment")
@@ -130,9 +129,8 @@ class Jira(WebTracker):
         return False
 
     def _is_marked(self, entry: Json, text: Any, mark: str) -> bool:
-        if not self.cloud:
-            return mark in str(text)
-        return any(
+        # a transition has no place for our mark beside its comment
+        return mark in str(text) or any(
             kept.get("value") == {"key": mark} for kept in entry.get("properties", [])
         )
 
@@ -234,7 +232,8 @@ class Jira(WebTracker):
             # what a transition's screen does not show, it may drop without a word
             if "comment" not in (transition.get("fields") or {}):
                 raise Refused("the transition's screen takes no comment")
-            request["update"] = {"comment": [{"add": {"body": comment.text}}]}
+            body = _marked(comment) if self.cloud else comment.text
+            request["update"] = {"comment": [{"add": {"body": body}}]}
         shown = dict(transition.get("fields") or {})
         if comment.text:
             del shown["comment"]
@@ -431,6 +430,14 @@ def document(parts: list[Part]) -> Json:
         else:
             line += _inline(part)
     return {"type": "doc", "version": 1, "content": [*blocks, *_paragraph(line)]}
+
+
+def _marked(comment: Comment) -> Json:
+    """The comment as a document that has the mark in its text."""
+    written = document(comment.parts)
+    if comment.mark in str(written):
+        return written
+    return document([*comment.parts, Part("text", f"\n({comment.mark})")])
 
 
 def _inline(part: Part) -> list[Json]:

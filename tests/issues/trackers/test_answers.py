@@ -13,7 +13,7 @@ import pytest
 from oberonc import Reject, Retry
 from oberonc.testing.relay import WRITES, Rule, Spoil
 from oberonc.testing.trackers import NUMBERS
-from oberonc.testing.world import broker, commit, payload
+from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
@@ -181,16 +181,22 @@ def test_one_change_comments_and_closes_where_the_tracker_has_one(
     assert len([seen for seen in changes if seen.status == 200]) == 1
 
 
+def show_comments(jira: JiraWorld) -> None:
+    """Have every transition lead over a screen that takes a comment."""
+    fields = {"comment": {"required": False}}
+    for state, offered in jira.transitions.items():
+        jira.transitions[state] = [entry | {"fields": fields} for entry in offered]
+
+
 @pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("kind", [JiraWorld, DataCenterWorld])
 def test_jira_comments_in_the_transition_where_its_screen_shows_that(
-    tmp_path: Path, shown: bool
+    tmp_path: Path, kind: type[JiraWorld], shown: bool
 ) -> None:
-    for jira in running(DataCenterWorld):
+    for jira in running(kind):
         issue = jira.new()
-        fields = {"comment": {"required": False}} if shown else {}
-        jira.transitions["open"] = [
-            entry | {"fields": fields} for entry in jira.transitions["open"]
-        ]
+        if shown:
+            show_comments(jira)
         writes = jira.relay.writes()
         note = broker(jira.settings, tmp_path).handle(
             payload(commit(f"fixes {issue}", next(NUMBERS)))
@@ -198,6 +204,23 @@ def test_jira_comments_in_the_transition_where_its_screen_shows_that(
         assert note == f"closed {issue}"
         assert jira.relay.writes() - writes == (1 if shown else 2)
         assert [said.startswith("Closed by") for said in jira.comments(issue)] == [True]
+
+
+@pytest.mark.parametrize("kind", [JiraWorld, DataCenterWorld])
+@pytest.mark.parametrize("template", ["", "done${message}"])
+def test_jira_finds_the_comment_of_a_transition_whose_answer_was_lost(
+    tmp_path: Path, kind: type[JiraWorld], template: str
+) -> None:
+    for jira in running(kind):
+        issue = jira.new()
+        show_comments(jira)
+        settings = jira.settings | ({"template": template} if template else {})
+        pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+        jira.relay.spoil_write(0, Spoil("drop"))
+        note, retries = work_off(settings, tmp_path, pushed)
+        assert (note, len(retries)) == (f"closed {issue}", 1)
+        assert jira.is_closed(issue)
+        assert len(jira.comments(issue)) == 1
 
 
 @pytest.fixture(params=["gitlab", "gitea", "jira", "jira-dc", "youtrack", "bugzilla"])
