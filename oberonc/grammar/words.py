@@ -11,6 +11,9 @@ __all__ = ["DEFAULT", "PRESETS", "Words", "words_for"]
 
 _GITEA: Final = DEFAULT._replace(prefixes=())
 _NUMBERED: Final = DEFAULT._replace(prefixes=(), numbers=True)
+_PHABRICATOR: Final = DEFAULT._replace(
+    prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")
+)
 
 PRESETS: Final[dict[str, Words]] = {
     "github": DEFAULT._replace(urls=("https://github.com",), owner_limit=39),
@@ -28,9 +31,8 @@ PRESETS: Final[dict[str, Words]] = {
     ),
     "trac": _NUMBERED,
     "bugzilla": _NUMBERED._replace(urls=()),
-    "phabricator": DEFAULT._replace(
-        prefixes=(), mono=("T",), reopen=(*DEFAULT.reopen, "open", "opens")
-    ),
+    "phabricator": _PHABRICATOR,
+    "phorge": _PHABRICATOR,
     "debian": _NUMBERED._replace(
         urls=("https://bugs.debian.org",),
         url_paths=(*DEFAULT.url_paths, ""),

@@ -135,7 +135,7 @@ def _resolver(
             name = f"{where}-{reference.issue}"
             return Issue(where, name, name)
         if kind.numbering == "all":
-            return Issue("", reference.issue, f"#{reference.issue}")
+            return Issue("", reference.issue, f"{kind.sign}{reference.issue}")
         shown = (
             f"#{reference.issue}" if where == project else f"{where}#{reference.issue}"
         )

@@ -215,6 +215,12 @@ def _jira_quote(text: str) -> str:
     return f"{{noformat}}\n{_unmentioned(text, '{', '[~')}\n{{noformat}}"
 
 
+def _remarkup_quote(text: str) -> str:
+    # Without an option of ours the text could have its own in its first line: name=x
+    broken = re.sub(r"`(?=`)", f"`{BREAK}", _unmentioned(text))
+    return f"```lang=text\n{broken}\n```"
+
+
 def _verbatim(form: str) -> Callable[[str], str]:
     """A name of simple words stays as it is; one in which may be a number, a link or
     markup to the tracker (`r1`, `CamelCase`, `-x-`, `PROJ-1`) is written verbatim.
@@ -286,6 +292,11 @@ FLAVOURS = {
     ),
     "jira": Flavour(
         lambda text, url: f"[{text}|{url}]" if url else text, _jira_quote, _jira_name
+    ),
+    "remarkup": Flavour(
+        lambda text, url: f"[[ {url} | {text} ]]" if url else text,
+        _remarkup_quote,
+        _verbatim("`%s`"),
     ),
     "plain": Flavour(_after, _plain_quote, _plain_name),
 }

@@ -32,6 +32,8 @@ CLASSES = {
     "youtrack": "youtrack:YouTrack",
     "linear": "linear:Linear",
     "kanboard": "kanboard:Kanboard",
+    "phabricator": "phabricator:Phabricator",
+    "phorge": "phabricator:Phabricator",
 }
 
 

@@ -46,6 +46,8 @@ class Tracker(ABC):
     #: `project`: issues are numbered in each project; `key`: written PROJ-12; `all`:
     #: numbered over the whole tracker.
     numbering: ClassVar[str] = "project"
+    #: What people write before a number, where numbers are counted over all of it.
+    sign: ClassVar[str] = "#"
     #: The resolutions it can close with, besides `fixed`.
     resolutions: frozenset[str] = frozenset()
     keeps_time: ClassVar[bool] = False

@@ -50,8 +50,9 @@ def test_an_example_closes_an_issue_as_it_stands(name: str, tmp_path: Path) -> N
         if str(value).startswith("file:")
     }
     made = broker(settings | secrets, tmp_path)
-    issue = "#1"
-    if load(settings["tracker"]).numbering == "key":
+    kind = load(settings["tracker"])
+    issue = f"{kind.sign}1"
+    if kind.numbering == "key":
         issue = f"{settings['project']}-1"
     plan = made.plan(payload(commit(f"fixes {issue}")))
     assert plan == [f"close {issue} for {commit('')['node']}"]

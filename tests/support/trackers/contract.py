@@ -169,6 +169,12 @@ def _validators(name: str) -> list[Any]:
     ]
 
 
+def _read(raw: bytes, kind: str) -> Any:
+    if kind == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(raw.decode()))
+    return json.loads(raw) if raw else None
+
+
 class _Handler(BaseHTTPRequestHandler):
     owner: Contract
     protocol_version = "HTTP/1.1"
@@ -185,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = "/".join(
             unquote(part).replace("/", "%2F") for part in split.path.split("/")
         )
-        body = json.loads(raw) if raw else None
+        body = _read(raw, headers.get("content-type", ""))
         request = Request(
             self.command, path, dict(parse_qsl(split.query)), headers, body
         )
