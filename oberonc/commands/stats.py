@@ -27,6 +27,7 @@ _COLUMNS = (
     "state",
     "last error",
 )
+_PERIOD = ("since", "accepted", "done", "retried", "dead", "latency")
 
 
 @click.command(
@@ -44,41 +45,73 @@ _COLUMNS = (
     "--prometheus", "as_metrics", is_flag=True, help="Print Prometheus' text format."
 )
 @click.option(
+    "--minutes",
+    type=click.IntRange(1, 1440),
+    metavar="N",
+    help="Show what happened in each of the last N minutes.",
+)
+@click.option(
+    "--hours",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The same of hours, as far back as `daemon.keep`.",
+)
+@click.option("--service", metavar="NAME", help="With these: of this service alone.")
+@click.option(
     "--watch",
     is_flag=True,
     help="Again every second, also over restarts of the daemon, until Ctrl-C.",
 )
 @pass_session
-def command(session: Session, as_json: bool, as_metrics: bool, watch: bool) -> None:
+def command(
+    session: Session,
+    as_json: bool,
+    as_metrics: bool,
+    minutes: int | None,
+    hours: int | None,
+    service: str | None,
+    watch: bool,
+) -> None:
     """Show what the daemon accepted, what waits, runs, is done and is dead, per
     service.
 
     `oldest` is the age of the oldest delivery that has not ended. Times are UTC.
 
+    With --minutes or --hours: what was accepted (pushes; of one service its
+    deliveries), done, tried and to be tried again, and given up in each of them, and
+    the mean time from being accepted to being done. They outlive the daemon.
+
     Exit codes: 0 shown; 69 no daemon; 77 not allowed to ask it.
     """
     if as_json and as_metrics:
         raise UsageError("choose --json or --prometheus")
-    value = _ask(session.reach)
+    if minutes and hours:
+        raise UsageError("choose --minutes or --hours")
+    if service and not (minutes or hours):
+        raise UsageError("--service needs --minutes or --hours")
+    wanted = {"minutes": minutes or 0, "hours": hours or 0, "service": service}
+    value = _ask(session.reach, wanted)
+    if service and service not in value["services"]:
+        raise UsageError(f"there is no service {one_line(service, 80)}")
     while True:
         _show(value, as_json, as_metrics, watch)
         if not watch:
             return
         time.sleep(INTERVAL)
-        value = _wait(session.reach)
+        value = _wait(session.reach, wanted)
 
 
-def _ask(config: Config) -> dict[str, Any]:
-    value: dict[str, Any] = handover.call(config, "stats")["stats"]
+def _ask(config: Config, wanted: dict[str, Any]) -> dict[str, Any]:
+    value: dict[str, Any] = handover.call(config, "stats", **wanted)["stats"]
     return value | {"command_version": oberonc.__version__}
 
 
-def _wait(config: Config) -> dict[str, Any]:
+def _wait(config: Config, wanted: dict[str, Any]) -> dict[str, Any]:
     """The next look, as soon as a daemon answers."""
     waits = False
     while True:
         try:
-            return _ask(config)
+            return _ask(config, wanted)
         except (Unreachable, NotAccepted) as error:
             if not waits:
                 show(f"oberonc: {error}; waiting for it", err=True)
@@ -98,7 +131,8 @@ def _show(value: dict[str, Any], as_json: bool, as_metrics: bool, watch: bool) -
     else:
         if watch:
             click.clear()
-        show(_text(value))
+        periods = value.get("minutes", value.get("hours"))
+        show(_text(value) if periods is None else _history(periods))
 
 
 def _text(value: dict[str, Any]) -> str:
@@ -116,6 +150,16 @@ def _text(value: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _history(periods: list[dict[str, Any]]) -> str:
+    """A line for each minute or hour in which something happened."""
+    rows: list[tuple[str, ...]] = [_PERIOD]
+    for row in periods:
+        counts = (str(row[key]) for key in _PERIOD[1:-1])
+        latency = "-" if row["latency"] is None else f"{row['latency']:.3f} s"
+        rows.append((utc(row["began"]), *counts, latency))
+    return "\n".join(_table(rows))
 
 
 def _alarms(value: dict[str, Any]) -> list[str]:

@@ -24,10 +24,12 @@ from oberonc.queue.values import (
     Event,
     Generation,
     LogQuery,
+    Period,
     Recovered,
     Room,
     Round,
     Slot,
+    Span,
     State,
     Stats,
     Submission,
@@ -176,6 +178,14 @@ class Queue(Protocol):
 
     def stats(self, now: int) -> Stats:
         """Counts and states; the cost does not depend on how much is queued."""
+
+    def periods(
+        self, now: int, span: Span, last: int, service: str | None
+    ) -> list[Period]:
+        """What happened in each of the *last* minutes (a day of them is kept) or hours
+        (as long as events are), oldest first; of *service*, '' for all together, or
+        None for each.
+        """
 
     def new_generation(self, now: int, digest: str) -> int:
         """Remember a generation being verified; returns its number, higher than any

@@ -9,13 +9,16 @@ from typing import Final, Literal, NamedTuple, get_args
 from oberonc import jsontext
 from oberonc.errors import BadInput, NotAccepted
 from oberonc.payload.schema import renamed
-from oberonc.policy import DAY, MINUTE, EndingKind
+from oberonc.policy import DAY, HOUR, MINUTE, EndingKind
 from oberonc.queue.breaker import BreakerState
 
 Order = Literal["bounded", "strict", "none"]
 State = Literal["ready", "leased", "done", "dead", "cancelled", "expired", "collapsed"]
+Span = Literal["minute", "hour"]
 GenerationState = Literal["probing", "active", "draining", "retired", "rejected"]
 
+#: Milliseconds of what is counted by.
+SPANS: Final[dict[Span, int]] = {"minute": MINUTE, "hour": HOUR}
 #: The same id with the same bytes is answered `duplicate` for at least this long,
 #: whatever `keep` says.
 DEDUPE_MS: Final = 7 * DAY
@@ -374,6 +377,23 @@ class ServiceStats(NamedTuple):
     #: accepted, done, retry, crash, dead, interrupted, progress, orphaned, cancelled,
     #: expired, collapsed, redriven, pruned
     counters: dict[str, int]
+
+
+class Period(NamedTuple):
+    """What happened in a minute or an hour, to *service* or (where that is empty) to
+    all; nothing is kept of one in which nothing did.
+    """
+
+    began_ms: int
+    service: str
+    #: Deliveries; of all services, pushes.
+    accepted: int
+    done: int
+    #: Attempts that ended, and are not the last.
+    retried: int
+    dead: int
+    #: Of all that are done: how long since they were accepted, or asked for again.
+    took_ms: int
 
 
 class Room(NamedTuple):

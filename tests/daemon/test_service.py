@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,40 @@ def test_commands_without_a_daemon_exit_69(site: Site, oberonc: Command) -> None
     for words in ("stats", "reload", "queue list", "queue pause rec", "backup copy"):
         said = oberonc("--config", site.file, *words.split(), code=69)
         assert "no daemon answers" in said.err
+
+
+def test_what_happened_in_each_minute_outlives_the_daemon(
+    site: Site, oberonc: Command
+) -> None:
+    def shown(*words: str) -> Any:
+        return oberonc("--config", site.file, "stats", *words, "--json").json
+
+    running = site.start()
+    for _ in range(3):
+        site.submit()
+    site.settled(done=3)
+    running.kill()
+    site.start()
+    hours = shown("--hours", "2")["hours"]
+    assert sum(row["accepted"] for row in hours) == 3
+    assert {row["service"] for row in hours} == {""}
+    assert all(0 < row["latency"] < 300 for row in hours if row["done"])
+    minutes = shown("--minutes", "60", "--service", "rec")["minutes"]
+    assert sum(row["done"] for row in minutes) == 3
+    assert {row["service"] for row in minutes} == {"rec"}
+    each = site.call("stats", minutes=60, each=True)["stats"]["minutes"]
+    assert {row["service"] for row in each} == {"", "rec"}
+    said = oberonc("--config", site.file, "stats", "--minutes", "60").out.splitlines()
+    assert said[0].split() == [
+        *("since", "accepted", "done", "retried", "dead", "latency")
+    ]
+    assert len(said) > 1
+    for wrong in (
+        "--minutes 5 --hours 5",
+        "--service rec",
+        "--minutes 5 --service nobody",
+    ):
+        oberonc("--config", site.file, "stats", *wrong.split(), code=2)
 
 
 def test_commands(site: Site, oberonc: Command) -> None:

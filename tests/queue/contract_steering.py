@@ -29,6 +29,7 @@ from tests.support.store_values import (
     HOUR,
     MINUTE,
     NOW,
+    SECOND,
     YEARS,
     fail,
     submission,
@@ -320,6 +321,51 @@ class SteeringContract:
         assert (stats.ready, stats.leased, stats.done, stats.dead) == (2, 0, 1, 0)
         assert (stats.counters["accepted"], stats.counters["retry"]) == (3, 1)
         assert (stats.last_error, stats.oldest_due_ms) == ("connection refused", NOW)
+
+    def test_minutes_and_hours_say_what_happened_also_after_a_restart(
+        self, opener: Opener
+    ) -> None:
+        queue = opener()
+        queue.recover(NOW)
+        start = NOW - NOW % HOUR + HOUR
+        for number in range(3):
+            queue.accept(
+                start, submission(number, f"repo {number}", ("tracker", "chat"))
+            )
+        first, second, third = take(queue, start, free=3)
+        queue.end(start + 2 * SECOND, first.token, DONE)
+        queue.end(start + MINUTE, second.token, RETRY)
+        queue.end(start + HOUR, third.token, Ending("dead", "no"))
+        queue.close()
+        again = opener()
+        now = start + HOUR
+        assert again.periods(now, "minute", 61, "tracker") == [
+            (start, "tracker", 3, 1, 0, 0, 2 * SECOND),
+            (start + MINUTE, "tracker", 0, 0, 1, 0, 0),
+            (start + HOUR, "tracker", 0, 0, 0, 1, 0),
+        ]
+        hours = [(start, "", 3, 1, 1, 0, 2 * SECOND), (start + HOUR, "", 0, 0, 0, 1, 0)]
+        assert again.periods(now, "hour", 2, "") == hours
+        assert again.periods(now, "hour", 1, "") == hours[1:]
+        each = again.periods(now, "hour", 2, None)
+        assert [row.service for row in each] == ["", "chat", "tracker", "", "tracker"]
+        again.sweep(start + DAY + SECOND, ["tracker", "chat"], 2 * DAY)
+        left = again.periods(start + DAY + SECOND, "minute", 5000, "tracker")
+        assert [row.began_ms for row in left] == [start + MINUTE, start + HOUR]
+        assert len(again.periods(now, "hour", 2, "")) == 2
+        again.sweep(start + 4 * DAY, ["tracker", "chat"], 2 * DAY)
+        assert again.periods(start + 4 * DAY, "hour", 5000, None) == []
+        again.close()
+
+    def test_what_a_batch_took_back_did_not_happen_in_any_minute(
+        self, queue: Queue
+    ) -> None:
+        with pytest.raises(ZeroDivisionError), queue.batch():
+            queue.accept(NOW, submission(1))
+            raise ZeroDivisionError
+        queue.accept(NOW, submission(2))
+        queue.accept(NOW, submission(2))
+        assert [row.accepted for row in queue.periods(NOW, "minute", 1, "")] == [1]
 
     def test_the_oldest_that_has_not_ended_counts_from_its_acceptance(
         self, queue: Queue

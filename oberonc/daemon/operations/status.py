@@ -7,18 +7,26 @@ import time
 from collections.abc import Mapping, Sized
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from oberonc.broker import registry
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.operations.answers import Answer
-from oberonc.daemon.operations.request import Request
+from oberonc.daemon.operations.request import Request, number, text
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.delivery import frames, spool
 from oberonc.queue.breaker import BreakerState
-from oberonc.queue.values import ServiceStats, State, Stats
+from oberonc.queue.values import Period, ServiceStats, Span, State, Stats
+
+#: {field of a request: (what it counts, the most of them)}
+_PERIODS: Final[dict[str, tuple[Span, int]]] = {
+    "minutes": ("minute", 1440),
+    "hours": ("hour", 366 * 24),
+}
+#: The most of them for each service.
+MOST_EACH: Final = 120
 
 
 class Status:
@@ -56,9 +64,30 @@ class Status:
             "generation": self._reloader.current.number,
         }
 
-    async def stats(self, _request: Request, _uid: int) -> Answer:
-        """`stats`: counts and states."""
-        return {"ok": True, "stats": await self._stats()}
+    async def stats(self, request: Request, _uid: int) -> Answer:
+        """`stats`: counts and states; with `minutes` or `hours`, what happened in each
+        of so many.
+
+        These are of all services together, of `service`, or with `each` of every one.
+        """
+        value = await self._stats()
+        for key, (span, most) in _PERIODS.items():
+            last = number(request, key, 0)
+            if last:
+                value[key] = await self._periods(request, span, min(last, most))
+        return {"ok": True, "stats": value}
+
+    async def _periods(
+        self, request: Request, span: Span, last: int
+    ) -> list[dict[str, Any]]:
+        service = text(request, "service") or ""
+        each = bool(request.get("each"))
+        if each:
+            last = min(last, MOST_EACH)
+        found = await self._queue.call(
+            lambda queue: queue.periods(now_ms(), span, last, None if each else service)
+        )
+        return [period_row(period) for period in found]
 
     async def brokers(self, _request: Request, _uid: int) -> Answer:
         """`brokers`: every broker of the generation
@@ -121,6 +150,22 @@ class Status:
             row["problem"] = generation.unavailable.get(name, "")
         value["unclaimed"] = unclaimed
         return value
+
+
+def period_row(period: Period) -> dict[str, Any]:
+    """A minute or an hour: when it began, in seconds since 1970, counts, and `latency`,
+    the mean seconds from being accepted to being done; None where nothing was.
+    """
+    latency = period.took_ms / period.done / 1000 if period.done else None
+    return {
+        "began": period.began_ms // 1000,
+        "service": period.service,
+        "accepted": period.accepted,
+        "done": period.done,
+        "retried": period.retried,
+        "dead": period.dead,
+        "latency": latency,
+    }
 
 
 def service_row(known: ServiceStats | None, now: int) -> dict[str, Any]:

@@ -121,7 +121,9 @@ class Accepting(Part):
             self._database.written += len(submission.body)
             for route in submission.routes:
                 tallies.add(route.service, "accepted")
+                self._database.periods.add(now, route.service, accepted=1)
                 tallies.place(route.service, READY, 0)
+        self._database.periods.add(now, "", accepted=len(new))
         for status, count in Counter(answer.status for answer in answers).items():
             tallies.add("", _TALLY_OF[status], count)
         return answers

@@ -8,7 +8,7 @@ from typing import Final
 from oberonc.queue.sqlite.database import Part, durable
 from oberonc.queue.sqlite.rows import service_of
 from oberonc.queue.sqlite.tallies import NOW
-from oberonc.queue.values import ServiceStats, Stats
+from oberonc.queue.values import SPANS, Period, ServiceStats, Span, Stats
 
 NEXT_WAKE: Final = """
 SELECT min(wake_ms) FROM lane
@@ -21,6 +21,11 @@ SERVICES = """
 SELECT name, paused, next_ms, turns, failures, streak_lane, spread, probe, probe_due_ms, probe_wait_ms, last_error,
   last_error_ms
 FROM service"""
+PERIODS: Final = """
+SELECT began_ms, service, accepted, done, retried, dead, took_ms FROM period
+WHERE span_ms = :span AND began_ms >= :since {} ORDER BY began_ms, service"""
+#: Whether those of every service are wanted.
+_OF: Final = {True: "", False: "AND service = :service"}
 _COUNTERS: Final = (
     "accepted",
     "done",
@@ -48,7 +53,7 @@ _TOTALS: Final = (
 
 
 class Counting(Part):
-    """`stats`, `unclaimed`, `paused_lanes`."""
+    """`stats`, `periods`, `unclaimed`, `paused_lanes`."""
 
     @durable
     def stats(self, now: int) -> Stats:
@@ -87,6 +92,20 @@ class Counting(Part):
         )
         totals = {name: tallies.get("", name) for name in _TOTALS}
         return Stats(services, totals, paused_lanes, self._database.space.room)
+
+    @durable
+    def periods(
+        self, now: int, span: Span, last: int, service: str | None
+    ) -> list[Period]:
+        """See `Queue.periods`."""
+        length = SPANS[span]
+        values = {
+            "span": length,
+            "since": now - now % length - (last - 1) * length,
+            "service": service,
+        }
+        found = self._database.rows(PERIODS.format(_OF[service is None]), **values)
+        return [Period(*row) for row in found]
 
     @durable
     def paused_lanes(self) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 from oberonc.errors import DiskFailed
 from oberonc.policy import HOUR
 from oberonc.queue.sqlite.opening import open_database
+from oberonc.queue.sqlite.periods import Periods
 from oberonc.queue.sqlite.space import Space
 from oberonc.queue.sqlite.tallies import Tallies
 from oberonc.queue.values import Room, StorageFull
@@ -63,6 +64,7 @@ class Database:
         self.con = open_database(path, force=force, synchronous=synchronous)
         self.space = Space(path, low_space, ballast)
         self.tallies = Tallies(self.con)
+        self.periods = Periods(self.con)
         self.known = Known()
         #: The time that the queue itself has seen pass, in milliseconds.
         self.age = self.meta("age")
@@ -89,6 +91,7 @@ class Database:
             self.in_batch = True
             yield
             self.tallies.write()
+            self.periods.write()
             self.con.execute("COMMIT")
             committed = True
         except sqlite3.Error as error:
@@ -96,6 +99,7 @@ class Database:
         finally:
             self.in_batch = False
             self.tallies.settle(committed=committed)
+            self.periods.settle()
             if not committed:
                 self.age, self.seen_ms = observed
                 self.known = Known()

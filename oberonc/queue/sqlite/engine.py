@@ -70,6 +70,7 @@ class SqliteQueue:
 
         counting = Counting(database)
         self.stats = counting.stats
+        self.periods = counting.periods
         self.unclaimed = counting.unclaimed
         self.paused_lanes = counting.paused_lanes
 

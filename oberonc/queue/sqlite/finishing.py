@@ -44,7 +44,7 @@ UPDATE delivery SET state = 2, suspect = 0, due_ms = :now, since_ms = NULL, ende
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,
   json_extract(value, '$[3]') AS note FROM json_each(:endings)) AS ended
 WHERE delivery.id = ended.id AND delivery.attempt = ended.attempt AND delivery.state = 1
-RETURNING id, attempt, seq, lane, parked, members"""
+RETURNING id, attempt, seq, lane, parked, members, born_age"""
 ATTEMPTS_DONE = """
 UPDATE attempt SET took_ms = ended.took, outcome = 'done', note = ended.note, output = ended.output
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS number,
@@ -129,16 +129,21 @@ class Finishing(Part):
             self._con.execute(ATTEMPTS_DONE, values)
             lanes = json.dumps([lane for _, lane, *_ in held.values()])
             services = dict(self._con.execute(SERVICES, {"lanes": lanes}).fetchall())
-            moves = []
-            for (id, _), (seq, lane, parked, members) in held.items():
+            moves, age = [], self._database.age_at(now)
+            took: Counter[str] = Counter()
+            for (id, _), (seq, lane, parked, members, born) in held.items():
                 old, new = Position(LEASED, parked), Position(DONE, parked)
                 moves.append(Move(id, seq, lane, services[lane], old, new))
+                took[services[lane]] += (1 + members) * max(0, age - born)
                 if members:
                     moves += move_members(self._database, moves[-1], now, "")
             follow(self._database, moves)
             ended = Counter(move.service for move in moves)
             for service, count in ended.items():
                 self._database.tallies.add(service, "done", count)
+                self._database.periods.add(
+                    now, service, done=count, took_ms=took[service]
+                )
                 before = find_service(self._database, service).breaker
                 save_breaker(self._database, service, before, before.answered())
         answers = []
@@ -205,8 +210,10 @@ class Finishing(Part):
         save_breaker(self._database, held.service, breaker, after)
         if fate.state == "dead":
             self._database.tallies.add(held.service, "dead", len(moves))
+            self._database.periods.add(now, held.service, dead=len(moves))
             return Ended("dead", None, fate.parked, fate.reason)
         self._database.tallies.add(held.service, ending.kind)
+        self._database.periods.add(now, held.service, retried=1)
         return Ended("ready", due, fate.parked)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from oberonc.errors import ConfigError, DiskFailed, NotAccepted
 
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
-USER_VERSION: Final = 3
+USER_VERSION: Final = 4
 
 #: (pragma, value to set, value to read back), in this order. Ids are random, so each
 #: event writes a page of their index whole: small pages keep that cheap in a deep
@@ -91,6 +91,13 @@ _MIGRATIONS: Final = {
           delivery INTEGER NOT NULL REFERENCES delivery(id) ON DELETE CASCADE,
           PRIMARY KEY(lane, ref, delivery)) STRICT, WITHOUT ROWID""",
         "CREATE INDEX moved_delivery ON moved(delivery)",
+    ),
+    3: (
+        """CREATE TABLE period(
+          span_ms INTEGER NOT NULL CHECK(span_ms IN (60000, 3600000)), began_ms INTEGER NOT NULL,
+          service TEXT NOT NULL, accepted INTEGER NOT NULL, done INTEGER NOT NULL, retried INTEGER NOT NULL,
+          dead INTEGER NOT NULL, took_ms INTEGER NOT NULL,
+          PRIMARY KEY(span_ms, began_ms, service)) STRICT, WITHOUT ROWID""",
     ),
 }
 

@@ -58,9 +58,11 @@ class Recovering(Part):
             follow(self._database, moves)
             if reason:
                 self._database.tallies.add(service, "dead", len(moves))
+                self._database.periods.add(now, service, dead=len(moves))
                 given_up += [move.id for move in moves]
             else:
                 self._database.tallies.add(service, "orphaned")
+                self._database.periods.add(now, service, retried=1)
         self._con.execute(NO_PROBES, (now,))
         for then, since in (("probing", "rejected"), ("draining", "retired")):
             change = "UPDATE generation SET state = ? WHERE state = ?"

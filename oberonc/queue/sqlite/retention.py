@@ -44,6 +44,7 @@ class Retention(Part):
         self, now: int, configured: Collection[str], keep_ms: int, limit: int = 500
     ) -> Swept:
         """See `Queue.sweep`."""
+        self._database.periods.forget(now, keep_ms)
         age = self._database.age
         expired = self._con.execute(EXPIRED, (age - keep_ms, limit)).fetchall()
         dead = sum(self._forget(seq) for (seq,) in expired)
@@ -98,5 +99,6 @@ class Retention(Part):
                     moves = [move, *move_members(self._database, move, now, note)]
                     follow(self._database, moves)
                     self._database.tallies.add(name, "dead", len(moves))
+                    self._database.periods.add(now, name, dead=len(moves))
                     buried += self._reading.without_attempts(one.id for one in moves)
         return buried

@@ -148,3 +148,16 @@ CREATE TABLE tally(
   n INTEGER NOT NULL,
   PRIMARY KEY(service, name)
 ) STRICT, WITHOUT ROWID;
+
+-- What happened in a minute, or an hour, written in the commit in which it did. Service '' is all of them.
+CREATE TABLE period(
+  span_ms INTEGER NOT NULL CHECK(span_ms IN (60000, 3600000)),
+  began_ms INTEGER NOT NULL,
+  service TEXT NOT NULL,
+  accepted INTEGER NOT NULL,                      -- deliveries; of all services, pushes
+  done INTEGER NOT NULL,
+  retried INTEGER NOT NULL,                       -- attempts that ended, and are not the last
+  dead INTEGER NOT NULL,
+  took_ms INTEGER NOT NULL,                       -- of all that are done: from being accepted until then
+  PRIMARY KEY(span_ms, began_ms, service)
+) STRICT, WITHOUT ROWID;

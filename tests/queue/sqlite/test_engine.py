@@ -244,6 +244,8 @@ def test_a_queue_of_an_earlier_format_is_brought_up_to_date(
     )
     if version > 1:
         con.execute("UPDATE lane SET oldest = 2 WHERE id = 1")
+    if version > 2:
+        con.execute("UPDATE delivery SET born_age = 7")
     con.execute("UPDATE sqlite_sequence SET seq = 9 WHERE name = 'delivery'")
     con.commit()
     con.close()

@@ -11,6 +11,7 @@ from oberonc.queue.sqlite import (
     counting,
     finishing,
     leasing,
+    periods,
     reading,
     recovering,
     retention,
@@ -43,10 +44,12 @@ DAILY = {
         recovering: ("ORPHANS", "ORPHANED"),
         reading: ("ATTEMPTS", "LAST_ATTEMPT"),
         counting: ("NEXT_WAKE", "OLDEST"),
+        periods: ("ADD", "FORGET"),
         retention: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
     }.items()
     for name in names
 }
+DAILY["PERIODS"] = counting.PERIODS.format("AND service = :service")
 DAILY["KNOWN"] = accepting.KNOWN.format("?, ?, ?, ?")
 DAILY |= {
     table: accepting.insert_sql(table, 4)
