@@ -261,6 +261,15 @@ def _plain_quote(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
 
 
+def _html_quote(text: str) -> str:
+    # what looks like a mention, a work item or a pull request stays text, too
+    return f"<pre>{html.escape(_unmentioned(text, '#', '!'))}</pre>"
+
+
+def _html_name(text: str) -> str:
+    return html.escape(_plain_name(text))
+
+
 def _after(text: str, url: str) -> str:
     return f"{text} <{url}>" if url else text
 
@@ -298,5 +307,6 @@ FLAVOURS = {
         _remarkup_quote,
         _verbatim("`%s`"),
     ),
+    "html": Flavour(MARKUPS["html"].link, _html_quote, _html_name),
     "plain": Flavour(_after, _plain_quote, _plain_name),
 }

@@ -14,6 +14,7 @@ from tests.support.trackers.parsers import Page, rendered
 
 PARSERS = {
     "markdown-it": "markdown",
+    "itself": "html",
     **dict.fromkeys(
         ("redcarpet", "commonmarker", "parsedown", "python-markdown"), "markdown"
     ),
@@ -145,6 +146,8 @@ def hostile_comments(flavour: str) -> list[str]:
 
 
 def parsed(parser: str, texts: list[str]) -> list[str]:
+    if parser == "itself":
+        return texts
     if parser != "markdown-it":
         return rendered(parser, texts)
     made: Any = markdown_it.MarkdownIt("commonmark", {"html": True, "linkify": False})
@@ -156,7 +159,9 @@ def parsed(parser: str, texts: list[str]) -> list[str]:
     "parser",
     [
         pytest.param(
-            name, marks=[] if name == "markdown-it" else pytest.mark.server, id=name
+            name,
+            marks=[] if name in ("markdown-it", "itself") else pytest.mark.server,
+            id=name,
         )
         for name in PARSERS
     ],

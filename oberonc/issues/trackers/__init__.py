@@ -34,6 +34,7 @@ CLASSES = {
     "kanboard": "kanboard:Kanboard",
     "phabricator": "phabricator:Phabricator",
     "phorge": "phabricator:Phabricator",
+    "azure": "azure:Azure",
 }
 
 

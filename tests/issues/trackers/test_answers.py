@@ -14,6 +14,7 @@ from oberonc import Reject, Retry
 from oberonc.testing.relay import WRITES, Rule, Spoil
 from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import broker, commit, payload, work_off
+from tests.support.trackers.azure import AzureWorld
 from tests.support.trackers.forges import (
     ContractWorld,
     GiteaWorld,
@@ -34,6 +35,7 @@ WORLDS: dict[str, type[ContractWorld]] = {
     "jira-dc": DataCenterWorld,
     "bugzilla": BugzillaWorld,
     "youtrack": YouTrack,
+    "azure": AzureWorld,
 }
 PAGE = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
 
@@ -52,7 +54,7 @@ def every(request: pytest.FixtureRequest) -> Iterator[Any]:
 def about(issue: str, spoil: Spoil, *, writes: bool = False) -> Rule:
     """What asks for *issue* (or changes it) gets *spoil*."""
     number = re.sub(r"\D", "", issue)
-    place = re.compile(rf"/(?:issues?|bug)/(?:PROJ-)?{number}(?![0-9])")
+    place = re.compile(rf"/(?:issues?|bug|workitems)/(?:PROJ-)?{number}(?![0-9])")
 
     def rule(method: str, path: str) -> Spoil | None:
         return spoil if place.search(path) and (method in WRITES) >= writes else None
@@ -161,7 +163,7 @@ def test_an_issue_given_to_another_repository_is_named(tmp_path: Path) -> None:
         assert f"closed {there}" in note
 
 
-@pytest.fixture(params=["bugzilla", "youtrack", "trac"])
+@pytest.fixture(params=["bugzilla", "youtrack", "azure", "trac"])
 def joined(request: pytest.FixtureRequest) -> Iterator[Any]:
     yield from running((WORLDS | {"trac": XmlRpcWorld})[request.param])
 

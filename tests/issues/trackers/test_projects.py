@@ -10,6 +10,7 @@ from oberonc.issues.settings import bound_to
 from oberonc.testing.relay import Spoil
 from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import IssueBroker, broker, commit, payload
+from tests.support.trackers.azure import AzureWorld
 from tests.support.trackers.forges import running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld, YouTrackWorld
@@ -55,6 +56,7 @@ def test_projects_are_added_by_name_and_by_pattern(
     ("kind", "project", "inside", "outside"),
     [
         (BugzillaWorld, "hello", "Hello", "Hello World"),
+        (AzureWorld, "web site", "Web Site", "Web"),
         (BugzillaWorld, "Unclassified", "Hello World", ""),
         (XmlRpcWorld, "web", "web/api", "website"),
         (XmlRpcWorld, "web/api", "web/api", "web"),

@@ -75,7 +75,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"other_refs": "close"}, "other_refs must be one of '', 'reference', not 'close'"),
     ({"mentions": "yes"}, "mentions must be one of '', 'comment'"),
-    ({"markup": "html"}, "markup must be one of"),
+    ({"markup": "rtf"}, "markup must be one of"),
     ({"template": "${nope}"}, "there is no .*nope"),
     ({"words": {"clsoe": []}}, "unknown key 'clsoe'"),
     ({"import_abov": 3}, "unknown setting 'import_abov'; did you mean 'import_above'"),
