@@ -5,32 +5,26 @@ A turn ends early, with `Retry(progress=True)`, when its time or the tracker's r
 used up; the ledger knows where to go on.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from oberonc.errors import Reject, Retry
-from oberonc.issues.comment import (
-    Comment,
-    duration,
-    make_comment,
-    make_parts,
-    time_parts,
-)
+from oberonc.issues.comment import Comment, duration
 from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.plan import Plan, note
 from oberonc.issues.report import NAMED, Report
 from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
 from oberonc.issues.trackers.base import NoSuchIssue, Tracker
-from oberonc.kit.answers import Forbidden, NotDone, Refused
-from oberonc.kit.markup import FLAVOURS
+from oberonc.issues.wording import Wording
+from oberonc.kit.answers import Forbidden, NotDone, Refused, is_too_long
 from oberonc.payload.globs import passes
 from oberonc.text import listed, one_line
 
 #: Seconds of the delivery's limit that stay unused: one request may last that long.
 RESERVE = 30.0
-#: Tracker failures in one turn after which the rest waits for the next.
+#: Issues that fail, after each of which many it is looked whether the tracker answers
+#: at all.
 FAILURES = 3
 #: Seconds to wait for another worker that has the same step in hand.
 PATIENCE = 5.0
@@ -58,9 +52,10 @@ class Actor:
         self.steps_done = 0
         #: Whether the tracker is known to take the credentials.
         self.proven = False
+        #: What ends the turn, and the issues that cannot be worked on now.
         self.failures: list[Retry] = []
-        #: What is said besides in the comment on an issue for a change.
-        self.remarks: dict[tuple[Issue, str], dict[str, None]] = {}
+        self.failing: dict[Issue, Retry] = {}
+        self.wording = Wording(self.tracker, self.payload, self.template)
         self.reserve = min(RESERVE, self.remaining() / 3)
 
     def run(self, plan: Plan) -> str:
@@ -78,21 +73,33 @@ class Actor:
         for why, shown in kept_back.items():
             names = listed(list(shown), NAMED)
             self.report.notes.append(f"the state of {names} is left as it is: {why}")
-        busy = plan.tasks
+        busy = self._put_in_order(plan.tasks)
         deadline = time.monotonic() + PATIENCE
         while busy := [task for task in busy if not self._try(task)]:
-            if time.monotonic() > deadline or self.failures:
+            if time.monotonic() > deadline or self.failing:
                 self.failures.append(
                     Retry("another worker has the rest in hand", after=PATIENCE)
                 )
                 break
             self.pause(0.2)
-        if self.failures:
+        if self.failures or self.failing:
             raise self._go_on_later()
         text = note(self._sentences(), plan.remarks)
         if self.report.refused:
             raise Reject(text)
         return text
+
+    def _put_in_order(self, tasks: list[Task]) -> list[Task]:
+        """*tasks*, those last whose issues failed in an earlier turn: an issue that
+        takes the time of a turn and fails keeps no other one waiting for ever.
+        """
+        failed = {
+            task.issue
+            for task in tasks
+            for step in (*self._steps(task), "read")
+            if self.ledger.is_doubtful(self._key(task, step))
+        }
+        return sorted(tasks, key=lambda task: task.issue in failed)
 
     def _sentences(self) -> list[str]:
         return [*self.report.sentences(), *self.tracker.told]
@@ -100,10 +107,13 @@ class Actor:
     def _go_on_later(self) -> Retry:
         """The end of a turn that has to go on later."""
         texts = self._sentences()
-        texts += [one_line(str(failure)) for failure in self.failures]
-        waits = [
-            failure.after for failure in self.failures if failure.after is not None
-        ]
+        if self.failing:
+            shown = listed([issue.shown for issue in self.failing], NAMED)
+            texts.append(f"failed: {shown}")
+        failures = [*self.failing.values(), *self.failures]
+        told = [*failures[:FAILURES], *self.failures]
+        texts += [one_line(str(failure)) for failure in told]
+        waits = [failure.after for failure in failures if failure.after is not None]
         return Retry(
             "; ".join(dict.fromkeys(filter(None, texts))),
             after=max(waits, default=None),
@@ -114,7 +124,7 @@ class Actor:
         """Whether this turn has no more to do for *task*; False when another worker has
         a step of it.
         """
-        if task.issue in self.missing:
+        if task.issue in self.missing or task.issue in self.failing:
             return True
         try:
             return self._do_task(task)
@@ -127,11 +137,31 @@ class Actor:
         except Forbidden as error:
             self._prove(error)
             self._add_forbidden(task.issue, error)
-        except Retry as error:
+        except NotDone as error:
             self.failures.append(error)
-            if isinstance(error, NotDone) or len(self.failures) >= FAILURES:
-                raise self._go_on_later() from None
+            raise self._go_on_later() from None
+        except Retry as error:
+            self._fail(task, error)
         return True
+
+    def _fail(self, task: Task, error: Retry) -> None:
+        """Leave the issue of *task* for a later turn; and all others, where the tracker
+        does not answer any more.
+        """
+        self.failing[task.issue] = error
+        if task.issue not in self.closed:
+            key = self._key(task, "read")
+            self.ledger.claim(key, "")
+            self.ledger.doubt(key)
+        if len(self.failing) % FAILURES:
+            return
+        try:
+            self._need_time()
+            self.tracker.whoami()
+        except (Retry, Refused, NoSuchIssue) as failure:
+            if isinstance(failure, Retry):
+                self.failures.append(failure)
+            raise self._go_on_later() from None
 
     def _prove(self, error: Forbidden) -> None:
         """End the turn unless the tracker takes the credentials all the same: then it
@@ -210,15 +240,13 @@ class Actor:
         except NotDone:
             raise
         except Retry as error:
-            self.failures.append(error)
+            self._fail(task, error)
             return True
         self.report.refused = True
         what, remark = "the assignment", "which was refused"
         if step == "time":
             what, remark = duration(task.seconds), "which was refused as a time entry"
-        self.remarks.setdefault((task.issue, task.change), {})[f"{what}, {remark}"] = (
-            None
-        )
+        self.wording.add(task, f"{what}, {remark}")
         self.report.notes.append(f"{task.issue.shown}: {what}, {remark}: {told}")
         return True
 
@@ -227,7 +255,7 @@ class Actor:
         apart, False when another worker is at it.
         """
         issue = task.issue
-        comment = self._comment(task, "comment")
+        comment = self.wording.comment(task, self._key(task, "comment"))
         if not self._changes(task, state) or not self.tracker.joins(issue, comment):
             return None
         self._need_time()
@@ -326,7 +354,8 @@ class Actor:
         """Do *step* of *task* once; False when another worker is at it."""
         self._need_time()
         self._keep_pace()
-        key, comment = self._key(task, step), self._comment(task, step)
+        key = self._key(task, step)
+        comment = self.wording.comment(task, key)
         claim = self.ledger.claim(key, comment.mark)
         if claim.verdict in ("done", "busy"):
             return claim.verdict == "done"
@@ -372,30 +401,6 @@ class Actor:
                 f"{self.tracker.kind} takes no more writes for {wait:.0f} s", after=wait
             )
 
-    def _comment(self, task: Task, step: str) -> Comment:
-        """What the tracker is given to say with *step*."""
-        if step == "comment":
-            remark = self._remark(task)
-            parts = make_parts(task, self.payload, self.template, remark=remark)
-        elif step == "time":
-            parts = time_parts(task)
-        else:
-            parts = []
-        digest = hashlib.sha256("\0".join(self._key(task, step)).encode()).hexdigest()
-        made = make_comment(parts, task, FLAVOURS[self.tracker.flavour], digest[:32])
-        return made if parts else made._replace(text="")
-
-    def _remark(self, task: Task) -> str:
-        """What the tracker cannot do, said in the comment and in the note."""
-        remarks = []
-        resolution = RESOLUTIONS.get(task.action, "fixed")
-        if resolution != "fixed" and resolution not in self.tracker.resolutions:
-            remarks.append(f"there is no resolution {task.action} here")
-        if task.seconds and not self.tracker.keeps_time:
-            work = duration(task.seconds)
-            remarks.append(f"{work} of work, which this tracker does not record")
-        return "; ".join([*remarks, *self.remarks.get((task.issue, task.change), ())])
-
     def _was_done(self, task: Task, step: str, since: float, mark: str) -> bool:
         """Whether an attempt after *since* whose answer was lost did *step*."""
         tracker, issue = self.tracker, task.issue
@@ -412,7 +417,22 @@ class Actor:
                 return tracker.was_moved(issue, since, closed=step == "close")
 
     def _do(self, task: Task, step: str, comment: Comment) -> bool:
-        """Do *step*; whether there was anything to do."""
+        """Do *step*, with a shorter comment where the tracker takes none so long;
+        whether there was anything to do.
+        """
+        said = self._key(task, "time" if step == "time" else "comment")
+        while True:
+            try:
+                return self._take(task, step, comment)
+            except Refused as error:
+                shorter = self.wording.shorter(task, said, comment)
+                if shorter is None or not is_too_long(error):
+                    raise
+                comment = shorter
+                self._need_time()
+
+    def _take(self, task: Task, step: str, comment: Comment) -> bool:
+        """Do *step* with *comment*; whether there was anything to do."""
         tracker, issue = self.tracker, task.issue
         match step:
             case "comment":

@@ -126,6 +126,18 @@ def _held(task: Task, payload: Payload) -> str:
     return f"state left as it is: {task.why}" if task.why else ""
 
 
+def cut(parts: list[Part], limit: int) -> list[Part]:
+    """*parts*, with at most *limit* characters of the message, and how many it has
+    more.
+    """
+    return [
+        part._replace(text=plain_text(part.text, limit))
+        if part.kind == "quote"
+        else part
+        for part in parts
+    ]
+
+
 def time_parts(task: Task) -> list[Part]:
     """What a time entry says."""
     return [

@@ -86,6 +86,10 @@ class Ledger:
     def is_done(self, step: Step) -> bool:
         return self._find(step)[0] in self._settled
 
+    def is_doubtful(self, step: Step) -> bool:
+        """Whether an attempt at *step* failed, and it was not done since."""
+        return self._find(step)[0] == "doubtful"
+
     def hold(self, steps: Iterable[Step]) -> None:
         """Note that *steps*, as far as nothing is known of them, are not to be done."""
         rows = [(*step, "held", self.who, 0.0, "", 0.0) for step in steps]

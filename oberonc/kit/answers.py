@@ -79,6 +79,22 @@ class Refused(Reject):
         self.answer = answer
 
 
+#: How servers say that a text is longer than they take.
+_TOO_LONG = re.compile(
+    r"too (?:long|large|big)|(?:longer|shorter) than|exceed|max\w* (?:length|size)"
+    r"|maximum is [0-9]|limit_exceeded",
+    re.IGNORECASE,
+)
+
+
+def is_too_long(error: Refused) -> bool:
+    """Whether the server refused what it was sent for its length, and may take less."""
+    said = f"{error} {error.answer.text[:2000] if error.answer else ''}"
+    return error.status == 413 or (
+        error.status in (0, 400, 422) and bool(_TOO_LONG.search(said))
+    )
+
+
 def check(answer: Answer, what: str, now: float) -> Answer:
     """*answer* when it is a success; else raises what it means. *what* names the
     request in the message.

@@ -168,16 +168,15 @@ def plain_name(text: str) -> str:
     return " ".join(words.split()) or "someone"
 
 
-def plain_text(text: str) -> str:
-    """A commit message in visible characters, its lines ended by newlines, and no
-    longer than a comment can hold: then it ends with how many characters there are
-    more.
+def plain_text(text: str, limit: int = QUOTE_LIMIT) -> str:
+    """A commit message in visible characters, its lines ended by newlines, and of no
+    more than *limit* characters: then it ends with how many there are more.
     """
     lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
-    if len(lines) <= QUOTE_LIMIT:
+    if len(lines) <= limit:
         return lines
-    more = max(len(lines), len(text)) - QUOTE_LIMIT
-    return f"{lines[:QUOTE_LIMIT]}\n[...] {more} more characters"
+    more = max(len(lines), len(text)) - limit
+    return f"{lines[:limit]}\n[...] {more} more characters".lstrip("\n")
 
 
 def _unmentioned(text: str, *openers: str) -> str:

@@ -71,6 +71,9 @@ class Contract:
     prefix = ""
     #: Requests of the official interface that the cut document leaves out.
     beside: tuple[str, ...] = ()
+    #: Characters that a body may have at most (0: any), and what is said to a longer.
+    limit = 0
+    too_long = Answer(413)
 
     def __init__(self) -> None:
         self.issues: dict[int, Kept] = {}
@@ -116,6 +119,8 @@ class Contract:
             refused = self.refuse(request)
             if refused:
                 return refused
+            if self.limit and len(json.dumps(request.json)) > self.limit:
+                return self.too_long
             for method, pattern, route in self.routes():
                 found = re.fullmatch(pattern, request.path)
                 if found and method == request.method:
