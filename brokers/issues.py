@@ -51,7 +51,7 @@ class Issues(BaseBroker):
         resolutions: dict[str, str] = {}
         activity: str = ""  # Redmine: of time entries
         pull_requests: bool = False  # GitHub, Gitea: `#42` may be a pull request
-        notify: bool = True  # Trac, Jira, YouTrack: mail people about it
+        notify: bool = True  # Trac, Jira, YouTrack, OpenProject: mail about it
         # markdown, textile, trac, jira, plain: where the tracker was told to use
         # another one
         markup: str = ""

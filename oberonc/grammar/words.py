@@ -49,6 +49,9 @@ PRESETS: Final[dict[str, Words]] = {
     "roundup": _NUMBERED._replace(prefixes=("bpo-",), mono=("issue", "bug")),
     "rt": _NUMBERED._replace(prefixes=("RT#", "RT-")),
     "kanboard": _GITEA,
+    "openproject": DEFAULT._replace(
+        prefixes=("OP#",), url_paths=(*DEFAULT.url_paths, "work_packages", "wp")
+    ),
     "local": DEFAULT,
 }
 

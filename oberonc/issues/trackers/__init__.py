@@ -35,6 +35,7 @@ CLASSES = {
     "phabricator": "phabricator:Phabricator",
     "phorge": "phabricator:Phabricator",
     "azure": "azure:Azure",
+    "openproject": "openproject:OpenProject",
 }
 
 

@@ -23,6 +23,7 @@ from tests.support.trackers.forges import (
     running,
 )
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.openproject import OpenProjectWorld
 from tests.support.trackers.others import BugzillaWorld, LinearWorld, XmlRpcWorld
 from tests.support.trackers.others import YouTrackWorld as YouTrack
 
@@ -36,6 +37,7 @@ WORLDS: dict[str, type[ContractWorld]] = {
     "bugzilla": BugzillaWorld,
     "youtrack": YouTrack,
     "azure": AzureWorld,
+    "openproject": OpenProjectWorld,
 }
 PAGE = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
 
@@ -54,7 +56,9 @@ def every(request: pytest.FixtureRequest) -> Iterator[Any]:
 def about(issue: str, spoil: Spoil, *, writes: bool = False) -> Rule:
     """What asks for *issue* (or changes it) gets *spoil*."""
     number = re.sub(r"\D", "", issue)
-    place = re.compile(rf"/(?:issues?|bug|workitems)/(?:PROJ-)?{number}(?![0-9])")
+    place = re.compile(
+        rf"/(?:issues?|bug|workitems|work_packages)/(?:PROJ-)?{number}(?![0-9])"
+    )
 
     def rule(method: str, path: str) -> Spoil | None:
         return spoil if place.search(path) and (method in WRITES) >= writes else None
