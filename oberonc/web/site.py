@@ -53,7 +53,10 @@ def application(door: Door, config: Config, tokens: tuple[Token, ...]) -> Any:
         path("health", Resource(Health)),
         path("api/", documentation_view),
         path("api/openapi.json", openapi_view),
-        *(path(f"api/{at}", each) for at, each in resources(config, tokens).items()),
+        *(
+            path(f"api/{at}", each)
+            for at, each in resources(config, tokens, door.counts).items()
+        ),
     ]
     return get_asgi_application()
 
