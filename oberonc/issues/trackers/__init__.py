@@ -36,6 +36,7 @@ CLASSES = {
     "phorge": "phabricator:Phabricator",
     "azure": "azure:Azure",
     "openproject": "openproject:OpenProject",
+    "trello": "trello:Trello",
 }
 
 
