@@ -14,7 +14,8 @@ def command(session: Session) -> None:
 
     It takes the webhooks of forges at `/in/NAME`, as `[webhooks.NAME]` of the
     configuration says, and gives them to the daemon, or to the spool where none
-    answers. `[web]` says where it listens; by default on 127.0.0.1:8649.
+    answers. Its page at `/` shows people how it is, and `/api/` tells programs. `[web]`
+    says where it listens; by default on 127.0.0.1:8649.
 
     Exit codes: 0 stopped; 78 the configuration cannot be used.
     """

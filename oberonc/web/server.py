@@ -39,10 +39,16 @@ def run(config_path: str | None) -> None:
     config = configuration.load(config_path)
     settings = web_settings.read(config)
     listener = _listener(settings)
+    if settings.user_header and listener.family != socket.AF_UNIX:
+        # Every account of the machine can open a port, and write what it likes.
+        raise ConfigError(
+            "'web.user_header' needs a Unix socket that only the proxy may use: say"
+            ' [web] listen = "/run/oberonc-web/web.sock"'
+        )
     door = Door(config, settings)
     try:
         server = Server(
-            _uvicorn(settings, Limits(application(door, config, settings.tokens))),
+            _uvicorn(settings, Limits(application(door, config, settings))),
             notifier,
         )
         server.run(sockets=[listener])

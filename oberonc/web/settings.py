@@ -1,5 +1,6 @@
 """What the configuration says of the HTTP face: `[web]` and `[webhooks.NAME]`."""
 
+import hmac
 import ipaddress
 import os
 import re
@@ -30,7 +31,10 @@ _WEB: Final = {
     "behind_proxy": bool,
     "certificate": str,
     "key": str,
+    "public_try": bool,
     "tokens": dict,
+    "user_header": str,
+    "users": dict,
 }
 _TOKEN: Final = {"token": str, "role": str}
 _WEBHOOK: Final = {
@@ -57,7 +61,8 @@ class Token(NamedTuple):
 
 class Settings(NamedTuple):
     """*listen* is an address and a port, or the path of a Unix socket. *state* is the
-    folder of what the face remembers.
+    folder of what the face remembers. *user_header* is the header in which a proxy says
+    who looks at the page, and *users* has the role of each (`*`: of all others).
     """
 
     listen: tuple[str, int] | Path
@@ -67,6 +72,23 @@ class Settings(NamedTuple):
     webhooks: dict[str, Webhook]
     tokens: tuple[Token, ...]
     state: Path
+    user_header: str
+    users: dict[str, str]
+    public_try: bool
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach it by TLS alone."""
+        return self.behind_proxy or self.certificate is not None
+
+
+def token_of(tokens: tuple[Token, ...], given: str) -> Token | None:
+    """The one of *tokens* that *given* is; how long it takes tells nothing of them."""
+    found = None
+    for token in tokens:
+        if hmac.compare_digest(token.secret.encode(), given.encode()):
+            found = token
+    return found
 
 
 def read(config: Config) -> Settings:
@@ -107,7 +129,31 @@ def read(config: Config) -> Settings:
         for name, token in table.get("tokens", {}).items()
     )
     pem = files["certificate"], files["key"]
-    return Settings(listen, behind_proxy, *pem, webhooks, tokens, state)
+    header, users = table.get("user_header", ""), table.get("users", {})
+    _check_users(header, users, behind_proxy, where)
+    public = table.get("public_try", False)
+    return Settings(
+        *(listen, behind_proxy, *pem, webhooks, tokens, state, header, users, public)
+    )
+
+
+def _check_users(
+    header: str, users: Mapping[str, Any], behind_proxy: bool, where: Any
+) -> None:
+    """Raises ConfigError where anybody could say who they are."""
+    if header and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", header):
+        raise ConfigError(f"{where('user_header')} must be the name of a header")
+    if header and not behind_proxy:
+        raise ConfigError(
+            f"{where('user_header')} is what a proxy says: it needs behind_proxy = true"
+        )
+    if users and not header:
+        raise ConfigError(f"{where('users')} needs user_header, which names them")
+    for name, role in users.items():
+        if not isinstance(role, str) or role not in ROLES:
+            raise ConfigError(
+                f"{where('users')}: '{one_line(name, 80)}' must have one of the roles {', '.join(ROLES)}"
+            )
 
 
 def _listen(said: str, where: str) -> tuple[str, int] | Path:

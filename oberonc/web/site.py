@@ -17,7 +17,8 @@ from oberonc.piston import (
 )
 from oberonc.web.api import resources
 from oberonc.web.forges.delivery import LARGEST
-from oberonc.web.settings import Token
+from oberonc.web.page.routes import pages
+from oberonc.web.settings import Settings
 from oberonc.web.webhooks import Door, Incoming
 
 
@@ -29,7 +30,7 @@ class Health(BaseHandler):
         return {"status": "ok"}
 
 
-def application(door: Door, config: Config, tokens: tuple[Token, ...]) -> Any:
+def application(door: Door, config: Config, settings: Settings) -> Any:
     """The ASGI application. Once in a process: Django's settings are the process's."""
     Incoming.door = door
     django_settings.configure(
@@ -55,8 +56,9 @@ def application(door: Door, config: Config, tokens: tuple[Token, ...]) -> Any:
         path("api/openapi.json", openapi_view),
         *(
             path(f"api/{at}", each)
-            for at, each in resources(config, tokens, door.counts).items()
+            for at, each in resources(config, settings.tokens).items()
         ),
+        *pages(config, settings),
     ]
     return get_asgi_application()
 

@@ -41,8 +41,8 @@ class Face:
 
     def _ready(self) -> str:
         assert self.process.poll() is None, self.log
-        found = re.search(r"ready on 127\.0\.0\.1:(\d+)", self.log)
-        return found[1] if found else ""
+        found = re.search(r"ready on (?:127\.0\.0\.1:(\d+)|/)", self.log)
+        return (found[1] or "0") if found else ""
 
     @property
     def log(self) -> str:

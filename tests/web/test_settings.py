@@ -56,6 +56,16 @@ def test_the_configuration_of_the_documentation_is_good(tmp_path: Path) -> None:
             "texts",
         ),
         ("[webhooks]\na = 5", "must be a table"),
+        ('[web]\nuser_header = "X-User"', "it needs behind_proxy = true"),
+        (
+            '[web]\nbehind_proxy = true\nuser_header = "X User"',
+            "the name of a header",
+        ),
+        ('[web]\nusers = { ann = "read" }', "needs user_header"),
+        (
+            '[web]\nbehind_proxy = true\nuser_header = "X"\nusers = { ann = "king" }',
+            "'ann' must have one of the roles submit, read, operate, admin",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(

@@ -49,7 +49,7 @@ class Operations:
     ) -> None:
         pushes = Pushes(queue, intake, stop)
         deliveries = Deliveries(queue, say)
-        services = Services(queue, intake, reloader, config.state, say)
+        services = Services(queue, intake, config.state, say)
         status = Status(
             queue, intake, reloader, dispatcher, connections, refused, config.spool
         )
@@ -58,7 +58,6 @@ class Operations:
         self._public = public | {"log": pushes.own_log}
         self._all = public | {
             "log": pushes.log,
-            "event.list": pushes.list,
             "event.show": pushes.show,
             "delivery.list": deliveries.list,
             "dead.list": deliveries.dead,
@@ -67,7 +66,6 @@ class Operations:
             "dead.drop": deliveries.drop,
             "lane.pause": services.pause,
             "lane.resume": services.resume,
-            "service.test": services.test,
             "rename": services.rename,
             "stats": status.stats,
             "brokers": status.brokers,

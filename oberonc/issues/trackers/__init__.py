@@ -36,8 +36,6 @@ CLASSES = {
     "phorge": "phabricator:Phabricator",
     "azure": "azure:Azure",
     "openproject": "openproject:OpenProject",
-    "trello": "trello:Trello",
-    "mantisbt": "mantisbt:MantisBT",
 }
 
 

@@ -1,0 +1,1 @@
+"""The page: what the daemon knows and can be told, for people."""

@@ -1,0 +1,124 @@
+"""Pushes, and what became of each."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from oberonc.payload import filters
+from oberonc.piston import Problem
+from oberonc.web.daemon import ask
+from oberonc.web.page import words
+from oberonc.web.page.frame import Asked, Shown
+
+#: Pushes of a page, and commits, refs and files of a push that are shown.
+LISTED: Final = 200
+MOST_SHOWN: Final = 100
+#: Characters of a message in a list.
+SUBJECT: Final = 120
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+def show(asked: Asked) -> Shown:
+    """The newest pushes, or those that are searched for."""
+    wanted = asked.query.get("q", "").strip()[:200]
+    key = wanted.lower()
+    is_id = 4 <= len(key) <= 64 and set(key) <= _HEX
+    found = ask(asked.config, "log", key=key if is_id else "", limit=LISTED)["events"]
+    rows = [_row(event) for event in reversed(found)]
+    if wanted and not is_id:
+        rows = [row for row in rows if _speaks_of(row, key)]
+    return Shown("pushes.html", {"q": wanted, "is_id": is_id, "pushes": rows})
+
+
+def _row(event: dict[str, Any]) -> dict[str, Any]:
+    services = [
+        {"name": name, "outcome": row.get("outcome") or "nothing"}
+        for name, row in event["services"].items()
+    ]
+    return {
+        "id": event["id"],
+        "time": event["time"],
+        "kind": event["event"],
+        "repository": event["repository"],
+        "who": event["user"] or (event["submitter"] or {}).get("name") or "",
+        "refs": [update["ref"] for update in event["updates"][:3]],
+        "commits": event["commits_total"] or len(event["commits"]),
+        "services": services,
+        "notes": [row.get("note") or "" for row in event["services"].values()],
+    }
+
+
+def _speaks_of(row: dict[str, Any], word: str) -> bool:
+    texts = [row["repository"], row["who"], *row["notes"]]
+    return any(word in text.lower() for text in texts)
+
+
+def one(asked: Asked, id: str) -> Shown:
+    """The journey of a push."""
+    if len(id) != 32 or not set(id) <= _HEX:
+        raise Problem(404, "There is no such push.")
+    event = ask(asked.config, "event.show", missing=404, id=id)["event"]
+    payload = event["payload"] or {}
+    services = list(_journey(event))
+    context = {
+        "event": event,
+        "accepted": words.moment(event["accepted_ms"]),
+        "user": payload.get("user") or "",
+        "submitter": (event["submitter"] or {}).get("name") or "",
+        "summary": words.summary(services),
+        "services": services,
+        "updates": payload.get("updates", [])[:MOST_SHOWN],
+        "truncated": payload.get("truncated", False),
+        "kept": bool(payload),
+        **_commits(payload),
+    }
+    return Shown("push.html", context)
+
+
+def _journey(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each service made of it."""
+    now = time.time_ns() // 1_000_000
+    decisions = {row["service"]: row for row in event["decisions"]}
+    rows = {row["service"]: row for row in event["deliveries"]}
+    for name in dict.fromkeys([*rows, *decisions]):
+        row = rows.get(name)
+        outcome = row["state"] if row else "nothing"
+        attempts = [
+            one | {"began": words.moment(one["began_ms"])}
+            for one in (row["attempts"] if row else ())
+        ]
+        yield {
+            "name": name,
+            "outcome": outcome,
+            "delivery": row["id"] if row else None,
+            "told": words.told(decisions.get(name), row, now),
+            "reason": decisions[name]["reason"] if name in decisions else "",
+            "attempts": attempts,
+            "may_retry": outcome not in ("nothing", "leased"),
+            "may_drop": outcome in ("ready", "dead"),
+        }
+
+
+def _commits(payload: dict[str, Any]) -> dict[str, Any]:
+    found = [*payload.get("commits", []), *payload.get("merged", [])]
+    shown = [
+        {
+            "id": commit["raw_node"],
+            "author": commit.get("author") or commit.get("raw_author") or "",
+            "message": commit["message"],
+            "names": filters.named([commit["message"]])[: filters.NAMED],
+            "url": _link(commit.get("url")),
+        }
+        for commit in found[:MOST_SHOWN]
+    ]
+    return {"commits": shown, "more": len(found) - len(shown)}
+
+
+def _link(url: Any) -> str:
+    """*url*, where a browser that follows it does no more than go there."""
+    try:
+        good = isinstance(url, str) and urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return ""
+    return url if good else ""

@@ -1,0 +1,54 @@
+"""Services and brokers: paused, resumed, reloaded."""
+
+from typing import Any
+from urllib.parse import quote
+
+from oberonc.piston import Problem
+from oberonc.web.daemon import ask
+from oberonc.web.page import words
+from oberonc.web.page.frame import Asked, Moved, Shown
+
+
+def show(asked: Asked) -> Shown:
+    """All of them, the brokers in service, and the generations before."""
+    found = ask(asked.config, "brokers")
+    services = [
+        row | {"name": name, "state": words.state(row)}
+        for name, row in found["services"].items()
+    ]
+    generations = [
+        row | {"created": words.moment(row["created_ms"])}
+        for row in ask(asked.config, "generation")["generations"]
+    ]
+    context = {
+        "services": services,
+        "brokers": found["brokers"],
+        "generation": found["generation"],
+        "generations": generations,
+    }
+    return Shown("services.html", context)
+
+
+def change(asked: Asked) -> Moved:
+    """Pause or resume a service, all of it or one repository. Raises Problem."""
+    verb, name = asked.field("verb"), asked.field("service")
+    if verb not in ("pause", "resume"):
+        raise Problem(400, "Choose to pause or to resume.")
+    repository = asked.field("repository") or None
+    ask(asked.config, f"lane.{verb}", missing=404, service=name, repository=repository)
+    of = f" for {repository}" if repository else ""
+    return Moved(f"/services#{quote(name, safe='')}", f"{name} is {verb}d{of}.")
+
+
+def reload(asked: Asked) -> Shown:
+    """Take what is in the files into service, or only say what that would do. Raises
+    Problem.
+    """
+    how = asked.field("how")
+    if how not in ("check", "reload", "partial"):
+        raise Problem(400, "Choose to check or to reload.")
+    report: dict[str, Any] = ask(
+        asked.config, "reload", check=how == "check", partial=how == "partial"
+    )["report"]
+    broken = [row["broker"] for row in report["brokers"] if row["verdict"] != "ok"]
+    return Shown("report.html", {"report": report, "how": how, "broken": broken})
