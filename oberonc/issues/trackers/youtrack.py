@@ -4,14 +4,16 @@ commit's text.
 
 from typing import Any, ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_key
 from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_time, known
-from oberonc.kit.answers import Refused
+from oberonc.kit.answers import Forbidden, Refused
 
 _FIELDS = "idReadable,resolved,customFields(name,value(name))"
+#: Which states an issue can have, and whether each resolves it.
+_RESOLVES = "$type,projectCustomField(bundle(values(name,isResolved)))"
 _STATES = {"fixed": "Fixed", "wontfix": "Won't fix", "duplicate": "Duplicate"}
 
 
@@ -27,6 +29,10 @@ class YouTrack(WebTracker):
     moves = True
     resolutions = frozenset({"wontfix", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("url", "token", "project")
+
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
+        self._resolves: dict[str, dict[str, bool]] = {}
 
     def headers(self) -> dict[str, str]:
         return {
@@ -96,12 +102,44 @@ class YouTrack(WebTracker):
     def _set(
         self, issue: Issue, state: str, comment: Comment, *, resolved: bool
     ) -> None:
+        if comment.text and not self._leads(issue, state, resolved=resolved):
+            raise Refused(f"it is not known beforehand where '{state}' leads")
         self._command(issue, state, comment.text)
         if self.is_closed(issue) != resolved:
             setting = "close" if resolved else "reopen"
             raise Refused(
                 f"YouTrack took the command '{state}' and did not {setting} the issue: set `{setting}`"
             )
+
+    def _leads(self, issue: Issue, state: str, *, resolved: bool) -> bool:
+        """Whether the command *state* is known to resolve *issue*, or to open it: what
+        a comment of the same command says has to be true.
+        """
+        if issue.project not in self._resolves:
+            self._resolves[issue.project] = self._find_states(issue)
+        found = self._resolves[issue.project].get(state.casefold())
+        own = resolved and state == self.settings.close
+        return found == resolved or (found is not None and own)
+
+    def _find_states(self, issue: Issue) -> dict[str, bool]:
+        """The states of the project of *issue*, in lower case, and whether each
+        resolves; empty where our user may not see them.
+        """
+        path = ("issues", issue_key(issue), "customFields")
+        try:
+            found = self.get(*path, fields=_RESOLVES)
+        except (Refused, Forbidden):
+            return {}
+        bundles = [
+            (field.get("projectCustomField") or {}).get("bundle") or {}
+            for field in found
+            if field.get("$type") == "StateIssueCustomField"
+        ]
+        return {
+            str(value["name"]).casefold(): bool(value["isResolved"])
+            for bundle in bundles
+            for value in bundle.get("values") or []
+        }
 
     def _command(self, issue: Issue, query: str, comment: str) -> None:
         body = {

@@ -393,6 +393,29 @@ def test_linears_limit_comes_with_400(linear: ContractWorld, tmp_path: Path) -> 
     assert not caught.value.progress, "nothing was done in this turn"
 
 
+def test_a_youtrack_command_that_does_not_resolve_is_not_said_to_close(
+    youtrack: ContractWorld, tmp_path: Path
+) -> None:
+    issue, unresolved = youtrack.new(), {"resolutions": {"fixed": "In Progress"}}
+    with pytest.raises(Reject, match="did not close the issue: set `close`"):
+        push(youtrack, tmp_path, f"fixes {issue}", **unresolved)
+    (said,) = youtrack.comments(issue)
+    assert said.startswith("Referenced by")
+    assert "the tracker refused to close it" in said
+
+
+def test_youtrack_comments_apart_where_its_states_may_not_be_seen(
+    youtrack: Any, tmp_path: Path
+) -> None:
+    youtrack.contract.may_see_states = False
+    issue = youtrack.new()
+    writes = youtrack.relay.writes()
+    assert push(youtrack, tmp_path, f"fixes {issue}") == f"closed {issue}"
+    assert youtrack.relay.writes() == writes + 2
+    (said,) = youtrack.comments(issue)
+    assert said.startswith("Closed by")
+
+
 def test_youtrack_names_the_states(youtrack: ContractWorld, tmp_path: Path) -> None:
     issues = [youtrack.new() for _ in range(3)]
     push(

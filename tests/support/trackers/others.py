@@ -4,7 +4,7 @@ seen to answer.
 
 import base64
 import re
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tests.support.trackers.contract import Answer, Contract, Kept, Request
@@ -186,6 +186,7 @@ class YouTrackContract(Contract):
                 lambda request: Answer(200, {"id": "0-0"}),
             ),
             ("GET", issue, self.read),
+            ("GET", f"{issue}/customFields", self.fields),
             ("GET", f"{issue}/comments", self.list),
             ("POST", f"{issue}/comments", self.comment),
             ("POST", "/api/commands", self.command),
@@ -210,6 +211,31 @@ class YouTrackContract(Contract):
         skip, top = int(request.params["$skip"]), int(request.params["$top"])
         return Answer(200, self.issues[int(number)].comments[skip : skip + top])
 
+    #: The states that the command understands, and whether each resolves.
+    states: ClassVar[dict[str, bool]] = {
+        "Fixed": True,
+        "Won't fix": True,
+        "Duplicate": True,
+        "Open": False,
+        "In Progress": False,
+    }
+    #: Whether the token's user may see which there are.
+    may_see_states = True
+
+    def fields(self, request: Request, number: str) -> Answer:
+        if not self.may_see_states:
+            return Answer(403, {"error": "Forbidden"})
+        values = [
+            {"name": name, "isResolved": resolved}
+            for name, resolved in self.states.items()
+        ]
+        of_state = {
+            "$type": "StateIssueCustomField",
+            "projectCustomField": {"bundle": {"values": values}},
+        }
+        other = {"$type": "SingleUserIssueCustomField", "projectCustomField": {}}
+        return Answer(200, [other, of_state])
+
     def say(self, kept: Kept, text: str) -> None:
         kept.comments.append({"text": text, "body": text})
 
@@ -221,13 +247,6 @@ class YouTrackContract(Contract):
         kept = self.issues[
             int(request.json["issues"][0]["idReadable"].removeprefix("PROJ-"))
         ]
-        states = {
-            "Fixed": "closed",
-            "Won't fix": "closed",
-            "Duplicate": "closed",
-            "Open": "open",
-        }
-        states["In Progress"] = "open"
         query = request.json["query"]
         work = re.fullmatch(r"work (?:(\d+)h)? ?(?:(\d+)m)?", query)
         if query.startswith("for "):
@@ -236,8 +255,9 @@ class YouTrackContract(Contract):
             kept.times.append(
                 {"time": int(work[1] or 0) * 3600 + int(work[2] or 0) * 60}
             )
-        elif query in states:
-            kept.state, kept.status = states[query], query
+        elif query in self.states:
+            kept.state = "closed" if self.states[query] else "open"
+            kept.status = query
             kept.history.append(query)
         else:
             return Answer(
