@@ -9,7 +9,7 @@ from oberonc.issues.comment import TEMPLATE
 from oberonc.issues.ledger import Ledger
 from oberonc.issues.plan import describe, make_plan, note
 from oberonc.issues.settings import bound_to, check_settings, make_rules
-from oberonc.issues.trackers import load
+from oberonc.issues.trackers import describe_plugins, load
 from oberonc.issues.trackers.base import Tracker
 
 
@@ -87,6 +87,10 @@ class Issues(BaseBroker):
             return actor.run(plan)
         finally:
             ledger.close()
+
+    @classmethod
+    def plugins(cls) -> dict[str, dict[str, Any]]:
+        return describe_plugins()
 
     def check(self) -> list[Check]:
         return self._tracker().check()

@@ -111,11 +111,24 @@ def _issues(known: Config) -> Offers:
     return {str(row.number): row.title for row in rows if row.state == "open"}
 
 
-def _words(_known: Config) -> Offers:
-    """The kinds of trackers whose words the grammar knows."""
+def _words(known: Config) -> Offers:
+    """The kinds of trackers whose words the grammar knows, and plugins."""
     from oberonc.grammar.words import PRESETS
 
-    return dict.fromkeys(PRESETS, "")
+    return dict.fromkeys(PRESETS, "") | _plugins(known)
+
+
+def _trackers(known: Config) -> Offers:
+    """The trackers that `init` writes a service on."""
+    from oberonc.issues.trackers import CLASSES
+
+    others = [name for name in CLASSES if name != "local"]
+    return dict.fromkeys(others, "") | _plugins(known)
+
+
+def _plugins(known: Config) -> Offers:
+    found = registry.trackers(known).items()
+    return {name: place.file or place.origin for name, place in found}
 
 
 KINDS: Final[dict[str, Callable[[Config], Offers]]] = {
@@ -127,4 +140,5 @@ KINDS: Final[dict[str, Callable[[Config], Offers]]] = {
     "delivery": _deliveries,
     "issue": _issues,
     "words": _words,
+    "tracker": _trackers,
 }

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from oberonc.errors import OberoncError, UsageError
-from oberonc.issues.trackers import load
 from oberonc.source import repository
 from oberonc.source.git import Git
 
@@ -24,12 +23,11 @@ next: `oberonc brokers test` proves it without changing anything; then `oberonc 
 hooks are installed already: issues there act when a commit is pushed to origin"""
 
 
-def text(kind: str, given: dict[str, str], folder: Path) -> str:
-    """The table of a service on a tracker of *kind*, by what is *given* (url, project,
-    user); secrets that no program knows go into *folder*. Raises UsageError where more
-    has to be given.
+def text(kind: str, needs: tuple[str, ...], given: dict[str, str], folder: Path) -> str:
+    """The table of a service on a tracker of *kind*, which *needs* these settings, by
+    what is *given* (url, project, user); secrets that no program knows go into
+    *folder*. Raises UsageError where more has to be given.
     """
-    needs = load(kind).needs
     keys = {"broker": "issues", "tracker": kind}
     url = given.get("url") or _of_origin(kind)
     if url:

@@ -93,6 +93,7 @@ def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
             }
             for name, (hint, default) in fields.items()
         },
+        "plugins": broker_class.plugins(),
     }
 
 

@@ -116,6 +116,13 @@ class BaseBroker:
         Called at reload; no network.
         """
 
+    @classmethod
+    def plugins(cls) -> dict[str, dict[str, Any]]:
+        """Of a broker that has plugins of its own: what is to be told of each (as JSON
+        has it), or why it cannot be used (`error`).
+        """
+        return {}
+
     def check(self) -> list[Check]:
         """Prove that the outside world is ready for this service, without changing it
         (`brokers test`).

@@ -134,6 +134,12 @@ def find(config: Config, entry_points: bool = True) -> Catalogue:
     return Catalogue(_with_trackers(usable), problems)
 
 
+def trackers(config: Config) -> dict[str, Place]:
+    """The trackers that are plugins, by name."""
+    issues = find(config).places.get("issues")
+    return {place.name: place for place in issues.trackers} if issues else {}
+
+
 def _with_trackers(found: dict[str, Place]) -> dict[str, Place]:
     """The brokers of *found*, `issues` with the trackers among it."""
     brokers = {n: p for n, p in found.items() if not n.startswith(TRACKER_FILE)}

@@ -80,13 +80,25 @@ def _row(place: registry.Place) -> dict[str, Any]:
         "from": place.file or place.origin,
         "does": registry.docline(place),
     }
+    if place.trackers and "error" not in described:
+        row["trackers"] = {
+            each.name: {
+                "from": each.file or each.origin,
+                "does": registry.docline(each),
+                **_state(described["plugins"].get(each.name, {})),
+            }
+            for each in place.trackers
+        }
     if needed := registry.extra_of(place):
         row |= {"extra": needed.name, "missing": needed.missing}
-    return row | (
-        {"state": "broken", "error": described["error"]}
-        if "error" in described
-        else {"state": "ok"}
-    )
+    return row | _state(described)
+
+
+def _state(described: dict[str, Any]) -> dict[str, Any]:
+    """Whether what is *described* can be used; else why not."""
+    if "error" in described:
+        return {"state": "broken", "error": described["error"]}
+    return {"state": "ok"}
 
 
 def _service_row(service: Service, catalogue: registry.Catalogue) -> dict[str, Any]:
@@ -115,15 +127,9 @@ def _running(config: Config) -> dict[str, Any]:
 
 def _print(overview: dict[str, Any]) -> None:
     for name, row in overview["brokers"].items():
-        show_line(f"{name:<16} {row['state']:<7} {row['does']}")
-        show_text(row["from"], " " * 25)
-        if "extra" in row:
-            install = f"pip install 'oberonc[{row['extra']}]'"
-            missing = ", ".join(row["missing"])
-            there = f"{missing} is missing: {install}" if missing else "installed"
-            show_text(f"needs oberonc[{row['extra']}]: {there}", " " * 25)
-        if "error" in row:
-            show_text(row["error"], " " * 25)
+        _print_row(name, row)
+        for tracker, told in row.get("trackers", {}).items():
+            _print_row(f"tracker {tracker}", told)
     for where, problem in overview["problems"].items():
         show_line(f"{where}: {problem}")
     show("")
@@ -132,6 +138,18 @@ def _print(overview: dict[str, Any]) -> None:
         show_line(f"service {name}: broker {row['broker']} ({row['from']}){state}")
     if "daemon" in overview:
         _print_running(overview["daemon"])
+
+
+def _print_row(name: str, row: dict[str, Any]) -> None:
+    show_line(f"{name:<16} {row['state']:<7} {row['does']}")
+    show_text(row["from"], " " * 25)
+    if "extra" in row:
+        install = f"pip install 'oberonc[{row['extra']}]'"
+        missing = ", ".join(row["missing"])
+        there = f"{missing} is missing: {install}" if missing else "installed"
+        show_text(f"needs oberonc[{row['extra']}]: {there}", " " * 25)
+    if "error" in row:
+        show_text(row["error"], " " * 25)
 
 
 def _print_running(running: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from oberonc import files, paths
-from oberonc.admin import tracker_service
+from oberonc.admin import tracker_kinds, tracker_service
 from oberonc.admin.install import reach
-from oberonc.commands import example, show
+from oberonc.commands import Session, example, offer, pass_session, show
 from oberonc.errors import ConfigError, Failed, NotAllowed, UsageError
 from oberonc.issues.trackers import CLASSES
 from oberonc.rights import EVERYBODY
@@ -57,6 +57,8 @@ UNITS = {
     "oberonc-sysusers.conf": "sysusers.d/oberonc.conf",
 }
 CONFIG = "etc/oberonc/config.toml"
+#: The trackers that need no plugin, and a service.
+OWN = [name for name in CLASSES if name != "local"]
 
 
 @click.command(
@@ -87,13 +89,17 @@ CONFIG = "etc/oberonc/config.toml"
 )
 @click.option(
     "--tracker",
-    type=click.Choice([name for name in CLASSES if name != "local"]),
-    help="A service on this tracker, instead of the embedded one.",
+    metavar="NAME",
+    shell_complete=offer("tracker"),
+    help=f"A service on this tracker, instead of the embedded one: {', '.join(OWN)}, or a plugin.",
 )
 @click.option("--url", help="With --tracker: its address (default: that of origin).")
 @click.option("--project", help="With --tracker: the key of the project, as PROJ.")
 @click.option("--user", help="With --tracker: the account that the token belongs to.")
+@pass_session
 def command(
+    session: Session,
+    /,
     system: bool,
     force: bool,
     root: Path | None,
@@ -113,9 +119,11 @@ def command(
         raise UsageError("--url, --project and --user go with --tracker, for a user")
     if not system:
         file = paths.homes().config / "config.toml"
-        _user(
-            file, tracker_service.text(tracker, given, file.parent) if tracker else ""
-        )
+        service = ""
+        if tracker:
+            needs = tracker_kinds.needs(session.reach, tracker)
+            service = tracker_service.text(tracker, needs, given, file.parent)
+        _user(file, service)
         return
     fault = reach.fault(EVERYBODY) if root is None else ""
     if fault:

@@ -8,12 +8,22 @@ from typing import Any
 
 import click
 
-from oberonc.commands import example, json_flag, offer, read_message, show, show_json
+from oberonc.admin import tracker_kinds
+from oberonc.commands import (
+    Session,
+    example,
+    json_flag,
+    offer,
+    pass_session,
+    read_message,
+    show,
+    show_json,
+)
 from oberonc.errors import BadInput, UsageError
 from oberonc.grammar.message import Scan, scan
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.vocabulary import Words
-from oberonc.grammar.words import words_for
+from oberonc.grammar.words import PRESETS, words_for
 from oberonc.source.git import Git
 from oberonc.source.repository import find_git_dir
 from oberonc.text import counted, visible
@@ -75,7 +85,9 @@ _BARE = re.compile(
     help="A project key: PROJ of PROJ-12. May be repeated.",
 )
 @json_flag
+@pass_session
 def command(
+    session: Session,
     rev: str | None,
     log_range: str | None,
     kind: str,
@@ -90,7 +102,7 @@ def command(
     """
     if rev is not None and log_range is not None:
         raise UsageError("--rev and --log exclude each other")
-    words = _words(kind, keys)
+    words = _words(session, kind, keys)
     if log_range is not None:
         summary = _sum_up(log_range, words)
         show_json(summary) if as_json else _show_summary(summary)
@@ -113,9 +125,12 @@ def as_object(reference: Reference) -> dict[str, Any]:
     }
 
 
-def _words(kind: str, keys: tuple[str, ...]) -> Words:
+def _words(session: Session, kind: str, keys: tuple[str, ...]) -> Words:
+    options = {"keys": list(keys)} if keys else {}
     try:
-        return words_for(kind, {"keys": list(keys)} if keys else {})
+        if kind in PRESETS:  # needs no configuration
+            return words_for(kind, options)
+        return tracker_kinds.words(session.reach, kind, options)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 from oberonc.commands import init
@@ -158,9 +159,12 @@ def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
     )
     run = init.command.callback
     assert run is not None
-    with pytest.raises(
-        NotAllowed,
-        match=r"an account of its own: everybody cannot run .*bin/oberonc init --system",
+    with (
+        click.Context(init.command),
+        pytest.raises(
+            NotAllowed,
+            match=r"an account of its own: everybody cannot run .*bin/oberonc init --system",
+        ),
     ):
         run(system=True, force=False, root=None)
 

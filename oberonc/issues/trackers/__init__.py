@@ -2,10 +2,11 @@
 
 import threading
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from oberonc.broker.loading import load_subclass, trackers
 from oberonc.broker.registry import BrokenBroker
+from oberonc.grammar.words import words_for
 from oberonc.text import nearest
 
 if TYPE_CHECKING:
@@ -54,6 +55,23 @@ def load(kind: str) -> "type[Tracker]":
     found: type[Tracker] = getattr(
         import_module(f"oberonc.issues.trackers.{module}"), name
     )
+    return found
+
+
+def describe_plugins() -> dict[str, dict[str, Any]]:
+    """Of each tracker that is a plugin, by name: the settings it `needs` and its
+    `words`; or why it cannot be used (`error`).
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in trackers:
+        try:
+            kind = load(name)
+            words = words_for("local", None, kind.words)
+        except ValueError as error:
+            found[name] = {"error": str(error)}
+            continue
+        own = {key: getattr(words, key) for key in kind.words}
+        found[name] = {"needs": kind.needs, "words": own}
     return found
 
 

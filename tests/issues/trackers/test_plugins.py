@@ -11,9 +11,11 @@ import pytest
 
 from oberonc.broker import loading, registry, runner
 from oberonc.broker.request import Request
+from oberonc.complete import offers
 from oberonc.testing import trackers
 from oberonc.testing.world import broker, commit, payload
 from tests.support.admin import Admin
+from tests.support.command import Command
 from tests.support.daemon_site import Site
 from tests.support.trackers.contract import Answer, Contract
 from tests.support.trackers.contract import Request as Asked
@@ -204,3 +206,37 @@ def test_the_daemon_runs_it_and_a_reload_takes_a_new_one(
     report = site.reload()
     assert not report["accepted"]
     assert "tracker_desk.py" in str(report)
+
+
+def test_the_commands_know_it_as_they_know_ours(
+    admin: Admin, oberonc: Command, home: Path
+) -> None:
+    head = "class Desk(WebTracker):\n"
+    file = admin.broker("tracker_desk", DESK.replace(head, f'{head}    """One."""\n'))
+    told = oberonc("brokers", "--json").json["brokers"]["issues"]["trackers"]
+    assert told == {"desk": {"from": str(file), "state": "ok", "does": "One."}}
+    assert "tracker desk     ok" in oberonc("brokers").out
+    said = oberonc("parse", "--words", "desk", stdin="This settles D-4").out
+    assert "close" in said
+    ours = oberonc("parse", "--words", "rt", "--json", stdin="settles D-4")
+    assert ours.json == []
+    assert "needs --url" in oberonc("init", "--tracker", "desk", code=2).err
+    oberonc("init", "--tracker", "desk", "--url", "https://desk.example")
+    shown = oberonc("config", "--json").json
+    assert shown["services.desk.tracker"]["value"] == "desk"
+    assert shown["services.desk.url"]["value"] == "https://desk.example"
+    for what in ("words", "tracker"):
+        assert offers(what, None)["desk"] == str(file)
+
+
+def test_the_commands_say_why_one_cannot_be_used(
+    admin: Admin, oberonc: Command
+) -> None:
+    file = admin.broker("tracker_desk", "broken(")
+    row = oberonc("brokers", "--json").json["brokers"]["issues"]
+    assert row["state"] == "ok"
+    assert row["trackers"]["desk"]["state"] == "broken"
+    for words in (["parse", "--words", "desk"], ["init", "--tracker", "desk"]):
+        assert f"{file}:2: " in oberonc(*words, code=78).err
+        said = oberonc(*words[:-1], "dusk", code=2).err
+        assert "there is no tracker 'dusk'; did you mean 'desk'?" in said
