@@ -30,6 +30,7 @@ COMMANDS = {
     "reload": "New broker code and configuration, without disrupting service.",
     "daemon": "Run the daemon in the foreground.",
     "web": "Run the HTTP face in the foreground: webhooks of forges.",
+    "mirror": "Copies of hosted repositories, by which their pushes are read.",
     "queue": "List, show, retry and drop deliveries; pause and resume services.",
     "log": "What happened to a push, per service, and why.",
     "hook": "Install, show and remove the hooks of a repository.",

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from oberonc import jsontext
 from oberonc.config import Config
 from oberonc.errors import BadInput
+from oberonc.mirror.origins import Origin
 from oberonc.payload.globs import passes
 from oberonc.payload.schema import Payload, now
 from oberonc.web.forges import (
@@ -49,6 +50,8 @@ class Webhook(NamedTuple):
     secrets: tuple[str, ...]
     repositories: tuple[str, ...] = ()
     default_branch: str = ""
+    #: Where its repositories are fetched from, where it is only a bell.
+    origin: Origin | None = None
 
 
 class Refused(Exception):

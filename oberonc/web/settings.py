@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from oberonc.broker import secrets
 from oberonc.config import Config
 from oberonc.errors import ConfigError
+from oberonc.mirror import origins
 from oberonc.text import nearest, one_line
 from oberonc.web.incoming import FORGES, NAMELESS, Webhook
 
@@ -42,6 +43,7 @@ _WEBHOOK: Final = {
     "secret": (str, list),
     "repositories": list,
     "default_branch": str,
+    **origins.KEYS,
 }
 _NAMED: Final = {
     dict: "a table",
@@ -118,8 +120,7 @@ def read(config: Config) -> Settings:
             f"{where('listen')} is no loopback address: give [web] 'certificate' and 'key', or say"
             " behind_proxy = true where a proxy before it speaks TLS"
         )
-    # systemd makes it where the face has an account of its own
-    state = Path(os.environ.get("STATE_DIRECTORY") or config.state / "web")
+    state = origins.state_folder(config)
     webhooks = {
         name: _webhook(name, table, sources.get(f"webhooks.{name}", ""))
         for name, table in config.webhooks.items()
@@ -213,12 +214,17 @@ def _webhook(name: str, table: Any, file: str) -> Webhook:
             f"{where} needs default_branch: {forge} does not say which branch that is"
         )
     resolved = secrets.resolved(references, f"{where}.secret")
+    mirrored = table.get("mirror", False)
+    for key in origins.KEYS if not mirrored else ():
+        if key in table and key != "mirror":
+            raise ConfigError(f"{where}.{key} is of use with mirror = true alone")
     return Webhook(
         name,
         forge,
         tuple(str(secret) for secret in resolved),
         tuple(table.get("repositories", ())),
         branch,
+        origins.origin(name, table, where) if mirrored else None,
     )
 
 

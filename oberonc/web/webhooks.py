@@ -8,6 +8,7 @@ from typing import Any, Final
 from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, OberoncError
+from oberonc.mirror import bells
 from oberonc.piston import BaseHandler, Problem, rc
 from oberonc.piston.replies import Reply
 from oberonc.text import counted
@@ -16,6 +17,7 @@ from oberonc.web.forges import delivery
 from oberonc.web.forges.push import Nothing
 from oberonc.web.journal import say
 from oberonc.web.ledger import Ledger
+from oberonc.web.ringing import Ringer
 from oberonc.web.settings import Settings
 
 #: Seconds in which the daemon has to take a push; what it does not take is spooled.
@@ -32,6 +34,13 @@ class Door:
         self._config = config
         self._webhooks = settings.webhooks
         self._ledger = Ledger(settings.state)
+        mirrored = {
+            name: webhook.origin
+            for name, webhook in settings.webhooks.items()
+            if webhook.origin
+        }
+        self._ringer = Ringer(config, settings.state, mirrored)
+        self._ringer.start()
 
     def take(
         self, name: str, headers: list[tuple[str, str]], raw: bytes, sender: str
@@ -71,19 +80,24 @@ class Door:
         other = self._ledger.told_of(made)
         if other:
             return {"status": "known", "event": other}, f"event {other} told of it"
-        handed = handover.submit(self._config, made, BUDGET)
+        if webhook.origin and bells.rings(made):
+            self._ringer.ring(name, made)
+            status = "noted"
+        else:
+            status = handover.submit(self._config, made, BUDGET).status
         self._ledger.note(made)
         about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
         line = f"event {made['id']}: {about}"
         if made["truncated"]:
             line += "; the forge did not list all of it"
-        return {"status": handed.status, "event": made["id"]}, line
+        return {"status": status, "event": made["id"]}, line
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
         say(f"webhook {name} from {sender}: {status}: {line}")
 
     def close(self) -> None:
-        """Let go of what is remembered."""
+        """End what is fetched, and let go of what is remembered."""
+        self._ringer.stop()
         self._ledger.close()
 
 

@@ -1,0 +1,1 @@
+"""Copies of hosted repositories: a webhook says that something moved, git says what."""

@@ -1,0 +1,276 @@
+"""`git fetch` into a mirror, and what a forge's server may do to us by it: nothing but
+answer.
+
+The secret is in the environment of git alone, where git's credential helper finds it;
+it is asked for by the host of the address and no other. No redirect is followed, no
+hook, submodule or other program is run, and what comes is checked, and ends at a time
+and a size.
+"""
+
+import contextlib
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from oberonc import process
+from oberonc.errors import ConfigError, OberoncError
+from oberonc.mirror.origins import Origin
+from oberonc.redaction import redact
+from oberonc.text import one_line
+
+#: Bytes that are kept of what git prints, and of what it says on stderr.
+_PRINTED, _SAID = 1 << 16, 1 << 13
+#: Seconds a git that was told to stop has for putting its locks away.
+_GRACE: Final = 5.0
+#: What old histories have, and what does no harm where nothing is checked out.
+_OLD: Final = (
+    "badTimezone",
+    "missingSpaceBeforeDate",
+    "missingNameBeforeEmail",
+    "zeroPaddedFilemode",
+)
+_SETTINGS: Final = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.helper=",
+    "fetch.recurseSubmodules=false",
+    "fetch.unpackLimit=1",
+    "gc.auto=0",
+    "http.followRedirects=false",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
+    "transfer.fsckObjects=true",
+    *(f"fetch.fsck.{name}=ignore" for name in _OLD),
+)
+#: What git runs for user and password: `get` is what it wants of it.
+_HELPER: Final = (
+    '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n"'
+    ' "$OBERONC_MIRROR_USER" "$OBERONC_MIRROR_TOKEN"; }; f'
+)
+
+
+class Bounds(NamedTuple):
+    """Seconds that one fetch may take, and bytes that it may bring."""
+
+    seconds: float = 3600.0
+    bytes: int = 8 << 30
+
+
+USUAL: Final = Bounds()
+
+
+class NotFetched(OberoncError):
+    """The forge did not give what was asked for; the text says why, in one line."""
+
+    exit_code = 69
+
+
+class Head(NamedTuple):
+    """What the origin's HEAD says: the full ref of the default branch, and how many
+    digits its ids have; empty and 40 where there are no commits yet.
+    """
+
+    ref: str = ""
+    digits: int = 40
+
+
+class Fetcher:
+    """Fetches from *address*; *stopped* tells whether to end at once."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        address: str,
+        bounds: Bounds = USUAL,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._origin, self._address = origin, address
+        self._bounds, self._stopped = bounds, stopped
+
+    def head(self) -> Head:
+        """The default branch there. Raises NotFetched."""
+        printed = self._git("ls-remote", "--symref", "--", self._address, "HEAD")
+        ref, digits = "", 40
+        for line in printed.split("\n"):
+            said, _, name = line.partition("\t")
+            if name == "HEAD" and said.startswith("ref: refs/heads/"):
+                ref = said.removeprefix("ref: ")
+            elif name == "HEAD" and said.isalnum():
+                digits = 64 if len(said) == 64 else 40
+        return Head(ref, digits)
+
+    def into(self, git_dir: Path) -> None:
+        """Bring branches and tags of the bare repository *git_dir* to where they are
+        there. Raises NotFetched; then what is there is whole still.
+        """
+        try:
+            self._git(
+                f"--git-dir={git_dir}",
+                "fetch",
+                "--quiet",
+                "--force",
+                "--prune",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--no-recurse-submodules",
+                "--refmap=",
+                "--",
+                self._address,
+                "+refs/heads/*:refs/heads/*",
+                "+refs/tags/*:refs/tags/*",
+            )
+        except NotFetched as failure:
+            _clear(git_dir, self._bounds, locks=".lock" in str(failure))
+            raise
+
+    def tidy(self, git_dir: Path) -> None:
+        """Put packs of *git_dir* together, where there are many. Raises NotFetched."""
+        settings = ("core.hooksPath=/dev/null", "gc.autoDetach=false")
+        argv = ["git", f"--git-dir={git_dir}", "-c", "gc.autoPackLimit=40"]
+        for setting in settings:
+            argv += ["-c", setting]
+        self._run([*argv, "gc", "--quiet", "--auto"], process.git_environment())
+
+    def _git(self, *args: str) -> str:
+        """What git prints. Raises NotFetched."""
+        blocks = str(self._bounds.bytes // 512)
+        limited = ["sh", "-c", 'ulimit -f "$1"; shift; exec "$@"', "sh", blocks]
+        settings = [*_SETTINGS, *self._credentials()]
+        argv = [*limited, "git"]
+        for setting in settings:
+            argv += ["-c", setting]
+        code, printed, said = self._run([*argv, *args], self._environment())
+        if code:
+            why = self._why(said, code)
+            if "Authentication failed" in why or "could not read Username" in why:
+                why += f"; is webhooks.{self._origin.webhook}.token right?"
+            raise NotFetched(f"git fetch from {self._place()}: {why}")
+        return printed.decode("utf-8", "replace")
+
+    def _credentials(self) -> list[str]:
+        if not self._origin.token:
+            return []
+        place = urlsplit(self._address)
+        return [f"credential.{place.scheme}://{place.netloc}.helper={_HELPER}"]
+
+    def _environment(self) -> dict[str, str]:
+        origin = self._origin
+        env = process.environment() | {
+            "GIT_ALLOW_PROTOCOL": origin.scheme,
+            "GIT_ASKPASS": "false",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "SSH_ASKPASS": "false",
+        }
+        if origin.token:
+            env["OBERONC_MIRROR_USER"] = origin.user
+            env["OBERONC_MIRROR_TOKEN"] = origin.token
+        if origin.scheme == "ssh":
+            options = [
+                "BatchMode=yes",
+                "ConnectTimeout=20",
+                "GlobalKnownHostsFile=/dev/null",
+                "IdentitiesOnly=yes",
+                "StrictHostKeyChecking=yes",
+                f"UserKnownHostsFile={origin.known_hosts}",
+            ]
+            ssh = ["ssh", "-F", "none", *(f"-o{option}" for option in options)]
+            ssh += ["-i", origin.ssh_key] if origin.ssh_key else []
+            env |= {"GIT_SSH_COMMAND": shlex.join(ssh), "GIT_SSH_VARIANT": "ssh"}
+        return env
+
+    def _run(self, argv: list[str], env: dict[str, str]) -> tuple[int, bytes, bytes]:
+        """Exit code, the beginning of stdout and the end of stderr. Raises NotFetched
+        when it is told to stop or takes too long.
+        """
+        deadline = time.monotonic() + self._bounds.seconds
+        try:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd="/",
+                start_new_session=True,  # ended with all that it started
+            )
+        except FileNotFoundError:
+            raise ConfigError("cannot find sh: it is not on PATH") from None
+        assert child.stdout and child.stderr
+        kept = {child.stdout: bytearray(), child.stderr: bytearray()}
+        try:
+            with selectors.DefaultSelector() as ready:
+                for stream in kept:
+                    ready.register(stream, selectors.EVENT_READ)
+                while ready.get_map():
+                    if self._stopped():
+                        raise NotFetched("told to stop")
+                    if time.monotonic() > deadline:
+                        raise NotFetched(
+                            f"git fetch from {self._place()}: not done in"
+                            f" {self._bounds.seconds:g} s"
+                        )
+                    for one, _ in ready.select(0.5):
+                        stream = one.fileobj  # type: ignore[assignment]
+                        part = os.read(one.fd, 1 << 16)
+                        if not part:
+                            ready.unregister(stream)
+                        kept[stream] += part
+                    del kept[child.stdout][_PRINTED:]
+                    del kept[child.stderr][:-_SAID]
+            code = child.wait()
+        except BaseException:
+            _end(child)
+            raise
+        finally:
+            child.stdout.close()
+            child.stderr.close()
+        return code, bytes(kept[child.stdout]), bytes(kept[child.stderr])
+
+    def _place(self) -> str:
+        return urlsplit(self._address).hostname or "this machine"
+
+    def _why(self, said: bytes, code: int) -> str:
+        """What git says is wrong, without what the server adds to it."""
+        lines = said.decode("utf-8", "replace").split("\n")
+        own = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+        fatal = [line for line in own if line.startswith("fatal: ")]
+        text = (fatal or own or [line for line in lines if line] or [""])[-1]
+        secrets = [self._origin.token] if self._origin.token else []
+        text = redact(text.removeprefix("fatal: ").removeprefix("error: "), secrets)
+        return one_line(text, 300) or f"ended with {code}"
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End *child* and what it started: gently, so that it puts its locks away."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _clear(git_dir: Path, bounds: Bounds, locks: bool) -> None:
+    """Remove what a fetch left half done, and *locks* that nobody can hold any more."""
+    with contextlib.suppress(OSError):
+        for left in (git_dir / "objects" / "pack").glob("tmp_*"):
+            left.unlink(missing_ok=True)
+    if not locks:
+        return
+    before = time.time() - bounds.seconds - 2 * _GRACE
+    tops = [git_dir / name for name in ("HEAD.lock", "packed-refs.lock")]
+    for lock in [*tops, *(git_dir / "refs").rglob("*.lock")]:
+        with contextlib.suppress(OSError):
+            if lock.lstat().st_mtime < before:
+                lock.unlink()

@@ -1,0 +1,205 @@
+"""What is sent to the server that a mirror is fetched from, and what the server may do."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from oberonc.mirror import mirrors
+from oberonc.mirror.fetching import USUAL, Bounds, Fetcher, NotFetched
+from oberonc.mirror.origins import Origin
+from tests.mirror.conftest import Mirrored
+from tests.support.eventually import eventually
+from tests.support.forge import Forge
+from tests.support.repo import Repo
+
+TOKEN = "a sesame of our own"
+
+
+def fetch(shop: Mirrored, origin: Origin, bounds: Bounds = USUAL) -> None:
+    mirror = mirrors.mirror(shop.state, origin, "web/shop")
+    fetcher = Fetcher(origin, mirror.address, bounds)
+    head = fetcher.head()
+    if not mirror.exists:
+        mirror.make(head)
+    fetcher.into(mirror.git_dir)
+
+
+def test_the_token_goes_to_the_server_that_asks_and_is_written_nowhere(
+    shop: Mirrored,
+) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    shop.forge.password = TOKEN
+    shop.origin = shop.origin._replace(token=TOKEN)
+    assert shop.turn(all_moves=True).error == ""
+    assert shop.forge.asked[0][1] == ""  # only once it is asked for
+    assert all(said.startswith("Basic ") for _, said in shop.forge.asked[1:3])
+    files = [path for path in shop.state.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"sesame" in path.read_bytes()]
+
+
+def test_the_token_is_in_no_argument_of_any_process(
+    shop: Mirrored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    shop.forge.password = TOKEN
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    git = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True)
+    (folder / "git").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexec {git.stdout.strip()} "$@"\n'
+    )
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    fetch(shop, shop.origin._replace(token=TOKEN))
+    said = (tmp_path / "argv").read_text()
+    assert "fetch --quiet" in said
+    assert "sesame" not in said
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_wrong_credentials_are_said_plainly_and_without_them(
+    shop: Mirrored, token: str
+) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    shop.forge.password = TOKEN
+    with pytest.raises(NotFetched, match=r"webhooks\.shop\.token right") as raised:
+        fetch(shop, shop.origin._replace(token=token))
+    assert "wrong" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_redirect_to_another_host_is_not_followed_and_gets_no_token(
+    shop: Mirrored, tmp_path: Path
+) -> None:
+    thief = Forge(tmp_path / "thief")
+    try:
+        for kind in (
+            thief.address,
+            "file:///etc",
+            thief.address.replace("http", "git"),
+        ):
+            shop.forge.elsewhere = kind
+            with pytest.raises(NotFetched, match="302"):
+                fetch(shop, shop.origin._replace(token=TOKEN))
+        shop.forge.elsewhere, shop.forge.password = "", TOKEN
+        shop.clone.commit("one")
+        assert thief.asked == []
+    finally:
+        thief.close()
+
+
+def test_what_the_account_has_configured_for_git_adds_no_credentials(
+    shop: Mirrored, home: Path, tmp_path: Path
+) -> None:
+    shop.forge.password = TOKEN
+    helper = f"!touch {tmp_path}/asked; echo username=x; echo password={TOKEN}"
+    with (home / ".gitconfig").open("a") as file:
+        file.write(f'[credential]\n\thelper = "{helper}"\n')
+        file.write(f'[core]\n\thooksPath = "{tmp_path}"\n')
+    hook = tmp_path / "reference-transaction"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    hook.chmod(0o755)
+    with pytest.raises(NotFetched):
+        fetch(shop, shop.origin)
+    fetch(shop, shop.origin._replace(token=TOKEN))
+    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_too_large_is_not_kept(shop: Mirrored) -> None:
+    (shop.clone.path / "noise").write_bytes(os.urandom(3 << 20))
+    shop.clone.sh("git add noise && git commit -qm noise")
+    shop.clone.push("main")
+    with pytest.raises(NotFetched):
+        fetch(shop, shop.origin, Bounds(60, 1 << 20))
+    there = [path for path in shop.mirror.git_dir.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in there) < 1 << 20
+    fetch(shop, shop.origin, Bounds(60, 1 << 23))
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(
+    shop: Mirrored, tmp_path: Path
+) -> None:
+    origin = Origin("shop", "ssh://git@localhost/{repository}", (), known_hosts="/x")
+    slow = tmp_path / "ssh"
+    slow.write_text(
+        "#!/bin/sh\necho $$ > pid\nexec sleep 600\n".replace("pid", f"{tmp_path}/pid")
+    )
+    slow.chmod(0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{tmp_path}:{path}"
+    try:
+        with pytest.raises(NotFetched, match=r"not done in 0\.7 s"):
+            fetch(shop, origin, Bounds(0.7, 1 << 20))
+    finally:
+        os.environ["PATH"] = path
+    process = Path("/proc", (tmp_path / "pid").read_text().strip())
+    # What nobody has waited for yet has no arguments any more.
+    eventually(lambda: not process.exists() or not (process / "cmdline").read_bytes())
+
+
+def test_a_fetch_that_is_told_to_stop_ends(shop: Mirrored) -> None:
+    fetcher = Fetcher(shop.origin, shop.mirror.address, stopped=lambda: True)
+    with pytest.raises(NotFetched, match="told to stop"):
+        fetcher.head()
+
+
+def test_a_lock_that_nobody_can_hold_any_more_is_taken_away(shop: Mirrored) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    fetch(shop, shop.origin)
+    shop.clone.commit("two")
+    shop.clone.push("main")
+    lock = shop.mirror.git_dir / "refs" / "heads" / "main.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    for _ in range(2):  # it may be held still
+        with pytest.raises(NotFetched):
+            fetch(shop, shop.origin)
+    os.utime(lock, (0, 0))
+    with pytest.raises(NotFetched):
+        fetch(shop, shop.origin)
+    fetch(shop, shop.origin)
+
+
+def test_a_repository_of_sha256_and_an_empty_one_have_a_mirror_too(
+    shop: Mirrored, tmp_path: Path
+) -> None:
+    assert shop.turn(all_moves=True) == ([], "", False)
+    new = shop.clone.commit("first")
+    shop.clone.push("main")
+    shop.push("", new)
+    assert shop.turn().error == ""
+    assert [len(each["commits"]) for each in shop.told()] == [1]
+    bare = shop.forge.folder / "web" / "long.git"
+    subprocess.run(
+        ["git", "init", "-q", "--bare", "--object-format=sha256", str(bare)], check=True
+    )
+    work = Repo.init(tmp_path / "long", False, "--object-format=sha256")
+    work.commit("one")
+    work.git("push", "-q", str(bare), "main")
+    mirror = mirrors.mirror(shop.state, shop.origin, "web/long")
+    fetcher = Fetcher(shop.origin, mirror.address)
+    mirror.make(fetcher.head())
+    fetcher.into(mirror.git_dir)
+    assert len(mirror.described((), "").refs["refs/heads/main"].oid) == 64
+
+
+def test_objects_that_are_broken_are_refused(shop: Mirrored) -> None:
+    shop.clone.commit("one")
+    shop.clone.sh(
+        "printf 'tree %s\\nauthor x <x> bad\\ncommitter x <x> 1 +0000\\n\\nbad\\n'"
+        " $(git rev-parse HEAD^{tree})"
+        " | git hash-object --literally -t commit -w --stdin > ../bad"
+    )
+    bad = (shop.clone.path.parent / "bad").read_text().strip()
+    (shop.clone.path / ".git" / "refs" / "heads" / "bad").write_text(bad + "\n")
+    shop.clone.push("bad")
+    with pytest.raises(NotFetched):
+        fetch(shop, shop.origin)
