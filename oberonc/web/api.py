@@ -14,7 +14,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover, spool
 from oberonc.errors import BadInput, OberoncError
 from oberonc.grammar.message import scan
-from oberonc.grammar.words import words_for
+from oberonc.grammar.words import PRESETS, words_for
 from oberonc.payload import schema
 from oberonc.piston import (
     BaseHandler,
@@ -256,7 +256,9 @@ class Parse(_Handler):
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise Problem(422, "'keys' must be a list of project keys.")
         try:
-            found = scan(message, words_for(kind, {"keys": keys} if keys else {}))
+            options = {"keys": keys} if keys else {}
+            known, own = self._known(kind)
+            found = scan(message, words_for(known, options, own))
         except ValueError as error:
             raise Problem(422, one_line(str(error))) from None
         return rc.ALL_OK(
@@ -266,6 +268,17 @@ class Parse(_Handler):
                 "near_misses": [one._asdict() for one in found.near_misses],
             }
         )
+
+    def _known(self, kind: str) -> tuple[str, dict[str, Any]]:
+        """The grammar's preset for a tracker of *kind*, and its own words, which of a
+        plugin the daemon knows.
+        """
+        if kind in PRESETS:
+            return kind, {}
+        for row in self.ask("brokers")["brokers"]:
+            if row["broker"] == "issues" and "words" in row["plugins"].get(kind, {}):
+                return "local", row["plugins"][kind]["words"]
+        return kind, {}  # of which it is said that it is unknown
 
 
 def _said(request: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The API, over a real connection, with the daemon behind it."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,3 +195,21 @@ def test_the_api_is_documented_for_programs_and_people(face: Face) -> None:
     document = json.loads(face.send("/api/openapi.json", method="GET").body)
     assert "/api/deliveries" in document["paths"]
     assert face.send("/api/", method="GET").status == 200
+
+
+def test_a_message_is_read_with_the_words_of_a_tracker_that_is_a_plugin(
+    site: Site, faces: Faces
+) -> None:
+    site.write("tracker_desk", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0])
+    desk = {"broker": "issues", "tracker": "desk", "url": "https://desk.example"}
+    site.configure({"desk": desk | {"token": "env:DESK_TOKEN"}})
+    tokens(site, ROLES)
+    site.start(DESK_TOKEN="s3cret")
+    face = faces.start()
+    asked = {"message": "settles D-4", "words": "desk"}
+    (found,) = value(ask(face, "parse", body=asked))["references"]
+    assert (found["issue"], found["action"]) == ("4", "close")
+    assert ask(face, "parse", body=asked | {"words": "dusk"}).status == 422
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trackers.md").read_text()

@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 from oberonc.broker import loading, registry
 from oberonc.text import one_line
 
-#: Bytes of a verdict; more is cut.
-LONGEST: Final = 4096
+#: Bytes of a verdict, and of what it says in words.
+LONGEST: Final = 65536
+LONGEST_WHY: Final = 512
 #: Seconds.
 LONGEST_TIMEOUT: Final = 7 * 86400
 
@@ -32,6 +33,8 @@ class Verdict(NamedTuple):
     why: str
     threads: bool = False
     timeout: float = 60.0
+    #: What is told of the broker's own plugins, by name.
+    plugins: dict[str, dict[str, Any]] = {}  # noqa: RUF012  never changed
 
 
 def probe(place: registry.Place, limit: float) -> Verdict:
@@ -67,7 +70,11 @@ def _child(place: registry.Place, writing: int) -> None:
     try:
         os.setsid()
         verdict = examine(place)
-        os.write(writing, json.dumps(verdict._asdict()).encode())
+        said = json.dumps(verdict._asdict(), default=repr).encode()
+        if len(said) >= LONGEST:
+            said = json.dumps(verdict._replace(plugins={})._asdict()).encode()
+        with os.fdopen(writing, "wb") as stream:
+            stream.write(said + b"\n")
     finally:
         os._exit(0)
 
@@ -78,7 +85,7 @@ def examine(place: registry.Place) -> Verdict:
     try:
         broker = loading.load(place)
     except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
-        return Verdict(place.name, one_line(str(error), LONGEST // 8))
+        return Verdict(place.name, one_line(str(error), LONGEST_WHY))
     limit = broker.timeout
     if (
         isinstance(limit, bool)
@@ -87,7 +94,12 @@ def examine(place: registry.Place) -> Verdict:
     ):
         what = f"timeout is {one_line(repr(limit), 40)}; it must be a number of seconds, at most a week"
         return Verdict(place.name, f"{_where(place)}: {broker.__name__}.{what}")
-    return Verdict(place.name, "", _threads() > before, float(limit))
+    threads = _threads() > before
+    try:
+        plugins = dict(broker.plugins())
+    except BaseException:  # noqa: BLE001  code of a broker, and no reason to refuse it
+        plugins = {}
+    return Verdict(place.name, "", threads, float(limit), plugins)
 
 
 def _where(place: registry.Place) -> str:
@@ -103,7 +115,7 @@ def _read(fd: int, deadline: float) -> bytes | None:
     deadline.
     """
     parts = b""
-    while not parts.endswith(b"}"):
+    while not parts.endswith(b"\n"):
         wait = deadline - time.monotonic()
         if wait <= 0 or not select.select([fd], [], [], wait)[0]:
             return None

@@ -141,6 +141,7 @@ async def _examine_files(generation: Generation, faults: dict[str, str]) -> None
         ) from None
     for name, verdict in verdicts.items():
         generation.timeouts[name] = verdict["timeout"]
+        generation.plugins[name] = verdict["plugins"]
         if verdict["threads"]:
             generation.threaded.add(name)
         if verdict["why"]:

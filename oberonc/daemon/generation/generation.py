@@ -60,6 +60,8 @@ class Generation:
         #: Brokers that must not be forked, and each broker's time limit.
         self.threaded: set[str] = set()
         self.timeouts: dict[str, float] = {}
+        #: What is told of the plugins that each broker has of its own.
+        self.plugins: dict[str, dict[str, Any]] = {}
         self.busy: set[WorkerLink] = set()
         #: Lease rounds and deliveries that count on this generation, each until its
         #: `finish`; it must not end before they do.

@@ -100,6 +100,7 @@ class Status:
                 "origin": place.origin,
                 "doc": registry.docline(place),
                 "mode": "exec" if name in generation.threaded else "fork",
+                "plugins": generation.plugins.get(name, {}),
                 "services": [
                     service.name
                     for service in generation.config.services.values()

@@ -194,6 +194,10 @@ def test_the_daemon_runs_it_and_a_reload_takes_a_new_one(
     site.configure({"desk": service})
     site.start(DESK_TOKEN="s3cret")
     first, second = world.new(), world.new()
+    (row,) = (
+        row for row in site.call("brokers")["brokers"] if row["broker"] == "issues"
+    )
+    assert row["plugins"]["desk"]["words"]["prefixes"] == ["D-"]
     site.submit(payload(commit(f"fixes {first}", 1), id="1" * 32))
     site.settled(done=1)
     assert world.is_closed(first)
