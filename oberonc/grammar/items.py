@@ -22,9 +22,6 @@ from oberonc.grammar.tokens import (
     Tokens,
 )
 
-#: The most digits a number may have: everything longer is no issue's, and never handed
-#: to `int`.
-DIGITS: Final = 10
 _PATH: Final = re.compile(r"[A-Za-z0-9_.\-/]+")
 _PATH_MAX: Final = 2_020
 _DOCUMENTS: Final = (".md", ".rst", ".txt", ".html", ".htm", ".pdf", ".adoc")
@@ -72,10 +69,10 @@ class Item(NamedTuple):
         return not (self.bare or self.noun or self.key or self.repository)
 
 
-def is_number(digits: str) -> bool:
-    """Whether *digits* is a number an issue can have."""
+def is_number(digits: str, most: int) -> bool:
+    """Whether *digits* is a number of at most *most* digits that an issue can have."""
     return (
-        0 < len(digits) <= DIGITS
+        0 < len(digits) <= most
         and digits.isascii()
         and digits.isdigit()
         and digits[0] != "0"
@@ -91,6 +88,9 @@ class Forms:
         self.tables = tables
         self.refused: list[tuple[int, int, str]] = []
         self.links = _links(tokens) if tokens.has("](") else {}
+
+    def _is_number(self, digits: str) -> bool:
+        return is_number(digits, self.tables.words.max_digits)
 
     def item(self, index: int) -> Item | None:
         """The reference at token *index*, if there is one."""
@@ -142,7 +142,7 @@ class Forms:
         end = start + 1 + len(number)
         if number in self.tables.keys:
             return self._hashed_key(index, number)
-        if not is_number(number):
+        if not self._is_number(number):
             return (
                 self._refuse(start, end, "no number an issue can have")
                 if number[:1].isdigit()
@@ -171,7 +171,11 @@ class Forms:
         start, word = tokens.starts[index], tokens.text(index + 1).rstrip("-")
         end = tokens.starts[index + 1] + len(word)
         left = self.text[start - 1 : start] if start else ""
-        if not word.startswith("-") or not is_number(word[1:]) or not self._right(end):
+        if (
+            not word.startswith("-")
+            or not self._is_number(word[1:])
+            or not self._right(end)
+        ):
             return None
         if _WORDISH.match(left) or left in _KEY_LEFT - _LIST_LEFT:
             return None
@@ -252,14 +256,14 @@ class Forms:
 
     def _keyed(self, word: str, item: Item) -> Item | None:
         head, _, number = word.rpartition("-")
-        if head and is_number(number):
+        if head and self._is_number(number):
             if head in self.tables.keys:
                 return item._replace(key=head, issue=number)
             if f"{fold(head)}-" in self.tables.prefixes and self._right(item.end):
                 return item._replace(issue=number)
         head = word.rstrip("0123456789")
         number = word[len(head) :]
-        if is_number(number) and self._right(item.end):
+        if self._is_number(number) and self._right(item.end):
             if head in self.tables.mono:
                 return item._replace(issue=number)
             if self.tables.words.numbers and fold(head) in self.tables.nouns:
@@ -273,7 +277,7 @@ class Forms:
         end = start + len(number)
         before = self.text[max(0, start - 1) : start]
         if (
-            not is_number(number)
+            not self._is_number(number)
             or not self._right(end)
             or not (before.isspace() or before in (":", ""))
         ):

@@ -148,6 +148,10 @@ class Words(NamedTuple):
         "+bug",
         "edit",
     )
+    #: Path segments that stand two before it (Asana's `/0/34/12`), and before a name of
+    #: eight letters and digits instead of a number (Trello's `/c/AbCd1234`).
+    url_beyond: tuple[str, ...] = ()
+    url_names: tuple[str, ...] = ()
     #: Query keys that hold the number (`show_bug.cgi?id=12`).
     url_keys: tuple[str, ...] = ("id", "bug", "issue")
     #: `bug 12` and `ticket:12` are references, and `Closes-Bug: 12`.
@@ -286,6 +290,8 @@ class Words(NamedTuple):
     #: What the written ends of a range (`#1-#3`) are: `reference`, or `ends`, which act
     #: like any other.
     ranges: str = "reference"
+    #: The most digits a number may have: everything longer is no issue's.
+    max_digits: int = 10
     #: The longest owner in `owner/name`.
     owner_limit: int = 100
     #: Characters looked at; the rest is cut off, and flagged.

@@ -52,6 +52,20 @@ PRESETS: Final[dict[str, Words]] = {
     "openproject": DEFAULT._replace(
         prefixes=("OP#",), url_paths=(*DEFAULT.url_paths, "work_packages", "wp")
     ),
+    "trello": DEFAULT._replace(
+        prefixes=(),
+        urls=("https://trello.com",),
+        url_paths=(),
+        url_names=("c",),
+        nouns=(*DEFAULT.nouns, "card", "cards"),
+    ),
+    "asana": DEFAULT._replace(
+        prefixes=(),
+        urls=("https://app.asana.com",),
+        url_paths=("task",),
+        url_beyond=("0",),
+        max_digits=19,
+    ),
     "local": DEFAULT,
 }
 

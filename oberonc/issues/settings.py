@@ -134,11 +134,12 @@ def _resolver(
         if kind.numbering == "key":
             name = f"{where}-{reference.issue}"
             return Issue(where, name, name)
+        sign = kind.sign if reference.issue.isdigit() else ""
+        shown = f"{sign}{reference.issue}"
         if kind.numbering == "all":
-            return Issue("", reference.issue, f"{kind.sign}{reference.issue}")
-        shown = (
-            f"#{reference.issue}" if where == project else f"{where}#{reference.issue}"
-        )
+            return Issue("", reference.issue, shown)
+        if where != project:
+            shown = f"{where}{shown}"
         return Issue(where, reference.issue, shown)
 
     return resolve

@@ -306,6 +306,28 @@ URLS = {
     ("launchpad", "Fixes: https://bugs.launchpad.net/bugs/167"): "close #167",
     ("launchpad", "https://bugs.launchpad.net/keystone/+bug/12"): "mention #12",
     ("linear", "fixes https://linear.app/acme/issue/ENG-14/some-title"): "close ENG-14",
+    ("trello", "fixes https://trello.com/c/Ab3dE9xY/12-a-title, #3"): (
+        "close #Ab3dE9xY; close #3"
+    ),
+    ("trello", "fixes card #3, https://trello.com/c/Ab3dE9xY."): (
+        "close #3; close #Ab3dE9xY"
+    ),
+    ("trello", "https://trello.com/b/Ab3dE9xY/12-board"): "",
+    ("trello", "fixes https://trello.com/c/Ab3dE9xYz https://trello.com/c"): "",
+    ("github", "fixes https://github.com/c/Ab3dE9xY"): "",
+    ("asana", "fixes https://app.asana.com/0/1201/1205000000000012/f"): (
+        "close #1205000000000012"
+    ),
+    ("asana", "fixes https://app.asana.com/0/0/1205000000000012"): (
+        "close #1205000000000012"
+    ),
+    ("asana", "fixes https://app.asana.com/1/9/project/12/task/13?focus=true"): (
+        "close #13"
+    ),
+    ("asana", "https://app.asana.com/0/inbox/12/13/14 /0/12/list"): "",
+    ("asana", "fixes #1205000000000012, #12345678901234567890"): (
+        "close #1205000000000012"
+    ),
 }
 
 

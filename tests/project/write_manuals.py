@@ -144,6 +144,7 @@ def _plain(text: str) -> str:
         .replace('"', r"\(dq")
         .replace("'", r"\(aq")
         .replace("`", r"\(ga")
+        .replace("|", r"|\:")  # a list of choices may go on in the next line
     )
     escaped = escaped.replace("\N{HORIZONTAL ELLIPSIS}", "...")
     return rf"\&{escaped}" if escaped[:1] in (".", "'") else escaped

@@ -37,6 +37,7 @@ CLASSES = {
     "phorge": "phabricator:Phabricator",
     "azure": "azure:Azure",
     "openproject": "openproject:OpenProject",
+    "trello": "trello:Trello",
 }
 
 

@@ -36,6 +36,8 @@ class Answer(NamedTuple):
     status: int
     json: Any = None
     headers: tuple[tuple[str, str], ...] = ()
+    #: The body where it is no JSON.
+    text: str = ""
 
 
 Route = Callable[..., Answer]
@@ -202,12 +204,15 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self.owner.validate(request, raw, split.query)
         answer = self.owner.answer(request)
-        content = b"" if answer.json is None else json.dumps(answer.json).encode()
+        kind = "text/plain" if answer.text else "application/json"
+        content = answer.text.encode()
+        if answer.json is not None:
+            content = json.dumps(answer.json).encode()
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
         if content:
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
         if answer.status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
