@@ -66,6 +66,7 @@ PRESETS: Final[dict[str, Words]] = {
         url_beyond=("0",),
         max_digits=19,
     ),
+    "mantisbt": _NUMBERED,
     "local": DEFAULT,
 }
 

@@ -260,6 +260,13 @@ def _plain_quote(text: str) -> str:
     return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
 
 
+def _mantis_quote(text: str) -> str:
+    """A quote as in Markdown, which MantisBT reads where that is switched on; numbers
+    of issues (`#`) and notes (`~`), and some tags, act in every place of a note.
+    """
+    return _markdown_quote(re.sub("([#~<])", rf"\1{BREAK}", text))
+
+
 def _html_quote(text: str) -> str:
     # what looks like a mention, a work item or a pull request stays text, too
     return f"<pre>{html.escape(_unmentioned(text, '#', '!'))}</pre>"
@@ -305,6 +312,9 @@ FLAVOURS = {
         lambda text, url: f"[[ {url} | {text} ]]" if url else text,
         _remarkup_quote,
         _verbatim("`%s`"),
+    ),
+    "mantis": Flavour(
+        lambda text, url: f"{text} {url}" if url else text, _mantis_quote, _jira_name
     ),
     "html": Flavour(MARKUPS["html"].link, _html_quote, _html_name),
     "plain": Flavour(_after, _plain_quote, _plain_name),

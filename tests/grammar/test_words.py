@@ -11,7 +11,7 @@ from tests.grammar.brief import brief
 
 KINDS = (
     "github gitlab gitea forgejo gogs bitbucket jira azure redmine trac bugzilla phabricator debian launchpad linear"
-    " youtrack roundup rt kanboard phorge openproject trello asana local"
+    " youtrack roundup rt kanboard phorge openproject trello asana mantisbt local"
 )
 
 

@@ -14,6 +14,7 @@ from tests.support.trackers.parsers import Page, rendered
 
 PARSERS = {
     "markdown-it": "markdown",
+    "markdown-it for MantisBT": "mantis",
     "itself": "html",
     **dict.fromkeys(
         ("redcarpet", "commonmarker", "parsedown", "python-markdown"), "markdown"
@@ -148,7 +149,7 @@ def hostile_comments(flavour: str) -> list[str]:
 def parsed(parser: str, texts: list[str]) -> list[str]:
     if parser == "itself":
         return texts
-    if parser != "markdown-it":
+    if not parser.startswith("markdown-it"):
         return rendered(parser, texts)
     made: Any = markdown_it.MarkdownIt("commonmark", {"html": True, "linkify": False})
     made.enable(["table", "strikethrough"])
@@ -160,7 +161,9 @@ def parsed(parser: str, texts: list[str]) -> list[str]:
     [
         pytest.param(
             name,
-            marks=[] if name in ("markdown-it", "itself") else pytest.mark.server,
+            marks=[]
+            if name.startswith(("markdown-it", "itself"))
+            else pytest.mark.server,
             id=name,
         )
         for name in PARSERS

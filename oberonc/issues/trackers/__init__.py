@@ -38,6 +38,7 @@ CLASSES = {
     "azure": "azure:Azure",
     "openproject": "openproject:OpenProject",
     "trello": "trello:Trello",
+    "mantisbt": "mantisbt:MantisBT",
 }
 
 

@@ -23,6 +23,7 @@ from tests.support.trackers.forges import (
     running,
 )
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.mantisbt import MantisBTWorld
 from tests.support.trackers.openproject import OpenProjectWorld
 from tests.support.trackers.others import BugzillaWorld, LinearWorld, XmlRpcWorld
 from tests.support.trackers.others import YouTrackWorld as YouTrack
@@ -38,6 +39,7 @@ WORLDS: dict[str, type[ContractWorld]] = {
     "youtrack": YouTrack,
     "azure": AzureWorld,
     "openproject": OpenProjectWorld,
+    "mantisbt": MantisBTWorld,
 }
 PAGE = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
 
@@ -167,7 +169,7 @@ def test_an_issue_given_to_another_repository_is_named(tmp_path: Path) -> None:
         assert f"closed {there}" in note
 
 
-@pytest.fixture(params=["bugzilla", "youtrack", "azure", "trac"])
+@pytest.fixture(params=["bugzilla", "youtrack", "azure", "mantisbt", "trac"])
 def joined(request: pytest.FixtureRequest) -> Iterator[Any]:
     yield from running((WORLDS | {"trac": XmlRpcWorld})[request.param])
 

@@ -13,6 +13,7 @@ from oberonc.testing.world import IssueBroker, broker, commit, payload
 from tests.support.trackers.azure import AzureWorld
 from tests.support.trackers.forges import running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.mantisbt import MantisBTWorld
 from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld, YouTrackWorld
 
 SITE = {"url": "https://x.example.org", "token": "x"}
@@ -57,6 +58,7 @@ def test_projects_are_added_by_name_and_by_pattern(
     [
         (BugzillaWorld, "hello", "Hello", "Hello World"),
         (AzureWorld, "web site", "Web Site", "Web"),
+        (MantisBTWorld, "hello", "Hello", "Hello World"),
         (BugzillaWorld, "Unclassified", "Hello World", ""),
         (XmlRpcWorld, "web", "web/api", "website"),
         (XmlRpcWorld, "web/api", "web/api", "web"),
