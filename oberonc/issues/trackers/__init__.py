@@ -39,6 +39,7 @@ CLASSES = {
     "openproject": "openproject:OpenProject",
     "trello": "trello:Trello",
     "mantisbt": "mantisbt:MantisBT",
+    "asana": "asana:Asana",
 }
 
 
