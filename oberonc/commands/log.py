@@ -22,7 +22,14 @@ from oberonc.commands import (
 )
 from oberonc.config import Config
 from oberonc.delivery import handover, log
-from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
+from oberonc.errors import (
+    BadInput,
+    NotAccepted,
+    NotAllowed,
+    OberoncError,
+    Unreachable,
+    UsageError,
+)
 from oberonc.payload import filters
 from oberonc.source import memory, repository
 from oberonc.source.git import Git, null_oid
@@ -53,6 +60,7 @@ _FAILED = ("dead", "retry", "crash")
         "oberonc log --failed --repository web/shop main~5..main",
         "oberonc log --json 5f0c1a52",
         "oberonc log -f",
+        "oberonc log --actions",
     ),
 )
 @click.argument(
@@ -76,6 +84,11 @@ _FAILED = ("dead", "retry", "crash")
     help="How many, the latest.",
 )
 @click.option(
+    "--actions",
+    is_flag=True,
+    help="What people had the daemon do: who, what, when.",
+)
+@click.option(
     "--git-dir",
     metavar="DIR",
     type=click.Path(path_type=Path),
@@ -95,6 +108,7 @@ def command(
     name: str | None,
     failed: bool,
     limit: int,
+    actions: bool,
     git_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -108,6 +122,13 @@ def command(
     own = configuration.learn(session.config_path)
     if not own.fault and own.files != config.files:
         config = own  # the machine's does not count for who can hand nothing in
+    if actions:
+        if key is not None or follow:
+            raise UsageError(
+                "--actions tells of all of them: give only --limit with it"
+            )
+        _show_actions(config, limit, as_json)
+        return
     if follow:
         if key is not None:
             raise BadInput("--follow tells of every push: give no id with it")
@@ -408,6 +429,20 @@ def _form(entry: Record) -> str:
 
 
 # Printing
+
+
+def _show_actions(config: Config, limit: int, as_json: bool) -> None:
+    """The latest *limit* actions, oldest first."""
+    found = handover.call(config, "actions", limit=limit)["actions"][::-1]
+    if as_json:
+        show_json(found)
+        return
+    for row in found:
+        by = f"{row['by']} through " if row.get("by") else ""
+        why = f": {row['reason']}" if row.get("reason") else ""
+        show_line(
+            f"{row['time']} {by}{row['account']}: {row['action']} {row['about']}{why} ({row['result']})"
+        )
 
 
 def _print(entry: Record) -> None:

@@ -80,7 +80,13 @@ def record(
 
 def write(config: Config, entry: Record) -> None:
     """Append *entry*. Raises OSError where the state folder cannot be written."""
-    folder = config.state / "log"
+    append(config.state / "log", entry, config.daemon.keep)
+
+
+def append(folder: Path, entry: Record, keep: float) -> None:
+    """Append *entry* to its day's file in *folder*; days are kept for *keep* seconds.
+    Raises OSError.
+    """
     if not folder.is_dir():
         files.make_private(folder)
     path = folder / f"{entry['time'][:10]}.jsonl"
@@ -96,7 +102,7 @@ def write(config: Config, entry: Record) -> None:
     finally:
         os.close(handle)
     if is_new:
-        _prune(folder, config.daemon.keep)
+        _prune(folder, keep)
 
 
 def _ends_well(handle: int) -> bool:
@@ -121,6 +127,14 @@ def find(config: Config, key: str) -> list[Record]:
 def recent(config: Config, count: int) -> list[Record]:
     """The latest *count* records, oldest first."""
     return list(deque(_records(config), maxlen=count))
+
+
+def newest_first(folder: Path) -> Iterator[Record]:
+    """What was appended in *folder*. Raises NotAllowed where it is somebody else's."""
+    for path in reversed(_files(folder)):
+        with _readable():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            yield from filter(None, map(_object, reversed(lines)))
 
 
 class Tail:
@@ -193,9 +207,14 @@ def _readable() -> Iterator[None]:
 
 
 def _record(line: str) -> Record | None:
+    found = _object(line)
+    return found if found is not None and found.keys() >= _KEYS else None
+
+
+def _object(line: str) -> Record | None:
     # A line cut by a full disk is no reason to hide the others.
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.keys() >= _KEYS else None
+    return found if isinstance(found, dict) else None

@@ -27,7 +27,7 @@ from oberonc.piston import (
 )
 from oberonc.prometheus import exposition
 from oberonc.text import one_line
-from oberonc.web.daemon import AGAIN, ask, needs
+from oberonc.web.daemon import AGAIN, ask, by, needs
 from oberonc.web.settings import Token, token_of
 
 #: Seconds in which the daemon has to take a payload; else it is spooled.
@@ -137,12 +137,14 @@ class Change(_Handler):
     @needs("operate")
     def create(self, request: Any, verb: str) -> Any:
         """`{"deliveries": [1, 2]}`: each is tried again now (`retry`), or never
-        (`drop`); a row, or why not, for each.
+        (`drop`); a row, or why not, for each. `reason` is written down.
         """
         if verb not in ("retry", "drop"):
             raise Problem(404, "There is retry and drop.")
         numbers = _said(request).get("deliveries")
-        return self.ask(f"dead.{verb}", missing=422, deliveries=numbers)["results"]
+        acts = _acts(request)
+        found = self.ask(f"dead.{verb}", missing=422, deliveries=numbers, **acts)
+        return found["results"]
 
 
 class Services(_Handler):
@@ -170,7 +172,8 @@ class Pause(_Handler):
         if verb not in ("pause", "resume"):
             raise Problem(404, "There is pause and resume.")
         repository = _said(request).get("repository")
-        self.ask(f"lane.{verb}", missing=404, service=name, repository=repository)
+        fields = {"service": name, "repository": repository, **_acts(request)}
+        self.ask(f"lane.{verb}", missing=404, **fields)
         return rc.ALL_OK({"service": name, "status": f"{verb}d"})
 
 
@@ -199,8 +202,17 @@ class Generations(_Handler):
         """
         said = _said(request)
         wanted = {key: bool(said.get(key)) for key in ("check", "partial")}
-        report = self.ask("reload", **wanted)["report"]
+        report = self.ask("reload", **wanted, **_acts(request))["report"]
         return rc.ALL_OK(report)
+
+
+class Actions(_Handler):
+    """What people had the daemon do."""
+
+    @needs("read")
+    def read(self, request: Any) -> Any:
+        """The newest `limit`, newest first: who, what, when, why."""
+        return self.ask("actions", limit=_number(request.GET, "limit", PAGE))["actions"]
 
 
 class Stats(_Handler):
@@ -291,6 +303,12 @@ def _said(request: Any) -> dict[str, Any]:
     return said
 
 
+def _acts(request: Any) -> dict[str, Any]:
+    """Who does it and why, for the log of actions."""
+    why = _said(request).get("reason")
+    return {"by": by("api", request.user.name), "reason": why}
+
+
 def _number(query: Any, name: str, default: int) -> int:
     said = query.get(name, str(default))
     if not (said.isascii() and said.isdigit() and len(said) <= 19):
@@ -326,6 +344,7 @@ def resources(config: Config, tokens: tuple[Token, ...]) -> dict[str, Resource]:
         "services/<str:name>/<str:verb>": Resource(Pause, authentication=who),
         "brokers": Resource(Brokers, authentication=who),
         "generations": Resource(Generations, authentication=who),
+        "actions": Resource(Actions, authentication=who),
         "stats": Resource(Stats, authentication=who),
         "metrics": Resource(Metrics, authentication=who),
         "spool": Resource(Spool, authentication=who),

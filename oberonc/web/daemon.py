@@ -40,6 +40,12 @@ def ask(
         ) from None
 
 
+def by(way: str, name: str) -> str:
+    """Who does it, for the daemon's log of actions: *name*, who came in by *way*."""
+    shown = "".join(c if c.isprintable() else "?" for c in one_line(name, 80))
+    return f"{way}: {shown}"
+
+
 def needs(right: str) -> Callable[[M], M]:
     """Let only tokens with *right* call a method of a handler."""
 

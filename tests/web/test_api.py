@@ -152,6 +152,7 @@ ADDRESSES = [
     ("brokers", "GET", "read"),
     ("generations", "GET", "read"),
     ("generations", "POST", "admin"),
+    ("actions", "GET", "read"),
     ("stats", "GET", "read"),
     ("metrics", "GET", "read"),
     ("spool", "GET", "read"),

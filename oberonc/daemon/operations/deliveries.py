@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final, get_args
 
-from oberonc.accounts import person
 from oberonc.daemon.journal import Say
 from oberonc.daemon.operations import rows
 from oberonc.daemon.operations.answers import Answer
 from oberonc.daemon.operations.request import (
     MOST_ROWS,
     Request,
+    actor,
+    because,
     choice,
     number,
     numbers,
@@ -88,7 +89,7 @@ class Deliveries:
         def retry(queue: Queue, wanted: int, by: str) -> Delivery:
             return queue.retry(now_ms(), wanted, by)
 
-        return await self._change(request, person(uid), "retries", retry)
+        return await self._change(request, uid, "retries", retry)
 
     async def drop(self, request: Request, uid: int) -> Answer:
         """`dead.drop`: never, in the name of the caller."""
@@ -96,14 +97,15 @@ class Deliveries:
         def drop(queue: Queue, wanted: int, by: str) -> Delivery:
             return queue.drop(now_ms(), wanted, by)
 
-        return await self._change(request, person(uid), "dropped", drop)
+        return await self._change(request, uid, "dropped", drop)
 
     async def _change(
-        self, request: Request, by: str, verb: str, change: Change
+        self, request: Request, uid: int, verb: str, change: Change
     ) -> Answer:
         """Change `delivery`; or each of `deliveries`, whatever becomes of the others: a
         row, or why not, for each.
         """
+        by, why = actor(request, uid), because(request)
         is_one = "deliveries" not in request
         if is_one:
             wanted = [number(request, "delivery")]
@@ -114,7 +116,7 @@ class Deliveries:
             results: list[tuple[int, Delivery | BadInput]] = []
             for one in wanted:
                 try:
-                    results.append((one, change(queue, one, by)))
+                    results.append((one, change(queue, one, by + why)))
                 except BadInput as error:
                     results.append((one, error))
             return results
@@ -122,7 +124,7 @@ class Deliveries:
         answers: list[Answer] = []
         for one, result in await self._queue.call(each):
             if not isinstance(result, BadInput):
-                self._say(f"{by} {verb} delivery {one}", result)
+                self._say(f"{by} {verb} delivery {one}{why}", result)
                 answers.append({"id": one, "delivery": rows.delivery(result)})
             elif is_one:
                 raise result

@@ -6,17 +6,17 @@ the caller submitted; everything else exists on the control socket alone, and is
 right of whoever may open that.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from oberonc.config import Config
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import Say
+from oberonc.daemon.operations.actions import Actions, Operation
 from oberonc.daemon.operations.answers import Answer, refusal
 from oberonc.daemon.operations.deliveries import Deliveries
 from oberonc.daemon.operations.pushes import Pushes
-from oberonc.daemon.operations.request import Request
 from oberonc.daemon.operations.services import Services
 from oberonc.daemon.operations.status import Status
 from oberonc.daemon.operations.upkeep import Upkeep
@@ -25,9 +25,6 @@ from oberonc.daemon.reload import Reloader
 from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames
 from oberonc.errors import BadInput
-
-#: Answers a request of the account with this uid.
-Operation = Callable[[Request, int], Awaitable[Answer]]
 
 
 class Operations:
@@ -54,6 +51,7 @@ class Operations:
             queue, intake, reloader, dispatcher, connections, refused, config.spool
         )
         upkeep = Upkeep(queue, reloader, config.state, say)
+        self._actions = Actions(config.state, config.daemon.keep, say)
         public: dict[str, Operation] = {"submit": pushes.submit, "ping": status.ping}
         self._public = public | {"log": pushes.own_log}
         self._all = public | {
@@ -72,6 +70,7 @@ class Operations:
             "generation": status.generations,
             "reload": upkeep.reload,
             "backup": upkeep.backup,
+            "actions": self._actions.newest,
         }
 
     async def perform(self, request: dict[str, Any], uid: int, control: bool) -> Answer:
@@ -88,7 +87,7 @@ class Operations:
         op = request.get("op")
         if not isinstance(op, str) or op not in known:
             return _unsupported(f"the operation {op!r}")
-        return await known[op](request, uid)
+        return await self._actions.perform(request, uid, known[op])
 
 
 def _unsupported(what: str) -> Answer:

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from oberonc.accounts import person
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.journal import About, Say
 from oberonc.daemon.operations import renaming
 from oberonc.daemon.operations.answers import Answer
-from oberonc.daemon.operations.request import Request, text
+from oberonc.daemon.operations.request import Request, actor, because, text
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.errors import BadInput
 from oberonc.text import nearest
@@ -28,7 +27,10 @@ class Services:
         service = _service(request, self._intake.config.services)
         repo = text(request, "repository")
         await self._queue.call(lambda queue: queue.pause(service, repo))
-        self._say(f"{person(uid)} paused it", About(service, repo=repo or ""))
+        self._say(
+            f"{actor(request, uid)} paused it{because(request)}",
+            About(service, repo=repo or ""),
+        )
         return {"ok": True}
 
     async def resume(self, request: Request, uid: int) -> Answer:
@@ -38,7 +40,10 @@ class Services:
         service = _service(request, [*self._intake.config.services, *kept])
         repo = text(request, "repository")
         await self._queue.call(lambda queue: queue.resume(service, repo))
-        self._say(f"{person(uid)} resumed it", About(service, repo=repo or ""))
+        self._say(
+            f"{actor(request, uid)} resumed it{because(request)}",
+            About(service, repo=repo or ""),
+        )
         self._queue.expect()
         return {"ok": True}
 
@@ -52,7 +57,7 @@ class Services:
         moved = await self._queue.call(
             lambda queue: renaming.in_queue(queue, self._state, old, new)
         )
-        self._say(f"{person(uid)} renamed {old} to {new}")
+        self._say(f"{actor(request, uid)} renamed {old} to {new}")
         self._queue.expect()
         return {"ok": True, **moved}
 

@@ -21,7 +21,8 @@ from django.template import Context, Engine
 import oberonc
 from oberonc.config import Config
 from oberonc.piston import Problem
-from oberonc.text import visible
+from oberonc.text import one_line, visible
+from oberonc.web.daemon import by
 from oberonc.web.journal import say
 from oberonc.web.page import static
 from oberonc.web.page.sessions import SESSION, Person, Sessions
@@ -56,6 +57,7 @@ _TITLES: Final = (
     ("/pushes", "Pushes"),
     ("/letters", "Dead letters"),
     ("/services", "Services and brokers"),
+    ("/actions", "Actions"),
     ("/try", "Try a message"),
 )
 
@@ -77,6 +79,11 @@ class Asked(NamedTuple):
     def field(self, name: str) -> str:
         """A field of the form, without blanks around it."""
         return self.form.get(name, [""])[0].strip()
+
+    def acts(self) -> dict[str, Any]:
+        """Who does it and why, for the log of actions."""
+        name = self.person.name if self.person else ""
+        return {"by": by("page", name), "reason": one_line(self.field("reason"), 200)}
 
 
 class Shown(NamedTuple):

@@ -63,7 +63,8 @@ def change(asked: Asked) -> Moved:
     where = f"/pushes/{back}" if back.isalnum() else f"/letters?{urlencode(wanted)}"
     if not numbers:
         return Moved(where, "Nothing was chosen.")
-    results = ask(asked.config, f"dead.{verb}", deliveries=numbers)["results"]
+    found = ask(asked.config, f"dead.{verb}", deliveries=numbers, **asked.acts())
+    results = found["results"]
     wrong = [str(row["error"]) for row in results if "error" in row]
     count = counted(len(results) - len(wrong), "delivery", "deliveries")
     said = f"{count} {_VERBS[verb]}."

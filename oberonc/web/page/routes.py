@@ -23,6 +23,7 @@ def pages(config: Config, settings: Settings) -> list[Any]:
         "letters": frame.view(letters.show, letters.change),
         "services": frame.view(services.show, services.change),
         "reload": frame.view(post=services.reload, acts="admin"),
+        "actions": frame.view(services.actions),
         "try": frame.view(playground.show, playground.read, right=tries, acts=tries),
         "login": frame.view(entry.show, entry.enter, right=None, acts=None),
         "logout": frame.view(post=entry.leave, acts="read"),

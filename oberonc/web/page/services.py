@@ -1,12 +1,15 @@
 """Services and brokers: paused, resumed, reloaded."""
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from oberonc.piston import Problem
 from oberonc.web.daemon import ask
 from oberonc.web.page import words
 from oberonc.web.page.frame import Asked, Moved, Shown
+
+#: Actions of a page.
+LISTED: Final = 200
 
 
 def show(asked: Asked) -> Shown:
@@ -35,7 +38,8 @@ def change(asked: Asked) -> Moved:
     if verb not in ("pause", "resume"):
         raise Problem(400, "Choose to pause or to resume.")
     repository = asked.field("repository") or None
-    ask(asked.config, f"lane.{verb}", missing=404, service=name, repository=repository)
+    fields = {"service": name, "repository": repository, **asked.acts()}
+    ask(asked.config, f"lane.{verb}", missing=404, **fields)
     of = f" for {repository}" if repository else ""
     return Moved(f"/services#{quote(name, safe='')}", f"{name} is {verb}d{of}.")
 
@@ -48,7 +52,17 @@ def reload(asked: Asked) -> Shown:
     if how not in ("check", "reload", "partial"):
         raise Problem(400, "Choose to check or to reload.")
     report: dict[str, Any] = ask(
-        asked.config, "reload", check=how == "check", partial=how == "partial"
+        asked.config,
+        "reload",
+        check=how == "check",
+        partial=how == "partial",
+        **asked.acts(),
     )["report"]
     broken = [row["broker"] for row in report["brokers"] if row["verdict"] != "ok"]
     return Shown("report.html", {"report": report, "how": how, "broken": broken})
+
+
+def actions(asked: Asked) -> Shown:
+    """What people had the daemon do, the newest first."""
+    found = ask(asked.config, "actions", limit=LISTED)["actions"]
+    return Shown("actions.html", {"actions": found})
