@@ -40,6 +40,7 @@ CLASSES = {
     "trello": "trello:Trello",
     "mantisbt": "mantisbt:MantisBT",
     "asana": "asana:Asana",
+    "launchpad": "launchpad:Launchpad",
 }
 
 

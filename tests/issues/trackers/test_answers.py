@@ -23,6 +23,7 @@ from tests.support.trackers.forges import (
     running,
 )
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
+from tests.support.trackers.launchpad import LaunchpadWorld
 from tests.support.trackers.mantisbt import MantisBTWorld
 from tests.support.trackers.openproject import OpenProjectWorld
 from tests.support.trackers.others import BugzillaWorld, LinearWorld, XmlRpcWorld
@@ -40,6 +41,7 @@ WORLDS: dict[str, type[ContractWorld]] = {
     "azure": AzureWorld,
     "openproject": OpenProjectWorld,
     "mantisbt": MantisBTWorld,
+    "launchpad": LaunchpadWorld,
 }
 PAGE = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
 
@@ -59,7 +61,7 @@ def about(issue: str, spoil: Spoil, *, writes: bool = False) -> Rule:
     """What asks for *issue* (or changes it) gets *spoil*."""
     number = re.sub(r"\D", "", issue)
     place = re.compile(
-        rf"/(?:issues?|bug|workitems|work_packages)/(?:PROJ-)?{number}(?![0-9])"
+        rf"/(?:issues?|bugs?|[+]bug|workitems|work_packages)/(?:PROJ-)?{number}(?![0-9])"
     )
 
     def rule(method: str, path: str) -> Spoil | None:
