@@ -30,6 +30,7 @@ _RIGHTS = ("TICKET_VIEW", "TICKET_APPEND", "TICKET_MODIFY")
 class TracWorld(World):
     reopens = False
     keeps_time = False
+    has_history = True
 
     def __init__(self, relay: Relay, folder: Path) -> None:
         super().__init__(relay)
@@ -86,6 +87,12 @@ class TracWorld(World):
 
     def is_closed(self, written: str) -> bool:
         return bool(self.call("ticket.details", id=written[1:])["status"] == "closed")
+
+    def reopen_by_hand(self, written: str) -> None:
+        self.ask(
+            f"from trac.ticket.model import Ticket; ticket = Ticket(env, {written[1:]})\n"
+            "ticket['status'] = 'reopened'; ticket.save_changes('ann', '')"
+        )
 
 
 @contextlib.contextmanager
