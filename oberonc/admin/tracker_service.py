@@ -19,8 +19,8 @@ _TOKENS = {
 #: Hosts whose address the tracker's class knows.
 _USUAL = {"github": "github.com", "gitlab": "gitlab.com", "linear": ""}
 NEXT = """\
-next: `oberonc brokers test` proves it without changing anything; then `oberonc hook install` in each clone, again where
-hooks are installed already: issues there act when a commit is pushed to origin"""
+next: `oberonc brokers test {name}` proves it without changing anything; then `oberonc hook install` in each clone,
+again where hooks are installed already: issues there act when a commit is pushed to origin"""
 
 
 def text(kind: str, needs: tuple[str, ...], given: dict[str, str], folder: Path) -> str:

@@ -2,6 +2,7 @@
 share: the session and the one way to print.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -70,11 +71,41 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+#: That the command that runs `finishes`, in what click keeps for it.
+_FINISHES = "oberonc.finishes"
+
+
+def finishes(work: Callable[..., None]) -> Callable[..., None]:
+    """Mark a command whose work and exit code count more than what it prints: where its
+    reader goes away (`oberonc hook install | head -1`) it goes on. Others end there.
+    """
+
+    @functools.wraps(work)
+    def run(*args: Any, **kwargs: Any) -> None:
+        click.get_current_context().meta[_FINISHES] = True
+        work(*args, **kwargs)
+
+    return run
+
+
+def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print *text*; every line that is printed comes through here."""
+    try:
+        click.echo(text, err=err, nl=nl)
+    except BrokenPipeError:
+        if _FINISHES not in click.get_current_context().meta:
+            raise
+        # What the stream still holds goes there too.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.close(nowhere)
+
+
 def show(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print *text* of ours, or a whole document; what would steer the terminal is shown
     instead of obeyed.
     """
-    click.echo(visible(text), err=err, nl=nl)
+    _echo(visible(text), err=err, nl=nl)
 
 
 def show_line(text: str, *, err: bool = False, state: str = "") -> None:
@@ -84,7 +115,7 @@ def show_line(text: str, *, err: bool = False, state: str = "") -> None:
     line = " ".join(visible(text).replace("\t", " ").splitlines())
     if state:
         line = line.replace(state, painted(state), 1)
-    click.echo(line, err=err)
+    _echo(line, err=err)
 
 
 #: The colours of what is well, what is not, and what may be.
@@ -107,7 +138,7 @@ def show_text(text: str, mark: str = "    ") -> None:
     looks like a row of ours.
     """
     for line in visible(text).splitlines():
-        click.echo(f"{mark}{line}")
+        _echo(f"{mark}{line}")
 
 
 def show_finding(finding: Finding) -> None:
@@ -141,7 +172,7 @@ def show_json(value: Any, *, line: bool = False) -> None:
     """Print *value* for programs: JSON in ASCII, one document; *line*: on one line, as
     one of many.
     """
-    click.echo(json.dumps(value) if line else json.dumps(value, indent=2))
+    _echo(json.dumps(value) if line else json.dumps(value, indent=2))
 
 
 def read_message() -> str:

@@ -8,6 +8,7 @@ from oberonc.admin.doctor.examine import examine
 from oberonc.commands import (
     Session,
     example,
+    finishes,
     json_flag,
     pass_session,
     show_finding,
@@ -21,6 +22,7 @@ from oberonc.errors import Failed
 )
 @json_flag
 @pass_session
+@finishes
 def command(session: Session, as_json: bool) -> None:
     """Look at git, configuration, folders, services, hooks, spool and daemon; exit 1
     when something is wrong.
@@ -28,14 +30,11 @@ def command(session: Session, as_json: bool) -> None:
     Looks as the account that runs it: `?` is before what only another account can know
     (null in JSON). Run as root, it sees most. Nothing is changed.
     """
-    findings, gone = [], False
+    findings = []
     for finding in examine(session.config_path):
         findings.append(finding)
-        if not as_json and not gone:
-            try:
-                show_finding(finding)
-            except BrokenPipeError:
-                gone = True  # `doctor | head -1`: the exit code still says it
+        if not as_json:
+            show_finding(finding)
     if as_json:
         show_json([finding._asdict() for finding in findings])
     wrong = sum(finding.ok is False for finding in findings)

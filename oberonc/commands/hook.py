@@ -21,6 +21,7 @@ from oberonc.admin.install.repositories import below
 from oberonc.commands import (
     Session,
     example,
+    finishes,
     json_flag,
     not_counting,
     pass_session,
@@ -74,6 +75,7 @@ _DRY = click.option(
 @_ALL
 @_DRY
 @pass_session
+@finishes
 def install(
     session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
 ) -> None:
@@ -152,6 +154,7 @@ def _ask_tools(tools: list[managers.Tool], dry_run: bool) -> None:
 @_ALL
 @_DRY
 @pass_session
+@finishes
 def uninstall(
     session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], dry_run: bool
 ) -> None:
@@ -195,6 +198,7 @@ def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
 @_ALL
 @json_flag
 @pass_session
+@finishes
 def status(
     session: Session, paths: tuple[Path, ...], folders: tuple[Path, ...], as_json: bool
 ) -> None:

@@ -12,7 +12,14 @@ import click
 from oberonc import files, paths
 from oberonc.admin import tracker_kinds, tracker_service
 from oberonc.admin.install import reach
-from oberonc.commands import Session, example, offer, pass_session, show
+from oberonc.commands import (
+    Session,
+    example,
+    finishes,
+    offer,
+    pass_session,
+    show,
+)
 from oberonc.errors import ConfigError, Failed, NotAllowed, UsageError
 from oberonc.issues.trackers import CLASSES
 from oberonc.rights import EVERYBODY
@@ -97,6 +104,7 @@ OWN = [name for name in CLASSES if name != "local"]
 @click.option("--project", help="With --tracker: the key of the project, as PROJ.")
 @click.option("--user", help="With --tracker: the account that the token belongs to.")
 @pass_session
+@finishes
 def command(
     session: Session,
     /,
@@ -124,6 +132,8 @@ def command(
             needs = tracker_kinds.needs(session.reach, tracker)
             service = tracker_service.text(tracker, needs, given, file.parent)
         _user(file, service)
+        if tracker:
+            show(tracker_service.NEXT.format(name=tracker), err=True)
         return
     fault = reach.fault(EVERYBODY) if root is None else ""
     if fault:
@@ -157,8 +167,6 @@ def _user(file: Path, service: str) -> None:
         head, _, rest = USER.partition("[services.issues]\n")
         text = f"{head}{service}{rest.partition('on another')[2].partition(chr(10))[2]}"
     _write(file, text, force=False)
-    if service:
-        show(tracker_service.NEXT, err=True)
 
 
 def _system_files(root: Path | None) -> dict[Path, str]:

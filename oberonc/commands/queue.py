@@ -12,6 +12,7 @@ from oberonc import accounts, pace
 from oberonc.commands import (
     Session,
     example,
+    finishes,
     json_flag,
     offer,
     pass_session,
@@ -267,6 +268,7 @@ def _choosing(*states: str) -> Callable[[Command], Command]:
 )
 @_choosing("ready", "done", "dead", "cancelled", "expired", "collapsed")
 @pass_session
+@finishes
 def retry(session: Session, /, **chosen: Any) -> None:
     """Make deliveries due now: waiting ones, dead ones, even done ones again.
 
@@ -286,6 +288,7 @@ def retry(session: Session, /, **chosen: Any) -> None:
 )
 @_choosing("ready", "dead")
 @pass_session
+@finishes
 def drop(session: Session, /, **chosen: Any) -> None:
     """Cancel deliveries that wait or are dead, in your name.
 

@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from oberonc.commands import Session, example, json_flag, pass_session, show, show_json
+from oberonc.commands import (
+    Session,
+    example,
+    finishes,
+    json_flag,
+    pass_session,
+    show,
+    show_json,
+)
 from oberonc.delivery import handover
 from oberonc.errors import Failed
 
@@ -22,6 +30,7 @@ from oberonc.errors import Failed
 )
 @json_flag
 @pass_session
+@finishes
 def command(session: Session, check: bool, partial: bool, as_json: bool) -> None:
     """Have the daemon take the brokers and the configuration as they are on disk now.
 

@@ -10,6 +10,7 @@ from oberonc.broker.budget import Budget
 from oberonc.commands import (
     Session,
     example,
+    finishes,
     json_flag,
     pass_session,
     read_message,
@@ -64,6 +65,7 @@ BUDGET = 10.0
 )
 @json_flag
 @pass_session
+@finishes
 def command(
     session: Session,
     rev: str | None,

@@ -301,6 +301,31 @@ def test_doctor_keeps_its_exit_code_when_its_reader_goes_away(
     assert done.stdout.splitlines()[-1] == "1", done
 
 
+def _unread(*words: str | Path) -> int:
+    """The exit code of `oberonc *words*` whose reader is gone before the first line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.run([*RUN, *words], stdout=writer, check=False).returncode
+    finally:
+        os.close(writer)
+
+
+def test_what_a_command_changes_it_changes_wholly_when_its_reader_goes_away(
+    bare: Repo, repo: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    both = [bare.path, repo.path]
+    assert _unread("hook", "install", *both) == 0
+    rows = oberonc("hook", "status", "--json", *both).json
+    assert {row["state"] for row in rows} == {"installed"}
+    assert _unread("init", "--system", "--root", tmp_path / "root") == 0
+    assert len([p for p in (tmp_path / "root").rglob("*") if p.is_file()]) == 6
+    (repo.path / ".git" / "hooks" / "post-commit").chmod(0o644)
+    assert _unread("hook", "status", *both) == 1
+    assert _unread("hook", "uninstall", "--all") == 0
+    assert "no repository" in oberonc("hook", "uninstall", "--all").err
+
+
 def test_a_terminal_gets_colour_its_width_and_words_that_are_whole(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import click
 import pytest
 
 from oberonc.commands import init
@@ -157,16 +156,11 @@ def test_a_daemon_that_could_not_run_this_interpreter_gets_no_unit(
         "_system_files",
         lambda root: pytest.fail("something would have been written"),
     )
-    run = init.command.callback
-    assert run is not None
-    with (
-        click.Context(init.command),
-        pytest.raises(
-            NotAllowed,
-            match=r"an account of its own: everybody cannot run .*bin/oberonc init --system",
-        ),
+    with pytest.raises(
+        NotAllowed,
+        match=r"an account of its own: everybody cannot run .*bin/oberonc init --system",
     ):
-        run(system=True, force=False, root=None)
+        init.command.main(["--system"], standalone_mode=False)
 
 
 def test_a_folder_that_takes_no_file_is_one_line(oberonc: Command) -> None:
@@ -193,7 +187,8 @@ def test_a_tracker_gets_a_service_that_counts(
         wanted[name] += ["--user", "bot"] if "user" in needs else []
         if wanted[name]:
             assert "needs --" in oberonc("init", "--tracker", name, code=2).err
-        oberonc("init", "--tracker", name, *wanted[name], cwd=repo.path)
+        said = oberonc("init", "--tracker", name, *wanted[name], cwd=repo.path)
+        assert f"`oberonc brokers test {name}`" in said.err
         shown = oberonc("config", "--json").json
         assert shown[f"services.{name}.tracker"]["value"] == name
         file.unlink()
