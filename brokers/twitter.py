@@ -3,6 +3,7 @@
 from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Secret
+from oberonc.kit import event
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
 
@@ -57,10 +58,7 @@ class Twitter(BaseBroker):
 
     def _auth(self) -> Any:
         """OAuth 1.0a, in which a body of JSON has no part (RFC 5849, 3.4.1.3)."""
-        try:
-            from requests_oauthlib import OAuth1
-        except ImportError:
-            raise ValueError("needs an extra: pip install 'oberonc[twitter]'") from None
         given = self.settings
         secrets = given.key, given.key_secret, given.token, given.token_secret
-        return OAuth1(*map(str, secrets))
+        signer = event.library("requests_oauthlib", "twitter")
+        return signer.OAuth1(*map(str, secrets))

@@ -7,6 +7,7 @@ so that a hook without HOME still finds its way.
 
 import os
 import pwd
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +72,22 @@ def isolation() -> list[str]:
     import site
 
     return ["-E", "-P"] if site.ENABLE_USER_SITE else ["-I"]
+
+
+def adding(extra: str) -> str:
+    """The command that brings an *extra* of oberonc to this installation. What pipx and
+    uv made has no pip of its own, or one whose work they would undo.
+    """
+    wanted = f"'oberonc[{extra}]'"
+    if (Path(sys.prefix) / "pipx_metadata.json").exists():
+        return f"pipx inject oberonc {wanted}"
+    if (Path(sys.prefix) / "uv-receipt.toml").exists():
+        return f"uv tool install {wanted} (with every --with it was installed with)"
+    from importlib.util import find_spec  # every hook loads this module
+
+    if find_spec("pip"):
+        return f"{sys.executable} -m pip install {wanted}"
+    return f"install {wanted} where {sys.executable} finds it"
 
 
 def bundled(kind: str) -> Path:

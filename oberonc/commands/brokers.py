@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from oberonc import accounts
+from oberonc import accounts, paths
 from oberonc.admin import new_broker, preview
 from oberonc.admin.finding import Finding
 from oberonc.admin.runner import as_runner
@@ -19,6 +19,7 @@ from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.commands import (
     Session,
     example,
+    finishes,
     json_flag,
     offer,
     pass_session,
@@ -144,9 +145,12 @@ def _print_row(name: str, row: dict[str, Any]) -> None:
     show_line(f"{name:<16} {row['state']:<7} {row['does']}")
     show_text(row["from"], " " * 25)
     if "extra" in row:
-        install = f"pip install 'oberonc[{row['extra']}]'"
         missing = ", ".join(row["missing"])
-        there = f"{missing} is missing: {install}" if missing else "installed"
+        there = (
+            f"{missing} is missing: {paths.adding(row['extra'])}"
+            if missing
+            else "installed"
+        )
         show_text(f"needs oberonc[{row['extra']}]: {there}", " " * 25)
     if "error" in row:
         show_text(row["error"], " " * 25)
@@ -384,6 +388,7 @@ def _setting(item: str) -> tuple[str, Any]:
 )
 @json_flag
 @pass_session
+@finishes
 def test(session: Session, service_name: str, send: bool, as_json: bool) -> None:
     """Prove that SERVICE could do its work, without changing anything unless --send is
     given; exit 1 when it could not.
@@ -444,4 +449,6 @@ def new(session: Session, name: str, directory: Path) -> None:
     broker, test = new_broker.write(name, directory)
     show_line(str(broker))
     show_line(str(test))
-    show_line(f"run its tests with: pytest {test}", err=True)
+    show_line(
+        f"run its tests where oberonc and pytest are: python -m pytest {test}", err=True
+    )

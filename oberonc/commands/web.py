@@ -22,9 +22,10 @@ def command(session: Session) -> None:
     try:
         from oberonc.web.server import run
     except ImportError as error:
+        from oberonc import paths
         from oberonc.errors import ConfigError
 
         raise ConfigError(
-            f"`oberonc web` needs {error.name}: install oberonc[web]"
+            f"`oberonc web` needs {error.name}: {paths.adding('web')}"
         ) from None
     run(session.config_path)

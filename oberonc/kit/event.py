@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlsplit
 
+from oberonc import paths
 from oberonc.config import Limits
 from oberonc.errors import Reject, Retry
 from oberonc.kit.answers import CREDENTIALS_AFTER
@@ -74,8 +75,7 @@ def library(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        needed = f"needs an extra: pip install 'oberonc[{extra}]'"
-        raise ValueError(needed) from None
+        raise ValueError(f"needs an extra: {paths.adding(extra)}") from None
 
 
 def address(url: str, schemes: dict[str, int]) -> tuple[bool, str, int]:

@@ -37,6 +37,31 @@ def test_a_user_without_name_and_home_has_paths_all_the_same() -> None:
     assert (done.stdout, done.stderr) == ("/\n", "")
 
 
+@pytest.mark.parametrize(
+    ("mark", "command"),
+    [
+        ("pipx_metadata.json", "pipx inject oberonc 'oberonc[web]'"),
+        ("uv-receipt.toml", "uv tool install 'oberonc[web]' (with"),
+        ("pyvenv.cfg", f"{sys.executable} -m pip install 'oberonc[web]'"),
+    ],
+)
+def test_an_extra_is_brought_by_what_brought_oberonc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark: str, command: str
+) -> None:
+    (tmp_path / mark).touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert paths.adding("web").startswith(command)
+
+
+def test_where_there_is_no_pip_nothing_is_said_that_would_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "pip", raising=False)
+    assert "-m pip" not in paths.adding("web")
+
+
 def test_the_system_folder_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert paths.homes().system is None
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")

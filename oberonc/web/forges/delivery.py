@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
+from oberonc import paths
 from oberonc.errors import BadInput
 
 #: Seconds that the time in a signed request may differ from ours. From the
@@ -137,7 +138,7 @@ def ed25519(keys: Secrets, signed: bytes, given: str) -> str:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
         raise BadInput(
-            "sourcehut signs with Ed25519: install oberonc[sourcehut]"
+            f"sourcehut signs with Ed25519: {paths.adding('sourcehut')}"
         ) from None
     for key in keys:
         try:
