@@ -255,6 +255,16 @@ def test_a_folder_that_is_not_ours_is_refused(bare: Repo, oberonc: Command) -> N
     )
 
 
+def test_hooks_that_are_switched_off_are_said_to_be(
+    repo: Repo, oberonc: Command
+) -> None:
+    repo.git("config", "core.hooksPath", "/dev/null")
+    said = oberonc("hook", "install", repo.path, code=77).err
+    assert "hooks switched off" in said
+    repo.sh(said.rpartition("alone: ")[2])
+    oberonc("hook", "install", repo.path)
+
+
 @pytest.mark.parametrize("where", ["global", "local", "relative", "link"])
 @pytest.mark.parametrize("kind", ["bare", "work tree"])
 def test_hooks_outside_the_repository_are_refused(
@@ -395,6 +405,31 @@ def test_a_memory_of_names_that_is_damaged_is_begun_anew(
         (state / "repositories.json").write_text(text)
         assert oberonc("hook", "install", bare.path).err == ""
     assert stat.S_IMODE((state / "repositories.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("options", "then"),
+    [
+        (["--object-format=sha256"], ""),
+        (["--template="], ""),
+        (["--separate-git-dir=../elsewhere"], 'git config core.worktree "$PWD"'),
+    ],
+)
+def test_a_repository_of_any_make_is_served(
+    tmp_path: Path, oberonc: Command, options: list[str], then: str
+) -> None:
+    made = Repo.init(tmp_path / "a 'b\n\u00fc", False, *options)
+    if then:
+        assert (
+            "does not lead back" in oberonc("hook", "install", made.path, code=77).err
+        )
+        made.sh(then)
+    oberonc("hook", "install", cwd=made.path)
+    oberonc("issues", "new", "one", cwd=made.path)
+    assert "closed #1" in made.sh("git commit -q --allow-empty -m 'fixes #1'")
+    rows = oberonc("hook", "status", "--json", cwd=made.path).json
+    assert {row["state"] for row in rows} == {"installed"}
+    assert oberonc("hook", "uninstall", "--all").out.count("removed") == 5
 
 
 def test_paths_with_spaces_and_quotes_work(tmp_path: Path, oberonc: Command) -> None:

@@ -31,7 +31,10 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
     remote = repository.home_remote(repo.git.config())
     if not repo.bare and waiting:
         when = f"when a commit is pushed to {remote}" if remote else _NO_REMOTE
-        yield f"{listed(waiting, 5)} acts on {repo.full_name} {when}; all others when it is made"
+        others = (
+            "; all others when it is made" if waiting != list(config.services) else ""
+        )
+        yield f"{listed(waiting, 5)} acts on {repo.full_name} {when}{others}"
     same = _same_name(config, repo.full_name, found.repository)
     if same:
         mend = "git config oberonc.name NAME tells them apart"

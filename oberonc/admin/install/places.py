@@ -300,6 +300,11 @@ def _outside(found: Opened, folder: Path, why: str = "core.hooksPath or a link")
     if any(folder.resolve().is_relative_to(place) for place in places):
         return ""
     own = shlex.quote(f"{found.common}/hooks")
+    if folder == Path(os.devnull):
+        return (
+            f"{found.common} has its hooks switched off (core.hooksPath is {os.devnull}): nothing was written; for"
+            f" this repository alone: git --git-dir={shlex.quote(str(found.common))} config core.hooksPath {own}"
+        )
     return (
         f"git runs the hooks of {found.common} from {folder}, outside the repository ({why}): nothing was written;"
         f" for all that it serves: oberonc hook install {shlex.quote(str(folder))}; for this repository alone:"
