@@ -4,7 +4,6 @@ transcripts.
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
@@ -15,7 +14,6 @@ import pytest
 from oberonc import config
 from oberonc.cli import COMMANDS
 from tests.project import write_commands, write_manuals, write_pictures
-from tests.support.repo import Repo
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
@@ -169,33 +167,6 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     for word in ("oberonc demo", "pytest"):
         assert re.search(rf"(?m)^python3 -m venv .*{word}", readme)
         assert f"readme_command '{word}'" in run
-
-
-def _console_blocks() -> list[str]:
-    return re.findall(
-        r"```console\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL
-    )
-
-
-@pytest.mark.parametrize(
-    "block", _console_blocks(), ids=lambda block: str(block).splitlines()[0][2:40]
-)
-def test_the_transcripts_of_the_readme_are_what_happens(
-    block: str, tmp_path: Path, command_on_path: None
-) -> None:
-    """Lines after `$` are run in one folder; `...` in what they print stands for
-    anything.
-    """
-    folder = tmp_path
-    for step in re.split(r"(?m)^\$ ", block)[1:]:
-        line, _, expected = step.partition("\n")
-        if line.startswith("cd "):
-            folder = folder / shlex.split(line)[1]
-            continue
-        said = Repo(folder).sh(line)
-        if expected:
-            pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*")
-            assert re.fullmatch(pattern, said.strip(), re.DOTALL), f"$ {line}\n{said}"
 
 
 def test_what_does_an_old_services_work_is_shipped() -> None:

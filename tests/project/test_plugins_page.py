@@ -4,6 +4,7 @@ in an environment into which the plugin is installed from its wheel.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -25,21 +26,28 @@ BLOCK = re.compile(
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """An environment in which oberonc, pip and pytest are; they are this one's."""
-    venv.create(tmp_path / "env")
-    python = tmp_path / "env" / "bin" / "python"
+    """A folder `work`. The environment that the page has one make in it is there, and
+    finds oberonc and pytest, which are this one's: there is nothing to download.
+    """
+    env = tmp_path / "work" / ".venv"
+    venv.create(env)
+    python = env / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.check_output([python, "-c", ask], text=True).strip()
     ours = sysconfig.get_path("purelib")
     (Path(site) / "ours.pth").write_text(f"{TOP}\n{ours}\n")
-    command = tmp_path / "env" / "bin" / "oberonc"
-    command.write_text(f'#!/bin/sh\nexec {python} -I -m oberonc "$@"\n')
-    command.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for command, line in (
+        (env / "bin" / "oberonc", f"{python} -I -m oberonc"),
+        (tmp_path / "bin" / "python3", sys.executable),
+    ):
+        command.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
+        command.chmod(0o755)
     return tmp_path
 
 
 def _run(place: Path, *words: str, code: int = 0) -> str:
-    path = f"{place / 'env' / 'bin'}:{os.environ['PATH']}"
+    path = f"{place / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
         words,
         cwd=place / "work",
@@ -61,14 +69,15 @@ def test_the_page_leads_to_a_tested_plugin_that_is_installed_from_a_wheel(
 ) -> None:
     monkeypatch.setenv("TOKEN", "s3cret")
     work = place / "work"
-    work.mkdir()
-    said = []
+    said, active = [], ""
     for block in BLOCK.finditer(PAGE):
         if block[1]:
             (work / block[1]).write_text(block[2])
             continue
         for line in block[3].splitlines():
-            said.append(_run(place, "sh", "-c", line))
+            said.append(_run(place, "sh", "-euc", f"{active}\n{line}"))
+            # It stays so in the reader's shell.
+            active = line if line.startswith(". ") else active
     assert [re.findall(r"\d+ passed", text) for text in said if "passed" in text] == [
         ["8 passed"],
         ["3 passed"],
@@ -77,7 +86,8 @@ def test_the_page_leads_to_a_tested_plugin_that_is_installed_from_a_wheel(
     given = ["--set", "token=env:TOKEN", "--yes"]
     with Server(Answer(201)) as server:
         url = f"url={server.url}"
-        ran = _run(place, "oberonc", "brokers", "run", "deploy", "--set", url, *given)
+        run = ["oberonc", "brokers", "run", "deploy", "--set", url, *given]
+        ran = _run(place, "sh", "-euc", f"{active}\n{shlex.join(run)}")
     assert "deploy: done: deployed 9a8b7c6d" in ran
     assert server.requests[0].json()["stage"] == "live"
 
