@@ -16,6 +16,7 @@ from oberonc.manager import Notifier, passed_sockets
 from oberonc.web import settings as web_settings
 from oberonc.web.journal import say
 from oberonc.web.limits import Limits
+from oberonc.web.page.live import Live
 from oberonc.web.settings import Settings
 from oberonc.web.site import application
 from oberonc.web.webhooks import Door
@@ -45,12 +46,10 @@ def run(config_path: str | None) -> None:
             "'web.user_header' needs a Unix socket that only the proxy may use: say"
             ' [web] listen = "/run/oberonc-web/web.sock"'
         )
-    door = Door(config, settings)
+    door, live = Door(config, settings), Live(config)
     try:
-        server = Server(
-            _uvicorn(settings, Limits(application(door, config, settings))),
-            notifier,
-        )
+        app = application(door, config, settings, live)
+        server = Server(_uvicorn(settings, Limits(app)), notifier, live)
         server.run(sockets=[listener])
     finally:
         door.close()
@@ -123,8 +122,9 @@ class Server(uvicorn.Server):
     has no time limit for the head of a request.
     """
 
-    def __init__(self, config: uvicorn.Config, notifier: Notifier) -> None:
+    def __init__(self, config: uvicorn.Config, notifier: Notifier, live: Live) -> None:
         super().__init__(config)
+        self._live = live
         self._notifier = notifier
         self._waiting: dict[H11Protocol, float] = {}
 
@@ -159,4 +159,5 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end, and go."""
         self._notifier.stopping(GRACE + 2.0)
+        self._live.close()
         await super().shutdown(sockets)

@@ -17,6 +17,7 @@ from oberonc.piston import (
 )
 from oberonc.web.api import resources
 from oberonc.web.forges.delivery import LARGEST
+from oberonc.web.page.live import Live
 from oberonc.web.page.routes import pages
 from oberonc.web.settings import Settings
 from oberonc.web.webhooks import Door, Incoming
@@ -30,7 +31,7 @@ class Health(BaseHandler):
         return {"status": "ok"}
 
 
-def application(door: Door, config: Config, settings: Settings) -> Any:
+def application(door: Door, config: Config, settings: Settings, live: Live) -> Any:
     """The ASGI application. Once in a process: Django's settings are the process's."""
     Incoming.door = door
     django_settings.configure(
@@ -58,7 +59,7 @@ def application(door: Door, config: Config, settings: Settings) -> Any:
             path(f"api/{at}", each)
             for at, each in resources(config, settings.tokens).items()
         ),
-        *pages(config, settings),
+        *pages(config, settings, live),
     ]
     return get_asgi_application()
 

@@ -149,11 +149,15 @@ class Frame:
 
         return answer
 
+    def person(self, request: HttpRequest) -> Person | None:
+        """Whom *request* comes from."""
+        cookie = request.COOKIES.get(self._cookies[0], "")
+        return self.sessions.person(cookie, request.scope["headers"])
+
     def _answer(
         self, request: HttpRequest, look: Look, right: str | None, values: Any
     ) -> HttpResponse:
-        cookie = request.COOKIES.get(self._cookies[0], "")
-        person = self.sessions.person(cookie, request.scope["headers"])
+        person = self.person(request)
         address = request.META.get("REMOTE_ADDR", "") or "a local socket"
         asked = Asked(self._config, request.path, request.GET, {}, person, address)
         try:

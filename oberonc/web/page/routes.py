@@ -8,10 +8,11 @@ from oberonc.config import Config
 from oberonc.web.page import letters, now, playground, pushes, services, static
 from oberonc.web.page.entry import Entry
 from oberonc.web.page.frame import Frame, nowhere
+from oberonc.web.page.live import Live
 from oberonc.web.settings import Settings
 
 
-def pages(config: Config, settings: Settings) -> list[Any]:
+def pages(config: Config, settings: Settings, live: Live) -> list[Any]:
     """Django's routes."""
     frame = Frame(config, settings)
     entry = Entry(frame.sessions)
@@ -27,6 +28,7 @@ def pages(config: Config, settings: Settings) -> list[Any]:
         "try": frame.view(playground.show, playground.read, right=tries, acts=tries),
         "login": frame.view(entry.show, entry.enter, right=None, acts=None),
         "logout": frame.view(post=entry.leave, acts="read"),
+        "live": live.view(frame),
         "static/<str:name>": static.view,
     }
     rest = frame.view(nowhere, nowhere, right=None, acts=None)
