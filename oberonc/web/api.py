@@ -14,7 +14,6 @@ from oberonc.config import Config
 from oberonc.delivery import handover, spool
 from oberonc.errors import BadInput, OberoncError
 from oberonc.grammar.message import scan
-from oberonc.grammar.words import PRESETS, words_for
 from oberonc.payload import schema
 from oberonc.piston import (
     BaseHandler,
@@ -27,7 +26,7 @@ from oberonc.piston import (
 )
 from oberonc.prometheus import exposition
 from oberonc.text import one_line
-from oberonc.web.daemon import AGAIN, ask, by, needs
+from oberonc.web.daemon import AGAIN, ask, by, needs, words_of
 from oberonc.web.settings import Token, token_of
 
 #: Seconds in which the daemon has to take a payload; else it is spooled.
@@ -269,8 +268,7 @@ class Parse(_Handler):
             raise Problem(422, "'keys' must be a list of project keys.")
         try:
             options = {"keys": keys} if keys else {}
-            known, own = self._known(kind)
-            found = scan(message, words_for(known, options, own))
+            found = scan(message, words_of(self.config, kind, options))
         except ValueError as error:
             raise Problem(422, one_line(str(error))) from None
         return rc.ALL_OK(
@@ -280,17 +278,6 @@ class Parse(_Handler):
                 "near_misses": [one._asdict() for one in found.near_misses],
             }
         )
-
-    def _known(self, kind: str) -> tuple[str, dict[str, Any]]:
-        """The grammar's preset for a tracker of *kind*, and its own words, which of a
-        plugin the daemon knows.
-        """
-        if kind in PRESETS:
-            return kind, {}
-        for row in self.ask("brokers")["brokers"]:
-            if row["broker"] == "issues" and "words" in row["plugins"].get(kind, {}):
-                return "local", row["plugins"][kind]["words"]
-        return kind, {}  # of which it is said that it is unknown
 
 
 def _said(request: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, Unreachable
+from oberonc.grammar.words import PRESETS, Words, words_for
 from oberonc.piston import Problem
 from oberonc.text import one_line
 from oberonc.web.journal import say
@@ -59,3 +60,36 @@ def needs(right: str) -> Callable[[M], M]:
         return cast(M, guarded)
 
     return guard
+
+
+def words_of(config: Config, kind: str, options: dict[str, Any]) -> Words:
+    """The words of a tracker of *kind* with *options*; of one that is a plugin the
+    daemon knows them. Raises ValueError, and Problem.
+    """
+    if kind in PRESETS:
+        return words_for(kind, options)
+    own = _plugins(config).get(kind)
+    if own is None:
+        return words_for(kind, options)  # of which it says that it is unknown
+    return words_for("local", options, own)
+
+
+def kinds(config: Config) -> list[str]:
+    """The kinds of trackers whose words are known; without those of plugins while the
+    daemon does not answer.
+    """
+    try:
+        return sorted({*PRESETS, *_plugins(config)})
+    except Problem:
+        return sorted(PRESETS)
+
+
+def _plugins(config: Config) -> dict[str, dict[str, Any]]:
+    """The words of each tracker that is a plugin. Raises Problem."""
+    return {
+        kind: plugin["words"]
+        for row in ask(config, "brokers")["brokers"]
+        if row["broker"] == "issues"
+        for kind, plugin in row["plugins"].items()
+        if "words" in plugin
+    }

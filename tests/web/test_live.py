@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from oberonc.web.server import GRACE
 from oberonc.web.settings import ROLES
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site
@@ -120,5 +121,5 @@ def test_a_face_that_stops_does_not_wait_for_open_pages(
         assert stream.next() == "changed"
         began = time.monotonic()
         face.stop()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < GRACE
         stream.until("")

@@ -4,9 +4,9 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.grammar.message import scan
 from oberonc.grammar.reference import Note, Reference
-from oberonc.grammar.words import PRESETS, words_for
 from oberonc.piston import Problem
 from oberonc.text import one_line
+from oberonc.web.daemon import kinds, words_of
 from oberonc.web.page.frame import Asked, Shown, Verbatim
 
 #: Characters of a message that is read.
@@ -26,20 +26,20 @@ class Piece(NamedTuple):
 
 def show(asked: Asked) -> Shown:
     """The form, with an example."""
-    return _shown(EXAMPLE, "local", "", [], {})
+    return _shown(asked, EXAMPLE, "local", "", [], {})
 
 
 def read(asked: Asked) -> Shown:
     """What a message says. Raises Problem."""
     message = asked.form.get("message", [""])[0].replace("\r\n", "\n")
-    kind, keys = asked.field("words"), asked.field("keys")
+    kind, keys = asked.field("words") or "local", asked.field("keys")
     if len(message) > LONGEST:
         raise Problem(422, f"A message to try has at most {LONGEST} characters.")
     try:
         options = {"keys": keys.replace(",", " ").split()} if keys else {}
-        found = scan(message, words_for(kind, options))
+        found = scan(message, words_of(asked.config, kind, options))
     except ValueError as error:
-        return _shown(message, kind, keys, [], {"wrong": one_line(str(error))})
+        return _shown(asked, message, kind, keys, [], {"wrong": one_line(str(error))})
     findings = sorted(
         [
             *map(_reference, found.references),
@@ -50,7 +50,7 @@ def read(asked: Asked) -> Shown:
     )
     for number, one in enumerate(findings, 1):
         one["number"] = number
-    return _shown(message, kind, keys, findings, {"tried": True})
+    return _shown(asked, message, kind, keys, findings, {"tried": True})
 
 
 def _reference(found: Reference) -> dict[str, Any]:
@@ -90,11 +90,16 @@ def pieces(message: str, findings: list[dict[str, Any]]) -> list[Piece]:
 
 
 def _shown(
-    message: str, kind: str, keys: str, findings: list[dict[str, Any]], more: Any
+    asked: Asked,
+    message: str,
+    kind: str,
+    keys: str,
+    findings: list[dict[str, Any]],
+    more: Any,
 ) -> Shown:
     context = {
         "message": Verbatim(message),
-        "kinds": sorted(PRESETS),
+        "kinds": kinds(asked.config),
         "kind": kind,
         "keys": keys,
         "findings": findings,
