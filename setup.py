@@ -1,4 +1,5 @@
-"""What pyproject.toml cannot say: an sdist of the same files is the same bytes.
+"""What pyproject.toml cannot say: an sdist of the same files is the same bytes, and what
+the page of a package index says.
 
 Setuptools writes the time, the account and the umask of who builds into it. Here all
 files get the time SOURCE_DATE_EPOCH (seconds since 1970; without it, now), no account,
@@ -7,6 +8,7 @@ and a mode that says only whether it is a program.
 
 import gzip
 import os
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -41,4 +43,20 @@ class SameSdist(sdist):
         return str(archive)
 
 
-setup(cmdclass={"sdist": SameSdist})
+def index_page() -> str:
+    """The README as an index shows it, where no file of the tree is: of a link to one
+    the words are left, of a picture its description.
+    """
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[([^]]*)\]\((?!https?:)[^)]*\)", r"*\1*", text)
+    text = re.sub(r"(?<!!)\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+    return (
+        f"{text}\nThe pages that are named here come along, in `share/doc/oberonc`.\n"
+    )
+
+
+setup(
+    cmdclass={"sdist": SameSdist},
+    long_description=index_page(),
+    long_description_content_type="text/markdown",
+)

@@ -134,6 +134,16 @@ def test_completions_and_licence_travel_with_it(installed: Path) -> None:
     assert licence.read_text() == (TOP / "LICENSE").read_text()
 
 
+def test_the_page_of_an_index_has_no_link_that_leads_nowhere(installed: Path) -> None:
+    [made] = installed.parents[1].glob("lib/python*/site-packages/oberonc-*.dist-info")
+    page = made.joinpath("METADATA").read_text()
+    assert "Description-Content-Type: text/markdown\n" in page
+    assert "*oberonc demo: a commit that says" in page
+    assert "read docs/hooks.md." in page
+    links = [target for _, target in re.findall(r"\[([^]]*)\]\(([^)]*)\)", page)]
+    assert [target for target in links if not target.startswith("https://")] == []
+
+
 def test_the_pages_travel_with_it_and_their_links_lead_somewhere(
     installed: Path,
 ) -> None:
