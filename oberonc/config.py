@@ -97,6 +97,7 @@ class Config(NamedTuple):
     there are no services then.
     """
 
+    #: `here`, `daemon`, or the address of another machine's `oberonc web`.
     delivery: str
     publish: tuple[str, ...]
     state: Path
@@ -115,6 +116,9 @@ class Config(NamedTuple):
     webhooks: Mapping[str, Any] = {}
     #: What the machine's file says of users' own layers in a server's hooks.
     user_config: bool = True
+    #: What goes with an address in `delivery`; the token is a reference.
+    delivery_token: str = ""
+    delivery_ca: str = ""
     #: Whether users' own folders of brokers count here.
     user_brokers: bool = True
     fault: str = ""
@@ -127,6 +131,8 @@ DEFAULT_SERVICES = {"issues": {"broker": "issues"}}
 
 _TOP = {
     "delivery": str,
+    "delivery_token": str,
+    "delivery_ca": str,
     "publish": list,
     "state": str,
     "spool": str,
@@ -170,12 +176,17 @@ _SERVICE = {
     "diffs": bool,
 }
 _PACE = ("rate", "max_age", "collapse", "digest")
-#: Least and most of the daemon's workers, seconds, days and bytes.
+#: Least and most of workers, seconds, days, bytes and numbers. A frame to the daemon
+#: holds no more bytes than a payload's default.
 _RANGES = {
-    "workers": (1, 1000),
-    "stop_timeout": (0, 86_400),
-    "keep": (0, 36_500),
-    "low_space": (0, 1 << 50),
+    "hook_budget": (0.1, 3600),
+    "daemon.workers": (1, 1000),
+    "daemon.stop_timeout": (0, 86_400),
+    "daemon.keep": (0, 36_500),
+    "daemon.low_space": (0, 1 << 50),
+} | {
+    f"limits.{key}": (1, usual if key == "bytes" else 4 * usual)
+    for key, usual in Limits._field_defaults.items()
 }
 ORDERS = ("bounded", "strict", "none")
 DELIVERIES = ("here", "daemon")
@@ -218,7 +229,13 @@ def _checked(found: list[Layer], homes: Homes) -> Config:
                 raise layer.fault
             _merge(merged, sources, layer)
         files = tuple(layer.file for layer in counting)
-        return _build(merged, sources, files, homes)
+        config = _build(merged, sources, files, homes)
+        if "://" in config.delivery:
+            from oberonc import peer  # few push to another machine
+
+            said = config.delivery, config.delivery_token, config.delivery_ca
+            peer.read(*said, sources)
+        return config
     except ConfigError as error:
         # a key may hold a newline
         raise ConfigError(one_line(str(error), 2000)) from None
@@ -344,15 +361,15 @@ def _build(
         for name, table in merged.get("services", DEFAULT_SERVICES).items()
     }
     brokers = merged.get("brokers", {})
-    sockets = homes.sockets or state
-    daemon = _daemon(merged.get("daemon", {}), sources, sockets)
+    daemon = _daemon(merged.get("daemon", {}), sources, homes.sockets or state)
+    delivery = merged.get("delivery", "here")
+    if "://" not in delivery:
+        _one_of(delivery, DELIVERIES, sources.get("delivery", ""), "delivery")
+    _check_ranges(merged, sources)
     return Config(
-        delivery=_one_of(
-            merged.get("delivery", "here"),
-            DELIVERIES,
-            sources.get("delivery", ""),
-            "delivery",
-        ),
+        delivery=delivery,
+        delivery_token=merged.get("delivery_token", ""),
+        delivery_ca=merged.get("delivery_ca", ""),
         publish=tuple(merged.get("publish", ["HEAD"])),
         state=state,
         spool=_folder(
@@ -364,22 +381,25 @@ def _build(
             for item in brokers.get("directories", [])
         ),
         daemon=daemon,
-        limits=_limits(merged.get("limits", {}), sources),
+        limits=Limits(**merged.get("limits", {})),
         files=files,
         sources=sources,
-        hook_budget=_budget(merged.get("hook_budget"), sources),
+        hook_budget=merged.get("hook_budget"),
         user_config=merged.get("user_config", True),
         web=merged.get("web", {}),
         webhooks=merged.get("webhooks", {}),
     )
 
 
-def _budget(seconds: float | None, sources: dict[str, str]) -> float | None:
-    if seconds is not None and not 0.1 <= seconds <= 3600:
-        raise ConfigError(
-            f"{sources['hook_budget']}: 'hook_budget' must be between 0.1 and 3600, not {seconds}"
-        )
-    return seconds
+def _check_ranges(merged: dict[str, Any], sources: dict[str, str]) -> None:
+    for name, (least, most) in _RANGES.items():
+        table, _, key = name.rpartition(".")
+        given = merged.get(table, {}) if table else merged
+        # Written so that nan, which compares with nothing, is outside too.
+        if key in given and not least <= given[key] <= most:
+            raise ConfigError(
+                f"{sources[name]}: '{name}' must be between {least} and {most}, not {given[key]}"
+            )
 
 
 def _folder(given: str | None, default: Path, file: str, key: str) -> Path:
@@ -406,14 +426,6 @@ def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
 def _daemon(
     table: dict[str, Any], sources: dict[str, str], sockets: Path
 ) -> DaemonSettings:
-    for key, (least, most) in _RANGES.items():
-        # Written so that nan, which compares with nothing, is outside too.
-        if key in table and not least <= table[key] <= most:
-            file = sources[f"daemon.{key}"]
-            raise ConfigError(
-                f"{file}: 'daemon.{key}' must be between {least} and {most}, not {table[key]}"
-            )
-
     def path(key: str, default: Path) -> Path:
         return _folder(
             table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}"
@@ -429,18 +441,6 @@ def _daemon(
         low_space=table.get("low_space", LOW_SPACE),
         trusted=tuple(table.get("trusted", TRUSTED)),
     )
-
-
-def _limits(table: dict[str, Any], sources: dict[str, str]) -> Limits:
-    for key, value in table.items():
-        # A frame to the daemon holds no more bytes than the default.
-        ceiling = Limits._field_defaults[key] * (1 if key == "bytes" else 4)
-        if not 1 <= value <= ceiling:
-            file = sources[f"limits.{key}"]
-            raise ConfigError(
-                f"{file}: 'limits.{key}' must be between 1 and {ceiling}, not {value}"
-            )
-    return Limits(**table)
 
 
 def _service(name: str, table: Any, file: str) -> Service:

@@ -123,7 +123,7 @@ def _deliver(
     """Give *payload* to the daemon, the brokers or the spool; returns the line."""
     broken = f"the configuration is broken: {config.fault}" if config.fault else ""
     try:
-        if config.delivery == "daemon":
+        if config.delivery != "here":
             from oberonc.delivery import handover
 
             line = handover.deliver(config, payload, HAND_OFF).line

@@ -64,6 +64,8 @@ def effective(config: Config) -> dict[str, tuple[Any, str]]:
     """{key: (value, file it came from)} in the order of the documentation."""
     rows: dict[str, Any] = {
         "delivery": config.delivery,
+        "delivery_token": secrets.masked(config.delivery_token, "token"),
+        "delivery_ca": config.delivery_ca,
         "publish": list(config.publish),
         "state": str(config.state),
         "spool": str(config.spool),

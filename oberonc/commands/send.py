@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -25,6 +25,8 @@ from oberonc.delivery.report import Report
 from oberonc.errors import Failed, UsageError
 from oberonc.payload import schema as payloads
 from oberonc.source import entries, repository, revisions
+
+Row = TypeVar("Row")
 
 #: Seconds `send` waits for the daemon; a hook waits less.
 BUDGET = 10.0
@@ -50,7 +52,8 @@ BUDGET = 10.0
 @click.option(
     "--spooled",
     is_flag=True,
-    help="What is in the spool: deliveries that did not end yet.",
+    help="What is in the spool: deliveries that did not end yet, or pushes that another"
+    " machine has not taken.",
 )
 @click.option(
     "--here/--daemon",
@@ -88,6 +91,9 @@ def command(
     runs_here = config.delivery == "here" if here is None else here
     budget = Budget()
     if spooled:
+        if "://" in config.delivery and not here:
+            _spooled_away(config, dry_run, as_json)
+            return
         if not runs_here:
             raise UsageError(
                 "the daemon takes in the spool by itself; --here --spooled works it off without one"
@@ -177,11 +183,42 @@ def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
         )
 
 
-def _with_bar(repositories: list[str]) -> Iterator[str]:
+def _spooled_away(config: Config, dry_run: bool, as_json: bool) -> None:
+    """Send what waits for another machine."""
+    from oberonc.delivery import sending, spool
+
+    sender = sending.Sender(config)
+    waiting = [path.name for path in spool.listing(config.spool)]
+    if dry_run:
+        if as_json:
+            show_json(waiting)
+        for name in [] if as_json else waiting:
+            show_line(f"{name}: would be sent to {config.delivery}")
+        return
+    rows = [
+        sent._asdict()
+        for sent in _with_bar(sender.everything(), "pushes", len(waiting))
+    ]
+    sender.close()
+    if as_json:
+        show_json(rows)
+    for row in [] if as_json else rows:
+        why = f": {row['why']}" if row["why"] else ""
+        show_line(f"{row['id'][:8]} {row['repository']}: {row['status']}{why}")
+    if not waiting and not as_json:
+        show("the spool is empty", err=True)
+    if any(row["status"] != "accepted" for row in rows):
+        raise Failed("not all of it was taken; what was not stays in the spool")
+
+
+def _with_bar(
+    rows: Iterable[Row], label: str = "repositories", length: int | None = None
+) -> Iterator[Row]:
     """The same, with a progress bar on a terminal."""
     with click.progressbar(
-        repositories,
-        label="repositories",
+        rows,
+        length,
+        label,
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
     ) as bar:

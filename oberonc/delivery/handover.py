@@ -76,6 +76,10 @@ def submit(config: Config, payload: Payload, budget: float) -> Handed:
     Raises BadInput where the payload itself is wrong,
     NotAccepted when the spool fails too.
     """
+    if "://" in config.delivery:
+        from oberonc.delivery import sending  # few push to another machine
+
+        return Handed(*sending.submit(config, payload, budget))
     request = frames.encode({"op": "submit", "payload": payload})
     path, now = config.daemon.socket, time.monotonic()
     try:
@@ -142,6 +146,10 @@ def call(
         raise Unreachable(f"the daemon at {path} did not answer in time") from None
     except OSError as error:
         why = error.strerror or str(error)
+        if "://" in config.delivery:
+            raise Unreachable(
+                f"no daemon runs here, pushes go to {config.delivery}: ask there"
+            ) from None
         raise Unreachable(
             f"no daemon answers at {path} ({why}): start it with 'oberonc daemon'"
         ) from None

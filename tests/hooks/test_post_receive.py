@@ -38,6 +38,7 @@ WAYS = {
     "nobody": "delivery.deliver delivery.log payload.filters",
     "daemon": "delivery.frames delivery.handover delivery.report jsontext",
     "spool": "delivery.log delivery.spool",
+    "away": "broker broker.secrets delivery.sending peer redaction",
     "here": "broker broker.budget broker.registry broker.request broker.runner"
     " broker.secrets delivery.kept delivery.lane delivery.local delivery.report"
     " delivery.spool jsontext policy redaction",
@@ -84,6 +85,8 @@ def test_the_hooks_way_loads_nothing_heavy(
     home: Path, bare: Repo, configuration: str
 ) -> None:
     configure(home, configuration.replace("HOME", str(home)))
+    (home / "token").touch(0o600)
+    (home / "token").write_text("sesame")
     fast_import(bare, chain(2))
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOADED],
@@ -106,14 +109,25 @@ def test_the_hooks_way_loads_nothing_heavy(
     [
         (NOBODY, ["nobody"]),
         ('delivery = "daemon"\n[daemon]\nsocket = "HOME/none"\n', ["daemon", "spool"]),
+        (
+            'delivery = "http://127.0.0.1:1"\ndelivery_token = "file:HOME/token"\n',
+            ["daemon", "spool", "away"],
+        ),
         ("", ["nobody", "here"]),
     ],
-    ids=["no service matches", "no daemon answers", "a broker runs here"],
+    ids=[
+        "no service matches",
+        "no daemon answers",
+        "another machine does not answer",
+        "a broker runs here",
+    ],
 )
 def test_the_hook_loads_no_module_that_its_way_does_not_need(
     home: Path, bare: Repo, configuration: str, ways: list[str]
 ) -> None:
     configure(home, configuration.replace("HOME", str(home)))
+    (home / "token").touch(0o600)
+    (home / "token").write_text("sesame")
     fast_import(bare, chain(2))
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOADED],

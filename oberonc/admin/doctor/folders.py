@@ -15,7 +15,7 @@ from oberonc.config import Config
 
 def examine(config: Config) -> Iterator[Finding]:
     """The folders of the configuration."""
-    if config.delivery == "here":
+    if config.delivery != "daemon":
         for name, folder in (("state", config.state), ("spool", config.spool)):
             yield _own(name, folder)
             yield from _private(name, folder)

@@ -44,8 +44,20 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from _spool(config)
     if config.delivery == "here":
         yield from _runs(config)
-    else:
+    elif config.delivery == "daemon":
         yield from _daemon(config)
+    else:
+        yield _peer(config)
+
+
+def _peer(config: Config) -> Finding:
+    """Whether another machine takes pushes from here."""
+    from oberonc.delivery import sending
+
+    why = sending.check(config)
+    if why:
+        return Finding(False, why, "pushes wait in the spool; put right what is named")
+    return Finding(True, f"{config.delivery} takes pushes from here")
 
 
 def _spool(config: Config) -> Iterator[Finding]:
