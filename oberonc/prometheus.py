@@ -237,11 +237,41 @@ METRICS = (
 )
 
 
+def _requests(value: Value) -> Iterator[Sample]:
+    for name, row in value["webhooks"].items():
+        for result, number in row["requests"].items():
+            yield Sample(number, {"webhook": name, "result": result})
+
+
+def _refusals(value: Value) -> Iterator[Sample]:
+    for name, row in value["webhooks"].items():
+        for reason, number in row["refused"].items():
+            yield Sample(number, {"webhook": name, "reason": reason})
+
+
+#: What only the HTTP face knows.
+WEBHOOKS = (
+    Metric(
+        "webhook_requests_total",
+        "counter",
+        "Requests of forges since the HTTP face started, by what became of them; without a name: to none there is.",
+        _requests,
+    ),
+    Metric(
+        "webhook_refusals_total",
+        "counter",
+        "Those that were not believed, by why.",
+        _refusals,
+    ),
+)
+
+
 def exposition(value: Value) -> str:
-    """*value* in the text format of
+    """*value*, of the daemon or of the HTTP face (with `webhooks`), in the text format of
     https://prometheus.io/docs/instrumenting/exposition_formats/.
     """
-    return "".join(f"{line}\n" for metric in METRICS for line in _lines(metric, value))
+    metrics = METRICS + WEBHOOKS if "webhooks" in value else METRICS
+    return "".join(f"{line}\n" for metric in metrics for line in _lines(metric, value))
 
 
 def _lines(metric: Metric, value: Value) -> Iterator[str]:

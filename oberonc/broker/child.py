@@ -11,17 +11,14 @@ import inspect
 import json
 import os
 import sys
-import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from oberonc import redaction
-from oberonc.broker import confine, legacy, perform, secrets
-from oberonc.broker.contract import BaseBroker, Check, settings_fields
+from oberonc.broker import confine, perform, secrets
+from oberonc.broker.contract import BaseBroker, settings_fields
 from oberonc.broker.loading import error_text, load
 from oberonc.broker.registry import Place
-from oberonc.broker.request import Outcome, Request, received
+from oberonc.broker.request import Outcome, received
 from oberonc.errors import OberoncError
 from oberonc.text import one_line
 
@@ -65,7 +62,7 @@ def _answer(ask: dict[str, Any]) -> dict[str, Any]:
         return _described(broker_class)
     request = received(ask["request"], ask["payload"])
     if "call" in ask:
-        return _call(broker_class, ask["call"], request)
+        return perform.call(broker_class, ask["call"], request)
     return perform.perform(broker_class, request)._asdict()
 
 
@@ -103,34 +100,6 @@ def _type_name(hint: Any) -> str:
         if isinstance(hint, type) and not hasattr(hint, "__args__")
         else str(hint).replace("oberonc.redaction.", "")
     )
-
-
-def _call(
-    broker_class: type[BaseBroker], name: str, request: Request
-) -> dict[str, Any]:
-    """The answer of `check()` or of `plan(payload)`."""
-    hidden = redaction.secrets_in(request.settings)
-    try:
-        with legacy.names_of_2009(legacy.needs(perform.source(broker_class))):
-            broker = broker_class()
-            broker.bind(request.service, request.settings, Path(request.state))
-            broker._deadline = time.monotonic() + request.timeout
-            if name == "check":
-                said = _checks(broker.check())
-            else:
-                said = [str(line) for line in broker.plan(request.delivered())]
-    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        return {
-            "error": f"{type(error).__name__}: {one_line(redaction.redact(error_text(error), hidden))}"
-        }
-    return {"said": redaction.redact_all(said, hidden)}
-
-
-def _checks(found: Any) -> list[Any]:
-    return [
-        [bool(ok), str(what), str(mend)]
-        for ok, what, mend in (Check(*each) for each in found)
-    ]
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from oberonc import redaction
 from oberonc.broker import legacy
-from oberonc.broker.contract import BaseBroker
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.broker.loading import error_text
 from oberonc.broker.request import Outcome, Request
 from oberonc.errors import Reject, Retry
@@ -110,3 +111,31 @@ def _place(error: BaseException, file: str) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f" ({Path(file).name}:{line})" if line else ""
+
+
+def call(broker_class: type[BaseBroker], name: str, request: Request) -> dict[str, Any]:
+    """What the broker's `check()` or `plan(payload)` says, as `said`; `error` where it
+    raises.
+    """
+    hidden = redaction.secrets_in(request.settings)
+    try:
+        with legacy.names_of_2009(legacy.needs(source(broker_class))):
+            broker = broker_class()
+            broker.bind(request.service, request.settings, Path(request.state))
+            broker._deadline = time.monotonic() + request.timeout
+            if name == "check":
+                said = _checks(broker.check())
+            else:
+                said = [str(line) for line in broker.plan(request.delivered())]
+    except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
+        return {
+            "error": f"{type(error).__name__}: {one_line(redaction.redact(error_text(error), hidden))}"
+        }
+    return {"said": redaction.redact_all(said, hidden)}
+
+
+def _checks(found: Any) -> list[Any]:
+    return [
+        [bool(ok), str(what), str(mend)]
+        for ok, what, mend in (Check(*each) for each in found)
+    ]

@@ -22,7 +22,7 @@ from oberonc.payload.schema import Payload
 PUBLIC: Final = ("submit", "ping")
 #: Seconds to wait for the answer of operations that take their time; the others get
 #: `PATIENCE`.
-PATIENT: Final = {"reload": 180.0, "backup": 3600.0}
+PATIENT: Final = {"reload": 180.0, "backup": 3600.0, "service.test": 100.0}
 PATIENCE: Final = 15.0
 #: The part of a submission's budget that connecting may take: a full backlog is not
 #: worth waiting for.

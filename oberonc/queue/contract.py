@@ -22,7 +22,9 @@ from oberonc.queue.values import (
     Ended,
     Ending,
     Event,
+    EventQuery,
     Generation,
+    Listed,
     LogQuery,
     Period,
     Recovered,
@@ -134,6 +136,12 @@ class Queue(Protocol):
 
         In place of the body stands what a log tells of it: who, refs, commit ids, and
         whether it was cut. Raises BadInput for a key that is no beginning of an id.
+        """
+
+    def list_events(self, query: EventQuery) -> Listed:
+        """The events *query* is for, as `log_events` tells of them; what a query costs
+        does not grow with what is kept, but for one with a key. Where the clock was set
+        back, times are those of neighbours. Raises BadInput for a key that is none.
         """
 
     def delivery(self, id: int) -> Delivery | None:

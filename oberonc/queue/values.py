@@ -344,6 +344,30 @@ class LogQuery(NamedTuple):
     limit: int = 20
 
 
+class EventQuery(NamedTuple):
+    """Which events a list is to have, the newest first: of *repo*, of a commit or an
+    event that *key* is the beginning of, accepted from *since_ms* on and before
+    *until_ms*, with `seq` below *before*.
+    """
+
+    repo: str | None = None
+    key: str = ""
+    since_ms: int = 0
+    until_ms: int | None = None
+    before: int | None = None
+    limit: int = 20
+
+
+class Listed(NamedTuple):
+    """Events, the newest first, and the *before* of the query that goes on from there;
+    None: there are no more. Whoever asks for a repository may get few, or none, and
+    more with the next query.
+    """
+
+    events: list[Event]
+    next: int | None
+
+
 class ServiceStats(NamedTuple):
     """One service now. Counts of states are of the deliveries kept; `counters` only
     ever grow.

@@ -4,6 +4,9 @@ Each handler asks the daemon and gives its answer; rows are those of the command
 `--json`.
 """
 
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,33 +19,47 @@ from oberonc.errors import BadInput, OberoncError
 from oberonc.grammar.message import scan
 from oberonc.payload import schema
 from oberonc.piston import (
-    BaseHandler,
     BearerAuthentication,
     Page,
     Principal,
     Problem,
     Resource,
+    idempotent,
     rc,
+    validate,
 )
 from oberonc.prometheus import exposition
 from oberonc.text import one_line
-from oberonc.web.daemon import AGAIN, ask, by, needs, words_of
+from oberonc.web.daemon import AGAIN, Guarded, ask, by, needs, words_of
+from oberonc.web.inputs import (
+    DeliveryFilter,
+    EventFilter,
+    Lane,
+    Message,
+    Newest,
+    Numbers,
+    Reload,
+    Span,
+    Why,
+)
 from oberonc.web.settings import Token, token_of
 
 #: Seconds in which the daemon has to take a payload; else it is spooled.
 BUDGET: Final = 2.0
-#: Rows of a page.
-PAGE, MOST = 100, 1000
+#: Seconds for which an answer is kept for whoever asks the same again.
+REMEMBERED: Final = 3600
+#: What can be done to a delivery.
+CHANGES: Final = ("retry", "drop")
 #: What Prometheus' text format is called.
 METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
-#: Characters of a message that is looked at.
-LONGEST_MESSAGE: Final = 64 * 1024
 
 
-class _Handler(BaseHandler):
+class _Handler(Guarded):
     """What all of them have."""
 
     config: Config
+    #: What became of requests to webhooks.
+    counts: Callable[[], dict[str, Any]]
 
     def ask(self, op: str, *, missing: int = 400, **fields: Any) -> dict[str, Any]:
         """The daemon's answer. Raises Problem."""
@@ -53,21 +70,37 @@ class Events(_Handler):
     """Pushes that were accepted."""
 
     @needs("read")
+    @validate(EventFilter, operation="GET")
     def read(self, request: Any) -> Any:
-        """The newest; or those that `commit`, the beginning of a commit's or an event's
-        id, stands for. `after`, the `last` of an answer before, asks for later ones.
+        """The newest first: of a `repository`, of a commit or an id (`commit`, its
+        beginning), accepted from `since` on and before `until`. `Link` has the next
+        page, which of a repository may have rows though this one has none.
+
+        With `after`, the `seq` of an event, those accepted later, the oldest first.
         """
-        query = request.GET
-        after = query.get("after")
+        query: EventFilter = request.query
+        if query.after is not None:
+            found = self.ask("log", after=query.after, limit=query.limit)["events"]
+            links = {}
+            if len(found) == query.limit:
+                links["next"] = _link(request, after=found[-1]["seq"])
+            return Page(found, links=links)
         found = self.ask(
-            "log",
-            key=query.get("commit", ""),
-            limit=_number(query, "limit", 20),
-            after=None if after is None else _number(query, "after", 0),
+            "event.list",
+            repository=query.repository,
+            key=query.commit,
+            since=_milliseconds(query.since) or 0,
+            until=_milliseconds(query.until),
+            before=query.before,
+            limit=query.limit,
         )
-        return {"last": found["last"], "events": found["events"]}
+        links = {}
+        if found["next"] is not None:
+            links["next"] = _link(request, before=found["next"])
+        return Page(found["events"], links=links)
 
     @needs("submit")
+    @idempotent(timeout=REMEMBERED)
     def create(self, request: Any) -> Any:
         """Submit a payload of schema 1. It is durable before the answer: accepted by the
         daemon, or spooled where none answers.
@@ -102,23 +135,17 @@ class Deliveries(_Handler):
     """What each service got, or is to get."""
 
     @needs("read")
+    @validate(DeliveryFilter, operation="GET")
     def read(self, request: Any) -> Any:
         """The newest first, by `state`, `service` and `repository`; `before` is the id
         of the last one of the page before.
         """
-        query = request.GET
-        limit = min(_number(query, "limit", PAGE), MOST)
-        wanted = {key: query.get(key) for key in ("state", "service", "repository")}
-        # With nothing before it, from the newest on.
-        before = _number(query, "before", 2**53)
-        found = self.ask("delivery.list", limit=limit, before=before, **wanted)
-        rows = found["deliveries"]
+        query: DeliveryFilter = request.query
+        found = self.ask("delivery.list", **asdict(query))["deliveries"]
         links = {}
-        if len(rows) == limit:
-            said = {key: value for key, value in wanted.items() if value}
-            more = urlencode(said | {"limit": limit, "before": rows[-1]["id"]})
-            links["next"] = f"{request.path}?{more}"
-        return Page(rows, links=links)
+        if len(found) == query.limit:
+            links["next"] = _link(request, before=found[-1]["id"])
+        return Page(found, links=links)
 
 
 class Delivery(_Handler):
@@ -134,16 +161,32 @@ class Change(_Handler):
     """Deliveries, again or never."""
 
     @needs("operate")
+    @idempotent(timeout=REMEMBERED)
+    @validate(Numbers)
     def create(self, request: Any, verb: str) -> Any:
-        """`{"deliveries": [1, 2]}`: each is tried again now (`retry`), or never
-        (`drop`); a row, or why not, for each. `reason` is written down.
+        """Each is tried again now (`retry`), or never (`drop`); a row, or why not, for
+        each. The `reason` is written down.
         """
-        if verb not in ("retry", "drop"):
-            raise Problem(404, "There is retry and drop.")
-        numbers = _said(request).get("deliveries")
-        acts = _acts(request)
-        found = self.ask(f"dead.{verb}", missing=422, deliveries=numbers, **acts)
-        return found["results"]
+        _one_of(verb, CHANGES)
+        wanted = {"deliveries": request.cleaned.deliveries, **_acts(request)}
+        found = self.ask(f"dead.{verb}", missing=422, **wanted)
+        return rc.ALL_OK(found["results"])
+
+
+class ChangeOne(_Handler):
+    """One delivery, again or never."""
+
+    @needs("operate")
+    @idempotent(timeout=REMEMBERED)
+    @validate(Why)
+    def create(self, request: Any, number: int, verb: str) -> Any:
+        """It is tried again now (`retry`), or never (`drop`)."""
+        _one_of(verb, CHANGES)
+        wanted = {"deliveries": [number], **_acts(request)}
+        [found] = self.ask(f"dead.{verb}", missing=422, **wanted)["results"]
+        if "error" in found:
+            raise Problem(409, one_line(found["error"]))
+        return rc.ALL_OK(found["delivery"])
 
 
 class Services(_Handler):
@@ -161,16 +204,21 @@ class Services(_Handler):
 
 
 class Pause(_Handler):
-    """A service that rests."""
+    """A service that rests, and one that is tried."""
 
     @needs("operate")
+    @validate(Lane)
     def create(self, request: Any, name: str, verb: str) -> Any:
-        """`pause`: hand it nothing more; `resume`: go on. With `{"repository": "a/b"}`
-        for that repository alone.
+        """`pause`: hand it nothing more; `resume`: go on; with `repository` for that
+        alone. `test`: prove that it could do its work, without changing anything; what
+        was found, each with `ok`, `what` it is and what will `mend` it.
         """
-        if verb not in ("pause", "resume"):
-            raise Problem(404, "There is pause and resume.")
-        repository = _said(request).get("repository")
+        _one_of(verb, ("pause", "resume", "test"))
+        if verb == "test":
+            wanted = {"service": name, **_acts(request)}
+            found = self.ask("service.test", missing=404, **wanted)["findings"]
+            return rc.ALL_OK({"service": name, "findings": found})
+        repository = request.cleaned.repository
         fields = {"service": name, "repository": repository, **_acts(request)}
         self.ask(f"lane.{verb}", missing=404, **fields)
         return rc.ALL_OK({"service": name, "status": f"{verb}d"})
@@ -195,13 +243,14 @@ class Generations(_Handler):
         return self.ask("generation")["generations"]
 
     @needs("admin")
+    @validate(Reload)
     def create(self, request: Any) -> Any:
-        """Reload: take what is in the files now into service. `{"check": true}` only
-        says what a reload would; `{"partial": true}` takes what is good of it.
+        """Reload: take what is in the files now into service. `check` only says what a
+        reload would; `partial` takes what is good of it.
         """
-        said = _said(request)
-        wanted = {key: bool(said.get(key)) for key in ("check", "partial")}
-        report = self.ask("reload", **wanted, **_acts(request))["report"]
+        said: Reload = request.cleaned
+        wanted = {"check": said.check, "partial": said.partial, **_acts(request)}
+        report = self.ask("reload", **wanted)["report"]
         return rc.ALL_OK(report)
 
 
@@ -209,18 +258,24 @@ class Actions(_Handler):
     """What people had the daemon do."""
 
     @needs("read")
+    @validate(Newest, operation="GET")
     def read(self, request: Any) -> Any:
         """The newest `limit`, newest first: who, what, when, why."""
-        return self.ask("actions", limit=_number(request.GET, "limit", PAGE))["actions"]
+        return self.ask("actions", limit=request.query.limit)["actions"]
 
 
 class Stats(_Handler):
     """Numbers."""
 
     @needs("read")
-    def read(self, _request: Any) -> Any:
-        """Those of `oberonc stats --json`."""
-        return self.ask("stats")["stats"]
+    @validate(Span, operation="GET")
+    def read(self, request: Any) -> Any:
+        """Those of `oberonc stats --json`, with `minutes` or `hours` what happened in
+        each of so many, of all services, one `service`, or `each`; and `webhooks`, what
+        became of the requests that came to them since this process began.
+        """
+        value = self.ask("stats", **asdict(request.query))["stats"]
+        return value | {"webhooks": self.counts()}
 
 
 class Metrics(_Handler):
@@ -228,8 +283,11 @@ class Metrics(_Handler):
 
     @needs("read")
     def read(self, _request: Any) -> HttpResponse:
-        """Those of `oberonc stats --prometheus`."""
-        value = self.ask("stats")["stats"] | {"command_version": oberonc.__version__}
+        """Those of `oberonc stats --prometheus`, and those of webhooks."""
+        value = self.ask("stats")["stats"] | {
+            "command_version": oberonc.__version__,
+            "webhooks": self.counts(),
+        }
         return HttpResponse(exposition(value), content_type=METRICS)
 
 
@@ -251,24 +309,15 @@ class Parse(_Handler):
     """The grammar."""
 
     @needs("read")
+    @validate(Message)
     def create(self, request: Any) -> Any:
-        """`{"message": "fixes #42", "words": "github"}`: the references in it, each with
-        its place, action and reason, and what was nearly one.
+        """The references in a message, each with its place, action and reason, and what
+        was nearly one; `words` are those of a tracker, `keys` its projects'.
         """
-        said = _said(request)
-        message, kind = said.get("message"), said.get("words", "local")
-        if not isinstance(message, str) or not isinstance(kind, str):
-            raise Problem(
-                422, "'message' must be a text, and 'words' a tracker's kind."
-            )
-        if len(message) > LONGEST_MESSAGE:
-            raise Problem(422, f"'message' has over {LONGEST_MESSAGE} characters.")
-        keys = said.get("keys", [])
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise Problem(422, "'keys' must be a list of project keys.")
+        said: Message = request.cleaned
+        keys = {"keys": said.keys} if said.keys else {}
         try:
-            options = {"keys": keys} if keys else {}
-            found = scan(message, words_of(self.config, kind, options))
+            found = scan(said.message, words_of(self.config, said.words, keys))
         except ValueError as error:
             raise Problem(422, one_line(str(error))) from None
         return rc.ALL_OK(
@@ -280,27 +329,28 @@ class Parse(_Handler):
         )
 
 
-def _said(request: Any) -> dict[str, Any]:
-    """The body, an object. Raises Problem."""
-    said = request.data
-    if said is None:
-        return {}
-    if not isinstance(said, dict):
-        raise Problem(422, "The body must be an object.")
-    return said
+def _one_of(verb: str, verbs: tuple[str, ...]) -> None:
+    if verb not in verbs:
+        raise Problem(404, f"There is {' and '.join(verbs)}.")
 
 
 def _acts(request: Any) -> dict[str, Any]:
     """Who does it and why, for the log of actions."""
-    why = _said(request).get("reason")
-    return {"by": by("api", request.user.name), "reason": why}
+    return {"by": by("api", request.user.name), "reason": request.cleaned.reason}
 
 
-def _number(query: Any, name: str, default: int) -> int:
-    said = query.get(name, str(default))
-    if not (said.isascii() and said.isdigit() and len(said) <= 19):
-        raise Problem(400, f"'{name}' must be a number.")
-    return int(said)
+def _link(request: Any, **cursor: int) -> str:
+    """The address of the next page."""
+    said = {k: v for k, v in request.GET.items() if k not in ("before", "after")}
+    return f"{request.path}?{urlencode(said | cursor)}"
+
+
+def _milliseconds(when: datetime | None) -> int | None:
+    """*when* since 1970; without a time zone it is UTC."""
+    if when is None:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0, int(aware.timestamp() * 1000))
 
 
 class Holder(Principal):
@@ -311,20 +361,26 @@ class Holder(Principal):
         self.role = token.role
 
 
-def resources(config: Config, tokens: tuple[Token, ...]) -> dict[str, Resource]:
-    """What is at each address below `/api/`."""
+def resources(
+    config: Config, tokens: tuple[Token, ...], counts: Callable[[], dict[str, Any]]
+) -> dict[str, Resource]:
+    """What is at each address below `/api/`; *counts* says what became of requests to
+    webhooks.
+    """
 
     def holder(given: str) -> Holder | None:
         found = token_of(tokens, given)
         return Holder(found) if found else None
 
     _Handler.config = config
+    _Handler.counts = staticmethod(counts)
     who = [BearerAuthentication(holder, realm="oberonc")]
     return {
         "events": Resource(Events, authentication=who),
         "events/<str:id>": Resource(Event, authentication=who),
         "deliveries": Resource(Deliveries, authentication=who),
         "deliveries/<int:number>": Resource(Delivery, authentication=who),
+        "deliveries/<int:number>/<str:verb>": Resource(ChangeOne, authentication=who),
         "deliveries/<str:verb>": Resource(Change, authentication=who),
         "services": Resource(Services, authentication=who),
         "services/<str:name>": Resource(Services, authentication=who),

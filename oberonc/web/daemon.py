@@ -1,20 +1,22 @@
 """Asking the daemon, with its refusals as problem documents."""
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, Unreachable
 from oberonc.grammar.words import PRESETS, Words, words_for
-from oberonc.piston import Problem
+from oberonc.piston import BaseHandler, Problem, throttle
+from oberonc.piston.handler import FUNCTIONS
 from oberonc.text import one_line
 from oberonc.web.journal import say
 from oberonc.web.settings import ROLES
 
 #: Seconds until a client may ask a daemon again that did not answer.
 AGAIN: Final = "5"
+#: Requests a minute of one token.
+OFTEN: Final = 300
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -48,18 +50,28 @@ def by(way: str, name: str) -> str:
 
 
 def needs(right: str) -> Callable[[M], M]:
-    """Let only tokens with *right* call a method of a handler."""
+    """Let only tokens with *right* call a method of a `Guarded` handler; those that
+    only submit as often as they like, the others at most `OFTEN` times a minute.
+    """
 
     def guard(method: M) -> M:
-        @wraps(method)
-        def guarded(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            if right not in ROLES[request.user.role]:
-                raise Problem(403, f"The token may not do that: it needs '{right}'.")
-            return method(self, request, *args, **kwargs)
-
-        return cast(M, guarded)
+        method.right = right  # type: ignore[attr-defined]
+        if right == "submit":
+            return method
+        return throttle(OFTEN, 60, extra="api")(method)
 
     return guard
+
+
+class Guarded(BaseHandler):
+    """A handler whose methods say what a token must be allowed to."""
+
+    def authorize(self, request: Any, **_address: Any) -> None:
+        """Raise Problem where the token of *request* is not."""
+        method = "GET" if request.method == "HEAD" else request.method
+        right = getattr(self, FUNCTIONS[method]).right
+        if right not in ROLES[request.user.role]:
+            raise Problem(403, f"The token may not do that: it needs '{right}'.")
 
 
 def words_of(config: Config, kind: str, options: dict[str, Any]) -> Words:

@@ -57,7 +57,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
         path("api/openapi.json", openapi_view),
         *(
             path(f"api/{at}", each)
-            for at, each in resources(config, settings.tokens).items()
+            for at, each in resources(config, settings.tokens, door.counts).items()
         ),
         *pages(config, settings, live),
     ]

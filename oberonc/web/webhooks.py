@@ -1,7 +1,9 @@
 """`/in/NAME`: a forge tells of a push. It is durable before it is answered."""
 
 import asyncio
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -34,6 +36,9 @@ class Door:
         self._config = config
         self._webhooks = settings.webhooks
         self._ledger = Ledger(settings.state)
+        self._lock = threading.Lock()
+        #: {(webhook, what became of the request, why)}: since this process began.
+        self._counts: Counter[tuple[str, str, str]] = Counter()
         mirrored = {
             name: webhook.origin
             for name, webhook in settings.webhooks.items()
@@ -41,6 +46,18 @@ class Door:
         }
         self._ringer = Ringer(config, settings.state, mirrored)
         self._ringer.start()
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Per webhook how many requests ended how; of those refused, why."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._lock:
+            counted = dict(self._counts)
+        for (name, status, why), n in sorted(counted.items()):
+            row = found.setdefault(name, {"requests": {}, "refused": {}})
+            row["requests"][status] = row["requests"].get(status, 0) + n
+            if why:
+                row["refused"][why] = n
+        return found
 
     def take(
         self, name: str, headers: list[tuple[str, str]], raw: bytes, sender: str
@@ -93,6 +110,11 @@ class Door:
         return {"status": status, "event": made["id"]}, line
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
+        # Of names that strangers make up there is one count, and only a refusal's
+        # reasons are a few that we know.
+        known = name if name in self._webhooks else ""
+        with self._lock:
+            self._counts[known, status, line if status == "refused" else ""] += 1
         say(f"webhook {name} from {sender}: {status}: {line}")
 
     def close(self) -> None:

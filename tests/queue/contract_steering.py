@@ -17,6 +17,7 @@ from oberonc.queue.values import (
     DEDUPE_MS,
     UNCLAIMED_GRACE_MS,
     Ending,
+    EventQuery,
     LogQuery,
     Order,
     Round,
@@ -310,6 +311,40 @@ class SteeringContract:
         take(queue, free=9)
         assert len(queue.deliveries("leased")) == 2
         assert [event.seq for event in queue.recent_events(2, before=6)] == [5, 4]
+
+    def test_events_are_listed_by_repository_time_and_commit(
+        self, queue: Queue
+    ) -> None:
+        for number in range(1, 11):
+            commits = (f"{number:040x}",)
+            queue.accept(
+                NOW + number * MINUTE,
+                submission(number, "ab"[number % 2])._replace(commits=commits),
+            )
+
+        def listed(**wanted: Any) -> list[int]:
+            """All of them, page after page."""
+            seen: list[int] = []
+            query = EventQuery(**{"limit": 2, **wanted})
+            while True:
+                found = queue.list_events(query)
+                seen += [event.seq for event in found.events]
+                if found.next is None:
+                    return seen
+                query = query._replace(before=found.next)
+
+        assert listed() == [*range(10, 0, -1)]
+        assert listed(repo="a") == [10, 8, 6, 4, 2]
+        assert listed(repo="nobody") == []
+        times = {"since_ms": NOW + 3 * MINUTE, "until_ms": NOW + 6 * MINUTE}
+        assert listed(**times) == [5, 4, 3]
+        assert listed(repo="b", **times) == [5, 3]
+        assert listed(key=f"{7:040x}", repo="b") == [7]
+        assert listed(key=f"{7:040x}", repo="a") == []
+        assert listed(key=f"{7:040x}", before=7) == []
+        assert listed(until_ms=0) == listed(since_ms=NOW + DAY) == []
+        with pytest.raises(BadInput):
+            listed(key="no id")
 
     def test_stats_count_states_and_history(self, queue: Queue) -> None:
         for number in range(3):

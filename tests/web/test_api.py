@@ -1,5 +1,6 @@
 """The API, over a real connection, with the daemon behind it."""
 
+import http.client
 import json
 import re
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from oberonc.web.daemon import OFTEN
 from oberonc.web.settings import ROLES
-from tests.brokers_for_tests import source
 from tests.support.daemon_site import Site, push
 from tests.support.web import Answer, Face, Faces, tokens
 
@@ -50,53 +51,84 @@ def test_a_payload_is_submitted_and_what_became_of_it_is_shown(
     shown = value(ask(face, f"events/{made['id']}", "read"))
     assert shown["services"]["keeper"]["outcome"] == "done"
     listed = value(ask(face, f"events?commit={made['commits'][0]['raw_node'][:12]}"))
-    assert [event["id"] for event in listed["events"]] == [made["id"]]
-    assert value(ask(face, f"events?after={listed['last']}"))["events"] == []
+    assert [event["id"] for event in listed] == [made["id"]]
+    assert value(ask(face, f"events?after={listed[0]['seq']}")) == []
     assert ask(face, f"events/{'0' * 32}").status == 404
+
+
+def pages(face: Face, path: str) -> list[Any]:
+    """All rows, page after page."""
+    rows: list[Any] = []
+    while path:
+        answer = ask(face, path, "read")
+        rows += value(answer)
+        link = answer.headers.get("link", "")
+        path = link.partition("<")[2].partition(">")[0].rpartition("/api/")[2]
+    return rows
+
+
+def test_events_are_listed_by_repository_commit_and_time_newest_first(
+    site: Site, face: Face
+) -> None:
+    made = [push(repo) for repo in ("a/b", "c/d", "a/b", "a/b")]
+    for each in made:
+        site.submit(each)
+    ids = [each["id"] for each in reversed(made)]
+    assert [row["id"] for row in pages(face, "events?limit=3")] == ids
+    of = [row["id"] for row in pages(face, "events?repository=a/b&limit=2")]
+    assert of == [ids[0], ids[1], ids[3]]
+    assert pages(face, "events?repository=nobody") == []
+    commit = made[0]["commits"][0]["raw_node"]
+    found = pages(face, f"events?commit={commit[:9]}&repository=c/d")
+    assert [row["id"] for row in found] == [ids[2]]
+    later = "2099-01-01T00:00:00Z"
+    assert len(pages(face, f"events?since=2020-01-01T00:00:00Z&until={later}")) == 4
+    assert pages(face, f"events?since={later}") == []
+    assert pages(face, "events?until=2020-01-01T00:00:00Z&repository=a/b") == []
+    oldest = pages(face, "events")[-1]["seq"]
+    after = pages(face, f"events?after={oldest}&limit=2")
+    assert [row["id"] for row in after] == ids[2::-1]
+    for wrong in ("since=yesterday", "before=x", "limit=1000"):
+        assert ask(face, f"events?{wrong}").status == 422
+    assert ask(face, "events?commit=xyz").status == 400
 
 
 def test_deliveries_come_in_pages_newest_first(site: Site, face: Face) -> None:
     for _ in range(5):
         site.submit()
     site.settled(done=5)
-    seen, path = [], "deliveries?limit=2&service=keeper"
-    while path:
-        answer = ask(face, path, "read")
-        seen += [row["id"] for row in value(answer)]
-        link = answer.headers.get("link", "")
-        path = link.partition("<")[2].partition(">")[0].rpartition("/api/")[2]
+    seen = [row["id"] for row in pages(face, "deliveries?limit=2&service=keeper")]
     assert seen == sorted(seen, reverse=True)
     assert len(set(seen)) == 5
     one = value(ask(face, f"deliveries/{seen[0]}"))
     assert one["state"] == "done"
     assert ask(face, "deliveries/999").status == 404
-    assert ask(face, "deliveries?limit=x").status == 400
-    assert ask(face, "deliveries?state=odd").status == 400
+    for wrong in ("limit=x", "limit=0", "state=odd", f"before={10**30}"):
+        answer = ask(face, f"deliveries?{wrong}")
+        assert answer.status == 422
+        assert wrong.partition("=")[0] in answer.body.decode()
 
 
 def test_dead_letters_are_tried_again_or_dropped_by_many(
     site: Site, face: Face
 ) -> None:
-    site.write(
-        "keeper",
-        source("keeper").replace(
-            "        row = {", '        raise ValueError("no")\n        row = {', 1
-        ),
-    )
-    text = site.file.read_text()
-    site.file.write_text(text)
-    assert value(ask(face, "generations", body={}))["accepted"] is True
+    assert ask(face, "services/keeper/pause", body={}).status == 200
     for _ in range(2):
         site.submit()
     numbers = [row["id"] for row in value(ask(face, "deliveries"))]
     rows = value(
-        ask(face, "deliveries/drop", "operate", {"deliveries": [*numbers, 999]}), 201
+        ask(face, "deliveries/drop", "operate", {"deliveries": [*numbers, 999]})
     )
     assert [row["id"] for row in rows] == [*numbers, 999]
     assert "error" in rows[-1]
     assert site.stats()["deliveries"]["cancelled"] == 2
-    rows = value(ask(face, "deliveries/retry", "operate", {"deliveries": numbers}), 201)
+    rows = value(ask(face, "deliveries/retry", "operate", {"deliveries": numbers}))
     assert all("delivery" in row for row in rows)
+    one = f"deliveries/{numbers[0]}"
+    assert value(ask(face, f"{one}/drop", "operate", {}))["state"] == "cancelled"
+    assert value(ask(face, f"{one}/retry", "operate", {}))["id"] == numbers[0]
+    assert ask(face, "deliveries/999/drop", body={}).status == 409
+    assert ask(face, f"{one}/burn", body={}).status == 404
     assert ask(face, "deliveries/retry", body={"deliveries": "x"}).status == 422
     assert ask(face, "deliveries/burn", body={"deliveries": [1]}).status == 404
 
@@ -112,6 +144,43 @@ def test_a_service_is_paused_and_goes_on(site: Site, face: Face) -> None:
     site.wait_for(name)
     assert ask(face, "services/nobody/pause", body={}).status == 404
     assert ask(face, "services/nobody").status == 404
+
+
+def test_a_service_is_tested_without_changing_anything(site: Site, face: Face) -> None:
+    check = """
+    def check(self):
+        print("not for the answer")
+        yield True, "the door is open", ""
+        yield False, "the light is off, says " + self.settings.key, "turn it on"
+"""
+    site.write(
+        "lamp",
+        "from oberonc import BaseBroker, Secret\nclass Lamp(BaseBroker):\n"
+        "    class Settings:\n        key: Secret\n"
+        f"    def handle(self, payload): pass\n{check}",
+    )
+    secret = site.folder / "key"
+    secret.touch(0o600)
+    secret.write_text("hunter2hunter2")
+    site.write(
+        "dies",
+        "from oberonc import BaseBroker\nclass D(BaseBroker):\n"
+        "    def handle(self, payload): pass\n"
+        "    def check(self): import os; os._exit(3)\n",
+    )
+    text = site.file.read_text()
+    text += f'[services.lamp]\nbroker = "lamp"\nkey = "file:{secret}"\n'
+    site.file.write_text(f'{text}[services.dies]\nbroker = "dies"\n')
+    assert site.reload()["accepted"]
+    found = value(ask(face, "services/lamp/test", "operate", {}))["findings"]
+    assert [row["ok"] for row in found] == [True, True, False]
+    assert found[2]["mend"] == "turn it on"
+    assert "hunter2" not in json.dumps(found)
+    [lost] = value(ask(face, "services/dies/test", body={}))["findings"]
+    assert lost["ok"] is False
+    assert ask(face, "services/nobody/test", body={}).status == 404
+    name = site.submit()
+    site.wait_for(name)
 
 
 def test_broker_code_is_checked_and_reloaded(site: Site, face: Face) -> None:
@@ -133,7 +202,12 @@ def test_the_grammar_says_what_it_reads(face: Face) -> None:
 
 
 def test_numbers_and_the_spool_are_there(site: Site, face: Face) -> None:
-    assert value(ask(face, "stats"))["deliveries"]["ready"] == 0
+    site.submit()
+    site.settled(done=1)
+    stats = value(ask(face, "stats?minutes=60&each=true"))
+    assert stats["deliveries"]["done"] == 1
+    assert {row["service"] for row in stats["minutes"]} == {"", "keeper"}
+    assert sum(row["done"] for row in stats["minutes"]) == 2
     answer = ask(face, "metrics", "read")
     assert answer.headers["content-type"].startswith("text/plain")
     assert b"\noberonc_" in answer.body
@@ -147,8 +221,10 @@ ADDRESSES = [
     ("deliveries", "GET", "read"),
     ("deliveries/1", "GET", "read"),
     ("deliveries/retry", "POST", "operate"),
+    ("deliveries/1/drop", "POST", "operate"),
     ("services", "GET", "read"),
     ("services/keeper/pause", "POST", "operate"),
+    ("services/keeper/test", "POST", "operate"),
     ("brokers", "GET", "read"),
     ("generations", "GET", "read"),
     ("generations", "POST", "admin"),
@@ -194,8 +270,67 @@ def test_what_is_no_payload_is_refused(face: Face) -> None:
 
 def test_the_api_is_documented_for_programs_and_people(face: Face) -> None:
     document = json.loads(face.send("/api/openapi.json", method="GET").body)
-    assert "/api/deliveries" in document["paths"]
+    paths = {
+        path.removeprefix("/api/").replace("{id}", "abcd").replace("{number}", "1")
+        for path in document["paths"]
+    }
+    for path, _, _ in ADDRESSES:
+        known = re.sub(r"(deliveries/(1/)?)(retry|drop)$", r"\1{verb}", path)
+        known = re.sub(r"services/keeper/\w+", "services/{name}/{verb}", known)
+        assert known in paths, path
+    asked = document["paths"]["/api/events"]["get"]["parameters"]
+    assert {"repository", "commit", "since", "until", "before", "after", "limit"} <= {
+        row["name"] for row in asked
+    }
     assert face.send("/api/", method="GET").status == 200
+
+
+def test_what_did_not_change_is_not_sent_again(face: Face) -> None:
+    first = ask(face, "spool")
+    headers = {"Authorization": "Bearer read-token"}
+    headers["If-None-Match"] = first.headers["etag"]
+    again = face.send("/api/brokers", headers, method="GET")
+    assert again.status == 200
+    headers["If-None-Match"] = again.headers["etag"]
+    assert face.send("/api/brokers", headers, method="GET").status == 304
+
+
+def test_a_request_that_is_sent_again_is_done_once(site: Site, face: Face) -> None:
+    headers = {
+        "Authorization": "Bearer operate-token",
+        "Content-Type": "application/json",
+        "Idempotency-Key": "one",
+    }
+    body = json.dumps({"deliveries": [7]}).encode()
+    first = face.send("/api/deliveries/retry", headers, body)
+    assert face.send("/api/deliveries/retry", headers, body).body == first.body
+    other = json.dumps({"deliveries": [8]}).encode()
+    assert face.send("/api/deliveries/retry", headers, other).status == 422
+    site.daemons[0].stop()
+    headers["Idempotency-Key"] = "two"
+    assert face.send("/api/deliveries/retry", headers, body).status == 503
+    site.start()
+    answer = face.send("/api/deliveries/retry", headers, body)
+    assert answer.status == 200, "what failed is not kept"
+
+
+def test_a_token_may_ask_so_often_and_no_more(face: Face) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", face.port, timeout=60)
+
+    def status(role: str) -> int:
+        headers = {"Authorization": f"Bearer {role}-token"}
+        connection.request("GET", "/api/spool", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == 429:
+            assert 0 < int(answer.headers["Retry-After"]) <= 60
+        return answer.status
+
+    # As long as it takes where a minute ends meanwhile.
+    tries = (status("read") for _ in range(2 * OFTEN + 2))
+    assert 429 in tries
+    assert status("operate") == 200, "another token has its own count"
+    connection.close()
 
 
 def test_a_message_is_read_with_the_words_of_a_tracker_that_is_a_plugin(

@@ -15,7 +15,7 @@ from oberonc.issues.embedded import IssueFile
 from oberonc.web.incoming import NAMELESS
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
-from tests.support.web import Face, Faces, webhooks
+from tests.support.web import Face, Faces, tokens, webhooks
 from tests.support.webhooks import (
     SECRET,
     SIGNING_KEY,
@@ -141,6 +141,7 @@ def test_a_wrong_secret_gets_the_same_answer_whatever_was_wrong(
     site: Site, faces: Faces
 ) -> None:
     webhooks(site, every_forge(secret=("whsec_bm8=", "new")))
+    tokens(site, ["read"])
     face = faces.start()
     answers = set()
     for each in examples():
@@ -151,6 +152,15 @@ def test_a_wrong_secret_gets_the_same_answer_whatever_was_wrong(
     assert len(answers) == 1
     assert "there is no webhook of this name" in face.log
     assert not (site.state / "spool" / "new").exists()
+    site.start()
+    headers = {"Authorization": "Bearer read-token"}
+    counted = json.loads(face.send("/api/stats", headers, method="GET").body)
+    refused = counted["webhooks"]["github"]["refused"]
+    why = "its signature is not made with a secret of this webhook"
+    assert refused == {why: sum(each.forge == "github" for each in examples())}
+    assert counted["webhooks"][""]["requests"] == {"refused": 1}
+    metrics = face.send("/api/metrics", headers, method="GET").body.decode()
+    assert f'_refusals_total{{webhook="github",reason="{why}"}}' in metrics
 
 
 def test_while_a_secret_is_replaced_both_are_good(site: Site, faces: Faces) -> None:

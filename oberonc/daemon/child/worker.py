@@ -44,11 +44,7 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
             # Loaded with the first request and not before, so that what a load prints
             # or breaks has a witness.
             broker = load()
-        answer = (
-            _verify(broker, request)
-            if request["op"] == "verify"
-            else _handle(broker, request)
-        )
+        answer = _ANSWERS[request["op"]](broker, request)
         if os.getpid() != itself:
             # the broker forked and let the copy come back; the worker itself answers
             os._exit(0)
@@ -86,6 +82,13 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
             text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
         )
     return {"verified": why}
+
+
+def _check(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
+    return perform.call(broker, "check", received(request["request"], {}))
+
+
+_ANSWERS: Final = {"verify": _verify, "check": _check, "handle": _handle}
 
 
 def read_frame(

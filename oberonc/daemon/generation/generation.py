@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from oberonc import jsontext, redaction
 from oberonc.broker import secrets
 from oberonc.broker.registry import Place
+from oberonc.broker.request import Request
 from oberonc.config import Config, Service
 from oberonc.daemon.generation.host_link import (
     PROBE_LIMIT,
@@ -31,6 +32,10 @@ RESTART_LAST: Final = 60.0
 #: Seconds for which a broker whose host ended has one worker at a time: else it could
 #: not be told which delivery ends it.
 CAUTION: Final = 60.0
+#: Seconds in which a broker has to find out whether it could do its work.
+CHECK_LIMIT: Final = 60.0
+#: What it says of each thing it looked at.
+_FINDING: Final = ("ok", "what", "mend")
 #: Characters of what a worker printed before it was lost that are shown.
 SHOWN: Final = 300
 
@@ -155,6 +160,45 @@ class Generation:
             fault = f"{service.origin}: service '{service.name}': {fault}"
         self.unavailable[service.name] = fault
         return fault
+
+    async def check(self, name: str) -> list[dict[str, Any]]:
+        """What the broker of service *name* finds of it (`ok`, `what`, `mend`), in a
+        worker of its own: it waits for no delivery, and none waits for it.
+        """
+        runtime = self.runtimes.get(name)
+        if runtime is None:
+            why = self.unavailable.get(name, "it is not in service yet: reload")
+            return [{"ok": False, "what": why, "mend": ""}]
+        hidden = redaction.secrets_in(runtime.settings)
+        state = str(self.config.state)
+        # A payload is what `check` has no use for.
+        asked = Request(
+            name, runtime.service.broker, runtime.settings, state, CHECK_LIMIT, "", {}
+        )
+        frame = frames.frame(
+            jsontext.canonical({"op": "check", "request": asked.wire()})
+        )
+        try:
+            worker = await self.new_worker(name)
+        except (HostFailed, OSError, TimeoutError) as error:
+            return [{"ok": False, "what": str(error), "mend": "try again soon"}]
+        try:
+            answer = await worker.ask(frame, CHECK_LIMIT)
+        except WorkerLost as lost:
+            return [{"ok": False, "what": str(lost), "mend": ""}]
+        finally:
+            worker.retire()
+        # Again, though the worker did it: the answer may be the broker's.
+        said = redaction.redact_all(answer.get("said"), hidden)
+        if not isinstance(said, list) or not all(
+            isinstance(row, list) and len(row) == len(_FINDING) for row in said
+        ):
+            fault = redaction.redact(str(answer.get("error", "no answer")), hidden)
+            return [{"ok": False, "what": fault, "mend": ""}]
+        ready = f"broker '{runtime.service.broker}' loads and takes the settings"
+        return [
+            dict(zip(_FINDING, row, strict=True)) for row in [[True, ready, ""], *said]
+        ]
 
     def adopt(self, on_ready: Callable[[], None]) -> None:
         """The generation goes into service: whichever host ends is started again, and

@@ -46,7 +46,7 @@ class Operations:
     ) -> None:
         pushes = Pushes(queue, intake, stop)
         deliveries = Deliveries(queue, say)
-        services = Services(queue, intake, config.state, say)
+        services = Services(queue, intake, reloader, config.state, say)
         status = Status(
             queue, intake, reloader, dispatcher, connections, refused, config.spool
         )
@@ -56,6 +56,7 @@ class Operations:
         self._public = public | {"log": pushes.own_log}
         self._all = public | {
             "log": pushes.log,
+            "event.list": pushes.list,
             "event.show": pushes.show,
             "delivery.list": deliveries.list,
             "dead.list": deliveries.dead,
@@ -64,6 +65,7 @@ class Operations:
             "dead.drop": deliveries.drop,
             "lane.pause": services.pause,
             "lane.resume": services.resume,
+            "service.test": services.test,
             "rename": services.rename,
             "stats": status.stats,
             "brokers": status.brokers,

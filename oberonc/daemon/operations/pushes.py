@@ -13,7 +13,7 @@ from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames
 from oberonc.errors import BadInput
 from oberonc.queue.contract import Queue
-from oberonc.queue.values import Event, LogQuery
+from oberonc.queue.values import Event, EventQuery, LogQuery
 
 #: Events one answer tells of at most, and of how many of them by their id.
 MOST_EVENTS: Final = 200
@@ -80,6 +80,24 @@ class Pushes:
             "events": [rows.record(event, outputs=outputs) for event in found],
         }
 
+    async def list(self, request: Request, _uid: int) -> Answer:
+        """`event.list`: events, the newest first, of a `repository`, of a commit or an
+        id (`key`), from `since` on and before `until` (milliseconds); the `next` of an
+        answer is the `before` of the next request, null where there are no more. Of a
+        repository there may be more though few, or none, came.
+        """
+        query = EventQuery(
+            text(request, "repository"),
+            _key(request),
+            number(request, "since", 0),
+            optional_number(request, "until"),
+            optional_number(request, "before"),
+            min(number(request, "limit", 20), MOST_EVENTS),
+        )
+        events, after = await self._queue.call(lambda queue: queue.list_events(query))
+        found = [rows.record(event, outputs=False) for event in events]
+        return {"ok": True, "events": found, "next": after}
+
     async def show(self, request: Request, _uid: int) -> Answer:
         """`event.show`: one event, its payload, its deliveries and their attempts."""
         key = text(request, "id") or ""
@@ -96,12 +114,7 @@ class Pushes:
 
 def _log_query(request: Request) -> LogQuery:
     """What a request for the log asks; raises BadInput."""
-    key = (text(request, "key") or "").lower()
-    is_hex = set(key) <= set("0123456789abcdef")
-    if key and not (is_hex and SHORTEST_KEY <= len(key) <= LONGEST_KEY):
-        raise BadInput(
-            f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id"
-        )
+    key = _key(request)
     ids = request.get("ids") or []
     if (
         not isinstance(ids, list)
@@ -118,3 +131,14 @@ def _log_query(request: Request) -> LogQuery:
         cut=bool(request.get("cut")),
         limit=min(number(request, "limit", 20), MOST_EVENTS),
     )
+
+
+def _key(request: Request) -> str:
+    """The beginning of an id that *request* names, or an empty text; raises BadInput."""
+    key = (text(request, "key") or "").lower()
+    is_hex = set(key) <= set("0123456789abcdef")
+    if key and not (is_hex and SHORTEST_KEY <= len(key) <= LONGEST_KEY):
+        raise BadInput(
+            f"give {SHORTEST_KEY} to {LONGEST_KEY} hex digits of an event's or a commit's id"
+        )
+    return key

@@ -1,4 +1,4 @@
-"""Operations on services and repositories: paused, resumed, renamed."""
+"""Operations on services and repositories: paused, resumed, tested, renamed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,16 +9,27 @@ from oberonc.daemon.operations import renaming
 from oberonc.daemon.operations.answers import Answer
 from oberonc.daemon.operations.request import Request, actor, because, text
 from oberonc.daemon.queue_link import QueueLink, now_ms
-from oberonc.errors import BadInput
+from oberonc.daemon.reload import Reloader
+from oberonc.errors import BadInput, NotAccepted
 from oberonc.text import nearest
 
 
 class Services:
     """What can be asked of services and repositories; *state* is the daemon's folder."""
 
-    def __init__(self, queue: QueueLink, intake: Intake, state: Path, say: Say) -> None:
+    def __init__(
+        self,
+        queue: QueueLink,
+        intake: Intake,
+        reloader: Reloader,
+        state: Path,
+        say: Say,
+    ) -> None:
         self._queue = queue
         self._intake = intake
+        self._reloader = reloader
+        #: Services that are being tested.
+        self._tested: set[str] = set()
         self._state = state
         self._say = say
 
@@ -46,6 +57,21 @@ class Services:
         )
         self._queue.expect()
         return {"ok": True}
+
+    async def test(self, request: Request, uid: int) -> Answer:
+        """`service.test`: prove that a service could do its work, without changing
+        anything: what was found, as `oberonc brokers test` shows it.
+        """
+        service = _service(request, self._intake.config.services)
+        if service in self._tested:
+            raise NotAccepted(f"service '{service}' is being tested")
+        self._say(f"{actor(request, uid)} tested it", About(service))
+        self._tested.add(service)
+        try:
+            findings = await self._reloader.current.check(service)
+        finally:
+            self._tested.discard(service)
+        return {"ok": True, "findings": findings}
 
     async def rename(self, request: Request, uid: int) -> Answer:
         """`rename`: a repository has another name,

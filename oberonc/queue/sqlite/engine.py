@@ -65,6 +65,7 @@ class SqliteQueue:
         self.events_of_commit = reading.events_of_commit
         self.recent_events = reading.recent_events
         self.log_events = reading.log_events
+        self.list_events = reading.list_events
         self.delivery = reading.delivery
         self.deliveries = reading.deliveries
 

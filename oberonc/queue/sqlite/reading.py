@@ -15,6 +15,8 @@ from oberonc.queue.values import (
     Decision,
     Delivery,
     Event,
+    EventQuery,
+    Listed,
     LogQuery,
     State,
 )
@@ -57,6 +59,9 @@ SELECT CAST(json_object('user', json_extract(text, '$.user'), 'submitter', json_
 FROM (SELECT CAST(bytes AS TEXT) AS text FROM body WHERE seq = :seq) WHERE json_valid(text)"""
 OF_KEY = """
 SELECT seq FROM event_commit WHERE seq > :floor AND instr(oids, :begins) ORDER BY seq DESC LIMIT 50"""
+ALL_OF_KEY = """
+SELECT seq FROM event_commit WHERE seq >= :floor AND seq < :end AND instr(oids, :begins)"""
+NEXT_TIME = "SELECT seq, accepted_ms FROM event WHERE seq >= :seq ORDER BY seq LIMIT 1"
 BODY_SIZE = "SELECT length(bytes) FROM body WHERE seq = :seq"
 #: Bytes of payloads that are read for one answer, and the newest events among which
 #: somebody's own are looked for.
@@ -66,6 +71,9 @@ OWN: Final = 10_000
 #: and by anybody: it reads them.
 CUT: Final = 500
 OWN_CUT: Final = 50
+#: Events that one query for a repository looks at: there is no index of them, which
+#: every accept would pay for.
+LOOKED: Final = 20_000
 _IS_CUT: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND instr(b.bytes, CAST(:cut AS BLOB)))"
 
 
@@ -113,17 +121,62 @@ class Reading(Part):
                 found += self._newest(query)
         # Attempts are many where a service is down, and each may have printed 64 KiB.
         in_full = query.key and query.uid is None
+        return sorted(self._told(found, ATTEMPTS if in_full else LAST_ATTEMPT))
+
+    def _told(self, found: Iterable[Any], attempts: str) -> list[Event]:
+        """The events of these rows as a log tells of them, with what the statement
+        *attempts* finds.
+        """
         events = []
         unread = MOST_READ
         for row in found:
-            event = self._event(row, ATTEMPTS if in_full else LAST_ATTEMPT)
+            event = self._event(row, attempts)
             size = self._database.row(BODY_SIZE, seq=event.seq)
             unread -= size[0] if size else 0
             about = None
             if size and unread >= 0:
                 about = self._database.row(ABOUT, seq=event.seq)
             events.append(event._replace(body=about[0] if about else None))
-        return sorted(events)
+        return events
+
+    @durable
+    def list_events(self, query: EventQuery) -> Listed:
+        """See `Queue.list_events`."""
+        first = self._since(query.since_ms)
+        end = self._newest_seq() + 1
+        if query.until_ms is not None:
+            end = min(end, self._since(query.until_ms))
+        if query.before is not None:
+            end = min(end, query.before)
+        values: dict[str, Any] = {"limit": query.limit}
+        where, floor = "", first
+        if query.repo is not None:
+            where += " AND repo = :repo"
+            values["repo"] = query.repo
+        if query.key:
+            where += f" AND seq IN ({ALL_OF_KEY})"
+            values["begins"] = f" {_digits(query.key)}"
+        elif query.repo is not None:
+            floor = max(first, end - LOOKED)
+        sql = f"{EVENT} WHERE seq >= :floor AND seq < :end{where} ORDER BY seq DESC LIMIT :limit"
+        rows = self._database.rows(sql, floor=floor, end=end, **values)
+        if rows and len(rows) == query.limit:
+            after = rows[-1][0]
+        else:
+            after = floor if floor > first else None
+        return Listed(self._told(rows, LAST_ATTEMPT), after)
+
+    def _since(self, ms: int) -> int:
+        """The `seq` from which on events were accepted at *ms* or later."""
+        low, high = 0, self._newest_seq() + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = self._database.row(NEXT_TIME, seq=middle)
+            if row is not None and row[1] < ms:
+                low = row[0] + 1
+            else:
+                high = middle
+        return low
 
     def _newest(self, query: LogQuery) -> list[Any]:
         """The rows of events that no key and no id asks for."""

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import ConfigError, NotAccepted
+from oberonc.queue.sqlite import reading
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.sqlite.opening import APPLICATION_ID, USER_VERSION
+from oberonc.queue.values import EventQuery
 from tests.queue.contract import Checker, Opener, QueueContract
 from tests.queue.contract_rules import RulesContract
 from tests.queue.contract_steering import SteeringContract
@@ -274,3 +276,21 @@ def _shape(queue: SqliteQueue) -> dict[str, list[object]]:
         name: queue.database.con.execute(f"PRAGMA {pragma[kind]}({name})").fetchall()
         for kind, name in names
     }
+
+
+def test_a_search_for_a_repository_looks_at_so_much_and_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = SqliteQueue(path)
+    monkeypatch.setattr(reading, "LOOKED", 4)
+    for number in range(1, 11):
+        queue.accept(NOW, submission(number, "a" if number < 3 else "b"))
+    query, answers = EventQuery("a"), []
+    while True:
+        found = queue.list_events(query)
+        answers.append([event.seq for event in found.events])
+        if found.next is None:
+            break
+        query = query._replace(before=found.next)
+    assert answers == [[], [], [2, 1]]
+    queue.close()

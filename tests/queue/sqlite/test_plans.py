@@ -42,7 +42,7 @@ DAILY = {
             *("HELD", "END", "END_ATTEMPT", "DONE_ALL", "ATTEMPTS_DONE", "SERVICES"),
         ),
         recovering: ("ORPHANS", "ORPHANED"),
-        reading: ("ATTEMPTS", "LAST_ATTEMPT"),
+        reading: ("ATTEMPTS", "LAST_ATTEMPT", "NEXT_TIME"),
         counting: ("NEXT_WAKE", "OLDEST"),
         periods: ("ADD", "FORGET"),
         retention: ("EXPIRED", "EXPIRED_STUBS", "OF_EVENT"),
