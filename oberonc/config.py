@@ -59,7 +59,7 @@ class Service(NamedTuple):
 
 
 #: Accounts that run git for others.
-TRUSTED = ("root", "git", "gitea", "forgejo", "gitlab", "gitolite3")
+TRUSTED = ("root", "git", "gitea", "forgejo", "gitlab", "gitolite3", "oberonc-web")
 
 
 class DaemonSettings(NamedTuple):

@@ -60,6 +60,8 @@ UNITS = {
     "oberonc.service": "systemd/system/oberonc.service",
     "oberonc.socket": "systemd/system/oberonc.socket",
     "oberonc-control.socket": "systemd/system/oberonc-control.socket",
+    "oberonc-web.service": "systemd/system/oberonc-web.service",
+    "oberonc-web.socket": "systemd/system/oberonc-web.socket",
     "oberonc-tmpfiles.conf": "tmpfiles.d/oberonc.conf",
     "oberonc-sysusers.conf": "sysusers.d/oberonc.conf",
 }
@@ -151,8 +153,9 @@ _NEXT = """\
 next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
 systemctl enable --now oberonc.socket oberonc-control.socket oberonc.service,
 then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository;
+where there is a [web] in the configuration: systemctl enable --now oberonc-web.socket oberonc-web.service;
 after an upgrade: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
-systemctl restart oberonc"""
+systemctl restart oberonc && systemctl try-restart oberonc-web"""
 
 
 def _user(file: Path, service: str) -> None:

@@ -113,6 +113,7 @@ class Events(_Handler):
         except OberoncError as error:
             again = {"Retry-After": AGAIN}
             raise Problem(503, one_line(str(error)), headers=again) from None
+        request.push = payload["id"]
         answer = {"id": payload["id"], "status": handed.status}
         if handed.status == "duplicate":
             return rc.ALL_OK(answer)
@@ -123,8 +124,9 @@ class Event(_Handler):
     """One push."""
 
     @needs("read")
-    def read(self, _request: Any, id: str) -> Any:
+    def read(self, request: Any, id: str) -> Any:
         """What became of it: each service's decision and reason, attempts and output."""
+        request.push = id
         for event in self.ask("log", missing=404, key=id, limit=2)["events"]:
             if event["id"] == id:
                 return event

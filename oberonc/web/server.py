@@ -39,12 +39,13 @@ def run(config_path: str | None) -> None:
     notifier = Notifier()
     config = configuration.load(config_path)
     settings = web_settings.read(config)
-    listener = _listener(settings)
+    passed = [each for _name, each in passed_sockets()]
+    listener = passed[0] if passed else _listener(settings)
     if settings.user_header and listener.family != socket.AF_UNIX:
         # Every account of the machine can open a port, and write what it likes.
         raise ConfigError(
             "'web.user_header' needs a Unix socket that only the proxy may use: say"
-            ' [web] listen = "/run/oberonc-web/web.sock"'
+            ' [web] listen = "/run/oberonc/web.sock"'
         )
     door, live = Door(config, settings), Live(config)
     try:
@@ -53,7 +54,7 @@ def run(config_path: str | None) -> None:
         server.run(sockets=[listener])
     finally:
         door.close()
-        if isinstance(settings.listen, Path):
+        if isinstance(settings.listen, Path) and not passed:
             settings.listen.unlink(missing_ok=True)
         say("stopped")
 
@@ -81,9 +82,7 @@ def _uvicorn(settings: Settings, app: Any) -> uvicorn.Config:
 
 
 def _listener(settings: Settings) -> socket.socket:
-    """The socket that systemd passed, else one of our own."""
-    for _name, passed in passed_sockets():
-        return passed
+    """A socket of our own."""
     listen = settings.listen
     try:
         if isinstance(listen, Path):

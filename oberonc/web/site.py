@@ -10,30 +10,23 @@ from django.urls import path
 
 from oberonc.config import Config
 from oberonc.piston import (
-    BaseHandler,
     Resource,
     documentation_view,
     openapi_view,
 )
 from oberonc.web.api import resources
 from oberonc.web.forges.delivery import LARGEST
+from oberonc.web.health import Health, Ready
 from oberonc.web.page.live import Live
 from oberonc.web.page.routes import pages
 from oberonc.web.settings import Settings
 from oberonc.web.webhooks import Door, Incoming
 
 
-class Health(BaseHandler):
-    """Whether this process answers."""
-
-    def read(self, _request: Any) -> dict[str, str]:
-        """It does."""
-        return {"status": "ok"}
-
-
 def application(door: Door, config: Config, settings: Settings, live: Live) -> Any:
     """The ASGI application. Once in a process: Django's settings are the process's."""
     Incoming.door = door
+    Ready.config = config
     django_settings.configure(
         DEBUG=False,
         ALLOWED_HOSTS=["*"],  # nothing that is answered depends on it
@@ -41,7 +34,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
         FILE_UPLOAD_MAX_MEMORY_SIZE=LARGEST,
         INSTALLED_APPS=["oberonc.piston"],
         LOGGING_CONFIG=None,
-        MIDDLEWARE=[],
+        MIDDLEWARE=["oberonc.web.access.access"],
         PISTON={"TITLE": "oberonc", "VERSION": "1"},
         ROOT_URLCONF=__name__,
         USE_TZ=True,
@@ -53,6 +46,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     urlpatterns = [
         path("in/<str:name>", Resource(Incoming)),
         path("health", Resource(Health)),
+        path("health/ready", Resource(Ready)),
         path("api/", documentation_view),
         path("api/openapi.json", openapi_view),
         *(

@@ -76,6 +76,8 @@ def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(
         "usr/lib/systemd/system/oberonc.service",
         "usr/lib/systemd/system/oberonc.socket",
         "usr/lib/systemd/system/oberonc-control.socket",
+        "usr/lib/systemd/system/oberonc-web.service",
+        "usr/lib/systemd/system/oberonc-web.socket",
         "usr/lib/tmpfiles.d/oberonc.conf",
         "usr/lib/sysusers.d/oberonc.conf",
     }

@@ -47,7 +47,7 @@ def build(folder: Path) -> None:
         "--dest",
         str(folder),
     ]
-    _pip("download", *only, str(own))
+    _pip("download", *only, f"{own}[web]")
 
 
 def _wheel(tree: Path, folder: Path) -> None:

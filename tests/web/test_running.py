@@ -1,0 +1,149 @@
+"""The HTTP face as a process: the socket it is given, how it stops, what it says of
+itself.
+"""
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.children import end
+from tests.support.daemon_site import Site, push
+from tests.support.eventually import eventually
+from tests.support.web import Faces, tokens
+
+#: What a service manager does: the sockets begin at the third, for this process alone.
+PASS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+@pytest.fixture
+def passed(site: Site) -> Path:
+    """The path of a socket that a service manager made."""
+    return site.folder / "web.sock"
+
+
+def _ask(path: Path, address: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("localhost", timeout=60)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(60)
+    connection.sock.connect(os.fspath(path))
+    connection.request("GET", address)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def test_the_socket_of_a_service_manager_is_taken_and_left(
+    site: Site, passed: Path
+) -> None:
+    # Of the same path as the configuration's: that is no reason to remove it.
+    site.file.write_text(f'{site.file.read_text()}[web]\nlisten = "{passed}"\n')
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(os.fspath(passed))
+    made.listen(16)
+    log = site.folder / "log"
+    command = ["-m", "oberonc", "--config", str(site.file), "web"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PASS, str(made.fileno()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=[made.fileno()],
+        )
+    try:
+        # Who comes before it serves waits.
+        assert _ask(passed, "/health") == (200, b'{"status":"ok"}')
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+        assert passed.exists()
+        assert "Traceback" not in log.read_text()
+    finally:
+        made.close()
+        end(process)
+
+
+def test_it_is_ready_as_long_as_a_push_can_be_kept(site: Site, faces: Faces) -> None:
+    tokens(site, [])
+    face = faces.start()
+    said = face.send("/health/ready", method="GET")
+    assert json.loads(said.body) == {"status": "ready", "pushes": "spooled"}
+    site.start()
+    said = face.send("/health/ready", method="GET")
+    assert json.loads(said.body) == {"status": "ready", "pushes": "accepted"}
+    assert site.daemons[0].stop() == 0
+    spool = site.config.spool
+    if spool.exists():
+        spool.rename(spool.with_name("elsewhere"))
+    spool.touch()  # no folder: not even root can put files into it
+    said = face.send("/health/ready", method="GET")
+    assert (said.status, said.headers["retry-after"]) == (503, "5")
+    assert face.send("/health", method="GET").status == 200
+
+
+def test_told_to_stop_it_ends_what_is_under_way_and_takes_nothing_new(
+    site: Site, faces: Faces
+) -> None:
+    tokens(site, ["submit"])
+    site.start()
+    face = faces.start()
+    body = json.dumps(push()).encode()
+    with socket.create_connection(("127.0.0.1", face.port), timeout=60) as half:
+        head = (
+            "POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Authorization: Bearer submit-token\r\nExpect: 100-continue\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        half.sendall(head.encode())
+        # It has begun to be read.
+        assert half.recv(100).startswith(b"HTTP/1.1 100 ")
+        half.sendall(body[:100])
+        face.process.terminate()
+
+        def refuses() -> bool:
+            try:
+                socket.create_connection(("127.0.0.1", face.port), timeout=5).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        eventually(refuses, 30, "it takes connections though it was told to stop")
+        half.sendall(body[100:])
+        assert half.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert face.process.wait(30) == 0
+
+
+def test_the_log_says_who_asked_what_and_which_push_it_was_about(
+    site: Site, faces: Faces
+) -> None:
+    tokens(site, ["submit", "read"])
+    site.start()
+    face = faces.start()
+    made = push()
+    headers = {
+        "Authorization": "Bearer submit-token",
+        "Content-Type": "application/json",
+    }
+    face.send("/api/events", headers, json.dumps(made).encode())
+    face.send("/api/stats%0a%1b[31m", method="GET")
+    face.send("/health", method="GET")
+    lines = [line for line in face.log.splitlines() if " ms" in line]
+    assert re.fullmatch(
+        rf"oberonc web: POST /api/events by submit from 127\.0\.0\.1: 201 in \d+ ms, event {made['id']}",
+        lines[0],
+    )
+    assert "by nobody from 127.0.0.1: 404" in lines[1]
+    assert len(lines) == 2
+    assert "\x1b" not in face.log
