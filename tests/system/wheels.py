@@ -1,5 +1,5 @@
-"""oberonc as it is published: a wheel of this tree, one of a later version, what both
-need, and pipx.
+"""oberonc as it is published: a wheel of this tree, one of a later version, and what
+both need.
 """
 
 import re
@@ -47,8 +47,7 @@ def build(folder: Path) -> None:
         "--dest",
         str(folder),
     ]
-    # pip, because pipx brings its own up to date.
-    _pip("download", *only, f"{own}[web]", "pipx>=1.7,<2", "pip>=24")
+    _pip("download", *only, f"{own}[web]")
 
 
 def _wheel(tree: Path, folder: Path) -> None:

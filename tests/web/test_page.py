@@ -132,6 +132,28 @@ def test_a_push_is_found_and_its_journey_told(site: Site, person: Browser) -> No
         assert person.open(f"/pushes/{wrong}").status == 404
 
 
+def test_pushes_come_in_pages_and_of_one_repository(
+    site: Site, person: Browser
+) -> None:
+    first = site.submit(push(user="zoe"))
+    elsewhere = site.submit(push(repo="lib/money"))
+    for _ in range(100):
+        site.submit()
+    page = person.open("/pushes")
+    assert f"/pushes/{first}" not in page.links
+    [older] = [link for link in page.links if "before=" in link]
+    page = person.open(older)
+    assert {f"/pushes/{first}", f"/pushes/{elsewhere}"} <= set(page.links)
+    assert "Older ones" not in page.text
+    assert "/pushes?repository=lib%2Fmoney" in page.links
+    page = person.open("/pushes?repository=lib%2Fmoney")
+    assert [link for link in page.links if link.startswith("/pushes/")] == [
+        f"/pushes/{elsewhere}"
+    ]
+    assert f"/pushes/{first}" in person.open("/pushes?q=zoe").links
+    assert person.open("/pushes?before=x&repository=a%0ab").status == 400
+
+
 def test_why_nothing_happened_is_said_in_words(site: Site, person: Browser) -> None:
     site.call("lane.pause", service="keeper")
     waiting = site.submit()
@@ -196,6 +218,14 @@ def test_a_service_is_paused_and_resumed(site: Site, person: Browser) -> None:
     assert "keeper is paused for web/shop." in page.text
     assert site.stats()["paused_lanes"] == 1
     assert person.press(page, "Pause", service="nobody").status == 404
+
+
+def test_a_service_is_tested(site: Site, person: Browser) -> None:
+    page = person.press(person.open("/services"), "Test")
+    assert "Test of keeper" in page.text
+    assert "loads and takes the settings" in page.text
+    assert person.press(person.open("/services"), "Test", service="no").status == 404
+    assert site.call("actions")["actions"][0]["action"] == "test"
 
 
 def test_brokers_are_checked_and_reloaded_with_a_report(

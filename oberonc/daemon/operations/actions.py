@@ -33,6 +33,7 @@ NOTED: Final = {
     "dead.drop": "drop",
     "lane.pause": "pause",
     "lane.resume": "resume",
+    "service.test": "test",
     "rename": "rename",
     "reload": "reload",
     "backup": "backup",

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from oberonc.text import counted
-
 #: Minutes, pixels of each, and of the chart's height.
 MINUTES: Final = 60
 STEP: Final = 2
@@ -59,8 +57,13 @@ def chart(minutes: Sequence[dict[str, Any]], now: float) -> Chart:
         return Chart(bars, label, "")
     spent = sum(row["latency"] * row["done"] for row in timed)
     mean = spent / sum(row["done"] for row in timed)
-    latency = f"{mean:.1f} s" if mean < 60 else counted(round(mean / 60), "minute")
-    return Chart(bars, f"{label}, {latency} from push to end", latency)
+    return Chart(bars, f"{label}, {_time(mean)} from push to end", _time(mean))
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
 
 
 def _sum(row: dict[str, Any]) -> int:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from oberonc.payload import filters
 from oberonc.piston import Problem
@@ -11,8 +11,12 @@ from oberonc.web.daemon import ask
 from oberonc.web.page import words
 from oberonc.web.page.frame import Asked, Shown
 
-#: Pushes of a page, and commits, refs and files of a push that are shown.
-LISTED: Final = 200
+#: Pushes of a page; of one answer of the daemon; and so many of these are looked at for
+#: a page.
+LISTED: Final = 100
+ASKED: Final = 200
+LOOKS: Final = 5
+#: Commits and refs of a push that are shown.
 MOST_SHOWN: Final = 100
 #: Characters of a message in a list.
 SUBJECT: Final = 120
@@ -22,13 +26,41 @@ _HEX: Final = frozenset("0123456789abcdef")
 def show(asked: Asked) -> Shown:
     """The newest pushes, or those that are searched for."""
     wanted = asked.query.get("q", "").strip()[:200]
+    repository = asked.query.get("repository", "").strip()[:300]
+    start = asked.query.get("before", "")
+    before = int(start) if start.isdecimal() and len(start) < 16 else None
     key = wanted.lower()
     is_id = 4 <= len(key) <= 64 and set(key) <= _HEX
-    found = ask(asked.config, "log", key=key if is_id else "", limit=LISTED)["events"]
-    rows = [_row(event) for event in reversed(found)]
-    if wanted and not is_id:
-        rows = [row for row in rows if _speaks_of(row, key)]
-    return Shown("pushes.html", {"q": wanted, "is_id": is_id, "pushes": rows})
+    fields = {"key": key if is_id else "", "repository": repository or None}
+    rows, after = _found(asked, fields, "" if is_id else key, before)
+    said = {"q": wanted, "repository": repository, "before": after}
+    older = urlencode({key: value for key, value in said.items() if value})
+    context = {
+        "q": wanted,
+        "repository": repository,
+        "is_id": is_id,
+        "pushes": rows,
+        "older": older if after is not None else "",
+    }
+    return Shown("pushes.html", context)
+
+
+def _found(
+    asked: Asked, fields: dict[str, Any], word: str, before: int | None
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Pushes that speak of *word*, the newest first, and where to go on, if anywhere: a
+    page is looked for among so many, however few of them it is.
+    """
+    rows: list[dict[str, Any]] = []
+    limit = ASKED if word else LISTED
+    for _ in range(LOOKS):
+        found = ask(asked.config, "event.list", limit=limit, before=before, **fields)
+        made = map(_row, found["events"])
+        rows += [row for row in made if not word or _speaks_of(row, word)]
+        before = found["next"]
+        if before is None or len(rows) >= LISTED:
+            break
+    return rows, before
 
 
 def _row(event: dict[str, Any]) -> dict[str, Any]:

@@ -25,23 +25,36 @@ def show(asked: Asked) -> Shown:
     ]
     context = {
         "services": services,
-        "brokers": found["brokers"],
+        "used": [row for row in found["brokers"] if row["services"]],
+        "unused": [row for row in found["brokers"] if not row["services"]],
         "generation": found["generation"],
         "generations": generations,
     }
     return Shown("services.html", context)
 
 
-def change(asked: Asked) -> Moved:
-    """Pause or resume a service, all of it or one repository. Raises Problem."""
+def change(asked: Asked) -> Shown | Moved:
+    """Pause or resume a service, all of it or one repository; or prove that it could do
+    its work. Raises Problem.
+    """
     verb, name = asked.field("verb"), asked.field("service")
+    if verb == "test":
+        return _tested(asked, name)
     if verb not in ("pause", "resume"):
-        raise Problem(400, "Choose to pause or to resume.")
+        raise Problem(400, "Choose to pause, to resume or to test.")
     repository = asked.field("repository") or None
     fields = {"service": name, "repository": repository, **asked.acts()}
     ask(asked.config, f"lane.{verb}", missing=404, **fields)
     of = f" for {repository}" if repository else ""
     return Moved(f"/services#{quote(name, safe='')}", f"{name} is {verb}d{of}.")
+
+
+def _tested(asked: Asked, name: str) -> Shown:
+    """What the test of the service *name* found. Raises Problem."""
+    fields = {"service": name, **asked.acts()}
+    found = ask(asked.config, "service.test", missing=404, **fields)["findings"]
+    good = all(row["ok"] for row in found)
+    return Shown("tested.html", {"service": name, "findings": found, "good": good})
 
 
 def reload(asked: Asked) -> Shown:

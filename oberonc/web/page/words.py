@@ -113,8 +113,8 @@ def told(decision: Row | None, row: Row | None, now: int) -> str:
     note = f": {row['note']}" if row["note"] else ""
     match row["state"]:
         case "ready":
-            after = f" after {tries}{note}" if row["attempts"] else ""
-            return f"Not yet{after}; {waits(row, now)}."
+            after = f", after {tries}{note}" if row["attempts"] else ""
+            return f"Not done yet{after}; {waits(row, now)}."
         case "leased":
             return f"It runs now, try {len(row['attempts'])}."
         case "done":

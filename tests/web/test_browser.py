@@ -1,0 +1,198 @@
+"""The page in a real browser: wide and narrow, light and dark, with scripts and without."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from oberonc.web.settings import ROLES
+from tests.brokers_for_tests import source
+from tests.project import write_screens
+from tests.support import chromium
+from tests.support.chromium import NARROW, WIDE, Chromium, Tab
+from tests.support.daemon_site import Site, push
+from tests.support.eventually import eventually
+from tests.support.web import Face, Faces, tokens
+
+pytestmark = pytest.mark.server
+
+TEXT = (
+    source("keeper")
+    .replace("import BaseBroker", "import BaseBroker, Reject")
+    .replace(
+        "        row = {",
+        '        if "fail" in payload["commits"][0]["message"]:\n'
+        '            raise Reject("the tracker says no")\n'
+        "        row = {",
+        1,
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    with chromium.running() as made:
+        yield made
+
+
+@pytest.fixture
+def face(site: Site, faces: Faces) -> Face:
+    site.write("keeper", TEXT)
+    site.configure(site.services("keeper"))
+    tokens(site, ROLES)
+    site.start()
+    return faces.start()
+
+
+@pytest.fixture
+def tab(browser: Chromium, face: Face) -> Iterator[Tab]:
+    made = Tab(browser, face.port)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def one_of_each(site: Site) -> list[str]:
+    """Something on every page; the addresses of all of them."""
+    name = site.submit()
+    site.submit(push(message="fail\n"))
+    eventually(lambda: site.stats()["deliveries"]["dead"], 60, "dead")
+    site.call("lane.pause", service="keeper", repository="web/other", reason="a test")
+    pages = ["/", "/pushes", f"/pushes/{name}", "/letters", "/services"]
+    return [*pages, "/actions", "/try", "/pushes?q=nothing", "/nowhere"]
+
+
+def test_every_page_is_fit_for_everybody_and_as_wide_as_its_window(
+    site: Site, tab: Tab
+) -> None:
+    tab.look()
+    tab.open("/login")
+    assert tab.unfit() == []
+    tab.log_in()
+    for path in one_of_each(site):
+        tab.open(path)
+        for dark, size in ((False, WIDE), (True, NARROW)):
+            tab.look(dark=dark, size=size)
+            assert tab.unfit() == [], (path, dark)
+            too_wide = "document.documentElement.scrollWidth > innerWidth"
+            assert not tab.is_true(too_wide), (path, size)
+        # Its colours are those of the dark.
+        back = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == "rgb(18, 24, 27)"
+    assert [fault for fault in tab.faults() if "404" not in fault] == []
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+def test_everything_is_done_with_scripts_and_without(
+    site: Site, tab: Tab, scripts: bool
+) -> None:
+    if not scripts:
+        tab.without_scripts()
+    tab.log_in()
+    name = one_of_each(site)[2]
+    tab.open("/services")
+    tab.fill("reason", "it rests")
+    tab.press("Pause")
+    tab.until("keeper is paused.")
+    tab.press("Resume")
+    assert site.stats()["services"]["keeper"]["paused"] is False
+    tab.press("Check what a reload would do")
+    tab.until("A reload would be taken.")
+    tab.open("/letters")
+    tab.evaluate("document.getElementsByName('delivery')[0].click()")
+    tab.press("Drop")
+    tab.until("1 delivery dropped.")
+    tab.open(name)
+    tab.press("Try again")
+    tab.until("1 delivery tried again.")
+    tab.open("/pushes")
+    tab.fill("q", "web/shop")
+    tab.press("Search")
+    assert tab.evaluate("document.querySelectorAll('tbody tr').length") == 2
+    tab.open("/try")
+    tab.fill("message", "great, fixes #42")
+    tab.press("Read it")
+    assert tab.evaluate("document.querySelector('mark').className") == "close"
+    tab.open("/actions")
+    tab.until("it rests")
+    tab.press("Log out")
+    tab.until("You are logged out.")
+    assert tab.faults() == []
+
+
+def test_an_open_page_follows_what_happens_and_says_when_the_daemon_is_away(
+    site: Site, tab: Tab
+) -> None:
+    tab.log_in()
+    tab.until("nothing needs a person")
+    site.call("lane.pause", service="keeper")
+    tab.until("keeper is paused")
+    site.daemons[0].stop()
+    tab.until("This page tries again by itself.")
+    site.start()
+    away = "document.getElementById('gone').hidden"
+    eventually(lambda: tab.is_true(away), 60, "it did not come back")
+    site.call("lane.resume", service="keeper")
+    tab.until("nothing needs a person")
+
+
+def test_a_page_that_came_without_a_daemon_comes_back_with_it(
+    site: Site, tab: Tab
+) -> None:
+    tab.log_in()
+    site.daemons[0].stop()
+    tab.open("/letters")
+    tab.until("The daemon does not answer.")
+    site.start()
+    tab.until("There is none.")
+
+
+def test_what_is_being_filled_in_stays_when_the_page_is_read_again(
+    site: Site, tab: Tab
+) -> None:
+    tab.log_in()
+    tab.open("/services")
+    tab.evaluate("document.getElementsByName('reason')[0].focus()")
+    tab.fill("reason", "half a rea")
+    site.submit()
+    site.settled(done=1)
+    value = "document.getElementsByName('reason')[0].value"
+    # Another part of the page is renewed meanwhile.
+    site.reload()
+    eventually(
+        lambda: tab.is_true(
+            "document.querySelectorAll('#generations tbody tr').length > 1"
+        ),
+        60,
+        "no generation",
+    )
+    assert tab.evaluate(value) == "half a rea"
+
+
+def test_the_keyboard_reaches_all_of_it(tab: Tab) -> None:
+    tab.open("/login")
+    for letter in "admin-token":
+        tab.key(letter, ord(letter.upper()), letter)
+    tab.key("Enter", 13, "\r")
+    tab.until("nothing needs a person")
+    tab.key("Tab", 9)
+    where = "document.activeElement.textContent.trim()"
+    assert tab.evaluate(where) == "To the content"
+    tab.key("Enter", 13, "\r")
+    assert tab.evaluate("document.activeElement.id") == "main"
+    seen = set()
+    for _ in range(12):
+        tab.key("Tab", 9)
+        seen.add(tab.evaluate(where))
+    assert {"keeper", "For programs"} <= seen
+
+
+def test_the_pictures_in_the_documentation_can_be_made_anew() -> None:
+    made = write_screens.screens()
+    assert set(made) == {file.name for file in write_screens.FOLDER.iterdir()}
+    for name, (_, _, size) in write_screens.SCREENS.items():
+        kept = (write_screens.FOLDER / name).read_bytes()
+        for raw in (made[name], kept):
+            assert raw.startswith(b"\x89PNG")
+            assert struct.unpack(">II", raw[16:24]) == size
