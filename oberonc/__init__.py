@@ -4,9 +4,10 @@
 interface for plugins.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from oberonc.broker.contract import BaseBroker, Check
     from oberonc.broker.given import Payload
     from oberonc.errors import Reject, Retry
@@ -24,7 +25,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load the name when it is asked for: the hook imports `oberonc.hook` and should
     pay for that alone.
     """

@@ -12,7 +12,7 @@ from typing import Any, Final
 from oberonc import config
 from oberonc.broker import registry
 from oberonc.config import Config
-from oberonc.delivery import handover, log
+from oberonc.delivery import handover, runs
 
 #: What is offered, with a word on it for shells that show one.
 Offers = dict[str, str]
@@ -64,7 +64,7 @@ def _records(known: Config) -> list[dict[str, Any]]:
     """The latest records of the log and of the daemon, as far as they may be read."""
     found: list[dict[str, Any]] = []
     with suppress(Exception):  # the daemon may know more
-        found += log.recent(known, MOST)
+        found += runs.recent(known, MOST)
     return sorted(
         [*found, *_records_of_daemon(known)], key=lambda entry: str(entry["time"])
     )

@@ -7,16 +7,22 @@ another file. Secrets stay references here; `oberonc.broker.secrets` turns
 them into values when a delivery needs them.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from oberonc import layers, paths
+import os
+
+from oberonc import layers, paths, tables
 from oberonc.errors import ConfigError, OberoncError
 from oberonc.layers import Layer
 from oberonc.paths import Homes
 from oberonc.text import nearest, one_line
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
 
 DAY = 86400.0
 #: Seconds a delivery gets when neither its service nor its broker's class says.
@@ -70,13 +76,29 @@ class DaemonSettings(NamedTuple):
     pushed.
     """
 
-    socket: Path
-    control: Path
+    submit_socket: str
+    control_socket: str
     workers: int = 8
     stop_timeout: float = 60.0
     keep: float = 30 * DAY
     low_space: int = LOW_SPACE
     trusted: tuple[str, ...] = TRUSTED
+
+    @property
+    def socket(self) -> Path:
+        """Where anybody submits."""
+        return _path(self.submit_socket)
+
+    @property
+    def control(self) -> Path:
+        """Where the daemon's owner and root steer it."""
+        return _path(self.control_socket)
+
+
+def _path(place: str) -> Path:
+    from pathlib import Path  # of no use to a hook, and dear
+
+    return Path(place)
 
 
 class Limits(NamedTuple):
@@ -100,13 +122,13 @@ class Config(NamedTuple):
     #: `here`, `daemon`, or the address of another machine's `oberonc web`.
     delivery: str
     publish: tuple[str, ...]
-    state: Path
-    spool: Path
+    state_folder: str
+    spool_folder: str
     services: dict[str, Service]
-    directories: tuple[Path, ...]
+    directories: tuple[str, ...]
     daemon: DaemonSettings
     limits: Limits
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     sources: dict[str, str]
     #: Seconds a hook that runs the brokers may take; None: by the kind of repository.
     hook_budget: float | None = None
@@ -124,6 +146,16 @@ class Config(NamedTuple):
     fault: str = ""
     #: Whether `publish` is what was said, whatever else is at fault.
     publish_known: bool = True
+
+    @property
+    def state(self) -> Path:
+        """The folder of what the daemon, or this account, keeps."""
+        return _path(self.state_folder)
+
+    @property
+    def spool(self) -> Path:
+        """The folder of payloads that wait on disk."""
+        return _path(self.spool_folder)
 
 
 #: What is there without any configuration: the issue broker on the embedded tracker.
@@ -291,9 +323,11 @@ def _as_set_up(merged: dict[str, Any]) -> None:
     """Fill in what nobody could tell:
     the places of a machine's daemon, where they are there.
     """
-    beside_state = "state" in merged and os.path.isdir(Path(merged["state"]) / "spool")  # noqa: PTH112  as below
     # False, too, where we may not look.
-    sockets, spool = os.path.isdir(paths.SOCKETS), os.path.isdir(paths.SPOOL)  # noqa: PTH112
+    beside_state = "state" in merged and os.path.isdir(
+        os.path.join(merged["state"], "spool")
+    )
+    sockets, spool = os.path.isdir(paths.SOCKETS), os.path.isdir(paths.SPOOL)
     if sockets or spool:
         merged.setdefault("delivery", "daemon")
     if spool and not beside_state:
@@ -301,16 +335,16 @@ def _as_set_up(merged: dict[str, Any]) -> None:
 
 
 def _merge(merged: dict[str, Any], sources: dict[str, str], layer: Layer) -> None:
-    file = str(layer.file)
-    _check_table(layer.values, _TOP, file, "")
+    file = layer.file
+    tables.check(layer.values, _TOP, file, "")
     if "user_config" in layer.values and not layer.machine:
         raise ConfigError(
-            f"{file}: 'user_config' is for the machine's file, {paths.SYSTEM / 'config.toml'}"
+            f"{file}: 'user_config' is for the machine's file, {os.path.join(paths.SYSTEM, 'config.toml')}"
         )
     for key, value in layer.values.items():
         if isinstance(value, dict):
             if key in _TABLES:
-                _check_table(value, _TABLES[key], file, key + ".")
+                tables.check(value, _TABLES[key], file, key + ".")
             table = merged.setdefault(key, {})
             for name, item in value.items():
                 table[name] = item
@@ -320,40 +354,15 @@ def _merge(merged: dict[str, Any], sources: dict[str, str], layer: Layer) -> Non
             sources[key] = file
 
 
-def _check_table(
-    table: dict[str, Any], known: Mapping[str, type], file: str, prefix: str
-) -> None:
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(
-                f"{file}: unknown key '{prefix}{key}'{nearest(key, list(known))}"
-            )
-        _check_type(value, known[key], f"{file}: '{prefix}{key}'")
-
-
-def _check_type(value: Any, kind: type, where: str) -> None:
-    good = isinstance(value, (int, float) if kind is float else kind)
-    if not good or (kind in (int, float) and isinstance(value, bool)):
-        names = {
-            bool: "true or false",
-            str: "text",
-            list: "a list of texts",
-            dict: "a table",
-            int: "a whole number",
-            float: "a number",
-        }
-        raise ConfigError(f"{where} must be {names[kind]}")
-    if kind is list and not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"{where} must be a list of texts")
-
-
 def _build(
     merged: dict[str, Any],
     sources: dict[str, str],
-    files: tuple[Path, ...],
+    files: tuple[str, ...],
     homes: Homes,
 ) -> Config:
-    state = _folder(merged.get("state"), homes.state, sources.get("state", ""), "state")
+    state = tables.folder(
+        merged.get("state"), homes.state, sources.get("state", ""), "state"
+    )
     services = {
         name: _service(
             name, table, sources.get(f"services.{name}", "the default configuration")
@@ -364,20 +373,25 @@ def _build(
     daemon = _daemon(merged.get("daemon", {}), sources, homes.sockets or state)
     delivery = merged.get("delivery", "here")
     if "://" not in delivery:
-        _one_of(delivery, DELIVERIES, sources.get("delivery", ""), "delivery")
+        tables.one_of(delivery, DELIVERIES, sources.get("delivery", ""), "delivery")
     _check_ranges(merged, sources)
     return Config(
         delivery=delivery,
         delivery_token=merged.get("delivery_token", ""),
         delivery_ca=merged.get("delivery_ca", ""),
         publish=tuple(merged.get("publish", ["HEAD"])),
-        state=state,
-        spool=_folder(
-            merged.get("spool"), state / "spool", sources.get("spool", ""), "spool"
+        state_folder=state,
+        spool_folder=tables.folder(
+            merged.get("spool"),
+            os.path.join(state, "spool"),
+            sources.get("spool", ""),
+            "spool",
         ),
         services=services,
         directories=tuple(
-            _folder(item, state, sources["brokers.directories"], "brokers.directories")
+            tables.folder(
+                item, state, sources["brokers.directories"], "brokers.directories"
+            )
             for item in brokers.get("directories", [])
         ),
         daemon=daemon,
@@ -402,39 +416,19 @@ def _check_ranges(merged: dict[str, Any], sources: dict[str, str]) -> None:
             )
 
 
-def _folder(given: str | None, default: Path, file: str, key: str) -> Path:
-    if given is None:
-        return default
-    path = Path(given)
-    if given.startswith("~/"):
-        path = paths.home() / given[2:]
-    if not path.is_absolute() or not given.isprintable():
-        raise ConfigError(
-            f"{file}: '{key}' must be an absolute path or begin with ~/, not '{one_line(given)}'"
-        )
-    return path
-
-
-def _one_of(value: str, choices: tuple[str, ...], file: str, key: str) -> str:
-    if value not in choices:
-        raise ConfigError(
-            f"{file}: '{key}' is '{value}'; it must be one of {', '.join(choices)}"
-        )
-    return value
-
-
 def _daemon(
-    table: dict[str, Any], sources: dict[str, str], sockets: Path
+    table: dict[str, Any], sources: dict[str, str], sockets: str
 ) -> DaemonSettings:
-    def path(key: str, default: Path) -> Path:
-        return _folder(
+    def path(key: str, default: str) -> str:
+        return tables.folder(
             table.get(key), default, sources.get(f"daemon.{key}", ""), f"daemon.{key}"
         )
 
-    socket = path("socket", sockets / "submit.sock")
+    socket = path("socket", os.path.join(sockets, "submit.sock"))
+    beside = os.path.join(os.path.dirname(socket), "control.sock")
     return DaemonSettings(
-        socket=socket,
-        control=path("control", socket.parent / "control.sock"),
+        submit_socket=socket,
+        control_socket=path("control", beside),
         workers=table.get("workers", 8),
         stop_timeout=float(table.get("stop_timeout", 60)),
         keep=table.get("keep", 30) * DAY,
@@ -457,7 +451,7 @@ def _service(name: str, table: Any, file: str) -> Service:
             f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
         )
     general = {key: value for key, value in table.items() if _is_general(key, value)}
-    _check_table(general, _SERVICE, file, where)
+    tables.check(general, _SERVICE, file, where)
     if "broker" not in general:
         raise ConfigError(
             f"{file}: 'services.{name}' names no broker: add broker = \"issues\" or another of `oberonc brokers`"
@@ -473,8 +467,8 @@ def _service(name: str, table: Any, file: str) -> Service:
     if not general.get("events", EVENTS):
         raise ConfigError(f"{file}: '{where}events' is empty: the service gets nothing")
     for event in general.get("events", ()):
-        _one_of(event, EVENTS, file, where + "events")
-    _one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
+        tables.one_of(event, EVENTS, file, where + "events")
+    tables.one_of(general.get("order", "bounded"), ORDERS, file, where + "order")
     if any(key in general for key in _PACE):
         from oberonc import pace  # a hook loads no more than its configuration needs
 
@@ -482,7 +476,7 @@ def _service(name: str, table: Any, file: str) -> Service:
     settings = {
         key: value for key, value in table.items() if not _is_general(key, value)
     }
-    _check_settings(settings, file, where.removesuffix("."))
+    tables.check_settings(settings, file, where.removesuffix("."))
     return Service(name=name, settings=settings, origin=file, **general)
 
 
@@ -491,15 +485,3 @@ def _is_general(key: str, value: Any) -> bool:
     list, a setting as a table.
     """
     return key in _SERVICE and not (key == "authors" and isinstance(value, dict))
-
-
-def _check_settings(value: Any, file: str, where: str) -> None:
-    """Settings travel as JSON, which has no dates."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_settings(item, file, f"{where}.{key}")
-    elif isinstance(value, list):
-        for item in value:
-            _check_settings(item, file, where)
-    elif not isinstance(value, (str, int, float)):
-        raise ConfigError(f"{file}: '{where}' is a date or time: write it in quotes")

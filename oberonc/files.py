@@ -7,36 +7,46 @@ its place meanwhile is not followed. Folders of our own (`make_private` and what
 follows) are named by their paths.
 """
 
-import contextlib
+from __future__ import annotations
+
 import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _DOWN = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Enough to pass through a folder that may not be listed.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | _DOWN
 
 
-@contextmanager
-def folder(path: Path, make: bool = False) -> Iterator[int]:
-    """A descriptor of the folder *path*, which is absolute and holds no link; *make*:
-    with what is missing, 0755.
+class folder:
+    """As a context: a descriptor of the folder *path*, which is absolute and holds no
+    link; *make*: with what is missing, 0755.
 
     Raises OSError, where there is a link on the way too.
     """
-    handle = os.open("/", _PASS)
-    try:
-        for name in path.parts[1:]:
-            below = _down(handle, name, make)
-            os.close(handle)
-            handle = below
-        yield handle
-    finally:
-        os.close(handle)
+
+    def __init__(self, path: Path, make: bool = False) -> None:
+        self._path, self._make = path, make
+
+    def __enter__(self) -> int:
+        self._handle = os.open("/", _PASS)
+        try:
+            for name in self._path.parts[1:]:
+                below = _down(self._handle, name, self._make)
+                os.close(self._handle)
+                self._handle = below
+        except BaseException:
+            os.close(self._handle)
+            raise
+        return self._handle
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
 
 
 def _down(handle: int, name: str, make: bool) -> int:
@@ -73,8 +83,10 @@ def put(handle: int, name: str, data: bytes, mode: int) -> None:
             os.fsync(made)
         move(handle, temporary, name)
     except BaseException:
-        with contextlib.suppress(OSError):
+        try:
             os.unlink(temporary, dir_fd=handle)
+        except OSError:
+            pass
         raise
 
 
@@ -87,7 +99,7 @@ def names(handle: int) -> list[str]:
     """What is in the open folder *handle*."""
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
     try:
-        return os.listdir(listed)  # noqa: PTH208  of a descriptor
+        return os.listdir(listed)
     finally:
         os.close(listed)
 
@@ -119,29 +131,32 @@ def read(path: Path, most: int = 1 << 16) -> bytes | None:
         os.close(handle)
 
 
-def make_private(path: Path) -> None:
+def make_private(path: str | Path) -> None:
     """Create the folder *path*, and what is missing above it, for its owner alone.
 
     Where the folder above is shared with a group, it is for that group.
     """
-    if not path.parent.is_dir():
-        make_private(path.parent)
+    parent = os.path.dirname(path) or "."
+    if not os.path.isdir(parent):
+        make_private(parent)
     try:
-        path.mkdir(mode=0o700)
+        os.mkdir(path, mode=0o700)
     except FileExistsError:
         return
-    above = path.parent.stat()
+    above = os.stat(parent)
     if is_shared(above):
-        with contextlib.suppress(PermissionError):
+        try:
             os.chown(path, -1, above.st_gid)
-            path.chmod(0o2770)
+            os.chmod(path, 0o2770)  # noqa: S103  as the folder above is
+        except PermissionError:
+            pass
 
 
-def file_mode(path: Path) -> int:
+def file_mode(path: str | Path) -> int:
     """The mode of a file in the folder *path*: as private as the folder is. In a drop
     box its group, the daemon's, reads it.
     """
-    facts = path.stat()
+    facts = os.stat(path)
     if is_drop_box(facts):
         return 0o640
     return 0o660 if is_shared(facts) else 0o600
@@ -162,7 +177,7 @@ def is_drop_box(facts: os.stat_result) -> bool:
 
 
 def put_private(
-    path: Path, data: bytes, by: Path, durable: bool = True
+    path: str | Path, data: bytes, by: str | Path, durable: bool = True
 ) -> os.stat_result:
     """Make or replace *path* by way of *by*, a new name on the same disk; whole or not
     at all, and as private as its folder is.
@@ -175,28 +190,32 @@ def put_private(
     handle = os.open(by, flags, 0o600)
     try:
         with os.fdopen(handle, "wb", closefd=False) as stream:
-            os.fchmod(handle, file_mode(path.parent))
+            os.fchmod(handle, file_mode(os.path.dirname(path)))
             stream.write(data)
             stream.flush()
             if durable:
                 os.fsync(handle)
         facts = os.fstat(handle)
-        by.rename(path)
+        os.rename(by, path)
         # From here on it is kept, whatever is said of the folder: to report a failure
         # would be false.
-        with contextlib.suppress(OSError):
+        try:
             if durable:
-                _sync_names(path.parent, handle)
+                _sync_names(os.path.dirname(path), handle)
+        except OSError:
+            pass
         return facts
     except OSError:
-        with contextlib.suppress(OSError):
-            by.unlink()
+        try:
+            os.unlink(by)
+        except OSError:
+            pass
         raise
     finally:
         os.close(handle)
 
 
-def _sync_names(path: Path, inside: int) -> None:
+def _sync_names(path: str, inside: int) -> None:
     """Make the names in the folder *path* durable. *inside* is an open file there, for
     a folder that we may not read: its whole disk is synced then.
     """
@@ -212,7 +231,7 @@ def _sync_names(path: Path, inside: int) -> None:
             os.sync()
 
 
-def sync(path: Path) -> None:
+def sync(path: str | Path) -> None:
     """Make what is in the file, or the names in the folder,
     *path* durable. Raises OSError.
     """

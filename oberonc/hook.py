@@ -5,18 +5,24 @@ A hook never fails a push and prints at most one line. It loads no GitPython, re
 asyncio, click or sqlite3; what runs brokers is loaded when there are brokers to run.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
 
-from oberonc import config as configuration
-from oberonc.config import Config
 from oberonc.errors import OberoncError
-from oberonc.payload.schema import Payload
 from oberonc.process import open_standard_streams
-from oberonc.source import hooks
-from oberonc.source.git import Git
+from oberonc.source.opening import PUSHED, open_repository
 from oberonc.text import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oberonc.config import Config
+    from oberonc.payload.schema import Payload
+    from oberonc.source.collect import Source
+    from oberonc.source.git import Git
+    from oberonc.source.hooks import Call
 
 #: Seconds the whole hand-off to the daemon may take in a hook.
 HAND_OFF = 1.0
@@ -29,6 +35,9 @@ def main(argv: list[str] | None = None) -> None:
     if name == "check":
         # `oberonc hook install` proves with this that the line it is about to write
         # works.
+        from oberonc.delivery import handover as handover
+        from oberonc.source import pushed as pushed
+
         os.write(1, b"ok\n")
         return
     say(_guarded(name, args))
@@ -46,25 +55,27 @@ def _guarded(name: str, args: list[str]) -> str:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where} (nothing was delivered; `oberonc doctor` may help)"
-    except (ImportError, SyntaxError) as error:
-        # What was loaded is older than what is there now: the package is being
-        # replaced.
-        why = one_line(str(error), 200)
-        return (
-            f"it cannot be loaded whole: is it being replaced? ({why}; "
-            "the next push or commit here delivers this one)"
-        )
     except KeyboardInterrupt:
         # Only where a hook of an older version, which does not keep Ctrl-C from us,
         # runs this.
         return "interrupted; the next push or commit here delivers this one"
     except Exception as error:  # noqa: BLE001  a bug of ours is no reason to trouble a push
-        return f"unexpected {type(error).__name__}: {one_line(str(error), 200)}; please report it"
+        why = one_line(str(error), 200)
+        if isinstance(error, (ImportError, SyntaxError)) or (
+            isinstance(error, AttributeError) and isinstance(error.obj, type(sys))
+        ):
+            # What was loaded is older than what is there now: the package is being
+            # replaced.
+            return (
+                f"it cannot be loaded whole: is it being replaced? ({why}; "
+                "the next push or commit here delivers this one)"
+            )
+        return f"unexpected {type(error).__name__}: {why}; please report it"
 
 
 def _stdin(name: str) -> str:
     # Read to the end before anything else: git would see SIGPIPE.
-    if name not in ("post-receive", "post-rewrite", hooks.PUSHED):
+    if name not in ("post-receive", "post-rewrite", PUSHED):
         return ""
     try:
         with open(0, "rb", closefd=False) as stream:
@@ -78,24 +89,29 @@ def run(name: str, args: list[str], stdin: str) -> str:
     nothing is to be said.
     """
     began = time.monotonic()
-    git = hooks.open_repository(name)
+    git = open_repository(name)
     if git is None:
         return ""
-    settings = git.ask_config()  # git is at work while we are
-    if name == hooks.PUSHED:
+    settings = git.ask_config()  # git is at work while we load the rest
+    from oberonc import config as configuration
+    from oberonc.source import hooks
+
+    if name == PUSHED:
         if os.environ.get("OBERONC") == "0":
             return ""
         from oberonc.source import pushed
 
-        config = configuration.learn()
+        config = configuration.learn(keep=True)
         payload = pushed.collect(git, settings(), config, args, stdin)
         return _deliver(config, payload, git, began) if payload else ""
-    config = configuration.learn(server_hook=name == "post-receive")
+    config = configuration.learn(server_hook=name == "post-receive", keep=True)
     call = hooks.read_call(git, settings(), name, args, stdin)
     if call is None:
         return ""
     if os.environ.get("OBERONC") == "0":  # somebody's wish, for this once
-        return hooks.skip(call, config)
+        from oberonc.source import collect
+
+        return collect.skip(call, config)
     # In daemon mode the daemon keeps the reasons, too, and its state folder is not ours
     # to write.
     if call.event == "push" and config.delivery == "here" and not config.fault:
@@ -105,14 +121,16 @@ def run(name: str, args: list[str], stdin: str) -> str:
         if not _wanted(call, config, seen):
             hooks.pass_over(call)
             return deliver.nowhere(config, seen, git.git_dir)
-    collected = hooks.collect(call, config)
+    from oberonc.source import collect
+
+    collected = collect.collect(call, config)
     if collected is None:
         return ""
     source, payload = collected
     try:
         line = _deliver(config, payload, git, began, bare=source.repo.bare)
     except BaseException:
-        hooks.take_back(source)
+        collect.take_back(source)
         raise
     return "; ".join(filter(None, (line, _head_warning(source))))
 
@@ -145,7 +163,7 @@ def _deliver(
     return "; ".join(filter(None, (broken, line)))
 
 
-def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
+def _wanted(call: Call, config: Config, seen: Payload) -> bool:
     """Whether a service could want the push, by what is known without its commits."""
     from oberonc.payload import filters
 
@@ -158,11 +176,13 @@ def _wanted(call: hooks.Call, config: Config, seen: Payload) -> bool:
         return False
     # Only the names of its refs stand in the way, and they may be other names of what
     # is wanted.
+    from oberonc.source import hooks
+
     named = seen | {"updates": hooks.by_branch(call, seen["updates"])}
     return any(filters.possible(service, named) for service in services)
 
 
-def _head_warning(source: hooks.Source) -> str:
+def _head_warning(source: Source) -> str:
     repo = source.repo
     branch = next(
         (

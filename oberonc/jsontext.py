@@ -5,10 +5,15 @@ What Python's parser would let pass (NaN, 1e999, a key given twice, other encodi
 thousands of brackets) is refused here.
 """
 
-import json
-import math
+from __future__ import annotations
+
 from itertools import islice
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import json
+    from collections.abc import Callable
+    from typing import Any, Final
 
 #: How deep objects and lists may nest. A payload needs six levels.
 DEEPEST: Final = 32
@@ -18,17 +23,29 @@ _TOO_DEEP: Final = f"nested deeper than {DEEPEST} levels"
 MOST_VALUES: Final = 9 * 1024 * 1024 // 8
 
 
-class Received(dict[str, Any]):
+class Received(dict[str, "Any"]):
     """An object, and the bytes it came as."""
 
     raw: bytes
+
+
+def received(value: dict[str, Any], raw: bytes) -> Received:
+    """*value* with the JSON *raw* that stands for it; it is not to be changed after."""
+    made = Received(value)
+    made.raw = raw
+    return made
 
 
 def canonical(value: Any) -> bytes:
     """*value* as JSON in ASCII:
     equal values give equal bytes, whatever order their keys came in.
     """
-    return _ENCODER.encode(value).encode()
+    return "".join(_canonical(value, 0)).encode()
+
+
+def plain(value: Any) -> bytes:
+    """*value* as JSON in ASCII, its keys in the order they came in."""
+    return "".join(_plain(value, 0)).encode()
 
 
 def strict(raw: bytes) -> Any:
@@ -40,7 +57,7 @@ def strict(raw: bytes) -> Any:
     ):
         raise ValueError(f"more than {MOST_VALUES} values")
     try:
-        value = _DECODER.decode(raw.decode())
+        value = _decoder().decode(raw.decode())
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     # Counting brackets is cheap and clears nearly every small value; strings with
@@ -67,7 +84,7 @@ def _no_constant(name: str) -> None:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number in (math.inf, -math.inf):
+    if number in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:20]} is beyond any number")
     return number
 
@@ -93,10 +110,48 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
-#: Made once: json.dumps and json.loads would make one for every frame.
-_ENCODER: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False
-)
-_DECODER: Final = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twice
-)
+#: Made once: json.loads would make one for every frame.
+_made: list[json.JSONDecoder] = []
+
+
+def _decoder() -> json.JSONDecoder:
+    if not _made:
+        import json  # loads `re`, and a hook reads no JSON
+
+        _made.append(
+            json.JSONDecoder(
+                parse_constant=_no_constant,
+                parse_float=_finite,
+                object_pairs_hook=_no_twice,
+            )
+        )
+    return _made[0]
+
+
+def _encoder(*, sort_keys: bool, allow_nan: bool) -> Callable[[Any, int], Any]:
+    """What `json.JSONEncoder` has a value written by, in pieces.
+
+    Its own module loads `re`; where this Python has no such function, it is asked.
+    """
+    try:
+        from _json import encode_basestring_ascii as text
+        from _json import make_encoder
+
+        how = (None, _refuse, text, None, ":", ",", sort_keys, False, allow_nan)
+        return make_encoder(*how)
+    except (ImportError, TypeError):
+        import json
+
+        plain = json.JSONEncoder(
+            sort_keys=sort_keys, separators=(",", ":"), allow_nan=allow_nan
+        )
+        return lambda value, _level: plain.iterencode(value)
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+#: Made once: json.dumps would make one for every frame.
+_canonical = _encoder(sort_keys=True, allow_nan=False)
+_plain = _encoder(sort_keys=False, allow_nan=True)

@@ -6,19 +6,24 @@ Layers, later ones win key by key: /etc/oberonc/config.toml (the machine's),
 OBERONC_CONFIG. What they mean is `oberonc.config`'s business.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
 
-from oberonc import paths
+from oberonc import parsed, paths
 from oberonc.accounts import person
 from oberonc.errors import ConfigError, NotAllowed, OberoncError
 from oberonc.paths import Homes
 from oberonc.text import one_line
+from oberonc.tuples import NamedTuple
 
-Table = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+Table = dict[str, "Any"]
 
 
 class Layer(NamedTuple):
@@ -26,7 +31,7 @@ class Layer(NamedTuple):
     *left_out* why it does not count.
     """
 
-    file: Path
+    file: str
     values: Table
     fault: OberoncError | None = None
     left_out: str = ""
@@ -42,6 +47,7 @@ def read(
     *,
     server_hook: bool = False,
     asks: bool = False,
+    keep: bool = False,
 ) -> list[Layer]:
     """The layers there are, in reading order; only *explicit* (or OBERONC_CONFIG) has
     to exist.
@@ -49,19 +55,20 @@ def read(
     In a *server_hook* the machine's file may say `user_config = false`:
     then no other one counts. Elsewhere it does not count for an account that can hand
     nothing in where it says: what such a person does in repositories of their own is
-    their own affair. Who *asks* the machine's daemon is answered by it.
+    their own affair. Who *asks* the machine's daemon is answered by it. *keep* what is
+    parsed for the next one who says so.
     """
-    system, user = homes.system, homes.config / "config.toml"
+    system, user = homes.system, os.path.join(homes.config, "config.toml")
     named = explicit or os.environ.get("OBERONC_CONFIG")
     machine = (
-        _layer(system / "config.toml")._replace(machine=True)
+        _layer(os.path.join(system, "config.toml"), keep)._replace(machine=True)
         if system and _is_there(system)
         else None
     )
     if machine and not (server_hook or asks):
         machine = machine._replace(left_out=_closed(machine, homes))
-    others = [user] if _is_there(user.parent, or_hidden=False) else []
-    others += [Path(named).absolute()] if named else []
+    others = [user] if _is_there(homes.config, or_hidden=False) else []
+    others += [paths.absolute(named)] if named else []
     alone = server_hook and machine is not None and not _user_config(machine)
     why = f"`user_config = false` in {machine.file}" if machine and alone else ""
     found = [
@@ -71,7 +78,7 @@ def read(
         *(
             Layer(file, {}, left_out=why)
             if alone
-            else _layer(file)._replace(machine=_is_machine(file))
+            else _layer(file, keep)._replace(machine=_is_machine(file))
             for file in others
         ),
     ]
@@ -81,7 +88,7 @@ def read(
         and _is_set_up()
         and not any(each.values or each.fault for each in found)
     ):
-        return [_nothing_said(system / "config.toml")]
+        return [_nothing_said(os.path.join(system, "config.toml"))]
     return found
 
 
@@ -96,13 +103,13 @@ def _closed(machine: Layer, homes: Homes) -> str:
     if machine.fault or not isinstance(spool, str) or not spool.startswith("/"):
         return ""
     for name in ("socket", "control"):
-        usual = homes.sockets and homes.sockets / f"{name}.sock"
+        usual = homes.sockets and os.path.join(homes.sockets, f"{name}.sock")
         socket = daemon.get(name, str(usual or ""))
         if isinstance(socket, str) and os.access(socket, os.W_OK, effective_ids=True):
             return ""
-    place = os.path.join(spool, "new")  # noqa: PTH118  a str for the loop below
+    place = os.path.join(spool, "new")
     while not _may_be_there(place):
-        place = os.path.dirname(place)  # noqa: PTH120
+        place = os.path.dirname(place)
     if os.access(place, os.W_OK | os.X_OK, effective_ids=True):
         return ""
     mend = _group_to_join(spool)
@@ -123,7 +130,7 @@ def _group_to_join(spool: str) -> str:
     from oberonc.accounts import group_name  # no hook that goes well needs it
 
     try:
-        facts = os.stat(spool)  # noqa: PTH116
+        facts = os.stat(spool)
     except OSError:
         return ""
     return (
@@ -135,10 +142,12 @@ def _is_set_up() -> bool:
     """Whether this machine has a daemon for all its pushers,
     as `oberonc init --system` sets it up.
     """
-    return os.path.exists(paths.SOCKETS / "submit.sock") and os.path.isdir(paths.SPOOL)  # noqa: PTH110, PTH112  False where we may not look
+    # False, too, where we may not look.
+    submit = os.path.join(paths.SOCKETS, "submit.sock")
+    return os.path.exists(submit) and os.path.isdir(paths.SPOOL)
 
 
-def _nothing_said(file: Path) -> Layer:
+def _nothing_said(file: str) -> Layer:
     """The machine's file while it is being written, or lost: its daemon's pushes are
     not for a pusher's own folder.
     """
@@ -146,8 +155,8 @@ def _nothing_said(file: Path) -> Layer:
     return Layer(file, {}, ConfigError(why), publish_lost=True, machine=True)
 
 
-def _is_machine(file: Path) -> bool:
-    return file == paths.SYSTEM / "config.toml"
+def _is_machine(file: str) -> bool:
+    return file == os.path.join(paths.SYSTEM, "config.toml")
 
 
 def _user_config(machine: Layer) -> bool:
@@ -157,12 +166,12 @@ def _user_config(machine: Layer) -> bool:
     return machine.values.get("user_config", machine.fault is None) is True
 
 
-def _is_there(folder: Path, or_hidden: bool = True) -> bool:
+def _is_there(folder: str, or_hidden: bool = True) -> bool:
     """Whether *folder* has a `config.toml`, of whatever kind; *or_hidden*: also where
     nobody lets us look.
     """
     try:
-        (folder / "config.toml").lstat()
+        os.lstat(os.path.join(folder, "config.toml"))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
@@ -172,17 +181,15 @@ def _is_there(folder: Path, or_hidden: bool = True) -> bool:
     return True
 
 
-def _layer(file: Path) -> Layer:
+def _layer(file: str, keep: bool) -> Layer:
     try:
         text = _text(file)
     except OberoncError as error:
         # Who could have written it is not known: nothing of it is believed.
         return Layer(file, {}, error, publish_lost=True)
-    import tomllib  # a hook without configuration does not pay for the parser
-
     try:
         text.encode()
-        return Layer(file, tomllib.loads(text))
+        return Layer(file, parsed.toml(text, keep))
     except RecursionError:
         fault = "it is nested too deep"
     except UnicodeEncodeError:
@@ -199,7 +206,7 @@ def _layer(file: Path) -> Layer:
     )
 
 
-def _text(file: Path) -> str:
+def _text(file: str) -> str:
     try:
         # A FIFO must not hold a push for ever.
         handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -220,7 +227,7 @@ def _text(file: Path) -> str:
         ) from None
 
 
-def _refuse(file: Path, facts: os.stat_result) -> None:
+def _refuse(file: str, facts: os.stat_result) -> None:
     """Raise NotAllowed where somebody else than root and the reader could have written
     it: it names programs to run.
     """

@@ -5,60 +5,85 @@ Everything is a function of the environment,
 so that a hook without HOME still finds its way.
 """
 
+from __future__ import annotations
+
 import os
 import pwd
 import sys
-from pathlib import Path
-from typing import NamedTuple
+
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves
 #: it out.
-SYSTEM = Path("/etc/oberonc")
+SYSTEM = "/etc/oberonc"
 #: Where the machine's daemon has its sockets and its spool, as `oberonc init --system`
 #: sets it up.
-SOCKETS = Path("/run/oberonc")
-SPOOL = Path("/var/spool/oberonc")
+SOCKETS = "/run/oberonc"
+SPOOL = "/var/spool/oberonc"
 
 
-def home() -> Path:
+def home() -> str:
     """The home folder, also where HOME is not set, as in some servers' hooks."""
     try:
-        return _named("HOME") or Path(pwd.getpwuid(os.getuid()).pw_dir)
+        return _named("HOME") or pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        return Path("/")  # a container may run as a user that has no name and no home
+        return "/"  # a container may run as a user that has no name and no home
 
 
-def _named(variable: str) -> Path | None:
-    """The folder an environment variable names. One that is not absolute counts for
-    nothing, as XDG has it.
+def absolute(path: str | Path) -> str:
+    """*path* from the root on, as `pathlib` would have it: links and `..` stay."""
+    full = os.fspath(path)
+    if not full.startswith("/"):
+        full = f"{os.getcwd()}/{full}"
+    return "/" + "/".join(part for part in full.split("/") if part not in ("", "."))
+
+
+def _named(variable: str) -> str:
+    """The folder an environment variable names, or an empty string. One that is not
+    absolute counts for nothing, as XDG has it.
     """
-    named = Path(os.environ.get(variable, ""))
-    return named if named.is_absolute() else None
+    named = os.environ.get(variable, "")
+    return named if named.startswith("/") else ""
 
 
 class Homes(NamedTuple):
     """Where this account's things are, and the machine's."""
 
     #: The administrator's folder; None where it is switched off.
-    system: Path | None
+    system: str | None
     #: Where the user's `config.toml` and `brokers/` are.
-    config: Path
+    config: str
     #: What oberonc keeps when the configuration names no `state`.
-    state: Path
+    state: str
     #: The folder of the daemon's sockets when the configuration names none; None: the
     #: state folder.
-    sockets: Path | None
+    sockets: str | None
 
 
 def homes() -> Homes:
     """Where the environment says that things are."""
     runtime = _named("XDG_RUNTIME_DIR")
-    sockets = runtime / "oberonc" if runtime else None
+    sockets = os.path.join(runtime, "oberonc") if runtime else None
     return Homes(
         system=None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM,
-        config=(_named("XDG_CONFIG_HOME") or home() / ".config") / "oberonc",
-        state=(_named("XDG_STATE_HOME") or home() / ".local" / "state") / "oberonc",
-        sockets=SOCKETS if os.getuid() == 0 or SOCKETS.is_dir() else sockets,
+        config=os.path.join(
+            _named("XDG_CONFIG_HOME") or os.path.join(home(), ".config"), "oberonc"
+        ),
+        state=os.path.join(
+            _named("XDG_STATE_HOME") or os.path.join(home(), ".local/state"), "oberonc"
+        ),
+        sockets=SOCKETS if os.getuid() == 0 or os.path.isdir(SOCKETS) else sockets,
+    )
+
+
+def cache() -> str:
+    """The folder of what may be lost at any time."""
+    return os.path.join(
+        _named("XDG_CACHE_HOME") or os.path.join(home(), ".cache"), "oberonc"
     )
 
 
@@ -79,9 +104,9 @@ def adding(extra: str) -> str:
     uv made has no pip of its own, or one whose work they would undo.
     """
     wanted = f"'oberonc[{extra}]'"
-    if (Path(sys.prefix) / "pipx_metadata.json").exists():
+    if os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json")):
         return f"pipx inject oberonc {wanted}"
-    if (Path(sys.prefix) / "uv-receipt.toml").exists():
+    if os.path.exists(os.path.join(sys.prefix, "uv-receipt.toml")):
         return f"uv tool install {wanted} (with every --with it was installed with)"
     from importlib.util import find_spec  # every hook loads this module
 
@@ -94,6 +119,8 @@ def bundled(kind: str) -> Path:
     """The shipped *kind* ("brokers" or "hooks"): inside the package once installed,
     beside it in a checkout.
     """
+    from pathlib import Path
+
     here = Path(__file__).parent
     shipped = here / "_bundled" / kind
     return shipped if shipped.is_dir() else here.parent / kind

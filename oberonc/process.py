@@ -5,9 +5,14 @@ stdin and stderr are files in memory, so no order of reading and writing can dea
 stdout is a pipe.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import IO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import BufferedReader
 
 #: GIT_* variables that say where git and its configuration are. Every other one is
 #: dropped: in a hook GIT_DIR is relative and beats `-C`, GIT_INDEX_FILE and
@@ -74,7 +79,7 @@ class Child:
         finally:
             os.close(given)
             os.close(writing)
-        self.stdout: IO[bytes] = os.fdopen(reading, "rb")
+        self.stdout: BufferedReader = os.fdopen(reading, "rb")
 
     def kill(self) -> None:
         """End it, whatever it is at; `wait` is still due."""
@@ -117,7 +122,7 @@ def _scratch() -> int:
     import tempfile  # systems other than Linux
 
     handle, name = tempfile.mkstemp(prefix="oberonc-")
-    os.unlink(name)  # noqa: PTH108  pathlib is not needed here
+    os.unlink(name)
     return handle
 
 

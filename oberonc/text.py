@@ -5,8 +5,13 @@ log line: what would steer the terminal is shown as an escape
 instead. `one_line` is for places that have room for one.
 """
 
-import re
+from __future__ import annotations
+
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
 
 #: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and
 #: other format characters, line and paragraph separators, lone surrogates, tag
@@ -32,6 +37,10 @@ def visible(text: str) -> str:
     """*text* with everything that would steer a terminal written as an escape;
     newline and tab stay.
     """
+    if text.isprintable():
+        return text
+    import re  # most of what a hook says is plain
+
     return re.sub(_UNSAFE, _escape, text.replace("\r\n", "\n"))
 
 
@@ -71,7 +80,7 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """`; did you mean 'X'?` for a mistyped *word*, or an empty string."""
     import difflib  # only on the way to an error message
 

@@ -12,7 +12,8 @@ from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver
 from oberonc.errors import ConfigError, OberoncError
-from oberonc.payload.schema import Payload, loads, new_id, now
+from oberonc.payload.check import loads
+from oberonc.payload.schema import Payload, new_id, now
 
 #: Seconds a broker may think about what it would do, and look at the outside world.
 LIMIT = 30.0

@@ -89,11 +89,11 @@ def directories(config: Config) -> list[Path]:
     """
     homes = paths.homes()
     places = [
-        *config.directories,
-        *([homes.config / "brokers"] if config.user_brokers else []),
+        *map(Path, config.directories),
+        *([Path(homes.config, "brokers")] if config.user_brokers else []),
     ]
     places += [
-        *([homes.system / "brokers"] if homes.system else []),
+        *([Path(homes.system, "brokers")] if homes.system else []),
         paths.bundled("brokers"),
     ]
     # One folder under two names is one folder.
@@ -116,7 +116,7 @@ def find(config: Config, entry_points: bool = True) -> Catalogue:
     for group in (ENTRY_POINTS, TRACKERS) if entry_points else ():
         for place in _installed(group):
             found.setdefault(place.name, []).append(place)
-    for folder in config.directories:
+    for folder in map(Path, config.directories):
         if not os.path.isdir(folder):  # noqa: PTH112  False, too, where we may not look
             problems[str(folder)] = (
                 f"brokers.directories names {folder}, which is not a folder"

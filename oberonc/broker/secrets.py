@@ -86,7 +86,7 @@ def _env(name: str, where: str) -> str:
 
 
 def _file(name: str, where: str) -> str:
-    path = paths.home() / name[2:] if name.startswith("~/") else Path(name)
+    path = Path(paths.home(), name[2:]) if name.startswith("~/") else Path(name)
     if not path.is_absolute() or "\0" in name:
         raise ConfigError(
             f"{where}: file: wants an absolute path or one that begins with ~/, not '{name}'"

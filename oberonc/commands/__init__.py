@@ -21,7 +21,8 @@ from oberonc import config as configuration
 from oberonc import layers
 from oberonc.admin.finding import Finding
 from oberonc.errors import BadInput, ConfigError
-from oberonc.payload.schema import Payload, loads
+from oberonc.payload.check import loads
+from oberonc.payload.schema import Payload
 from oberonc.text import one_line, visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.

@@ -128,7 +128,7 @@ def command(
     if (tracker is None and any(given.values())) or (tracker and system):
         raise UsageError("--url, --project and --user go with --tracker, for a user")
     if not system:
-        file = paths.homes().config / "config.toml"
+        file = Path(paths.homes().config, "config.toml")
         service = ""
         if tracker:
             needs = tracker_kinds.needs(session.reach, tracker)

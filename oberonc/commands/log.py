@@ -21,7 +21,7 @@ from oberonc.commands import (
     submitter,
 )
 from oberonc.config import Config
-from oberonc.delivery import handover, log
+from oberonc.delivery import handover, runs
 from oberonc.errors import (
     BadInput,
     NotAccepted,
@@ -197,7 +197,7 @@ def _gathered(
 
 def _read(config: Config, count: int) -> list[Record] | NotAllowed:
     try:
-        return log.recent(config, count)
+        return runs.recent(config, count)
     except NotAllowed as error:
         return error
 
@@ -243,7 +243,7 @@ def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
         )
     own: list[Record] | NotAllowed
     try:
-        own = log.find(config, key)
+        own = runs.find(config, key)
     except NotAllowed as error:
         own = error
     found: list[Record] = []
@@ -376,8 +376,8 @@ def _followed(config: Config) -> Iterator[Record]:
 
 
 def _of_files(config: Config) -> Iterator[Record]:
-    tail = log.Tail(config)
-    latest = log.recent(config, RECENT)
+    tail = runs.Tail(config)
+    latest = runs.recent(config, RECENT)
     yield from latest
     while True:
         yield from (entry for entry in tail.fresh() if entry not in latest)

@@ -24,7 +24,8 @@ from oberonc.delivery import deliver, handover
 from oberonc.delivery.report import Report
 from oberonc.errors import Failed, UsageError
 from oberonc.payload import schema as payloads
-from oberonc.source import entries, repository, revisions
+from oberonc.source import repository, revisions
+from oberonc.source.frame import submitter
 
 Row = TypeVar("Row")
 
@@ -131,7 +132,7 @@ def _payloads(
 ) -> Iterable[payloads.Payload]:
     """What is to be sent: one payload, or the portions of a long range."""
     if file is not None:
-        return [read_payload(file) | {"submitter": entries.submitter()}]
+        return [read_payload(file) | {"submitter": submitter()}]
     repo = repository.describe(repository.find_git_dir(), config.publish)
     if rev is not None:
         return revisions.revisions(repo, rev, config)

@@ -16,7 +16,7 @@ from oberonc.config import Config
 from oberonc.delivery import kept, local, log, spool
 from oberonc.delivery.log import Result
 from oberonc.errors import BadInput, NotAllowed, OberoncError
-from oberonc.payload import schema
+from oberonc.payload.check import loads
 from oberonc.payload.schema import Payload
 
 #: Seconds that is waited for a push that works on the same repository.
@@ -188,7 +188,7 @@ def _letter(path: Path) -> Payload:
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > spool.LARGEST:
                 raise BadInput(f"{path} is no dead letter")
             raw = stream.read(spool.LARGEST + 1)
-            return schema.loads(raw, str(path), notices=True)
+            return loads(raw, str(path), notices=True)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
 

@@ -4,23 +4,21 @@ Every decision and outcome goes to the log of runs. What a daemon takes goes by
 `oberonc.delivery.handover`.
 """
 
-import os
-import re
-import sys
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from oberonc.config import Config
+import os
+import sys
+
 from oberonc.delivery import log
 from oberonc.delivery.log import Result
 from oberonc.payload import filters
-from oberonc.payload.schema import Payload
 
-if TYPE_CHECKING:  # a push that no service wants needs neither
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a push that no service wants needs none of it
     from oberonc.broker.budget import Budget
+    from oberonc.config import Config
     from oberonc.delivery.report import Report
-
-#: What a note says from this word on is for the log.
-_FOR_THE_LOG = re.compile("(?:^|; )nothing: .*", re.DOTALL)
+    from oberonc.payload.schema import Payload
 
 
 #: Where an installed hook, which reads what we say, hands on the terminal.
@@ -35,9 +33,7 @@ def decide(config: Config, payload: Payload) -> dict[str, filters.Choice]:
     }
 
 
-def here(
-    config: Config, payload: Payload, budget: "Budget", git_dir: str = ""
-) -> "Report":
+def here(config: Config, payload: Payload, budget: Budget, git_dir: str = "") -> Report:
     """Run the services that match in child processes of this one, and wait for them as
     long as *budget* says.
 
@@ -94,10 +90,17 @@ def here(
 def _in_words(result: Result) -> str:
     """What is said of *result* to who pushes; empty where that is nothing."""
     if result.outcome == "done":
-        return _FOR_THE_LOG.sub("", result.note)
+        return _without_reasons(result.note)
     if result.outcome == "dead":
         return f"failed for good: {result.note}"
     return f"not done yet: {result.note}" if result.outcome else ""
+
+
+def _without_reasons(note: str) -> str:
+    """*note* up to where it says what is for the log."""
+    if note.startswith("nothing: "):
+        return ""
+    return note.partition("; nothing: ")[0]
 
 
 def nowhere(config: Config, payload: Payload, git_dir: str) -> str:

@@ -9,11 +9,16 @@ The length is checked before anything is read or allocated;
 the JSON is read strictly (`jsontext`).
 """
 
+from __future__ import annotations
+
 import struct
-from typing import Any, Final
 
 from oberonc.errors import BadInput
-from oberonc.jsontext import Received, canonical, strict
+from oberonc.jsontext import Received, canonical, received, strict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 VERSION: Final = 1
 HEADER: Final = struct.Struct(">2sBBI")
@@ -52,6 +57,13 @@ def encode(value: dict[str, Any], limit: int = LARGEST) -> bytes:
             f"the frame would have {len(body)} bytes; at most {limit} are taken",
         )
     return frame(body)
+
+
+def submission(payload: dict[str, Any]) -> bytes:
+    """The frame that hands *payload* in; raises as `encode` does."""
+    if not isinstance(payload, Received) or len(payload.raw) > LARGEST:
+        return encode({"op": "submit", "payload": payload})
+    return frame(_SUBMISSION + payload.raw + b"}")
 
 
 def frame(body: bytes) -> bytes:
@@ -99,10 +111,9 @@ def decode_request(body: bytes) -> dict[str, Any]:
     """
     if body.startswith(_SUBMISSION) and body.endswith(b"}"):
         try:
-            payload = Received(decode(raw := body[len(_SUBMISSION) : -1]))
+            value = decode(raw := body[len(_SUBMISSION) : -1])
         except BadFrame:
             pass  # other keys may follow, or the fault is one of the whole
         else:
-            payload.raw = raw
-            return {"op": "submit", "payload": payload}
+            return {"op": "submit", "payload": received(value, raw)}
     return decode(body)

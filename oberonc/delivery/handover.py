@@ -4,19 +4,25 @@ and wait each have a deadline; what is not taken goes into the spool.
 Loaded by hooks: standard library only, and only its light modules.
 """
 
+from __future__ import annotations
+
 import os
-import socket
 import time
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from _socket import AF_UNIX, SOCK_STREAM, socket  # `socket` loads `enum` and `re`
 
 from oberonc import accounts
-from oberonc.config import Config
 from oberonc.delivery import frames
 from oberonc.delivery.report import Report, cut, in_words
 from oberonc.errors import BadInput, NotAccepted, NotAllowed, OberoncError, Unreachable
-from oberonc.payload.schema import Payload
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, Final
+
+    from oberonc.config import Config
+    from oberonc.payload.schema import Payload
 
 #: Operations the submit socket knows; every other one needs the control socket.
 PUBLIC: Final = ("submit", "ping")
@@ -31,6 +37,9 @@ CONNECT_SHARE: Final = 0.2
 #: The errors of an answer that say the payload itself is wrong: keeping it would not
 #: make it right.
 WRONG: Final = ("invalid", "too_large", "conflict")
+
+#: How the daemon's usual answer begins and ends; to read others, JSON is loaded.
+_TAKEN: Final = (b'{"ok":true,"seq":', b',"status":"accepted"}')
 
 _REFUSALS: Final[dict[str, type[OberoncError]]] = {
     "busy": NotAccepted,
@@ -63,8 +72,10 @@ def deliver(config: Config, payload: Payload, budget: float) -> Report:
 
         line = f"spooled {in_words(payload)}"
         # the state folder may be the daemon's alone; it logs what it takes in
-        with suppress(OSError):
+        try:
             log.write(config, log.record(payload, "spool", {}))
+        except OSError:
+            pass
     parts = [f"{line}: {why}" if why else line, *cut(payload)]
     return Report(payload["id"], {}, "; ".join(parts))
 
@@ -80,10 +91,13 @@ def submit(config: Config, payload: Payload, budget: float) -> Handed:
         from oberonc.delivery import sending  # few push to another machine
 
         return Handed(*sending.submit(config, payload, budget))
-    request = frames.encode({"op": "submit", "payload": payload})
-    path, now = config.daemon.socket, time.monotonic()
+    request = frames.submission(payload)
+    path, now = config.daemon.submit_socket, time.monotonic()
     try:
-        answer = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+        raw = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+        if raw.startswith(_TAKEN[0]) and raw.endswith(_TAKEN[1]):
+            return Handed("accepted")
+        answer = frames.decode(raw)
     except PermissionError:
         why = _locked(path)
     except (OSError, frames.BadFrame):
@@ -135,11 +149,12 @@ def call(
     Raises Unreachable (no daemon answers), NotAllowed, BadInput (it refused the
     request) or NotAccepted (busy).
     """
-    path = at or (config.daemon.socket if op in PUBLIC else config.daemon.control)
+    daemon = config.daemon
+    path = at or (daemon.submit_socket if op in PUBLIC else daemon.control_socket)
     deadline = time.monotonic() + (within or PATIENT.get(op, PATIENCE))
     request = frames.encode({**fields, "op": op})
     try:
-        answer = _exchange(path, request, deadline, deadline)
+        answer = frames.decode(_exchange(path, request, deadline, deadline))
     except PermissionError:
         raise NotAllowed(_locked(path)) from None
     except TimeoutError:
@@ -163,26 +178,29 @@ def _reason(answer: dict[str, Any]) -> str:
     return str(answer.get("message") or answer.get("error") or "the daemon refused")
 
 
-def _locked(path: Path) -> str:
+def _locked(path: str | Path) -> str:
     """What to say to somebody who may not use the socket at *path*."""
     mend = "only its owner and root may"
-    with suppress(OSError):
-        facts = path.stat()
+    try:
+        facts = os.stat(path)
         if facts.st_mode & 0o020:
             group = accounts.group_name(facts.st_gid)
             mend = f"an administrator can add you to its group {group}"
+    except OSError:
+        pass
     return f"you may not use {path}: {mend}"
 
 
 def _exchange(
-    path: Path, frame: bytes, connect_by: float, answer_by: float
-) -> dict[str, Any]:
-    """One request, one answer.
+    path: str | Path, frame: bytes, connect_by: float, answer_by: float
+) -> bytes:
+    """One request, and the JSON of its answer.
 
     Raises OSError (TimeoutError among them) when there is none,
     BadFrame when it is none of ours.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+    channel = socket(AF_UNIX, SOCK_STREAM)
+    try:
         _limit(channel, connect_by)
         try:
             channel.connect(os.fspath(path))
@@ -192,14 +210,18 @@ def _exchange(
         _limit(channel, answer_by)
         # Refused in the middle of the frame: the answer that says why may be there
         # already.
-        with suppress(BrokenPipeError):
+        try:
             channel.sendall(frame)
+        except BrokenPipeError:
+            pass
         head = _receive(channel, frames.HEADER.size, answer_by)
         length = frames.body_length(head, 1 << 30)
-        return frames.decode(_receive(channel, length, answer_by))
+        return _receive(channel, length, answer_by)
+    finally:
+        channel.close()
 
 
-def _receive(channel: socket.socket, count: int, deadline: float) -> bytes:
+def _receive(channel: socket, count: int, deadline: float) -> bytes:
     parts = bytearray()
     while len(parts) < count:
         _limit(channel, deadline)
@@ -210,7 +232,7 @@ def _receive(channel: socket.socket, count: int, deadline: float) -> bytes:
     return bytes(parts)
 
 
-def _limit(channel: socket.socket, deadline: float) -> None:
+def _limit(channel: socket, deadline: float) -> None:
     """Let what *channel* does next end at *deadline*; raises TimeoutError after it."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:

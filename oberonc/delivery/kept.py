@@ -17,7 +17,6 @@ from oberonc.config import Config, Service
 from oberonc.delivery import spool
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.payload import filters
-from oberonc.payload import schema as payloads
 from oberonc.payload.filters import Choice
 from oberonc.payload.schema import Payload
 
@@ -175,9 +174,11 @@ def _read(path: Path) -> spool.Entry | None:
     """The entry in *path*; None where it is not ours to read, gone meanwhile, or
     damaged: then it goes to bad/.
     """
+    from oberonc.payload.check import check  # few hooks meet a file that was kept
+
     try:
         entry = spool.read(path)
-        fault = payloads.check(entry["payload"], notices=True)
+        fault = check(entry["payload"], notices=True)
         states = entry.get("services")
         numbers = ("attempts", "crashes", "orphans", "first", "due")
         if not fault and not (

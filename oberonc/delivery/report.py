@@ -2,12 +2,14 @@
 what it is, what was cut off it, what became of it.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from __future__ import annotations
 
-from oberonc.payload.schema import Payload
+from oberonc.tuples import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # a hook that hands over to the daemon needs no log
     from oberonc.delivery.log import Result
+    from oberonc.payload.schema import Payload
 
 
 class Report(NamedTuple):
@@ -16,7 +18,7 @@ class Report(NamedTuple):
     """
 
     id: str
-    services: "dict[str, Result]"
+    services: dict[str, Result]
     line: str
 
     @property

@@ -21,6 +21,7 @@ from oberonc.config import Config
 from oberonc.delivery import spool
 from oberonc.errors import BadInput, ConfigError, OberoncError
 from oberonc.payload import schema
+from oberonc.payload.check import check as fault_of
 from oberonc.payload.schema import Payload
 from oberonc.redaction import redact
 from oberonc.text import one_line, utc
@@ -278,7 +279,7 @@ def _kept(path: Path) -> Payload | None:
         return None
     payload: Payload = entry["payload"]
     # What has services waits for brokers that run here.
-    if entry.get("services") is not None or schema.check(payload):
+    if entry.get("services") is not None or fault_of(payload):
         return None
     return payload
 

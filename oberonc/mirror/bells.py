@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from oberonc import files
 from oberonc.mirror.origins import key
-from oberonc.payload.schema import Payload, check
+from oberonc.payload.check import check
+from oberonc.payload.schema import Payload
 from oberonc.source.git import null_oid
 
 #: Bells of one repository that are looked at in one go.

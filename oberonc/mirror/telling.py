@@ -22,7 +22,7 @@ from oberonc.errors import BadInput
 from oberonc.mirror.bells import Bell, Move, Planned, Refs, plan
 from oberonc.mirror.mirrors import Mirror
 from oberonc.payload.schema import Payload, fit
-from oberonc.source import hooks, memory, newness
+from oberonc.source import collect, memory, newness
 from oberonc.source.git import Ref, null_oid
 from oberonc.source.repository import Repository
 
@@ -121,10 +121,10 @@ class Teller:
             repo = self._described()
             updates = [newness.update(repo, *move) for move in moves]
             limits = self._config.limits
-            news = newness.news(repo, updates, limits.commits, held.memory)
+            news = newness.news(repo, updates, limits, held.memory)
             options = bell.payload["push_options"] if bell else []
-            source = hooks.Source(repo, "push", updates, options, held.memory.undo)
-            made = hooks.payload(source, news, self._config) | {"user": None}
+            source = collect.Source(repo, "push", updates, options, held.memory.undo)
+            made = collect.payload(source, news, self._config) | {"user": None}
             if bell:
                 made |= {key: bell.payload[key] for key in ("id", "time", "user")}
                 _link(made, bell.payload)

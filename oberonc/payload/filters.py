@@ -3,15 +3,21 @@
 A service sees the payload cut down to the updates and commits that passed its filters.
 """
 
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from oberonc.config import PUSHED, Service
+from oberonc.config import PUSHED
 from oberonc.payload.globs import passes, ref_values
 from oberonc.text import listed
+from oberonc.tuples import NamedTuple
 
-Payload = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from oberonc.config import Service
+
+Payload = dict[str, "Any"]
 
 
 class Choice(NamedTuple):
@@ -32,7 +38,7 @@ class Choice(NamedTuple):
 NAMED = 6
 _COMMITS = 100
 _CHARACTERS = 2000
-_MADE_HERE = re.compile(rb'"event": ?"commit"')
+_MADE_HERE = (b'"event":"commit"', b'"event": "commit"')
 _NUMBER = r"(?<![\w#&/])#[1-9][0-9]{0,9}(?!\w)"
 
 
@@ -108,7 +114,7 @@ def cuts(service: Service, body: bytes) -> bool:
         or service.authors
         or not {*PUSHED} <= {*service.events}
         or b'"pushed_to"' in body
-        or (acts_on_push(service) and _MADE_HERE.search(body))
+        or (acts_on_push(service) and any(words in body for words in _MADE_HERE))
         # a quote within a text is written otherwise
         or (b'"diff"' in body and not service.diffs)
     )
@@ -176,6 +182,8 @@ def named(messages: list[str], keys: list[str] | None = None) -> list[str]:
     """The issues that *messages* seem to name: `#12`, and `KEY-12` for each of *keys*;
     a hint, not the grammar.
     """
+    import re  # a push that no service wants is not asked for what it names
+
     pattern = re.compile(
         "|".join(
             [
@@ -196,6 +204,8 @@ def _texts(value: Any) -> list[Any]:
 
 def _is_key(value: Any) -> bool:
     """Whether *value* is the key of a project, as PROJ of PROJ-12."""
+    import re
+
     return (
         isinstance(value, str)
         and re.fullmatch("[A-Z][A-Z0-9_]{1,20}", value) is not None

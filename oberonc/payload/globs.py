@@ -5,10 +5,11 @@ A value passes when no excluding pattern matches it and, where there are includi
 one of them does.
 """
 
-import re
-from functools import lru_cache
+from __future__ import annotations
 
-_PARTS = re.compile(r"(?:^|(?<=/))\*\*/|\*\*|\*|\?|.", re.DOTALL)
+#: Patterns that are remembered; a configuration has a few, a service of an API may ask
+#: for any.
+_MOST_PATTERNS = 1024
 #: What a wild part leads past without taking a character: itself; `**/`, which may be
 #: nothing, also `**` and `/`.
 _PAST = {"*": (1,), "**": (1,), "**/": (1, 3)}
@@ -21,14 +22,14 @@ class _State(dict[str, "_State"]):
     found when it is asked for.
     """
 
-    def __init__(self, glob: "_Glob", places: frozenset[int]) -> None:
+    def __init__(self, glob: _Glob, places: frozenset[int]) -> None:
         super().__init__()
         self._glob, self._places = glob, places
         self.accepts = len(glob.parts) in places
         #: Whether nothing that follows can change `accepts`.
         self.settled = not places or (self.accepts and glob.parts[-1:] == ["**"])
 
-    def __missing__(self, char: str) -> "_State":
+    def __missing__(self, char: str) -> _State:
         following = self[char] = self._glob.after(self._places, char)
         return following
 
@@ -57,12 +58,7 @@ class _Glob:
     """
 
     def __init__(self, pattern: str) -> None:
-        found = _PARTS.findall(pattern)
-        self.parts = [
-            part
-            for each in found
-            for part in (("**/", "**", "/") if each == "**/" else (each,))
-        ]
+        self.parts = _parts(pattern)
         self._alphabet = _Alphabet(pattern)
         self._states: dict[frozenset[int], _State] = {}
         self._start = self._state({0})
@@ -105,14 +101,35 @@ class _Glob:
         return self._states[key]
 
 
-_glob = lru_cache(maxsize=1024)(_Glob)
+def _parts(pattern: str) -> list[str]:
+    """What *pattern* is made of: characters, and what is wild; `**/` at the beginning
+    of a part of a path, which may be nothing, stands before its own `**` and `/`.
+    """
+    parts: list[str] = []
+    at = 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at) and pattern[at - 1 : at] in ("", "/"):
+            parts += ("**/", "**", "/")
+            at += 3
+        else:
+            parts.append("**" if pattern.startswith("**", at) else pattern[at])
+            at += len(parts[-1])
+    return parts
+
+
+_globs: dict[str, _Glob] = {}
 
 
 def matches(pattern: str, value: str) -> bool:
     """Whether the glob *pattern* matches all of *value*;
     takes time with the length of *value* alone.
     """
-    return _glob(pattern).matches(value)
+    glob = _globs.get(pattern)
+    if glob is None:
+        if len(_globs) >= _MOST_PATTERNS:
+            _globs.clear()
+        glob = _globs[pattern] = _Glob(pattern)
+    return glob.matches(value)
 
 
 def passes(patterns: tuple[str, ...], values: list[str]) -> bool:

@@ -1,8 +1,12 @@
 """Who descends from whom, asked of as few git children as can be."""
 
-from collections.abc import Iterable
+from __future__ import annotations
 
-from oberonc.source.git import Git
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from oberonc.source.git import Git
 
 #: {commit: its parents}, children before their parents.
 Graph = dict[str, list[str]]

@@ -1,109 +1,45 @@
-"""Payloads made from a repository: what each has, and commits as it has them, read by
-one `git log` and never more of them than a payload holds.
+"""Commits as a payload has them, read by one `git log` and never more of them than a
+payload holds.
 """
 
-import contextlib
+from __future__ import annotations
+
 import os
-import re
 import time
-from collections.abc import Iterable
-from typing import Any
 
-from oberonc import accounts
-from oberonc.config import Limits
 from oberonc.errors import BadInput
-from oberonc.payload.schema import (
-    LONGEST_NAME,
-    LONGEST_PATH,
-    SCHEMA,
-    Payload,
-    dumps,
-    new_id,
-    now,
-)
-from oberonc.source.git import Commit, cut
-from oberonc.source.repository import Repository
-from oberonc.text import clean
+from oberonc.payload.schema import LONGEST_NAME, LONGEST_PATH, dumps
+from oberonc.source.commits import Commit, cut
 
-Entries = dict[str, Payload]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from hashlib import sha256
+    from typing import Any
+
+    from oberonc.config import Limits
+    from oberonc.payload.schema import Payload
+    from oberonc.source.repository import Repository
+else:
+    # `hashlib` loads OpenSSL, which costs a hook more than all of this module.
+    try:
+        from _sha2 import sha256
+    except ImportError:
+        try:
+            from _sha256 import sha256  # Python before 3.12
+        except ImportError:
+            from hashlib import sha256
+
+Entries = dict[str, "Payload"]
 #: What a commit, a file of it, and the rest of a payload take besides their text;
 #: roughly.
 _COMMIT_BYTES, _FILE_BYTES, _FRAME_BYTES = 800, 40, 8192
-#: How `git cherry-pick -x` and those who backport name the commit a change comes from.
-_PICKED = re.compile(
-    r"^[ \t]*\((?:cherry picked|backported) from commit ([0-9a-f]{40}(?:[0-9a-f]{24})?)\b",
-    re.M,
-)
 _TYPES = {"A": "added", "D": "removed"}
-#: What rebase, cherry-pick, review, sign-off and backports add; the change stays the
-#: same without it.
-_ADDED_LINES = re.compile(
-    r"""^(
-    (signed-off-by|reviewed-by|tested-by|acked-by|change-id):.* |
-    [([]?\ *(cherry[ -]?picked|back-?ported|backport\ of|upstream)\b.*\b[0-9a-f]{7,64}\b.* |
-    commit\ [0-9a-f]{7,64}\ upstream\W*
-    )$""",
-    re.IGNORECASE | re.VERBOSE,
-)
-#: `[name: what I changed]`, also over several lines; the list of conflicts up to a
-#: blank line; Mercurial's own lines.
-_NOTES = re.compile(r"(?<=\n)\[[^\[\]\n]{1,80}: [^\[\]]*\][ \t]*$", re.MULTILINE)
-_CONFLICTS = re.compile(
-    r"(?<=\n)#?[ \t]*conflicts\b[^\n]*:[ \t]*$(?:\n[ \t]*\S[^\n]*)*",
-    re.IGNORECASE | re.MULTILINE,
-)
-_MERCURIAL = re.compile(r"^--HG--[ \t]*$", re.MULTILINE)
-#: `[PATCH 1/2]`, `[8.2.x]`: `git am` takes it off.
-_PREFIX = re.compile(r"\s*(?:\[[^\[\]\n]{1,80}\]\s*)+(?=\S)")
-
-
-def frame(about: Payload, canon_url: str, event: str) -> Payload:
-    """What every payload has, with empty lists for what only a push brings; *about* is
-    its `repository`.
-    """
-    return {
-        "schema": SCHEMA,
-        "id": new_id(),
-        "event": event,
-        "time": now(),
-        "user": pusher(),
-        "submitter": submitter(),
-        "canon_url": canon_url,
-        "repository": about,
-        "updates": [],
-        "commits": [],
-        "merged": [],
-        "foreign": [],
-        "dropped": [],
-        "dropped_total": 0,
-        "push_options": [],
-    }
-
-
-def pusher() -> str | None:
-    """Who pushed, as the server in front of git knows them; else the system's user.
-
-    OBERONC_USER is for servers where all share one account: `authorized_keys` sets it
-    per key. Whoever has a shell may set any of them; the daemon believes them of
-    accounts that run git for others only.
-    """
-    for name in (
-        "GL_USERNAME",
-        "GITEA_PUSHER_NAME",
-        "GL_USER",
-        "OBERONC_USER",
-        "REMOTE_USER",
-    ):
-        if os.environ.get(name):
-            return clean(os.environ[name])
-    return accounts.name(os.geteuid()) or os.environ.get("USER") or None
-
-
-def submitter() -> dict[str, Any]:
-    """Whose process this is, as the daemon will say it:
-    {"uid": N, "name": "account" or null}.
-    """
-    return {"uid": os.geteuid(), "name": accounts.name(os.geteuid())}
+#: What review and sign-off add; the change stays the same without it.
+_TRAILERS = ("signed-off-by:", "reviewed-by:", "tested-by:", "acked-by:", "change-id:")
+#: Without one of these there is nothing in a message that `oberonc.source.traces` takes
+#: out.
+_TRACES = ("cherry", "backport", "back-port", "upstream", "[", "onflicts", "--hg--")
 
 
 def read(
@@ -112,17 +48,21 @@ def read(
     branch: dict[str, str | None],
     limits: Limits,
     bare: Iterable[str] = (),
+    known: Entries | None = None,
 ) -> Entries:
     """Entries of the commits *oids*, the most wanted first, then of *bare* without
     names of files, as far as `limits.bytes` goes: when file names have used it up no
-    more are read, nor are messages when these have.
+    more are read, nor are messages when these have. Commits that are *known* need not
+    be asked for.
 
     A partial clone has no trees, and nothing is fetched in a hook: its commits have no
     names of files either.
     """
     found: Entries = {}
-    with contextlib.suppress(BadInput):
-        _read(repo, oids, branch, limits, found)
+    try:
+        _read(repo, oids, branch, limits, found, known or {})
+    except BadInput:
+        pass
     nameless = [oid for oid in oids if oid not in found]
     _read_bare(repo, nameless, branch, limits, found)
     for oid in nameless:
@@ -138,8 +78,10 @@ def portion(repo: Repository, oids: list[str], limits: Limits) -> list[Payload]:
     hold; at least one.
     """
     found: Entries = {}
-    with contextlib.suppress(BadInput):
-        _read(repo, oids[: limits.commits], {}, limits, found)
+    try:
+        _read(repo, oids[: limits.commits], {}, limits, found, {})
+    except BadInput:
+        pass
     if found:
         _lead_back(repo, found, limits)
     else:
@@ -160,20 +102,26 @@ def _read(
     branch: dict[str, str | None],
     limits: Limits,
     found: Entries,
+    known: Entries,
 ) -> None:
     room = limits.bytes
-    with contextlib.closing(
-        repo.git.log(oids, limits.message, limits.files)
-    ) as commits:
-        for commit in commits if oids else ():
+    for oid in oids:
+        if room > 0 and oid in known:
+            found[oid] = entry = known[oid]
+            entry["branch"] = branch.get(oid)
+            room -= weight(entry)
+    rest = [oid for oid in oids if oid not in known]
+    commits = repo.git.log(rest, limits.message, limits.files)
+    try:
+        for commit in commits if rest and room > 0 else ():
             found[commit.oid] = entry = commit_entry(
                 commit, branch.get(commit.oid), repo.link
             )
-            room -= _weight(entry) + sum(
-                len(file["file"]) + _FILE_BYTES for file in entry["files"]
-            )
+            room -= weight(entry)
             if room <= 0:
                 return
+    finally:
+        commits.close()
 
 
 def _read_bare(
@@ -184,9 +132,8 @@ def _read_bare(
     found: Entries,
 ) -> None:
     room = limits.bytes - sum(map(_weight, found.values()))
-    with contextlib.closing(
-        repo.git.log(oids, limits.message, 0, files=False)
-    ) as commits:
+    commits = repo.git.log(oids, limits.message, 0, files=False)
+    try:
         for commit in commits if oids and room > 0 else ():
             found[commit.oid] = entry = commit_entry(
                 commit, branch.get(commit.oid), repo.link
@@ -194,6 +141,15 @@ def _read_bare(
             room -= _weight(entry)
             if room <= 0:
                 return
+    finally:
+        commits.close()
+
+
+def weight(entry: Payload) -> int:
+    """About how many bytes *entry* takes."""
+    return _weight(entry) + sum(
+        len(file["file"]) + _FILE_BYTES for file in entry["files"]
+    )
 
 
 def _weight(entry: Payload) -> int:
@@ -203,11 +159,12 @@ def _weight(entry: Payload) -> int:
 
 def _lead_back(repo: Repository, found: Entries, limits: Limits) -> None:
     """Give what was picked from another commit the `change` of that one."""
-    sources = {
-        oid: _PICKED.findall(entry["message"])
-        for oid, entry in found.items()
-        if "from commit" in entry["message"]
-    }
+    marked = [oid for oid in found if "from commit" in found[oid]["message"]]
+    if not marked:
+        return
+    from oberonc.source import traces
+
+    sources = {oid: traces.picked(found[oid]["message"]) for oid in marked}
     asked = {source for named in sources.values() for source in named} - found.keys()
     there = repo.git.peel_all(asked)
     changes = {oid: str(entry["change"]) for oid, entry in found.items()}
@@ -225,37 +182,40 @@ def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
     """One element of `commits` or `merged`;
     *link* has `{oid}` where the id goes, or is empty.
     """
-    people = [
+    oid, parents, *_, message, files, is_cut = commit
+    people: Iterable[str] = (
         commit.author,
         commit.author_email,
         commit.committer,
         commit.committer_email,
-    ]
-    author, author_email, committer, committer_email = short = [
-        name[:LONGEST_NAME] for name in people
-    ]
-    files = [(kind, file[:LONGEST_PATH]) for kind, file in commit.files]
+    )
+    if max(map(len, people)) > LONGEST_NAME:
+        people, is_cut = [name[:LONGEST_NAME] for name in people], True
+    if any(len(path) > LONGEST_PATH for _, path in files):
+        files, is_cut = [(kind, path[:LONGEST_PATH]) for kind, path in files], True
+    author, author_email, committer, committer_email = people
     raw_author = f"{author} <{author_email}>"
+    moment = commit.author_date[0]
     entry = {
-        "node": commit.oid[:12],
-        "raw_node": commit.oid,
+        "node": oid[:12],
+        "raw_node": oid,
         "author": author,
         "raw_author": raw_author,
         "committer": f"{committer} <{committer_email}>",
-        "message": commit.message,
+        "message": message,
         "branch": branch,
-        "parents": [parent[:12] for parent in commit.parents],
+        "parents": [parent[:12] for parent in parents],
         "files": [
-            {"file": file, "type": _TYPES.get(kind, "modified")} for kind, file in files
+            {"file": path, "type": _TYPES.get(kind, "modified")} for kind, path in files
         ],
-        "timestamp": _stamp(commit.author_date[0], time.localtime),
-        "utctimestamp": _stamp(commit.author_date[0], time.gmtime) + "+00:00",
+        "timestamp": _stamp(moment, time.localtime),
+        "utctimestamp": _stamp(moment, time.gmtime) + "+00:00",
         "revision": None,
         "size": -1,
-        "url": link.replace("{oid}", commit.oid),
-        "change": change(raw_author, commit.author_date, commit.message),
+        "url": link.replace("{oid}", oid),
+        "change": change(raw_author, commit.author_date, message),
     }
-    if commit.cut or short != people or files != commit.files:
+    if is_cut:
         entry["truncated"] = True
     return entry
 
@@ -298,22 +258,20 @@ def change(raw_author: str, date: tuple[int, str], message: str) -> str:
     """The name of a change, the same after rebase,
     cherry-pick and backport: 40 hex digits.
     """
-    text = _MERCURIAL.split(message.replace("\r\n", "\n"), maxsplit=1)[0]
-    text = (
-        _PREFIX.sub("", _CONFLICTS.sub("", _NOTES.sub("", text)), count=1)
-        if "[" in text or "onflicts" in text
-        else text
-    )
+    text = message.replace("\r\n", "\n")
+    lowered = text.lower()
+    if any(trace in lowered for trace in _TRACES):
+        from oberonc.source import traces  # few messages are worth what it loads
+
+        text = traces.removed(text)
     kept = (line.rstrip() for line in text.splitlines())
-    body = "\n".join(line for line in kept if line and not _ADDED_LINES.match(line))
+    body = "\n".join(
+        line for line in kept if line and not line.lower().startswith(_TRAILERS)
+    )
     text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
     return digest(text.encode("utf-8", "replace"))
 
 
 def digest(raw: bytes) -> str:
     """*raw* as 40 hex digits."""
-    # costs a hook more than all of this module; a push that no service wants does not
-    # pay it
-    import hashlib
-
-    return hashlib.sha256(raw).hexdigest()[:40]
+    return sha256(raw).hexdigest()[:40]

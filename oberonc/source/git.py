@@ -6,33 +6,23 @@ commit's `encoding` header (3.2.1 compares ten bytes with nine). Nothing here im
 more than a hook can afford.
 """
 
-import codecs
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, NamedTuple
+from __future__ import annotations
 
 from oberonc.errors import BadInput, ConfigError
+from oberonc.paths import absolute
 from oberonc.process import Child, git_environment
 from oberonc.text import one_line
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from io import BufferedReader
+    from pathlib import Path
+
+    from oberonc.source.commits import Commit
 
 _CHUNK = 1 << 16
-
-
-class Commit(NamedTuple):
-    """One commit as git tells it. Dates are (seconds since 1970, "+hhmm")."""
-
-    oid: str
-    parents: list[str]
-    author: str
-    author_email: str
-    author_date: tuple[int, str]
-    committer: str
-    committer_email: str
-    committer_date: tuple[int, str]
-    message: str
-    files: list[tuple[str, str]]
-    cut: bool
 
 
 class Ref(NamedTuple):
@@ -58,7 +48,7 @@ class Git:
     """The repository at *git_dir*, an absolute path."""
 
     def __init__(self, git_dir: str | Path) -> None:
-        self.git_dir = str(Path(git_dir).absolute())
+        self.git_dir = absolute(git_dir)
         self._head = ["git", f"--git-dir={self.git_dir}", "-c", "core.fsmonitor=false"]
 
     def _start(self, args: tuple[str, ...], lines: Iterable[str] = ()) -> Child:
@@ -71,7 +61,7 @@ class Git:
         except FileNotFoundError:
             raise ConfigError("cannot find git: it is not on PATH") from None
 
-    def _check(self, code: int, errors: bytes, ok: tuple[int, ...]) -> None:
+    def check(self, code: int, errors: bytes, ok: tuple[int, ...] = (0,)) -> None:
         """Raise BadInput with git's own first line unless it ended with a code in *ok*."""
         if code not in ok:
             why = (
@@ -88,18 +78,12 @@ class Git:
 
     def _finish(self, child: Child, ok: tuple[int, ...] = (0,)) -> str:
         out = child.stdout.read()
-        self._check(*child.wait(), ok)
+        self.check(*child.wait(), ok)
         return out.decode("utf-8", "replace")
 
-    @contextmanager
-    def _stream(self, *args: str, lines: Iterable[str]) -> Iterator[IO[bytes]]:
+    def _stream(self, *args: str, lines: Iterable[str]) -> _Stream:
         """What git prints, while it prints."""
-        child = self._start(args, lines)
-        try:
-            yield child.stdout
-        finally:
-            code, errors = child.wait()
-        self._check(code, errors, (0,))
+        return _Stream(self, self._start(args, lines))
 
     def ask_config(self) -> Callable[[], dict[str, list[str]]]:
         """`config()` in two steps: git is at work until the result is called."""
@@ -233,16 +217,55 @@ class Git:
         Without *files* no tree is read.
         A merge's files are those it brought to its first parent.
         """
-        with self._stream(
-            *_LOG, "--name-status" if files else "--no-patch", lines=oids
-        ) as out:
-            yield from _commits(_Tokens(out, message_cap + 1), message_cap, files_cap)
+        how = ("--no-walk=unsorted", "--name-status" if files else "--no-patch")
+        return self._log(how, oids, message_cap, files_cap)
+
+    def log_new(
+        self,
+        wanted: Iterable[str],
+        known: Iterable[str],
+        most: int,
+        message_cap: int,
+        files_cap: int,
+    ) -> Generator[Commit]:
+        """The commits that `rev_list` finds, the newest *most*, as `log` reads them."""
+        lines = [*wanted, *(f"^{oid}" for oid in known)]
+        how = ("--topo-order", "--ignore-missing", f"--max-count={most}")
+        return self._log((*how, "--name-status"), lines, message_cap, files_cap)
+
+    def _log(
+        self, how: Iterable[str], lines: Iterable[str], message_cap: int, files_cap: int
+    ) -> Generator[Commit]:
+        from oberonc.source.commits import (
+            LOG,
+            parse,
+        )  # not for a push that nobody wants
+
+        with self._stream(*LOG, *how, lines=lines) as out:
+            yield from parse(out.read1, message_cap, files_cap)
 
     def start_diffs(self, oids: list[str]) -> Child:
         """A child that prints each of the commits *oids* in a line, and below it what
         it changes; of a merge what it brought to its first parent.
         """
         return self._start(_DIFFS, oids)
+
+
+class _Stream:
+    """As a context: what a child of *git* prints; raises BadInput at its end where git
+    failed.
+    """
+
+    def __init__(self, git: Git, child: Child) -> None:
+        self._git, self._child = git, child
+
+    def __enter__(self) -> BufferedReader:
+        return self._child.stdout
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        code, errors = self._child.wait()
+        if kind is None:
+            self._git.check(code, errors)
 
 
 #: The symbolic ref that names the default branch of where a repository was cloned from.
@@ -280,29 +303,7 @@ def _as_refs(output: str) -> dict[str, Ref]:
 
 
 #: Options that undo what git configuration could add to the output, take from it, or
-#: run.
-_LOG = (
-    "log",
-    "-z",
-    "--stdin",
-    "--no-walk=unsorted",
-    "--encoding=UTF-8",
-    "--date=raw",
-    "--no-show-signature",
-    "--no-color",
-    "--no-notes",
-    "--no-decorate",
-    "--no-mailmap",
-    "--root",
-    "--no-ext-diff",
-    "--no-renames",
-    "--no-relative",
-    "--ignore-submodules=none",
-    "-O/dev/null",
-    "--diff-merges=first-parent",
-    "--format=tformat:%H%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B",
-)
-#: The same. Of files above the threshold git says that they differ, and reads neither.
+#: run. Of files above the threshold git says that they differ, and reads neither.
 _DIFFS = (
     "-c",
     "core.bigFileThreshold=16m",
@@ -326,97 +327,7 @@ _DIFFS = (
 )
 
 
-class _Tokens:
-    """NUL-terminated tokens of a stream, each kept only up to *cap* bytes."""
-
-    def __init__(self, stream: IO[bytes], cap: int) -> None:
-        self._read: Callable[[int], bytes] = stream.read
-        self._cap = cap
-        self._rest = b""
-        self._ready: list[bytes] = []
-
-    def next(self) -> bytes | None:
-        """The next token, or None at the end."""
-        while not self._ready:
-            chunk = self._read(_CHUNK)
-            if not chunk:
-                return None
-            *whole, rest = chunk.split(b"\0")
-            if whole:
-                whole[0] = self._rest + whole[0]
-                self._ready = whole[::-1]
-                self._rest = rest
-            else:
-                # A 1 MB message: what is over the cap is not kept while it streams by.
-                self._rest = (self._rest + rest)[: self._cap + _CHUNK]
-        return self._ready.pop()
-
-
-def _commits(tokens: _Tokens, message_cap: int, files_cap: int) -> Iterator[Commit]:
-    oid = tokens.next()
-    while oid is not None:
-        fields = [tokens.next() or b"" for _ in range(8)]
-        # `log -z` puts a newline before the first status; a status is one letter, an
-        # oid 40 or 64 digits.
-        files: list[tuple[str, str]] = []
-        count = 0
-        following = tokens.next()
-        while following is not None and len(following.strip()) == 1:
-            path = tokens.next() or b""
-            count += 1
-            if len(files) < files_cap:
-                files.append(
-                    (following.strip().decode(), path.decode("utf-8", "replace"))
-                )
-            following = tokens.next()
-        yield _commit(oid, fields, files, message_cap, count > files_cap)
-        oid = following
-
-
-def _commit(
-    oid: bytes,
-    fields: list[bytes],
-    files: list[tuple[str, str]],
-    cap: int,
-    files_cut: bool,
-) -> Commit:
-    raw = fields[7]
-    parents, name, mail, when, c_name, c_mail, c_when = (
-        f.decode("utf-8", "replace") for f in fields[:7]
-    )
-    return Commit(
-        oid=oid.decode(),
-        parents=parents.split(),
-        author=name,
-        author_email=mail,
-        author_date=_date(when),
-        committer=c_name,
-        committer_email=c_mail,
-        committer_date=_date(c_when),
-        message=cut(raw, cap),
-        files=files,
-        cut=files_cut or len(raw) > cap,
-    )
-
-
-def cut(raw: bytes, cap: int) -> str:
-    """The first *cap* bytes as text; half a character at the cut is dropped, not shown
-    as a fault of the commit.
-    """
-    if len(raw) <= cap:
-        return raw.decode("utf-8", "replace")
-    return codecs.getincrementaldecoder("utf-8")("replace").decode(raw[:cap])
-
-
-def _date(raw: str) -> tuple[int, str]:
-    seconds, _, zone = raw.partition(" ")
-    try:
-        return int(seconds), zone or "+0000"
-    except ValueError:
-        return 0, "+0000"
-
-
-def _count_lines(stream: IO[bytes]) -> int:
+def _count_lines(stream: BufferedReader) -> int:
     count = 0
     while chunk := stream.read(_CHUNK):
         count += chunk.count(b"\n")

@@ -7,15 +7,18 @@ ones win; docs/design.md tells why it is not a ref. Where the git folder cannot 
 written there is no memory, and each hook goes by what it sees.
 """
 
-import contextlib
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 from oberonc import files
 from oberonc.source.git import null_oid
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FOLDER, FILE = "oberonc", "told"
 #: The latest pushes from here that were told of, and how many of them are kept.
@@ -28,6 +31,7 @@ LEFT_LIMIT = 1000
 #: written anew.
 _SIZE_LIMIT = 1 << 26
 _SPARE_LINES = 500
+_DOWN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Told(NamedTuple):
@@ -182,14 +186,14 @@ class Held:
             self._load(folder)
 
     def _load(self, folder: int) -> None:
-        with (
-            contextlib.suppress(OSError),
-            os.fdopen(_open(folder, os.O_RDWR), "rb") as file,
-        ):
-            if _is_ours(file.fileno()):
-                for line in file.read().decode("utf-8", "replace").split("\n"):
-                    self.memory.read(line)
-                self.memory.first_look = not self.memory.count
+        try:
+            with os.fdopen(_open(folder, os.O_RDWR), "rb") as file:
+                said = file.read() if _is_ours(file.fileno()) else b""
+        except OSError:
+            return
+        for line in said.decode("utf-8", "replace").split("\n"):
+            self.memory.read(line)
+        self.memory.first_look = not self.memory.count
 
     def save(self, there: Iterable[str]) -> None:
         """Write what was added; *there* are the refs that exist. Where that fails, the
@@ -198,46 +202,54 @@ class Held:
         memory = self.memory
         if self._folder is None:
             return
-        with contextlib.suppress(OSError):
+        try:
             if memory.is_long():
                 _replace(self._folder, memory.compacted(there))
             elif memory.lines:
                 _append(self._folder, memory.lines)
+        except OSError:
+            pass
         memory.lines = []
 
 
-@contextlib.contextmanager
-def hold(git_dir: str) -> Iterator[Held]:
-    """The memory of the repository whose common folder is *git_dir*; other hooks of it
-    wait meanwhile.
+class hold:
+    """As a context: the memory of the repository whose common folder is *git_dir*;
+    other hooks of it wait meanwhile.
 
     After `PATIENCE` it is only looked at,
     and what this hook tells is told once more by the next.
     """
-    folder = None
-    with contextlib.suppress(OSError):
-        folder = _folder(git_dir)
-    try:
-        yield Held(folder, locked=folder is not None and _lock(folder))
-    finally:
-        if folder is not None:
-            os.close(folder)
+
+    def __init__(self, git_dir: str) -> None:
+        self._git_dir = git_dir
+        self._folder: int | None = None
+
+    def __enter__(self) -> Held:
+        try:
+            self._folder = _folder(self._git_dir)
+        except OSError:
+            return Held(None, locked=False)
+        return Held(self._folder, locked=_lock(self._folder))
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            os.close(self._folder)
 
 
 def note(git_dir: str, moved: Iterable[tuple[str, str]]) -> None:
     """Remember (ref, oid) pairs of a push that nobody wanted: they are not told of
     later. Only where there is a memory: half of one would make old commits new.
     """
-    with contextlib.suppress(OSError):
-        folder = os.open(
-            Path(git_dir) / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        )
+    try:
+        folder = os.open(f"{git_dir}/{FOLDER}", _DOWN)
         try:
             os.stat(FILE, dir_fd=folder, follow_symlinks=False)
             if _lock(folder):
                 _append(folder, [f"moved {oid} {ref}" for ref, oid in moved])
         finally:
             os.close(folder)
+    except OSError:
+        pass
 
 
 def take_back(git_dir: str, undo: list[str]) -> None:
@@ -250,47 +262,56 @@ def take_back(git_dir: str, undo: list[str]) -> None:
 
 def is_kept(git_dir: str) -> bool:
     """Whether anything is remembered: hooks were installed, and not taken away."""
-    return (Path(git_dir) / FOLDER / FILE).is_file()
+    return os.path.isfile(f"{git_dir}/{FOLDER}/{FILE}")
 
 
 def is_first_time(git_dir: str, ref: str, move: str) -> bool:
     """Whether the push that made *move* of the remote's *ref* was not told of yet; from
     now on it is. Git moves a ref to where it is, too.
     """
-    file = Path(git_dir) / FOLDER / PUSHED
+    file = f"{git_dir}/{FOLDER}/{PUSHED}"
     try:
-        known = file.read_text().splitlines()
+        with open(file) as stream:
+            known = stream.read().splitlines()
     except (OSError, ValueError):
         known = []
     if f"{move} {ref}" in known:
         return False
     others = [line for line in known if not line.endswith(f" {ref}")]
     lines = [*others[-_PUSHED_LIMIT:], f"{move} {ref}\n"]
-    with contextlib.suppress(OSError):
+    try:
         os.close(_folder(git_dir))
-        fresh = file.with_name(f"{PUSHED}.{os.getpid()}")
-        fresh.write_text("\n".join(lines))
-        fresh.replace(file)
+        fresh = f"{file}.{os.getpid()}"
+        with open(fresh, "w") as stream:
+            stream.write("\n".join(lines))
+        os.replace(fresh, file)
+    except OSError:
+        pass
     return True
 
 
 def forget(git_dir: str) -> None:
     """Remember nothing: what happens from now on in the repository is not told of."""
-    with contextlib.suppress(OSError):
-        (Path(git_dir) / FOLDER / PUSHED).unlink(missing_ok=True)
-        (Path(git_dir) / FOLDER / FILE).unlink()
-        (Path(git_dir) / FOLDER).rmdir()
+    for name in (PUSHED, FILE):
+        try:
+            os.unlink(f"{git_dir}/{FOLDER}/{name}")
+        except OSError:
+            pass
+    try:
+        os.rmdir(f"{git_dir}/{FOLDER}")
+    except OSError:
+        pass
 
 
 def _folder(git_dir: str) -> int:
-    path = Path(git_dir) / FOLDER
+    path = f"{git_dir}/{FOLDER}"
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return os.open(path, _DOWN)
     except FileNotFoundError:
-        path.mkdir()
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        os.mkdir(path)
+    folder = os.open(path, _DOWN)
     # Whoever may push may write objects.
-    _share(folder, (Path(git_dir) / "objects").stat(), 0o7777)
+    _share(folder, os.stat(f"{git_dir}/objects"), 0o7777)
     return folder
 
 
@@ -298,10 +319,12 @@ def _share(handle: int, like: os.stat_result, mask: int) -> None:
     """Give what *handle* is open on the mode of *like*, whatever the umask says, and
     its owner where root made it.
     """
-    with contextlib.suppress(OSError):
+    try:
         if os.geteuid() == 0:
             os.fchown(handle, like.st_uid, like.st_gid)
         os.fchmod(handle, stat.S_IMODE(like.st_mode) & mask)
+    except OSError:
+        pass
 
 
 def _lock(folder: int) -> bool:

@@ -8,15 +8,27 @@ neither bring commits nor hide them. "Before" is what the repository's memory wa
 of, not what its refs are now: another push may have moved them meanwhile.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from oberonc.errors import BadInput
 from oberonc.source import ancestry
-from oberonc.source.ancestry import Graph, walk
+from oberonc.source.ancestry import walk
+from oberonc.source.entries import commit_entry, weight
 from oberonc.source.git import null_oid
-from oberonc.source.memory import Memory, hold
-from oberonc.source.repository import Repository
+from oberonc.source.memory import hold
+from oberonc.tuples import NamedTuple
 
-Update = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from oberonc.config import Limits
+    from oberonc.source.ancestry import Graph
+    from oberonc.source.entries import Entries
+    from oberonc.source.memory import Memory
+    from oberonc.source.repository import Repository
+
+Update = dict[str, "Any"]
 
 
 class News(NamedTuple):
@@ -37,6 +49,8 @@ class News(NamedTuple):
     foreign: list[str]
     dropped: list[str]
     dropped_total: int
+    #: Commits that were read on the way, all but their `branch`.
+    read: Entries
 
 
 class _Before(NamedTuple):
@@ -71,20 +85,20 @@ def update(repo: Repository, old: str, new: str, ref: str) -> Update:
     }
 
 
-def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> News:
+def news(
+    repo: Repository, updates: list[Update], limits: Limits, memory: Memory
+) -> News:
     """Compute both sets for all *updates* of a push together, set their `forced` and
     `first`, and tell *memory*.
 
-    One `git rev-list`; more only when what reached a publish ref was in the repository
-    before, when a publish ref was forced, and above *cap*.
+    One `git log`, which reads the commits as well; more only when what reached a
+    publish ref was in the repository before, when a publish ref was forced, and beyond
+    the *limits*.
     """
+    cap = limits.commits
     before = _before(repo, updates, memory)
     tips = _tips(repo, updates)
-    graph, total = (
-        repo.git.rev_list(sorted(set(tips.values())), sorted(before.known), cap)
-        if tips
-        else ({}, 0)
-    )
+    graph, total, read = _new(repo, set(tips.values()), before.known, limits)
     new = {tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips}
     published, published_total = _published(repo, new, before, graph, total, cap)
     graph, merged = _split(repo, graph, total, published, before, cap)
@@ -109,7 +123,38 @@ def news(repo: Repository, updates: list[Update], cap: int, memory: Memory) -> N
         foreign=[oid for oid in published if oid in foreign][::-1],
         dropped=dropped[::-1],
         dropped_total=dropped_total,
+        read=read,
     )
+
+
+def _new(
+    repo: Repository, tips: set[str], known: set[str], limits: Limits
+) -> tuple[Graph, int, Entries]:
+    """What *tips* reach and *known* does not: the newest `limits.commits`, how many
+    there are, and those of them that a payload has room for.
+    """
+    read: Entries = {}
+    graph: Graph = {}
+    if not tips:
+        return graph, 0, read
+    asked = sorted(tips), sorted(known)
+    commits = repo.git.log_new(*asked, limits.commits + 1, limits.message, limits.files)
+    try:
+        room = limits.bytes
+        for commit in commits:
+            if len(read) == limits.commits or room <= 0:
+                break
+            graph[commit.oid] = commit.parents
+            # made while git reads the next ones
+            read[commit.oid] = entry = commit_entry(commit, None, repo.link)
+            room -= weight(entry)
+        else:
+            return graph, len(graph), read
+    except BadInput:  # a partial clone has no trees
+        read.clear()
+    finally:
+        commits.close()
+    return *repo.git.rev_list(*asked, limits.commits), read
 
 
 def look(repo: Repository) -> None:

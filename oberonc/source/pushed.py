@@ -5,15 +5,22 @@ reference-transaction, and says in the reflog that it was a push and no fetch. S
 trackers that others see hear of a commit when others have it (docs/design.md).
 """
 
+from __future__ import annotations
+
 import os
 
-from oberonc.config import Config
 from oberonc.payload.filters import acts_on_push
-from oberonc.payload.schema import Payload
-from oberonc.source import hooks, memory, newness, repository
-from oberonc.source.git import Git, null_oid
-from oberonc.source.newness import Update
-from oberonc.source.repository import Repository
+from oberonc.source import memory, newness, repository
+from oberonc.source.collect import Source, payload
+from oberonc.source.git import null_oid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from oberonc.config import Config
+    from oberonc.payload.schema import Payload
+    from oberonc.source.git import Git
+    from oberonc.source.newness import Update
+    from oberonc.source.repository import Repository
 
 #: What git writes into the reflog of refs/remotes/... when it has pushed.
 _WORDS = b"update by push"
@@ -52,14 +59,14 @@ def collect(
         f"refs/heads/{ref.removeprefix(place)}": move for ref, move in moved.items()
     }
     source, news = _read(repo, named, _others(git, place, moved), config)
-    made = hooks.payload(source, news, config)
+    made = payload(source, news, config)
     return made | {"repository": made["repository"] | {"pushed_to": remote}}
 
 
 def _old(common: str, ref: str, new: str) -> str:
     """Where *ref* was before a push moved it to *new*; empty where that was no push."""
     try:
-        with open(os.path.join(common, "logs", ref), "rb") as log:  # noqa: PTH118, PTH123
+        with open(os.path.join(common, "logs", ref), "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
             line = log.read().rstrip(b"\n").rpartition(b"\n")[2]
     except (OSError, ValueError):
@@ -87,7 +94,7 @@ def _read(
     named: dict[str, tuple[str, str]],
     others: set[str],
     config: Config,
-) -> tuple[hooks.Source, newness.News]:
+) -> tuple[Source, newness.News]:
     updates: list[Update] = []
     branch: dict[str, str | None] = {}
     published: list[str] = []
@@ -116,5 +123,6 @@ def _read(
         foreign=[],
         dropped=dropped[-config.limits.commits :],
         dropped_total=len(dropped),
+        read={},
     )
-    return hooks.Source(repo, "push", updates, [], []), news
+    return Source(repo, "push", updates, [], []), news

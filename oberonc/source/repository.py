@@ -4,17 +4,26 @@ Names come from what the server in front of git says (gitolite, Gitea, GitLab), 
 set of filters serves them all; every such variable is optional.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
 
 from oberonc.errors import BadInput, ConfigError
+from oberonc.paths import absolute
 from oberonc.payload.globs import matches
 from oberonc.payload.schema import LONGEST_REPOSITORY
 from oberonc.process import Child, git_environment
-from oberonc.source.git import ORIGIN, Git, Ref
+from oberonc.source.git import ORIGIN, Git
 from oberonc.text import clean
+from oberonc.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from oberonc.source.git import Ref
 
 #: Where a clone remembers its name since hooks were installed into it.
 KNOWN_AS = "oberonc.knownas"
@@ -48,7 +57,7 @@ class Repository(NamedTuple):
 
     def is_shallow(self) -> bool:
         """Whether history ends at a boundary: a commit without parents is no root then."""
-        return (Path(self.common) / "shallow").exists()
+        return os.path.exists(os.path.join(self.common, "shallow"))
 
     def publishes(self, ref: str) -> bool:
         """Whether commits that reach *ref* count as published."""
@@ -86,10 +95,10 @@ def find_git_dir(folder: str | Path = ".") -> str:
     if code != 0:
         if b"dubious ownership" in errors:
             raise BadInput(
-                f"{Path(folder).resolve()} belongs to another user: run this as its owner, or"
-                f" git config --global --add safe.directory {Path(folder).resolve()}"
+                f"{os.path.realpath(folder)} belongs to another user: run this as its owner, or"
+                f" git config --global --add safe.directory {os.path.realpath(folder)}"
             )
-        raise BadInput(f"{Path(folder).absolute()} is not in a git repository")
+        raise BadInput(f"{absolute(folder)} is not in a git repository")
     return os.fsdecode(found).removesuffix("\n")
 
 
@@ -173,10 +182,11 @@ def _last(settings: dict[str, list[str]], key: str) -> str:
 def common_dir(git_dir: str) -> str:
     """The folder a linked work tree shares with its repository; else *git_dir* itself."""
     try:
-        common = (Path(git_dir) / "commondir").read_text().strip()
+        with open(os.path.join(git_dir, "commondir")) as file:
+            common = file.read().strip()
     except OSError:
         return git_dir
-    return os.path.normpath(Path(git_dir) / common)
+    return os.path.normpath(os.path.join(git_dir, common))
 
 
 def _full_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
@@ -234,10 +244,10 @@ def _origin_name(settings: dict[str, list[str]]) -> str:
 
 def _folder_name(settings: dict[str, list[str]], common: str, bare: bool) -> str:
     worktree = "" if bare else _last(settings, "core.worktree")
-    folder = (
-        Path(os.path.normpath(Path(common) / worktree)) if worktree else Path(common)
-    )
-    name = folder.parent.name if folder.name == ".git" and not bare else folder.name
+    folder = os.path.normpath(os.path.join(common, worktree))
+    above, name = os.path.split(folder)
+    if name == ".git" and not bare:
+        name = os.path.basename(above)
     return "".join(letter if letter.isprintable() else "_" for letter in clean(name))
 
 

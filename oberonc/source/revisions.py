@@ -6,6 +6,7 @@ from oberonc.config import Config
 from oberonc.errors import BadInput, UsageError
 from oberonc.payload.schema import Payload, fit
 from oberonc.source import diffs, entries
+from oberonc.source.frame import frame, pusher
 from oberonc.source.git import null_oid
 from oberonc.source.repository import Repository
 from oberonc.text import one_line
@@ -38,7 +39,7 @@ def _portions(
         reached = [
             entry["raw_node"] for entry in commits if entry["raw_node"] in published
         ]
-        made = entries.frame(repo.as_payload(), repo.canon_url, "commit") | {
+        made = frame(repo.as_payload(), repo.canon_url, "commit") | {
             "commits": commits,
             "published": reached,
             "truncated": any("truncated" in entry for entry in commits),
@@ -91,7 +92,7 @@ def message(repo: Repository, text: str, config: Config) -> Payload:
     author = _identity(repo)
     branch = repo.default_ref.removeprefix("refs/heads/")
     entry = entries.message_entry(text, author, branch, config.limits)
-    made = entries.frame(repo.as_payload(), repo.canon_url, "commit") | {
+    made = frame(repo.as_payload(), repo.canon_url, "commit") | {
         "commits": [entry],
         "published": [entry["raw_node"]],
         "truncated": "truncated" in entry,
@@ -103,5 +104,5 @@ def message(repo: Repository, text: str, config: Config) -> Payload:
 
 def _identity(repo: Repository) -> str:
     settings = repo.git.config()
-    name = settings.get("user.name", [""])[-1] or entries.pusher() or "somebody"
+    name = settings.get("user.name", [""])[-1] or pusher() or "somebody"
     return f"{name} <{settings.get('user.email', [''])[-1]}>"

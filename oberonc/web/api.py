@@ -17,7 +17,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover, spool
 from oberonc.errors import BadInput, OberoncError
 from oberonc.grammar.message import scan
-from oberonc.payload import schema
+from oberonc.payload.check import loads
 from oberonc.piston import (
     BearerAuthentication,
     Page,
@@ -106,7 +106,7 @@ class Events(_Handler):
         daemon, or spooled where none answers.
         """
         try:
-            payload = schema.loads(request.body, "the body")
+            payload = loads(request.body, "the body")
             handed = handover.submit(self.config, payload, BUDGET)
         except BadInput as error:
             raise Problem(422, one_line(str(error))) from None

@@ -24,7 +24,7 @@ from brokers.teams import Teams
 from brokers.twitter import Twitter
 from brokers.webhook import Webhook
 from oberonc import BaseBroker, testing
-from oberonc.payload import schema
+from oberonc.payload.check import check
 from oberonc.testing import Answer, Sent, Server
 
 SAID = "sent a test of oberonc and pushed nothing"
@@ -67,7 +67,7 @@ def _sent(broker: type[BaseBroker], state: Path, **settings: Any) -> list[Sent]:
 
 def test_a_test_is_a_payload_in_which_nothing_moved() -> None:
     made = testing.payload("test")
-    assert schema.check(made | {"event": "push"}) == ""
+    assert check(made | {"event": "push"}) == ""
     assert made["event"] == "test"
     assert not made["updates"] and not made["commits"] and not made["published"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oberonc.source import entries
+from oberonc.source.frame import submitter
 from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
@@ -29,7 +29,7 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
     assert oberonc("log", oid[:10]).out == said
     assert oberonc("log", oid.upper()).out == said
     lines = said.splitlines()
-    own = entries.submitter()
+    own = submitter()
     account = f"{own['name'] or 'an account without a name'} (uid {own['uid']})"
     assert (
         lines[0].split(" ", 1)[1]

@@ -17,7 +17,7 @@ from oberonc import config
 from oberonc.commands import submitter
 from oberonc.delivery import handover
 from oberonc.errors import BadInput
-from oberonc.source import entries
+from oberonc.source import frame
 from tests.support.children import end
 from tests.support.command import Command
 from tests.support.daemon_site import Site, push
@@ -51,7 +51,7 @@ def test_without_an_id_the_daemon_tells_of_the_latest_pushes(
     )
     site.settled(done=2)
     said = oberonc("--config", site.file, "log")
-    whose = submitter({"submitter": entries.submitter()})
+    whose = submitter({"submitter": frame.submitter()})
     assert [row.replace(" by ann", "") for row in rows(said)] == [
         f"{first[:8]} push web/shop refs/heads/main (2 commits, daemon{whose})",
         f"{second[:8]} push web/shop refs/heads/main (2 commits, cut to the limits from 9, daemon{whose})",

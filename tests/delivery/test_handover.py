@@ -45,7 +45,8 @@ def answering(short_dir: Path) -> Iterator[Answering]:
             stack.callback(thread.join, 30)
             config = load()
             return config._replace(
-                spool=short_dir / "spool", daemon=config.daemon._replace(socket=path)
+                spool_folder=str(short_dir / "spool"),
+                daemon=config.daemon._replace(submit_socket=str(path)),
             )
 
         yield make
@@ -154,8 +155,8 @@ def test_who_may_not_use_the_socket_still_spools_where_the_spool_takes_it(
         os.chown(short_dir / "own", 54321, 54321)
         config = load()
         config = config._replace(
-            spool=short_dir / "own" / "spool",
-            daemon=config.daemon._replace(socket=path),
+            spool_folder=str(short_dir / "own" / "spool"),
+            daemon=config.daemon._replace(submit_socket=str(path)),
         )
         said = _as_somebody_else(lambda: repr(handover.submit(config, sample(), 5)))
     assert (

@@ -16,7 +16,7 @@ import pytest
 
 from oberonc import policy
 from oberonc.broker.budget import Budget
-from oberonc.delivery import deliver, local, log, spool
+from oberonc.delivery import deliver, local, runs, spool
 from oberonc.delivery.report import Report
 from oberonc.errors import NotAccepted
 from tests.support.admin import Admin, sample
@@ -78,7 +78,7 @@ def test_what_did_not_end_stays_with_its_error_and_is_tried_by_the_next_push(
     assert _kept(admin) == []
     outcomes = [
         row["services"]["one"]["outcome"]
-        for row in log.find(admin.load(), entry["payload"]["id"])
+        for row in runs.find(admin.load(), entry["payload"]["id"])
     ]
     assert outcomes == ["retry", "retry", "done"]
 

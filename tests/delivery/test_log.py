@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.delivery import log
+from oberonc.delivery import log, runs
 from oberonc.errors import NotAllowed
 from tests.support.admin import Admin, sample
 
@@ -29,12 +29,12 @@ def test_a_run_is_found_by_the_beginning_of_its_event_and_of_each_commit(
 ) -> None:
     first, second = _write(admin), _write(admin, commits=[], merged=[], updates=[])
     config = admin.load()
-    assert log.find(config, first["id"][:8]) == [first]
-    assert log.find(config, first["commits"][0][:7]) == [first]
-    assert log.find(config, first["updates"][0]["new"]) == [first]
-    assert log.find(config, "ffff" * 8) == []
-    assert log.recent(config, 1) == [second]
-    assert log.recent(config, 9) == [first, second]
+    assert runs.find(config, first["id"][:8]) == [first]
+    assert runs.find(config, first["commits"][0][:7]) == [first]
+    assert runs.find(config, first["updates"][0]["new"]) == [first]
+    assert runs.find(config, "ffff" * 8) == []
+    assert runs.recent(config, 1) == [second]
+    assert runs.recent(config, 9) == [first, second]
 
 
 def test_no_text_of_a_commit_is_in_the_log(admin: Admin) -> None:
@@ -50,7 +50,7 @@ def test_a_line_that_was_cut_hides_no_other(admin: Admin) -> None:
     with _file(admin).open("ab") as stream:
         stream.write(b'5\n[]\nnull\n{"id": 3}\n\xff\xfe\n' + b"[" * 100_000 + b"\n")
     third = _write(admin)
-    assert log.recent(admin.load(), 9) == [first, second, third]
+    assert runs.recent(admin.load(), 9) == [first, second, third]
 
 
 def test_the_log_is_private_and_a_shared_one_is_shared(
@@ -96,5 +96,8 @@ def test_a_log_that_cannot_be_read_is_said(admin: Admin) -> None:
     folder = admin.state / "log"
     (folder / "2026-01-01.jsonl").mkdir(parents=True)
     with pytest.raises(NotAllowed, match="cannot read the log"):
-        log.recent(admin.load(), 5)
-    assert log.recent(admin.load()._replace(state=folder / "nothing"), 5) == []
+        runs.recent(admin.load(), 5)
+    assert (
+        runs.recent(admin.load()._replace(state_folder=str(folder / "nothing")), 5)
+        == []
+    )

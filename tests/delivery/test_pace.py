@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oberonc.broker.budget import Budget
-from oberonc.delivery import deliver, log, rates, spool
+from oberonc.delivery import deliver, rates, runs, spool
 from oberonc.delivery.report import Report
 from oberonc.errors import NotAccepted
 from tests.support.admin import Admin, sample
@@ -64,7 +64,7 @@ def _kept(admin: Admin) -> list[dict[str, Any]]:
 def _outcomes(admin: Admin) -> list[str]:
     return sorted(
         row["services"]["chat"].get("outcome", "")
-        for row in log.recent(admin.load(), 99)
+        for row in runs.recent(admin.load(), 99)
     )
 
 

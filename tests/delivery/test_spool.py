@@ -14,7 +14,7 @@ import pytest
 from oberonc import files
 from oberonc.config import Config, load
 from oberonc.daemon.operations import renaming
-from oberonc.delivery import log, spool
+from oberonc.delivery import log, runs, spool
 from oberonc.errors import NotAccepted
 from tests.support.admin import sample
 
@@ -298,7 +298,9 @@ def test_several_people_of_one_group_share_a_spool_and_a_log(
     short_dir.chmod(0o755)
     os.chown(shared, 0, 4711)
     shared.chmod(0o2770)
-    config = load()._replace(state=shared, spool=shared / "spool")
+    config = load()._replace(
+        state_folder=str(shared), spool_folder=str(shared / "spool")
+    )
     for uid in (54321, 54322, 54323):
         child = os.fork()
         if child == 0:  # pragma: no cover
@@ -311,7 +313,7 @@ def test_several_people_of_one_group_share_a_spool_and_a_log(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     [path] = spool.listing(config.spool)
     assert spool.read(path)["payload"]["user"] == "54321"
-    assert len(log.recent(config, 9)) == 3
+    assert len(runs.recent(config, 9)) == 3
 
 
 def _take_part(config: Config, uid: int, umask: int) -> None:
@@ -493,7 +495,7 @@ def test_a_repository_whose_pushes_others_kept_is_not_renamed_without_the_daemon
 ) -> None:
     """Written anew by the daemon's account they would be believed to name any user."""
     kept = Path(_as(ANN, lambda: spool.put(shipped, _entry(user="alice")), SUBMIT))
-    config = load()._replace(state=tmp_path, spool=shipped)
+    config = load()._replace(state_folder=str(tmp_path), spool_folder=str(shipped))
     with pytest.raises(NotAccepted, match="pushes of other accounts wait"):
         renaming.without_daemon(config, sample()["repository"]["full_name"], "web/new")
     assert spool.listing(shipped) == [kept]

@@ -51,7 +51,7 @@ def test_later_layers_win_key_by_key_and_the_origin_is_known(
     named.write_text('delivery = "daemon"\n')
     monkeypatch.setenv("OBERONC_CONFIG", str(named))
     found = admin.load()
-    assert found.files == (system, user, named)
+    assert found.files == (str(system), str(user), str(named))
     assert (found.publish, str(found.state), found.delivery) == (
         ("main",),
         "/srv/b",
@@ -65,7 +65,7 @@ def test_later_layers_win_key_by_key_and_the_origin_is_known(
     assert found.sources["daemon.keep"] == str(system)
     assert found.sources["daemon.workers"] == found.sources["state"] == str(user)
     monkeypatch.setenv("OBERONC_CONFIG", "")
-    assert admin.load().files == (system, user)
+    assert admin.load().files == (str(system), str(user))
 
 
 def test_a_service_belongs_to_the_last_file_that_has_it_whole(
@@ -92,7 +92,7 @@ def test_folders_may_begin_with_the_home(tmp_path: Path, home: Path) -> None:
         'state = "~/s"\nbrokers.directories = ["~/b", "/srv/b"]\ndaemon.socket = "~/x/s.sock"\n',
     )
     assert (found.state, found.spool) == (home / "s", home / "s" / "spool")
-    assert found.directories == (home / "b", Path("/srv/b"))
+    assert found.directories == (str(home / "b"), "/srv/b")
     assert (found.daemon.socket, found.daemon.control) == (
         home / "x" / "s.sock",
         home / "x" / "control.sock",

@@ -118,9 +118,7 @@ def test_what_was_written_is_what_is_in_force(values: dict[str, Any]) -> None:
     assert found.publish == tuple(values.get("publish", ["HEAD"]))
     assert "state" not in values or found.state == Path(values["state"])
     assert "spool" not in values or found.spool == Path(values["spool"])
-    assert found.directories == tuple(
-        map(Path, values.get("brokers", {}).get("directories", []))
-    )
+    assert found.directories == tuple(values.get("brokers", {}).get("directories", []))
     daemon = values.get("daemon", {})
     assert found.daemon.workers == daemon.get("workers", 8)
     assert found.daemon.keep == daemon.get("keep", 30) * config.DAY

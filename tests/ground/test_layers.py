@@ -205,7 +205,7 @@ def test_the_machine_can_say_that_users_layers_do_not_count_in_its_hooks(
     in_hook = config.learn(server_hook=True)
     assert (in_hook.delivery, in_hook.files, in_hook.user_brokers) == (
         "daemon",
-        (machine,),
+        (str(machine),),
         False,
     )
     assert str(in_hook.spool) != "/mine"

@@ -13,17 +13,17 @@ from oberonc import paths
 def test_folders_follow_the_environment(
     monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path
 ) -> None:
-    assert paths.homes().config == home / ".config" / "oberonc"
-    assert paths.homes().state == home / ".local" / "state" / "oberonc"
+    assert paths.homes().config == str(home / ".config" / "oberonc")
+    assert paths.homes().state == str(home / ".local" / "state" / "oberonc")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "s"))
-    assert paths.homes().config == tmp_path / "c" / "oberonc"
-    assert paths.homes().state == tmp_path / "s" / "oberonc"
+    assert paths.homes().config == str(tmp_path / "c" / "oberonc")
+    assert paths.homes().state == str(tmp_path / "s" / "oberonc")
 
 
 def test_without_home_the_user_database_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
-    assert paths.home().is_absolute()
+    assert paths.home().startswith("/")
 
 
 @pytest.mark.skipif(
@@ -65,7 +65,7 @@ def test_where_there_is_no_pip_nothing_is_said_that_would_fail(
 def test_the_system_folder_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert paths.homes().system is None
     monkeypatch.delenv("OBERONC_CONFIG_NOSYSTEM")
-    assert paths.homes().system == Path("/etc/oberonc")
+    assert paths.homes().system == "/etc/oberonc"
 
 
 def test_what_is_shipped_is_there() -> None:

@@ -37,7 +37,7 @@ def step(event, args):
         if steps == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-worker = Worker(config.load()._replace(spool=spool), state)
+worker = Worker(config.load()._replace(spool_folder=str(spool)), state)
 origin = Origin("shop", url, ("web/*",))
 sys.addaudithook(step)
 turn = worker.turn(origin, "web/shop", all_moves=False, patience=10)
@@ -60,7 +60,7 @@ def test_killed_at_any_step_each_push_is_told_of_once(
         argv += [shop.forge.url, str(last)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
-        worker = Worker(configuration.load()._replace(spool=kept), state)
+        worker = Worker(configuration.load()._replace(spool_folder=str(kept)), state)
         origin = Origin("shop", shop.forge.url, ("web/*",))
         turn = worker.turn(origin, NAME, all_moves=True, patience=10)
         assert (turn.error, turn.waits) == ("", False)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oberonc import jsontext
 from oberonc.payload import schema
+from oberonc.payload.check import check
 from oberonc.payload.digest import joined
 from oberonc.payload.schema import Payload
 from oberonc.testing import commit, payload
@@ -38,7 +39,7 @@ def test_the_joined_payload_is_one_of_schema_1_with_all_there_is(
     before = copy.deepcopy(told)
     made = joined(told)
     assert told == before, "what came is not changed"
-    assert schema.check(made) == ""
+    assert check(made) == ""
     assert made["digest"] == [each["id"] for each in told]
     assert made["id"] == told[0]["id"]
     assert made["updates"] == [u for each in told for u in each["updates"]]

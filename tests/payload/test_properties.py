@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oberonc.config import Limits, Service
 from oberonc.payload import filters, globs
 from oberonc.payload import schema as payloads
+from oberonc.payload.check import check, loads
 from oberonc.source import entries
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -112,8 +113,8 @@ services = st.builds(
 
 @given(full())
 def test_a_payload_survives_json(payload: dict[str, Any]) -> None:
-    assert payloads.check(payload) == ""
-    assert payloads.loads(payloads.dumps(payload), "it") == payload
+    assert check(payload) == ""
+    assert loads(payloads.dumps(payload), "it") == payload
 
 
 @given(
@@ -123,7 +124,7 @@ def test_a_payload_survives_json(payload: dict[str, Any]) -> None:
     )
 )
 def test_any_json_is_judged_without_a_crash(value: Any) -> None:
-    assert payloads.check(value) != ""
+    assert check(value) != ""
 
 
 @given(
@@ -145,7 +146,7 @@ def test_a_broken_part_is_refused_by_its_name(
     payload: dict[str, Any], key: str, junk: Any
 ) -> None:
     for value in (junk, [junk], {junk: junk}):
-        assert payloads.check(payload | {key: value}).startswith(f"'{key}")
+        assert check(payload | {key: value}).startswith(f"'{key}")
 
 
 LINES = st.lists(TEXT.map(lambda line: re.sub(r"\s", " ", line)), max_size=5).map(

@@ -12,8 +12,9 @@ import pytest
 from oberonc.config import Limits
 from oberonc.errors import BadInput
 from oberonc.payload import schema as payloads
+from oberonc.payload.check import check, loads
 from oberonc.source import entries
-from oberonc.source.git import Commit
+from oberonc.source.commits import Commit
 from tests.support.pushes import Payload, Server
 from tests.support.repo import Repo
 
@@ -35,11 +36,11 @@ COMMIT = Commit(
 
 
 def sample() -> Payload:
-    return payloads.loads(SAMPLE.read_bytes(), "the sample")
+    return loads(SAMPLE.read_bytes(), "the sample")
 
 
 def test_the_sample_is_a_payload() -> None:
-    assert payloads.check(sample()) == ""
+    assert check(sample()) == ""
 
 
 def test_an_id_is_new_each_time_and_owes_nothing_to_commits() -> None:
@@ -151,21 +152,18 @@ def test_a_wrong_value_is_named(keys: list[str | int], value: object, why: str) 
     with pytest.raises(
         BadInput, match=re.escape(f"it is not a payload of schema 1: {why}")
     ):
-        payloads.loads(json.dumps(payload).encode(), "it")
+        loads(json.dumps(payload).encode(), "it")
 
 
 def test_a_missing_key_is_named_unless_earlier_versions_lack_it() -> None:
     later = {"submitter", "foreign", "dropped", "published_total", "dropped_total"}
     assert (
-        payloads.check(
-            {key: value for key, value in sample().items() if key not in later}
-        )
-        == ""
+        check({key: value for key, value in sample().items() if key not in later}) == ""
     )
     for key in set(sample()) - {"schema"} - later:
         payload = sample()
         del payload[key]
-        assert payloads.check(payload) == f"'{key}' is missing"
+        assert check(payload) == f"'{key}' is missing"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +193,7 @@ def test_a_missing_key_is_named_unless_earlier_versions_lack_it() -> None:
 )
 def test_what_is_no_json_is_refused_in_one_line(raw: bytes) -> None:
     with pytest.raises(BadInput) as caught:
-        payloads.loads(raw, "payload.json")
+        loads(raw, "payload.json")
     assert str(caught.value).startswith("payload.json is n")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -203,7 +201,7 @@ def test_what_is_no_json_is_refused_in_one_line(raw: bytes) -> None:
 
 def test_keys_of_a_later_version_are_kept() -> None:
     later = sample() | {"later": {"x": [1]}}
-    assert payloads.loads(payloads.dumps(later), "it") == later
+    assert loads(payloads.dumps(later), "it") == later
 
 
 def test_an_entry_has_the_words_of_2009_and_ours() -> None:
@@ -420,5 +418,5 @@ def test_what_the_system_says_that_is_no_text_is_mended_before_it_is_judged() ->
     }
     mended = payloads.fit(made, Limits())
     assert (mended["user"], mended["canon_url"]) == ("caf\ufffd", "\U0001f600 \ufffd")
-    assert payloads.check(mended) == ""
-    assert payloads.check(json.loads(payloads.dumps(mended))) == ""
+    assert check(mended) == ""
+    assert check(json.loads(payloads.dumps(mended))) == ""

@@ -8,7 +8,7 @@ import pytest
 
 from oberonc.config import Limits
 from oberonc.issues.embedded import IssueFile
-from oberonc.source import entries, git
+from oberonc.source import commits, entries, git
 from tests.support.command import Command
 from tests.support.pushes import Server, chain, fast_import, oids
 from tests.support.repo import Repo
@@ -196,7 +196,9 @@ class Counted:
         self.children = 0
         real_entry, real_start = entries.commit_entry, git.Git._start
 
-        def entry(commit: git.Commit, branch: str | None, link: str) -> dict[str, Any]:
+        def entry(
+            commit: commits.Commit, branch: str | None, link: str
+        ) -> dict[str, Any]:
             self.names += len(commit.files)
             return real_entry(commit, branch, link)
 
@@ -287,7 +289,7 @@ def test_all_forced_branches_of_a_push_cost_one_child(
     ]
     counted = Counted(monkeypatch)
     with memory.hold(str(bare.path)) as held:
-        newness.news(repo, updates, 2048, held.memory)
+        newness.news(repo, updates, Limits(), held.memory)
     assert sum(u["forced"] for u in updates) == 60
     assert counted.children <= 4
 
@@ -326,7 +328,7 @@ def test_merges_of_many_old_branches_cost_one_child_more_where_foreign_history_w
                     repo, old, bare.git("rev-parse", "main"), "refs/heads/main"
                 )
             ],
-            2048,
+            Limits(),
             held.memory,
         )
     assert (len(news.published), news.foreign) == (2 * count, [])

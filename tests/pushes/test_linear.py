@@ -24,6 +24,8 @@ from oberonc.daemon.intake.sender import Sender
 from oberonc.daemon.intake.submissions import submission
 from oberonc.delivery import frames
 from oberonc.source import hooks
+from oberonc.source.collect import collect
+from oberonc.source.opening import open_repository
 from tests.support.admin import Admin
 from tests.support.pushes import fast_import
 from tests.support.repo import Repo
@@ -166,11 +168,11 @@ def handled(
     stdin = "".join(f"{ZERO} {oid} {ref}\n" for oid, ref in refs)
     monkeypatch.setenv("GIT_DIR", str(bare.path))
     with Counted() as counted:
-        git = hooks.open_repository("post-receive")
+        git = open_repository("post-receive")
         assert git
         call = hooks.read_call(git, git.config(), "post-receive", [], stdin)
         assert call
-        collected = hooks.collect(call, config)
+        collected = collect(call, config)
         assert collected
         _, payload = collected
         request = frames.decode_request(

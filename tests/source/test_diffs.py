@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oberonc.payload import schema
+from oberonc.payload.check import check
 from oberonc.source import diffs
 from oberonc.source.git import Git
 from tests.support.pushes import Server
@@ -51,7 +51,7 @@ def test_each_new_commit_has_what_git_shows_of_it(asked: Server) -> None:
     assert sorted(c["diff"] == "" for c in commits) == [False] * 4 + [True]
     assert not any("diff_truncated" in c for c in commits)
     assert payload["truncated"] is False
-    assert schema.check(payload) == ""
+    assert check(payload) == ""
 
 
 @pytest.mark.parametrize("extra", ["", WANTED], ids=["nobody", "somebody"])

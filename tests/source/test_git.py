@@ -9,7 +9,7 @@ import pytest
 
 from oberonc.errors import BadInput, ConfigError
 from oberonc.process import git_environment
-from oberonc.source import git
+from oberonc.source import commits, git
 from tests.support.pushes import fast_import
 from tests.support.repo import Repo
 
@@ -34,7 +34,7 @@ def raw_commit(
 
 def read(
     repo: Repo, *oids: str, message: int = 65536, files: int = 3000
-) -> list[git.Commit]:
+) -> list[commits.Commit]:
     return list(git.Git(repo.path / ".git").log(oids, message, files))
 
 
@@ -107,9 +107,9 @@ def test_a_message_of_a_megabyte_is_cut_and_says_so(repo: Repo) -> None:
 
 
 def test_a_cut_keeps_what_is_no_text_anyway() -> None:
-    assert git.cut(b"\xff" * 10, 5) == "\ufffd" * 5
-    assert git.cut("aé".encode(), 2) == "a"
-    assert git.cut("aé".encode(), 3) == "aé"
+    assert commits.cut(b"\xff" * 10, 5) == "\ufffd" * 5
+    assert commits.cut("aé".encode(), 2) == "a"
+    assert commits.cut("aé".encode(), 3) == "aé"
 
 
 @pytest.mark.parametrize(

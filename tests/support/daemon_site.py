@@ -20,7 +20,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import OberoncError
 from oberonc.payload import schema
-from oberonc.source import entries
+from oberonc.source.frame import submitter
 from tests.brokers_for_tests import source
 from tests.support import recorded
 from tests.support.children import end
@@ -44,7 +44,7 @@ def push(
     """A payload with an id of its own."""
     made: dict[str, Any] = json.loads(json.dumps(_SAMPLE))
     made["id"] = schema.new_id()
-    made["submitter"] = entries.submitter()
+    made["submitter"] = submitter()
     made["repository"]["full_name"] = repo
     made["commits"][0]["message"] = message
     return made | changes

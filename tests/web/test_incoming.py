@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from oberonc import config as configuration
 from oberonc.config import Config
 from oberonc.errors import BadInput
-from oberonc.payload.schema import Payload, check
+from oberonc.payload.check import check
+from oberonc.payload.schema import Payload
 from oberonc.text import visible
 from oberonc.web import incoming
 from oberonc.web.forges import delivery

@@ -49,7 +49,7 @@ def examine(config_path: str | None) -> Iterator[Finding]:
             yield from work.examine(config)
         return
     files = (
-        ", ".join(str(file) for file in config.files)
+        ", ".join(config.files)
         or "no file, so one service: issues on the embedded tracker"
     )
     yield Finding(True, f"configuration: {files}")
@@ -68,8 +68,10 @@ def _for_all(config: Config) -> Iterator[Finding]:
         if layer.left_out:
             why = f"{layer.file} does not count for you: {layer.left_out}"
             yield Finding(True, why)
-    machine = paths.SYSTEM / "config.toml"
-    shut = rights.hurdle(machine, rights.EVERYBODY) if machine in config.files else ""
+    machine = Path(paths.SYSTEM, "config.toml")
+    shut = (
+        rights.hurdle(machine, rights.EVERYBODY) if str(machine) in config.files else ""
+    )
     if shut:
         mend = "as the administrator: chmod o+r for the file, o+x for a folder"
         yield Finding(

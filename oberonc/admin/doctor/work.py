@@ -13,7 +13,7 @@ from oberonc.admin.doctor.mends import join, may_push
 from oberonc.admin.finding import Finding
 from oberonc.admin.install.reach import hidden
 from oberonc.config import Config
-from oberonc.delivery import handover, log, spool
+from oberonc.delivery import handover, runs, spool
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.text import counted, one_line
 
@@ -143,7 +143,7 @@ def _unserved(name: str, number: int, mend: str) -> Finding:
 def _runs(config: Config) -> Iterator[Finding]:
     """Services that failed every time of late."""
     try:
-        records = log.recent(config, RUNS)
+        records = runs.recent(config, RUNS)
     except NotAllowed as error:
         yield Finding(None, str(error))
         return

@@ -28,7 +28,7 @@ from oberonc.admin.install.script import (
 from oberonc.errors import Failed, NotAllowed
 from oberonc.process import environment
 from oberonc.source import memory
-from oberonc.source.hooks import HOOKS, PUSHED
+from oberonc.source.opening import HOOKS, PUSHED
 from oberonc.text import one_line
 
 

@@ -20,7 +20,7 @@ from oberonc.config import Config
 from oberonc.errors import BadInput, NotAllowed
 from oberonc.payload.filters import acts_on_push
 from oberonc.process import Child, git_environment
-from oberonc.source.hooks import HOOKS, PUSHED
+from oberonc.source.opening import HOOKS, PUSHED
 
 #: What git runs where others push to, and where somebody commits.
 SERVER_HOOKS = ("post-receive",)

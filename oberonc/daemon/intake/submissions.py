@@ -9,7 +9,8 @@ from oberonc.config import Config, Service
 from oberonc.daemon.intake.sender import Sender
 from oberonc.errors import BadInput
 from oberonc.payload import filters
-from oberonc.payload.schema import Payload, check
+from oberonc.payload.check import check
+from oberonc.payload.schema import Payload
 from oberonc.queue.values import Decision, Route, Submission
 from oberonc.text import one_line
 

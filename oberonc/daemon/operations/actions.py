@@ -15,7 +15,7 @@ from oberonc.daemon.journal import Say
 from oberonc.daemon.operations.answers import Answer
 from oberonc.daemon.operations.request import Request, number, reason, speaker
 from oberonc.daemon.threads import in_a_thread
-from oberonc.delivery import log
+from oberonc.delivery import log, runs
 from oberonc.text import counted, listed, one_line, utc
 
 Row = dict[str, Any]
@@ -91,7 +91,7 @@ class Actions:
 
     def _read(self, limit: int) -> list[Row]:
         found: list[Row] = []
-        for row in log.newest_first(self._folder):
+        for row in runs.newest_first(self._folder):
             if len(found) >= limit:
                 break
             found.append(row)

@@ -3,7 +3,7 @@
 It names no default branch, and no files; a push over 256 KB is not sent at all.
 """
 
-from oberonc.source.git import Commit
+from oberonc.source.commits import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import Json, at, needed, objects, oid, text

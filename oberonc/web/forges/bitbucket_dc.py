@@ -5,7 +5,7 @@ Older versions list no commits, newer ones five; none says that there were more.
 
 from typing import Final
 
-from oberonc.source.git import Commit
+from oberonc.source.commits import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import Json, at, count, needed, objects, oid, text

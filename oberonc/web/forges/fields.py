@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from oberonc.errors import BadInput
-from oberonc.source.git import Commit
+from oberonc.source.commits import Commit
 from oberonc.text import one_line
 from oberonc.web.forges.push import NOTHING, moment
 

@@ -3,8 +3,8 @@ Webhooks says.
 """
 
 from oberonc.errors import BadInput
+from oberonc.payload.check import check as fault_of
 from oberonc.payload.schema import Payload
-from oberonc.payload.schema import check as fault_of
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import Json

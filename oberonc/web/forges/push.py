@@ -13,17 +13,18 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.config import Limits
 from oberonc.errors import BadInput
+from oberonc.payload.check import check
 from oberonc.payload.globs import matches
 from oberonc.payload.schema import (
     LONGEST_NAME,
     LONGEST_PATH,
     SCHEMA,
     Payload,
-    check,
     fit,
 )
+from oberonc.source.commits import Commit, cut
 from oberonc.source.entries import change, commit_entry
-from oberonc.source.git import Commit, cut, null_oid
+from oberonc.source.git import null_oid
 from oberonc.source.repository import publish_patterns
 
 NOTHING: Final = "0" * 40

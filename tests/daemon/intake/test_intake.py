@@ -28,7 +28,9 @@ Work = Callable[[Intake], Awaitable[None]]
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """A configuration with a spool of its own."""
-    return load()._replace(state=tmp_path, spool=tmp_path / "spool")
+    return load()._replace(
+        state_folder=str(tmp_path), spool_folder=str(tmp_path / "spool")
+    )
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_a_lost_answer_is_one_event(site: Site) -> None:
     thread.start()
     made = push()
     config = site.config
-    lossy = config._replace(daemon=config.daemon._replace(socket=proxy))
+    lossy = config._replace(daemon=config.daemon._replace(submit_socket=str(proxy)))
     assert handover.submit(lossy, made, 20).status == "spooled"
     thread.join()
     listener.close()

@@ -1,0 +1,213 @@
+"""Payloads from outside: are they ones of schema 1? A hook makes payloads and reads
+none, so it does not load this.
+"""
+
+import json
+import re
+from typing import Any
+
+from oberonc import jsontext
+from oberonc.errors import BadInput
+from oberonc.payload.schema import LONGEST_REPOSITORY, SCHEMA, Payload
+from oberonc.text import one_line
+
+
+def loads(raw: bytes, where: str, *, notices: bool = False) -> Payload:
+    """A payload from outside, checked; with *notices* it may be one. Raises BadInput
+    naming *where* and the first thing that is wrong.
+    """
+    try:
+        value = jsontext.strict(raw)
+    except ValueError as error:
+        raise BadInput(f"{where} is not JSON: {one_line(str(error))}") from None
+    fault = check(value, notices=notices)
+    if fault:
+        raise BadInput(f"{where} is not a payload of schema 1: {fault}")
+    checked: Payload = value
+    return checked
+
+
+_TOP: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "event": (str,),
+    "time": (str,),
+    "user": (str, type(None)),
+    "canon_url": (str,),
+    "repository": (dict,),
+    "updates": (list,),
+    "commits": (list,),
+    "merged": (list,),
+    "published": (list,),
+    "truncated": (bool,),
+    "commits_total": (int,),
+    "push_options": (list,),
+}
+_COMMIT: dict[str, tuple[type, ...]] = {
+    "node": (str,),
+    "raw_node": (str,),
+    "author": (str,),
+    "raw_author": (str,),
+    "message": (str,),
+    "branch": (str, type(None)),
+    "parents": (list,),
+    "files": (list,),
+    "change": (str,),
+}
+_UPDATE: dict[str, tuple[type, ...]] = {
+    "ref": (str,),
+    "kind": (str,),
+    "name": (str,),
+    "old": (str,),
+    "new": (str,),
+    "created": (bool,),
+    "deleted": (bool,),
+    "forced": (bool,),
+    "publish": (bool,),
+}
+
+
+def check(value: Any, *, notices: bool = False) -> str:
+    """What is wrong with *value* as a payload of schema 1, or an empty string; with
+    *notices* it may be one. Unknown keys are kept.
+    """
+    if not isinstance(value, dict):
+        return "it is not an object"
+    if value.get("schema") != SCHEMA or isinstance(value.get("schema"), bool):
+        return (
+            f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
+        )
+    fault = _keys(value, _TOP, "") or _keys(
+        value, {key: _LATER[key] for key in _LATER if key in value}, ""
+    )
+    if fault:
+        return fault
+    if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
+        return "'id' is not 32 hex digits"
+    if value["event"] not in ("push", "commit", *(["dead"] if notices else [])):
+        return "'event' is neither push nor commit"
+    full_name = value["repository"].get("full_name")
+    if not isinstance(full_name, str) or not full_name:
+        return "'repository.full_name' is missing"
+    if len(full_name) > LONGEST_REPOSITORY or not full_name.isprintable():
+        return f"'repository.full_name' must be at most {LONGEST_REPOSITORY} printable characters"
+    if not isinstance(value.get("submitter", {}), dict):
+        return "'submitter' is not an object"
+    if not _are_texts(value["repository"].get("services", [])):
+        return "'repository.services' is not a list of texts"
+    return _lists(value) or _halves(value)
+
+
+def _halves(value: Payload) -> str:
+    """What is wrong with *value* where half a surrogate pair is in it: no file,
+    database or service takes that.
+    """
+    raw = getattr(value, "raw", None)  # of a `jsontext.Received`
+    if raw is not None and b"\\ud" not in raw.lower():
+        return ""  # nothing was escaped that could be one
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "a text in it is no Unicode: it holds half a surrogate pair"
+    return ""
+
+
+#: Keys that an entry may lack.
+_MAYBE: dict[str, tuple[type, ...]] = {
+    "url": (str,),
+    "committer": (str,),
+    "truncated": (bool,),
+    "first": (bool,),
+    "timestamp": (str,),
+    "utctimestamp": (str,),
+    "diff": (str,),
+    "diff_truncated": (bool,),
+}
+_OID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_NODE = re.compile("[0-9a-f]{4,64}")
+#: What git lets nobody call a ref: whoever prints one must not have to think of it.
+_REF = re.compile("[^\x00-\x1f\x7f]*")
+#: {key of a commit or an update: what its text must be, and how that is said}
+_PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
+    "node": (_NODE, "is not the beginning of an id: 4 to 64 hex digits"),
+    "raw_node": (_OID, "is no id: 40 or 64 hex digits"),
+    "change": (_OID, "is not 40 hex digits"),
+    "old": (_OID, "is no id: 40 or 64 hex digits"),
+    "new": (_OID, "is no id: 40 or 64 hex digits"),
+    "ref": (_REF, "holds a control character"),
+    "name": (_REF, "holds a control character"),
+    "branch": (_REF, "holds a control character"),
+}
+
+#: Keys that payloads of earlier versions lack.
+_LATER: dict[str, tuple[type, ...]] = {
+    "foreign": (list,),
+    "dropped": (list,),
+    "published_total": (int,),
+    "dropped_total": (int,),
+}
+
+
+def _lists(value: Payload) -> str:
+    for name, keys in (
+        ("commits", _COMMIT),
+        ("merged", _COMMIT),
+        ("dropped", _COMMIT),
+        ("updates", _UPDATE),
+    ):
+        for index, entry in enumerate(value.get(name, ())):
+            fault = _entry(entry, keys, f"{name}[{index}].")
+            if fault:
+                return fault
+    for name in ("published", "foreign"):
+        if not _are_texts(value.get(name, [])) or not all(
+            map(_OID.fullmatch, value.get(name, []))
+        ):
+            return f"'{name}' holds something that is no id: 40 or 64 hex digits"
+    return (
+        ""
+        if _are_texts(value["push_options"])
+        else "'push_options' holds something that is not text"
+    )
+
+
+def _entry(entry: Any, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
+    if not isinstance(entry, dict):
+        return f"'{prefix[:-1]}' is not an object"
+    fault = _keys(entry, keys, prefix) or _keys(
+        entry, {key: _MAYBE[key] for key in _MAYBE if key in entry}, prefix
+    )
+    for key in _PATTERNS:
+        if (
+            not fault
+            and isinstance(entry.get(key), str)
+            and not _PATTERNS[key][0].fullmatch(entry[key])
+        ):
+            fault = f"'{prefix}{key}' {_PATTERNS[key][1]}"
+    if fault or keys is not _COMMIT:
+        return fault
+    if not _are_texts(entry["parents"]) or not all(
+        map(_NODE.fullmatch, entry["parents"])
+    ):
+        return f"'{prefix}parents' holds something that is no id"
+    if not all(
+        isinstance(file, dict) and isinstance(file.get("file"), str)
+        for file in entry["files"]
+    ):
+        return f"'{prefix}files' holds something that is no object with a 'file'"
+    return ""
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _keys(value: Payload, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
+    for key, kinds in keys.items():
+        # The type itself, as JSON gives it: isinstance would take a bool for a number.
+        if type(value.get(key, ...)) not in kinds:
+            return (
+                f"'{prefix}{key}' has the wrong type"
+                if key in value
+                else f"'{prefix}{key}' is missing"
+            )
+    return ""
