@@ -6,6 +6,7 @@ used up; the ledger knows where to go on.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -55,6 +56,9 @@ class Actor:
         #: What ends the turn, and the issues that cannot be worked on now.
         self.failures: list[Retry] = []
         self.failing: dict[Issue, Retry] = {}
+        #: How many tasks change the state of each issue; those that wait for the rest.
+        self.changing: Counter[Issue] = Counter()
+        self.put_off: list[Task] | None = []
         self.wording = Wording(self.tracker, self.payload, self.template)
         self.reserve = min(RESERVE, self.remaining() / 3)
 
@@ -73,7 +77,21 @@ class Actor:
         for why, shown in kept_back.items():
             names = listed(list(shown), NAMED)
             self.report.notes.append(f"the state of {names} is left as it is: {why}")
-        busy = self._put_in_order(plan.tasks)
+        self.changing = Counter(
+            task.issue for task in plan.tasks if task.action != "reference"
+        )
+        self._work_off(self._put_in_order(plan.tasks))
+        again, self.put_off = self.put_off, None
+        self._work_off(again or [])
+        if self.failures or self.failing:
+            raise self._go_on_later()
+        text = note(self._sentences(), plan.remarks)
+        if self.report.refused:
+            raise Reject(text)
+        return text
+
+    def _work_off(self, busy: list[Task]) -> None:
+        """Do the tasks, those last that another worker is at."""
         deadline = time.monotonic() + PATIENCE
         while busy := [task for task in busy if not self._try(task)]:
             if time.monotonic() > deadline or self.failing:
@@ -82,12 +100,6 @@ class Actor:
                 )
                 break
             self.pause(0.2)
-        if self.failures or self.failing:
-            raise self._go_on_later()
-        text = note(self._sentences(), plan.remarks)
-        if self.report.refused:
-            raise Reject(text)
-        return text
 
     def _put_in_order(self, tasks: list[Task]) -> list[Task]:
         """*tasks*, those last whose issues failed in an earlier turn: an issue that
@@ -206,9 +218,9 @@ class Actor:
             self.report.add("", issue.shown)
             return True
         if task.seconds and not self.tracker.keeps_time:
-            self.report.notes.append(
-                f"{issue.shown}: {self.tracker.kind} records no time"
-            )
+            told = f"{issue.shown}: {self.tracker.kind} records no time"
+            if told not in self.report.notes:
+                self.report.notes.append(told)
         if issue not in self.closed:
             self._need_time()
             self.closed[issue] = self.tracker.is_closed(issue)
@@ -319,6 +331,8 @@ class Actor:
             if not self._do_once(task, state):
                 return False
         except Refused as error:
+            if self._puts_off(task):
+                return True
             refusal = error
         except Forbidden as error:
             self._prove(error)
@@ -332,6 +346,16 @@ class Actor:
         if not self._do_once(plain, "comment"):
             return False
         raise refusal
+
+    def _puts_off(self, task: Task) -> bool:
+        """Whether *task*, which was refused, is put off: what stands in its way, a child
+        or what it depends on, may be closed when the other issues are done.
+        """
+        alone = len(self.changing) == 1 or self.changing[task.issue] > 1
+        if self.put_off is None or alone:
+            return False
+        self.put_off.append(task)
+        return True
 
     def _steps(self, task: Task) -> list[str]:
         """The names of the steps of *task*."""

@@ -237,8 +237,11 @@ class Redmine(WebTracker):
         setting = "close" if closed else "reopen"
         if not wanted and not fitting:
             need = "Edit issues and the workflow's transition"
+            held = "an open subtask or a blocking issue holds it"
+            if not closed:
+                held = "its parent is closed"
             raise Refused(
-                f"no status that would {setting} it is allowed; give the token's role {need}"
+                f"no status that would {setting} it is allowed now: {held}, or the token's role needs {need}"
             )
         return int(one_of(wanted or fitting[0], allowed, "status", setting)["id"])
 

@@ -17,7 +17,7 @@ from oberonc.issues.trackers.web import (
     is_time,
     known,
 )
-from oberonc.kit.answers import Refused
+from oberonc.kit.answers import Forbidden, Refused
 from oberonc.text import one_line
 
 #: What RT's own lifecycles have for ends, and not; of other statuses it is asked.
@@ -106,8 +106,13 @@ class RequestTracker(WebTracker):
 
     def _say(self, issue: Issue, comment: Comment, more: dict[str, str]) -> None:
         body = {"Content": comment.text, "ContentType": "text/plain", **more}
-        with known():
-            self.send("POST", "ticket", issue_number(issue), "comment", json=body)
+        try:
+            with known():
+                self.send("POST", "ticket", issue_number(issue), "comment", json=body)
+        except Refused as error:
+            if error.answer and "Permission Denied" in error.answer.text:
+                raise Forbidden(str(error)) from None
+            raise
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return self._has(issue, since, lambda text: mark in text)

@@ -2,6 +2,7 @@
 of the contract.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,10 @@ _KINDS = 8
 #: What no tracker means that answers our calls: redirects, and that something is not
 #: there, unless it is said in the tracker's own way.
 _STRAY = frozenset({*range(300, 400), 404, 405, 410})
+
+
+#: What every server reads in a header as it was written.
+_HEADER = re.compile("[!-~](?:[ -~]*[!-~])?")
 
 
 class WebTracker(Tracker):
@@ -126,6 +131,9 @@ class WebTracker(Tracker):
         """
         url = self.url(*parts)
         headers = self.on_behalf(comment) if comment else {}
+        if comment and not all(map(_HEADER.fullmatch, headers.values())):
+            self.act_ourselves(comment, "no header can hold that name")
+            headers = {}
         if comment and headers:
             try:
                 return self.call(
@@ -151,7 +159,7 @@ class WebTracker(Tracker):
         if not user:
             return False
         self._strangers.add(user)
-        self.told += (f"not done as {user}: {one_line(why, 200)}",)
+        self.told += (f"not done as {one_line(user, 60)}: {one_line(why, 200)}",)
         return True
 
     def user_of(self, comment: Comment) -> str:

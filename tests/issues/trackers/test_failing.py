@@ -99,6 +99,45 @@ def test_those_that_took_the_time_of_a_turn_come_last_in_the_next(
     assert asked[-1].endswith(first), "what failed before comes last"
 
 
+def held_by(world: GitHubWorld, first: str, second: str) -> Rule:
+    """*first* cannot be closed while *second* is open."""
+
+    def rule(method: str, path: str) -> Spoil | None:
+        mine = method == "PATCH" and path.endswith(f"/issues/{first[1:]}")
+        if mine and not world.is_closed(second):
+            return Spoil("answer", 422, (), '{"message": "it is blocked"}')
+        return None
+
+    return rule
+
+
+def test_what_is_refused_is_tried_again_when_the_rest_of_the_push_is_done(
+    world: GitHubWorld, tmp_path: Path
+) -> None:
+    first, second = world.new(), world.new()
+    world.relay.rule = held_by(world, first, second)
+    pushed = payload(commit(f"fixes {first} and {second}", next(NUMBERS)))
+    note = broker(world.settings, tmp_path).handle(pushed)
+    assert note == f"closed {second} and {first}"
+    for issue in (first, second):
+        (said,) = world.comments(issue)
+        assert said.startswith("Closed by")
+
+
+def test_changes_of_one_issue_keep_their_order_also_when_one_is_refused(
+    world: GitHubWorld, tmp_path: Path
+) -> None:
+    first, second = world.new(), world.new()
+    world.relay.rule = held_by(world, first, second)
+    texts = (f"fixes {first}", f"fixes {second}", f"reopens {first}")
+    commits = [commit(text, next(NUMBERS)) for text in texts]
+    with pytest.raises(Reject, match="it is blocked"):
+        broker(world.settings, tmp_path).handle(payload(*commits))
+    assert not world.is_closed(first)
+    said = [text.partition(" by")[0] for text in world.comments(first)]
+    assert said == ["Referenced", "Reopened"]
+
+
 _JIRA = {
     "errorMessages": [],
     "errors": {

@@ -327,6 +327,49 @@ def test_comment_and_status_are_one_change(world: RedmineWorld, tmp_path: Path) 
     assert "status_id" in [detail["name"] for detail in journal["details"]]
 
 
+def test_a_parent_is_closed_after_its_children_of_the_same_push(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    parent, child = world.new(), world.new()
+    world.change(child, {"parent_issue_id": int(parent[1:])})
+    blocked, blocking = world.new(), world.new()
+    relation = {"issue_to_id": int(blocked[1:]), "relation_type": "blocks"}
+    world.session.post(
+        f"{world.site}/issues/{blocking[1:]}/relations.json",
+        json={"relation": relation},
+    ).raise_for_status()
+    issues = (parent, child, blocked, blocking)
+    pushed = payload(commit(f"fixes {', '.join(issues)}", next(NUMBERS)))
+    broker(world.settings, tmp_path).handle(pushed)
+    for issue in issues:
+        assert world.is_closed(issue)
+        (said,) = world.comments(issue)
+        assert said.startswith("Closed by")
+    opened = world.new()
+    world.change(world.new(), {"parent_issue_id": int(opened[1:])})
+    with pytest.raises(Reject, match="an open subtask or a blocking issue holds it"):
+        broker(world.settings, tmp_path).handle(
+            payload(commit(f"fixes {opened}, fixes {world.new()}", next(NUMBERS)))
+        )
+    (said,) = world.comments(opened)
+    assert said.startswith("Referenced by")
+
+
+def test_an_author_whose_name_no_header_holds_is_named_and_the_bot_acts(
+    world: RedmineWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    authors = {"ann@example.org": "ann\r\nX-Redmine-API-Key: 1"}
+    settings = world.settings | {"token": world.keys["admin"], "authors": authors}
+    note = broker(settings, tmp_path).handle(
+        payload(commit(f"fixes {issue}", next(NUMBERS)))
+    )
+    assert f"closed {issue}" in note
+    assert "no header can hold that name" in note
+    assert "\n" not in note
+    assert world.is_closed(issue)
+
+
 def test_a_wrong_address_is_no_missing_issue(
     world: RedmineWorld, tmp_path: Path
 ) -> None:

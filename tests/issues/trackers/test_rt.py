@@ -218,6 +218,33 @@ def test_a_ticket_of_a_queue_that_may_not_be_seen_is_named_and_the_rest_goes_on(
     assert not world.is_closed(hidden)
 
 
+def test_a_ticket_is_closed_after_those_it_depends_on_of_the_same_push(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    first, second = world.new(), world.new()
+    world.session.put(
+        f"{world.rest}/ticket/{first[1:]}", json={"DependsOn": [int(second[1:])]}
+    ).raise_for_status()
+    note = broker(world.settings, tmp_path).handle(
+        payload(commit(f"fixes {first} and {second}", next(NUMBERS)))
+    )
+    assert note == f"closed {second} and {first}"
+    for issue in (first, second):
+        assert world.is_closed(issue)
+        (said,) = world.comments(issue)
+        assert said.startswith("Closed by")
+
+
+def test_a_ticket_that_may_only_be_looked_at_is_named(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    issue, settings = world.new(), world.settings | {"token": world.keys["reader"]}
+    with pytest.raises(Reject, match=f"{issue} may not be changed with these cred"):
+        broker(settings, tmp_path).handle(
+            payload(commit(f"refs {issue}", next(NUMBERS)))
+        )
+
+
 def test_another_closing_status_can_be_named(world: RtWorld, tmp_path: Path) -> None:
     issue = world.new()
     settings = world.settings | {"resolutions": {"wontfix": "rejected"}}
