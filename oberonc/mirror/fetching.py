@@ -52,6 +52,13 @@ _SETTINGS: Final = (
     "transfer.fsckObjects=true",
     *(f"fetch.fsck.{name}=ignore" for name in _OLD),
 )
+#: Runs what follows with files of at most so many blocks of 512 bytes; a lower limit
+#: that is there already stays.
+_LIMITED: Final = (
+    'ulimit -f "$1" 2>/dev/null || [ "$(ulimit -f)" != unlimited ] || {'
+    ' echo "fatal: no limit can be set to the size of files" >&2; exit 1; };'
+    ' shift; exec "$@"'
+)
 #: What git runs for user and password: `get` is what it wants of it.
 _HELPER: Final = (
     '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n"'
@@ -144,7 +151,7 @@ class Fetcher:
     def _git(self, *args: str) -> str:
         """What git prints. Raises NotFetched."""
         blocks = str(self._bounds.bytes // 512)
-        limited = ["sh", "-c", 'ulimit -f "$1"; shift; exec "$@"', "sh", blocks]
+        limited = ["sh", "-c", _LIMITED, "sh", blocks]
         settings = [*_SETTINGS, *self._credentials()]
         argv = [*limited, "git"]
         for setting in settings:
@@ -180,6 +187,7 @@ class Fetcher:
                 "ConnectTimeout=20",
                 "GlobalKnownHostsFile=/dev/null",
                 "IdentitiesOnly=yes",
+                "LogLevel=ERROR",
                 "StrictHostKeyChecking=yes",
                 f"UserKnownHostsFile={origin.known_hosts}",
             ]
@@ -244,7 +252,10 @@ class Fetcher:
         lines = said.decode("utf-8", "replace").split("\n")
         own = [line for line in lines if line.startswith(("fatal: ", "error: "))]
         fatal = [line for line in own if line.startswith("fatal: ")]
-        text = (fatal or own or [line for line in lines if line] or [""])[-1]
+        said_first = [line for line in lines if line.strip()] or [""]
+        text = (fatal or own or said_first)[-1]
+        if self._origin.scheme == "ssh" and said_first[0] not in own:
+            text = said_first[0]  # ssh's own words; git adds that it could not read
         secrets = [self._origin.token] if self._origin.token else []
         text = redact(text.removeprefix("fatal: ").removeprefix("error: "), secrets)
         return one_line(text, 300) or f"ended with {code}"

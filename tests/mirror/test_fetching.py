@@ -1,15 +1,20 @@
 """What is sent to the server that a mirror is fetched from, and what the server may do."""
 
 import os
+import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from oberonc import accounts
 from oberonc.mirror import mirrors
 from oberonc.mirror.fetching import USUAL, Bounds, Fetcher, NotFetched
 from oberonc.mirror.origins import Origin
 from tests.mirror.conftest import Mirrored
+from tests.support.children import child
 from tests.support.eventually import eventually
 from tests.support.forge import Forge
 from tests.support.repo import Repo
@@ -203,3 +208,62 @@ def test_objects_that_are_broken_are_refused(shop: Mirrored) -> None:
     shop.clone.push("bad")
     with pytest.raises(NotFetched):
         fetch(shop, shop.origin)
+
+
+@pytest.fixture
+def ssh(shop: Mirrored, short_dir: Path) -> Iterator[Origin]:
+    """The forge by way of a real sshd, with a key; `known_hosts` has the host's."""
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    user = accounts.name(os.geteuid())
+    if sshd is None or user is None:
+        pytest.skip("there is no sshd, or nobody's name to log in with")
+    for name in ("host", "user", "other"):
+        words = ["-q", "-t", "ed25519", "-N", "", "-f", str(short_dir / name)]
+        subprocess.run(["ssh-keygen", *words], check=True)
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    key = (short_dir / "host.pub").read_text()
+    (short_dir / "known").write_text(f"[127.0.0.1]:{port} {key}")
+    options = {
+        "HostKey": short_dir / "host",
+        "AuthorizedKeysFile": short_dir / "user.pub",
+        "ListenAddress": f"127.0.0.1:{port}",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+    }
+    words = [f"-o{name}={value}" for name, value in options.items()]
+    empty = Path("/run/sshd")  # where root's sshd locks up what it does not trust
+    made = os.geteuid() == 0 and not empty.exists()
+    if made:
+        empty.mkdir()
+    with child([sshd, "-D", "-e", "-f", "/dev/null", *words], stderr=-1) as server:
+        assert server.stderr
+        assert b"listening" in server.stderr.readline()
+        yield Origin(
+            "shop",
+            f"ssh://{user}@127.0.0.1:{port}{shop.forge.folder}/{{repository}}.git",
+            ("web/*",),
+            ssh_key=str(short_dir / "user"),
+            known_hosts=str(short_dir / "known"),
+        )
+    if made:
+        empty.rmdir()
+
+
+def test_a_mirror_is_fetched_by_ssh_from_the_host_that_has_the_known_key(
+    shop: Mirrored, ssh: Origin, tmp_path: Path
+) -> None:
+    new = shop.clone.commit("one")
+    shop.clone.push("main")
+    fetch(shop, ssh)
+    made = mirrors.mirror(shop.state, ssh, "web/shop")
+    assert made.described((), "").refs["refs/heads/main"].oid == new
+    with pytest.raises(NotFetched, match="Permission denied"):
+        fetch(shop, ssh._replace(ssh_key=ssh.ssh_key.replace("user", "other")))
+    nobody = tmp_path / "nobody"
+    nobody.write_text("")
+    with pytest.raises(NotFetched, match="host key is known"):
+        fetch(shop, ssh._replace(known_hosts=str(nobody)))
+    assert nobody.read_text() == ""
