@@ -27,6 +27,8 @@ from oberonc.text import one_line
 
 #: Bytes that are kept of what git prints, and of what it says on stderr.
 _PRINTED, _SAID = 1 << 16, 1 << 13
+#: Seconds in which a server has to say which its default branch is.
+_HEAD: Final = 120.0
 #: Seconds a git that was told to stop has for putting its locks away.
 _GRACE: Final = 5.0
 #: What old histories have, and what does no harm where nothing is checked out.
@@ -106,7 +108,8 @@ class Fetcher:
 
     def head(self) -> Head:
         """The default branch there. Raises NotFetched."""
-        printed = self._git("ls-remote", "--symref", "--", self._address, "HEAD")
+        asked = ("ls-remote", "--symref", "--", self._address, "HEAD")
+        printed = self._git(*asked, seconds=min(_HEAD, self._bounds.seconds))
         ref, digits = "", 40
         for line in printed.split("\n"):
             said, _, name = line.partition("\t")
@@ -135,6 +138,7 @@ class Fetcher:
                 self._address,
                 "+refs/heads/*:refs/heads/*",
                 "+refs/tags/*:refs/tags/*",
+                seconds=self._bounds.seconds,
             )
         except NotFetched as failure:
             _clear(git_dir, self._bounds, locks=".lock" in str(failure))
@@ -146,9 +150,10 @@ class Fetcher:
         argv = ["git", f"--git-dir={git_dir}", "-c", "gc.autoPackLimit=40"]
         for setting in settings:
             argv += ["-c", setting]
-        self._run([*argv, "gc", "--quiet", "--auto"], process.git_environment())
+        argv += ["gc", "--quiet", "--auto"]
+        self._run(argv, process.git_environment(), self._bounds.seconds)
 
-    def _git(self, *args: str) -> str:
+    def _git(self, *args: str, seconds: float) -> str:
         """What git prints. Raises NotFetched."""
         blocks = str(self._bounds.bytes // 512)
         limited = ["sh", "-c", _LIMITED, "sh", blocks]
@@ -156,7 +161,7 @@ class Fetcher:
         argv = [*limited, "git"]
         for setting in settings:
             argv += ["-c", setting]
-        code, printed, said = self._run([*argv, *args], self._environment())
+        code, printed, said = self._run([*argv, *args], self._environment(), seconds)
         if code:
             why = self._why(said, code)
             if "Authentication failed" in why or "could not read Username" in why:
@@ -196,11 +201,13 @@ class Fetcher:
             env |= {"GIT_SSH_COMMAND": shlex.join(ssh), "GIT_SSH_VARIANT": "ssh"}
         return env
 
-    def _run(self, argv: list[str], env: dict[str, str]) -> tuple[int, bytes, bytes]:
+    def _run(
+        self, argv: list[str], env: dict[str, str], seconds: float
+    ) -> tuple[int, bytes, bytes]:
         """Exit code, the beginning of stdout and the end of stderr. Raises NotFetched
         when it is told to stop or takes too long.
         """
-        deadline = time.monotonic() + self._bounds.seconds
+        deadline = time.monotonic() + seconds
         try:
             child = subprocess.Popen(
                 argv,
@@ -224,8 +231,7 @@ class Fetcher:
                         raise NotFetched("told to stop")
                     if time.monotonic() > deadline:
                         raise NotFetched(
-                            f"git fetch from {self._place()}: not done in"
-                            f" {self._bounds.seconds:g} s"
+                            f"git fetch from {self._place()}: not done in {seconds:g} s"
                         )
                     for one, _ in ready.select(0.5):
                         stream = one.fileobj  # type: ignore[assignment]

@@ -3,6 +3,8 @@ answers as it may.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ import pytest
 from oberonc.delivery import spool
 from oberonc.testing import Answer, Sent, Server
 from tests.support.admin import Admin
+from tests.support.children import child
 from tests.support.command import Command
 from tests.support.pushes import put_hook
 from tests.support.repo import Repo
@@ -110,6 +113,29 @@ def test_what_is_not_taken_is_kept_says_why_and_goes_with_the_next(
         assert send("second").startswith("queued 1 commit")
     assert json.loads(server.requests[0].body)["id"] == kept
     assert messages(server.requests) == ["first", "second"]
+    assert waiting(admin) == []
+
+
+def test_who_is_killed_while_it_sends_has_lost_nothing_and_sends_the_same_again(
+    admin: Admin, repo: Repo, oberonc: Command
+) -> None:
+    killed: list[int] = []
+
+    def kill(_sent: Sent) -> Answer:
+        os.kill(killed[0], signal.SIGKILL)
+        return Answer(201)
+
+    repo.commit("first")
+    with Server(kill, Answer(201)) as server:
+        configure(admin, server.url)
+        argv = [*oberonc.argv, "send", "--rev", "HEAD"]
+        with child(argv, cwd=repo.path) as one:
+            killed.append(one.pid)
+            assert one.wait(60) == -signal.SIGKILL
+        assert len(waiting(admin)) == 1
+        assert "accepted" in oberonc("send", "--spooled").out
+    first, second = server.requests
+    assert first.body == second.body
     assert waiting(admin) == []
 
 

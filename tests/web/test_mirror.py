@@ -83,8 +83,9 @@ def test_a_push_is_what_git_says_of_it_and_a_redelivery_is_nothing(
     site.wait_for(after)
     assert messages(site, after) == [["last\n"]]
     assert sorted(site.ended()) == sorted([event, after])
+    line = f"mirror web/shop: event {after}: 1 commit"
+    eventually(lambda: line in face.log, 30, face.log)
     assert TOKEN not in face.log
-    assert f"mirror web/shop: event {after}: 1 commit" in face.log
 
 
 def test_what_rang_while_the_forge_was_down_outlives_a_kill_and_is_told_once(
