@@ -27,6 +27,8 @@ class Kanboard(WebTracker):
         super().__init__(broker)
         #: The projects of the tasks that were read.
         self._projects: dict[str, int] = {}
+        #: Our own user, once it is known.
+        self._own = 0
 
     def auth(self) -> tuple[str, str]:
         secret = self.settings.token or self.settings.password
@@ -50,7 +52,8 @@ class Kanboard(WebTracker):
         found = self._ask("getMe")
         if not found:
             raise Refused("Kanboard takes the credentials, which are no user's")
-        return int(found["id"])
+        self._own = int(found["id"])
+        return self._own
 
     def is_closed(self, issue: Issue) -> bool:
         number = issue_number(issue)
@@ -67,7 +70,10 @@ class Kanboard(WebTracker):
     def comment(self, issue: Issue, comment: Comment) -> None:
         number = int(issue_number(issue))
         made = self._ask(
-            "createComment", task_id=number, user_id=self._me(), content=comment.text
+            "createComment",
+            task_id=number,
+            user_id=self._own or self._me(),
+            content=comment.text,
         )
         if not made:
             raise Refused("Kanboard did not take the comment")

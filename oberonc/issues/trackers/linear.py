@@ -5,7 +5,7 @@ second one.
 import uuid
 from typing import Any, ClassVar
 
-from oberonc.broker.contract import Check
+from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
@@ -56,6 +56,11 @@ class Linear(WebTracker):
     resolutions = frozenset({"wontfix", "invalid", "duplicate"})
     needs: ClassVar[tuple[str, ...]] = ("token", "project")
 
+    def __init__(self, broker: BaseBroker) -> None:
+        super().__init__(broker)
+        #: The ids of the issues that were read.
+        self._ids: dict[Issue, str] = {}
+
     def headers(self) -> dict[str, str]:
         token = str(self.settings.token)
         return {
@@ -77,6 +82,7 @@ class Linear(WebTracker):
         found = self._ask(_ISSUE, id=issue_key(issue))["issue"]
         if not found:
             raise NoSuchIssue
+        self._ids[issue] = found["id"]
         return found
 
     def whoami(self) -> None:
@@ -90,7 +96,7 @@ class Linear(WebTracker):
     def comment(self, issue: Issue, comment: Comment) -> None:
         given = {
             "id": comment_id(comment.mark),
-            "issueId": self._issue(issue)["id"],
+            "issueId": self._ids.get(issue) or self._issue(issue)["id"],
             "body": comment.text,
         }
         self._did(self._ask(_COMMENT, i=given)["commentCreate"])

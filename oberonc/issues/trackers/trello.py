@@ -10,7 +10,7 @@ from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
 from oberonc.issues.trackers.web import WebTracker, is_before, iso, known, one_of
-from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone
+from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.payload.globs import passes
 from oberonc.redaction import redact
 from oberonc.text import one_line
@@ -159,8 +159,9 @@ class Trello(WebTracker):
         return str(one_of(name, self._on(board), "list", setting))
 
     def comment(self, issue: Issue, comment: Comment) -> None:
-        text = _fitting(comment)
-        self._put("POST", issue, "actions", "comments", text=text)
+        if len(comment.text.encode("utf-16-le")) > 2 * _LONGEST:
+            raise Refused("the comment is too long for Trello")  # which does not say so
+        self._put("POST", issue, "actions", "comments", text=comment.text)
 
     def _put(self, method: str, issue: Issue, *parts: str, **change: Any) -> None:
         with known():
@@ -270,15 +271,3 @@ class Trello(WebTracker):
         if self.settings.reopen:
             self._listed(board, self.settings.reopen, "reopen")
         return bool(self._on(board))
-
-
-def _fitting(comment: Comment) -> str:
-    """The comment, cut where Trello takes no more: every line of its quote stands for
-    itself.
-    """
-    text = comment.text
-    raw = text.encode("utf-16-le", "surrogatepass")
-    if len(raw) <= 2 * _LONGEST:
-        return text
-    end = f"\n>     [...]\n\n({comment.mark})"
-    return raw[: 2 * (_LONGEST - len(end))].decode("utf-16-le", "ignore") + end
