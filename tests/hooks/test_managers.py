@@ -16,6 +16,10 @@ from tests.support.trackers.servers import SERVERS, need
 
 MANAGERS = SERVERS / "managers"
 OWN = "echo own >> .git/own"
+PRE_COMMIT = (
+    "repos:\n  - repo: local\n    hooks:\n      - {id: own, name: own, "
+    f"entry: sh -c '{OWN}', language: system, stages: [post-commit], always_run: true}}\n"
+)
 #: Of each tool: its configuration, with a post-commit of the user's own, and the
 #: command that installs its hooks.
 TOOLS = {
@@ -29,11 +33,14 @@ TOOLS = {
         "simple-git-hooks",
     ),
     "pre-commit": (
-        {
-            ".pre-commit-config.yaml": "repos:\n  - repo: local\n    hooks:\n      - {id: own, name: own, "
-            f"entry: sh -c '{OWN}', language: system, stages: [post-commit], always_run: true}}\n"
-        },
+        {".pre-commit-config.yaml": PRE_COMMIT},
         "pre-commit install -t post-commit",
+    ),
+    "prek": ({".pre-commit-config.yaml": PRE_COMMIT}, "prek install -t post-commit"),
+    # Its hooks are programs that git itself runs.
+    "husky 8": (
+        {".husky/post-commit": f"#!/bin/sh\n{OWN}\n"},
+        f"node {MANAGERS}/node_modules/husky8/lib/bin.js install",
     ),
 }
 pytestmark = [pytest.mark.server]
@@ -68,6 +75,7 @@ class Site:
             file = self.repo.path / name
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
+            file.chmod(0o755)
         self.run(self.again)
 
     def commit(self, message: str) -> str:
@@ -82,7 +90,8 @@ class Site:
 
 @pytest.fixture
 def managed(repo: Repo, tmp_path: Path) -> Callable[[str], Site]:
-    need((MANAGERS / "complete").exists(), f"the tools below {MANAGERS}")
+    newest = MANAGERS / "venv" / "bin" / "prek"
+    need(newest.exists(), f"the tools below {MANAGERS}")
     return lambda tool: Site(repo, tool, tmp_path / "bin")
 
 
@@ -94,8 +103,8 @@ def _follow(site: Site, tool: str, said: str) -> None:
         file = Path(head.partition(", ")[0])
         text = file.read_text() if file.exists() else ""
         if tool == "lefthook":
-            assert lines.startswith("post-commit:\n  jobs:\n")
-            text += lines.removeprefix("post-commit:\n  jobs:\n")
+            assert lines.startswith("post-commit:\n  commands:\n")
+            text += lines.removeprefix("post-commit:\n")
         elif tool == "simple-git-hooks":
             first, _, others = lines.partition(",\n")
             command = first.partition(": ")[2]
@@ -130,7 +139,10 @@ def test_where_the_tool_was_first_its_configuration_runs_ours_and_the_users_hook
     assert site.own() == 2
     states = _states(site, oberonc)
     assert states["post-commit"].startswith("run by"), states
-    assert f"{tool} runs it" in oberonc("hook", "install", site.repo.path).out
+    assert (
+        f"{tool.removesuffix(' 8')} runs it"
+        in oberonc("hook", "install", site.repo.path).out
+    )
 
 
 @each
@@ -142,11 +154,11 @@ def test_where_the_tool_comes_later_status_says_what_became_of_ours(
     oberonc("hook", "install", site.repo.path)
     site.commit("before")
     site.set_up()
-    if tool == "pre-commit":  # it runs what was there before
+    if tool in ("pre-commit", "prek"):  # they run what was there before
         assert _states(site, oberonc)["post-commit"] == "installed"
     else:
         assert _states(site, oberonc, 1)["post-commit"].startswith("broken: ")
-        assert tool in _states(site, oberonc, 1)["post-commit"]
+        assert tool.removesuffix(" 8") in _states(site, oberonc, 1)["post-commit"]
         said = oberonc("hook", "install", site.repo.path, code=77).out
         _follow(site, tool, said)
         assert _states(site, oberonc)["post-commit"].startswith("run by ")
