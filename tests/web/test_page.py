@@ -81,6 +81,16 @@ def test_logging_out_ends_the_session(person: Browser) -> None:
     assert person.send("GET", "/").status == 303
 
 
+def test_what_the_next_page_says_waits_for_a_page_that_is_read(person: Browser) -> None:
+    csrf = dict(person.open("/").forms[0].fields)["csrf"]
+    fields = [("csrf", csrf), ("verb", "pause"), ("service", "keeper")]
+    assert person.send("POST", "/services", fields).status == 303
+    answer = person.send("GET", "/try", headers={"Sec-Fetch-Dest": "empty"})
+    assert b"keeper is paused." not in answer.body
+    assert "keeper is paused." in person.open("/try").text
+    assert "keeper is paused." not in person.open("/try").text
+
+
 def test_a_token_that_is_replaced_ends_its_sessions(
     site: Site, faces: Faces, person: Browser
 ) -> None:

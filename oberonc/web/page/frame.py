@@ -175,7 +175,10 @@ class Frame:
             found = _trouble(problem)
         if isinstance(found, Moved):
             return self._moved(found)
-        said = _unsigned(self._key, request.COOKIES.get(self._cookies[1], ""))
+        said = ""
+        # A script that reads a page anew must not take what the next one is to say.
+        if request.headers.get("Sec-Fetch-Dest") != "empty":
+            said = _unsigned(self._key, request.COOKIES.get(self._cookies[1], ""))
         return self._shown(found, asked, said)
 
     def _moved(self, found: Moved) -> HttpResponse:

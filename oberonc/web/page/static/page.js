@@ -9,6 +9,7 @@
   const gone = document.getElementById("gone");
   let busy = false;
   let again = false;
+  let leaving = false;
 
   const isUsed = (part) =>
     part.contains(document.activeElement) && document.activeElement !== part ||
@@ -19,11 +20,14 @@
     busy = true;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
+      if (leaving) return;
       if (answer.redirected) { location.reload(); return; }
       gone.hidden = answer.status !== 503;
       if (!answer.ok) return;
       if (trouble) { location.reload(); return; }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const text = await answer.text();
+      if (leaving) return;
+      const page = new DOMParser().parseFromString(text, "text/html");
       for (const part of parts()) {
         const fresh = page.getElementById(part.id);
         if (!fresh || isUsed(part) || fresh.innerHTML === part.innerHTML) continue;
@@ -39,5 +43,7 @@
 
   const stream = new EventSource("/live");
   stream.addEventListener("changed", renew);
+  // What is being sent goes somewhere else: nothing may turn it back.
+  addEventListener("submit", () => { leaving = true; stream.close(); });
   stream.addEventListener("gone", () => { gone.hidden = Boolean(trouble); });
 })();
