@@ -9,9 +9,10 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from oberonc import files
 from oberonc.payload.schema import Payload
@@ -37,35 +38,60 @@ CREATE INDEX IF NOT EXISTS moved_came ON moved(came);
 """
 
 
+class _Job:
+    """A change that waits for its commit."""
+
+    def __init__(self, change: Callable[[sqlite3.Connection], Any]) -> None:
+        self.change = change
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+
+
 class Ledger:
-    """The file in *folder*; several threads may use it."""
+    """The file in *folder*; several threads may use it.
+
+    Changes that come while one is synced go together with the next: whoever gets to
+    write does so for all who wait.
+    """
 
     def __init__(self, folder: Path) -> None:
         files.make_private(folder)
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._waiting: deque[_Job] = deque()
+        self._db = self._open(folder)
+        self._db.executescript(_SCHEMA)
+        #: What is looked up waits for nobody's sync.
+        self._reader = self._open(folder)
+        self._swept = 0.0
+
+    def _open(self, folder: Path) -> sqlite3.Connection:
+        made = sqlite3.connect(
             folder / "webhooks.sqlite", isolation_level=None, check_same_thread=False
         )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
-        self._swept = 0.0
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute("PRAGMA synchronous = FULL")
+        return made
 
     def first_came(self, event: str, stamp: str) -> str:
         """The stamp that *event* came with first: *stamp*, if it never came before."""
-        with self._lock:
-            self._sweep()
-            self._db.execute(
+
+        def keep(db: sqlite3.Connection) -> str:
+            self._sweep(db)
+            db.execute(
                 "INSERT INTO event VALUES(?, ?, ?) ON CONFLICT DO NOTHING",
                 (event, time.time(), stamp),
             )
-            row = self._db.execute("SELECT stamp FROM event WHERE id = ?", (event,))
+            row = db.execute("SELECT stamp FROM event WHERE id = ?", (event,))
             return str(row.fetchone()[0])
+
+        found: str = self._change(keep)
+        return found
 
     def seen(self, repository: str, oids: Sequence[str], event: str) -> set[str]:
         """Those of *oids* that another event than *event* brought."""
-        with self._lock:
-            rows = self._db.execute(
+        with self._reading:
+            rows = self._reader.execute(
                 "SELECT oid FROM seen WHERE repository = ? AND event <> ?"
                 " AND oid IN (SELECT value FROM json_each(?))",
                 (repository, event, json.dumps(list(oids))),
@@ -77,9 +103,9 @@ class Ledger:
         string.
         """
         repository, events = payload["repository"]["full_name"], set()
-        with self._lock:
+        with self._reading:
             for update in payload["updates"]:
-                row = self._db.execute(
+                row = self._reader.execute(
                     "SELECT event FROM moved WHERE repository = ? AND ref = ? AND old = ? AND new = ?"
                     " AND came > ? AND event <> ?",
                     (
@@ -96,41 +122,66 @@ class Ledger:
         """*payload* is accepted: its moves and its commits are known from now on."""
         repository, event = payload["repository"]["full_name"], payload["id"]
         now = time.time()
-        with self._lock:
+
+        def keep(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "INSERT INTO seen VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    (repository, entry["raw_node"], event, now)
+                    for entry in payload["commits"]
+                ),
+            )
+            db.executemany(
+                "REPLACE INTO moved VALUES(?, ?, ?, ?, ?, ?)",
+                (
+                    (repository, u["ref"], u["old"], u["new"], event, now)
+                    for u in payload["updates"]
+                ),
+            )
+
+        self._change(keep)
+
+    def _change(self, change: Callable[[sqlite3.Connection], Any]) -> Any:
+        """What *change* returns, once what it did is durable."""
+        mine = _Job(change)
+        self._waiting.append(mine)
+        with self._writing:
+            if not mine.done:
+                jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                self._commit(jobs)
+                if mine.error and len(jobs) > 1:
+                    # Whose fault it was shows when each goes by itself.
+                    for job in jobs:
+                        self._commit([job])
+        if mine.error:
+            raise mine.error
+        return mine.result
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        error: BaseException | None = None
+        try:
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._note(repository, event, now, payload)
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+            for job in jobs:
+                job.result = job.change(self._db)
             self._db.execute("COMMIT")
+        except Exception as failure:  # noqa: BLE001 - who waits gets it
+            error = failure
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        for job in jobs:
+            job.done, job.error = True, error
 
-    def _note(self, repository: str, event: str, now: float, payload: Payload) -> None:
-        self._many(
-            "INSERT INTO seen VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            ((repository, e["raw_node"], event, now) for e in payload["commits"]),
-        )
-        self._many(
-            "REPLACE INTO moved VALUES(?, ?, ?, ?, ?, ?)",
-            (
-                (repository, u["ref"], u["old"], u["new"], event, now)
-                for u in payload["updates"]
-            ),
-        )
-
-    def _many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        self._db.executemany(sql, rows)
-
-    def _sweep(self) -> None:
+    def _sweep(self, db: sqlite3.Connection) -> None:
         now = time.time()
         if now - self._swept > 3600:
             self._swept = now
             before = (now - KEPT,)
-            self._db.execute("DELETE FROM event WHERE came < ?", before)
-            self._db.execute("DELETE FROM seen WHERE came < ?", before)
-            self._db.execute("DELETE FROM moved WHERE came < ?", before)
+            db.execute("DELETE FROM event WHERE came < ?", before)
+            db.execute("DELETE FROM seen WHERE came < ?", before)
+            db.execute("DELETE FROM moved WHERE came < ?", before)
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
+        with self._writing, self._reading:
+            self._reader.close()
             self._db.close()

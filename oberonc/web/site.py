@@ -20,12 +20,11 @@ from oberonc.web.health import Health, Ready
 from oberonc.web.page.live import Live
 from oberonc.web.page.routes import pages
 from oberonc.web.settings import Settings
-from oberonc.web.webhooks import Door, Incoming
+from oberonc.web.webhooks import Door, Doorway
 
 
 def application(door: Door, config: Config, settings: Settings, live: Live) -> Any:
     """The ASGI application. Once in a process: Django's settings are the process's."""
-    Incoming.door = door
     Ready.config = config
     django_settings.configure(
         DEBUG=False,
@@ -44,7 +43,6 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     logging.getLogger("django.request").setLevel(logging.CRITICAL)
     global urlpatterns  # Django looks for it by this name
     urlpatterns = [
-        path("in/<str:name>", Resource(Incoming)),
         path("health", Resource(Health)),
         path("health/ready", Resource(Ready)),
         path("api/", documentation_view),
@@ -55,7 +53,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
         ),
         *pages(config, settings, live),
     ]
-    return get_asgi_application()
+    return Doorway(door, get_asgi_application())
 
 
 urlpatterns: list[Any] = []

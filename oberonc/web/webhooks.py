@@ -1,6 +1,7 @@
 """`/in/NAME`: a forge tells of a push. It is durable before it is answered."""
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter
@@ -11,14 +12,15 @@ from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, OberoncError
 from oberonc.mirror import bells
-from oberonc.piston import BaseHandler, Problem, rc
-from oberonc.piston.replies import Reply
+from oberonc.piston import Problem
+from oberonc.piston.answers import problem_response
 from oberonc.text import counted
 from oberonc.web import incoming
 from oberonc.web.forges import delivery
 from oberonc.web.forges.push import Nothing
 from oberonc.web.journal import say
 from oberonc.web.ledger import Ledger
+from oberonc.web.limits import App, Receive, Scope, Send
 from oberonc.web.ringing import Ringer
 from oberonc.web.settings import Settings
 
@@ -123,23 +125,58 @@ class Door:
         self._ledger.close()
 
 
-#: Threads that take requests: most of what they do is waiting for the disk.
-_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="webhook")
+#: Threads that take requests: nearly all they do is waiting for a sync, which those that
+#: wait together share.
+_THREADS: Final = ThreadPoolExecutor(64, thread_name_prefix="webhook")
 
 
-class Incoming(BaseHandler):
-    """Pushes, as forges send them."""
+class Doorway:
+    """An ASGI application: `/in/NAME` is answered by *door*, all else by *app*.
 
-    door: Door
+    Before Django, of which a push needs nothing and which would be most of the work.
+    Bodies come whole (`Limits`).
+    """
 
-    async def create(self, request: Any, name: str) -> Reply:
-        """Tell of a push. 200 whether it is wanted or not: forges switch off webhooks
-        that answer anything else.
-        """
-        headers = [(key.lower(), value) for key, value in request.headers.items()]
-        sender = request.META.get("REMOTE_ADDR", "") or "a local socket"
+    def __init__(self, door: Door, app: App) -> None:
+        self._door = door
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        name = scope["path"].removeprefix("/in/")
+        if name == scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        try:
+            if scope["method"] != "POST":
+                raise Problem(405, headers={"Allow": "POST"})
+            answer = await self._answer(name, scope, (await receive())["body"])
+            # 200 whether it is wanted or not: forges switch off webhooks that answer
+            # anything else.
+            status, body = 200, json.dumps(answer).encode()
+            length = (b"content-length", b"%d" % len(body))
+            headers = [(b"content-type", b"application/json"), length]
+        except Problem as problem:
+            response = problem_response(problem, "json")
+            headers = [(k.encode(), v.encode()) for k, v in response.items()]
+            status, body = response.status_code, response.content
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, name: str, scope: Scope, body: bytes) -> dict[str, str]:
+        headers = [
+            (key.decode("latin-1"), value.decode("latin-1"))
+            for key, value in scope["headers"]
+        ]
+        sender = (scope.get("client") or [""])[0] or "a local socket"
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(
-            _THREADS, self.door.take, name, headers, request.body, sender
-        )
-        return rc.ALL_OK(answer)
+        try:
+            return await loop.run_in_executor(
+                _THREADS, self._door.take, name, headers, body, sender
+            )
+        except Problem:
+            raise
+        except Exception as error:  # noqa: BLE001 - our own fault is no answer's text
+            say(f"webhook {name} from {sender}: {type(error).__name__}: {error}")
+            raise Problem(500) from None

@@ -163,7 +163,7 @@ def test_durable_accept_is_five_times_huey(tmp_path: Path) -> None:
     assert _ratio(_durable_accepts, _huey, tmp_path) >= 5
 
 
-def _fill(path: Path, depth: int) -> SqliteQueue:
+def fill(path: Path, depth: int) -> SqliteQueue:
     """A queue of *depth* ready deliveries in 1,000 lanes; synced once, at the end."""
     queue = SqliteQueue(path, synchronous="OFF")
     for first in range(0, depth, 1000):
@@ -228,8 +228,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 @pytest.mark.timeout(1800)
 def test_a_million_ready_deliveries_cost_what_a_thousand_do(tmp_path: Path) -> None:
     queues = {
-        depth: _fill(tmp_path / f"{depth}.sqlite", depth)
-        for depth in (1_000, 1_000_000)
+        depth: fill(tmp_path / f"{depth}.sqlite", depth) for depth in (1_000, 1_000_000)
     }
     os.sync()  # what filling left to be written must not be paid for by the measurement
     taken: dict[int, list[tuple[float, float]]] = {depth: [] for depth in queues}
