@@ -51,7 +51,7 @@ def job(demo: Demo) -> None:
     """Start, push, kill the daemon mid-way,
     push, start, reload a broker: all delivered.
     """
-    daemon = _Daemon(demo)
+    daemon = Daemon(demo)
     daemon.prepare()
     demo.repositories()
     demo.run("oberonc issues new 'crash on start' --repository shop")
@@ -61,7 +61,7 @@ def job(demo: Demo) -> None:
         daemon.stop()
 
 
-def _act(demo: Demo, daemon: "_Daemon") -> None:
+def _act(demo: Demo, daemon: "Daemon") -> None:
     demo.step("The daemon, with the issue broker and one of our own, brokers/notes.py")
     daemon.start()
     demo.push("start.txt", "great, all done, fixes #1")
@@ -90,7 +90,7 @@ def _act(demo: Demo, daemon: "_Daemon") -> None:
     demo.run("oberonc stats")
 
 
-class _Daemon:
+class Daemon:
     """The demonstration's daemon process."""
 
     def __init__(self, demo: Demo) -> None:
@@ -98,53 +98,69 @@ class _Daemon:
         self._folder = demo.folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, more: str = "") -> None:
+        """Configuration, with *more* at its end, and the broker."""
         config = self._demo.home / ".config" / "oberonc" / "config.toml"
         config.parent.mkdir(parents=True)
-        config.write_text(CONFIG.format(folder=self._folder))
+        config.write_text((CONFIG + more).format(folder=self._folder))
         (self._folder / "brokers").mkdir(mode=0o755)
         self.write_broker("first", 2)
 
     def write_broker(self, words: str, seconds: float) -> None:
+        """The code of the broker: what it writes, and how long it takes."""
         text = BROKER.format(
             seconds=seconds, words=words, file=self._folder / "notes.txt"
         )
         (self._folder / "brokers" / "notes.py").write_text(text)
 
     def notes(self) -> str:
+        """What the broker wrote."""
         file = self._folder / "notes.txt"
         return file.read_text() if file.exists() else ""
 
     def start(self) -> None:
-        self._demo.say("$ oberonc daemon &")
-        with (self._folder / "daemon.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *paths.isolation(), "-m", "oberonc", "daemon"],
-                cwd=self._folder,
-                env=self._demo.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        """Start it; it answers."""
+        self._process = self.spawn("oberonc daemon", self._folder / "daemon.log")
         self.wait(
             lambda: "generation" in self._demo.quietly("oberonc stats"),
             "the daemon to answer",
         )
 
+    def spawn(self, line: str, log: Path) -> "subprocess.Popen[bytes]":
+        """Show *line*, a command of oberonc, and start it."""
+        self._demo.say(f"$ {line} &")
+        words = line.split()[1:]
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, *paths.isolation(), "-m", "oberonc", *words],
+                cwd=self._folder,
+                env=self._demo.env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+
     def kill(self) -> None:
+        """End it in the middle of its work."""
         self._demo.say("$ kill -9 %1")
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        """End it well."""
+        if self._process is not None:
+            self.end(self._process)
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """End *process* well, where it still runs."""
+        if process.poll() is None:
+            process.terminate()
             try:
-                self._process.wait(PATIENCE)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                process.kill()
+                process.wait()
 
     def wait(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until *holds*; raises Failed when it takes too long."""
