@@ -1,5 +1,5 @@
-"""oberonc as it is published: a wheel of this tree, one of a later version, and what
-both need.
+"""oberonc as it is published: a wheel of this tree, one of a later version, what both
+need, and pipx.
 """
 
 import re
@@ -47,7 +47,8 @@ def build(folder: Path) -> None:
         "--dest",
         str(folder),
     ]
-    _pip("download", *only, f"{own}[web]")
+    # pip, because pipx brings its own up to date.
+    _pip("download", *only, f"{own}[web]", "pipx>=1.7,<2", "pip>=24")
 
 
 def _wheel(tree: Path, folder: Path) -> None:
