@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from oberonc import peer
 from oberonc.broker import secrets
 from oberonc.config import Config
-from oberonc.delivery import spool
+from oberonc.delivery import log, spool
 from oberonc.errors import BadInput, ConfigError, OberoncError
 from oberonc.payload import schema
 from oberonc.payload.check import check as fault_of
@@ -166,6 +166,8 @@ class Sender:
             aside = f"{refused}; it was put aside as {spool.reject(path, str(refused))}"
             return Sent(*named, "wrong" if refused.wrong == 422 else "large", aside)
         spool.remove(path)
+        with suppress(OSError):  # taken all the same
+            log.write(self._config, log.record(payload, self._config.delivery, {}))
         return Sent(*named, "accepted")
 
     def post(self, body: bytes) -> None:

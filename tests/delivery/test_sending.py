@@ -99,7 +99,7 @@ def test_a_push_is_sent_whole_with_the_token_and_leaves_the_spool(
     ],
 )
 def test_what_is_not_taken_is_kept_says_why_and_goes_with_the_next(
-    admin: Admin, send: Send, answer: Answer, words: str
+    admin: Admin, send: Send, oberonc: Command, answer: Answer, words: str
 ) -> None:
     with Server(answer) as server:
         configure(admin, server.url)
@@ -112,6 +112,8 @@ def test_what_is_not_taken_is_kept_says_why_and_goes_with_the_next(
         server.answers, server.requests = [Answer(201)], []
         assert send("second").startswith("queued 1 commit")
     assert json.loads(server.requests[0].body)["id"] == kept
+    said = oberonc("log", kept).out
+    assert f"(1 commit, {server.url}" in said
     assert messages(server.requests) == ["first", "second"]
     assert waiting(admin) == []
 

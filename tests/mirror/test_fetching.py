@@ -128,31 +128,35 @@ def test_what_is_too_large_is_not_kept(shop: Mirrored) -> None:
     fetch(shop, shop.origin, Bounds(60, 1 << 23))
 
 
-def test_what_takes_too_long_is_ended_with_all_that_it_started(
-    shop: Mirrored, tmp_path: Path
-) -> None:
-    origin = Origin("shop", "ssh://git@localhost/{repository}", (), known_hosts="/x")
-    slow = tmp_path / "ssh"
-    slow.write_text(
-        "#!/bin/sh\necho $$ > pid\nexec sleep 600\n".replace("pid", f"{tmp_path}/pid")
+@pytest.fixture
+def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ssh that never ends; the file that its process id is written to."""
+    program, file = tmp_path / "ssh", tmp_path / "pid"
+    program.write_text(
+        f"#!/bin/sh\necho $$ > {file}.new\nmv {file}.new {file}\nexec sleep 600\n"
     )
-    slow.chmod(0o755)
-    path = os.environ["PATH"]
-    os.environ["PATH"] = f"{tmp_path}:{path}"
-    try:
-        with pytest.raises(NotFetched, match=r"not done in 0\.7 s"):
-            fetch(shop, origin, Bounds(0.7, 1 << 20))
-    finally:
-        os.environ["PATH"] = path
-    process = Path("/proc", (tmp_path / "pid").read_text().strip())
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return file
+
+
+BY_SSH = Origin("shop", "ssh://git@localhost/{repository}", (), known_hosts="/x")
+
+
+def test_what_takes_too_long_is_ended(shop: Mirrored, stuck: Path) -> None:
+    with pytest.raises(NotFetched, match=r"not done in 0\.7 s"):
+        fetch(shop, BY_SSH, Bounds(0.7, 1 << 20))
+
+
+def test_a_fetch_that_is_told_to_stop_ends_all_that_it_started(
+    shop: Mirrored, stuck: Path
+) -> None:
+    address = BY_SSH.address("web/shop")
+    with pytest.raises(NotFetched, match="told to stop"):
+        Fetcher(BY_SSH, address, stopped=stuck.exists).head()
+    process = Path("/proc", stuck.read_text().strip())
     # What nobody has waited for yet has no arguments any more.
     eventually(lambda: not process.exists() or not (process / "cmdline").read_bytes())
-
-
-def test_a_fetch_that_is_told_to_stop_ends(shop: Mirrored) -> None:
-    fetcher = Fetcher(shop.origin, shop.mirror.address, stopped=lambda: True)
-    with pytest.raises(NotFetched, match="told to stop"):
-        fetcher.head()
 
 
 def test_a_lock_that_nobody_can_hold_any_more_is_taken_away(shop: Mirrored) -> None:
