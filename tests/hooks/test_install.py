@@ -393,6 +393,15 @@ def test_warnings_say_what_will_not_work(
     assert oberonc("hook", "install", bare.path).err == ""
 
 
+def test_where_nothing_can_be_remembered_it_is_said(
+    bare: Repo, oberonc: Command
+) -> None:
+    nowhere = {"XDG_STATE_HOME": "/proc/none"}
+    said = oberonc("hook", "install", bare.path, env=nowhere).err
+    assert "/proc/none/oberonc cannot be written, so `oberonc hook uninst" in said
+    assert "no repository" in oberonc("hook", "uninstall", "--all", env=nowhere).err
+
+
 def test_an_unborn_head_is_no_reason_to_warn(bare: Repo, oberonc: Command) -> None:
     assert oberonc("hook", "install", bare.path).err == ""
 

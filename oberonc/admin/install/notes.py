@@ -39,6 +39,8 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
     if same:
         mend = "git config oberonc.name NAME tells them apart"
         yield f"{same} is called {repo.full_name} too, so they share issues: {mend}"
+    if str(found.repository) not in remembered(config):
+        yield f"{config.state} cannot be written, so `oberonc hook uninstall --all` will not know of this repository"
 
 
 _NO_REMOTE = "once there is a remote `origin` that commits are pushed to"
