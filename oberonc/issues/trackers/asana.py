@@ -10,7 +10,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment, Part
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known
+from oberonc.issues.trackers.web import (
+    PAGE,
+    PAGES,
+    WebTracker,
+    is_before,
+    is_said,
+    known,
+)
 from oberonc.kit.markup import MARKUPS, plain_name, plain_text, safe_url
 
 _RICH = MARKUPS["html"]
@@ -92,7 +99,7 @@ class Asana(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return any(
-            mark in str(each.get("text")) for each in self._stories(issue, since)
+            is_said(each.get("text"), mark) for each in self._stories(issue, since)
         )
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:

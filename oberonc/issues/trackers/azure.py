@@ -14,6 +14,7 @@ from oberonc.issues.trackers.web import (
     Tried,
     WebTracker,
     is_before,
+    is_said,
     known,
     one_of,
 )
@@ -121,7 +122,7 @@ class Azure(WebTracker):
         return True
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
-        return any(mark in text for text in self._updates(issue, _SAID, since))
+        return any(is_said(text, mark) for text in self._updates(issue, _SAID, since))
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         item = self._read(issue)

@@ -6,7 +6,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker, is_time, iso, one_of
+from oberonc.issues.trackers.web import WebTracker, is_said, is_time, iso, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, NotDone, Refused, check
 from oberonc.text import one_line
 
@@ -108,7 +108,7 @@ class Bugzilla(WebTracker):
         found = self._call("GET", "bug", number, "comment", new_since=iso(since))[
             "bugs"
         ][number]["comments"]
-        return any(mark in entry["text"] for entry in found)
+        return any(is_said(entry["text"], mark) for entry in found)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         open_ones = {value["name"] for value in self._states() if value["is_open"]}

@@ -13,6 +13,7 @@ from oberonc.issues.trackers.web import (
     PAGES,
     WebTracker,
     is_before,
+    is_said,
     known,
     one_of,
 )
@@ -130,7 +131,7 @@ class Jira(WebTracker):
 
     def _is_marked(self, entry: Json, text: Any, mark: str) -> bool:
         # a transition has no place for our mark beside its comment
-        return mark in str(text) or any(
+        return is_said(text, mark) or any(
             kept.get("value") == {"key": mark} for kept in entry.get("properties", [])
         )
 

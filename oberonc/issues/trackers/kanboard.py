@@ -8,7 +8,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker
+from oberonc.issues.trackers.web import WebTracker, is_said
 from oberonc.kit.answers import Refused
 from oberonc.text import one_line
 
@@ -80,7 +80,7 @@ class Kanboard(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         found = self._ask("getAllComments", task_id=int(issue_number(issue)))
-        return any(mark in str(each["comment"]) for each in found)
+        return any(is_said(each["comment"], mark) for each in found)
 
     def close(self, issue: Issue, resolution: str, comment: Comment) -> None:
         self._set(issue, "closeTask", closed=True)

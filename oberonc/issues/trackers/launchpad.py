@@ -10,7 +10,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_before, known
+from oberonc.issues.trackers.web import (
+    PAGE,
+    PAGES,
+    WebTracker,
+    is_before,
+    is_said,
+    known,
+)
 from oberonc.kit.answers import (
     CREDENTIALS_AFTER,
     Answer,
@@ -150,7 +157,7 @@ class Launchpad(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         found = self._pages("bugs", issue_number(issue), "messages")
-        return any(mark in str(message.get("content")) for message in found)
+        return any(is_said(message.get("content"), mark) for message in found)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         """Of every task of ours, as far as it is not that way now."""

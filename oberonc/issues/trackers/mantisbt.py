@@ -8,7 +8,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import WebTracker, is_before, known, one_of
+from oberonc.issues.trackers.web import WebTracker, is_before, is_said, known, one_of
 from oberonc.kit.answers import NotDone, Refused
 
 #: The options of its configuration that decide, and what they are unless it says so.
@@ -105,7 +105,7 @@ class MantisBT(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         notes = self._read(issue).get("notes") or []
-        return any(mark in str(note.get("text")) for note in notes)
+        return any(is_said(note.get("text"), mark) for note in notes)
 
     def was_moved(self, issue: Issue, since: float, *, closed: bool) -> bool:
         """By the history; by the status where the token's user may not see that."""

@@ -9,7 +9,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_number
-from oberonc.issues.trackers.web import Tried, WebTracker, is_before, known, one_of
+from oberonc.issues.trackers.web import (
+    Tried,
+    WebTracker,
+    is_before,
+    is_said,
+    known,
+    one_of,
+)
 from oberonc.kit.answers import Forbidden, NotDone, Refused
 from oberonc.text import one_line
 
@@ -106,7 +113,7 @@ class OpenProject(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return any(
-            mark in str((activity.get("comment") or {}).get("raw"))
+            is_said((activity.get("comment") or {}).get("raw"), mark)
             for activity in self._activities(issue, since)
         )
 

@@ -13,7 +13,7 @@ from oberonc.errors import Retry
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, one_of
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_said, one_of
 from oberonc.kit.answers import CREDENTIALS_AFTER, Forbidden, NotDone, Refused
 from oberonc.redaction import redact
 from oberonc.text import one_line
@@ -161,7 +161,7 @@ class Phabricator(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         return any(
-            mark in version["content"]["raw"]
+            is_said(version["content"]["raw"], mark)
             for each in self._past(issue, since)
             for version in each["comments"]
         )

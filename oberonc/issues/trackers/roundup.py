@@ -9,7 +9,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import Tried, WebTracker, known, one_of, the_one
+from oberonc.issues.trackers.web import (
+    Tried,
+    WebTracker,
+    is_said,
+    known,
+    one_of,
+    the_one,
+)
 from oberonc.kit.answers import Forbidden, Refused
 from oberonc.text import one_line
 
@@ -161,7 +168,7 @@ class Roundup(WebTracker):
         newest = sorted((int(message["id"]) for message in messages), reverse=True)[
             :100
         ]
-        return any(mark in self._message(number) for number in newest)
+        return any(is_said(self._message(number), mark) for number in newest)
 
     def _message(self, number: int) -> str:
         # Less verbose, the text is only a link.

@@ -14,6 +14,7 @@ from oberonc.issues.trackers.web import (
     Tried,
     WebTracker,
     is_before,
+    is_said,
     is_time,
     known,
 )
@@ -115,7 +116,7 @@ class RequestTracker(WebTracker):
             raise
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
-        return self._has(issue, since, lambda text: mark in text)
+        return self._has(issue, since, lambda text: is_said(text, mark))
 
     def _has(self, issue: Issue, since: float, wanted: Any) -> bool:
         for page in range(1, PAGES + 1):

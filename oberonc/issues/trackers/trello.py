@@ -9,7 +9,14 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number
-from oberonc.issues.trackers.web import WebTracker, is_before, iso, known, one_of
+from oberonc.issues.trackers.web import (
+    WebTracker,
+    is_before,
+    is_said,
+    iso,
+    known,
+    one_of,
+)
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.payload.globs import passes
 from oberonc.redaction import redact
@@ -169,7 +176,7 @@ class Trello(WebTracker):
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
         found = self._actions(issue, "commentCard", since)
-        return any(mark in str(each["data"].get("text")) for each in found)
+        return any(is_said(each["data"].get("text"), mark) for each in found)
 
     def _actions(self, issue: Issue, kind: str, since: float) -> list[dict[str, Any]]:
         """What was done to it after *since*, as far as it is of one *kind*."""

@@ -292,9 +292,22 @@ def iso(when: float) -> str:
     )
 
 
+#: How a time entry begins, where those are comments.
+_TIME = re.compile(r"\s*(?:[0-9]+h ?)?(?:[0-9]+m)? of work, told by ")
+
+
+def is_said(text: Any, mark: str) -> bool:
+    """Whether *text* is the comment with *mark*, which may be the short id of a commit:
+    not a time entry of the same commit, nor a comment that quotes its whole id.
+    """
+    found = re.search(rf"(?<![0-9a-f]){re.escape(mark)}(?![0-9a-f])", str(text))
+    return bool(found) and not _TIME.match(str(text))
+
+
 def is_time(text: str, seconds: int, mark: str) -> bool:
     """Whether the comment *text* with *mark* is the one that logged *seconds*."""
-    return mark in text and f"{duration(seconds)} of work, told by" in text
+    entry = f"{duration(seconds)} of work, told by "
+    return mark in text and text.lstrip().startswith(entry)
 
 
 def is_before(text: Any, since: float) -> bool:

@@ -8,7 +8,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import issue_key
-from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_time, known
+from oberonc.issues.trackers.web import PAGE, PAGES, WebTracker, is_said, is_time, known
 from oberonc.kit.answers import Forbidden, Refused
 
 _FIELDS = "idReadable,resolved,customFields(name,value(name))"
@@ -69,7 +69,7 @@ class YouTrack(WebTracker):
         return True
 
     def has_comment(self, issue: Issue, mark: str, since: float) -> bool:
-        return self._has(issue, lambda text: mark in text)
+        return self._has(issue, lambda text: is_said(text, mark))
 
     def _has(self, issue: Issue, wanted: Any) -> bool:
         for page in range(PAGES):

@@ -256,6 +256,36 @@ def test_a_refused_time_entry_keeps_nothing_open_and_is_said(
     assert timed.seconds(issue) == 0
 
 
+@pytest.mark.parametrize("verb", ["refs", "fixes"])
+def test_a_time_entry_is_not_taken_for_the_comment_that_failed(
+    timed: ContractWorld, tmp_path: Path, verb: str
+) -> None:
+    issue = timed.new()
+    timed.relay.spoil_write(1, Spoil("answer", 500))
+    pushed = payload(commit(f"{verb} {issue} @1h30", next(NUMBERS)))
+    _, retries = work_off(timed.settings, tmp_path, pushed)
+    assert len(retries) == 1
+    said = [text for text in timed.comments(issue) if "of work, told by" not in text]
+    assert len(said) == 1
+    assert timed.is_closed(issue) == (verb == "fixes")
+    assert timed.seconds(issue) == 5400
+
+
+def test_a_comment_that_quotes_a_whole_id_is_not_taken_for_that_commits(
+    world: ContractWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    first = commit(f"refs {issue}", next(NUMBERS))
+    text = f"refs {issue}\n\nThis continues commit {first['raw_node']}."
+    second = commit(text, next(NUMBERS))
+    world.relay.spoil_write(0, Spoil("answer", 500))
+    with pytest.raises(Retry):
+        broker(world.settings, tmp_path).handle(payload(first))
+    work_off(world.settings, tmp_path, payload(second))
+    work_off(world.settings, tmp_path, payload(first))
+    assert len(world.comments(issue)) == 2
+
+
 def test_84_references_on_a_slow_tracker_are_worked_off_in_turns_and_once(
     tmp_path: Path,
 ) -> None:

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from oberonc import Check, Reject
-from oberonc.testing.relay import Relay
+from oberonc.testing.relay import Relay, Spoil
 from oberonc.testing.trackers import NUMBERS
-from oberonc.testing.world import World, broker, commit, payload
+from oberonc.testing.world import World, broker, commit, payload, work_off
 from tests.support.trackers import servers
 from tests.support.trackers.suite import Suite
 
@@ -233,6 +233,19 @@ def test_a_ticket_is_closed_after_those_it_depends_on_of_the_same_push(
         assert world.is_closed(issue)
         (said,) = world.comments(issue)
         assert said.startswith("Closed by")
+
+
+def test_a_time_entry_is_not_taken_for_the_comment_that_failed(
+    world: RtWorld, tmp_path: Path
+) -> None:
+    issue = world.new()
+    world.relay.spoil_write(1, Spoil("answer", 500))  # of the comment
+    pushed = payload(commit(f"refs {issue} @1h", next(NUMBERS)))
+    work_off(world.settings, tmp_path, pushed)
+    assert [text.partition(" by")[0] for text in world.comments(issue)] == [
+        "1h of work, told",
+        "Referenced",
+    ]
 
 
 def test_a_ticket_that_may_only_be_looked_at_is_named(
