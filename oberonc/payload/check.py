@@ -4,6 +4,7 @@ none, so it does not load this.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from oberonc import jsontext
@@ -27,7 +28,11 @@ def loads(raw: bytes, where: str, *, notices: bool = False) -> Payload:
     return checked
 
 
-_TOP: dict[str, tuple[type, ...]] = {
+#: {key: types of its value}. The type itself, as JSON gives it: isinstance would take a
+#: bool for a number. The type of `...` stands for a key that may be missing.
+Shape = dict[str, tuple[type, ...]]
+_MISSING = type(...)
+_TOP: Shape = {
     "id": (str,),
     "event": (str,),
     "time": (str,),
@@ -41,8 +46,23 @@ _TOP: dict[str, tuple[type, ...]] = {
     "truncated": (bool,),
     "commits_total": (int,),
     "push_options": (list,),
+    # Payloads of earlier versions lack these.
+    "foreign": (list, _MISSING),
+    "dropped": (list, _MISSING),
+    "published_total": (int, _MISSING),
+    "dropped_total": (int, _MISSING),
 }
-_COMMIT: dict[str, tuple[type, ...]] = {
+_ANY_ENTRY: Shape = {
+    "url": (str, _MISSING),
+    "committer": (str, _MISSING),
+    "truncated": (bool, _MISSING),
+    "first": (bool, _MISSING),
+    "timestamp": (str, _MISSING),
+    "utctimestamp": (str, _MISSING),
+    "diff": (str, _MISSING),
+    "diff_truncated": (bool, _MISSING),
+}
+_COMMIT: Shape = _ANY_ENTRY | {
     "node": (str,),
     "raw_node": (str,),
     "author": (str,),
@@ -53,7 +73,7 @@ _COMMIT: dict[str, tuple[type, ...]] = {
     "files": (list,),
     "change": (str,),
 }
-_UPDATE: dict[str, tuple[type, ...]] = {
+_UPDATE: Shape = _ANY_ENTRY | {
     "ref": (str,),
     "kind": (str,),
     "name": (str,),
@@ -76,9 +96,7 @@ def check(value: Any, *, notices: bool = False) -> str:
         return (
             f"'schema' is {one_line(json.dumps(value.get('schema')), 40)}, not {SCHEMA}"
         )
-    fault = _keys(value, _TOP, "") or _keys(
-        value, {key: _LATER[key] for key in _LATER if key in value}, ""
-    )
+    fault = _keys(value, _TOP, "")
     if fault:
         return fault
     if not re.fullmatch(r"[0-9a-f]{32}", value["id"]):
@@ -111,23 +129,12 @@ def _halves(value: Payload) -> str:
     return ""
 
 
-#: Keys that an entry may lack.
-_MAYBE: dict[str, tuple[type, ...]] = {
-    "url": (str,),
-    "committer": (str,),
-    "truncated": (bool,),
-    "first": (bool,),
-    "timestamp": (str,),
-    "utctimestamp": (str,),
-    "diff": (str,),
-    "diff_truncated": (bool,),
-}
-_OID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-_NODE = re.compile("[0-9a-f]{4,64}")
+_OID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}").fullmatch
+_NODE = re.compile("[0-9a-f]{4,64}").fullmatch
 #: What git lets nobody call a ref: whoever prints one must not have to think of it.
-_REF = re.compile("[^\x00-\x1f\x7f]*")
-#: {key of a commit or an update: what its text must be, and how that is said}
-_PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
+_REF = re.compile("[^\x00-\x1f\x7f]*").fullmatch
+#: {key of a commit or an update: what its text must match, and how that is said}
+_PATTERNS: dict[str, tuple[Callable[[str], object], str]] = {
     "node": (_NODE, "is not the beginning of an id: 4 to 64 hex digits"),
     "raw_node": (_OID, "is no id: 40 or 64 hex digits"),
     "change": (_OID, "is not 40 hex digits"),
@@ -138,29 +145,21 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     "branch": (_REF, "holds a control character"),
 }
 
-#: Keys that payloads of earlier versions lack.
-_LATER: dict[str, tuple[type, ...]] = {
-    "foreign": (list,),
-    "dropped": (list,),
-    "published_total": (int,),
-    "dropped_total": (int,),
-}
-
 
 def _lists(value: Payload) -> str:
-    for name, keys in (
+    for name, shape in (
         ("commits", _COMMIT),
         ("merged", _COMMIT),
         ("dropped", _COMMIT),
         ("updates", _UPDATE),
     ):
         for index, entry in enumerate(value.get(name, ())):
-            fault = _entry(entry, keys, f"{name}[{index}].")
+            fault = _entry(entry, shape, f"{name}[{index}].")
             if fault:
                 return fault
     for name in ("published", "foreign"):
         if not _are_texts(value.get(name, [])) or not all(
-            map(_OID.fullmatch, value.get(name, []))
+            map(_OID, value.get(name, []))
         ):
             return f"'{name}' holds something that is no id: 40 or 64 hex digits"
     return (
@@ -170,24 +169,19 @@ def _lists(value: Payload) -> str:
     )
 
 
-def _entry(entry: Any, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
+def _entry(entry: Any, shape: Shape, prefix: str) -> str:
     if not isinstance(entry, dict):
         return f"'{prefix[:-1]}' is not an object"
-    fault = _keys(entry, keys, prefix) or _keys(
-        entry, {key: _MAYBE[key] for key in _MAYBE if key in entry}, prefix
-    )
-    for key in _PATTERNS:
-        if (
-            not fault
-            and isinstance(entry.get(key), str)
-            and not _PATTERNS[key][0].fullmatch(entry[key])
-        ):
-            fault = f"'{prefix}{key}' {_PATTERNS[key][1]}"
-    if fault or keys is not _COMMIT:
+    fault = _keys(entry, shape, prefix)
+    if fault:
         return fault
-    if not _are_texts(entry["parents"]) or not all(
-        map(_NODE.fullmatch, entry["parents"])
-    ):
+    for key, (fits, why) in _PATTERNS.items():
+        text = entry.get(key)
+        if isinstance(text, str) and not fits(text):
+            return f"'{prefix}{key}' {why}"
+    if shape is not _COMMIT:
+        return ""
+    if not _are_texts(entry["parents"]) or not all(map(_NODE, entry["parents"])):
         return f"'{prefix}parents' holds something that is no id"
     if not all(
         isinstance(file, dict) and isinstance(file.get("file"), str)
@@ -201,13 +195,9 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _keys(value: Payload, keys: dict[str, tuple[type, ...]], prefix: str) -> str:
-    for key, kinds in keys.items():
-        # The type itself, as JSON gives it: isinstance would take a bool for a number.
+def _keys(value: Payload, shape: Shape, prefix: str) -> str:
+    for key, kinds in shape.items():
         if type(value.get(key, ...)) not in kinds:
-            return (
-                f"'{prefix}{key}' has the wrong type"
-                if key in value
-                else f"'{prefix}{key}' is missing"
-            )
+            wrong = "has the wrong type" if key in value else "is missing"
+            return f"'{prefix}{key}' {wrong}"
     return ""
