@@ -70,6 +70,10 @@ def test_what_failed_is_said_for_each_and_the_others_are_fetched(
     }
     assert listed["web/shop"]["error"] is None
     assert "git fetch from 127.0.0.1" in listed["web/other"]["error"]
+    looked = oberonc("doctor", code=1).out
+    assert "FAIL  mirror of web/other: git fetch from 127.0.0.1: " in looked
+    assert "mend: put right what is named, then: oberonc mirror fetch web/" in looked
+    assert "ok    mirror of web/shop: fetched 2" in looked
 
 
 def test_what_is_not_there_is_named(configured: Mirrored, oberonc: Command) -> None:

@@ -154,3 +154,26 @@ def test_a_face_that_is_told_to_stop_ends_what_it_fetches(
     finally:
         forge.slow.set()
     assert len(list((site.state / "web" / "bells").glob("*.json"))) == 1
+
+
+def test_what_rings_during_a_fetch_is_fetched_after_it(
+    site: Site, faces: Faces, forge: Forge, clone: Repo
+) -> None:
+    stands = [clone.commit(f"number {number}") for number in range(4)]
+    clone.push(f"{stands[1]}:refs/heads/main")
+    site.start()
+    face = faces.start()
+    forge.slow.clear()
+    try:
+        events = [ring(face, forge.told(clone, *stands[:2]))]
+        eventually(lambda: forge.asked, 30)
+        events += [
+            ring(face, forge.told(clone, old, new))
+            for old, new in itertools.pairwise(stands[1:])
+        ]
+    finally:
+        forge.slow.set()
+    clone.push("main")
+    site.wait_for(*events)
+    assert messages(site, *events) == [["number 1\n"], ["number 2\n"], ["number 3\n"]]
+    site.settled(done=3)

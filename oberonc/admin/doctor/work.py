@@ -5,6 +5,7 @@ says of it, as far as this account may ask.
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import oberonc
@@ -42,12 +43,29 @@ FAILED = ("retry", "dead", "crash")
 def examine(config: Config) -> Iterator[Finding]:
     """Spool and log; in daemon mode the daemon."""
     yield from _spool(config)
+    yield from _mirrors(config)
     if config.delivery == "here":
         yield from _runs(config)
     elif config.delivery == "daemon":
         yield from _daemon(config)
     else:
         yield _peer(config)
+
+
+def _mirrors(config: Config) -> Iterator[Finding]:
+    """Mirrors of hosted repositories: what the last fetch said."""
+    if not config.webhooks:
+        return
+    from oberonc.mirror import mirrors, origins
+
+    for one in mirrors.every(origins.state_folder(config)):
+        about = one.about()
+        error, when = about.get("error"), about.get("fetched") or "never"
+        yield Finding(
+            not error,
+            f"mirror of {one_line(one.repository, 80)}: {error or f'fetched {when}'}",
+            f"put right what is named, then: oberonc mirror fetch {quote(one.repository)}",
+        )
 
 
 def _peer(config: Config) -> Finding:
