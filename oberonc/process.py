@@ -102,9 +102,12 @@ def _spawn(
 ) -> int:
     # posix_spawnp would look along our own PATH, which a server's hook may not have.
     for folder in filter(None, env["PATH"].split(os.pathsep)):
+        program = f"{folder}/{argv[0]}"
+        if not os.access(program, os.X_OK):
+            continue  # to try costs a process each time
         try:
             return os.posix_spawn(
-                f"{folder}/{argv[0]}",
+                program,
                 argv,
                 env,
                 file_actions=actions,

@@ -104,16 +104,15 @@ def _read(
     found: Entries,
     known: Entries,
 ) -> None:
-    room = limits.bytes
     for oid in oids:
-        if room > 0 and oid in known:
-            found[oid] = entry = known[oid]
-            entry["branch"] = branch.get(oid)
-            room -= weight(entry)
+        if oid in known:
+            found[oid] = known[oid]
+            found[oid]["branch"] = branch.get(oid)
     rest = [oid for oid in oids if oid not in known]
+    room = limits.bytes - sum(map(weight, found.values())) if rest else 0
     commits = repo.git.log(rest, limits.message, limits.files)
     try:
-        for commit in commits if rest and room > 0 else ():
+        for commit in commits if room > 0 else ():
             found[commit.oid] = entry = commit_entry(
                 commit, branch.get(commit.oid), repo.link
             )
@@ -191,7 +190,7 @@ def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
     )
     if max(map(len, people)) > LONGEST_NAME:
         people, is_cut = [name[:LONGEST_NAME] for name in people], True
-    if any(len(path) > LONGEST_PATH for _, path in files):
+    if max((len(path) for _, path in files), default=0) > LONGEST_PATH:
         files, is_cut = [(kind, path[:LONGEST_PATH]) for kind, path in files], True
     author, author_email, committer, committer_email = people
     raw_author = f"{author} <{author_email}>"
@@ -260,14 +259,16 @@ def change(raw_author: str, date: tuple[int, str], message: str) -> str:
     """
     text = message.replace("\r\n", "\n")
     lowered = text.lower()
-    if any(trace in lowered for trace in _TRACES):
-        from oberonc.source import traces  # few messages are worth what it loads
+    for trace in _TRACES:
+        if trace in lowered:
+            from oberonc.source import traces  # few messages are worth what it loads
 
-        text = traces.removed(text)
-    kept = (line.rstrip() for line in text.splitlines())
-    body = "\n".join(
-        line for line in kept if line and not line.lower().startswith(_TRAILERS)
-    )
+            text = traces.removed(text)
+            break
+    kept = [line.rstrip() for line in text.splitlines()]
+    if "-" in lowered:
+        kept = [line for line in kept if not line.lower().startswith(_TRAILERS)]
+    body = "\n".join(filter(None, kept))
     text = f"{raw_author}\n{date[0]} {date[1]}\n{body}"
     return digest(text.encode("utf-8", "replace"))
 

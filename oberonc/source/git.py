@@ -171,6 +171,11 @@ class Git:
             total = len(graph) + _count_lines(out)
         return graph, total
 
+    def count(self, wanted: Iterable[str], known: Iterable[str]) -> int:
+        """How many commits are reachable from *wanted* and not from *known*."""
+        lines = [*wanted, *(f"^{oid}" for oid in known)]
+        return int(self.read(*_COUNT, lines=lines))
+
     def between(self, old: str, new: str) -> list[str]:
         """The commits of old..new, oldest first."""
         return self.read(*_WALK, "--reverse", lines=(new, f"^{old}")).split()
@@ -271,6 +276,7 @@ class _Stream:
 #: The symbolic ref that names the default branch of where a repository was cloned from.
 ORIGIN = "refs/remotes/origin/HEAD"
 _WALK = ("rev-list", "--topo-order", "--ignore-missing", "--stdin")
+_COUNT = ("rev-list", "--count", "--ignore-missing", "--stdin")
 _CONFIG = ("config", "--list", "-z")
 _REFS = (
     "for-each-ref",

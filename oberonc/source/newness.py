@@ -142,7 +142,9 @@ def _new(
     try:
         room = limits.bytes
         for commit in commits:
-            if len(read) == limits.commits or room <= 0:
+            if len(read) == limits.commits:
+                return graph, repo.git.count(*asked), read
+            if room <= 0:
                 break
             graph[commit.oid] = commit.parents
             # made while git reads the next ones
