@@ -3,11 +3,14 @@
 import http.client
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
+from django.core import signing
 
-from oberonc.web.settings import ROLES
+from oberonc.web.page.sessions import SESSION, key_of
+from oberonc.web.settings import ROLES, Token
 from tests.brokers_for_tests import source
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site, push
@@ -213,6 +216,25 @@ def test_a_cookie_that_was_changed_is_nobodys(person: Browser) -> None:
         assert person.send("GET", "/").status == 303, wrong
     person.cookies["oberonc"] = good
     assert person.send("GET", "/").status == 200
+
+
+class Earlier(signing.TimestampSigner):  # type: ignore[misc]
+    """Signs as the page did *age* seconds ago."""
+
+    age = 0.0
+
+    def timestamp(self) -> str:
+        """When that was."""
+        made: str = signing.b62_encode(int(time.time() - self.age))
+        return made
+
+
+def test_a_session_ends_after_its_time(person: Browser) -> None:
+    key = key_of(Token("admin", "admin-token", "admin"))
+    signer = Earlier(key=key, salt="oberonc.page", fallback_keys=())
+    for signer.age, status in ((SESSION - 600, 200), (SESSION + 60, 303)):
+        person.cookies["oberonc"] = signer.sign("nonce")
+        assert person.send("GET", "/try").status == status
 
 
 def test_what_no_form_of_ours_sends_is_refused(person: Browser) -> None:

@@ -36,7 +36,7 @@ class Sessions:
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = settings.tokens
-        self._keys = {token.name: _key(token) for token in settings.tokens}
+        self._keys = {token.name: key_of(token) for token in settings.tokens}
         self._header, self._users = settings.user_header, settings.users
         # of forms of people who have no session; they are sent again after a restart
         self._forms = secrets.token_bytes(32)
@@ -71,7 +71,8 @@ class Sessions:
         return signing.TimestampSigner(key=self._keys[token.name], salt="oberonc.page")
 
 
-def _key(token: Token) -> bytes:
+def key_of(token: Token) -> bytes:
+    """What the cookies of *token* are signed with."""
     return hashlib.sha256(b"oberonc page\0" + token.secret.encode()).digest()
 
 
