@@ -54,7 +54,10 @@ class Why:
 class Numbers:
     """Deliveries, by their ids, and why something is done to them."""
 
-    deliveries: Annotated[list[Cursor], Field(max_length=1000)]
+    deliveries: Annotated[
+        list[Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]],
+        Field(max_length=1000),
+    ]
     reason: str | None = None
 
 

@@ -5,6 +5,7 @@ An ASGI application around another one, which it gives bodies that have come who
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -18,8 +19,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Seconds in which a body has to come.
 SECONDS: Final = 10.0
-#: Bytes of all bodies that are on their way or looked at.
+#: Bytes of all bodies that are on their way or looked at, and of those of one address.
 TOGETHER: Final = 128 << 20
+OF_ONE: Final = TOGETHER // 2
+#: Requests of one address that are under way.
+AT_ONCE: Final = 128
 
 
 class Limits:
@@ -28,22 +32,35 @@ class Limits:
     def __init__(self, app: App) -> None:
         self._app = app
         self._held = 0
+        #: Bytes and requests of each address that has one under way.
+        self._bytes: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             return
         body = bytearray()
+        # Nobody knows who comes by a local socket, where no proxy says it.
+        who = (scope.get("client") or [""])[0]
+        self._requests[who] += 1
         try:
-            refusal = await self._take(body, receive)
+            if who and self._requests[who] > AT_ONCE:
+                refusal: int | None = 503
+            else:
+                refusal = await self._take(who, body, receive)
             if refusal is None:
                 await self._app(scope, _once(bytes(body), receive), send)
             elif refusal:
                 await _refuse(send, refusal)
         finally:
             self._held -= len(body)
+            self._bytes[who] -= len(body)
+            self._requests[who] -= 1
+            if not self._requests[who]:
+                del self._requests[who], self._bytes[who]
 
-    async def _take(self, body: bytearray, receive: Receive) -> int | None:
+    async def _take(self, who: str, body: bytearray, receive: Receive) -> int | None:
         """Fill *body*. The status to refuse it with; 0 where nobody is there any more."""
         try:
             async with asyncio.timeout(SECONDS):
@@ -54,9 +71,10 @@ class Limits:
                     part = message.get("body", b"")
                     body += part
                     self._held += len(part)
+                    self._bytes[who] += len(part)
                     if len(body) > LARGEST:
                         return 413
-                    if self._held > TOGETHER:
+                    if self._held > TOGETHER or (who and self._bytes[who] > OF_ONE):
                         return 503
                     if not message.get("more_body"):
                         return None

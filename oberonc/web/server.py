@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ from oberonc.web.webhooks import Door
 MOST: Final = 512
 #: Seconds an open connection may go without a whole request.
 IDLE: Final = 15.0
+#: Connections of one address on which nothing is under way.
+IDLE_OF_ONE: Final = 128
 #: Seconds that requests under way get to end.
 GRACE: Final = 10
 
@@ -151,8 +154,12 @@ class Server(uvicorn.Server):
             and (each.cycle is None or each.cycle.response_complete)
         }
         self._waiting = {each: self._waiting.get(each, now) for each in idle}
-        for each, since in self._waiting.items():
-            if now - since > IDLE:
+        of: Counter[str] = Counter()
+        # Those that came last first: of one address the longest idle make way.
+        for each, since in sorted(self._waiting.items(), key=lambda row: -row[1]):
+            who = (each.client or [""])[0]
+            of[who] += 1
+            if now - since > IDLE or of[who] > IDLE_OF_ONE:
                 each.transport.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
