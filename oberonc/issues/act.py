@@ -67,7 +67,9 @@ class Actor:
         that note.
         """
         self.ledger.hold(
-            self._key(task, step) for task in plan.held for step in self._steps(task)
+            self._key(task, step)
+            for task in plan.held
+            for step in task.steps(self.tracker.keeps_time)
         )
         self.report.notes += plan.notes
         kept_back: dict[str, dict[str, None]] = {}
@@ -108,7 +110,7 @@ class Actor:
         failed = {
             task.issue
             for task in tasks
-            for step in (*self._steps(task), "read")
+            for step in (*task.steps(self.tracker.keeps_time), "read")
             if self.ledger.is_doubtful(self._key(task, step))
         }
         return sorted(tasks, key=lambda task: task.issue in failed)
@@ -211,7 +213,7 @@ class Actor:
         issue = task.issue
         steps = [
             step
-            for step in self._steps(task)
+            for step in task.steps(self.tracker.keeps_time)
             if not self.ledger.is_done(self._key(task, step))
         ]
         if not steps:
@@ -273,6 +275,7 @@ class Actor:
         self._need_time()
         self._keep_pace()
         keys = [self._key(task, step) for step in ("comment", state)]
+        before = self.tracker.written
         claims = [self.ledger.claim(key, comment.mark) for key in keys]
         verdicts = {claim.verdict for claim in claims}
         try:
@@ -282,16 +285,16 @@ class Actor:
             )
             if not done and verdicts == {"fresh"}:
                 done = self._do(task, state, comment)
-        except (NoSuchIssue, Refused, NotDone) as error:
+        except BaseException as error:
+            if self._is_doubtful(error, before):
+                for key in keys:
+                    self.ledger.doubt(key)
+                raise
             self._give_back(keys, claims)
             if not isinstance(error, Refused | Forbidden):
                 raise
             self._expect_unsaid(task, comment, error)
             return None
-        except BaseException:
-            for key in keys:
-                self.ledger.doubt(key)
-            raise
         if not done:
             self._give_back(keys, claims)
             return False if "busy" in verdicts else None
@@ -301,6 +304,14 @@ class Actor:
         self.report.add("comment", issue.shown)
         self.report.add(state, issue.shown)
         return True
+
+    def _is_doubtful(self, error: BaseException, before: int) -> bool:
+        """Whether nobody knows if the step that raised *error* was done: *before* it
+        there were so many writes.
+        """
+        if isinstance(error, NotDone):
+            return self.tracker.written > before
+        return not isinstance(error, NoSuchIssue | Refused)
 
     def _give_back(self, keys: list[Step], claims: list[Claim]) -> None:
         """Nothing was done under *claims*."""
@@ -357,19 +368,6 @@ class Actor:
         self.put_off.append(task)
         return True
 
-    def _steps(self, task: Task) -> list[str]:
-        """The names of the steps of *task*."""
-        steps = ["comment"]
-        if task.seconds and self.tracker.keeps_time:
-            steps.append("time")
-        if task.assign:
-            steps.append("assign")
-        if task.action in ("reopen", "move"):
-            steps.append(task.action)
-        elif task.action != "reference":
-            steps.append("close")
-        return steps
-
     def _key(self, task: Task, step: str) -> Step:
         issue = task.issue
         return Step(self.tracker.name, issue.project, issue.number, step, task.change)
@@ -383,17 +381,16 @@ class Actor:
         claim = self.ledger.claim(key, comment.mark)
         if claim.verdict in ("done", "busy"):
             return claim.verdict == "done"
+        before = self.tracker.written
+        doubtful = claim.verdict == "doubtful"
         try:
-            doubtful = claim.verdict == "doubtful"
             if (
                 doubtful and self._was_done(task, step, claim.begun, claim.mark)
             ) or self._do(task, step, comment):
                 self.report.add(step, task.issue.shown)
-        except (NoSuchIssue, Refused, NotDone):
-            self.ledger.release(key)
-            raise
-        except BaseException:
-            self.ledger.doubt(key)
+        except BaseException as error:
+            doubtful |= self._is_doubtful(error, before)
+            self.ledger.doubt(key) if doubtful else self.ledger.release(key)
             raise
         self.ledger.done(key)
         self.steps_done += 1

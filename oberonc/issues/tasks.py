@@ -46,6 +46,19 @@ class Task(NamedTuple):
         """The name of the change, which its picked and rebased commits share."""
         return str(self.commit.get("change") or self.commit["raw_node"])
 
+    def steps(self, keeps_time: bool) -> list[str]:
+        """The names of its steps on a tracker that *keeps_time*, or does not."""
+        steps = ["comment"]
+        if self.seconds and keeps_time:
+            steps.append("time")
+        if self.assign:
+            steps.append("assign")
+        if self.action in ("reopen", "move"):
+            steps.append(self.action)
+        elif self.action != "reference":
+            steps.append("close")
+        return steps
+
 
 def merge(tasks: Iterable[Task]) -> list[Task]:
     """One task for each (issue, change): the first change of state wins, times of one

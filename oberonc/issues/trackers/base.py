@@ -61,6 +61,9 @@ class Tracker(ABC):
     #: Names this tracker in the ledger: two services on one tracker share what was
     #: done.
     name: str = ""
+    #: How many requests that may have changed something were answered well: where one
+    #: was, and a later request of the same step was not done, the step may be done.
+    written: int = 0
     #: What has to be said of this delivery besides: for whom it could not act.
     told: tuple[str, ...] = ()
 

@@ -123,15 +123,18 @@ class Jira(WebTracker):
                 "expand": "properties",
             }
             found = self.get(*path, **newest)["comments"]
-            if any(self._is_marked(entry, entry.get("body"), mark) for entry in found):
+            # a transition has no place for our mark beside its comment
+            if any(
+                is_said(entry.get("body"), mark) or self._is_marked(entry, mark)
+                for entry in found
+            ):
                 return True
             if len(found) < PAGE or is_before(found[-1].get("created"), since):
                 return False
         return False
 
-    def _is_marked(self, entry: Json, text: Any, mark: str) -> bool:
-        # a transition has no place for our mark beside its comment
-        return is_said(text, mark) or any(
+    def _is_marked(self, entry: Json, mark: str) -> bool:
+        return any(
             kept.get("value") == {"key": mark} for kept in entry.get("properties", [])
         )
 
@@ -305,7 +308,8 @@ class Jira(WebTracker):
         }
         found = self.get("issue", issue_key(issue), "worklog", **after)["worklogs"]
         return any(
-            self._is_marked(entry, entry.get("comment"), mark) for entry in found
+            mark in str(entry.get("comment")) or self._is_marked(entry, mark)
+            for entry in found
         )
 
     def check(self) -> list[Check]:

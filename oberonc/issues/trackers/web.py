@@ -85,12 +85,14 @@ class WebTracker(Tracker):
         believed. Raises Elsewhere for what other servers say.
         """
         try:
-            return self.http.call(method, url, **request)
+            answer = self.http.call(method, url, **request)
+            self.written += method != "GET" and answer.status < 400
+            return answer
         except Refused as error:
             if self._is_its_own(error):
                 raise
-            answer = error.answer
-            target = answer.headers.get("location", "") if answer else ""
+            refusal = error.answer
+            target = refusal.headers.get("location", "") if refusal else ""
             said = f"moved to {one_line(target, 200)}"
             if not 300 <= error.status < 400:
                 said = f"but not as {self.kind} says it"

@@ -144,6 +144,53 @@ _JIRA = {
         "comment": "The entered text is too long. It exceeds the allowed limit of 32,767 characters."
     },
 }
+
+
+@pytest.mark.parametrize("world_of", [BugzillaWorld, YouTrack, XmlRpcWorld])
+@pytest.mark.parametrize("status", [404, 429])
+def test_a_change_that_is_done_and_cannot_be_looked_at_is_not_made_again(
+    tmp_path: Path, world_of: type[ContractWorld], status: int
+) -> None:
+    for world in running(world_of):
+        for number in range(4, 10):  # one of them is the look behind the change
+            issue, left = world.new(), [number]
+
+            def rule(method: str, path: str, left: list[int] = left) -> Spoil | None:
+                left[0] -= 1
+                page = "<html>upgrading</html>"
+                return None if left[0] else Spoil("answer", status, (), page)
+
+            world.relay.rule = rule
+            pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+            work_off(world.settings, tmp_path, pushed)
+            world.relay.spoil_nothing()
+            assert world.is_closed(issue)
+            assert len(world.comments(issue)) == 1
+
+
+def test_a_look_that_is_not_answered_leaves_it_open_what_was_done(
+    tmp_path: Path,
+) -> None:
+    for world in running(BugzillaWorld):
+        issue, change = world.new(), [""]
+
+        def rule(method: str, path: str, change: list[str] = change) -> Spoil | None:
+            if "/comment" in path and method == "GET" and change[0] == "lost":
+                change[0] = "asked"
+                return Spoil("answer", 429)
+            if method == "PUT" and not change[0]:
+                change[0] = "lost"
+                return Spoil("drop")
+            return None
+
+        world.relay.rule = rule
+        pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+        _, retries = work_off(world.settings, tmp_path, pushed)
+        assert (len(retries), change) == (2, ["asked"])
+        assert world.is_closed(issue)
+        assert len(world.comments(issue)) == 1
+
+
 #: How each tracker, or what stands before it, says that a comment is too long.
 TOO_LONG: dict[str, tuple[type[ContractWorld], Answer]] = {
     "github": (

@@ -262,6 +262,17 @@ def test_a_user_jira_does_not_know_is_refused_and_named_as_such(
         )
 
 
+def test_work_whose_answer_is_lost_is_logged_once(
+    jira: JiraWorld, tmp_path: Path
+) -> None:
+    issue = jira.new()
+    jira.relay.spoil_write(0, Spoil("drop"))
+    pushed = payload(commit(f"refs {issue} @1h30", next(NUMBERS)))
+    work_off(jira.settings, tmp_path, pushed)
+    assert jira.seconds(issue) == 5400
+    assert len(jira.comments(issue)) == 1
+
+
 def test_no_transition_is_ever_guessed(jira: JiraWorld, tmp_path: Path) -> None:
     issue = jira.new()
     with pytest.raises(
