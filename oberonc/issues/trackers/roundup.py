@@ -104,9 +104,7 @@ class Roundup(WebTracker):
         return self._status(issue) in self._closing()
 
     def comment(self, issue: Issue, comment: Comment) -> None:
-        made = self._make(comment)
-        before = self._status(issue)
-        self._patch(issue, {}, made)
+        before = _status_of(self._patch(issue, {}, self._make(comment)))
         if before in self._closing() and self._status(issue) != before:
             # many trackers open an issue again when somebody speaks
             self._patch(issue, {"status": before})
@@ -131,15 +129,15 @@ class Roundup(WebTracker):
         return str(made)
 
     def _status(self, issue: Issue) -> str:
-        return str((self._issue(issue)["attributes"].get("status") or {}).get("id"))
+        return _status_of(self._issue(issue))
 
     def _own(self, link: str) -> str:
         """*link* below our own address: the server may know itself by another name."""
         return self.base + link[link.index("/rest/") + len("/rest") :]
 
-    def _patch(self, issue: Issue, change: dict[str, str], message: str = "") -> None:
+    def _patch(self, issue: Issue, change: dict[str, str], message: str = "") -> Any:
         """Change the issue as it was read, and add *message* to it; once more when
-        somebody else changed it in between.
+        somebody else changed it in between. The issue as it was before.
         """
         for _ in range(_TRIES):
             found = self._issue(issue)
@@ -157,7 +155,7 @@ class Roundup(WebTracker):
             if answer.status == 409:
                 raise Refused(f"Roundup refuses it: {one_line(answer.text, 200)}", 409)
             if answer.status != 412:
-                return
+                return found
         raise Refused("somebody else changed the issue each time", 412)
 
     def joins(self, issue: Issue, comment: Comment) -> bool:
@@ -238,3 +236,8 @@ class Roundup(WebTracker):
 
     def _answers(self) -> bool:
         return bool(self._statuses())
+
+
+def _status_of(found: Any) -> str:
+    """The id of the status of an issue that was read."""
+    return str((found["attributes"].get("status") or {}).get("id"))

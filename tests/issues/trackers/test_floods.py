@@ -104,15 +104,15 @@ def work(
     while there is nothing to do; the tracker, and when it was asked to change something.
     """
     clock, moments = Clock(), list[float]()
-    made = broker(world.settings, state)
 
     def rule(method: str, path: str) -> None:
         if method in WRITES:
             moments.append(clock.now)
 
     world.relay.rule = rule
-    plan = make_plan(pushed, make_rules(made.settings, pushed))
     while True:
+        made = broker(world.settings, state)
+        plan = make_plan(pushed, make_rules(made.settings, pushed))
         ledger, tracker = Ledger(state, clock), load(made.settings.tracker)(made)
         tracker.pace = type(tracker).pace
         actor = Actor(
@@ -120,7 +120,7 @@ def work(
             ledger=ledger,
             payload=pushed,
             template="${commit}",
-            remaining=lambda: float("inf"),
+            remaining=made.remaining,
         )
         try:
             actor.run(plan)
