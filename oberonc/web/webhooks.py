@@ -100,6 +100,8 @@ class Door:
         if other:
             return {"status": "known", "event": other}, f"event {other} told of it"
         if webhook.origin and bells.rings(made):
+            # No name that leads elsewhere gets as far as the disk.
+            webhook.origin.address(made["repository"]["full_name"])
             self._ringer.ring(name, made)
             status = "noted"
         else:

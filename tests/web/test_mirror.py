@@ -177,3 +177,16 @@ def test_what_rings_during_a_fetch_is_fetched_after_it(
     site.wait_for(*events)
     assert messages(site, *events) == [["number 1\n"], ["number 2\n"], ["number 3\n"]]
     site.settled(done=3)
+
+
+def test_a_name_that_leads_elsewhere_is_no_push(
+    site: Site, faces: Faces, forge: Forge, clone: Repo
+) -> None:
+    face = faces.start()
+    for name in ("web/..", "web/."):
+        about = {"full_name": name, "default_branch": "main", "html_url": ""}
+        each = forge.told(clone, "", "12" * 20, repository=about)
+        assert face.send("/in/shop", each.headers, each.raw).status == 400
+    assert "is no name of a repository" in face.log
+    assert not list((site.state / "web").glob("bells/*"))
+    assert forge.asked == []
