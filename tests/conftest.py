@@ -164,6 +164,16 @@ def admin(home: Path) -> Admin:
 
 
 @pytest.fixture
+def patient(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks that take their time on a busy machine: it is not their budget that is
+    tried.
+    """
+    file = home / "patient.toml"
+    file.write_text("hook_budget = 120\n")
+    monkeypatch.setenv("OBERONC_CONFIG", str(file))
+
+
+@pytest.fixture
 def repo(tmp_path: Path) -> Repo:
     """A repository with a work tree."""
     return Repo.init(tmp_path / "app")

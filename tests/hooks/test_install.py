@@ -425,7 +425,7 @@ def test_a_memory_of_names_that_is_damaged_is_begun_anew(
     ],
 )
 def test_a_repository_of_any_make_is_served(
-    tmp_path: Path, oberonc: Command, options: list[str], then: str
+    tmp_path: Path, oberonc: Command, options: list[str], then: str, patient: None
 ) -> None:
     made = Repo.init(tmp_path / "a 'b\n\u00fc", False, *options)
     if then:

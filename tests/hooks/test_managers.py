@@ -23,7 +23,10 @@ PRE_COMMIT = (
 #: Of each tool: its configuration, with a post-commit of the user's own, and the
 #: command that installs its hooks.
 TOOLS = {
-    "husky": ({".husky/post-commit": f"{OWN}\n"}, "husky"),
+    "husky": (
+        {".husky/post-commit": f"{OWN}\n"},
+        f"node {MANAGERS}/node_modules/husky/bin.js",
+    ),
     "lefthook": (
         {"lefthook.yml": f"post-commit:\n  jobs:\n    - run: {OWN}\n"},
         "lefthook install",
@@ -43,7 +46,7 @@ TOOLS = {
         f"node {MANAGERS}/node_modules/husky8/lib/bin.js install",
     ),
 }
-pytestmark = [pytest.mark.server]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("patient")]
 each = pytest.mark.parametrize("tool", TOOLS)
 
 

@@ -12,6 +12,7 @@ from tests.support.trackers.forges import GitHubWorld, running
 from tests.support.transcript import steps
 
 README = "../README.md"
+pytestmark = pytest.mark.usefixtures("patient")
 #: Sections whose dialogue needs nothing but oberonc and git.
 PLAIN = ("For a developer", "What you can write")
 
