@@ -346,8 +346,8 @@ class LogQuery(NamedTuple):
 
 class EventQuery(NamedTuple):
     """Which events a list is to have, the newest first: of *repo*, of a commit or an
-    event that *key* is the beginning of, accepted from *since_ms* on and before
-    *until_ms*, with `seq` below *before*.
+    event that *key* is the beginning of, whose payload names *issue* (`#12`, `KEY-12`),
+    accepted from *since_ms* on and before *until_ms*, with `seq` below *before*.
     """
 
     repo: str | None = None
@@ -356,12 +356,13 @@ class EventQuery(NamedTuple):
     until_ms: int | None = None
     before: int | None = None
     limit: int = 20
+    issue: str = ""
 
 
 class Listed(NamedTuple):
     """Events, the newest first, and the *before* of the query that goes on from there;
-    None: there are no more. Whoever asks for a repository may get few, or none, and
-    more with the next query.
+    None: there are no more. Whoever asks for a repository or an issue may get few, or
+    none, and more with the next query.
     """
 
     events: list[Event]

@@ -73,8 +73,9 @@ class Events(_Handler):
     @validate(EventFilter, operation="GET")
     def read(self, request: Any) -> Any:
         """The newest first: of a `repository`, of a commit or an id (`commit`, its
-        beginning), accepted from `since` on and before `until`. `Link` has the next
-        page, which of a repository may have rows though this one has none.
+        beginning), that name an `issue`, accepted from `since` on and before `until`.
+        `Link` has the next page, which of a repository or an issue may have rows though
+        this one has none.
 
         With `after`, the `seq` of an event, those accepted later, the oldest first.
         """
@@ -89,6 +90,7 @@ class Events(_Handler):
             "event.list",
             repository=query.repository,
             key=query.commit,
+            issue=query.issue,
             since=_milliseconds(query.since) or 0,
             until=_milliseconds(query.until),
             before=query.before,

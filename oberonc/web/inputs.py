@@ -17,6 +17,7 @@ class EventFilter:
 
     repository: str | None = None
     commit: str = ""
+    issue: str = ""
     since: datetime | None = None
     until: datetime | None = None
     before: Cursor | None = None

@@ -346,6 +346,32 @@ class SteeringContract:
         with pytest.raises(BadInput):
             listed(key="no id")
 
+    def test_pushes_that_name_an_issue_are_listed(self, queue: Queue) -> None:
+        texts = [
+            "fixes #4",
+            "fixes #42\n",
+            "refs PROJ-4 and #7",
+            "XPROJ-4, #4x",
+            "none",
+        ]
+        for number, text in enumerate(texts):
+            body = json.dumps({"commits": [{"message": text}]}).encode()
+            queue.accept(NOW, push(number, "a")._replace(body=body))
+
+        def listed(issue: str, **more: Any) -> list[int]:
+            found = queue.list_events(EventQuery(issue=issue, **more))
+            assert found.next is None
+            return [event.seq - 1 for event in found.events]
+
+        assert listed("#4") == [3, 0]
+        assert listed("#42") == [1]
+        assert listed("PROJ-4") == [2]
+        assert listed("#7", repo="a") == [2]
+        assert listed("#7", repo="b") == listed("#5") == []
+        for wrong in ("4", "#", "#4*", "*", "proj-4", "#04"):
+            with pytest.raises(BadInput):
+                listed(wrong)
+
     def test_stats_count_states_and_history(self, queue: Queue) -> None:
         for number in range(3):
             queue.accept(NOW, submission(number, f"repo {number}"))

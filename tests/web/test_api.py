@@ -78,6 +78,9 @@ def test_events_are_listed_by_repository_commit_and_time_newest_first(
     of = [row["id"] for row in pages(face, "events?repository=a/b&limit=2")]
     assert of == [ids[0], ids[1], ids[3]]
     assert pages(face, "events?repository=nobody") == []
+    assert len(pages(face, "events?issue=%2342&repository=a/b")) == len(of)
+    assert pages(face, "events?issue=%234") == []
+    assert ask(face, "events?issue=four").status == 400
     commit = made[0]["commits"][0]["raw_node"]
     found = pages(face, f"events?commit={commit[:9]}&repository=c/d")
     assert [row["id"] for row in found] == [ids[2]]

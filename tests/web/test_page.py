@@ -127,10 +127,10 @@ def test_a_push_is_found_and_its_journey_told(site: Site, person: Browser) -> No
     name = site.submit(made)
     site.settled(done=1)
     commit = made["commits"][0]["raw_node"]
-    for word in (name[:8], commit[:12], commit.upper(), "web/sh", "Ann", ""):
+    for word in (name[:8], commit[:12], commit.upper(), "web/sh", "Ann", "#42", ""):
         page = person.press(person.open("/pushes"), "Search", q=word)
         assert f"/pushes/{name}" in page.links, word
-    for word in ("f" * 40, "nobody", "other/"):
+    for word in ("f" * 40, "nobody", "other/", "#4", "key-42"):
         page = person.press(person.open("/pushes"), "Search", q=word)
         assert f"/pushes/{name}" not in page.links
         assert "No push that is kept" in page.text

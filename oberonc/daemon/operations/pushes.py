@@ -82,7 +82,7 @@ class Pushes:
 
     async def list(self, request: Request, _uid: int) -> Answer:
         """`event.list`: events, the newest first, of a `repository`, of a commit or an
-        id (`key`), from `since` on and before `until` (milliseconds); the `next` of an
+        id (`key`), that name an `issue`, from `since` on and before `until` (milliseconds); the `next` of an
         answer is the `before` of the next request, null where there are no more. Of a
         repository there may be more though few, or none, came.
         """
@@ -93,6 +93,7 @@ class Pushes:
             optional_number(request, "until"),
             optional_number(request, "before"),
             min(number(request, "limit", 20), MOST_EVENTS),
+            text(request, "issue") or "",
         )
         events, after = await self._queue.call(lambda queue: queue.list_events(query))
         found = [rows.record(event, outputs=False) for event in events]

@@ -3,6 +3,7 @@ anything.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -74,6 +75,10 @@ OWN_CUT: Final = 50
 #: Events that one query for a repository looks at: there is no index of them, which
 #: every accept would pay for.
 LOOKED: Final = 20_000
+#: The same for an issue, for which payloads are read: of what names one of that number,
+#: the next character is no digit, since a payload does not end with it.
+READ: Final = 200
+_NAMES: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND CAST(b.bytes AS TEXT) GLOB :names)"
 _IS_CUT: Final = "EXISTS (SELECT 1 FROM body b WHERE b.seq = event.seq AND instr(b.bytes, CAST(:cut AS BLOB)))"
 
 
@@ -158,6 +163,10 @@ class Reading(Part):
             values["begins"] = f" {_digits(query.key)}"
         elif query.repo is not None:
             floor = max(first, end - LOOKED)
+        if query.issue:
+            where += f" AND {_NAMES}"
+            values["names"] = f"*{_issue(query.issue)}[^0-9]*"
+            floor = max(first, end - READ)
         sql = f"{EVENT} WHERE seq >= :floor AND seq < :end{where} ORDER BY seq DESC LIMIT :limit"
         rows = self._database.rows(sql, floor=floor, end=end, **values)
         if rows and len(rows) == query.limit:
@@ -295,3 +304,10 @@ def _digits(prefix: str) -> str:
     if not 4 <= len(digits) <= 64 or set(digits) - set("0123456789abcdef"):
         raise BadInput(f"'{prefix[:80]}' is no commit id: give 4 to 64 hex digits")
     return digits
+
+
+def _issue(name: str) -> str:
+    """*name* as a part of a pattern; raises BadInput for what is no issue."""
+    if not re.fullmatch(r"(#|[A-Z][A-Z0-9_]{0,30}-)[1-9][0-9]{0,9}", name):
+        raise BadInput(f"'{name[:80]}' is no issue: give #12 or KEY-12")
+    return name if name.startswith("#") else f"[^A-Z0-9_]{name}"

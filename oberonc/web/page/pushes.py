@@ -1,5 +1,6 @@
 """Pushes, and what became of each."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -20,6 +21,7 @@ LOOKS: Final = 5
 MOST_SHOWN: Final = 100
 #: Characters of a message in a list.
 SUBJECT: Final = 120
+_ISSUE: Final = re.compile(r"(#|[A-Z][A-Z0-9_]{0,30}-)[1-9][0-9]{0,9}", re.ASCII)
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -32,6 +34,8 @@ def show(asked: Asked) -> Shown:
     key = wanted.lower()
     is_id = 4 <= len(key) <= 64 and set(key) <= _HEX
     fields = {"key": key if is_id else "", "repository": repository or None}
+    if not is_id and _ISSUE.fullmatch(wanted.upper()):
+        fields["issue"], key = wanted.upper(), ""
     rows, after = _found(asked, fields, "" if is_id else key, before)
     said = {"q": wanted, "repository": repository, "before": after}
     older = urlencode({key: value for key, value in said.items() if value})
