@@ -54,13 +54,17 @@ class Phabricator(WebTracker):
         """What *method* gives back."""
         given = params | {"__conduit__": {"token": str(self.settings.token)}}
         form = {"params": json.dumps(given), "output": "json", "__conduit__": "1"}
+        before = self.written
         answer = self.call(
             "POST", self.url(method), data=urlencode(form), headers=_FORM
         )
+        if method != "maniphest.edit":
+            self.written = before  # a look is a POST here as well
         found = answer.json()
         if not isinstance(found, dict) or "error_code" not in found:
             raise Retry(f"{method}: what answered is not Conduit")
         if found["error_code"]:
+            self.written = before
             # it repeats a token that it does not know
             told = redact(str(found.get("error_info")), self.http.secrets)
             raise _meaning(str(found["error_code"]), f"{method}: {told}", told)
