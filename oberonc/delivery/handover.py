@@ -18,6 +18,7 @@ from oberonc.tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any, Final
 
@@ -80,9 +81,14 @@ def deliver(config: Config, payload: Payload, budget: float) -> Report:
     return Report(payload["id"], {}, "; ".join(parts))
 
 
-def submit(config: Config, payload: Payload, budget: float) -> Handed:
+def submit(
+    config: Config,
+    payload: Payload,
+    budget: float,
+    exchange: Callable[[str | Path, bytes, float, float], bytes] | None = None,
+) -> Handed:
     """Hand *payload* over within *budget* seconds; what the daemon does not take goes
-    into the spool.
+    into the spool. *exchange* is another way to have the daemon's answer (`_exchange`).
 
     Raises BadInput where the payload itself is wrong,
     NotAccepted when the spool fails too.
@@ -94,7 +100,8 @@ def submit(config: Config, payload: Payload, budget: float) -> Handed:
     request = frames.submission(payload)
     path, now = config.daemon.submit_socket, time.monotonic()
     try:
-        raw = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+        exchange = exchange or _exchange
+        raw = exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
         if raw.startswith(_TAKEN[0]) and raw.endswith(_TAKEN[1]):
             return Handed("accepted")
         answer = frames.decode(raw)
@@ -199,26 +206,40 @@ def _exchange(
     Raises OSError (TimeoutError among them) when there is none,
     BadFrame when it is none of ours.
     """
-    channel = socket(AF_UNIX, SOCK_STREAM)
+    channel = connected(path, connect_by)
     try:
-        _limit(channel, connect_by)
-        try:
-            channel.connect(os.fspath(path))
-        # a Unix socket with a full backlog says EAGAIN instead of waiting
-        except BlockingIOError:
-            raise TimeoutError("its backlog is full") from None
-        _limit(channel, answer_by)
-        # Refused in the middle of the frame: the answer that says why may be there
-        # already.
-        try:
-            channel.sendall(frame)
-        except BrokenPipeError:
-            pass
-        head = _receive(channel, frames.HEADER.size, answer_by)
-        length = frames.body_length(head, 1 << 30)
-        return _receive(channel, length, answer_by)
+        return converse(channel, frame, answer_by)
     finally:
         channel.close()
+
+
+def connected(path: str | Path, deadline: float) -> socket:
+    """A connection to the socket at *path*. Raises OSError."""
+    channel = socket(AF_UNIX, SOCK_STREAM)
+    try:
+        _limit(channel, deadline)
+        channel.connect(os.fspath(path))
+        return channel
+    except BlockingIOError:
+        # a Unix socket with a full backlog says EAGAIN instead of waiting
+        channel.close()
+        raise TimeoutError("its backlog is full") from None
+    except BaseException:
+        channel.close()
+        raise
+
+
+def converse(channel: socket, frame: bytes, deadline: float) -> bytes:
+    """As `_exchange`, on a connection that there is."""
+    _limit(channel, deadline)
+    # Refused in the middle of the frame: the answer that says why may be there already.
+    try:
+        channel.sendall(frame)
+    except BrokenPipeError:
+        pass
+    head = _receive(channel, frames.HEADER.size, deadline)
+    length = frames.body_length(head, 1 << 30)
+    return _receive(channel, length, deadline)
 
 
 def _receive(channel: socket, count: int, deadline: float) -> bytes:

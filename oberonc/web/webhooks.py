@@ -12,6 +12,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, OberoncError
 from oberonc.mirror import bells
+from oberonc.payload.schema import Payload
 from oberonc.piston import Problem
 from oberonc.piston.answers import problem_response
 from oberonc.text import counted
@@ -21,6 +22,7 @@ from oberonc.web.forges.push import Nothing
 from oberonc.web.journal import say
 from oberonc.web.ledger import Ledger
 from oberonc.web.limits import App, Receive, Scope, Send
+from oberonc.web.line import Line
 from oberonc.web.ringing import Ringer
 from oberonc.web.settings import Settings
 
@@ -39,6 +41,8 @@ class Door:
         self._webhooks = settings.webhooks
         self._ledger = Ledger(settings.state)
         self._lock = threading.Lock()
+        #: Each thread's to the daemon.
+        self._lines = threading.local()
         #: {(webhook, what became of the request, why)}: since this process began.
         self._counts: Counter[tuple[str, str, str]] = Counter()
         mirrored = {
@@ -105,13 +109,19 @@ class Door:
             self._ringer.ring(name, made)
             status = "noted"
         else:
-            status = handover.submit(self._config, made, BUDGET).status
+            status = self._submit(made)
         self._ledger.note(made)
         about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
         line = f"event {made['id']}: {about}"
         if made["truncated"]:
             line += "; the forge did not list all of it"
         return {"status": status, "event": made["id"]}, line
+
+    def _submit(self, made: Payload) -> str:
+        if not hasattr(self._lines, "line"):
+            self._lines.line = Line()
+        exchange = self._lines.line.exchange
+        return handover.submit(self._config, made, BUDGET, exchange).status
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
         # Of names that strangers make up there is one count, and only a refusal's

@@ -137,6 +137,23 @@ def test_with_the_daemon_down_a_push_waits_in_the_spool(
     assert send(face, each)[1]["status"] in ("duplicate", "known")
 
 
+def test_a_daemon_that_was_started_again_takes_the_next_push(
+    site: Site, faces: Faces
+) -> None:
+    webhooks(site, every_forge())
+    face = faces.start()
+    there = json.loads(example("github/push_rebase_merge").raw)
+    for number in range(4):
+        if number % 2 == 0:
+            running = site.start()
+        there |= {"before": there["after"], "after": f"{number:040x}", "commits": []}
+        answer = send(face, signed_like_github(there, f"{number}"))
+        assert answer[1]["status"] == "accepted", number
+        if number == 1:
+            running.kill()
+    site.settled(done=4)
+
+
 def test_a_wrong_secret_gets_the_same_answer_whatever_was_wrong(
     site: Site, faces: Faces
 ) -> None:
