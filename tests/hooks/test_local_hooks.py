@@ -239,7 +239,7 @@ def test_the_hook_itself_knows_a_rebase_too(repo: Repo, catch: Catch) -> None:
 
 
 def test_a_variable_passes_over_one_commit_for_good(
-    repo: Repo, oberonc: Command
+    repo: Repo, oberonc: Command, patient: None
 ) -> None:
     oberonc("hook", "install", repo.path)
     for number in range(3):
