@@ -177,6 +177,7 @@ def _tool(folder: Path, name: str) -> dict[str, str]:
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
+@pytest.mark.timeout(600)  # it runs a command or two for each tracker
 def test_a_tracker_gets_a_service_that_counts(
     oberonc: Command, home: Path, repo: Repo, tmp_path: Path
 ) -> None:
