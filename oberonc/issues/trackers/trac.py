@@ -37,9 +37,12 @@ class Trac(WebTracker):
 
     def _call(self, method: str, *params: Any) -> Any:
         with known():
+            before = self.written
             body = {"id": 1, "method": method, "params": list(params)}
             answer = self.call("POST", self.url("login", "rpc"), json=body).json()
         error = answer.get("error")
+        if error or method != "ticket.update":
+            self.written = before  # a look is a POST here, and a refusal a 200
         if error:
             raise _meaning(method, error)
         return answer.get("result")

@@ -474,6 +474,17 @@ def test_tracs_errors_come_with_200(xmlrpc: ContractWorld, tmp_path: Path) -> No
     assert re.search("oberonc:[0-9a-f]{32}", xmlrpc.comments(issue)[0])
 
 
+def test_a_change_that_trac_refuses_with_200_was_not_made(
+    xmlrpc: ContractWorld, tmp_path: Path
+) -> None:
+    issue = xmlrpc.new()
+    told = "TICKET_MODIFY privileges are required"
+    body = f'{{"error": {{"code": 403, "message": "{told}"}}, "result": null}}'
+    xmlrpc.relay.spoil_write(4, Spoil("answer", 200, (), body))
+    assert f"closed {issue}" in push(xmlrpc, tmp_path, f"fixes {issue}")
+    assert len(xmlrpc.comments(issue)) == 1
+
+
 def test_an_open_status_can_be_the_one_that_closes(world: Any, tmp_path: Path) -> None:
     if not world.status:
         pytest.skip("there are no statuses here")
