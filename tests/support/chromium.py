@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,7 @@ class Chromium:
                 [*command, f"--user-data-dir={folder / 'profile'}"],
                 pass_fds=there,
                 env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder)},
+                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -105,6 +107,8 @@ class Chromium:
         with contextlib.suppress(Failed, OSError, AssertionError):
             self.call("Browser.close")
         end(self.process)
+        with contextlib.suppress(ProcessLookupError):  # those that still write
+            os.killpg(self.process.pid, signal.SIGKILL)
         os.close(self._read)
         os.close(self._write)
 
@@ -122,13 +126,18 @@ def _pipe() -> tuple[int, int]:
 def running() -> Iterator[Chromium]:
     """Chromium, and afterwards nothing of it; skips where it is missing."""
     need(bool(PROGRAM) and AXE.exists(), "Chromium, or axe-core,")
-    # Some of its processes write to the end.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        made = Chromium(Path(folder))
-        try:
-            yield made
-        finally:
-            made.close()
+    folder = Path(tempfile.mkdtemp())
+    made = Chromium(folder)
+    try:
+        yield made
+    finally:
+        made.close()
+        eventually(lambda: _is_removed(folder), 30, f"{folder} stays")
+
+
+def _is_removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 class Tab:
