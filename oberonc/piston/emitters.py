@@ -298,8 +298,14 @@ class _Line:
         return line
 
 
+#: With these a spreadsheet begins to calculate what it is given as text.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
 class CSVEmitter(Emitter):
-    """CSV (RFC 4180): a line an item, under the keys of the first item."""
+    """CSV (RFC 4180): a line an item, under the keys of the first item. A text that a
+    spreadsheet would take for a formula gets an apostrophe before it.
+    """
 
     def render(self, request: HttpRequest | None) -> str:
         """All lines."""
@@ -323,14 +329,16 @@ class CSVEmitter(Emitter):
             first = ""
             if header is None:
                 header = list(item)
-                first = str(line(header))
+                first = str(line([_cell(key) for key in header]))
             yield first + str(line([_cell(item.get(key)) for key in header]))
 
 
 def _cell(value: Plain) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else _json(value)
+    if not isinstance(value, str):
+        return _json(value)
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 Emitter.register("json", JSONEmitter, "application/json")

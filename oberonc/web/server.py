@@ -15,6 +15,7 @@ from oberonc import config as configuration
 from oberonc.errors import ConfigError
 from oberonc.manager import Notifier, passed_sockets
 from oberonc.web import settings as web_settings
+from oberonc.web.edge import Edge
 from oberonc.web.journal import say
 from oberonc.web.limits import Limits
 from oberonc.web.page.live import Live
@@ -53,7 +54,7 @@ def run(config_path: str | None) -> None:
     door, live = Door(config, settings), Live(config)
     try:
         app = application(door, config, settings, live)
-        server = Server(_uvicorn(settings, Limits(app)), notifier, live)
+        server = Server(_uvicorn(settings, Edge(Limits(app))), notifier, live)
         server.run(sockets=[listener])
     finally:
         door.close()

@@ -6,14 +6,18 @@ from typing import Any
 import django
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 
 from oberonc.config import Config
 from oberonc.piston import (
+    Problem,
     Resource,
     documentation_view,
     openapi_view,
 )
+from oberonc.piston.answers import problem_response
 from oberonc.web.api import resources
 from oberonc.web.forges.delivery import LARGEST
 from oberonc.web.health import Health, Ready
@@ -40,13 +44,14 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     )
     django.setup()
     # It would write a line of its own for each refusal, with less in it.
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
+    for name in ("request", "security"):
+        logging.getLogger(f"django.{name}").setLevel(logging.CRITICAL)
     global urlpatterns  # Django looks for it by this name
     urlpatterns = [
         path("health", Resource(Health)),
         path("health/ready", Resource(Ready)),
-        path("api/", documentation_view),
-        path("api/openapi.json", openapi_view),
+        path("api/", require_safe(documentation_view)),
+        path("api/openapi.json", require_safe(openapi_view)),
         *(
             path(f"api/{at}", each)
             for at, each in resources(config, settings.tokens, door.counts).items()
@@ -57,3 +62,13 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
 
 
 urlpatterns: list[Any] = []
+
+
+def handler400(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses by itself: too many fields, or what no text can be made of."""
+    return problem_response(Problem(400, "This request cannot be read."), "json")
+
+
+def handler404(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What no address is for."""
+    return problem_response(Problem(404, "There is nothing at this address."), "json")

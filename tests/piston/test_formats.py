@@ -395,7 +395,20 @@ def test_texts_survive_csv(rows: list[dict[str, str]]) -> None:
         for row in rows
     ]
     text = str(CSVEmitter(rows).render(None))
-    assert list(csv.DictReader(io.StringIO(text, newline=""))) == rows
+    # What a spreadsheet would calculate has an apostrophe before it.
+    shown = [
+        {
+            key: f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+            for key, text in row.items()
+        }
+        for row in rows
+    ]
+    assert list(csv.DictReader(io.StringIO(text, newline=""))) == shown
+
+
+def test_numbers_below_zero_are_no_formulas_in_csv() -> None:
+    text = str(CSVEmitter([{"n": -1.5, "formula": "=1+1"}]).render(None))
+    assert text == "n,formula\r\n-1.5,'=1+1\r\n"
 
 
 # -- an emitter of one's own -----------------------------------------------------------
