@@ -191,9 +191,7 @@ class Dispatcher:
                 for line, _workers, leases, _beyond in wanted
             ]
             name = f"daemon {os.getpid()}"
-            granted = self._queue.call(
-                lambda queue: queue.lease(now_ms(), slots, name), brief=True
-            )
+            granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, name))
             self._running.add(granted)
             granted.add_done_callback(partial(self._granted, wanted, self._turns_over))
 

@@ -1,12 +1,9 @@
-"""The event loop's end of the queue: requests to the queue, awaited.
+"""The event loop's end of the queue: requests to the writer thread, awaited.
 
-Requests gather while others run, and go together. While commits are quick the loop runs
-them itself: waking the writer thread, and being woken by it, costs more than a quick
-disk. What may take longer, and all while the disk is slow, the thread runs.
-
-What can wait for a commit that happens anyway, or can be said better then, joins right
-before they go (`before_hand_over`). Whoever makes something due says of which services
-(`expect`), and knows nothing of who leases it.
+Requests gather while the thread is busy, and go to it together: waking it, and being
+woken, costs more than most of them. What can wait for a commit that happens anyway, or
+can be said better then, joins right before they go (`before_hand_over`). Whoever makes
+something due says of which services (`expect`), and knows nothing of who leases it.
 """
 
 import asyncio
@@ -34,14 +31,6 @@ T = TypeVar("T")
 #: answers busy.
 WAITING_EVENTS: Final = 256
 WAITING_BYTES: Final = 32 << 20
-#: Requests, and bytes of events, that the loop runs itself at most; how many batches in
-#: a row, for the thread also looks after the files.
-HERE: Final = 64
-HERE_BYTES: Final = 256 << 10
-IN_A_ROW: Final = 64
-#: Seconds of a commit after which the thread runs the next so many batches.
-SLOW: Final = 0.005
-ELSEWHERE: Final = 16
 
 
 def now_ms() -> int:
@@ -63,9 +52,6 @@ class QueueLink:
         #: How many requests the thread has.
         self._given = 0
         self._waking = False
-        #: How many batches the loop may run before the thread gets one, and how many
-        #: the thread gets first.
-        self._here, self._elsewhere = IN_A_ROW, 0
         self._events = self._bytes = 0
         self._joining: Callable[[dict[str, int] | None], None] | None = None
         #: How many deliveries of each service may have become due; None: any of any.
@@ -115,16 +101,12 @@ class QueueLink:
         self._writer.stop()
 
     def call(
-        self,
-        function: Callable[[Queue], T],
-        *,
-        alone: bool = False,
-        brief: bool = False,
+        self, function: Callable[[Queue], T], *, alone: bool = False
     ) -> "asyncio.Future[T]":
         """What *function* returns, once what it changed is durable; *alone*: outside
-        any batch (`backup`); *brief*: it takes no longer than an accept.
+        any batch (`backup`).
         """
-        return self._ask(Call(self._loop.create_future(), function, alone, brief))
+        return self._ask(Call(self._loop.create_future(), function, alone))
 
     def accept(self, submission: Submission) -> "asyncio.Future[Answer]":
         """Whether the submission is an event now; `busy` at once when too much waits.
@@ -167,28 +149,9 @@ class QueueLink:
         finally:
             self._waking = False
             made, self._made = self._made, []
-            here = self._runs_here(made)
-            self._given += len(made)
-            if here:
-                self._writer.run(made, self._settle)
-                self._here -= 1
-                if self._writer.commit_took > SLOW:
-                    self._elsewhere = ELSEWHERE
-            elif made:
+            if made:
+                self._given += len(made)
                 self._writer.put(made)
-                self._here = IN_A_ROW
-                self._elsewhere = max(0, self._elsewhere - 1)
-
-    def _runs_here(self, made: list[Request]) -> bool:
-        """Whether the loop runs *made* itself."""
-        return (
-            not self._given
-            and 0 < len(made) <= HERE
-            and self._here > 0
-            and not self._elsewhere
-            and self._bytes <= HERE_BYTES
-            and not any(isinstance(one, Call) and not one.brief for one in made)
-        )
 
     def _hand_back(self, outcomes: list[Outcome]) -> None:
         """In the writer thread."""

@@ -6,7 +6,6 @@ the promises (`daemon.queue_link`).
 """
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -60,14 +59,11 @@ class End(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A function to call on the queue; *alone*: outside any batch; *brief*: it takes no
-    longer than an accept does.
-    """
+    """A function to call on the queue; *alone*: outside any batch."""
 
     promise: Promise
     function: Callable[[Queue], Any]
     alone: bool = False
-    brief: bool = False
 
 
 Request = Accept | End | Call
@@ -104,9 +100,8 @@ class Writer:
         self._line: deque[Request] = deque()
         self._lock = threading.Lock()
         self._refusal: DiskFailed | NotAccepted | None = None
-        #: How many batches were run, and seconds that the last one's commit took.
+        #: How many batches were run.
         self.batches = 0
-        self.commit_took = 0.0
         self._thread = threading.Thread(
             target=self._run, name="queue-writer", daemon=True
         )
@@ -124,17 +119,6 @@ class Writer:
         if refusal:
             self._hand_back([Outcome(request, error=refusal) for request in requests])
 
-    def run(
-        self, requests: list[Request], hand_back: Callable[[list[Outcome]], object]
-    ) -> None:
-        """Run *requests* as one batch in the caller's thread, without the upkeep; they
-        go to *hand_back*. Only while the thread has nothing to do.
-        """
-        if self._refusal:
-            self.put(requests)
-        elif outcomes := self._guarded(self._perform, _endings_first(requests)):
-            hand_back(outcomes)
-
     def stop(self, timeout: float | None = None) -> None:
         """Run what waits, then end the thread. The queue stays open."""
         with self._lock:
@@ -145,29 +129,16 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
-            if not self._guarded(self._perform_and_keep_up, batch):
+            try:
+                self._hand_back(self._perform(batch))
+                self._queue.maintain()
+            except DiskFailed as error:
+                self._fail(error, batch)
                 return
-
-    def _perform_and_keep_up(self, batch: list[Request]) -> list[Outcome]:
-        outcomes = self._perform(batch)
-        self._hand_back(outcomes)
-        self._queue.maintain()
-        return outcomes
-
-    def _guarded(
-        self, work: Callable[[list[Request]], list[Outcome]], batch: list[Request]
-    ) -> list[Outcome]:
-        """What *work* makes of *batch*; nothing when the queue cannot go on."""
-        try:
-            outcomes = work(batch)
-        except DiskFailed as error:
-            self._fail(error, batch)
-            return []
-        except Exception as error:  # noqa: BLE001 - a dead thread would leave everybody waiting
-            self._fail(DiskFailed(f"the queue cannot go on: {error!r}"), batch)
-            return []
-        self.batches += 1
-        return outcomes
+            except Exception as error:  # noqa: BLE001 - a dead thread would leave everybody waiting
+                self._fail(DiskFailed(f"the queue cannot go on: {error!r}"), batch)
+                return
+            self.batches += 1
 
     def _take(self) -> list[Request]:
         """The next batch: what waits now, up to the limits; nothing once all is done
@@ -188,7 +159,9 @@ class Writer:
             batch.append(request)
             if isinstance(request, Accept):
                 size += len(request.submission.body)
-        return _endings_first(batch)
+        # Endings free lanes for the leases that were asked for with them, and the more
+        # of a kind the cheaper.
+        return sorted(batch, key=lambda request: not isinstance(request, End))
 
     def _perform(self, batch: list[Request]) -> list[Outcome]:
         try:
@@ -235,8 +208,6 @@ class Writer:
                         except BadInput as error:
                             # It has changed nothing: the others go on.
                             outcomes.append(Outcome(call, error=error))
-            done = time.monotonic()
-        self.commit_took = time.monotonic() - done
         return outcomes
 
     def _fail(self, error: DiskFailed, batch: list[Request]) -> None:
@@ -248,12 +219,6 @@ class Writer:
             [Outcome(request, error=error) for request in [*batch, *self._line]]
         )
         self._on_failure(error)
-
-
-def _endings_first(batch: list[Request]) -> list[Request]:
-    # Endings free lanes for the leases that were asked for with them, and the more of a
-    # kind the cheaper.
-    return sorted(batch, key=lambda request: not isinstance(request, End))
 
 
 def _alone(request: Request) -> bool:

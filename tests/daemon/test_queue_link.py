@@ -6,13 +6,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from oberonc.daemon import queue_link
-from oberonc.daemon.queue_link import ELSEWHERE, IN_A_ROW, WAITING_EVENTS, QueueLink
-from oberonc.errors import BadInput, DiskFailed, NotAccepted
+from oberonc.daemon.queue_link import WAITING_EVENTS, QueueLink
+from oberonc.errors import BadInput, NotAccepted
 from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Round, Slot
@@ -51,80 +49,6 @@ def test_each_gets_its_own_answer_in_the_order_of_asking(
         assert [answer.seq for answer in answers] == list(range(1, 201))
 
     with_link(work)
-
-
-def _who(_queue: Queue) -> str:
-    return threading.current_thread().name
-
-
-async def _runners(link: QueueLink, count: int) -> list[str]:
-    """The threads that ran so many brief requests, one after the other."""
-    return [await link.call(_who, brief=True) for _ in range(count)]
-
-
-def test_what_is_brief_the_loop_runs_itself_and_all_else_the_thread(
-    with_link: Callable[[Work], None],
-) -> None:
-    async def work(link: QueueLink) -> None:
-        here = threading.current_thread().name
-        assert await link.call(_who) == "queue-writer"
-        assert await link.call(_who, brief=True) == here
-        together = await asyncio.gather(link.call(_who, brief=True), link.call(_who))
-        assert set(together) == {"queue-writer"}
-
-    with_link(work)
-
-
-def test_after_so_many_batches_of_the_loop_the_thread_gets_one_and_tidies_up(
-    with_link: Callable[[Work], None],
-) -> None:
-    async def work(link: QueueLink) -> None:
-        runners = await _runners(link, IN_A_ROW + 2)
-        here = threading.current_thread().name
-        assert runners == [here] * IN_A_ROW + ["queue-writer", here]
-
-    with_link(work)
-
-
-def test_after_a_slow_commit_the_thread_runs_the_next(
-    with_link: Callable[[Work], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def work(link: QueueLink) -> None:
-        monkeypatch.setattr(queue_link, "SLOW", -1.0)
-        assert await _runners(link, ELSEWHERE + 2) == [
-            threading.current_thread().name,
-            *["queue-writer"] * ELSEWHERE,
-            threading.current_thread().name,
-        ]
-
-    with_link(work)
-
-
-def test_a_disk_that_fails_in_the_loop_answers_nobody_with_a_result(
-    tmp_path: Path,
-) -> None:
-    def fail(_queue: Queue) -> None:
-        raise DiskFailed("gone")
-
-    async def work() -> None:
-        failures: list[DiskFailed] = []
-        queue = SqliteQueue(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, failures.append)
-        answers: list[asyncio.Future[Any]] = [
-            link.accept(submission(1)),
-            link.call(fail, brief=True),
-            link.accept(submission(2)),
-        ]
-        await asyncio.wait(answers, timeout=60)
-        assert [str(answer.exception()) for answer in answers] == ["gone"] * 3
-        with pytest.raises(DiskFailed):
-            await link.accept(submission(3))
-        assert len(failures) == 1
-        assert _accepted(queue) == 0
-        link.stop()
-        queue.close()
-
-    asyncio.run(work())
 
 
 def test_what_is_asked_for_while_the_thread_is_busy_goes_to_it_together(
