@@ -101,7 +101,8 @@ class Hooked:
             )
             took = time.perf_counter() - began
             since = resource.getrusage(resource.RUSAGE_CHILDREN)
-            self.said = done.stderr.decode()
+            if name == "post-receive":
+                self.said = done.stderr.decode()
             cpu = since.ru_utime - used.ru_utime + since.ru_stime - used.ru_stime
             return took * 1000, cpu * 1000
 
