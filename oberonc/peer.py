@@ -40,7 +40,7 @@ def read(url: str, token: str, ca: str, sources: Mapping[str, str]) -> Peer:
     tls = parts.scheme == "https"
     if not host or not url.isprintable() or " " in url or parts.query or parts.fragment:
         raise ConfigError(f"{where} is no address: '{one_line(url, 80)}'")
-    if not tls and not (parts.scheme == "http" and _is_here(host)):
+    if not tls and not (parts.scheme == "http" and is_here(host)):
         raise ConfigError(
             f"{where} must begin with https://, not '{one_line(url, 80)}': the token"
             " would be sent in clear"
@@ -64,7 +64,8 @@ def read(url: str, token: str, ca: str, sources: Mapping[str, str]) -> Peer:
     return Peer(host, port or (443 if tls else 80), tls, path, token, ca)
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether *host* is this machine, so that nothing sent to it leaves it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

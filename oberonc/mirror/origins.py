@@ -6,7 +6,6 @@ knows its secret could have the credentials sent anywhere.
 """
 
 import hashlib
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from oberonc.broker import secrets
 from oberonc.config import Config
 from oberonc.errors import BadInput, ConfigError
+from oberonc.peer import is_here
 from oberonc.text import one_line
 
 #: The keys that only count together with `mirror = true`, and what they must be.
@@ -183,7 +183,7 @@ def _url(url: str, where: str) -> str:
         raise ConfigError(
             f"{where}.url must begin with https://, ssh:// or file:///, not '{shown}'"
         )
-    if parts.scheme == "http" and not _is_here(host):
+    if parts.scheme == "http" and not is_here(host):
         raise ConfigError(
             f"{where}.url would send credentials in clear: http is for this machine"
             " alone; say https"
@@ -195,13 +195,6 @@ def _url(url: str, where: str) -> str:
     if any(mark in parts.netloc for mark in "{}"):
         raise ConfigError(f"{where}.url: the host must not depend on the repository")
     return url
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _file(path: str, where: str) -> str:

@@ -16,17 +16,6 @@ import click
 from oberonc.cli import COMMANDS, group
 from tests.project import write_commands
 
-#: What roff would read as something else.
-_ESCAPES = str.maketrans(
-    {
-        "\\": r"\e",
-        "-": r"\-",
-        '"': r"\(dq",
-        "'": r"\(aq",
-        "`": r"\(ga",
-        "\N{HORIZONTAL ELLIPSIS}": "...",
-    }
-)
 FOLDER = Path(__file__).parents[2] / "docs" / "man"
 
 
