@@ -129,7 +129,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._live = live
         self._notifier = notifier
-        self._waiting: dict[H11Protocol, float] = {}
+        #: Connection: since when nothing is under way on it, and its last request.
+        self._waiting: dict[H11Protocol, tuple[float, object]] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
@@ -154,10 +155,17 @@ class Server(uvicorn.Server):
             if isinstance(each, H11Protocol)
             and (each.cycle is None or each.cycle.response_complete)
         }
-        self._waiting = {each: self._waiting.get(each, now) for each in idle}
+        before = self._waiting
+        self._waiting = {each: (now, each.cycle) for each in idle}
+        for each, (_, last) in self._waiting.items():
+            # Between two of many quick requests is not idle.
+            if each in before and before[each][1] is last:
+                self._waiting[each] = before[each]
         of: Counter[str] = Counter()
         # Those that came last first: of one address the longest idle make way.
-        for each, since in sorted(self._waiting.items(), key=lambda row: -row[1]):
+        for each, (since, _) in sorted(
+            self._waiting.items(), key=lambda row: -row[1][0]
+        ):
             who = (each.client or [""])[0]
             of[who] += 1
             if now - since > IDLE or of[who] > IDLE_OF_ONE:

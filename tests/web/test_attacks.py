@@ -2,6 +2,7 @@
 wrong, and everybody else is served meanwhile.
 """
 
+import http.client
 import json
 import select
 import signal
@@ -186,6 +187,22 @@ def test_a_query_puts_no_line_into_a_header(face: Face) -> None:
         answer_head = smuggled.recv(65536)
         assert answer_head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
     well(face)
+
+
+def test_who_asks_again_and_again_keeps_the_connection(face: Face) -> None:
+    until = time.monotonic() + IDLE + 5
+    connection = http.client.HTTPConnection("127.0.0.1", face.port, timeout=60)
+    connection.connect()
+    channel = connection.sock
+    while time.monotonic() < until:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+        assert connection.sock is channel
+        ready, _, _ = select.select([channel], [], [], 0.5)
+        assert not ready, "it was closed between two requests"
+    connection.close()
 
 
 def test_connections_of_one_address_keep_nobody_out(face: Face) -> None:
