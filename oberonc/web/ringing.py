@@ -17,7 +17,7 @@ from oberonc.mirror.telling import Told, as_said
 from oberonc.mirror.work import Turn, Worker
 from oberonc.payload.schema import Payload
 from oberonc.text import counted
-from oberonc.web.journal import say
+from oberonc.web.journal import fault, say
 
 #: Repositories that are fetched at once.
 THREADS: Final = 2
@@ -109,7 +109,7 @@ class Ringer:
                     origin, repository, all_moves=False, patience=_PATIENCE
                 )
         except Exception as error:  # noqa: BLE001  a bug must not end all other mirrors
-            say(f"mirror: unexpected {type(error).__name__}: {error}; tried again")
+            say(f"mirror: {fault(error)}; tried again")
             return True
         for told in turn.told:
             say(f"mirror {_line(told)}")

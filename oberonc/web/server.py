@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -15,8 +16,8 @@ from oberonc import config as configuration
 from oberonc.errors import ConfigError
 from oberonc.manager import Notifier, passed_sockets
 from oberonc.web import settings as web_settings
-from oberonc.web.edge import Edge
-from oberonc.web.journal import say
+from oberonc.web.edge import MALFORMED, Edge
+from oberonc.web.journal import listen, say
 from oberonc.web.limits import Limits
 from oberonc.web.page.live import Live
 from oberonc.web.settings import Settings
@@ -43,6 +44,7 @@ def run(config_path: str | None) -> None:
     notifier = Notifier()
     config = configuration.load(config_path)
     settings = web_settings.read(config)
+    listen(settings.secrets)
     passed = [each for _name, each in passed_sockets()]
     listener = passed[0] if passed else _listener(settings)
     if settings.user_header and listener.family != socket.AF_UNIX:
@@ -54,7 +56,8 @@ def run(config_path: str | None) -> None:
     door, live = Door(config, settings), Live(config)
     try:
         app = application(door, config, settings, live)
-        server = Server(_uvicorn(settings, Edge(Limits(app))), notifier, live)
+        edge = Edge(Limits(app), lambda: server.is_full)
+        server = Server(_uvicorn(settings, edge), notifier, live)
         server.run(sockets=[listener])
     finally:
         door.close()
@@ -70,13 +73,12 @@ def _end(_number: int, _frame: object) -> None:
 def _uvicorn(settings: Settings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=MOST,
         timeout_graceful_shutdown=GRACE,
         proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="*" if settings.behind_proxy else None,
@@ -120,6 +122,22 @@ def _shown(listen: tuple[str, int] | Path) -> str:
     return str(listen) if isinstance(listen, Path) else f"{listen[0]}:{listen[1]}"
 
 
+class Protocol(H11Protocol):
+    """A connection."""
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read is refused, and nothing that follows it is read. Where an
+        answer is under way already, it is the last one.
+        """
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(MALFORMED)
+        who = (self.client or [""])[0] or "a local socket"
+        say(f"what {who} sent is no request of HTTP")
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what is still said goes nowhere
+        self.transport.close()
+
+
 class Server(uvicorn.Server):
     """Tells the service manager, and ends connections on which nothing comes: uvicorn
     has no time limit for the head of a request.
@@ -131,6 +149,11 @@ class Server(uvicorn.Server):
         self._notifier = notifier
         #: Connection: since when nothing is under way on it, and its last request.
         self._waiting: dict[H11Protocol, tuple[float, object]] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more connections than are served."""
+        return len(self.server_state.connections) > MOST
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""

@@ -83,6 +83,16 @@ class Settings(NamedTuple):
         """Whether browsers reach it by TLS alone."""
         return self.behind_proxy or self.certificate is not None
 
+    @property
+    def secrets(self) -> list[str]:
+        """What no log may have in it."""
+        found = [token.secret for token in self.tokens]
+        for webhook in self.webhooks.values():
+            found += webhook.secrets
+            if webhook.origin and webhook.origin.token:
+                found.append(webhook.origin.token)
+        return found
+
 
 def token_of(tokens: tuple[Token, ...], given: str) -> Token | None:
     """The one of *tokens* that *given* is; how long it takes tells nothing of them."""

@@ -44,8 +44,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     )
     django.setup()
     # It would write a line of its own for each refusal, with less in it.
-    for name in ("request", "security"):
-        logging.getLogger(f"django.{name}").setLevel(logging.CRITICAL)
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
     global urlpatterns  # Django looks for it by this name
     urlpatterns = [
         path("health", Resource(Health)),
@@ -72,3 +71,8 @@ def handler400(_request: HttpRequest, exception: Exception) -> HttpResponse:
 def handler404(_request: HttpRequest, exception: Exception) -> HttpResponse:
     """What no address is for."""
     return problem_response(Problem(404, "There is nothing at this address."), "json")
+
+
+def handler500(_request: HttpRequest) -> HttpResponse:
+    """What nobody expected: the log says where it was."""
+    return problem_response(Problem(500, "The error is logged."), "json")

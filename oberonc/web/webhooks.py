@@ -19,7 +19,7 @@ from oberonc.text import counted
 from oberonc.web import incoming
 from oberonc.web.forges import delivery
 from oberonc.web.forges.push import Nothing
-from oberonc.web.journal import say
+from oberonc.web.journal import fault, say
 from oberonc.web.ledger import Ledger
 from oberonc.web.limits import App, Receive, Scope, Send
 from oberonc.web.line import Line
@@ -190,5 +190,5 @@ class Doorway:
         except Problem:
             raise
         except Exception as error:  # noqa: BLE001 - our own fault is no answer's text
-            say(f"webhook {name} from {sender}: {type(error).__name__}: {error}")
+            say(f"webhook {name} from {sender}: {fault(error)}")
             raise Problem(500) from None

@@ -8,13 +8,15 @@ import json
 import re
 import socket
 import xml.etree.ElementTree as ET
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
+from oberonc.web.server import MOST
 from oberonc.web.settings import ROLES
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site, push
+from tests.support.eventually import eventually
 from tests.support.web import Face, Faces, tokens, webhooks
 from tests.support.webhooks import SECRET
 
@@ -100,6 +102,25 @@ def test_a_method_that_an_address_does_not_know_changes_nothing(face: Face) -> N
     well(face)
 
 
+def test_more_connections_than_are_served_are_told_so(face: Face) -> None:
+    with ExitStack() as open_ones:
+        last = None
+        for n in range(MOST + 1):  # of one address are fewer
+            source = (f"127.0.0.{2 + n // 100}", 0)
+            address = ("127.0.0.1", face.port)
+            last = socket.create_connection(address, 60, source)
+            open_ones.enter_context(last)
+        assert last is not None
+        last.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = b""
+        while part := last.recv(65536):
+            got += part
+    assert got.startswith(b"HTTP/1.1 503 "), got
+    assert b"\r\nretry-after: 5\r\n" in got
+    assert b"\r\nx-content-type-options: nosniff\r\n" in got
+    eventually(lambda: face.send("/health", method="GET").status == 200, 60, "full")
+
+
 #: Whoever reads these otherwise than a proxy before it takes a part of one request for
 #: another one.
 SMUGGLED = {
@@ -124,6 +145,16 @@ def test_a_request_that_could_be_read_in_two_ways_is_read_in_none(face: Face) ->
         got = said(face, head + rest + behind)
         assert got.startswith(b"HTTP/1.1 400 "), (shape, got)
         assert got.count(b"HTTP/1.1 ") == 1, (shape, got)
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert json.loads(body)["status"] == 400, got
+        for line in (
+            b"content-type: application/problem+json",
+            b"cache-control: no-store",
+            b"x-content-type-options: nosniff",
+            b"connection: close",
+        ):
+            assert line in head.split(b"\r\n"), got
+    assert "what 127.0.0.1 sent is no request of HTTP" in face.log
     well(face)
 
 
