@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from oberonc import config
-from oberonc.broker import registry
+from oberonc.broker import declared, registry
 from oberonc.config import Config
 from oberonc.delivery import handover, runs
 
@@ -39,7 +39,7 @@ def _services(known: Config) -> Offers:
 
 def _brokers(known: Config) -> Offers:
     return {
-        name: registry.docline(place)
+        name: declared.docline(place)
         for name, place in registry.find(known).places.items()
     }
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from oberonc import paths
 from oberonc.admin.finding import Finding
-from oberonc.broker import registry, runner, secrets
+from oberonc.broker import declared, registry, runner, secrets
 from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import Config, Service
 from oberonc.delivery import deliver
@@ -85,7 +85,7 @@ def send_test(config: Config, service: Service, user: str) -> Outcome:
     if place is None:
         raise registry.BrokenBroker(catalogue.missing(service.broker, service.name))
     payload = testing.payload("test", id=new_id(), time=now(), user=user)
-    limit = service.timeout or registry.declared_timeout(place) or CHECK_LIMIT
+    limit = service.timeout or declared.timeout(place) or CHECK_LIMIT
     settings = secrets.resolve(service)
     request = first_attempt(service, settings, payload, str(config.state), limit)
     return runner.run(place, request, limit)

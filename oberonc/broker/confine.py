@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -19,6 +18,7 @@ _LANDLOCK_RESTRICT_SELF: Final = 446
 _LANDLOCK_VERSION: Final = 1
 _LANDLOCK_SCOPES: Final = 6
 _SCOPE_SIGNAL: Final = 1 << 1
+_LandlockRules: Final = ctypes.c_uint64 * 3
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 #: Bytes of memory a broker may fill before its own allocation fails, instead of the
@@ -95,7 +95,7 @@ def keep_signals_in() -> bool:
     if abi < _LANDLOCK_SCOPES:
         return False
     # no file system, no network, signals
-    rules = (ctypes.c_uint64 * 3)(0, 0, _SCOPE_SIGNAL)
+    rules = _LandlockRules(0, 0, _SCOPE_SIGNAL)
     handle = _libc.syscall(
         _LANDLOCK_CREATE_RULESET,
         rules,
@@ -118,7 +118,11 @@ def keep_signals_in() -> bool:
 def be_the_first_to_go() -> None:
     """Where the machine runs out of memory, end this process before others."""
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(file, str(OOM_SCORE).encode())
+        finally:
+            os.close(file)
 
 
 def _lower(what: int, limit: int) -> None:

@@ -7,22 +7,29 @@ simplejson`, `urllib.urlencode` and `urllib.FancyURLopener`. The names exist onl
 `names_of_2009`, only in the process of that broker.
 """
 
-import ast
 import contextlib
 import functools
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import re
 import sys
 import types
 import urllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oberonc.broker.contract import BaseBroker
+
+if TYPE_CHECKING:
+    import ast
+    from importlib.abc import Loader
+else:
+    Loader = (
+        object  # `importlib.abc` would take 0.8 MB of each process that has brokers
+    )
 
 #: Seconds the lent FancyURLopener waits; the original waited for ever.
 URL_SECONDS = 30
@@ -35,6 +42,11 @@ _LENT = {
     "django.utils.simplejson",
     *(f"urllib.{name}" for name in _URLLIB),
 }
+#: What a file with such an import has in it, whatever else it says.
+_MENTIONED = re.compile(
+    rb"\b(from|import)\b([^\\\n]|\\\r?\n)*\b(brokers|packages)\b"
+    rb"|\bsimplejson\b|\burllib\b(?!\.(parse|request|error)\b)"
+)
 #: What `packages` gives in place of a library of that time.
 _INSTEAD = {"simplejson": "json"}
 _GONE = {
@@ -58,13 +70,20 @@ def needs(file: str) -> bool:
     a process loads a file once, so one answer holds for its life.
     """
     try:
-        tree = ast.parse(Path(file).read_bytes())
+        text = Path(file).read_bytes()
+        if not _MENTIONED.search(text):
+            return False
+        import ast  # few files come here, and it would take 1 MB of each process
+
+        tree = ast.parse(text)
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return False
     return any(_is_old(node) for node in ast.walk(tree))
 
 
-def _is_old(node: ast.AST) -> bool:
+def _is_old(node: "ast.AST") -> bool:
+    import ast
+
     if isinstance(node, ast.ImportFrom):
         names = {f"{node.module}.{alias.name}" for alias in node.names}
         return node.level == 0 and (
@@ -83,7 +102,9 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _names_urllib(node: ast.Attribute) -> bool:
+def _names_urllib(node: "ast.Attribute") -> bool:
+    import ast
+
     return (
         isinstance(node.value, ast.Name)
         and node.value.id == "urllib"
@@ -160,11 +181,14 @@ class _Packages:
         return importlib.util.spec_from_loader(fullname, _Alias(found))
 
 
-class _Alias(importlib.abc.Loader):
+class _Alias(Loader):
     """Loads what is loaded already: a module with the names of *known*."""
 
     def __init__(self, known: types.ModuleType) -> None:
         self._known = known
+
+    def create_module(self, _spec: importlib.machinery.ModuleSpec) -> None:
+        """As it is usually made."""
 
     def exec_module(self, module: types.ModuleType) -> None:
         # A module of its own, so that the library's own stays as it is.

@@ -6,16 +6,14 @@ within one second would run old code.
 """
 
 import functools
-import hashlib
 import importlib.machinery
 import importlib.util
-import inspect
 import sys
 import types
 from collections.abc import Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from oberonc.broker import legacy
 from oberonc.broker.contract import BaseBroker
@@ -63,11 +61,10 @@ def load_subclass(place: Place, base: type[T]) -> type[T]:
         raise
     except BaseException as error:  # noqa: BLE001  a plugin may call sys.exit at import
         raise BrokenBroker(_fault(where, error)) from None
-    if not (inspect.isclass(found) and issubclass(found, base)):
+    if not (isinstance(found, type) and issubclass(found, base)):
         what = one_line(repr(found), 80)
         raise BrokenBroker(f"{where}: {what} is no subclass of {base.__name__}")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+    if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
         raise BrokenBroker(f"{where}: {found.__name__} has no {missing}")
     return found
 
@@ -126,7 +123,8 @@ class _Finder:
 
 
 def _mount(folder: Path, stem: str) -> types.ModuleType:
-    name = "oberonc_brokers_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    known = (name for name, root in _Finder.roots.items() if root == folder)
+    name = next(known, f"oberonc_brokers_{len(_Finder.roots)}")
     if name not in _Finder.roots:
         package = types.ModuleType(name)
         package.__path__ = []  # nothing but `_Finder` looks into the folder
@@ -140,7 +138,7 @@ def _mount(folder: Path, stem: str) -> types.ModuleType:
 def _only_subclass(module: types.ModuleType, where: str, base: type[T]) -> type[T]:
     classes = [
         thing
-        for thing in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
+        for thing in dict.fromkeys(filter(_is_class, vars(module).values()))
         if issubclass(thing, base) and thing.__module__ == module.__name__
     ]
     # A helper base class in the same file is no second broker: only classes nobody here
@@ -156,38 +154,56 @@ def _only_subclass(module: types.ModuleType, where: str, base: type[T]) -> type[
     return leaves[0]
 
 
+def _is_class(thing: object) -> TypeGuard[type]:
+    return isinstance(thing, type)
+
+
 def _check_class(found: Any, where: str) -> None:
-    if not (inspect.isclass(found) and issubclass(found, BaseBroker)):
+    if not (isinstance(found, type) and issubclass(found, BaseBroker)):
         raise BrokenBroker(
             f"{where}: {one_line(repr(found), 80)} is no subclass of BaseBroker"
         )
-    line = _line_of_class(found)
+    if fault := _fault_of_class(found):
+        raise BrokenBroker(f"{where}:{_line_of_class(found)}: {found.__name__}{fault}")
+
+
+def _fault_of_class(found: type[BaseBroker]) -> str:
+    """What is wrong with its `timeout` or its `handle`, or an empty string."""
     if not isinstance(found.timeout, (int, float)) or not found.timeout > 0:
-        raise BrokenBroker(
-            f"{where}:{line}: {found.__name__}.timeout must be a number of seconds above 0"
-        )
+        return ".timeout must be a number of seconds above 0"
     if found.handle is BaseBroker.handle:
-        raise BrokenBroker(
-            f"{where}:{line}: {found.__name__} has no handle(self, payload)"
-        )
+        return " has no handle(self, payload)"
+    if _is_plain(found.handle):
+        return ""
+    import inspect  # seldom: it takes 1 MB of each process
+
     try:
         inspect.signature(found.handle).bind(None, {})
     except (TypeError, ValueError):
-        raise BrokenBroker(
-            f"{where}:{line}: {found.__name__}.handle takes one argument, payload"
-        ) from None
-    if any(is_odd(form) for form in _forms(found.handle) for is_odd in _ODD):
-        raise BrokenBroker(
-            f"{where}:{line}: {found.__name__}.handle is async or a generator; write a plain method"
-        )
+        return ".handle takes one argument, payload"
+    # Calling one of these runs nothing of it.
+    odd = (
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    )
+    if any(is_odd(form) for form in _forms(found.handle) for is_odd in odd):
+        return ".handle is async or a generator; write a plain method"
+    return ""
 
 
-#: Calling one of these runs nothing of it.
-_ODD = (
-    inspect.iscoroutinefunction,
-    inspect.isgeneratorfunction,
-    inspect.isasyncgenfunction,
-)
+#: Bits of `co_flags`, as `inspect` calls them: VARARGS, VARKEYWORDS, GENERATOR, COROUTINE,
+#: ASYNC_GENERATOR.
+_NOT_PLAIN = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
+
+
+def _is_plain(handle: Any) -> bool:
+    """Whether it is `def handle(self, payload)` and nothing more."""
+    if not isinstance(handle, types.FunctionType) or vars(handle):
+        return False
+    code = handle.__code__
+    counts = (code.co_argcount, code.co_kwonlyargcount, code.co_flags & _NOT_PLAIN)
+    return counts == (2, 0, 0)
 
 
 def _forms(handle: Any) -> Iterator[Any]:
@@ -207,6 +223,8 @@ def _forms(handle: Any) -> Iterator[Any]:
 
 
 def _line_of_class(found: type[BaseBroker]) -> int:
+    import inspect
+
     try:
         return inspect.getsourcelines(found)[1]
     except (OSError, TypeError):

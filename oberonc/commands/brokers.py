@@ -14,7 +14,7 @@ from oberonc import accounts, paths
 from oberonc.admin import new_broker, preview
 from oberonc.admin.finding import Finding
 from oberonc.admin.runner import as_runner
-from oberonc.broker import registry, runner, secrets
+from oberonc.broker import declared, registry, runner, secrets
 from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.commands import (
     Session,
@@ -79,13 +79,13 @@ def _row(place: registry.Place) -> dict[str, Any]:
     described = runner.ask(place, {"describe": True}, LIMIT)
     row: dict[str, Any] = {
         "from": place.file or place.origin,
-        "does": registry.docline(place),
+        "does": declared.docline(place),
     }
     if place.trackers and "error" not in described:
         row["trackers"] = {
             each.name: {
                 "from": each.file or each.origin,
-                "does": registry.docline(each),
+                "does": declared.docline(each),
                 **_state(described["plugins"].get(each.name, {})),
             }
             for each in place.trackers

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from oberonc import policy
-from oberonc.broker import registry, runner, secrets
+from oberonc.broker import declared, registry, runner, secrets
 from oberonc.broker.budget import Budget
 from oberonc.broker.request import Outcome, Request, first_attempt
 from oberonc.config import DEFAULT_TIMEOUT, Config, Service
@@ -45,7 +45,7 @@ class Means(NamedTuple):
         place = service and self.catalogue.places.get(service.broker)
         limit = service.timeout if service else None
         if limit is None and place:
-            limit = registry.declared_timeout(place)
+            limit = declared.timeout(place)
             if limit is None:
                 # It is computed or inherited: only the class itself can tell.
                 patience = min(ASK, max(self.budget.left(), 0))

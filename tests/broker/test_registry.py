@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oberonc import paths
-from oberonc.broker import loading, registry
+from oberonc.broker import declared, loading, registry
 from oberonc.broker.contract import BaseBroker
 from oberonc.broker.registry import BrokenBroker
 from tests.support.admin import HEAD, Admin
@@ -343,7 +343,7 @@ def test_a_time_limit_is_read_without_running_the_file_or_not_at_all(
 ) -> None:
     (tmp_path / "b.py").write_text(text)
     assert (
-        registry.declared_timeout(registry.Place("b", str(tmp_path / "b.py"), None, ""))
+        declared.timeout(registry.Place("b", str(tmp_path / "b.py"), None, ""))
         == timeout
     )
 
@@ -353,7 +353,7 @@ def test_the_first_line_of_the_docstring_says_what_it_does(admin: Admin) -> None
         "b",
         '"""Of the module."""\nclass Found(BaseBroker):\n    """Of the class.\n\n    More."""\n',
     )
-    assert registry.docline(admin.place("b")) == "Of the class."
+    assert declared.docline(admin.place("b")) == "Of the class."
 
 
 def test_of_several_classes_the_broker_says_what_it_does(admin: Admin) -> None:
@@ -363,4 +363,4 @@ def test_of_several_classes_the_broker_says_what_it_does(admin: Admin) -> None:
         'class Found(BaseBroker):\n    """Starts builds,\n    and tests."""\n'
         "    def handle(self, payload):\n        pass\n",
     )
-    assert registry.docline(admin.place("b")) == "Starts builds, and tests."
+    assert declared.docline(admin.place("b")) == "Starts builds, and tests."

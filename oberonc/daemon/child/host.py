@@ -291,8 +291,10 @@ def main(argv: list[str]) -> None:
     confine.die_with_parent(parent)
     confine.adopt_orphans()
     confine.limit_memory()
-    # Shared with all that is forked from here, for good: no collector of theirs must
-    # write on these pages.
+    # What the compiler needs is made once, and not by each host. All that is there now is
+    # shared with what is forked from here, for good: no collector of theirs must write
+    # on these pages.
+    compile("", "", "exec")
     gc.collect()
     gc.freeze()
     root = Root(socket.socket(fileno=int(argv[0])))

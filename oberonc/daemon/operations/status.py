@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from oberonc.broker import registry
+from oberonc.broker import declared
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.operations.answers import Answer
@@ -98,7 +98,7 @@ class Status:
             {
                 "broker": name,
                 "origin": place.origin,
-                "doc": registry.docline(place),
+                "doc": declared.docline(place),
                 "mode": "exec" if name in generation.threaded else "fork",
                 "plugins": generation.plugins.get(name, {}),
                 "services": [
