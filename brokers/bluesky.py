@@ -12,8 +12,8 @@ from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
 
-#: Graphemes of a post; characters are never fewer. 3,000 bytes are its other limit.
-LIMIT, BYTES = 300, 3000
+#: Graphemes of a post; characters are never fewer, nor more than its 3,000 bytes.
+LIMIT = 300
 _POST = "app.bsky.feed.post"
 _DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
 _LINK = re.compile(r" <(https?://[^<>\s]+)>")

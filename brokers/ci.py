@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.github import push
 from oberonc.kit.progress import Progress
+from oberonc.payload.digest import moves
 from oberonc.text import one_line
 
 #: What people write into the newest commit of a push that nobody should build.
@@ -123,7 +124,7 @@ class Ci(BaseBroker):
         }
         return [
             update
-            for update in payload["updates"]
+            for update in moves(payload)
             if update["kind"] != "other"
             and not update["deleted"]
             and not _SKIP.search(messages.get(update["new"], ""))

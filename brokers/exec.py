@@ -31,8 +31,13 @@ class Exec(BaseBroker):
 
     def verify(self) -> None:
         words = self.settings.command
-        if not words or not all(isinstance(word, str) for word in words):
+        if not words:
             raise ValueError("setting 'command' must be a list of words, not empty")
+        for name, value in self.settings.environment.items():
+            if not name or set("=\0") & set(name) or "\0" in value:
+                raise ValueError(f"setting 'environment': no program can get {name!r}")
+        if "\0" in "".join(words):
+            raise ValueError("setting 'command' has a NUL in it")
 
     def plan(self, payload: dict[str, Any]) -> list[str]:
         return [f"run {self.settings.command[0]}"]

@@ -13,6 +13,7 @@ from oberonc import BaseBroker, Check
 from oberonc.kit.markup import MARKUPS, quiet, safe_url
 from oberonc.kit.message import check_settings, message
 from oberonc.kit.summary import compare_url, headline, who
+from oberonc.payload.digest import moves
 from oberonc.text import one_line
 
 ATOM: Final = "http://www.w3.org/2005/Atom"
@@ -97,7 +98,7 @@ class Feed(BaseBroker):
         _text(entry, "id", f"urn:oberonc:push:{payload['id']}")
         _text(entry, "updated", payload["time"])
         _text(ET.SubElement(entry, f"{{{ATOM}}}author"), "name", quiet(who(payload)))
-        links = [compare_url(payload, update) for update in payload["updates"]]
+        links = [compare_url(payload, update) for update in moves(payload)]
         links.append(payload["repository"]["website"])
         _link(entry, "alternate", next((url for url in links if url), ""))
         said = message(payload, self.settings, MARKUPS["html"], LIMIT)

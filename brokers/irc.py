@@ -18,6 +18,8 @@ from oberonc.kit.message import NOTHING, check_settings, message
 #: Bytes of a text; of the 512 of a line the server needs some for who says it where
 #: (RFC 2812, 2.3).
 TEXT = 380
+#: Lines that are said at once; networks take about five, and then one in a second or two.
+BURST = 4
 #: What a server says when it lets nobody in, and when a channel is not to be had
 #: (RFC 2812, 5.2; IRCv3 SASL).
 _NO_ENTRY = {"464", "465", "904", "905"}
@@ -104,11 +106,11 @@ class Irc(BaseBroker):
         self._enter(server)
         server.send(f"JOIN {given.channel}")
         server.wait_for("366")  # the end of the names in the channel: we are in
-        for line in lines:
+        for number, line in enumerate(lines):
+            if number >= BURST:  # servers end who speaks faster than they listen
+                server.catch_up()
             server.send(f"PRIVMSG {given.channel} :{line}")
-        # An answer to what was sent last: the lines before it have arrived.
-        server.send("PING :oberonc")
-        server.wait_for("PONG")
+        server.catch_up()
         server.leave()
         return f"said {len(lines)} lines"
 
@@ -149,6 +151,11 @@ class _Server:
 
     def send(self, line: str) -> None:
         self._connection.sendall(f"{line}\r\n".encode())
+
+    def catch_up(self) -> None:
+        """Wait for the answer to what was sent last: the lines before it have arrived."""
+        self.send("PING :oberonc")
+        self.wait_for("PONG")
 
     def leave(self) -> None:
         """Go, and wait until we are gone: the next one has the same nick."""

@@ -30,6 +30,7 @@ from oberonc.kit.summary import (
     who,
 )
 from oberonc.kit.template import Template
+from oberonc.payload.digest import moves
 from oberonc.text import one_line, visible
 
 KINDS = ("combined", "summary", "commits")
@@ -72,7 +73,10 @@ class Mail(BaseBroker):
             raise ValueError("nobody gets the mails: set 'to'")
         if urlsplit(given.server).scheme not in ("smtp", "smtps"):
             raise ValueError("setting 'server' must begin with smtp:// or smtps://")
-        Template(given.subject)
+        if Template(given.subject).per_commit:
+            raise ValueError(
+                "setting 'subject' begins mails of refs, too: no ${commit...}"
+            )
         lists = (given.to, given.to_refs, given.to_tags, given.to_commits)
         for text in [given.sender, *(each for some in lists for each in some)]:
             if not _ADDRESS.fullmatch(parseaddr(text)[1]):
@@ -117,7 +121,7 @@ class Mail(BaseBroker):
             mail = self._mail(payload, given.to_refs or given.to, headline(payload), "")
             mail.set_content(_body(_told(payload)), cte="8bit")
             yield mail
-        for update in payload["updates"]:
+        for update in moves(payload):
             commits = [c for c in payload["commits"] if c["branch"] == update["name"]]
             if update["kind"] != "branch":
                 commits = []

@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, post_size
 
 VISIBILITIES = ("public", "unlisted", "private", "direct")
 
@@ -51,7 +51,8 @@ class Mastodon(BaseBroker):
         return f"posted {sent.get('url') or sent.get('id')}"
 
     def _text(self, payload: dict[str, Any]) -> str:
-        return message(payload, self.settings, MARKUPS["post"], self.settings.limit)
+        given, markup = self.settings, MARKUPS["post"]
+        return message(payload, given, markup, given.limit, post_size)
 
     def _call(
         self,

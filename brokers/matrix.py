@@ -1,5 +1,6 @@
 """Tell a Matrix room, each push exactly once."""
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -7,8 +8,8 @@ from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
 
-#: Characters of each of the two texts of an event, which has 64 KiB in all.
-LIMIT = 16_000
+#: Bytes of each of the two texts of an event, which has 64 KiB in all.
+LIMIT = 28_000
 _API = "/_matrix/client/v3"
 
 
@@ -32,7 +33,8 @@ class Matrix(BaseBroker):
             )
 
     def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+        said = message(payload, self.settings, MARKUPS["plain"], LIMIT, _size)
+        return said.splitlines()
 
     def check(self) -> list[Check]:
         who = self._call("GET", "/account/whoami")["user_id"]
@@ -45,10 +47,10 @@ class Matrix(BaseBroker):
         ]
 
     def handle(self, payload: dict[str, Any]) -> str:
-        body = message(payload, self.settings, MARKUPS["quiet"], LIMIT)
+        body = message(payload, self.settings, MARKUPS["quiet"], LIMIT, _size)
         if not body:
             return NOTHING
-        written = message(payload, self.settings, MARKUPS["html"], LIMIT)
+        written = message(payload, self.settings, MARKUPS["html"], LIMIT, _size)
         nobody: dict[str, Any] = {}
         event = {
             # A notice notifies nobody, and m.mentions says that nobody is meant.
@@ -70,3 +72,8 @@ class Matrix(BaseBroker):
         address = self.settings.url.rstrip("/") + _API + path
         said: dict[str, Any] = client.call(method, address, json=body).json()
         return said
+
+
+def _size(text: str) -> int:
+    """Bytes of *text* as a part of an event, its line ends as HTML."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) + 4 * text.count("\n")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from oberonc import BaseBroker, Check, Secret
+from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.text import one_line
 
 #: Characters of a post: Mattermost takes 16,383, Rocket.Chat 5,000.
 LIMIT = 4900
@@ -39,5 +40,7 @@ class Mattermost(BaseBroker):
         body = {"text": text}
         if self.settings.channel:
             body["channel"] = self.settings.channel
-        self.http().call("POST", self.settings.url, json=body)
+        answer = self.http().call("POST", self.settings.url, json=body)
+        if '"success":false' in "".join(answer.text.split()):  # Rocket.Chat, in a 200
+            raise Reject(f"it is not posted: {one_line(answer.text, 200)}")
         return "posted"

@@ -1,9 +1,10 @@
 """Tell a channel of Slack."""
 
+import time
 from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
-from oberonc.kit.answers import CREDENTIALS_AFTER
+from oberonc.kit.answers import CREDENTIALS_AFTER, wait_hint
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
 
@@ -78,7 +79,7 @@ class Slack(BaseBroker):
         if said.get("ok"):
             return said
         if error in _LATER:
-            raise Retry(f"{method}: {error}")
+            raise Retry(f"{method}: {error}", after=wait_hint(answer, time.time()))
         if error in _CREDENTIALS:
             raise Retry(f"CREDENTIALS refused: {error}", after=CREDENTIALS_AFTER)
         raise Reject(f"{method}: {error}")

@@ -9,8 +9,8 @@ from oberonc.kit.message import NOTHING, check_settings, message
 from oberonc.kit.summary import Line, Piece, summary
 from oberonc.text import visible
 
-#: Bytes of a card; a workflow takes 28 KB with what it adds.
-LIMIT = 24_000
+#: Bytes of a card, and of its head; a workflow takes 28 KB with what it adds.
+LIMIT, HEAD = 24_000, 200
 
 
 class Teams(BaseBroker):
@@ -60,8 +60,17 @@ class Teams(BaseBroker):
     def _lines(self, payload: dict[str, Any], most: int) -> list[Line]:
         if not self.settings.format:
             return summary(payload, most)
-        text = message(payload, self.settings, MARKUPS["plain"], LIMIT // 4)
-        return [[Piece("said", line)] for line in text.splitlines()]
+        markup, most = MARKUPS["plain"], LIMIT - HEAD
+        return _plain(message(payload, self.settings, markup, most, _size))
+
+
+def _plain(text: str) -> list[Line]:
+    return [[Piece("said", line)] for line in text.splitlines()]
+
+
+def _size(text: str) -> int:
+    """Bytes of *text* in a card."""
+    return len(json.dumps([_block(line) for line in _plain(text)]))
 
 
 def _block(line: Line) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Tell the followers of an account on X."""
 
+import re
 from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit import event
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, post_size
 
-#: Characters of a post. Any address counts 23 of them; ours are no longer in what is
-#: left of a summary. Source: docs.x.com, "Counting characters".
+#: Characters of a post, and those of which each counts as one; of others as two.
+#: Source: docs.x.com, "Counting characters".
 LIMIT = 280
+_NARROW = re.compile("[\0-\u10ff\u2000-\u200d\u2010-\u201f\u2032-\u2037]")
 
 
 class Twitter(BaseBroker):
@@ -32,14 +34,14 @@ class Twitter(BaseBroker):
         self._auth()
 
     def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+        return self._text(payload).splitlines()
 
     def check(self) -> list[Check]:
         who = self.http(auth=self._auth()).call("GET", f"{self._api()}/users/me")
         return [Check(True, f"the account is {who.json()['data']['username']}")]
 
     def handle(self, payload: dict[str, Any]) -> str:
-        text = message(payload, self.settings, MARKUPS["post"], LIMIT)
+        text = self._text(payload)
         if not text:
             return NOTHING
         client = self.http(auth=self._auth())
@@ -53,6 +55,9 @@ class Twitter(BaseBroker):
             return "posted before" if payload["attempt"] > 1 else "nothing: said before"
         raise Reject(f"X refuses the post: {answer.text[:200]}")
 
+    def _text(self, payload: dict[str, Any]) -> str:
+        return message(payload, self.settings, MARKUPS["post"], LIMIT, _size)
+
     def _api(self) -> str:
         return f"{self.settings.url.rstrip('/')}/2"
 
@@ -62,3 +67,7 @@ class Twitter(BaseBroker):
         secrets = given.key, given.key_secret, given.token, given.token_secret
         signer = event.library("requests_oauthlib", "twitter")
         return signer.OAuth1(*map(str, secrets))
+
+
+def _size(text: str) -> int:
+    return post_size(text) + len(_NARROW.sub("", text))

@@ -14,6 +14,7 @@ from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit import event
 from oberonc.kit.github import push
 from oberonc.kit.progress import Progress
+from oberonc.payload.digest import moves
 from oberonc.text import counted
 
 FORMATS = ("oberonc", "github", "form")
@@ -81,7 +82,7 @@ class Webhook(BaseBroker):
         if self.settings.format == "github":
             if payload["event"] == "test":
                 yield "ping", _json({"zen": "A test of oberonc: nothing was pushed."})
-            for update in payload["updates"]:
+            for update in moves(payload):
                 yield update["ref"], _json(push(payload, update))
             return
         body = event.body(payload)

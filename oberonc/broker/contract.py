@@ -257,6 +257,7 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
             and isinstance(value, kind)
             and not _bool_as_number(kind, value)
         ):
+            _check_texts(name, choice, value)
             return value
         elif kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
@@ -264,6 +265,20 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
         getattr(c, "__name__", str(c)) for c in choices if c is not type(None)
     )
     raise ValueError(f"setting '{name}' must be {wanted}, not {type(value).__name__}")
+
+
+def _check_texts(name: str, hint: Any, value: Any) -> None:
+    """Raise ValueError where a list or table of texts holds something else."""
+    if hint == list[str]:
+        parts = [(f"{name}[{number}]", part) for number, part in enumerate(value)]
+    elif hint == dict[str, str]:
+        parts = [(f"{name}.{key}", part) for key, part in value.items()]
+    else:
+        return
+    for where, part in parts:
+        if not isinstance(part, str):
+            kind = type(part).__name__
+            raise ValueError(f"setting '{where}' must be str, not {kind}")
 
 
 def _bool_as_number(kind: Any, value: Any) -> bool:

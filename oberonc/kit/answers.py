@@ -26,6 +26,14 @@ _RESETS = (
     ("x-rate-limit-remaining", "x-rate-limit-reset"),  # X
     ("x-user-limit-24hour-remaining", "x-user-limit-24hour-reset"),  # X
 )
+_EXPIRED = (
+    "invalid_token",
+    "invalid_grant",
+    "expired_token",
+    "token_expired",
+    "ExpiredToken",
+    "InvalidToken",
+)
 
 
 class NotDone(Retry):
@@ -108,7 +116,7 @@ def check(answer: Answer, what: str, now: float) -> Answer:
         raise NotDone(f"rate limit: {message}", after=wait)
     if status == 403 and not _lacks_scope(answer):
         raise Forbidden(message)
-    if status in (401, 403, 407):
+    if status in (401, 403, 407) or (status == 400 and _is_expired(answer)):
         raise NotDone(
             f"CREDENTIALS refused: {message}; check the token and its permissions",
             after=CREDENTIALS_AFTER,
@@ -119,6 +127,15 @@ def check(answer: Answer, what: str, now: float) -> Answer:
         target = one_line(answer.headers.get("location", "nowhere"), 300)
         raise Refused(f"{message}; moved to {target}", status, answer)
     raise Refused(message, status, answer)
+
+
+def _is_expired(answer: Answer) -> bool:
+    """Whether a 400 says that the token is none any more (RFC 6750, 6749; Bluesky)."""
+    try:
+        said = json.loads(answer.text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("error") in _EXPIRED
 
 
 def _lacks_scope(answer: Answer) -> bool:
@@ -146,6 +163,8 @@ def wait_hint(answer: Answer, now: float) -> float | None:
     if after is None:
         after = reset_wait(answer.headers, now)
     if after is None and answer.status == 429:
+        after = _reset_alone(answer.headers, now)
+    if after is None and answer.status == 429:
         after = _body_wait(answer.text)
     return None if after is None else min(max(after, 1.0), LONGEST_WAIT)
 
@@ -157,6 +176,14 @@ def reset_wait(headers: Mapping[str, str], now: float) -> float | None:
             wait = _moment(headers.get(reset, ""), now)
             if wait is not None:
                 return min(max(wait, 1.0), LONGEST_WAIT)
+    return None
+
+
+def _reset_alone(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds until a limit is renewed, of a server that does not say what remains."""
+    for remaining, reset in (*_RESETS, ("", "x-ratelimit-reset-after")):
+        if remaining not in headers and reset in headers:
+            return _moment(headers[reset], now)
     return None
 
 

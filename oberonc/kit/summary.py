@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from oberonc.kit.markup import Markup, safe_url
+from oberonc.payload.digest import moves
 from oberonc.text import counted, one_line
 
 #: Commits a summary names unless it is told otherwise; the rest are counted.
@@ -42,7 +43,8 @@ def summary(payload: Mapping[str, Any], most: int = COMMITS) -> list[Line]:
         return [[Piece("name", who(payload)), Piece("ours", said)]]
     lines: list[Line] = []
     shown = 0
-    for update in payload["updates"][:most]:
+    updates = moves(payload)
+    for update in updates[:most]:
         lines.append(_moved(payload, update))
         brought = _brought(payload, update)
         lines.extend(commit_line(commit) for commit in brought[: most - shown])
@@ -50,10 +52,10 @@ def summary(payload: Mapping[str, Any], most: int = COMMITS) -> list[Line]:
         shown = min(most, shown + len(brought))
         if more > 0:
             lines.append([Piece("ours", f"and {counted(more, 'more commit')}")])
-    refs = len(payload["updates"]) - most
+    refs = len(updates) - most
     if refs > 0:
         lines.append([Piece("ours", f"and {counted(refs, 'more ref')}")])
-    if not payload["updates"]:
+    if not updates:
         lines.extend(_without_push(payload, most))
     if payload["truncated"]:
         total = counted(payload["commits_total"], "commit")
@@ -87,6 +89,9 @@ def _write(piece: Piece, markup: Markup) -> str:
 def who(payload: Mapping[str, Any]) -> str:
     """Who did it, in one short line."""
     commits = payload["commits"] or payload["merged"]
+    authors = {commit["author"] for commit in commits}
+    if payload.get("digest") and not payload["user"] and len(authors) > 1:
+        return "several people"
     name = payload["user"] or (commits[-1]["author"] if commits else "")
     return one_line(name, NAME) or "somebody"
 
@@ -112,9 +117,12 @@ def is_nowhere(commit: Mapping[str, Any]) -> bool:
 
 
 def compare_url(payload: Mapping[str, Any], update: Mapping[str, Any]) -> str:
-    """Where the web shows what *update* brought: the form GitHub, GitLab and Gitea
-    share. "" where no address is known or the ref was made or deleted.
+    """Where the web shows what *update* brought: what its forge gave, else the form
+    GitHub, GitLab and Gitea share. "" where no address is known or the ref was made or
+    deleted.
     """
+    if given := update.get("compare"):
+        return str(given)
     site = payload["repository"]["website"]
     if not site or update["created"] or update["deleted"]:
         return ""

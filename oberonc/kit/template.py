@@ -41,7 +41,7 @@ NAMES: Final = (
     *(f"commit.{name}" for name in _COMMIT),
 )
 _FILTER: Final = re.compile(r"first|short|cut:[1-9][0-9]{0,4}")
-_PLACE: Final = re.compile(r"\$(?:\$|\{([^{}]*)\})")
+_PLACE: Final = re.compile(r"\$(?:\$|\{([^{}]*)\}|\{)")
 
 
 class Template:
@@ -55,6 +55,8 @@ class Template:
         for match in _PLACE.finditer(text):
             self._parts.append((text[last : match.start()], "", []))
             last = match.end()
+            if match[0] == "${":
+                raise ValueError("format: a ${ has no } that ends it")
             if match[1] is None:
                 self._parts.append(("$", "", []))
                 continue

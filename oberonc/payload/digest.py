@@ -2,7 +2,8 @@
 functions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from oberonc.payload.schema import Payload
 
@@ -48,6 +49,33 @@ def joined(payloads: Sequence[Payload]) -> Payload:
     if made.get("submitter", {}) is None:
         del made["submitter"]
     return made | {"digest": [payload["id"] for payload in payloads]}
+
+
+def moves(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The updates of *payload*, and of a digest those of one ref as the one move that
+    they come to: who tells of it, or acts on it, would else do so again for each push.
+    """
+    if "digest" not in payload:
+        return list(payload["updates"])
+    made: dict[str, dict[str, Any]] = {}
+    for update in payload["updates"]:
+        before = made.get(update["ref"])
+        made[update["ref"]] = _both(before, update) if before else dict(update)
+    return list(made.values())
+
+
+def _both(before: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    created = before["created"] and not update["deleted"]
+    forced = not created and (before["forced"] or before["deleted"] or update["forced"])
+    both = {
+        **update,
+        "old": before["old"],
+        "created": created,
+        "forced": forced and not update["deleted"],
+        "publish": before["publish"] or update["publish"],
+    }
+    both.pop("compare", None)  # which shows a part of it
+    return both
 
 
 def _once(commits: list[Payload], seen: set[str]) -> list[Payload]:

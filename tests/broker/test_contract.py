@@ -56,6 +56,8 @@ def test_defaults_are_filled_in() -> None:
         ({"url": "u", "count": True}, "setting 'count' must be int, not bool"),
         ({"url": "u", "count": 1.5}, "setting 'count' must be int, not float"),
         ({"url": "u", "names": "a"}, "setting 'names' must be list, not str"),
+        ({"url": "u", "names": ["a", 1]}, r"setting 'names\[1\]' must be str, not int"),
+        ({"url": "u", "table": {"A": 1}}, "setting 'table.A' must be str, not int"),
         ({"url": "u", "flag": 1}, "setting 'flag' must be bool, not int"),
     ],
 )

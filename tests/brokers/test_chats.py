@@ -269,3 +269,36 @@ def test_checks_post_nothing(tmp_path: Path) -> None:
 
 def test_hostile_text_is_hostile() -> None:
     assert all(part in HOSTILE for part in ("@everyone", "<!channel>", "javascript:"))
+
+
+@each_chat
+@pytest.mark.parametrize(
+    "message",
+    ["x" * 60_000, "漢字" * 20_000, "\n".join(map(str, range(9000))), "*_[&" * 9000],
+    ids=["long", "wide", "many lines", "markup"],
+)
+def test_a_format_says_as_much_as_there_is_room_for(
+    chat: str, message: str, tmp_path: Path
+) -> None:
+    payload = testing.payload(commits=[testing.commit(1, message)])
+    [sent] = _post(chat, tmp_path, payload, format="${user}: ${commit.message}")
+    text = _bare(_text(sent))
+    assert text.startswith(f"ann: {message[:4]}")
+    assert text.endswith("…")
+    assert chat != "teams" or len(sent.body) < 28_000
+    most = {"slack": 4000, "mattermost": 4900, "discord": 2000, "teams": 28_000}[chat]
+    assert len(_text(sent)) <= most
+
+
+def test_slack_s_api_says_when_to_come_again(tmp_path: Path) -> None:
+    body = json.dumps({"ok": False, "error": "ratelimited"})
+    with Server(Answer(200, body, {"Retry-After": "17"})) as server:
+        settings: Any = {"api": server.url, "token": "xoxb-s3cret", "channel": "C1"}
+        done = testing.deliver(Slack, testing.payload(), tmp_path, **settings)
+    assert (done.kind, done.after) == ("retry", 17)
+
+
+def test_what_rocket_chat_refuses_in_a_200_is_not_posted(tmp_path: Path) -> None:
+    with Server(Answer(200, '{"success": false, "error": "no channel"}')) as server:
+        done = testing.deliver(Mattermost, testing.payload(), tmp_path, url=server.url)
+    assert (done.kind, "no channel" in done.note) == ("dead", True)

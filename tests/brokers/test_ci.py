@@ -13,6 +13,7 @@ import pytest
 
 from brokers.ci import SYSTEMS, Ci
 from oberonc import testing
+from oberonc.payload.digest import joined
 from oberonc.testing import Answer, Sent, Server
 
 JOBS = {
@@ -222,3 +223,18 @@ def test_errors_name_no_token(tmp_path: Path) -> None:
 def test_settings_that_cannot_work_are_refused(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="system"):
         testing.bound(Ci, tmp_path, url="http://x", **_settings("drone") | wrong)
+
+
+def test_of_pushes_that_come_together_the_newest_of_each_ref_is_built(
+    tmp_path: Path,
+) -> None:
+    first, second = testing.payload("push"), testing.payload("push", id="1" * 32)
+    second["updates"][0] |= {"old": first["updates"][0]["new"], "new": "9" * 40}
+    gone = testing.payload("delete", id="2" * 32)
+    made = testing.payload("branch", id="3" * 32)
+    for payload in (made, gone):
+        payload["updates"][0] |= {"ref": "refs/heads/x", "name": "x"}
+    digest = joined([first, made, second, gone])
+    settings = {"system": "jenkins", "url": "http://x", "job": "shop"}
+    broker = testing.bound(Ci, tmp_path, **settings)
+    assert broker.plan(digest) == ["build refs/heads/main on jenkins shop"]

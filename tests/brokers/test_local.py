@@ -231,6 +231,10 @@ def test_a_broken_feed_is_begun_anew(tmp_path: Path) -> None:
 def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     for broker, settings in (
         (Exec, {"command": []}),
+        (Exec, {"command": ["x\0"]}),
+        (Exec, {"command": ["x"], "environment": {"A": 1}}),
+        (Exec, {"command": ["x"], "environment": {"A=B": "1"}}),
+        (Exec, {"command": ["x"], "environment": {"A": "\0"}}),
         (Jsonl, {"path": "relative"}),
         (Jsonl, {"path": "/x", "size": 0}),
         (Feed, {"folder": "relative"}),

@@ -16,6 +16,7 @@ from aiosmtpd.smtp import AuthResult, Envelope
 
 from brokers.mail import Mail
 from oberonc import testing
+from oberonc.payload.digest import joined
 
 
 class Box:
@@ -343,3 +344,23 @@ def test_what_would_be_mailed_can_be_read_before(tmp_path: Path) -> None:
     assert broker.plan(testing.payload("delete")) == [
         "mail devs@example.org: [shop] branch feature/cart deleted (was 0c1d2e3f40)"
     ]
+
+
+def test_pushes_that_come_together_are_one_mail_for_each_ref_and_commit(
+    tmp_path: Path,
+) -> None:
+    pushes = [
+        testing.payload(id=f"{n:032}", commits=[testing.commit(n, f"change {n}")])
+        for n in (1, 2)
+    ]
+    settings: dict[str, Any] = {"sender": "g@example.org", "to": ["a@example.org"]}
+    broker = testing.bound(Mail, tmp_path, **settings)
+    planned = [line.partition("] ")[2] for line in broker.plan(joined(pushes))]
+    assert planned[0].startswith("branch main updated (")
+    assert planned[1:] == ["1/2: change 1", "2/2: change 2"]
+
+
+def test_what_subjects_begin_with_speaks_of_no_commit(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"sender": "g@example.org", "to": ["a@example.org"]}
+    with pytest.raises(ValueError, match="'subject'"):
+        testing.bound(Mail, tmp_path, subject="${commit.author}", **settings)

@@ -260,3 +260,37 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
         broker, settings = _settings(name, "http://x")
         with pytest.raises(ValueError, match=r"setting|format"):
             testing.bound(broker, tmp_path, **settings | wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "message", ["漢字" * 20_000, "a😀" * 9000], ids=["wide", "emoji"]
+)
+def test_a_text_that_is_too_long_is_cut_by_the_count_of_each_network(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    network = Network()
+    commits = [testing.commit(n, message) for n in range(1, 101)]
+    payload = testing.payload(commits=commits)
+    form = "${commit.message}"
+    assert _post(name, tmp_path, payload, network, format=form, most=100) == ["done"]
+    [post] = network.posts.values()
+    text = _text(post)
+    assert text.startswith(message[:40])
+    wide = sum(1 for sign in text if ord(sign) > 0x10FF and sign not in "\u200b")
+    if name == "twitter":
+        assert len(text) + wide <= 280
+    size = len(json.dumps(post, ensure_ascii=False).encode())
+    assert size < {"matrix": 60_000}.get(name, 3000)
+
+
+def test_a_short_address_counts_as_any_other(tmp_path: Path) -> None:
+    payload = testing.payload()
+    payload["repository"]["website"] = "http://x.y/z"
+    for commit in payload["commits"]:
+        commit["url"] = "http://x.y/z"
+        commit["message"] = "w" * 90
+    network = Network()
+    _post("twitter", tmp_path, payload, network, format="")
+    [post] = network.posts.values()
+    assert len(re.sub(r"http://x\.y/\S*[^>]", "_" * 23, _text(post))) <= 280

@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from brokers.webhook import Webhook
 from oberonc import Secret, testing
+from oberonc.payload.digest import joined
 from oberonc.testing import Answer, Sent, Server
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -155,3 +156,23 @@ def test_what_it_would_send_is_said(tmp_path: Path) -> None:
         "post refs/tags/v1.0",
         "post refs/heads/feature/cart",
     ]
+
+
+def test_pushes_that_come_together_are_one_push_of_github_for_each_ref(
+    tmp_path: Path,
+) -> None:
+    pushes = [
+        testing.payload(id=f"{n:032}", commits=[testing.commit(n, f"change {n}")])
+        for n in (1, 2)
+    ]
+    pushes[1]["updates"][0] |= {"old": pushes[0]["updates"][0]["new"], "new": "9" * 40}
+    with Server() as server:
+        settings: dict[str, Any] = {"url": server.url, "format": "github"}
+        testing.deliver(Webhook, joined(pushes), tmp_path, **settings)
+    [sent] = server.requests
+    said = sent.json()
+    assert (said["before"], said["after"]) == (
+        pushes[0]["updates"][0]["old"],
+        "9" * 40,
+    )
+    assert [each["message"] for each in said["commits"]] == ["change 1", "change 2"]

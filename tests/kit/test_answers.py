@@ -35,6 +35,9 @@ HEADERS: list[tuple[dict[str, str], float | None]] = [
         },
         90.0,
     ),
+    ({"x-ratelimit-reset": "1767261690"}, 90.0),
+    ({"x-ratelimit-reset-after": "1.5"}, 1.5),
+    ({"x-ratelimit-reset": "1767261690", "retry-after": "3"}, 3.0),
     ({}, None),
 ]
 
@@ -102,3 +105,12 @@ def test_a_success_is_one() -> None:
 def test_what_is_no_json_is_no_answer() -> None:
     with pytest.raises(Retry, match="not JSON"):
         Answer(200, {}, "<html>").json()
+
+
+@pytest.mark.parametrize("error", ["ExpiredToken", "invalid_token", "invalid_grant"])
+def test_a_400_may_mean_an_expired_token(error: str) -> None:
+    with pytest.raises(NotDone, match="CREDENTIALS") as caught:
+        check(Answer(400, {}, f'{{"error": "{error}", "message": "x"}}'), "GET x", NOW)
+    assert caught.value.after == 600
+    with pytest.raises(Refused):
+        check(Answer(400, {}, f'{{"message": "about {error}"}}'), "GET x", NOW)

@@ -6,6 +6,8 @@ import pytest
 
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.summary import headline, render, summary
+from oberonc.payload.digest import joined
+from oberonc.testing import commit
 from tests.support.admin import sample
 
 
@@ -99,3 +101,31 @@ def test_nothing_a_stranger_wrote_makes_a_line_of_its_own() -> None:
     commit = {**sample()["commits"][0], "message": "a\u2028b\rc\nd", "author": "x\ny"}
     payload = sample(user="a\nb", commits=[commit], updates=[_update(name="m\nn")])
     assert len(_text(payload)) == 1
+
+
+def _digest() -> dict[str, Any]:
+    """Three pushes to a branch as one, with six commits of two people."""
+    pushes = []
+    for number in range(3):
+        brought = [commit(number * 2 + n, f"change {number * 2 + n}") for n in (1, 2)]
+        brought[1]["author"] = "Bob"
+        made = sample(commits=brought, commits_total=2, user=None, id=f"{number:032}")
+        made["updates"][0] |= {"old": str(number) * 40, "new": str(number + 1) * 40}
+        pushes.append(made)
+    return joined(pushes)
+
+
+def test_pushes_that_are_told_together_are_told_as_one() -> None:
+    lines = _text(_digest())
+    assert lines[0].startswith("several people pushed 6 commits <")
+    assert f"compare/{'0' * 40}...{'3' * 40}" in lines[0]
+    told = [line.partition("> ")[2].partition(" (")[0] for line in lines[1:]]
+    assert told == [f"change {number}" for number in range(1, 7)]
+
+
+def test_the_link_that_a_forge_gave_is_the_one_that_is_told() -> None:
+    given = "https://dev.example/compare?from=1&to=2"
+    payload = sample()
+    payload["updates"][0]["compare"] = given
+    links = [piece.url for line in summary(payload) for piece in line if piece.url]
+    assert links[0] == given

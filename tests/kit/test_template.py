@@ -64,3 +64,8 @@ def test_values_are_never_read_as_places(message: str, name: str) -> None:
         PAYLOAD, commit, MARKUPS["plain"].dead
     )
     assert filled.startswith("${user} $$ ")
+
+
+def test_a_brace_that_nothing_ends_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends"):
+        Template("new: ${commit.message")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oberonc import jsontext
 from oberonc.payload import schema
 from oberonc.payload.check import check
-from oberonc.payload.digest import joined
+from oberonc.payload.digest import joined, moves
 from oberonc.payload.schema import Payload
 from oberonc.testing import commit, payload
 
@@ -90,3 +90,42 @@ def test_what_is_said_of_a_whole_push_stays_where_all_say_it(
 def test_a_submitter_that_is_not_the_same_is_left_out() -> None:
     both = [payload(submitter={"uid": uid, "name": None}) for uid in (1, 2)]
     assert "submitter" not in joined(both)
+
+
+def _moved(old: str, new: str, **more: object) -> Payload:
+    made = payload("push", id=new * 32)
+    made["updates"][0] |= {"old": old * 40, "new": new * 40, **more}
+    return made
+
+
+def _all(*pushes: Payload) -> list[Payload]:
+    shown = ("old", "new", "created", "deleted", "forced")
+    return [{key: made[key] for key in shown} for made in moves(joined(pushes))]
+
+
+def test_the_moves_of_one_ref_are_one_move() -> None:
+    zeros = "0"
+    quiet = {"created": False, "deleted": False, "forced": False}
+    between = {"old": "1" * 40, "new": "3" * 40}
+    one, two = _moved("1", "2"), _moved("2", "3")
+    assert _all(one, two) == [between | quiet]
+    assert _all(one, _moved("2", "3", forced=True)) == [
+        between | quiet | {"forced": True}
+    ]
+    made, gone = _moved(zeros, "2", created=True), _moved("2", zeros, deleted=True)
+    new = {"old": zeros * 40, "new": "3" * 40}
+    assert _all(made, _moved("2", "3", forced=True)) == [
+        new | quiet | {"created": True}
+    ]
+    [ended] = _all(made, two, _moved("3", zeros, deleted=True))
+    assert (ended["deleted"], ended["created"], ended["forced"]) == (True, False, False)
+    assert _all(_moved("1", "2"), gone, _moved(zeros, "3", created=True)) == [
+        between | quiet | {"forced": True}
+    ]
+
+
+def test_moves_of_several_refs_stay_apart_and_only_a_digest_has_any() -> None:
+    everything = payload("all")
+    assert moves(everything) == everything["updates"]
+    twice = joined([everything, payload("push", id="1" * 32)])
+    assert [u["ref"] for u in moves(twice)] == [u["ref"] for u in everything["updates"]]
