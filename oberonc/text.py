@@ -80,6 +80,14 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def span(seconds: float) -> str:
+    """A length of time, with one unit."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
     """`; did you mean 'X'?` for a mistyped *word*, or an empty string."""
     import difflib  # only on the way to an error message

@@ -34,6 +34,7 @@ from oberonc.config import Config, Service
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, ConfigError, Failed, OberoncError, UsageError
 from oberonc.text import nearest
+from oberonc.web.page import words
 
 #: Seconds a broker may take to be loaded and looked at.
 LIMIT = 30.0
@@ -157,7 +158,7 @@ def _print_row(name: str, row: dict[str, Any]) -> None:
 
 
 def _print_running(running: dict[str, Any]) -> None:
-    """The daemon's part: the generation in service, and per service counts, breaker and
+    """The daemon's part: the generation in service, and per service counts, state and
     last error.
     """
     if "error" in running:
@@ -171,11 +172,9 @@ def _print_running(running: dict[str, Any]) -> None:
         counts += "".join(
             f", {row[key]} {key}" for key in ("expired", "collapsed") if row[key]
         )
-        paused = ", paused" if row["paused"] else ""
-        gone = "" if row["broker"] else ", no longer configured"
         wrong = row["problem"] or row["last_error"]
         last = f"; last error: {wrong}" if wrong else ""
-        show_line(f"  {name}: {counts}, breaker {row['breaker']}{paused}{gone}{last}")
+        show_line(f"  {name}: {words.state(row)}; {counts}{last}")
 
 
 @command.command("show", epilog=example("oberonc brokers show issues"))

@@ -11,7 +11,8 @@ from oberonc.commands import Session, example, pass_session, show, show_json
 from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import NotAccepted, Unreachable, UsageError
-from oberonc.text import counted, one_line, utc
+from oberonc.text import counted, one_line, span, utc
+from oberonc.web.page import words
 
 #: Seconds between two looks of --watch.
 INTERVAL = 1.0
@@ -139,7 +140,7 @@ def _text(value: dict[str, Any]) -> str:
     events, workers = value["events"], value["workers"]
     lines = [
         f"daemon {value['version']}, this command {value['command_version']}",
-        f"generation {value['generation']}, up {_span(value['uptime'])}, "
+        f"generation {value['generation']}, up {span(value['uptime'])}, "
         f"{workers['running']} of {counted(workers['limit'], 'worker')} busy",
         f"{counted(events['accepted'], 'event')} accepted, {counted(events['duplicates'], 'duplicate')}, "
         f"{value['spool']} in the spool",
@@ -209,8 +210,8 @@ def _wait_for(count: int) -> str:
 
 def _row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     counts = (str(row[key]) for key in ("ready", "leased", "done", "dead", "parked"))
-    oldest = "-" if row["oldest"] is None else _span(row["oldest"])
-    return (name, *counts, oldest, _state(row), one_line(_wrong(row), 80))
+    oldest = "-" if row["oldest"] is None else span(row["oldest"])
+    return (name, *counts, oldest, words.state(row), one_line(_wrong(row), 80))
 
 
 def _wrong(row: dict[str, Any]) -> str:
@@ -218,17 +219,6 @@ def _wrong(row: dict[str, Any]) -> str:
     if row["problem"] or row["last_error_ms"] is None:
         return str(row["problem"])
     return f"{utc(row['last_error_ms'] / 1000)} {row['last_error']}"
-
-
-def _state(row: dict[str, Any]) -> str:
-    """A service's state in a word or two: what keeps it from working first."""
-    if row["paused"]:
-        return "paused"
-    if row["broker"] is None:
-        return "not configured"
-    if row["problem"]:
-        return "unavailable"
-    return "ok" if row["breaker"] == "closed" else f"breaker {row['breaker']}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
@@ -239,10 +229,3 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"

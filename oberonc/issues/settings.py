@@ -32,6 +32,10 @@ def check_settings(settings: SimpleNamespace) -> None:
     for name in ("close", "reopen"):
         if isinstance(getattr(settings, name), dict) and settings.tracker != "rt":
             raise ValueError(f"{name} may be a table where tracker = 'rt' alone")
+    if settings.authors_by_mail and kind.find_user is Tracker.find_user:
+        raise ValueError(
+            f"tracker = '{settings.tracker}' finds nobody by their mail address: leave out authors_by_mail"
+        )
     _choice("other_refs", settings.other_refs, OTHER_REFS)
     _choice("mentions", settings.mentions, MENTIONS)
     _choice("markup", settings.markup, ("", *FLAVOURS))

@@ -148,6 +148,14 @@ class Tracker(ABC):
         """
         raise NotImplementedError
 
+    def find_user(self, mail: str) -> str:
+        """The tracker's user with the address *mail* (in lower case), who can be acted
+        for; an empty string where there is none, or our own user may not see it.
+
+        The setting `authors_by_mail` is refused where a tracker does not have this.
+        """
+        return ""
+
     def log_time(self, issue: Issue, seconds: int, comment: Comment) -> None:
         """Log work; only called where `keeps_time`."""
         raise NotImplementedError

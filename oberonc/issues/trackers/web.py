@@ -183,12 +183,6 @@ class WebTracker(Tracker):
         except (Refused, Forbidden):
             return ""
 
-    def find_user(self, mail: str) -> str:
-        """The tracker's user with the address *mail* (in lower case), who can be acted
-        for; an empty string where there is none, or our own user may not see it.
-        """
-        return ""
-
     def stays(self, issue: Issue, key: str) -> None:
         """Raise NoSuchIssue where *issue* has become *key*, of a project that the
         service is not bound to: a tracker goes on answering to the old key.

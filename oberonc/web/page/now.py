@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from oberonc.text import span
 from oberonc.web.daemon import ask
 from oberonc.web.page import words
 from oberonc.web.page.chart import MINUTES, chart
@@ -24,7 +25,7 @@ def show(asked: Asked) -> Shown:
         "needs": words.needs(stats),
         "services": services,
         "stats": stats,
-        "uptime": words.span(stats["uptime"]),
+        "uptime": span(stats["uptime"]),
     }
     return Shown("now.html", context)
 
@@ -34,6 +35,6 @@ def _service(name: str, row: dict[str, Any]) -> dict[str, Any]:
     return row | {
         "name": name,
         "state": words.state(row),
-        "since": "" if oldest is None else words.span(oldest),
+        "since": "" if oldest is None else span(oldest),
         "last_error_at": words.moment(row["last_error_ms"]),
     }

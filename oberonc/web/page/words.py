@@ -25,14 +25,6 @@ class Need(NamedTuple):
     path: str
 
 
-def span(seconds: float) -> str:
-    """A length of time, with one unit."""
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def moment(ms: int | None) -> str:
     """A time of the queue, UTC; empty where there is none."""
     return "" if ms is None else utc(ms / 1000)

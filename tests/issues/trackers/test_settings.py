@@ -73,6 +73,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"tracker": "jira", "url": "https://x", "token": "x"},
         "needs the setting project",
     ),
+    ({"authors_by_mail": True}, "tracker = 'local' finds nobody by their mail address"),
     ({"other_refs": "close"}, "other_refs must be one of '', 'reference', not 'close'"),
     ({"mentions": "yes"}, "mentions must be one of '', 'comment'"),
     ({"markup": "rtf"}, "markup must be one of"),
