@@ -2,6 +2,7 @@
 back to.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,19 +208,22 @@ def status(
     rows: list[dict[str, str | bool | None]] = []
 
     def look(found: places.Layout) -> None:
-        for target in places.asked_for(found, config).targets:
-            ok, text = hook_files.state(found, target)
-            row = {
-                "repository": str(found.path),
-                "kind": found.kind,
-                "hook": target.hook,
-                "file": str(target.file),
-            }
-            rows.append({**row, "ok": ok, "state": text})
+        stand = hook_files.states(places.asked_for(found, config))
+        for (ok, text), targets in stand.items():
+            for target in targets:
+                row = {
+                    "repository": str(found.path),
+                    "kind": found.kind,
+                    "hook": target.hook,
+                    "file": str(target.file),
+                }
+                rows.append({**row, "ok": ok, "state": text})
             if not as_json:
+                hooks = ", ".join(target.hook for target in targets)
+                place = os.path.commonpath([target.file for target in targets])
                 state = "broken" if text.startswith("broken") else "installed"
                 state = "not installed" if text.startswith("not installed") else state
-                show_line(f"{target.hook}: {text} ({target.file})", state=state)
+                show_line(f"{hooks}: {text} ({place})", state=state)
 
     try:
         _each(_named(paths, folders, config), look)

@@ -146,13 +146,12 @@ def _repository(config: Config) -> Iterator[Finding]:
             )
         return
     layout = places.asked_for(layout, config)
-    for target in layout.targets:
-        ok, text = hook_files.state(layout, target)
+    for (ok, text), targets in hook_files.states(layout).items():
         # Not installed is a choice: a clone of a repository whose server has the hook
         # needs none.
-        yield Finding(
-            ok, f"hook {target.hook} of {layout.path}: {text}", "oberonc hook install"
-        )
+        hooks = ", ".join(target.hook for target in targets)
+        what = f"hook {hooks} of {layout.path}: {text}"
+        yield Finding(ok, what, "oberonc hook install")
     repo = repository.describe(folder, config.publish)
     if repo.refs:
         mend = (

@@ -193,7 +193,15 @@ def uninstall(target: Target) -> list[str]:
     return done
 
 
-def state(found: Layout, target: Target) -> State:
+def states(found: Layout) -> dict[State, list[Target]]:
+    """How the hooks of *found* stand, and which of them stand so."""
+    known: dict[State, list[Target]] = {}
+    for target in found.targets:
+        known.setdefault(_state(found, target), []).append(target)
+    return known
+
+
+def _state(found: Layout, target: Target) -> State:
     """How the hook *target* of *found* stands. Reads; runs nothing that the file names."""
     if target.there != "ours":
         return _of_tool(found, target) or _absent(found, target)
