@@ -11,7 +11,7 @@ from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.trackers.asana import AsanaContract, AsanaWorld
 from tests.support.trackers.forges import running
-from tests.support.trackers.suite import Suite
+from tests.support.trackers.suite import Suite, push
 
 
 @pytest.fixture
@@ -27,11 +27,6 @@ def contract(world: AsanaWorld) -> AsanaContract:
 
 class TestAsana(Suite):
     """All that every tracker is held to."""
-
-
-def push(world: AsanaWorld, tmp_path: Path, message: str, **settings: object) -> str:
-    pushed = payload(commit(message, next(NUMBERS)))
-    return broker(world.settings | settings, tmp_path).handle(pushed)
 
 
 def test_the_addresses_of_a_task_are_the_same_task(

@@ -25,7 +25,7 @@ from tests.support.trackers.others import (
     XmlRpcWorld,
     YouTrackWorld,
 )
-from tests.support.trackers.suite import Suite
+from tests.support.trackers.suite import Suite, push
 
 WORLDS: dict[str, type[ContractWorld]] = {
     "jira": JiraWorld,
@@ -69,12 +69,6 @@ def xmlrpc() -> Iterator[Any]:
 
 class TestOthers(Suite):
     """All that every tracker is held to."""
-
-
-def push(world: ContractWorld, tmp_path: Path, message: str, **settings: Any) -> str:
-    return broker(world.settings | settings, tmp_path).handle(
-        payload(commit(message, next(NUMBERS)))
-    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.trackers.forges import running
 from tests.support.trackers.phabricator import PhabricatorContract, PhabricatorWorld
-from tests.support.trackers.suite import Suite
+from tests.support.trackers.suite import Suite, push
 
 
 @pytest.fixture
@@ -32,13 +32,6 @@ class TestPhabricator(Suite):
 
     # every call is a POST, those that only look among them
     DROPS = tuple(range(0, 16, 2))
-
-
-def push(
-    world: PhabricatorWorld, tmp_path: Path, message: str, **settings: object
-) -> str:
-    pushed = payload(commit(message, next(NUMBERS)))
-    return broker(world.settings | settings, tmp_path).handle(pushed)
 
 
 def test_a_task_of_a_project_that_was_not_named_is_left_alone(

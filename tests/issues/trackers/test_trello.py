@@ -11,7 +11,7 @@ from oberonc.testing.relay import Spoil
 from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import broker, commit, payload, work_off
 from tests.support.trackers.forges import running
-from tests.support.trackers.suite import Suite
+from tests.support.trackers.suite import Suite, push
 from tests.support.trackers.trello import ELSEWHERE, TrelloContract, TrelloWorld
 
 
@@ -28,11 +28,6 @@ def contract(world: TrelloWorld) -> TrelloContract:
 
 class TestTrello(Suite):
     """All that every tracker is held to."""
-
-
-def push(world: TrelloWorld, tmp_path: Path, message: str, **settings: object) -> str:
-    pushed = payload(commit(message, next(NUMBERS)))
-    return broker(world.settings | settings, tmp_path).handle(pushed)
 
 
 @pytest.mark.parametrize(

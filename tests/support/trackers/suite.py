@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oberonc.testing import trackers
-from oberonc.testing.world import World
+from oberonc.testing.world import World, broker, commit, payload
 
 PAGE = Path(__file__).parents[3] / "docs" / "trackers.md"
 
@@ -38,3 +38,9 @@ class Suite(trackers.Suite):
             name: world.least.get(name, value) for name, value in tables[0].items()
         }
         return settings | {"url": world.least["url"]}
+
+
+def push(world: World, state: Path, message: str, **settings: Any) -> str:
+    """What the broker notes of a push with *message*."""
+    pushed = payload(commit(message, next(trackers.NUMBERS)))
+    return broker(world.settings | settings, state).handle(pushed)
