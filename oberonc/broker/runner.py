@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from typing import IO, Any
 
-from oberonc import paths, redaction
+from oberonc import groups, paths, redaction
 from oberonc.broker.budget import UNBOUNDED, Budget
 from oberonc.broker.registry import Place
 from oberonc.broker.request import Outcome, Request, environment
@@ -146,7 +146,7 @@ def _converse(
         selector.register(child.stdout, selectors.EVENT_READ, (answer, _ANSWER))
         selector.register(child.stderr, selectors.EVENT_READ, (output, OUTPUT))
         while (
-            not (ended := _ended(child))
+            not (ended := groups.has_ended(child))
             and time.monotonic() < deadline
             and not budget.interrupted
         ):
@@ -158,7 +158,7 @@ def _converse(
                 ended = True
                 break
         _gather(selector, 0)
-    _end_group(child, GRACE if ended else 0, budget.grace(GRACE))
+    groups.end(child, GRACE if ended else 0, budget.grace(GRACE))
     for stream in (child.stdout, child.stderr):
         stream.close()
     return bytes(answer), bytes(output), ended
@@ -176,42 +176,6 @@ def _gather(selector: selectors.BaseSelector, wait: float) -> None:
         if not part:
             selector.unregister(key.fileobj)
         kept.extend(part[: max(cap - len(kept), 0)])
-
-
-def _ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child ended. It is not reaped here: as long as it is not, its number
-    and its group's stay ours.
-    """
-    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
-        return child.poll() is not None
-    return child.returncode is not None or (
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    )
-
-
-def _end_group(child: subprocess.Popen[bytes], patience: float, grace: float) -> None:
-    """End what is left of the child's group, processes that the broker left behind
-    among it; reap the child last.
-    """
-    if not _ends_within(child, patience):
-        _signal(child, signal.SIGTERM)
-        _ends_within(child, grace)
-    _signal(child, signal.SIGKILL)
-    # stuck in the kernel: nobody can wait for that
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(10)
-
-
-def _ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not _ended(child) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return _ended(child)
-
-
-def _signal(child: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, number)
 
 
 def _judge(

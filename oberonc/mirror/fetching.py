@@ -11,7 +11,6 @@ import contextlib
 import os
 import selectors
 import shlex
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from oberonc import process
+from oberonc import groups, process
 from oberonc.errors import ConfigError, OberoncError
 from oberonc.mirror.origins import Origin
 from oberonc.redaction import redact
@@ -243,7 +242,8 @@ class Fetcher:
                     del kept[child.stderr][:-_SAID]
             code = child.wait()
         except BaseException:
-            _end(child)
+            # Gently at first, so that it puts its locks away.
+            groups.end(child, 0, _GRACE)
             raise
         finally:
             child.stdout.close()
@@ -265,17 +265,6 @@ class Fetcher:
         secrets = [self._origin.token] if self._origin.token else []
         text = redact(text.removeprefix("fatal: ").removeprefix("error: "), secrets)
         return one_line(text, 300) or f"ended with {code}"
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End *child* and what it started: gently, so that it puts its locks away."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(_GRACE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _clear(git_dir: Path, bounds: Bounds, locks: bool) -> None:

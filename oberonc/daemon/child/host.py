@@ -36,7 +36,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from oberonc import paths
+from oberonc import groups, paths
 from oberonc.broker import confine, legacy, loading, perform, registry
 from oberonc.broker.contract import BaseBroker
 from oberonc.daemon.child import worker
@@ -134,7 +134,7 @@ class _Forker(ABC):
             if pid in self.children:
                 # Before it is collected: until then the group's number cannot belong to
                 # anybody else.
-                _signal_group(pid, signal.SIGKILL)
+                groups.tell(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             if pid in self.children:
                 self.children.discard(pid)
@@ -148,7 +148,7 @@ class _Forker(ABC):
         deadline = time.monotonic() + 5
         while (alive := confine.children()) and time.monotonic() < deadline:
             for pid in alive:
-                _signal_group(pid, signal.SIGKILL)
+                groups.tell(pid, signal.SIGKILL)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
@@ -225,7 +225,7 @@ class Host(_Forker):
                 request, fds, lambda parent: self.be_worker(fds[0], fds[1], parent)
             )
         elif op == "signal" and request["pid"] in self.children:
-            _signal_group(request["pid"], request["signal"])
+            groups.tell(request["pid"], request["signal"])
 
     def be_worker(self, channel: int, output: int, parent: int) -> None:
         """The rest of this process belongs to one service."""
@@ -273,11 +273,6 @@ def _next_ended() -> tuple[int, int] | None:
         return None
     code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
     return found.si_pid, code
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
 
 
 def main(argv: list[str]) -> None:
