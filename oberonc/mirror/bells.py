@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -76,6 +77,15 @@ def ring(state: Path, webhook: str, payload: Payload) -> str:
     raw = json.dumps({"webhook": webhook, "payload": payload}).encode()
     files.put_private(path, raw, path.with_suffix(f".{os.urandom(4).hex()}"))
     return name
+
+
+def sweep(state: Path) -> None:
+    """Remove what a process that was killed left half written a day ago."""
+    with suppress(OSError):
+        for path in (state / "bells").iterdir():
+            old = path.stat().st_mtime < time.time() - 86_400
+            if old and path.suffix not in (".json", ".bad"):
+                path.unlink()
 
 
 def keys(state: Path) -> set[str]:

@@ -42,6 +42,7 @@ class Ringer:
 
     def start(self) -> None:
         """Begin, with what was left by an earlier run."""
+        bells.sweep(self._state)
         self._due = dict.fromkeys(bells.keys(self._state), (0.0, 0))
         for _ in range(THREADS if self._origins or self._due else 0):
             thread = threading.Thread(target=self._run, name="mirror", daemon=True)

@@ -242,6 +242,21 @@ def test_one_that_waits_for_another_who_fetches_says_so(shop: Mirrored) -> None:
     assert turn == ([], "another process fetches it", True)
 
 
+def test_what_a_killed_process_left_half_written_is_removed_after_a_day(
+    shop: Mirrored,
+) -> None:
+    base, new = shop.clone.commit("base"), shop.clone.commit("new")
+    shop.push(base, new)
+    (bell,) = (shop.state / "bells").iterdir()
+    old, young = bell.with_suffix(".0a1b2c3d"), bell.with_suffix(".4e5f6a7b")
+    for path in (bell, old):
+        path.write_bytes(b"{")
+        os.utime(path, (0, 0))
+    young.touch()
+    bells.sweep(shop.state)
+    assert {*(shop.state / "bells").iterdir()} == {bell, young}
+
+
 def test_a_bell_that_cannot_be_read_is_put_aside(shop: Mirrored) -> None:
     base, new = shop.clone.commit("base"), shop.clone.commit("new")
     shop.clone.push("main")
