@@ -191,7 +191,8 @@ _TABLES: dict[str, Mapping[str, type]] = {
     "daemon": _DAEMON,
     "limits": dict.fromkeys(Limits._fields, int),
 }
-_SERVICE = {
+#: What a service's table holds besides its broker's settings.
+SERVICE_KEYS = {
     "broker": str,
     "repositories": list,
     "refs": list,
@@ -451,7 +452,7 @@ def _service(name: str, table: Any, file: str) -> Service:
             f"{file}: service name '{one_line(name, 80)}' must be 1 to 64 letters, digits, '-', '_' or '.'"
         )
     general = {key: value for key, value in table.items() if _is_general(key, value)}
-    tables.check(general, _SERVICE, file, where)
+    tables.check(general, SERVICE_KEYS, file, where)
     if "broker" not in general:
         raise ConfigError(
             f"{file}: 'services.{name}' names no broker: add broker = \"issues\" or another of `oberonc brokers`"
@@ -484,4 +485,4 @@ def _is_general(key: str, value: Any) -> bool:
     """Whether *key* is every service's, not its broker's: `authors` is a filter as a
     list, a setting as a table.
     """
-    return key in _SERVICE and not (key == "authors" and isinstance(value, dict))
+    return key in SERVICE_KEYS and not (key == "authors" and isinstance(value, dict))

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from oberonc import files, redaction
-from oberonc.config import DEFAULT_TIMEOUT
+from oberonc.config import DEFAULT_TIMEOUT, SERVICE_KEYS
 from oberonc.redaction import Secret
 from oberonc.text import nearest
 
@@ -31,24 +31,6 @@ if TYPE_CHECKING:
     from oberonc.kit.http import Http
 
 T = TypeVar("T")
-
-#: What a service's table holds besides its broker's settings.
-SERVICE_KEYS = (
-    "broker",
-    "repositories",
-    "refs",
-    "paths",
-    "authors",
-    "timeout",
-    "order",
-    "hold",
-    "rate",
-    "max_age",
-    "collapse",
-    "digest",
-    "events",
-    "diffs",
-)
 
 
 class Check(NamedTuple):

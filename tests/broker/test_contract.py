@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from oberonc import BaseBroker, Reject, Retry, Secret, config, testing
+from oberonc import BaseBroker, Reject, Retry, Secret, testing
 from oberonc.broker import given
-from oberonc.broker.contract import SERVICE_KEYS, checked_settings, settings_fields
+from oberonc.broker.contract import checked_settings, settings_fields
 
 
 class Settings:
@@ -85,10 +85,6 @@ def test_numbers_and_secrets_fit_where_they_are_meant() -> None:
 def test_a_broker_without_settings_gets_what_there_is() -> None:
     assert vars(checked_settings(None, {"a": 1})) == {"a": 1}
     assert settings_fields(None) == {}
-
-
-def test_the_words_of_a_service_are_those_of_the_configuration() -> None:
-    assert set(SERVICE_KEYS) == set(config._SERVICE)
 
 
 def test_bind_gives_service_settings_and_state_and_verifies() -> None:

@@ -44,7 +44,7 @@ SERVICE = st.fixed_dictionaries(
     },
 )
 SETTINGS = st.dictionaries(
-    TEXT.filter(lambda key: key not in config._SERVICE), VALUES, max_size=3
+    TEXT.filter(lambda key: key not in config.SERVICE_KEYS), VALUES, max_size=3
 )
 CONFIGS = st.fixed_dictionaries(
     {},
@@ -128,13 +128,15 @@ def test_what_was_written_is_what_is_in_force(values: dict[str, Any]) -> None:
     for name, table in values.get("services", {}).items():
         service = found.services[name]._asdict()
         for key, value in table.items():
-            read = service[key] if key in config._SERVICE else service["settings"][key]
+            read = (
+                service[key] if key in config.SERVICE_KEYS else service["settings"][key]
+            )
             assert read == (
                 tuple(value)
-                if key in config._SERVICE and isinstance(value, list)
+                if key in config.SERVICE_KEYS and isinstance(value, list)
                 else value
             )
-        assert set(service["settings"]) == set(table) - set(config._SERVICE)
+        assert set(service["settings"]) == set(table) - set(config.SERVICE_KEYS)
 
 
 @given(CONFIGS, st.data())

@@ -74,7 +74,7 @@ def test_every_setting_of_the_configuration_is_documented() -> None:
     tables = (
         config._TOP,
         config._DAEMON,
-        config._SERVICE,
+        config.SERVICE_KEYS,
         dict.fromkeys(config.Limits._fields),
     )
     for key in (
