@@ -30,7 +30,7 @@ RETRY = Ending("retry", "connection refused")
 CRASH = Ending("crash", "killed by signal 11")
 
 
-class QueueContract:
+class Opened:
     """The module of a deriving class gives two fixtures: `opener`, a function that
     opens the same queue again each time, and `checker`, one that says what is wrong
     with the rows of a queue.
@@ -43,6 +43,10 @@ class QueueContract:
         yield queue
         assert checker(queue) == []
         queue.close()
+
+
+class QueueContract(Opened):
+    """Deliveries: accepted, leased, ended."""
 
     # Accept
 

@@ -2,8 +2,6 @@
 rates, ages, what was overtaken, and digests.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from oberonc.errors import BadInput
@@ -18,7 +16,7 @@ from oberonc.queue.values import (
     Slot,
     Submission,
 )
-from tests.queue.contract import Checker, Opener
+from tests.queue.contract import Opened, Opener
 from tests.support.store_values import HOUR, MINUTE, NOW, YEARS, submission, take_one
 
 DONE, DEAD = Ending("done"), Ending("dead", "rejected")
@@ -56,16 +54,8 @@ def numbers(lease: Lease) -> list[int]:
     return [lease.event[-1], *(member.event[-1] for member in lease.members)]
 
 
-class RulesContract:
-    """The fixtures are those of `QueueContract`."""
-
-    @pytest.fixture
-    def queue(self, opener: Opener, checker: Checker) -> Iterator[Queue]:
-        queue = opener()
-        queue.recover(NOW)
-        yield queue
-        assert checker(queue) == []
-        queue.close()
+class RulesContract(Opened):
+    """What a service says of its deliveries."""
 
     # Rate
 

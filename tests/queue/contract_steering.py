@@ -4,7 +4,6 @@ retention, the clock, copies.
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from oberonc.queue.values import (
     Slot,
     Submission,
 )
-from tests.queue.contract import Checker, Opener
+from tests.queue.contract import Opened, Opener
 from tests.support.store_values import (
     DAY,
     HOUR,
@@ -51,16 +50,8 @@ def push(number: int, repo: str, order: Order = "bounded") -> Submission:
     return submission(number, repo, order=order)._replace(body=body)
 
 
-class SteeringContract:
-    """As `QueueContract`: the deriving module gives `opener` and `checker`."""
-
-    @pytest.fixture
-    def queue(self, opener: Opener, checker: Checker) -> Iterator[Queue]:
-        queue = opener()
-        queue.recover(NOW)
-        yield queue
-        assert checker(queue) == []
-        queue.close()
+class SteeringContract(Opened):
+    """What people do, and what is told of."""
 
     # People
 

@@ -141,7 +141,8 @@ class CrashFS(fuse.Operations):  # type: ignore[misc]
         self.names, self.durable_names = kept, dict(kept)
 
 
-if __name__ == "__main__":
+def serve(kind: type[CrashFS]) -> None:
+    """Mount *kind* at the folder that the command line names, until it is unmounted."""
     # No caches in the kernel: after a cut it must not remember what is gone.
     options = {
         "direct_io": True,
@@ -150,9 +151,13 @@ if __name__ == "__main__":
         "negative_timeout": 0,
     }
     fuse.FUSE(
-        CrashFS(strict=sys.argv[2] == "strict"),
+        kind(strict=sys.argv[2] == "strict"),
         sys.argv[1],
         foreground=True,
         nothreads=True,
         **options,
     )
+
+
+if __name__ == "__main__":
+    serve(CrashFS)

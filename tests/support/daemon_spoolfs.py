@@ -4,13 +4,12 @@ folder durable.
 
 import errno
 import stat
-import sys
 from pathlib import PurePosixPath
 from typing import Any
 
 import mfusepy as fuse
 
-from tests.support.crashfs import CrashFS
+from tests.support.crashfs import CrashFS, serve
 
 
 class SpoolFS(CrashFS):
@@ -54,16 +53,4 @@ class SpoolFS(CrashFS):
 
 
 if __name__ == "__main__":
-    options = {
-        "direct_io": True,
-        "attr_timeout": 0,
-        "entry_timeout": 0,
-        "negative_timeout": 0,
-    }
-    fuse.FUSE(
-        SpoolFS(strict=sys.argv[2] == "strict"),
-        sys.argv[1],
-        foreground=True,
-        nothreads=True,
-        **options,
-    )
+    serve(SpoolFS)
