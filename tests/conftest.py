@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -49,18 +50,23 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests of one group, which share a server, run in one process. pytest-xdist's own
+    """Tests of one group, which share a server or what was built, run in one process.
+    A file's group is named in it, or in the `conftest.py` beside it. pytest-xdist's own
     way (`loadgroup`) is lost between its processes, and to pytest 9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     @functools.cache
-    def has_group(file: str) -> bool:
-        return "xdist_group(" in (config.rootpath / file).read_text()
+    def group(file: str) -> str:
+        path = config.rootpath / file
+        for place in (path, path.with_name("conftest.py")):
+            text = place.read_text() if place.exists() else ""
+            if found := re.search(r'xdist_group\("([^"]+)"\)', text):
+                return found[1]
+        return ""
 
     def scope(nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return file if has_group(file) else nodeid
+        return group(nodeid.partition("::")[0]) or nodeid
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope

@@ -12,6 +12,7 @@ import pytest
 from tests.project import write_commands
 
 TOP = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("sdist")  # which is built once
 #: 2026-01-02 03:04:05 UTC.
 WHEN = 1767323045
 _BUILD = (

@@ -15,6 +15,7 @@ from tests.project import write_commands, write_manuals
 from tests.system.wheels import TOPMOST
 
 TOP = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("wheel")  # which is built once
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,8 @@ def irc(name: str, place: Path, **settings: Any) -> Iterator[Receiver]:
                 command, _, _ = line.partition(b" ")
                 if command == b"PRIVMSG" and not made.take(line):
                     return
+                if command.strip() == b"QUIT":  # who went waits for this
+                    return
                 reply = {b"USER": b"001 x", b"JOIN": b"366 x", b"PING": b"PONG x"}
                 if command in reply:
                     self.wfile.write(b":x " + reply[command] + b"\r\n")

@@ -14,7 +14,7 @@ from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 from tests.support.web import Face, Faces, tokens
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("browser")]
 
 TEXT = (
     source("keeper")
