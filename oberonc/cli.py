@@ -2,12 +2,10 @@
 exit codes.
 """
 
-import errno
 import io
 import os
 import shutil
 import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from oberonc.errors import ConfigError, DiskFailed, NotAllowed, OberoncError
+from oberonc import exits
+from oberonc.errors import ConfigError
 from oberonc.process import open_standard_streams
-from oberonc.text import nearest, one_line, visible
-
-#: What the system says when the disk, not we, is at fault.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+from oberonc.text import nearest
 
 #: Name and help line of every command, so that `oberonc --help` loads none of them.
 COMMANDS = {
@@ -191,14 +187,11 @@ def _run(argv: list[str] | None) -> int:
         _refuse_archives()
         code: Any = group.main(argv, prog_name="oberonc", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except OberoncError as error:
-        _complain(str(error))
-        return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
     except click.ClickException as error:
-        _complain(_with_hint(error))
+        exits.complain(_with_hint(error))
         return 2
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -206,14 +199,8 @@ def _run(argv: list[str] | None) -> int:
         # click puts a wrapper there when the reader went away (`oberonc log | head`):
         # nothing is wrong
         return int(end.code or 0) if isinstance(sys.stdout, io.TextIOWrapper) else 0
-    except PermissionError as error:
-        _complain(f"{error.filename or 'a file'}: {error.strerror}")
-        return NotAllowed.exit_code
-    except Exception as error:  # noqa: BLE001  the one place that turns a bug into exit 3
-        if isinstance(error, OSError) and error.errno in _DISK:
-            _complain(f"{error.filename or 'cannot write'}: {error.strerror}")
-            return DiskFailed.exit_code
-        return _unexpected(error)
+    except Exception as error:  # noqa: BLE001  here a bug becomes an exit code
+        return exits.code_of(error)
 
 
 def _refuse_archives() -> None:
@@ -232,27 +219,3 @@ def _with_hint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see '{context.command_path} --help')" if context else ""
     return error.format_message() + hint
-
-
-def _complain(message: str) -> None:
-    try:
-        click.echo(f"oberonc: {visible(message)}", err=True)
-    except OSError:
-        return  # stderr is gone: the exit code still speaks
-
-
-def _unexpected(error: Exception) -> int:
-    import traceback
-
-    details = visible("".join(traceback.format_exception(error)))
-    try:
-        handle, path = tempfile.mkstemp(prefix="oberonc-", suffix=".log")
-        with os.fdopen(handle, "w", errors="backslashreplace") as log:
-            log.write(details)
-        where = f"the details are in {path}, please report them"
-    except OSError:
-        where = "the details could not be written, as no temporary folder takes a file"
-    _complain(
-        f"unexpected {type(error).__name__}: {one_line(str(error), 120)}; {where}"
-    )
-    return 3

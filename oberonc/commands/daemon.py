@@ -1,7 +1,11 @@
 """`oberonc daemon`: the daemon in the foreground."""
 
+import os
+import sys
+
 import click
 
+from oberonc import paths
 from oberonc.commands import Session, example, pass_session
 
 
@@ -19,6 +23,8 @@ def command(session: Session) -> None:
     Exit codes: 0 stopped; 74 the disk failed; 75 another daemon has the state folder;
     78 the configuration or the queue cannot be used.
     """
-    from oberonc.daemon.service import run
-
-    run(session.config_path)
+    # A process that lives for months need not keep what read its command line.
+    argv = [sys.executable, *paths.isolation(), "-m", "oberonc.daemon"]
+    if session.config_path is not None:
+        argv.append(session.config_path)
+    os.execv(sys.executable, argv)  # noqa: S606  an argv list, no shell

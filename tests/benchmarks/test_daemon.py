@@ -2,6 +2,7 @@
 disk.
 """
 
+import compileall
 import json
 import os
 import selectors
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import oberonc
 from oberonc import jsontext
 from oberonc.delivery import frames as wire
 from oberonc.delivery import handover
@@ -286,8 +288,21 @@ def _pss(pid: int) -> float:
     )
 
 
+def _taken(running: Running, processes: int) -> float:
+    """Megabytes of the daemon's *processes*, once there are no more; prints them."""
+    eventually(lambda: 1 + len(descendants(running.pid)) == processes)
+    sizes = [_pss(pid) for pid in (running.pid, *descendants(running.pid))]
+    each = ", ".join(f"{size:.1f}" for size in sizes)
+    print(f"\nidle: {sum(sizes):.1f} MB in {processes} processes ({each})")
+    return sum(sizes)
+
+
 def test_idle_memory(site: Site) -> None:
-    """An idle daemon with 5 brokers: under 60 MB in all its processes."""
+    """An idle daemon with 5 brokers: 50 MB in all its processes; 60 in the first 100 s
+    after a push, in which three workers stay warm.
+    """
+    # As it is installed: what is compiled at each start leaves its traces.
+    compileall.compile_dir(Path(oberonc.__file__).parent, quiet=1)
     names = [f"rec{n}" for n in range(5)]
     for name in names:
         site.write(name, recorder(head="import requests\n" if name == "rec0" else ""))
@@ -295,12 +310,10 @@ def test_idle_memory(site: Site) -> None:
     running = site.start()
     site.wait_for(site.submit())
     site.settled(done=5)
-    eventually(lambda: site.stats()["workers"]["idle"] == 3)
-    sizes = [_pss(pid) for pid in (running.pid, *descendants(running.pid))]
-    print(
-        f"\nidle: {sum(sizes):.1f} MB in {len(sizes)} processes ({', '.join(f'{size:.1f}' for size in sizes)})"
-    )
-    assert sum(sizes) < 60
+    # the daemon, the root, a host for each broker, and the workers
+    assert _taken(running, 7 + 3) <= 60
+    eventually(lambda: site.stats()["workers"]["idle"] == 0, 150)
+    assert _taken(running, 7) <= 50
 
 
 def _submitters(
