@@ -19,6 +19,8 @@ _LANDLOCK_VERSION: Final = 1
 _LANDLOCK_SCOPES: Final = 6
 _SCOPE_SIGNAL: Final = 1 << 1
 _LandlockRules: Final = ctypes.c_uint64 * 3
+#: waitid(2): children of every kind.
+_WALL: Final = 0x40000000
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 #: Bytes of memory a broker may fill before its own allocation fails, instead of the
@@ -56,11 +58,20 @@ def adopt_orphans() -> None:
 def children() -> list[int]:
     """The processes this one is the parent of, whichever of its threads started them."""
     found: list[int] = []
-    # Asked after each delivery, so without what a pattern and Path objects cost.
-    for task in os.listdir("/proc/self/task"):  # noqa: PTH208
-        with suppress(OSError), open(f"/proc/self/task/{task}/children") as listing:  # noqa: PTH123  it may have ended
-            found += map(int, listing.read().split())
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it may have ended
+            found += map(int, (task / "children").read_text().split())
     return found
+
+
+def has_children() -> bool:
+    """Whether there are any, those that ended among them. Asked after each delivery."""
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL
+    try:
+        os.waitid(os.P_ALL, 0, how)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def limit_memory() -> None:

@@ -6,7 +6,6 @@ import time
 from typing import Final, Literal
 
 from oberonc import jsontext, redaction
-from oberonc.broker.request import Request
 from oberonc.daemon.generation.generation import Generation, Runtime
 from oberonc.daemon.generation.worker_link import WorkerLink, WorkerLost
 from oberonc.daemon.queue_link import QueueLink
@@ -38,11 +37,10 @@ async def attempt(
     # given.
     ticket = os.urandom(16).hex()
     try:
-        state = str(generation.config.state)
         if lease.members:  # they may be megabytes
-            request = await in_a_thread(_request, runtime, lease, state, ticket)
+            request = await in_a_thread(_request, runtime, lease, ticket)
         else:
-            request = _request(runtime, lease, state, ticket)
+            request = _request(runtime, lease, ticket)
         answer = await worker.ask(request, runtime.timeout)
         outcome = answer.get("outcome")
         if answer.get("lease") != ticket or not isinstance(outcome, dict):
@@ -69,38 +67,31 @@ async def attempt(
         why = f"the daemon could not hand it over: {type(error).__name__}: {error}"
         ending = Ending("crash", why)
     output, cut = worker.printed
-    hidden = redaction.secrets_in(runtime.settings)
     if output:
-        output = visible(redaction.redact(output, hidden, cut=cut))
+        output = visible(redaction.redact(output, runtime.hidden, cut=cut))
         output += CUT if cut else ""
     # Again, though the worker did it: what says it is a worker's answer may be the
     # broker's.
-    note = redaction.redact(ending.note, hidden)
+    note = redaction.redact(ending.note, runtime.hidden)
     took_ms = int((time.monotonic() - began) * 1000)
     return ending._replace(took_ms=took_ms, output=output, note=note)
 
 
-def _request(runtime: Runtime, lease: Lease, state: str, ticket: str) -> bytes:
+def _request(runtime: Runtime, lease: Lease, ticket: str) -> bytes:
     """The frame that has the lease's delivery handled, by who can name *ticket*."""
-    service = runtime.service
-    asked = Request(
-        service.name,
-        service.broker,
-        runtime.settings,
-        state,
-        runtime.timeout,
-        lease.delivery_id,
-        payload={},
-        attempt=lease.token.attempt,
-        gap=lease.gap,
-    )
-    request = {"op": "handle", "lease": ticket, "request": asked.wire()}
-    body = lease.body
+    service, body = runtime.service, lease.body
+    this = {
+        "delivery_id": lease.delivery_id,
+        "attempt": lease.token.attempt,
+        "gap": lease.gap,
+    }
     if lease.members:
         bodies = [body, *(member.body for member in lease.members)]
         told = [filters.promised(service, json.loads(body)) for body in bodies]
         body = jsontext.canonical(joined(told))
     elif filters.cuts(service, body):
         body = jsontext.canonical(filters.promised(service, json.loads(body)))
-    # The payload is JSON already: it is not read and written again on its way through.
-    return frames.frame(jsontext.canonical(request)[:-1] + b',"payload":' + body + b"}")
+    # What is JSON already is not read and written again on its way through.
+    request = jsontext.canonical({"op": "handle", "lease": ticket, "this": this})
+    request = request[:-1] + b',"every":' + runtime.told + b',"payload":' + body + b"}"
+    return frames.frame(request)

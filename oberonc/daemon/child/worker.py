@@ -55,12 +55,13 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
                 stream.flush()
         # What the broker left running is ended with its worker, and that must not wait
         # for a hundred deliveries.
-        answer["spent"] = bool(confine.children())
+        answer["spent"] = confine.has_children()
         channel.sendall(frames.encode(answer, frames.LARGEST_RESULT))
 
 
 def _handle(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]:
-    asked = received(request["request"], _Private(request["payload"]))
+    wire = request["every"] | request["this"]
+    asked = received(wire, _Private(request["payload"]))
     outcome = perform.perform(broker, asked)
     return {"lease": request["lease"], "outcome": outcome._asdict()}
 

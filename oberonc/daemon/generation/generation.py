@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from oberonc import jsontext, redaction
 from oberonc.broker import secrets
@@ -40,14 +40,22 @@ _FINDING: Final = ("ok", "what", "mend")
 SHOWN: Final = 300
 
 
-class Runtime(NamedTuple):
-    """A service as this generation runs it: its settings with secrets, its broker's
-    time limit.
+class Runtime:
+    """A service as this generation runs it: its *settings* with secrets, its broker's
+    time limit. What is the same for each delivery is made here, once.
     """
 
-    service: Service
-    settings: dict[str, Any]
-    timeout: float
+    def __init__(
+        self, service: Service, settings: dict[str, Any], timeout: float, state: str
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.timeout = timeout
+        #: What must not be shown.
+        self.hidden = redaction.secrets_in(settings)
+        every = Request(service.name, service.broker, settings, state, timeout, "", {})
+        #: What a worker is told with every delivery, as JSON.
+        self.told: Final = jsontext.canonical(every.wire())
 
 
 class Generation:
@@ -151,7 +159,8 @@ class Generation:
             fault = f"{lost}: {one_line(printed[-SHOWN:])}"
         if fault is None:
             limit = service.timeout or self.timeouts.get(service.broker, 60.0)
-            self.runtimes[service.name] = Runtime(service, settings, limit)
+            state = str(self.config.state)
+            self.runtimes[service.name] = Runtime(service, settings, limit, state)
             self.give_back(worker)
             return ""
         worker.retire()
@@ -169,7 +178,7 @@ class Generation:
         if runtime is None:
             why = self.unavailable.get(name, "it is not in service yet: reload")
             return [{"ok": False, "what": why, "mend": ""}]
-        hidden = redaction.secrets_in(runtime.settings)
+        hidden = runtime.hidden
         state = str(self.config.state)
         # A payload is what `check` has no use for.
         asked = Request(

@@ -71,6 +71,10 @@ class WorkerLink:
         self.innocent = False
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
+        #: When the answer is too late. The timer may be older, and then it is set anew:
+        #: one for each delivery would cost more.
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._output_kept = bytearray()
         self._output_cut = False
         #: What the broker printed until the last answer came, or did not.
@@ -90,7 +94,9 @@ class WorkerLink:
         self._uses += 1
         self.awaited = True
         self._answer = self._loop.create_future()
-        timer = self._loop.call_later(limit, self._fail, TimeoutError())
+        self._deadline = self._loop.time() + limit
+        if not self._timer or self._timer.when() > self._deadline:
+            self._wake_at_the_deadline()
         try:
             await self._loop.sock_sendall(self._channel, request)
             answer = frames.decode(await self._answer)
@@ -106,7 +112,6 @@ class WorkerLink:
         except OSError:
             raise WorkerLost(await self._manner_of_end()) from None
         finally:
-            timer.cancel()
             self.awaited, self._answer = False, None
             self._read_output()
             text = self._output_kept.decode(errors="replace")
@@ -142,6 +147,18 @@ class WorkerLink:
         whole = len(self._received) >= header + length
         if whole and self._answer and not self._answer.done():
             self._answer.set_result(bytes(self._received[header : header + length]))
+
+    def _wake_at_the_deadline(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._answer and self._loop.time() >= self._deadline:
+            self._fail(TimeoutError())
+        elif self._answer:
+            self._wake_at_the_deadline()
 
     def _fail(self, error: Exception) -> None:
         if self._answer and not self._answer.done():
@@ -207,6 +224,8 @@ class WorkerLink:
     def forget(self) -> None:
         """Let go of channel and pipe."""
         self.retire()
+        if self._timer:
+            self._timer.cancel()
         if self._output >= 0:
             self._loop.remove_reader(self._output)
             os.close(self._output)
