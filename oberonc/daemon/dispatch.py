@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from oberonc.config import Limits, Service
 from oberonc.daemon.attempt import attempt
-from oberonc.daemon.endings import PAUSE, Endings
+from oberonc.daemon.endings import GATHER, PAUSE, Endings
 from oberonc.daemon.generation.generation import Generation
 from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.journal import About, Say
@@ -39,8 +39,7 @@ PER_BROKER: Final = 2
 LONGEST_NAP: Final = 60.0
 #: More than there can ever be slots.
 MANY: Final = 1 << 30
-#: Seconds of work leased ahead of a worker, and deliveries at most.
-AHEAD: Final = 0.05
+#: Deliveries leased ahead of a worker at most.
 MOST_AHEAD: Final = 16
 #: What one line of the log tells of together.
 _KIND: Final = attrgetter("service", "repo", "state")
@@ -75,8 +74,11 @@ class Line:
         # A rate counts from the lease: what is ahead would start together.
         if self.pace is None or self.rules.apart_ms:
             return 0
-        wanted = workers * min(MOST_AHEAD, int(AHEAD / max(self.pace, 1e-4)))
-        missing = wanted - len(self.leased) - self.requested
+        wanted = workers * min(MOST_AHEAD, int(GATHER / max(self.pace, 1e-4)))
+        held = len(self.leased) + self.requested
+        # Of few lanes there are never more: to wait for them would be to ask for one.
+        wanted = min(wanted, held + self.maybe_due)
+        missing = wanted - held
         return missing if missing * 2 >= wanted else 0
 
 

@@ -16,8 +16,9 @@ from oberonc.errors import DiskFailed, NotAccepted
 from oberonc.queue.values import Ended, Ending, Lease, StorageFull
 from oberonc.text import counted
 
-#: Seconds for which endings are gathered while more is at hand to be done.
-GATHER: Final = 0.005
+#: Seconds for which endings are gathered while more is at hand to be done, and so the
+#: work that is leased ahead of a worker.
+GATHER: Final = 0.05
 #: Seconds to wait after something could not be had: a worker, room for an ending.
 PAUSE: Final = 1.0
 

@@ -3,6 +3,7 @@ full for a moment.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 from oberonc.config import Limits, Service
 from oberonc.daemon import dispatch
-from oberonc.daemon.dispatch import Dispatcher
+from oberonc.daemon.dispatch import Dispatcher, Line
 from oberonc.daemon.endings import Endings
 from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.notices import Notices
@@ -179,3 +180,17 @@ def test_what_is_leased_ahead_goes_back_when_the_dispatcher_stops(
         queue.close()
 
     _run(work)
+
+
+def test_of_few_lanes_half_are_asked_for_together() -> None:
+    """Ten lanes, and more would be leased ahead: one that is free again waits for the
+    others, since a commit for each would cost more than all else.
+    """
+    line = Line(Workers(), "tracker")  # type: ignore[arg-type]
+    line.pace = 0.001
+    asked = []
+    for ended in range(1, 7):
+        line.leased = deque([object()] * (10 - ended))  # type: ignore[list-item]
+        line.maybe_due = ended
+        asked.append(line.ahead(4))
+    assert asked == [0, 0, 0, 0, 5, 6]
