@@ -58,9 +58,10 @@ def adopt_orphans() -> None:
 def children() -> list[int]:
     """The processes this one is the parent of, whichever of its threads started them."""
     found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # it may have ended
-            found += map(int, (task / "children").read_text().split())
+    # Without what a pattern and Path objects cost.
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208
+        with suppress(OSError), open(f"/proc/self/task/{task}/children") as listing:  # noqa: PTH123  it may have ended
+            found += map(int, listing.read().split())
     return found
 
 
