@@ -48,25 +48,26 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses = 3
 
 
+@functools.cache
+def group(file: Path) -> str:
+    """The group of the tests of *file*: named in it, or in the `conftest.py` beside it."""
+    for place in (file, file.with_name("conftest.py")):
+        text = place.read_text() if place.exists() else ""
+        if found := re.search(r'xdist_group\("([^"]+)"\)', text):
+            return found[1]
+    return ""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of one group, which share a server or what was built, run in one process.
-    A file's group is named in it, or in the `conftest.py` beside it. pytest-xdist's own
-    way (`loadgroup`) is lost between its processes, and to pytest 9.2.
+    pytest-xdist's own way (`loadgroup`) is lost between its processes, and to pytest
+    9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    @functools.cache
-    def group(file: str) -> str:
-        path = config.rootpath / file
-        for place in (path, path.with_name("conftest.py")):
-            text = place.read_text() if place.exists() else ""
-            if found := re.search(r'xdist_group\("([^"]+)"\)', text):
-                return found[1]
-        return ""
-
     def scope(nodeid: str) -> str:
-        return group(nodeid.partition("::")[0]) or nodeid
+        return group(config.rootpath / nodeid.partition("::")[0]) or nodeid
 
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = scope

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import group
+
 TOP = Path(__file__).parents[2]
 
 
@@ -57,3 +59,18 @@ def test_the_tests_of_one_server_run_in_one_process(tmp_path: Path) -> None:
     ran = re.findall(r"^\[(gw\d)\].*webhook", done.stdout, re.MULTILINE)
     assert len(ran) > 2
     assert len(set(ran)) == 1
+
+
+def test_what_is_prepared_once_has_a_group() -> None:
+    """A fixture of a module or a session, in a test's file or beside it, is made by
+    each process that runs one of its tests.
+    """
+    cheap = {"test_plans.py", "test_request_rows.py"}
+    for file in sorted((TOP / "tests").rglob("test_*.py")):
+        beside = file.with_name("conftest.py")
+        both = file.read_text() + (beside.read_text() if beside.exists() else "")
+        once = re.search(r'scope="(module|session)"', both)
+        if once and file.name not in cheap and file.parent.name != "piston":
+            assert group(file), f"{file.name} needs pytest.mark.xdist_group"
+    assert group(TOP / "tests" / "system" / "test_access.py") == "system"
+    assert not group(TOP / "tests" / "ground" / "test_text.py")
