@@ -50,7 +50,7 @@ class Master(NamedTuple):
     relay: Relay
 
     def get(self, what: str) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self.relay.url}/api/v2/{what}", timeout=30)
+        answer = requests.get(f"{self.relay.url}/api/v2/{what}", timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()[what.partition("?")[0]]
         return found

@@ -26,7 +26,7 @@ class Cluster:
     def __init__(self, **settings: Any) -> None:
         made = {"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0}
         self._producer = Producer(made | settings)
-        [server] = self._producer.list_topics(timeout=30).brokers.values()
+        [server] = self._producer.list_topics(timeout=60).brokers.values()
         self.port = int(server.port)
 
     def records(self, topic: str, count: int) -> list[Message]:
@@ -37,7 +37,7 @@ class Cluster:
             "fetch.wait.max.ms": 20,
         }
         consumer = Consumer(about)
-        found = consumer.list_topics(topic, timeout=30).topics[topic]
+        found = consumer.list_topics(topic, timeout=60).topics[topic]
         consumer.assign([TopicPartition(topic, each, 0) for each in found.partitions])
         got = [consumer.poll(30) for _ in range(count)]
         assert consumer.poll(0.1) is None

@@ -67,10 +67,10 @@ class Subscriber:
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        ready.get(timeout=30)
+        ready.get(timeout=60)
 
     def next(self) -> mqtt.MQTTMessage:
-        return self.heard.get(timeout=30)
+        return self.heard.get(timeout=60)
 
     def close(self) -> None:
         self._client.disconnect()

@@ -258,7 +258,7 @@ def test_a_server_that_is_none_is_told_later(
         thread.start()
         settings = _settings(odd.getsockname()[1])
         done = testing.deliver(Nats, told("push").payload, tmp_path, **settings)
-        thread.join(30)
+        thread.join(60)
     assert (done.kind, "Error:" in done.note) == (kind, False), done.note
 
 

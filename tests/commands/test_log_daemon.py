@@ -186,7 +186,7 @@ def test_following_files_where_no_daemon_runs(
     found.wait_for("b" * 32, "done")
     assert len(found.told()) == 2
     found.process.send_signal(signal.SIGINT)
-    assert found.process.wait(30) == 130
+    assert found.process.wait(60) == 130
 
 
 def as_account(who: int, site: Site, op: str = "log", **fields: Any) -> dict[str, Any]:

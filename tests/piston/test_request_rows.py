@@ -339,13 +339,13 @@ def test_row_idempotency_the_same_key_twice_at_once_runs_the_handler_once(
         def create(self, request: Any) -> Any:
             runs.append(1)
             running.set()
-            assert go_on.wait(30)
+            assert go_on.wait(60)
             return {"number": len(runs)}
 
     client = serve(Resource(Slow))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(order, client, {})
-        assert running.wait(30)
+        assert running.wait(60)
         refused = order(client, {})
         go_on.set()
         assert first.result().status_code == 201

@@ -705,7 +705,7 @@ def test_request_user_exists_without_authentication(serve: Serve) -> None:
 
 
 def test_requests_at_once_do_not_meet(serve: Serve) -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
 
     class Handler(BaseHandler):
         def read(self, request: HttpRequest, id: int) -> Any:

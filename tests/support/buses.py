@@ -52,7 +52,7 @@ class Server:
         if self._child:
             self._child.terminate()
             try:
-                self._child.wait(30)
+                self._child.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(self._child.pid, signal.SIGKILL)
             end(self._child)

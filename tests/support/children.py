@@ -26,4 +26,4 @@ def end(process: "subprocess.Popen[Any]") -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             pipe.close()
-    process.wait(30)
+    process.wait(60)

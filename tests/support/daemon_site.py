@@ -230,7 +230,7 @@ class Running:
         """SIGKILL; what is below it ends by itself."""
         below = descendants(self.pid)
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(60)
         eventually(lambda: not any(map(alive, below)), 20, "processes were left behind")
 
     def finish(self) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], within: float = 30.0, what: str = "") -> T:
+def eventually(check: Callable[[], T], within: float = 60.0, what: str = "") -> T:
     """The first true answer of *check* within *within* seconds; fails the test with
     *what* otherwise.
     """
@@ -23,7 +23,7 @@ def eventually(check: Callable[[], T], within: float = 30.0, what: str = "") -> 
         time.sleep(0.02)
 
 
-async def eventually_in_loop(check: Callable[[], object], within: float = 30.0) -> None:
+async def eventually_in_loop(check: Callable[[], object], within: float = 60.0) -> None:
     """As `eventually`, in an event loop that goes on meanwhile."""
     async with asyncio.timeout(within):
         while not check():

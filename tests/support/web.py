@@ -69,7 +69,7 @@ class Face:
     def stop(self) -> None:
         """SIGTERM; it ends well."""
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.log
+        assert self.process.wait(60) == 0, self.log
         assert "Traceback" not in self.log, self.log
 
 

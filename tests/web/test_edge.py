@@ -41,7 +41,7 @@ def face(site: Site, faces: Faces) -> Face:
 def said(face: Face, request: bytes) -> bytes:
     """All that comes back for *request*, until the face or the answer ends."""
     got = b""
-    with socket.create_connection(("127.0.0.1", face.port), timeout=30) as channel:
+    with socket.create_connection(("127.0.0.1", face.port), timeout=60) as channel:
         with suppress(ConnectionError):
             channel.sendall(request)
         with suppress(ConnectionError):

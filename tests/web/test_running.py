@@ -67,7 +67,7 @@ def test_the_socket_of_a_service_manager_is_taken_and_left(
         # Who comes before it serves waits.
         assert _ask(passed, "/health") == (200, b'{"status":"ok"}')
         process.terminate()
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
         assert passed.exists()
         assert "Traceback" not in log.read_text()
     finally:
@@ -122,7 +122,7 @@ def test_told_to_stop_it_ends_what_is_under_way_and_takes_nothing_new(
         eventually(refuses, 30, "it takes connections though it was told to stop")
         half.sendall(body[100:])
         assert half.recv(100).startswith(b"HTTP/1.1 201 ")
-    assert face.process.wait(30) == 0
+    assert face.process.wait(60) == 0
 
 
 def test_the_log_says_who_asked_what_and_which_push_it_was_about(

@@ -220,7 +220,7 @@ def test_a_retry_is_not_forgotten_when_another_delivery_begins(site: Site) -> No
     event = site.submit(push("a/a"))
     eventually(lambda: site.stats()["services"]["again"]["counters"]["retry"] == 1)
     site.submit(push("b/b"))
-    site.wait_for(event, within=20)
+    site.wait_for(event)
     gate.touch()
     site.settled(done=2)
 

@@ -68,7 +68,7 @@ def test_a_request_that_breaks_the_contract_is_noticed(
     """Also where only the documents that travel with the project judge it."""
     address = f"http://127.0.0.1:{github.contract.port}/api/v3/repos/octo/demo/issues/1"
     requests.patch(
-        address, json=wrong, headers={"Authorization": "Bearer secret"}, timeout=30
+        address, json=wrong, headers={"Authorization": "Bearer secret"}, timeout=60
     )
     assert github.contract.problems
     github.contract.problems.clear()

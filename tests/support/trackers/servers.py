@@ -111,7 +111,7 @@ def _answers(url: str, child: "subprocess.Popen[bytes]", log: Path) -> bool:
         f"the server ended: {log.read_text(errors='replace')[-3000:]}"
     )
     try:
-        return requests.get(url, timeout=30, allow_redirects=False).status_code < 500
+        return requests.get(url, timeout=60, allow_redirects=False).status_code < 500
     except requests.RequestException:
         return False
 
