@@ -29,10 +29,15 @@ LONGEST_NAME, LONGEST_PATH = 1024, 4096
 
 
 def new_id() -> str:
-    """An event's id: 128 random bits. Never derived from commits: A to B, B to A, A to
-    B are three events.
+    """An event's id: 24 bits of the time, and 104 random ones. Never derived from
+    commits: A to B, B to A, A to B are three events.
+
+    The time, milliseconds within four hours and a half, has those that come after one
+    another stand beside one another in the index of a queue: one page is written for
+    many of them, and of a deep queue few are read. An id's beginning, which people
+    name it by, is as good as a random one all the same.
     """
-    return os.urandom(16).hex()
+    return f"{time.time_ns() // 1_000_000 % (1 << 24):06x}{os.urandom(13).hex()}"
 
 
 def now() -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.daemon.queue_link import QueueLink
+from oberonc.payload.schema import new_id
 from oberonc.queue.contract import Queue
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import (
@@ -39,7 +40,7 @@ def _event(number: int, lanes: int = 50) -> Submission:
     commit = hashlib.sha1(b"%d" % number).hexdigest()
     repo = f"repo {number % lanes}"
     return Submission(
-        os.urandom(16),
+        bytes.fromhex(new_id()),
         BODY,
         repo,
         routes=(Route("tracker"),),
@@ -248,5 +249,6 @@ def test_a_million_ready_deliveries_cost_what_a_thousand_do(tmp_path: Path) -> N
             f"\n{what} 64: {before * 1e3:.2f} ms at 1,000, {after * 1e3:.2f} ms at 1,000,000"
         )
     print(f"ratios {ratios[0]:.2f} and {ratios[1]:.2f}; at most {memory:.0f} MB")
-    assert max(ratios) <= 1.5
+    assert ratios[0] <= 1.3
+    assert ratios[1] <= 1.5
     assert memory < 150

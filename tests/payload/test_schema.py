@@ -4,6 +4,7 @@ describes it.
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ def test_an_id_is_new_each_time_and_owes_nothing_to_commits() -> None:
     ids = {payloads.new_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
+
+
+def test_ids_that_are_made_one_after_the_other_begin_alike() -> None:
+    began = time.time_ns() // 1_000_000
+    first, second = (int(payloads.new_id()[:6], 16) for _ in range(2))
+    took = time.time_ns() // 1_000_000 - began
+    assert 0 <= (second - first) % (1 << 24) <= took
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from oberonc.errors import ConfigError, DiskFailed, NotAccepted
 APPLICATION_ID: Final = 0x4F42524E  # "OBRN"
 USER_VERSION: Final = 4
 
-#: (pragma, value to set, value to read back), in this order. Ids are random, so each
-#: event writes a page of their index whole: small pages keep that cheap in a deep
-#: queue. auto_vacuum is ignored after WAL is on; synchronous=NORMAL would not sync at
+#: (pragma, value to set, value to read back), in this order. Ids may be random (a
+#: webhook's is), and then each event writes a page of their index whole: small pages
+#: keep that cheap in a deep queue. auto_vacuum is ignored after WAL is on; synchronous=NORMAL would not sync at
 #: COMMIT; checkpoints are called by us, because the automatic ones hide their errors.
 _PRAGMAS: Final = (
     ("page_size", "1024", 1024),

@@ -1,10 +1,13 @@
 """What a service without rules pays for those of others: nothing."""
 
 from collections.abc import Callable
+from itertools import islice
+from os import urandom
 from pathlib import Path
 
 import pytest
 
+from oberonc.payload.schema import new_id
 from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Ending, Lease, Route, Rules, Slot
 from tests.support.store_values import NOW, submission, take_one
@@ -38,6 +41,27 @@ def test_a_service_without_rules_costs_as_many_statements_as_ever(
         count(lambda: queue.end(NOW, leases[0].token, Ending(kind)))  # type: ignore[arg-type]
     queue.database.con.set_trace_callback(None)
     queue.close()
+
+
+def test_events_with_ids_as_hooks_make_them_share_the_pages_of_their_index(
+    tmp_path: Path,
+) -> None:
+    def pages(name: str, mint: Callable[[], str]) -> int:
+        """What one commit of 64 events writes beside 3,000 others."""
+        queue = SqliteQueue(tmp_path / name)
+        made = (
+            submission(number)._replace(id=bytes.fromhex(mint()))
+            for number in range(3064)
+        )
+        queue.accept_all(NOW, [*islice(made, 3000)])
+        queue.maintain(idle=True)
+        queue.accept_all(NOW, [*made])
+        size = (tmp_path / f"{name}-wal").stat().st_size
+        queue.close()
+        return size // 1024
+
+    ours, at_random = pages("ours", new_id), pages("random", lambda: urandom(16).hex())
+    assert ours < at_random - 30
 
 
 def _counter(queue: SqliteQueue) -> Callable[[Callable[[], object]], None]:
