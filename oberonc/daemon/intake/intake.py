@@ -99,13 +99,14 @@ class Intake:
         """Accept one payload, after what the spool
         holds of its repository. Raises BadInput.
         """
-        make = partial(submission, self.config, payload, Sender(peer_uid))
+        sender = Sender(peer_uid)
         # What takes time with the payload, checks and filters, is done beside the loop
         # where it is large.
         if isinstance(payload, jsontext.Received) and len(payload.raw) <= frames.SMALL:
-            wanted = make()
+            wanted = submission(self.config, payload, sender)
         else:
-            wanted = await in_a_thread(make)
+            wanted = await in_a_thread(submission, self.config, payload, sender)
+        del payload  # it is not needed while its commit is waited for
         await self.catch_up(wanted.repo)
         self._tell_overtaken(wanted.repo)
         return await self._queue.accept(wanted)
