@@ -34,23 +34,24 @@ NEW_LANE = """
 INSERT INTO lane(service, repo, ordinal, hold_ms, paused, wake_ms)
 VALUES(:service, :repo, :ordinal, :hold, coalesce(
   (SELECT paused FROM lane WHERE service = :service AND repo = :repo AND ordinal = 0), 0), :due)"""
-#: Where a head stands before the newcomer its time stays. To be run before the
-#: newcomers are there.
-WAKE_LANES = """
-UPDATE lane SET wake_ms = new.due FROM (
-  SELECT json_extract(value, '$[0]') AS lane, json_extract(value, '$[1]') AS due FROM json_each(:lanes)) AS new
-WHERE lane.id = new.lane AND (wake_ms IS NULL OR wake_ms > new.due)
+#: The first newcomer of each lane. Where a head stands before it the lane's time stays,
+#: and it is the oldest where nothing else waits or runs. To be run before the newcomers
+#: are there.
+JOIN_LANES = """
+UPDATE lane SET oldest = coalesce(oldest, new.seq), wake_ms = min(coalesce(wake_ms, new.due), new.due) FROM (
+  SELECT json_extract(value, '$[0]') AS lane, json_extract(value, '$[1]') AS seq, json_extract(value, '$[2]') AS due
+  FROM json_each(:lanes)) AS new
+WHERE lane.id = new.lane AND (oldest IS NULL OR wake_ms IS NULL OR wake_ms > new.due)
 AND NOT EXISTS(SELECT 1 FROM delivery WHERE lane = lane.id AND state = 0 AND parked = 0 AND joined IS NULL)"""
-#: The first of the newcomers is a lane's oldest where nothing else waits or runs.
-NEW_OLDEST = """
-UPDATE lane SET oldest = new.seq FROM (
-  SELECT json_extract(value, '$[0]') AS lane, json_extract(value, '$[1]') AS seq FROM json_each(:lanes)) AS new
-WHERE lane.id = new.lane AND lane.oldest IS NULL"""
 #: Table and columns of what an event puts in.
 EVENTS = "event(seq, id, digest, repo, kind, origin, peer_uid, accepted_ms, decisions, live, ended_age)"
 BODIES = "body(seq, bytes)"
 COMMITS = "event_commit(seq, oids)"
 DELIVERIES = "delivery(seq, lane, due_ms, born_age)"
+#: RETURNING would say which: it costs a table of its own each time, and nearly always
+#: it is all of them.
+UNLESS_KNOWN = " ON CONFLICT(id) DO NOTHING"
+SINCE = "SELECT seq FROM event WHERE seq >= ?"
 #: Of the services that collapse what waits.
 MOVED = """
 INSERT OR IGNORE INTO moved(lane, ref, delivery)
@@ -144,8 +145,9 @@ class Accepting(Part):
             ended = None if routes else self._database.age
             sender = (repo, kind, origin, peer)
             rows.append((seq, id, digest, *sender, now, said, len(routes), ended))
-        new = " ON CONFLICT(id) DO NOTHING RETURNING seq"
-        return {seq for (seq,) in insert(self._con, EVENTS, rows, new)}
+        if insert(self._con, EVENTS, rows, UNLESS_KNOWN) == len(rows):
+            return {one.seq for one in newcomers}
+        return {seq for (seq,) in self._con.execute(SINCE, (newcomers[0].seq,))}
 
     def _add_deliveries(self, now: int, new: Sequence[Newcomer]) -> None:
         """Add what belongs to events that are new: bodies, commits, deliveries."""
@@ -164,11 +166,9 @@ class Accepting(Part):
                 deliveries.append((seq, lane, due, age))
                 if route.refs:
                     moved.append((seq, lane, route.refs))
-        due_first = {lane: due for _, lane, due, _ in reversed(deliveries)}
-        self._con.execute(WAKE_LANES, {"lanes": json.dumps([*due_first.items()])})
+        first = {lane: (lane, seq, due) for seq, lane, due, _ in reversed(deliveries)}
+        self._con.execute(JOIN_LANES, {"lanes": json.dumps([*first.values()])})
         insert(self._con, DELIVERIES, deliveries)
-        first = {lane: seq for seq, lane, _, _ in reversed(deliveries)}
-        self._con.execute(NEW_OLDEST, {"lanes": json.dumps([*first.items()])})
         if moved:
             self._con.execute(MOVED, {"routes": json.dumps(moved)})
 
@@ -223,17 +223,17 @@ def insert(
     columns: str,
     rows: Sequence[tuple[Any, ...]],
     more: str = "",
-) -> list[Any]:
-    """Insert *rows*; returns what *more*, the end of the statement, has it return."""
+) -> int:
+    """Insert *rows*, by a statement that ends with *more*; returns how many it took."""
     waiting = iter(rows)
     count = len(rows)
-    returned: list[Any] = []
+    taken = 0
     for size in _SIZES:
         for _ in range(count // size):
             values = [value for row in islice(waiting, size) for value in row]
-            returned += con.execute(insert_sql(columns, size, more), values)
+            taken += con.execute(insert_sql(columns, size, more), values).rowcount
         count %= size
-    return returned
+    return taken
 
 
 @cache

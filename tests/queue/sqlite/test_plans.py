@@ -24,7 +24,7 @@ DAILY = {
     name: getattr(module, name)
     for module, names in {
         accepting: (
-            *("LAST", "FIND_LANE", "NEW_LANE", "WAKE_LANES", "NEW_OLDEST", "MOVED"),
+            *("LAST", "FIND_LANE", "NEW_LANE", "JOIN_LANES", "SINCE", "MOVED"),
         ),
         leasing: (
             *("DUE_LANES", "HEAD", "TURNS", "SUSPECTS", "ANY_LEASED", "ONE", "CHARGE"),
