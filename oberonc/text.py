@@ -75,8 +75,8 @@ def listed(names: list[str], most: int) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def utc(seconds: float) -> str:
-    """A moment given in seconds since 1970, as `2026-01-01T10:00:00Z`."""
+def utc(seconds: float | None = None) -> str:
+    """A moment given in seconds since 1970, or now, as `2026-01-01T10:00:00Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,7 @@ from oberonc.admin.finding import Finding
 from oberonc.errors import BadInput, ConfigError
 from oberonc.payload.check import loads
 from oberonc.payload.schema import Payload
-from oberonc.text import one_line, visible
+from oberonc.text import one_line, utc, visible
 
 #: Bytes that are read from stdin; what is longer is neither message nor payload.
 LONGEST = 64 * 1024 * 1024
@@ -164,7 +163,7 @@ def _at_words(text: str) -> list[str]:
 def show_time(milliseconds: int) -> str:
     """Wall-clock *milliseconds* as people read them: UTC, and it says so."""
     try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+        return utc(milliseconds / 1000)
     except (OverflowError, ValueError, OSError):
         return "never"
 

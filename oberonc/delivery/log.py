@@ -12,6 +12,7 @@ import time
 
 from oberonc import files, jsontext
 from oberonc.config import DAY
+from oberonc.text import utc
 from oberonc.tuples import NamedTuple
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ def record(
     text of commits. *at* is when it was, in seconds since 1970, by default now.
     """
     return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
+        "time": utc(at),
         "id": payload["id"],
         "via": via,
         "event": payload["event"],

@@ -5,13 +5,13 @@ repository.
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from oberonc.errors import BadInput
 from oberonc.issues.sqlite_files import connect, look, reading, writing
+from oberonc.text import utc
 
 #: Its tables.
 SCHEMA = """
@@ -86,7 +86,7 @@ class IssueFile:
             issue = _issue(db, repository, number)
             query = 'SELECT author, text, "commit", time FROM comment WHERE repository = ? AND number = ? ORDER BY id'
             comments = [
-                {"author": author, "text": text, "commit": commit, "time": _iso(when)}
+                {"author": author, "text": text, "commit": commit, "time": utc(when)}
                 for author, text, commit, when in db.execute(
                     query, (repository, number)
                 )
@@ -179,11 +179,3 @@ def _issue(db: Connection, repository: str, number: int) -> Row:
             f"{repository} has no issue #{number}; `oberonc issues list` shows those it has"
         )
     return Row(*row)
-
-
-def _iso(when: float) -> str:
-    return (
-        datetime.fromtimestamp(when, UTC)
-        .isoformat(timespec="seconds")
-        .replace("+00:00", "Z")
-    )

@@ -8,9 +8,9 @@ of that time find what they expect.
 from __future__ import annotations
 
 import os
-import time
 
 from oberonc import jsontext
+from oberonc.text import utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def new_id() -> str:
 
 def now() -> str:
     """The time, ISO 8601, UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return utc()
 
 
 def fit(payload: Payload, limits: Limits) -> Payload:

@@ -5,7 +5,7 @@ of the contract.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
 from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
 from oberonc.kit.http import part
 from oberonc.redaction import without_userinfo
-from oberonc.text import listed, one_line
+from oberonc.text import listed, one_line, utc
 
 #: Pages of comments that are looked through for a mark.
 PAGES = 50
@@ -281,11 +281,7 @@ def the_one(mail: str, users: Iterable[tuple[str, Any]]) -> str:
 
 def iso(when: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, a little earlier: clocks differ."""
-    return (
-        datetime.fromtimestamp(max(0.0, when - 300), UTC)
-        .isoformat(timespec="seconds")
-        .replace("+00:00", "Z")
-    )
+    return utc(max(0.0, when - 300))
 
 
 #: How a time entry begins, where those are comments.
