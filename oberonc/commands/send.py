@@ -1,7 +1,7 @@
 """`oberonc send`: a message, commits or a payload, to the services."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -167,15 +167,12 @@ def _spooled(config: Config, budget: Budget, as_json: bool) -> None:
         {"id": event, "service": name, **result.as_json()}
         for (event, name), result in found.items()
     ]
-    if as_json:
-        show_json(results)
-    for row in [] if as_json else results:
-        result_text = ": ".join(
-            filter(None, (row.get("outcome", "nothing"), row.get("note") or row["why"]))
-        )
-        show_line(f"{row['id'][:8]} {row['service']}: {result_text}")
-    if not results and not as_json:
-        show("the spool is empty", err=True)
+
+    def line(row: dict[str, Any]) -> str:
+        ended = (row.get("outcome", "nothing"), row.get("note") or row["why"])
+        return f"{row['id'][:8]} {row['service']}: {': '.join(filter(None, ended))}"
+
+    _show_spooled(results, as_json, line)
     _exit_if_interrupted(budget)
     ended = ("done", "expired", "collapsed")
     if any(row.get("outcome", "done") not in ended for row in results):
@@ -191,23 +188,20 @@ def _spooled_away(config: Config, dry_run: bool, as_json: bool) -> None:
     sender = sending.Sender(config)
     waiting = [path.name for path in spool.listing(config.spool)]
     if dry_run:
-        if as_json:
-            show_json(waiting)
-        for name in [] if as_json else waiting:
-            show_line(f"{name}: would be sent to {config.delivery}")
+        would = f"would be sent to {config.delivery}"
+        _show_spooled(waiting, as_json, lambda name: f"{name}: {would}")
         return
     rows = [
         sent._asdict()
         for sent in _with_bar(sender.everything(), "pushes", len(waiting))
     ]
     sender.close()
-    if as_json:
-        show_json(rows)
-    for row in [] if as_json else rows:
+
+    def line(row: dict[str, Any]) -> str:
         why = f": {row['why']}" if row["why"] else ""
-        show_line(f"{row['id'][:8]} {row['repository']}: {row['status']}{why}")
-    if not waiting and not as_json:
-        show("the spool is empty", err=True)
+        return f"{row['id'][:8]} {row['repository']}: {row['status']}{why}"
+
+    _show_spooled(rows, as_json, line)
     if any(row["status"] != "accepted" for row in rows):
         raise Failed("not all of it was taken; what was not stays in the spool")
 
@@ -239,17 +233,22 @@ def _waiting(config: Config, as_json: bool) -> None:
     """What `--spooled` would try, in order."""
     from oberonc.delivery import kept
 
-    rows = kept.waiting(config)
+    def line(row: dict[str, Any]) -> str:
+        error = f", tried {row['attempts']} times: {row['error']}"
+        tried = error if row["attempts"] else ""
+        return f"{row['id'][:8]} {row['service']}: would be tried{tried}"
+
+    _show_spooled(kept.waiting(config), as_json, line)
+
+
+def _show_spooled(rows: list[Row], as_json: bool, line: Callable[[Row], str]) -> None:
+    """*rows* of what is in the spool, for people each as its *line*."""
     if as_json:
         show_json(rows)
-    for row in [] if as_json else rows:
-        tried = (
-            f", tried {row['attempts']} times: {row['error']}"
-            if row["attempts"]
-            else ""
-        )
-        show_line(f"{row['id'][:8]} {row['service']}: would be tried{tried}")
-    if not rows and not as_json:
+        return
+    for row in rows:
+        show_line(line(row))
+    if not rows:
         show("the spool is empty", err=True)
 
 

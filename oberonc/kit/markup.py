@@ -280,19 +280,15 @@ def _after(text: str, url: str) -> str:
     return f"{text} <{url}>" if url else text
 
 
+_MARKDOWN = Flavour(
+    lambda text, url: f"[{text}]({url})" if url else text,
+    _markdown_quote,
+    _verbatim("`%s`"),
+)
 #: What a tracker speaks, by the name that the setting `markup` has for it.
 FLAVOURS = {
-    "markdown": Flavour(
-        lambda text, url: f"[{text}]({url})" if url else text,
-        _markdown_quote,
-        _verbatim("`%s`"),
-        "\n\n<!-- %s -->",
-    ),
-    "markdown-visible": Flavour(
-        lambda text, url: f"[{text}]({url})" if url else text,
-        _markdown_quote,
-        _verbatim("`%s`"),
-    ),
+    "markdown": _MARKDOWN._replace(hidden="\n\n<!-- %s -->"),
+    "markdown-visible": _MARKDOWN,
     "textile": Flavour(
         lambda text, url: f'"{text}":{url}' if url else text,
         _textile_quote,
