@@ -8,6 +8,7 @@ of that time find what they expect.
 from __future__ import annotations
 
 import os
+import time
 
 from oberonc import jsontext
 from oberonc.text import utc

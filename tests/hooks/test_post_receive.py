@@ -69,7 +69,7 @@ WAYS = {
     "away": "broker broker.secrets delivery.sending payload.check peer redaction",
     "here": "broker broker.budget broker.registry broker.request broker.runner"
     " broker.secrets delivery.kept delivery.lane delivery.local delivery.report"
-    " delivery.spool policy redaction" + COMMITS,
+    " delivery.spool groups policy redaction" + COMMITS,
 }
 NOBODY = '[services.issues]\nbroker = "issues"\nrepositories = ["nobody/*"]\n'
 
