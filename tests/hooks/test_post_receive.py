@@ -67,7 +67,7 @@ WAYS = {
     "daemon": "delivery delivery.frames delivery.handover delivery.report" + COMMITS,
     "spool": "delivery.log delivery.spool",
     "away": "broker broker.secrets delivery.sending payload.check peer redaction",
-    "here": "broker broker.budget broker.registry broker.request broker.runner"
+    "here": "broker broker.budget broker.declared broker.registry broker.request broker.runner"
     " broker.secrets delivery.kept delivery.lane delivery.local delivery.report"
     " delivery.spool groups policy redaction" + COMMITS,
 }
