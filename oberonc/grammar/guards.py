@@ -15,7 +15,7 @@ from oberonc.grammar.tables import Tables, is_commit, word_set
 _FILLERS: Final = word_set(
     "really yet even to be been being quite always itself attempt attempts try tries tried trying"
     " meant going able also longer ever again anymore still do does did it will would have has had"
-    " actually truly all completely help helps"
+    " actually truly all completely help helps at here way means near"
 )
 #: Words that may stand between a negator and `to fix`, besides.
 _INFINITIVE: Final = _FILLERS | word_set(
@@ -25,6 +25,14 @@ _INFINITIVE: Final = _FILLERS | word_set(
     " good right proper correct best better great nice ideal real complete full viable sane safe clean"
     " appropriate idea approach solution method patch change thing place used worth us we you anyone one"
     " manage manages managed managing"
+)
+#: Nearest first, as clauses are.
+_NOBODY: Final = (
+    ["one", "no"],
+    *(
+        [word, "of", "none"]
+        for word in ("this", "that", "these", "those", "it", "them")
+    ),
 )
 #: After "not" these say that the commit does more, not less.
 _NO_NEGATION: Final = frozenset({"only", "merely", "simply", "solely"})
@@ -99,8 +107,11 @@ _BEFORE_GERUND: Final = word_set(
     " require requires required requiring need needs worth consider considers considered considering suggest suggests"
     " suggested discuss discusses discussed despite undo undoing undoes postpone postpones postponed delay delays"
     " delayed defer defers deferred skip skips skipped propose proposes proposed regarding easier harder help helps"
-    " helping begin begins began keep keeps kept mind risk risks mention mentions describe describes document documents"
+    " since to helping begin begins began keep keeps kept mind risk risks mention mentions describe describes document"
+    " documents"
 )
+#: What came of a fix, before `by fixing`.
+_CAUSED: Final = word_set("broken broke caused introduced regressed triggered")
 _BEFORE_PARTICIPLE: Final = word_set(
     "after the a an already previously recently newly been which that had"
 )
@@ -152,6 +163,8 @@ def _negated(_verb: str, clause: list[str], tables: Tables) -> str | None:
     fillers, reach = (_INFINITIVE, 6) if infinitive else (_FILLERS, 3)
     skipped = _coordinated(clause, tables)
     for place, word in enumerate(clause[skipped : skipped + reach + 1], skipped):
+        if any(clause[place : place + len(nobody)] == nobody for nobody in _NOBODY):
+            return "negated by who does it"
         if _negates(word, tables):
             # "closed or not fixes"
             alternative = clause[place + 1 : place + 2] == ["or"]
@@ -182,6 +195,8 @@ def _coordinated(clause: list[str], tables: Tables) -> int:
 
 
 def _partial(verb: str, clause: list[str], tables: Tables) -> str | None:
+    if clause[:2] == ["part", "in"]:
+        return "only 'in part'"
     for word in clause[:4]:
         if word in tables.partials or (word == "partial" and verb in _NOUNS):
             return f"only '{word}'"
@@ -282,6 +297,8 @@ def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
         clause[1:3]
     ):
         return None if clause[:2] == ["us", "let"] else "'let' leaves it to others"
+    if clause == ["be", "to"]:
+        return "'to be' is not done yet"
     if "to" in clause[:3] and "yet" in clause[1:4]:
         return "'yet to' is not done yet"
     words = _before_infinitive(clause)
@@ -370,7 +387,8 @@ def _told(verb: str, clause: list[str], _tables: Tables) -> str | None:
     if is_commit(word):
         tells = True
     elif verb.endswith("ing"):
-        tells = word in _BEFORE_GERUND
+        caused = word == "by" and bool(_CAUSED & set(clause[1:2]))
+        tells = caused or word in _BEFORE_GERUND
     elif verb.endswith("ed"):
         tells = word in _BEFORE_PARTICIPLE
     else:

@@ -37,6 +37,9 @@ _COMMENT: Final = re.compile(r"#comment:(?:[0-9]{1,10}|description)")
 #: What follows a number that is the low end of a range: `#1-#3`, `#1..3`, `#1–3`.
 _RANGE: Final = re.compile(r"(?:-#|(?:\.{2,3}|[\u2010-\u2015\u2212])#?)[0-9]")
 _RANGE_MARKS: Final = re.compile(r"\.{2,3}|[\u2010-\u2015\u2212]")
+#: The same in words, where the sentence ends with it.
+SPACED_RANGE: Final = re.compile(r" (?:to|through|thru) ")
+_RANGE_END: Final = re.compile(r"[0-9]{1,19}(?=[ ]?(?:[.,;:)\]]|$))", re.MULTILINE)
 _POSSESSIVE: Final = re.compile(r"['’]s(?!\w)")
 _WORDISH: Final = re.compile(r"\w")
 
@@ -118,8 +121,12 @@ class Forms:
         """Whether *item* begins a range."""
         if _RANGE.match(self.text, item.end):
             return True
-        marks = _RANGE_MARKS.match(self.text, item.end)
         head = self.text[item.start : item.end].rstrip("0123456789")
+        spaced = SPACED_RANGE.match(self.text, item.end)
+        if spaced and self.text.startswith(head, spaced.end()):
+            end = _RANGE_END.match(self.text, spaced.end() + len(head))
+            return end is not None
+        marks = _RANGE_MARKS.match(self.text, item.end)
         return (
             marks is not None
             and self.text.startswith(head, marks.end())

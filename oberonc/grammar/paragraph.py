@@ -11,7 +11,7 @@ from typing import Final
 
 from oberonc.grammar.duration import time_at
 from oberonc.grammar.force import Force
-from oberonc.grammar.items import Forms, Item
+from oberonc.grammar.items import SPACED_RANGE, Forms, Item
 from oberonc.grammar.lists import goes_on, is_plural, is_subject, separator_before
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.stretches import Stretches
@@ -313,11 +313,11 @@ class Paragraph:
 
     def _is_range_end(self, item: Item) -> bool:
         last = self.last
-        if last is None or self.statement is None or item.start - last.end > 3:
+        if last is None or self.statement is None or item.start - last.end > 9:
             return False
-        return self.text[last.end : item.start] in _RANGE_MARKS and self.forms.is_range(
-            last
-        )
+        between = self.text[last.end : item.start]
+        is_mark = between in _RANGE_MARKS or SPACED_RANGE.fullmatch(between)
+        return bool(is_mark) and self.forms.is_range(last)
 
     def _after(self, item: Item) -> int:
         """Read the time and the suffix after *item*; the token to go on at."""

@@ -59,7 +59,7 @@ _ITEM: Final = re.compile(rf"[ \t]*{_BULLET}")
 _OPEN: Final = (
     r"(?:(?:still|things|items|left|what['’]?s|remaining|also|open|known|more)[ \t]+){0,2}"
     + alternatives(
-        "to-?dos?, to do, fixme, xxx, tbd, wip, work in progress, next steps?, next up, pending, planned, later",
+        "to-?dos?, to do, fixme, xxx, tbd, wip, draft, work in progress, next steps?, next up, pending, planned, later",
         "remaining(?: (?:work|issues|tasks|items))?, follow(?: |-)?ups?, future work, unresolved, unfixed",
         "open (?:issues|questions|tasks|items|points), still (?:open|missing|broken|left)",
         "not (?:yet|done|fixed|finished|included|covered|addressed)(?: yet)?",
@@ -73,8 +73,8 @@ _PARTIAL: Final = (
 #: What has to be in a message for a label to be in it, in lower case; quickly said of
 #: most messages.
 _LABEL_HINT: Final = re.compile(
-    r"(?:to(?: |-)?do|fixme|xxx|tbd|wip|work in|next|remaining|pending|planned|later|follow|future|unresolved|unfixed"
-    r"|open |not |still |partial|partly|part |incomplete|first |second |third |another |one |half)"
+    r"(?:to(?: |-)?do|fixme|xxx|tbd|wip|draft|work in|next|remaining|pending|planned|later|follow|future|unresolved"
+    r"|unfixed|open |not |still |partial|partly|part |incomplete|first |second |third |another |one |half)"
     rf"[^\n:\])–—-]{{0,60}}(?:[:\])–—-]|\n(?:[ \t]*\n)?[ \t]*{_BULLET})"
 )
 _LABEL: Final = re.compile(

@@ -224,6 +224,7 @@ class Words(NamedTuple):
             "nobody",
             "none",
             "nothing",
+            "nowhere",
             "hardly",
             "barely",
             "scarcely",

@@ -373,3 +373,60 @@ WHY = {
 @pytest.mark.parametrize(("text", "why"), WHY.items())
 def test_a_reference_says_which_rule_decided(text: str, why: str) -> None:
     assert why in find_references(text)[0].why
+
+
+REPORTED = [
+    "no one closes #1",
+    "none of this fixes #1",
+    "none of these fixes #1",
+    "nothing here fixes #1",
+    "in no way fixes #1",
+    "by no means fixes #1",
+    "does not at all fix #1",
+    "is nowhere near fixing #1",
+    "one step closer to fixing #1",
+    "broken by fixing #1",
+    "has been an issue since fixing #1",
+    "Draft: fixes #1",
+    "to be fixed: #1",
+    "in part fixes #1",
+]
+STILL_CLOSE = [
+    "Speed it up by fixing #1",
+    "No one likes it, fixes #1",
+    "This one fixes #1",
+    "Most of this fixes #1",
+    "In the end this fixes #1",
+    "It was here and is now fixed: #1",
+    "All the means at hand fixed #1",
+]
+
+
+@pytest.mark.parametrize("text", REPORTED)
+def test_what_nobody_would_read_as_a_fix_references(text: str) -> None:
+    assert brief(text) == "reference #1"
+
+
+@pytest.mark.parametrize("text", STILL_CLOSE)
+def test_what_looks_like_it_still_closes(text: str) -> None:
+    assert brief(text) == "close #1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fixes #1 to #3", "fixes #1 through #3.", "(fixes #1 thru #3)"],
+)
+def test_a_range_in_words_is_not_expanded(text: str) -> None:
+    assert brief(text) == "reference #1; reference #3"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("fixes #1 to #3 the same", "close #1; mention #3"),
+        ("fixes #1 to #3's surprise", "close #1; mention #3"),
+        ("fixes #1 - 3 times faster", "close #1"),
+    ],
+)
+def test_what_only_looks_like_a_range_closes(text: str, read: str) -> None:
+    assert brief(text) == read
