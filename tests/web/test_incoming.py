@@ -356,6 +356,83 @@ def test_whatever_a_stranger_writes_is_a_payload_nothing_or_refused(
         assert isinstance(made, Nothing) or check(made) == ""
 
 
+#: What each forge always says: where it is missing, nothing is guessed.
+SAID = {
+    "github/push_rebase_merge": ("before", "after", "ref", "commits.0.id"),
+    "gitlab/push": ("before", "after", "ref", "commits.0.id"),
+    "gitea/push": ("before", "after", "ref", "commits.0.id"),
+    "bitbucket/push": (
+        "push.changes.0.new.target.hash",
+        "push.changes.0.old.target",
+        "push.changes.0.commits.0.hash",
+    ),
+    "bitbucket-dc/push": ("changes.0.toHash", "changes.0.fromHash"),
+    "azure/push": (
+        "resource.refUpdates.0.newObjectId",
+        "resource.commits.0.commitId",
+    ),
+    "sourcehut/post_receive": ("data.webhook.updates.0.new.id",),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("value", [None, "", 5, {}], ids=repr)
+def test_an_id_that_is_missing_is_neither_a_deletion_nor_a_commit(
+    name: str, value: Any, config: Config
+) -> None:
+    each = example(name)
+    for path in SAID[name]:
+        body = json.loads(each.raw)
+        *way, last = [int(key) if key.isdecimal() else key for key in path.split(".")]
+        place = body
+        for key in way:
+            place = place[key]
+        assert place[last]
+        place[last] = value
+        with pytest.raises(BadInput):
+            meaning(each._replace(raw=json.dumps(body).encode()), config)
+
+
+def test_what_data_center_lists_belongs_to_the_branch_that_has_it(
+    config: Config,
+) -> None:
+    each = example("bitbucket-dc/push")
+    body = json.loads(each.raw)
+    change = body["changes"][0]
+    ids = [f"{n:040x}" for n in (1, 2, 3)]
+    one = {"message": "fixes #1", "author": {"name": "a", "emailAddress": "a@b"}}
+    body["commits"] = [
+        one | {"id": ids[2], "parents": [{"id": "f" * 40}]},
+        one | {"id": ids[1], "parents": [{"id": ids[0]}]},
+        one | {"id": ids[0], "parents": [{"id": change["fromHash"]}]},
+    ]
+    body["changes"] = [
+        change | {"refId": "refs/heads/main", "toHash": ids[1], "type": "UPDATE"},
+        change | {"refId": "refs/heads/topic", "toHash": ids[2], "type": "UPDATE"},
+    ]
+    made = meaning(
+        each._replace(raw=json.dumps(body).encode()), config, default_branch="main"
+    )
+    assert not isinstance(made, Nothing)
+    assert [entry["raw_node"] for entry in made["commits"]] == ids
+    # What only the topic has is not published.
+    assert made["published"] == ids[:2]
+
+
+def test_an_old_gitea_that_says_no_total_is_taken_for_one_that_cuts(
+    config: Config,
+) -> None:
+    each = example("gitea/push")
+    body = json.loads(each.raw)
+    body.pop("total_commits")
+    one = body["commits"][0]
+    for count in (4, 5):
+        body["commits"] = [one | {"id": f"{n:040x}"} for n in range(1, count + 1)]
+        made = meaning(each._replace(raw=json.dumps(body).encode()), config)
+        assert not isinstance(made, Nothing)
+        assert made["truncated"] is (count == 5)
+
+
 def test_a_form_that_is_none_and_types_of_others_are_refused() -> None:
     with pytest.raises(delivery.WrongType):
         delivery.received([("Content-Type", "text/plain")], b"{}")

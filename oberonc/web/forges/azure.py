@@ -10,6 +10,7 @@ from oberonc.web.forges.fields import (
     Json,
     at,
     dated_commit,
+    first,
     needed,
     objects,
     oid,
@@ -51,7 +52,7 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
     return Push(
         name,
         text(about, "repository.defaultBranch").removeprefix("refs/heads/"),
-        text(about, "pushedBy.uniqueName") or text(about, "pushedBy.displayName"),
+        first(about, "pushedBy.uniqueName", "pushedBy.displayName"),
         text(about, "repository.remoteUrl"),
         tuple(_move(update, listed) for update in updates),
     )

@@ -6,7 +6,17 @@ It names no default branch, and no files; a push over 256 KB is not sent at all.
 from oberonc.source.commits import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, at, needed, objects, oid, text
+from oberonc.web.forges.fields import (
+    Json,
+    at,
+    commit_oid,
+    first,
+    needed,
+    objects,
+    oid,
+    oid_or_nothing,
+    text,
+)
 from oberonc.web.forges.push import Listed, Move, Nothing, Push, moment, person
 
 
@@ -32,7 +42,7 @@ def read(delivery: Delivery, body: Json) -> Push | Nothing:
     return Push(
         needed(body, "repository.full_name"),
         "",
-        text(body, "actor.nickname") or text(body, "actor.username"),
+        first(body, "actor.nickname", "actor.username", "actor.display_name"),
         text(body, "repository.links.html.href"),
         moves,
     )
@@ -44,8 +54,8 @@ def _move(change: Json) -> Move:
     listed = [_listed(one) for one in objects(change, "commits")[::-1]]
     return Move(
         ("refs/tags/" if tag else "refs/heads/") + needed(change, f"{side}.name"),
-        oid(change, "old.target.hash"),
-        oid(change, "new.target.hash"),
+        oid_or_nothing(change, "old", "target.hash"),
+        oid_or_nothing(change, "new", "target.hash"),
         at(change, "forced") is True,
         () if tag else tuple(listed),
         cut=not tag and at(change, "truncated") is True,
@@ -59,7 +69,7 @@ def _listed(value: Json) -> Listed:
     parents = [oid(parent, "hash") for parent in objects(value, "parents")]
     text_of, url = text(value, "message"), text(value, "links.html.href")
     made = Commit(
-        oid(value, "hash"),
+        commit_oid(value, "hash"),
         parents,
         author,
         mail,

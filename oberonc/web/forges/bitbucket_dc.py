@@ -8,7 +8,17 @@ from typing import Final
 from oberonc.source.commits import Commit
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, at, count, needed, objects, oid, text
+from oberonc.web.forges.fields import (
+    Json,
+    at,
+    commit_oid,
+    count,
+    first,
+    needed,
+    objects,
+    oid,
+    text,
+)
 from oberonc.web.forges.push import Listed, Move, Nothing, Push, moment
 
 #: Commits in one delivery.
@@ -48,31 +58,35 @@ def read(delivery: Delivery, body: Json) -> Push | Nothing:
 
 
 def _move(change: Json, listed: list[Listed]) -> Move:
-    """The commits are listed once for the whole delivery: which of several branches
-    brought them is not told.
+    """The commits are listed once for the whole delivery: a branch brought those that
+    its tip descends from.
     """
     ref, new = needed(change, "refId"), oid(change, "toHash")
     branch = text(change, "type") != "DELETE" and ref.startswith("refs/heads/")
-    mine = listed if branch else []
+    mine, wanted = [], {new}
+    for one in listed[::-1] if branch else ():  # the newest first
+        if one.commit.oid in wanted:
+            wanted.update(one.commit.parents)
+            mine.append(one)
     return Move(
         ref,
         oid(change, "fromHash"),
         new,
-        listed=tuple(mine),
+        listed=tuple(mine[::-1]),
         # with no list at all nothing is known of what came
-        cut=branch and (not listed or len(listed) >= MOST),
+        cut=branch and (not mine or len(listed) >= MOST),
     )
 
 
 def _listed(value: Json) -> Listed:
-    author = text(value, "author.displayName") or text(value, "author.name")
-    committer = text(value, "committer.displayName") or text(value, "committer.name")
+    author = first(value, "author.displayName", "author.name")
+    committer = first(value, "committer.displayName", "committer.name")
     mail, theirs = (
         text(value, "author.emailAddress"),
         text(value, "committer.emailAddress"),
     )
     made = Commit(
-        oid(value, "id"),
+        commit_oid(value, "id"),
         [oid(parent, "id") for parent in objects(value, "parents")],
         author,
         mail,

@@ -7,6 +7,7 @@ from typing import Any
 
 from oberonc.errors import BadInput
 from oberonc.source.commits import Commit
+from oberonc.source.git import null_oid
 from oberonc.text import one_line
 from oberonc.web.forges.push import NOTHING, moment
 
@@ -24,6 +25,11 @@ def text(value: Any, path: str) -> str:
     """The text there; empty where there is none."""
     found = at(value, path)
     return found if isinstance(found, str) else ""
+
+
+def first(value: Any, *paths: str) -> str:
+    """The first of these texts that says something; empty where none does."""
+    return next(filter(None, (text(value, path) for path in paths)), "")
 
 
 def needed(value: Any, path: str) -> str:
@@ -45,12 +51,28 @@ def objects(value: Any, path: str) -> list[Json]:
 
 
 def oid(value: Any, path: str) -> str:
-    """The id there; git's "nothing" where there is none. Raises BadInput for a text that
-    is no id.
+    """The id there. Raises BadInput where there is none: what is missing must not pass
+    for a deletion.
     """
-    found = text(value, path) or NOTHING
+    found = needed(value, path)
     if len(found) not in (40, 64) or found.strip("0123456789abcdef"):
         raise BadInput(f"the webhook's '{path}' is no id: {one_line(found, 80)}")
+    return found
+
+
+def oid_or_nothing(value: Any, side: str, path: str) -> str:
+    """The id at *path* in what *side* is; git's "nothing" where that is null. Raises
+    BadInput.
+    """
+    return NOTHING if at(value, side) is None else oid(value, f"{side}.{path}")
+
+
+def commit_oid(value: Any, path: str) -> str:
+    """The id of a commit. Raises BadInput."""
+    found = oid(value, path)
+    if null_oid(found):
+        # It stands for a message that somebody wrote by hand.
+        raise BadInput(f"the webhook's '{path}' is the id of no commit")
     return found
 
 
@@ -84,7 +106,7 @@ def dated_commit(
     """
     author, mail = text(value, "author.name"), text(value, "author.email")
     return Commit(
-        oid(value, id),
+        commit_oid(value, id),
         list(parents),
         author,
         mail,
@@ -105,7 +127,7 @@ def commit(value: Json) -> Commit:
     author, mail = text(value, "author.name"), text(value, "author.email")
     date = moment(value.get("timestamp"))
     return Commit(
-        oid(value, "id"),
+        commit_oid(value, "id"),
         [],
         author,
         mail,

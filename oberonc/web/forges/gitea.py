@@ -8,7 +8,16 @@ from typing import Final
 
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, commit, count, needed, objects, oid, text
+from oberonc.web.forges.fields import (
+    Json,
+    commit,
+    count,
+    first,
+    needed,
+    objects,
+    oid,
+    text,
+)
 from oberonc.web.forges.push import NOTHING, Listed, Move, Nothing, Push
 
 #: Commits in one delivery. Gogs does not tell that there were more.
@@ -43,7 +52,7 @@ def read(delivery: Delivery, body: Json) -> Push | Nothing:
     return Push(
         needed(body, "repository.full_name"),
         text(body, "repository.default_branch"),
-        text(body, "pusher.login") or text(body, "sender.login"),
+        first(body, "pusher.login", "pusher.username", "sender.login"),
         text(body, "repository.html_url"),
         (move,),
     )
@@ -57,7 +66,8 @@ def _push(body: Json, gogs: bool) -> Move | Nothing:
         Listed(commit(one), text(one, "url")) for one in objects(body, "commits")[::-1]
     ]
     total = count(body, "total_commits")
-    cut = len(listed) >= MOST if gogs else total > len(listed)
+    # Neither Gogs nor an old Gitea says how many there are.
+    cut = total > len(listed) if total else len(listed) >= MOST
     if not ref.startswith("refs/heads/") or (gogs and old == NOTHING):
         # Of a new branch Gogs lists the last ancestors, known or not.
         listed, total, cut = [], 0, gogs and old == NOTHING

@@ -8,7 +8,16 @@ from typing import Final
 
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
-from oberonc.web.forges.fields import Json, at, commit, needed, objects, oid, text
+from oberonc.web.forges.fields import (
+    Json,
+    at,
+    commit,
+    first,
+    needed,
+    objects,
+    oid,
+    text,
+)
 from oberonc.web.forges.push import Listed, Move, Nothing, Push
 
 #: Commits in one delivery; nothing tells that there were more.
@@ -54,7 +63,7 @@ def read(delivery: Delivery, body: Json) -> Push | Nothing:
     name = text(body, "pusher.name")
     return Push(
         needed(body, "repository.full_name"),
-        text(body, "repository.default_branch"),
+        first(body, "repository.default_branch", "repository.master_branch"),
         text(body, "sender.login") if name in ("", "none") else name,
         text(body, "repository.html_url"),
         (move,),

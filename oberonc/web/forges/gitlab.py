@@ -9,6 +9,7 @@ from oberonc.web.forges.fields import (
     at,
     commit,
     count,
+    first,
     needed,
     objects,
     oid,
@@ -68,7 +69,7 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
     return Push(
         needed(body, "project.path_with_namespace"),
         text(body, "project.default_branch"),
-        text(body, "user_username") or text(body, "user_name"),
+        first(body, "user_username", "user_name"),
         page,
         (move,),
         tuple(_options(at(body, "push_options"))),

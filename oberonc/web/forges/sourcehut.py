@@ -13,6 +13,7 @@ from oberonc.web.forges.fields import (
     needed,
     objects,
     oid,
+    oid_or_nothing,
     text,
 )
 from oberonc.web.forges.push import Listed, Move, Nothing, Push
@@ -52,8 +53,8 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
 def _move(update: Json) -> Move:
     ref, old, new = (
         needed(update, "ref.name"),
-        oid(update, "old.id"),
-        oid(update, "new.id"),
+        oid_or_nothing(update, "old", "id"),
+        oid_or_nothing(update, "new", "id"),
     )
     commit = at(update, "new")
     branch = ref.startswith("refs/heads/") and bool(text(commit, "message"))
