@@ -177,6 +177,8 @@ class Reading(Part):
 
     def _since(self, ms: int) -> int:
         """The `seq` from which on events were accepted at *ms* or later."""
+        if not ms:
+            return 0  # the search takes longer the more there are
         low, high = 0, self._newest_seq() + 1
         while low < high:
             middle = (low + high) // 2

@@ -9,7 +9,7 @@ import pytest
 
 from oberonc.payload.schema import new_id
 from oberonc.queue.sqlite.engine import SqliteQueue
-from oberonc.queue.values import Ending, Lease, Route, Rules, Slot
+from oberonc.queue.values import Ending, EventQuery, Lease, Route, Rules, Slot
 from tests.support.store_values import NOW, submission, take_one
 
 #: Statements of one accept, and of one lease or one ending, as many as without rules.
@@ -61,6 +61,22 @@ def test_events_with_ids_as_hooks_make_them_share_the_pages_of_their_index(
 
     ours, at_random = pages("ours", new_id), pages("random", lambda: urandom(16).hex())
     assert ours < at_random - 30
+
+
+def test_the_newest_events_cost_the_same_however_many_there_are(tmp_path: Path) -> None:
+    queue = SqliteQueue(tmp_path / "queue.sqlite")
+    counts, made = [], list[str]()
+    for first, last in ((0, 10), (10, 1000)):
+        with queue.batch():
+            for number in range(first, last):
+                queue.accept(NOW, submission(number))
+        queue.database.con.set_trace_callback(made.append)
+        assert len(queue.list_events(EventQuery(limit=5)).events) == 5
+        queue.database.con.set_trace_callback(None)
+        counts.append(len(made))
+        made.clear()
+    assert counts[0] == counts[1], counts
+    queue.close()
 
 
 def _counter(queue: SqliteQueue) -> Callable[..., None]:
