@@ -22,6 +22,7 @@ from oberonc import groups, process
 from oberonc.errors import ConfigError, OberoncError
 from oberonc.mirror.origins import Origin
 from oberonc.redaction import redact
+from oberonc.source.git import Git
 from oberonc.text import one_line
 
 #: Bytes that are kept of what git prints, and of what it says on stderr.
@@ -53,12 +54,13 @@ _SETTINGS: Final = (
     "transfer.fsckObjects=true",
     *(f"fetch.fsck.{name}=ignore" for name in _OLD),
 )
-#: Runs what follows with files of at most so many blocks of 512 bytes; a lower limit
-#: that is there already stays.
+#: Runs what follows with files of at most so many blocks of 512 bytes, and so many KiB
+#: of memory of its own; a lower limit that is there already stays.
 _LIMITED: Final = (
-    'ulimit -f "$1" 2>/dev/null || [ "$(ulimit -f)" != unlimited ] || {'
-    ' echo "fatal: no limit can be set to the size of files" >&2; exit 1; };'
-    ' shift; exec "$@"'
+    "for kind in f d; do"
+    ' ulimit -$kind "$1" 2>/dev/null || [ "$(ulimit -$kind)" != unlimited ] || {'
+    ' echo "fatal: no limit can be set to files and memory" >&2; exit 1; };'
+    ' shift; done; exec "$@"'
 )
 #: What git runs for user and password: `get` is what it wants of it.
 _HELPER: Final = (
@@ -68,10 +70,14 @@ _HELPER: Final = (
 
 
 class Bounds(NamedTuple):
-    """Seconds that one fetch may take, and bytes that it may bring."""
+    """Seconds that one fetch may take, bytes that a mirror may have, branches and tags
+    together, and bytes of memory of each process.
+    """
 
     seconds: float = 3600.0
     bytes: int = 8 << 30
+    refs: int = 100_000
+    memory: int = 4 << 30
 
 
 USUAL: Final = Bounds()
@@ -107,7 +113,8 @@ class Fetcher:
 
     def head(self) -> Head:
         """The default branch there. Raises NotFetched."""
-        asked = ("ls-remote", "--symref", "--", self._address, "HEAD")
+        places = ("HEAD", "refs/heads/*", "refs/tags/*")
+        asked = ("ls-remote", "--symref", "--", self._address, *places)
         printed = self._git(*asked, seconds=min(_HEAD, self._bounds.seconds))
         ref, digits = "", 40
         for line in printed.split("\n"):
@@ -122,6 +129,16 @@ class Fetcher:
         """Bring branches and tags of the bare repository *git_dir* to where they are
         there. Raises NotFetched; then what is there is whole still.
         """
+        room = self._bounds.bytes - size(git_dir)
+        if room <= 0:
+            self._gather(git_dir)
+            room = self._bounds.bytes - size(git_dir)
+        if room <= 0:
+            raise NotFetched(
+                f"the mirror has {self._bounds.bytes >> 20} MiB, and may not have more:"
+                f" take the repository out of webhooks.{self._origin.webhook}, or remove"
+                f" {git_dir}"
+            )
         try:
             self._git(
                 f"--git-dir={git_dir}",
@@ -138,24 +155,40 @@ class Fetcher:
                 "+refs/heads/*:refs/heads/*",
                 "+refs/tags/*:refs/tags/*",
                 seconds=self._bounds.seconds,
+                room=room,
             )
         except NotFetched as failure:
             _clear(git_dir, self._bounds, locks=".lock" in str(failure))
             raise
+        self._check_refs(len(Git(git_dir).refs()))
+
+    def _check_refs(self, count: int) -> None:
+        if count > self._bounds.refs:
+            raise NotFetched(
+                f"{self._place()} has more than {self._bounds.refs} branches and tags"
+                f" of it: take the repository out of webhooks.{self._origin.webhook}"
+            )
 
     def tidy(self, git_dir: Path) -> None:
         """Put packs of *git_dir* together, where there are many. Raises NotFetched."""
-        settings = ("core.hooksPath=/dev/null", "gc.autoDetach=false")
-        argv = ["git", f"--git-dir={git_dir}", "-c", "gc.autoPackLimit=40"]
-        for setting in settings:
+        self._gather(git_dir, "--auto")
+
+    def _gather(self, git_dir: Path, *how: str) -> None:
+        argv = ["git", f"--git-dir={git_dir}"]
+        for setting in (
+            "core.hooksPath=/dev/null",
+            "gc.autoDetach=false",
+            "gc.autoPackLimit=40",
+        ):
             argv += ["-c", setting]
-        argv += ["gc", "--quiet", "--auto"]
+        argv += ["gc", "--quiet", *how]
         self._run(argv, process.git_environment(), self._bounds.seconds)
 
-    def _git(self, *args: str, seconds: float) -> str:
+    def _git(self, *args: str, seconds: float, room: int = 0) -> str:
         """What git prints. Raises NotFetched."""
-        blocks = str(self._bounds.bytes // 512)
-        limited = ["sh", "-c", _LIMITED, "sh", blocks]
+        bounds = self._bounds
+        blocks, kibibytes = (room or bounds.bytes) // 512 or 1, bounds.memory >> 10
+        limited = ["sh", "-c", _LIMITED, "sh", str(blocks), str(kibibytes)]
         settings = [*_SETTINGS, *self._credentials()]
         argv = [*limited, "git"]
         for setting in settings:
@@ -204,9 +237,9 @@ class Fetcher:
         self, argv: list[str], env: dict[str, str], seconds: float
     ) -> tuple[int, bytes, bytes]:
         """Exit code, the beginning of stdout and the end of stderr. Raises NotFetched
-        when it is told to stop or takes too long.
+        when it is told to stop, takes too long or prints too many lines.
         """
-        deadline = time.monotonic() + seconds
+        deadline, lines = time.monotonic() + seconds, 0
         try:
             child = subprocess.Popen(
                 argv,
@@ -238,6 +271,10 @@ class Fetcher:
                         if not part:
                             ready.unregister(stream)
                         kept[stream] += part
+                        if stream is child.stdout:
+                            lines += part.count(b"\n")
+                            # of a tag there may be two; what HEAD is are two more
+                            self._check_refs((lines - 2) // 2)
                     del kept[child.stdout][_PRINTED:]
                     del kept[child.stderr][:-_SAID]
             code = child.wait()
@@ -265,6 +302,15 @@ class Fetcher:
         secrets = [self._origin.token] if self._origin.token else []
         text = redact(text.removeprefix("fatal: ").removeprefix("error: "), secrets)
         return one_line(text, 300) or f"ended with {code}"
+
+
+def size(git_dir: Path) -> int:
+    """Bytes of the objects of *git_dir*; 0 where it is not there."""
+    total = 0
+    for file in (git_dir / "objects").rglob("*"):
+        with contextlib.suppress(OSError):  # `gc` of somebody else's has removed it
+            total += file.lstat().st_size
+    return total
 
 
 def _clear(git_dir: Path, bounds: Bounds, locks: bool) -> None:

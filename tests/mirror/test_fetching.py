@@ -11,7 +11,7 @@ import pytest
 
 from oberonc import accounts
 from oberonc.mirror import mirrors
-from oberonc.mirror.fetching import USUAL, Bounds, Fetcher, NotFetched
+from oberonc.mirror.fetching import USUAL, Bounds, Fetcher, NotFetched, size
 from oberonc.mirror.origins import Origin
 from tests.mirror.conftest import Mirrored
 from tests.support.children import child
@@ -126,6 +126,59 @@ def test_what_is_too_large_is_not_kept(shop: Mirrored) -> None:
     there = [path for path in shop.mirror.git_dir.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in there) < 1 << 20
     fetch(shop, shop.origin, Bounds(60, 1 << 23))
+
+
+def test_a_mirror_stays_within_its_bounds_however_often_it_is_fetched(
+    shop: Mirrored,
+) -> None:
+    bounds = Bounds(60, 5 << 20)
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    fetch(shop, shop.origin, bounds)
+    said = []
+    for n in range(4):
+        # What was forced away is kept for a while.
+        (shop.clone.path / "noise").write_bytes(os.urandom(2 << 20))
+        shop.clone.sh(f"git add noise && git commit -q --amend -m {n}")
+        shop.clone.sh("git push -q --force origin main")
+        try:
+            fetch(shop, shop.origin, bounds)
+        except NotFetched as failure:
+            said.append(str(failure))
+    assert size(shop.mirror.git_dir) < 5 << 20
+    assert said
+    bounds = Bounds(60, 2 << 20)
+    with pytest.raises(NotFetched, match="has 2 MiB, and may not have more: take"):
+        fetch(shop, shop.origin, bounds)
+
+
+def test_more_branches_and_tags_than_bounds_allow_are_not_read(shop: Mirrored) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    bounds = Bounds(60, refs=50)
+    fetch(shop, shop.origin, bounds)
+    names = "".join(f"create refs/heads/b{n} HEAD\n" for n in range(300))
+    shop.clone.sh(f"printf '{names}' | git update-ref --stdin")
+    shop.clone.sh("git push -q --all origin")
+    with pytest.raises(NotFetched, match="has more than 50 branches and tags"):
+        fetch(shop, shop.origin, bounds)
+    there = shop.mirror.git_dir / "refs" / "heads"
+    assert len(list(there.iterdir())) <= 1
+    # Nor where it says fewer first.
+    fetcher = Fetcher(shop.origin, shop.mirror.address, bounds)
+    with pytest.raises(NotFetched, match="has more than 50 branches and tags"):
+        fetcher.into(shop.mirror.git_dir)
+    shop.clone.sh("git push -q --prune origin 'refs/heads/main'")
+    shop.clone.sh("git push -q origin $(seq -f ':b%g' 0 299)")
+    fetch(shop, shop.origin, bounds)
+
+
+def test_a_server_that_would_fill_the_memory_does_not(shop: Mirrored) -> None:
+    shop.clone.commit("one")
+    shop.clone.push("main")
+    with pytest.raises(NotFetched):
+        fetch(shop, shop.origin, Bounds(60, memory=64 << 10))
+    fetch(shop, shop.origin)
 
 
 @pytest.fixture
