@@ -18,6 +18,7 @@ def push(payload: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any
         if commit["branch"] == update["name"] or (not distinct and update["publish"])
     ]
     url = repository["website"]
+    between = f"{update['old'][:12]}...{update['new'][:12]}"
     return {
         "ref": update["ref"],
         "before": update["old"],
@@ -26,7 +27,7 @@ def push(payload: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any
         "deleted": update["deleted"],
         "forced": update["forced"],
         "base_ref": None,
-        "compare": f"{url}/compare/{update['old'][:12]}...{update['new'][:12]}",
+        "compare": update.get("compare") or (f"{url}/compare/{between}" if url else ""),
         "commits": commits,
         "head_commit": commits[-1] if commits else None,
         "repository": {
@@ -35,7 +36,7 @@ def push(payload: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any
             "owner": {"name": repository["owner"], "login": repository["owner"]},
             "html_url": url,
             "url": url,
-            "clone_url": f"{url}.git",
+            "clone_url": f"{url}.git" if url else "",
             "default_branch": repository["default_branch"],
         },
         "pusher": {"name": payload["user"] or "none"},

@@ -176,3 +176,16 @@ def test_pushes_that_come_together_are_one_push_of_github_for_each_ref(
         "9" * 40,
     )
     assert [each["message"] for each in said["commits"]] == ["change 1", "change 2"]
+
+
+def test_a_push_of_github_has_no_half_addresses(tmp_path: Path) -> None:
+    payload = testing.payload()
+    payload["repository"]["website"] = ""
+    with Server() as server:
+        settings: dict[str, Any] = {"url": server.url, "format": "github"}
+        testing.deliver(Webhook, payload, tmp_path, **settings)
+        payload["updates"][0]["compare"] = "https://forge.example/x?from=1"
+        testing.deliver(Webhook, payload, tmp_path, **settings)
+    [said, given] = [sent.json() for sent in server.requests]
+    assert (said["compare"], said["repository"]["clone_url"]) == ("", "")
+    assert given["compare"] == "https://forge.example/x?from=1"
