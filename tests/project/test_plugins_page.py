@@ -64,6 +64,7 @@ def _run(place: Path, *words: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.timeout(600)  # pip asks the package index
 def test_the_page_leads_to_a_tested_plugin_that_is_installed_from_a_wheel(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,10 @@ from tests.project import write_commands, write_manuals
 from tests.system.wheels import TOPMOST
 
 TOP = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("wheel")  # which is built once
+pytestmark = [
+    pytest.mark.xdist_group("wheel"),  # which is built once
+    pytest.mark.timeout(600),  # pip asks the package index
+]
 
 
 @pytest.fixture(scope="module")
