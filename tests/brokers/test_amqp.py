@@ -26,7 +26,8 @@ from tests.support.buses import (
 from tests.support.children import child
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
-from tests.support.trackers.servers import free_port, need
+from tests.support.ports import free_port
+from tests.support.trackers.servers import need
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("amqp")]
 PASSWORD = "s3cret-word"

@@ -20,6 +20,7 @@ from brokers.bluesky import Bluesky
 from oberonc import testing
 from oberonc.broker.request import Outcome
 from oberonc.testing.relay import Relay, Spoil
+from tests.support.ports import free_port
 from tests.support.trackers import servers
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("bluesky")]
@@ -71,7 +72,7 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[Relay]:
         str(PROGRAM),
         str(folder),
         str(port),
-        str(servers.free_port()),
+        str(free_port()),
     ]
     environment = {**os.environ, "NODE_PATH": str(modules)}
     address = f"http://127.0.0.1:{port}/xrpc/_health"

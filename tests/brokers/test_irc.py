@@ -16,7 +16,8 @@ import pytest
 from brokers.irc import TEXT, Irc
 from oberonc import testing
 from tests.support.eventually import eventually
-from tests.support.trackers.servers import free_port, need
+from tests.support.ports import free_port
+from tests.support.trackers.servers import need
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
 
@@ -74,8 +75,7 @@ def test_irker_is_handed_a_line_of_json_for_each_line(
 
 
 def test_no_irker_is_told_later(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     settings: Any = {"url": "irc://x", "channel": "#c", "irker": f"127.0.0.1:{port}"}
     done = testing.deliver(Irc, testing.payload(), tmp_path, **settings)
     assert (done.kind, "refused" in done.note) == ("retry", True)

@@ -3,7 +3,6 @@ servers take connections and keep records.
 """
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from brokers.kafka import Kafka
 from oberonc import testing
 from tests.support.buses import KINDS, through_a_daemon, told
 from tests.support.daemon_site import Site
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("kafka")
 PASSWORD = "s3cret-word"
@@ -109,8 +109,7 @@ def test_an_answer_that_comes_too_late_is_no_success(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_gone_gets_the_push_when_it_is_back(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     payload = told("push").payload
     away = testing.deliver(Kafka, payload, tmp_path, **_settings(port))
     cluster = Cluster()

@@ -3,7 +3,6 @@
 import email
 import email.policy
 import re
-import socket
 import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -17,6 +16,7 @@ from aiosmtpd.smtp import AuthResult, Envelope
 from brokers.mail import Mail
 from oberonc import testing
 from oberonc.payload.digest import joined
+from tests.support.ports import free_port
 
 
 class Box:
@@ -57,8 +57,7 @@ def server(box: Box) -> Iterator[str]:
         good = args[4].password == b"s3cret-word"
         return AuthResult(success=good, handled=False)
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     controller = Controller(
         box,
         hostname="127.0.0.1",

@@ -16,6 +16,7 @@ from oberonc import testing
 from oberonc.testing import Answer, Server
 from tests.support.buses import through_a_daemon
 from tests.support.daemon_site import Site
+from tests.support.ports import free_port
 
 TOKEN = "t0kenwhichisapart"
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "hostile", "dead"]
@@ -123,8 +124,7 @@ def test_an_answer_that_takes_too_long_may_have_told(
 
 
 def test_what_was_never_reached_is_tried_again(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     for scheme in ("json", "jsons", "mailto"):
         url = f"{scheme}://ann:{TOKEN}@127.0.0.1:{port}"
         if scheme == "mailto":

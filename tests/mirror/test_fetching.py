@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.mirror.conftest import Mirrored
 from tests.support.children import child
 from tests.support.eventually import eventually
 from tests.support.forge import Forge
+from tests.support.ports import free_port
 from tests.support.repo import Repo
 
 TOKEN = "a sesame of our own"
@@ -277,8 +277,7 @@ def ssh(shop: Mirrored, short_dir: Path) -> Iterator[Origin]:
     for name in ("host", "user", "other"):
         words = ["-q", "-t", "ed25519", "-N", "", "-f", str(short_dir / name)]
         subprocess.run(["ssh-keygen", *words], check=True)
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    port = free_port()
     key = (short_dir / "host.pub").read_text()
     (short_dir / "known").write_text(f"[127.0.0.1]:{port} {key}")
     options = {

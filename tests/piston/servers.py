@@ -12,13 +12,6 @@ from tests.support.eventually import eventually
 TOP = Path(__file__).parents[2]
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """A server that is there between `with` and its end."""
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.piston.servers import Server, free_port
+from tests.piston.servers import Server
+from tests.support.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "piston.md"
 BLOCKS = re.findall(r"^## ([^\n]*)|^```(\w+)\n(.*?)^```", PAGE.read_text(), re.M | re.S)

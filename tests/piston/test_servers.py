@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.piston.servers import TOP, Server, free_port
+from tests.piston.servers import TOP, Server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("piston servers")
 WSGI = {

@@ -18,7 +18,8 @@ from oberonc import testing
 from tests.support.children import end
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
-from tests.support.trackers.servers import folder, free_port, need, run
+from tests.support.ports import free_port
+from tests.support.trackers.servers import folder, need, run
 
 KINDS = ["push", "commits", "merge", "tag", "delete", "all", "message", "hostile"]
 #: RabbitMQ's own script first: Debian's wrapper runs it as another user, in that user's

@@ -21,6 +21,7 @@ from aiosmtpd.smtp import Envelope
 from oberonc.issues.embedded import IssueFile
 from oberonc.testing import Answer, Sent, Server
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 
 SECRET = "s3cret-value"
 
@@ -155,10 +156,7 @@ def mailbox(name: str, place: Path, **settings: Any) -> Iterator[Receiver]:
                 await asyncio.sleep(0)
             return "250 taken"
 
-    with socketserver.TCPServer(
-        ("127.0.0.1", 0), socketserver.BaseRequestHandler
-    ) as at:
-        port = at.server_address[1]
+    port = free_port()
     controller = Controller(Box(), hostname="127.0.0.1", port=port)
     controller.start()
     made.settings = {"server": f"smtp://127.0.0.1:{port}", **settings}

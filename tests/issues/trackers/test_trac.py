@@ -17,6 +17,7 @@ from oberonc.kit.http import AnyAuth, Http
 from oberonc.testing.relay import Relay
 from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import World, broker, commit, payload
+from tests.support.ports import free_port
 from tests.support.trackers import servers
 from tests.support.trackers.suite import Suite
 
@@ -154,7 +155,7 @@ def test_tracd_that_keeps_connections_is_spoken_to_directly(
     """It does not read the body of what it refuses, and takes that for the next
     request on the connection.
     """
-    port = servers.free_port()
+    port = free_port()
     with servers.folder() as folder, running(folder, port, scheme) as home:
         site = f"http://127.0.0.1:{port}/{home.name}"
         settings = {"tracker": "trac-ticketrpc", "url": site, "project": home.name}

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import requests
 from oberonc.testing.relay import Relay
 from tests.support.children import end
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 
 #: Read before the tests seal the environment.
 SERVERS = Path(os.environ.get("OBERONC_TEST_SERVERS") or "/tmp/oberonc-test-servers")
@@ -44,12 +44,6 @@ def tool(name: str, environment: str = "venv") -> str:
         f"{name} below {SERVERS}",
     )
     return str(path)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
