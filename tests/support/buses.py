@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oberonc import testing
+from oberonc import BaseBroker, testing
+from oberonc.broker.request import Outcome
 from tests.support.children import end
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
@@ -178,6 +179,38 @@ def told(kind: str, **changes: Any) -> Told:
     """A push of *kind*."""
     payload = testing.payload(kind, **changes)
     return Told(payload, json.dumps(payload, separators=(",", ":")).encode())
+
+
+def large() -> dict[str, Any]:
+    """A push that is larger than the servers take here."""
+    payload = testing.payload("many")
+    for each in payload["commits"]:
+        each["message"] = "x" * 20_000
+    return payload
+
+
+def lose_an_answer(
+    broker: type[BaseBroker],
+    push: Told,
+    port: int,
+    settings: Callable[[int], dict[str, Any]],
+    state: Path,
+) -> None:
+    """Deliver *push* twice to the server at *port*, whose first answer gets lost."""
+    with wire(port) as between:
+        between.lose = push.raw[-40:]
+        tries = [
+            testing.deliver(broker, push.payload, state, **settings(between.port))
+            for _ in range(2)
+        ]
+    assert [each.kind for each in tries] == ["retry", "done"]
+
+
+def assert_refused(done: Outcome) -> None:
+    """The credentials were refused: it waits for somebody, and does not tell them."""
+    assert (done.kind, done.after) == ("retry", 600), done.note
+    assert done.note.startswith("CREDENTIALS refused")
+    assert "word" not in done.note.replace("password", "")
 
 
 def through_a_daemon(site: Site, broker: str, **settings: Any) -> str:
