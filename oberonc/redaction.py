@@ -112,6 +112,8 @@ def redact(text: str, secrets: list[str], cut: bool = False) -> str:
     """*text* without any form of *secrets*; where it was *cut*, also without the
     beginning of one at its end.
     """
+    if not text:  # most brokers that are done say nothing
+        return text
     every = sorted(
         {form for secret in secrets for form in forms(secret)}, key=len, reverse=True
     )

@@ -46,7 +46,7 @@ async def attempt(
         if answer.get("lease") != ticket or not isinstance(outcome, dict):
             # Broker code wrote to the channel itself, or for an older lease: no attempt
             # has the number 0, so it counts as late.
-            await queue.end(lease.token._replace(attempt=0), Ending("done"))
+            await queue.end([(lease.token._replace(attempt=0), Ending("done"))])
             await worker.kill()
             raise WorkerLost("answered for a lease it does not hold")
         kind = _KINDS.get(str(outcome.get("kind")), "crash")

@@ -60,34 +60,45 @@ class Endings:
             self._timer.cancel()
             self._timer = None
         gathered, self._gathered = self._gathered, []
-        for lease, ending in gathered:
-            self._request(lease, ending)
+        if gathered:
+            self._request(gathered)
 
-    def _request(self, lease: Lease, ending: Ending, again: bool = False) -> None:
-        kept = self._queue.end(lease.token, ending)
-        kept.add_done_callback(partial(self._answered, lease, ending, again))
+    def _request(self, ended: list[tuple[Lease, Ending]], again: bool = False) -> None:
+        kept = self._queue.end([(lease.token, ending) for lease, ending in ended])
+        kept.add_done_callback(partial(self._answered, ended, again))
 
     def _answered(
-        self, lease: Lease, ending: Ending, again: bool, kept: "asyncio.Future[Ended]"
+        self,
+        told: list[tuple[Lease, Ending]],
+        again: bool,
+        kept: "asyncio.Future[list[Ended]]",
     ) -> None:
         """What is not simply done is news."""
-        delivery, attempt = lease.token
         error = kept.exception()
         if error:
-            self._say(
-                f"the end of delivery {delivery} could not be kept: {error}", lease
-            )
-            # Only a queue that is closing keeps it no more: the next start gives the
-            # delivery back.
-            closing = isinstance(error, (NotAccepted, DiskFailed))
-            if isinstance(error, StorageFull) or not closing:
-                self._loop.call_later(PAUSE, self._request, lease, ending, True)
+            self._not_kept(told, error)
             return
-        ended = kept.result()
-        if ended.state == "done":
-            if again:  # nobody expected its lane to be free now
+        for (lease, ending), ended in zip(told, kept.result(), strict=True):
+            if ended.state != "done":
+                self._tell(lease, ending, ended)
+            # Otherwise nobody expects its lane to be free now.
+            if ended.state != "done" or again:
                 self._queue.expect([lease.service])
-            return
+
+    def _not_kept(self, told: list[tuple[Lease, Ending]], error: BaseException) -> None:
+        # Only a queue that is closing keeps it no more: the next start gives the
+        # delivery back.
+        closing = isinstance(error, (NotAccepted, DiskFailed))
+        for lease, ending in told:
+            delivery = lease.token.delivery
+            why = f"the end of delivery {delivery} could not be kept: {error}"
+            self._say(why, lease)
+            if isinstance(error, StorageFull) or not closing:
+                # By itself: it may be the one that stands in the way of the others.
+                self._loop.call_later(PAUSE, self._request, [(lease, ending)], True)
+
+    def _tell(self, lease: Lease, ending: Ending, ended: Ended) -> None:
+        delivery, attempt = lease.token
         why = "; ".join(filter(None, (ended.reason, ending.note)))
         this = f"delivery {delivery}, attempt {attempt}: {ending.kind}"
         if ended.state == "dead":
@@ -102,4 +113,3 @@ class Endings:
         self._say(news, lease)
         if ended.state == "dead":
             self._notices.look()
-        self._queue.expect([lease.service])

@@ -8,7 +8,7 @@ something due says of which services (`expect`), and knows nothing of who leases
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -124,11 +124,13 @@ class QueueLink:
                 self._due[route.service] = self._due.get(route.service, 0) + 1
         return self._ask(Accept(answer, now_ms(), submission))
 
-    def end(self, token: Token, ending: Ending) -> "asyncio.Future[Ended]":
-        """The end of an attempt. Never refused: endings are bounded by the workers
-        there are.
+    def end(
+        self, endings: Sequence[tuple[Token, Ending]]
+    ) -> "asyncio.Future[list[Ended]]":
+        """The ends of attempts. Never refused: they are bounded by the workers there
+        are.
         """
-        return self._ask(End(self._loop.create_future(), now_ms(), token, ending))
+        return self._ask(End(self._loop.create_future(), now_ms(), endings))
 
     def _ask(self, request: Request) -> "asyncio.Future[Any]":
         self._made.append(request)

@@ -7,9 +7,9 @@ the promises (`daemon.queue_link`).
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from itertools import groupby
+from itertools import groupby, islice
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -50,12 +50,11 @@ class Accept(NamedTuple):
 
 
 class End(NamedTuple):
-    """An attempt to end."""
+    """Attempts to end; answered with how each did."""
 
     promise: Promise
     now: int
-    token: Token
-    ending: Ending
+    endings: Sequence[tuple[Token, Ending]]
 
 
 class Call(NamedTuple):
@@ -198,9 +197,12 @@ class Writer:
                     now = max(accept.now for accept in run)
                     outcomes += map(Outcome, run, queue.accept_all(now, submissions))
                 elif kind is End:
-                    endings = [(end.token, end.ending) for end in run]
+                    endings = [each for end in run for each in end.endings]
                     now = max(end.now for end in run)
-                    outcomes += map(Outcome, run, queue.end_all(now, endings))
+                    ended = iter(queue.end_all(now, endings))
+                    for end in run:
+                        answers = [*islice(ended, len(end.endings))]
+                        outcomes.append(Outcome(end, answers))
                 else:
                     for call in run:
                         try:

@@ -22,7 +22,7 @@ from oberonc.queue.sqlite.engine import SqliteQueue
 from oberonc.queue.values import Ended, Ending, Lease, StorageFull, Token
 from tests.support.eventually import eventually_in_loop
 from tests.support.store_rules import violations
-from tests.support.store_values import submission
+from tests.support.store_values import NOW, submission
 
 
 class Workers:
@@ -82,6 +82,25 @@ class FullForAMoment(SqliteQueue):
         self.end_all = end_when_there_is_room
 
 
+class OneCannotBeKept(SqliteQueue):
+    """The end of the first delivery is refused, whatever comes with it, for a while."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        end_all = self.end_all
+        self.refusals = 4
+
+        def end_the_others(
+            now: int, endings: Sequence[tuple[Token, Ending]]
+        ) -> list[Ended]:
+            if self.refusals and any(token.delivery == 1 for token, _ in endings):
+                self.refusals -= 1
+                raise ValueError("it cannot be written down")
+            return end_all(now, endings)
+
+        self.end_all = end_the_others
+
+
 def _run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 30))
 
@@ -125,6 +144,33 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(
         await dispatcher.emptied()
         link.stop()
         queue.close()
+
+    _run(work)
+
+
+def test_an_ending_that_cannot_be_kept_keeps_no_other_from_it(
+    tmp_path: Path, done: list[int]
+) -> None:
+    """They go to the queue together, and where that fails one by one."""
+
+    async def work() -> None:
+        queue = OneCannotBeKept(tmp_path / "queue.sqlite")
+        queue.accept_all(
+            NOW, [submission(number, f"repo {number}") for number in range(1, 9)]
+        )
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        log: list[str] = []
+        dispatcher = _dispatcher(link, log)
+        dispatcher.serve(Workers())  # type: ignore[arg-type]
+        await eventually_in_loop(lambda: not queue.refusals)
+        dispatcher.stop()
+        await eventually_in_loop(
+            lambda: all(found.state == "done" for found in queue.deliveries())
+        )
+        link.stop()
+        queue.close()
+        assert len(done) == 8
+        assert "the end of delivery 1 could not be kept: it cannot be written" in log[0]
 
     _run(work)
 

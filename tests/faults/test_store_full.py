@@ -63,7 +63,7 @@ def _accept_until_refused(writer: ThreadWriter) -> int:
 
 
 def _end(writer: ThreadWriter, token: Token) -> str:
-    return writer.end(NOW, token, Ending("done", output="x" * 5000)).result().state
+    return writer.end(NOW, token, Ending("done", output="x" * 5000)).result()[0].state
 
 
 def _lease(writer: ThreadWriter, free: int) -> tuple[Lease, ...]:

@@ -95,7 +95,7 @@ def test_what_ends_in_a_batch_makes_room_for_the_leases_in_it(
     )
     ended = writer.end(NOW, lease.token, Ending("done"))
     writer.start()
-    assert ended.result(60).state == "done"
+    assert [end.state for end in ended.result(60)] == ["done"]
     assert [lease.seq for lease in granted.result(60).leases] == [2]
     writer.stop(60)
     assert writer.batches == 1

@@ -44,9 +44,9 @@ class ThreadWriter(Writer):
         """Accept an event."""
         return self._ask(Accept(Future(), now, submission))
 
-    def end(self, now: int, token: Token, ending: Ending) -> "Future[Ended]":
+    def end(self, now: int, token: Token, ending: Ending) -> "Future[list[Ended]]":
         """End an attempt."""
-        return self._ask(End(Future(), now, token, ending))
+        return self._ask(End(Future(), now, [(token, ending)]))
 
     def call(
         self, function: Callable[[Queue], T], *, alone: bool = False

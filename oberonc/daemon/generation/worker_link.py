@@ -98,7 +98,7 @@ class WorkerLink:
         if not self._timer or self._timer.when() > self._deadline:
             self._wake_at_the_deadline()
         try:
-            await self._loop.sock_sendall(self._channel, request)
+            await self._send(request)
             answer = frames.decode(await self._answer)
             used_up = self._uses >= MAX_USE or answer.get("spent") is True
             self.spent = self.spent or used_up
@@ -119,6 +119,14 @@ class WorkerLink:
             self._output_kept.clear()
             if self.ended.done():
                 self.forget()
+
+    async def _send(self, request: bytes) -> None:
+        try:
+            sent = self._channel.send(request)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(request):
+            await self._loop.sock_sendall(self._channel, request[sent:])
 
     def _receive(self) -> None:
         """Bytes of the channel, as they come; a whole frame is the answer."""
