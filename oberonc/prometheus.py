@@ -260,7 +260,7 @@ WEBHOOKS = (
     Metric(
         "webhook_refusals_total",
         "counter",
-        "Those that were not believed, by why.",
+        "Those that were not believed since the HTTP face started, by why.",
         _refusals,
     ),
 )

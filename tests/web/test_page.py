@@ -287,6 +287,8 @@ def test_everybody_may_try_a_message_where_the_configuration_says_so(
     browser = Browser(faces.start().port)
     page = browser.press(browser.open("/try"), "Read it", message="fixes #4")
     assert [own["class"] for tag, own in page.tags if tag == "mark"] == ["close"]
+    page = browser.press(page, "Read it", message="`fixes #9`\n" * 5000)
+    assert "And 4700 more." in page.text
     assert browser.send("GET", "/pushes").status == 303
 
 

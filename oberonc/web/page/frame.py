@@ -10,6 +10,7 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
@@ -138,10 +139,13 @@ class Frame:
         right *acts*; None: for everybody.
         """
 
+        allowed = [*(("GET", "HEAD") if get else ()), *(("POST",) if post else ())]
+        refuse = partial(_no_method, allow=", ".join(allowed))
+
         async def answer(request: HttpRequest, **values: Any) -> HttpResponse:
             look, needed = (post, acts) if request.method == "POST" else (get, right)
-            if request.method not in ("GET", "HEAD", "POST") or look is None:
-                look, needed = _no_method, None
+            if request.method not in allowed or look is None:
+                look, needed = refuse, None
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
                 _THREADS, self._answer, request, look, needed, values
@@ -223,8 +227,8 @@ class Frame:
         )
 
 
-def _no_method(_asked: Asked, **_values: Any) -> Shown:
-    raise Problem(405, "This page cannot be asked so.")
+def _no_method(_asked: Asked, *, allow: str, **_values: Any) -> Shown:
+    raise Problem(405, "This page cannot be asked so.", headers={"Allow": allow})
 
 
 def nowhere(_asked: Asked) -> Shown:

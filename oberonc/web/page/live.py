@@ -75,8 +75,9 @@ class Live:
             elif self._closed or len(self._waiting) >= MOST:
                 status = 503
             if status:
+                allow = {"Allow": "GET"} if status == 405 else {}
                 return HttpResponse(
-                    status=status, content_type="text/plain", headers=HEADERS
+                    status=status, content_type="text/plain", headers=HEADERS | allow
                 )
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingHttpResponse(

@@ -11,6 +11,8 @@ from oberonc.web.page.frame import Asked, Shown, Verbatim
 
 #: Characters of a message that is read.
 LONGEST: Final = 64 * 1024
+#: Findings that are shown: a message may have thousands that are nearly one.
+MOST_SHOWN: Final = 300
 EXAMPLE: Final = (
     "great, all done, fixes #42\n\nhm, `fixes #9` needs more work, references #37\n"
 )
@@ -48,9 +50,11 @@ def read(asked: Asked) -> Shown:
         ],
         key=lambda one: (one["start"], one["end"]),
     )
+    more = len(findings) - MOST_SHOWN
+    findings = findings[:MOST_SHOWN]
     for number, one in enumerate(findings, 1):
         one["number"] = number
-    return _shown(asked, message, kind, keys, findings, {"tried": True})
+    return _shown(asked, message, kind, keys, findings, {"tried": True, "more": more})
 
 
 def _reference(found: Reference) -> dict[str, Any]:

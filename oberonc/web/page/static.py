@@ -4,7 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseNotFound,
+)
 
 _KINDS: Final = {
     ".css": "text/css; charset=utf-8",
@@ -37,8 +42,10 @@ _BY_NAME: Final = dict(_FILES.values())
 async def view(request: HttpRequest, name: str, **_: Any) -> HttpResponse:
     """One of the files."""
     raw = _BY_NAME.get(name)
-    if raw is None or request.method not in ("GET", "HEAD"):
+    if raw is None:
         return HttpResponseNotFound(content_type="text/plain")
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"], content_type="text/plain")
     headers = {
         "Cache-Control": f"public, max-age={_KEPT}, immutable",
         "Content-Security-Policy": "default-src 'none'",
