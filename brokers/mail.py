@@ -276,7 +276,8 @@ class Server:
         try:
             return set(self._server.send_message(mail))
         except smtplib.SMTPRecipientsRefused as error:
-            code = max(code for code, _ in error.recipients.values())
+            # one that may get it later is reason enough to come again
+            code = min(code for code, _ in error.recipients.values())
             kind = Reject if code >= 500 else Retry
             raise kind(f"nobody may get it: {one_line(str(error), 200)}") from None
 

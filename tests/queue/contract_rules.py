@@ -296,6 +296,19 @@ class RulesContract(Opened):
         assert queue.delivery(2).note == "together with delivery 1"  # type: ignore[union-attr]
         assert queue.stats(NOW).services["tracker"].counters["done"] == 3
 
+    def test_a_notice_of_what_was_given_up_goes_alone(self, queue: Queue) -> None:
+        for number in (1, 2, 3, 4):
+            made = push(number, repo="oberonc")
+            queue.accept(NOW, made._replace(kind="dead") if number < 3 else made)
+        handed = []
+        for _ in range(3):
+            lease = only(queue, DIGEST)
+            handed.append(numbers(lease))
+            queue.end(NOW, lease.token, DONE)
+        assert handed == [[1], [2], [3, 4]]
+        queue.accept_all(NOW, [push(5), push(6)._replace(kind="dead"), push(7)])
+        assert numbers(only(queue, DIGEST)) == [5]
+
     def test_a_retry_has_the_same_members_and_the_same_id(self, opener: Opener) -> None:
         queue = opener()
         queue.recover(NOW)

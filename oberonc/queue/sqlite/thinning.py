@@ -44,6 +44,7 @@ CROSS JOIN event e ON e.seq = other.seq
 WHERE mine.delivery = :delivery LIMIT :limit"""
 ABOUT = "SELECT service, repo FROM lane WHERE id = :lane"
 EVENT = "SELECT id FROM event WHERE seq = :seq"
+KIND = "SELECT kind FROM event WHERE seq = :seq"
 END_UNSENT = """
 UPDATE delivery SET state = :state, suspect = 0, ended_ms = :now, note = :note WHERE id = :id AND state = 0"""
 JOIN = """
@@ -147,8 +148,11 @@ class Thinning(Part):
         """Join what waits behind the delivery *leader* in *lane*, to be handed over
         with it, as much as the rules allow; returns how many were.
 
-        One that was tried before goes alone, as it did then.
+        One that was tried before goes alone, as it did then, and so does a notice: what
+        it says is no push.
         """
+        if self._is_notice(seq):
+            return 0
         ids: list[int] = []
         ended: list[Waiting] = []
         for one in self._look(WAITING, lane, seq):
@@ -158,6 +162,7 @@ class Thinning(Part):
             size += one.size
             if (
                 one.attempt
+                or self._is_notice(one.seq)
                 or size > self._rules.together_bytes
                 or len(ids) + 1 >= self._rules.together
             ):
@@ -168,6 +173,10 @@ class Thinning(Part):
             self._con.execute(JOIN, {"leader": leader, "ids": json.dumps(ids)})
             self._con.execute(LEAD, {"leader": leader, "members": len(ids)})
         return len(ids)
+
+    def _is_notice(self, seq: int) -> bool:
+        (kind,) = self._database.row(KIND, seq=seq)
+        return bool(kind == "dead")
 
 
 def members(database: Database, leader: int, repo: str) -> tuple[Member, ...]:
