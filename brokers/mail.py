@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER
-from oberonc.kit.markup import MARKUPS
+from oberonc.kit.markup import MARKUPS, shown
 from oberonc.kit.progress import Progress
 from oberonc.kit.summary import (
     NAME,
@@ -31,7 +31,7 @@ from oberonc.kit.summary import (
 )
 from oberonc.kit.template import Template
 from oberonc.payload.digest import moves
-from oberonc.text import one_line, visible
+from oberonc.text import one_line
 
 KINDS = ("combined", "summary", "commits")
 #: Characters of a line of a body, and bytes of a body.
@@ -392,7 +392,7 @@ def _about(commit: dict[str, Any]) -> list[str]:
 def _body(lines: list[str]) -> str:
     """*lines* without controls, each cut to `LINE`, all of them to `BODY`."""
     cut = (line if len(line) <= LINE else line[: LINE - 5] + "[...]" for line in lines)
-    text = visible("\n".join(cut)) + "\n"
+    text = shown("\n".join(cut)) + "\n"
     if len(text) <= BODY:
         return text
     return text[:BODY].rpartition("\n")[0] + "\n[...]\n"

@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
-from oberonc.kit.markup import MARKUPS, safe_url
+from oberonc.kit.markup import MARKUPS, safe_url, shown
 from oberonc.kit.message import NOTHING, check_settings, message
 from oberonc.kit.summary import Line, Piece, summary
-from oberonc.text import visible
 
 #: Bytes of a card, and of its head; a workflow takes 28 KB with what it adds.
 LIMIT, HEAD = 24_000, 200
@@ -78,7 +77,7 @@ def _block(line: Line) -> dict[str, Any]:
 
 
 def _run(piece: Piece) -> dict[str, Any]:
-    run: dict[str, Any] = {"type": "TextRun", "text": visible(piece.text)}
+    run: dict[str, Any] = {"type": "TextRun", "text": shown(piece.text)}
     if piece.kind == "name":
         run["weight"] = "Bolder"
     if url := safe_url(piece.url):

@@ -10,8 +10,8 @@ names lose everything but letters, digits and a little punctuation; both go wher
 markup has no meaning, and what could end that place, mention a person or start a
 command is broken up.
 
-Text goes through `visible` first, so no markup has to know of controls, bidi marks or
-lone surrogates.
+Text goes through `shown` first, so no markup has to know of controls, bidi marks, lone
+surrogates, or marks that are heaped upon one letter.
 """
 
 import html
@@ -25,6 +25,11 @@ from oberonc.text import visible
 BREAK = "\u200b"
 #: Characters of a commit message that a comment quotes; every tracker takes this much.
 QUOTE_LIMIT = 8000
+_MARKS = (
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+#: More marks upon a letter than any language has: they cover the lines around it.
+_HEAPED = re.compile(f"({_MARKS}{{4}}){_MARKS}+")
 
 
 class Markup(NamedTuple):
@@ -33,6 +38,11 @@ class Markup(NamedTuple):
     dead: Callable[[str], str]
     strong: Callable[[str], str]
     link: Callable[[str, str], str]
+
+
+def shown(text: str) -> str:
+    """*text* in visible characters, which stay in their line."""
+    return _HEAPED.sub(r"\1", visible(text))
 
 
 def safe_url(url: str) -> str:
@@ -52,14 +62,14 @@ def quiet(text: str) -> str:
 
 def _markdown(text: str) -> str:
     """CommonMark 2.4: a backslash before any ASCII punctuation makes it a character."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", quiet(visible(text)))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", quiet(shown(text)))
 
 
 def _discord(text: str) -> str:
     """As Markdown; `<` begins mentions, `:` emoji, and Discord leaves a backslash
     before letters and most punctuation as it stands, so only what acts gets one.
     """
-    return re.sub(r"([\\*_~|>#\[\]()`<:-])", r"\\\1", quiet(visible(text)))
+    return re.sub(r"([\\*_~|>#\[\]()`<:-])", r"\\\1", quiet(shown(text)))
 
 
 def _slack(text: str) -> str:
@@ -67,22 +77,22 @@ def _slack(text: str) -> str:
     by what cannot be seen, as Slack has no escape for it.
     Source: https://api.slack.com/reference/surfaces/formatting#escaping
     """
-    broken = re.sub(r"([*_~`])", rf"{BREAK}\1{BREAK}", quiet(visible(text)))
+    broken = re.sub(r"([*_~`])", rf"{BREAK}\1{BREAK}", quiet(shown(text)))
     return html.escape(broken, quote=False)
 
 
 def _html(text: str) -> str:
-    return html.escape(quiet(visible(text)), quote=True)
+    return html.escape(quiet(shown(text)), quote=True)
 
 
 def _quiet(text: str) -> str:
     """Text that is no markup, where people are notified and addresses become links."""
-    return quiet(visible(text))
+    return quiet(shown(text))
 
 
 def _irc(text: str) -> str:
     """One line, without controls; names broken up, so that nobody is highlighted."""
-    return quiet(visible(re.sub(r"\s+", " ", text)))
+    return quiet(shown(re.sub(r"\s+", " ", text)))
 
 
 def _irc_strong(text: str) -> str:
@@ -102,7 +112,7 @@ def _post(text: str) -> str:
     """What social networks take: no markup, but names, tags and addresses act, those
     without a scheme too.
     """
-    broken = re.sub(r"([#$!])(?=\w)", rf"\1{BREAK}", quiet(visible(text)))
+    broken = re.sub(r"([#$!])(?=\w)", rf"\1{BREAK}", quiet(shown(text)))
     return re.sub(r"(?<=\w)\.(?=[^\W\d_]{2})", f"{BREAK}.", broken)
 
 
@@ -126,7 +136,7 @@ def _brackets(dead: Callable[[str], str], form: str) -> Callable[[str, str], str
 
 
 MARKUPS = {
-    "plain": Markup(visible, visible, _beside(visible)),
+    "plain": Markup(shown, shown, _beside(shown)),
     "quiet": Markup(_quiet, _quiet, _beside(_quiet)),
     "markdown": Markup(
         _markdown, _around("**", _markdown), _brackets(_markdown, "[{text}](<{url}>)")
@@ -163,16 +173,16 @@ def plain_name(text: str) -> str:
     words = re.sub(
         r"[^\w ,.;:/'’-]|_|(?<!\w)/|[.:](?=\S)|/(?!\w)",
         " ",
-        visible(" ".join(text[:200].split())),
+        shown(" ".join(text[:200].split())),
     )
     return " ".join(words.split()) or "someone"
 
 
 def plain_text(text: str, limit: int = QUOTE_LIMIT) -> str:
-    """A commit message in visible characters, its lines ended by newlines, and of no
+    """A commit message in shown characters, its lines ended by newlines, and of no
     more than *limit* characters: then it ends with how many there are more.
     """
-    lines = visible("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
+    lines = shown("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
     if len(lines) <= limit:
         return lines
     more = max(len(lines), len(text)) - limit
@@ -288,7 +298,7 @@ _MARKDOWN = Flavour(
 #: What a tracker speaks, by the name that the setting `markup` has for it.
 FLAVOURS = {
     "markdown": _MARKDOWN._replace(hidden="\n\n<!-- %s -->"),
-    "markdown-visible": _MARKDOWN,
+    "markdown-shown": _MARKDOWN,
     "textile": Flavour(
         lambda text, url: f'"{text}":{url}' if url else text,
         _textile_quote,

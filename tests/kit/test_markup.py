@@ -160,3 +160,11 @@ def test_addresses_that_could_end_a_link_are_left_out(url: str) -> None:
 
 def test_what_breaks_words_up_cannot_be_seen() -> None:
     assert BREAK == "\u200b"
+
+
+@pytest.mark.parametrize("name", MARKUPS)
+def test_marks_that_are_heaped_upon_a_letter_stay_in_their_line(name: str) -> None:
+    heap = "\u0301\u0489\u0335\u1dc4" * 50
+    dead = MARKUPS[name].dead(f"Z{heap}algo{heap} Tie\u0302\u0301ng")
+    assert not re.search("[\u0300-\u036f\u0489\u1dc4]{5}", dead)
+    assert "Tie\u0302\u0301ng" in dead
