@@ -179,7 +179,7 @@ def plain_name(text: str) -> str:
 
 
 def plain_text(text: str, limit: int = QUOTE_LIMIT) -> str:
-    """A commit message in shown characters, its lines ended by newlines, and of no
+    """A commit message in visible characters, its lines ended by newlines, and of no
     more than *limit* characters: then it ends with how many there are more.
     """
     lines = shown("\n".join(text[: QUOTE_LIMIT * 2].splitlines())).strip("\n")
@@ -298,7 +298,7 @@ _MARKDOWN = Flavour(
 #: What a tracker speaks, by the name that the setting `markup` has for it.
 FLAVOURS = {
     "markdown": _MARKDOWN._replace(hidden="\n\n<!-- %s -->"),
-    "markdown-shown": _MARKDOWN,
+    "markdown-visible": _MARKDOWN,
     "textile": Flavour(
         lambda text, url: f'"{text}":{url}' if url else text,
         _textile_quote,
