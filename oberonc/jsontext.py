@@ -97,14 +97,18 @@ def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+#: What a reader of JSON nests values in; it makes no others of their kind.
+_NESTS: Final = (dict, list)
+
+
 def _too_deep(value: Any) -> bool:
     level = [value]
     for _ in range(DEEPEST):
         level = [
             inner
             for item in level
-            for inner in (item.values() if isinstance(item, dict) else item)
-            if isinstance(inner, (dict, list))
+            for inner in (item.values() if type(item) is dict else item)
+            if type(inner) in _NESTS
         ]
         if not level:
             return False

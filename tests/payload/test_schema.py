@@ -13,7 +13,7 @@ import pytest
 from oberonc.config import Limits
 from oberonc.errors import BadInput
 from oberonc.payload import schema as payloads
-from oberonc.payload.check import check, loads
+from oberonc.payload.check import _are_usual, check, loads
 from oberonc.source import entries
 from oberonc.source.commits import Commit
 from tests.support.pushes import Payload, Server
@@ -151,16 +151,30 @@ def test_ids_that_are_made_one_after_the_other_begin_alike() -> None:
         (["push_options"], [None], "'push_options' holds something that is not text"),
     ],
 )
-def test_a_wrong_value_is_named(keys: list[str | int], value: object, why: str) -> None:
+@pytest.mark.parametrize("more", [0, 10], ids=["few", "many"])
+def test_a_wrong_value_is_named_among_few_commits_and_among_many(
+    keys: list[str | int], value: object, why: str, more: int
+) -> None:
     payload: Any = sample()
     place = payload
     for key in keys[:-1]:
         place = place[key]
     place[keys[-1]] = value
+    payload["commits"] += sample()["commits"] * more
     with pytest.raises(
         BadInput, match=re.escape(f"it is not a payload of schema 1: {why}")
     ):
         loads(json.dumps(payload).encode(), "it")
+
+
+def test_commits_as_our_client_makes_them_are_looked_at_together() -> None:
+    made = [
+        entries.commit_entry(COMMIT, "main", ""),
+        entries.commit_entry(COMMIT._replace(files=[], parents=[]), None, "x/{oid}"),
+    ]
+    assert _are_usual(made)
+    assert not _are_usual([*made, made[0] | {"later": 1}])
+    assert not _are_usual([*made, {**made[0], "files": [{"file": ["a"]}]}])
 
 
 def test_a_missing_key_is_named_unless_earlier_versions_lack_it() -> None:
