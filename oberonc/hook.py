@@ -7,6 +7,7 @@ asyncio, click or sqlite3; what runs brokers is loaded when there are brokers to
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -30,6 +31,8 @@ HAND_OFF = 1.0
 
 def main(argv: list[str] | None = None) -> None:
     """Run hook *argv[0]*; always ends with exit code 0."""
+    if argv is None:
+        gc.disable()  # what this process makes it has a use for until it ends
     open_standard_streams()
     name, *args = argv if argv is not None else sys.argv[1:] or [""]
     if name == "check":

@@ -101,12 +101,12 @@ def parse(
                 continue
             # `log -z` puts a newline before the first status; a status is one letter,
             # an oid 40 or 64 digits.
-            if len(ready) < at + 2 or len(ready[at].strip()) != 1:
+            if len(ready) < at + 2 or len(kind := ready[at].strip()) != 1:
                 break
             count += 1
             if count <= files_cap:
-                kind, path = ready[at].strip(), ready[at + 1]
-                files.append((kind.decode(), path.decode("utf-8", "replace")))
+                path = ready[at + 1].decode("utf-8", "replace")
+                files.append((kind.decode(), path))
             at += 2
         yield _commit(fields, files, message_cap, count > files_cap)
 

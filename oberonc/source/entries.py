@@ -34,6 +34,8 @@ Entries = dict[str, "Payload"]
 #: What a commit, a file of it, and the rest of a payload take besides their text;
 #: roughly.
 _COMMIT_BYTES, _FILE_BYTES, _FRAME_BYTES = 800, 40, 8192
+#: `time.tzname` where local time is UTC, as on most servers.
+_UTC = ("UTC", "UTC")
 _TYPES = {"A": "added", "D": "removed"}
 #: What review and sign-off add; the change stays the same without it.
 _TRAILERS = ("signed-off-by:", "reviewed-by:", "tested-by:", "acked-by:", "change-id:")
@@ -181,38 +183,36 @@ def commit_entry(commit: Commit, branch: str | None, link: str) -> Payload:
     """One element of `commits` or `merged`;
     *link* has `{oid}` where the id goes, or is empty.
     """
-    oid, parents, *_, message, files, is_cut = commit
-    people: Iterable[str] = (
-        commit.author,
-        commit.author_email,
-        commit.committer,
-        commit.committer_email,
+    oid, parents, author, email, date, committer, mail, _, message, files, is_cut = (
+        commit
     )
-    if max(map(len, people)) > LONGEST_NAME:
-        people, is_cut = [name[:LONGEST_NAME] for name in people], True
-    if max((len(path) for _, path in files), default=0) > LONGEST_PATH:
-        files, is_cut = [(kind, path[:LONGEST_PATH]) for kind, path in files], True
-    author, author_email, committer, committer_email = people
-    raw_author = f"{author} <{author_email}>"
-    moment = commit.author_date[0]
+    people = [author, email, committer, mail]
+    if len("".join(people)) > LONGEST_NAME:  # of each; nearly all are far below it
+        author, email, committer, mail = (name[:LONGEST_NAME] for name in people)
+        is_cut = is_cut or [author, email, committer, mail] != people
+    changed = []
+    for kind, path in files:
+        if len(path) > LONGEST_PATH:
+            path, is_cut = path[:LONGEST_PATH], True
+        changed.append({"file": path, "type": _TYPES.get(kind, "modified")})
+    raw_author = f"{author} <{email}>"
+    stamp = _stamp(date[0], time.gmtime)
     entry = {
         "node": oid[:12],
         "raw_node": oid,
         "author": author,
         "raw_author": raw_author,
-        "committer": f"{committer} <{committer_email}>",
+        "committer": f"{committer} <{mail}>",
         "message": message,
         "branch": branch,
         "parents": [parent[:12] for parent in parents],
-        "files": [
-            {"file": path, "type": _TYPES.get(kind, "modified")} for kind, path in files
-        ],
-        "timestamp": _stamp(moment, time.localtime),
-        "utctimestamp": _stamp(moment, time.gmtime) + "+00:00",
+        "files": changed,
+        "timestamp": stamp if time.tzname == _UTC else _stamp(date[0], time.localtime),
+        "utctimestamp": f"{stamp}+00:00",
         "revision": None,
         "size": -1,
         "url": link.replace("{oid}", oid),
-        "change": change(raw_author, commit.author_date, message),
+        "change": change(raw_author, date, message),
     }
     if is_cut:
         entry["truncated"] = True
