@@ -16,7 +16,6 @@ from oberonc.web.page import words
 
 #: Seconds between two looks of --watch.
 INTERVAL = 1.0
-MIB = 1 << 20
 _COLUMNS = (
     "service",
     "ready",
@@ -164,27 +163,7 @@ def _history(periods: list[dict[str, Any]]) -> str:
 
 
 def _alarms(value: dict[str, Any]) -> list[str]:
-    lines = [
-        f"nobody serves {name}: {_wait_for(count)}"
-        for name, count in value["unclaimed"].items()
-    ]
-    if value["storage_low"]:
-        free, threshold = (
-            f"{value[key] / MIB:.0f} MiB"
-            for key in ("storage_free", "storage_threshold")
-        )
-        lines.append(
-            f"the disk is nearly full: {free} free, daemon.low_space is {threshold}; "
-            "new pushes are refused, and spooled by their senders"
-        )
-    if value["spool_unreadable"]:
-        lines.append(
-            f"{counted(value['spool_unreadable'], 'file')} of the spool cannot be read or removed"
-        )
-    if value["spool_bad"]:
-        lines.append(
-            f"{counted(value['spool_bad'], 'file')} of the spool put aside in bad/"
-        )
+    lines = [one.text for one in words.alarms(value)]
     if refused := [
         f"{count} {reason}" for reason, count in value["refused"].items() if count
     ]:
@@ -202,10 +181,6 @@ def _alarms(value: dict[str, Any]) -> list[str]:
     if value["late_results"]:
         lines.append(f"{counted(value['late_results'], 'late result')} ignored")
     return lines
-
-
-def _wait_for(count: int) -> str:
-    return "1 delivery waits" if count == 1 else f"{count} deliveries wait"
 
 
 def _row(name: str, row: dict[str, Any]) -> tuple[str, ...]:

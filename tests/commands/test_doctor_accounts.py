@@ -279,7 +279,7 @@ def test_what_fails_waits_for_nobody_or_is_given_up_is_found(server: Server) -> 
     assert "service dies has 1 dead letter" in wrong
     assert "oberonc queue retry or drop" in wrong["service dies has 1 dead letter"]
     assert "service fails failed the last" in text
-    assert "1 delivery for 'gone', which nobody serves" in wrong
+    assert "nobody serves gone: 1 delivery waits" in wrong
     assert "service held is paused" in wrong
 
 

@@ -22,6 +22,7 @@ STATS: dict[str, Any] = {
     "paused_lanes": 0,
     "storage_low": False,
     "storage_free": 5 << 20,
+    "storage_threshold": 64 << 20,
     "spool_unreadable": 0,
     "spool_bad": 0,
 }
@@ -69,10 +70,13 @@ def test_what_is_worst_comes_first() -> None:
     }
     found = words.needs(stats)
     assert [need.kind for need in found] == ["bad"] * 3 + ["odd"] * 3
-    assert (
-        found[0].text
-        == "The disk is nearly full, 5 MiB are free: new pushes are refused."
+    assert found[0].text.startswith(
+        "The disk is nearly full: 5 MiB free, daemon.low_space is 64 MiB; new pushes"
     )
+    assert found[-1].text == "1 repository paused for one service."
+    assert "1 file of the spool put aside in bad/: look at the .why beside each." in {
+        need.text for need in found
+    }
 
 
 DELIVERY: dict[str, Any] = {

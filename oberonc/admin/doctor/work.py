@@ -17,6 +17,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover, runs, spool
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.text import counted, one_line
+from oberonc.web.page import words
 
 #: Folders of the spool that should be empty: name, what is in it, what to do.
 _SHOULD_BE_EMPTY = (
@@ -147,15 +148,8 @@ def _unclaimed(config: Config, waiting: list[Path]) -> Iterator[Finding]:
             if name not in config.services:
                 lost[name] = lost.get(name, 0) + 1
     for name, number in lost.items():
-        yield _unserved(name, number, "configure it again, or remove the files")
-
-
-def _unserved(name: str, number: int, mend: str) -> Finding:
-    return Finding(
-        False,
-        f"{counted(number, 'delivery', 'deliveries')} for '{one_line(name, 80)}', which nobody serves",
-        mend,
-    )
+        mend = "configure it again, or remove the files"
+        yield Finding(False, words.unserved(name, number), mend)
 
 
 def _runs(config: Config) -> Iterator[Finding]:
@@ -202,7 +196,8 @@ def _daemon(config: Config) -> Iterator[Finding]:
         stats = {}
     yield from _versions(str(stats.get("version") or answer.get("version") or ""))
     yield from _services(stats)
-    yield from _alarms(stats)
+    for one in words.alarms(stats) if stats else ():
+        yield Finding(False, one.text, one.mend)
 
 
 def _start(config: Config) -> str:
@@ -263,25 +258,3 @@ def _services(stats: dict[str, Any]) -> Iterator[Finding]:
             )
         if row.get("paused"):
             yield Finding(False, f"{what} is paused", f"oberonc queue resume {name}")
-
-
-def _alarms(stats: dict[str, Any]) -> Iterator[Finding]:
-    for name, number in stats.get("unclaimed", {}).items():
-        yield _unserved(
-            name,
-            number,
-            f"configure it again, or oberonc queue drop what oberonc queue list --service {name}",
-        )
-    if stats.get("storage_low"):
-        yield Finding(
-            False,
-            "the daemon takes nothing more, for want of space",
-            "make room where its state is",
-        )
-    for key, wrong, mend in (
-        ("spool_unreadable", "the daemon cannot read or remove", "its log names them"),
-        ("spool_bad", "cannot be used", "look at the .why beside each in bad/"),
-    ):
-        if stats.get(key):
-            number = counted(stats[key], "file")
-            yield Finding(False, f"{number} of the spool {wrong}", mend)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
-from oberonc.text import counted, utc
+from oberonc.text import counted, one_line, utc
 
 Row = dict[str, Any]
 MIB: Final = 1 << 20
@@ -18,11 +18,14 @@ _REFUSED: Final = (
 
 
 class Need(NamedTuple):
-    """What a person has to look at: `bad` or `odd`, what it is, and where it is mended."""
+    """What a person has to look at: `bad` or `odd`, what it is, the page where it is
+    mended, and how.
+    """
 
     kind: str
     text: str
     path: str
+    mend: str = ""
 
 
 def moment(ms: int | None) -> str:
@@ -41,41 +44,64 @@ def state(row: Row) -> str:
     return "ok" if row["breaker"] == "closed" else "failing"
 
 
+def alarms(stats: Row) -> list[Need]:
+    """What is wrong with the daemon as a whole, the worst first."""
+    found = []
+    if stats["storage_low"]:
+        keys = ("storage_free", "storage_threshold")
+        free, least = (f"{stats[key] / MIB:.0f} MiB" for key in keys)
+        text = (
+            f"the disk is nearly full: {free} free, daemon.low_space is {least}; "
+            "new pushes are refused, and spooled by their senders"
+        )
+        found.append(Need("bad", text, "", "make room where the daemon's state is"))
+    for name, count in stats["unclaimed"].items():
+        mend = f"configure it again, or oberonc queue drop what oberonc queue list --service {name}"
+        found.append(Need("bad", unserved(name, count), "/services", mend))
+    for key, what, mend in (
+        (
+            "spool_unreadable",
+            "cannot be read or removed",
+            "the daemon's log names them",
+        ),
+        ("spool_bad", "put aside in bad/", "look at the .why beside each"),
+    ):
+        if stats[key]:
+            text = f"{counted(stats[key], 'file')} of the spool {what}"
+            found.append(Need("odd", text, "", mend))
+    return found
+
+
+def unserved(name: str, count: int) -> str:
+    """That the service *name* is not configured any more, and *count* deliveries wait."""
+    waits = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
+    return f"nobody serves {one_line(name, 80)}: {waits}"
+
+
 def needs(stats: Row) -> list[Need]:
     """What needs a person, the worst first."""
-    bad, odd = [], []
-    if stats["storage_low"]:
-        free = stats["storage_free"] // MIB
-        text = f"The disk is nearly full, {free} MiB are free: new pushes are refused."
-        bad.append(Need("bad", text, ""))
+    found = [
+        one._replace(text=f"{one.text[0].upper()}{one.text[1:]}: {one.mend}.")
+        for one in alarms(stats)
+    ]
     for name, row in stats["services"].items():
         where = f"/services#{name}"
         if row["dead"]:
             letters = counted(row["dead"], "dead letter")
-            bad.append(Need("bad", f"{name}: {letters}.", f"/letters?service={name}"))
+            found.append(Need("bad", f"{name}: {letters}.", f"/letters?service={name}"))
         if row["problem"]:
-            bad.append(Need("bad", f"{name}: {row['problem']}", where))
+            found.append(Need("bad", f"{name}: {row['problem']}", where))
         error = str(row["last_error"])
         if error and any(word in error.lower() for word in _REFUSED):
-            bad.append(Need("bad", f"{name} is not let in: {error}", where))
+            found.append(Need("bad", f"{name} is not let in: {error}", where))
         elif row["breaker"] != "closed":
-            odd.append(Need("odd", f"{name} is failing: {error}", where))
+            found.append(Need("odd", f"{name} is failing: {error}", where))
         if row["paused"]:
-            odd.append(Need("odd", f"{name} is paused{_waiting(row)}.", where))
-    for name, count in stats["unclaimed"].items():
-        text = f"Nobody serves {name}: {counted(count, 'delivery', 'deliveries')} would wait for ever."
-        bad.append(Need("bad", text, "/services"))
+            found.append(Need("odd", f"{name} is paused{_waiting(row)}.", where))
     if stats["paused_lanes"]:
         lanes = counted(stats["paused_lanes"], "repository", "repositories")
-        odd.append(Need("odd", f"{lanes} paused for one service.", "/services"))
-    for key, why in (
-        ("spool_unreadable", "cannot be read or removed"),
-        ("spool_bad", "were put aside: `oberonc send --spooled` says why"),
-    ):
-        if stats[key]:
-            files = counted(stats[key], "file")
-            odd.append(Need("odd", f"{files} of the spool {why}.", ""))
-    return bad + odd
+        found.append(Need("odd", f"{lanes} paused for one service.", "/services"))
+    return sorted(found, key=lambda one: one.kind != "bad")
 
 
 def _waiting(row: Row) -> str:
