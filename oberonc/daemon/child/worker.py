@@ -54,7 +54,7 @@ def serve(channel: socket.socket, load: Callable[[], type[BaseBroker]]) -> None:
             with suppress(Exception):
                 stream.flush()
         # What the broker left running is ended with its worker, and that must not wait
-        # for a hundred deliveries.
+        # for hundreds of deliveries.
         answer["spent"] = confine.has_children()
         channel.sendall(frames.encode(answer, frames.LARGEST_RESULT))
 

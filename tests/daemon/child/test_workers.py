@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from oberonc.daemon.generation.worker_link import MAX_USE
 from oberonc.delivery import frames
 from tests.support.daemon_site import Site, alive, descendants, kill, push, recorder
 from tests.support.eventually import eventually
@@ -127,7 +128,7 @@ def test_a_hung_worker_and_all_it_started_are_ended(site: Site) -> None:
     "deed", ["", "os.setsid()", "os.setsid(); os.fork() and os._exit(0)"]
 )
 def test_what_a_broker_leaves_running_is_ended_soon(site: Site, deed: str) -> None:
-    """P11: else a hundred of them, one of each delivery, would wait for their worker to
+    """P11: else hundreds of them, one of each delivery, would wait for their worker to
     be replaced.
     """
     work = f"""
@@ -600,10 +601,10 @@ def test_a_worker_ends_after_its_uses_and_all_that_was_above_it_comes_back(
     site: Site,
 ) -> None:
     site.start()
-    events = [site.submit(push(f"r/{n % 3}")) for n in range(250)]
-    site.wait_for(*events)
+    # One lane, and so one worker at a time; that it was tried counts as well.
+    site.wait_for(*(site.submit() for _ in range(MAX_USE)))
     pids = {row["pid"] for row in site.rows()}
-    assert len(pids) >= 3, "no worker was replaced"
+    assert len(pids) >= 2, "no worker was replaced"
     daemon = site.daemons[0].pid
     root = int(Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()[0])
     kill(root)
