@@ -58,6 +58,8 @@ class Line:
         self.rules = _rules(configured, generation.config.limits)
         self.leased: deque[Lease] = deque()
         self.workers = 0
+        #: Workers that are on their way to their first delivery.
+        self.coming = 0
         #: Leases that rounds under way ask for.
         self.requested = 0
         #: How many deliveries may be due that the queue was not asked for yet, and when
@@ -66,6 +68,11 @@ class Line:
         self.next_due_ms: int | None = None
         #: Seconds a delivery takes, lately; None until one has ended.
         self.pace: float | None = None
+
+    @property
+    def unattended(self) -> int:
+        """What is leased, and no worker is on its way to it."""
+        return max(0, len(self.leased) - self.coming)
 
     def ahead(self, workers: int) -> int:
         """How many deliveries more may be leased ahead for *workers*; 0 until half of
@@ -174,7 +181,7 @@ class Dispatcher:
         for line, workers in self._dealt().items():
             # What is leased must not wait for a worker that turned out to be slow while
             # others are free.
-            at_once = min(workers, len(line.leased))
+            at_once = min(workers, line.unattended)
             if at_once:
                 self._begin(line, at_once)
                 workers -= at_once
@@ -212,7 +219,7 @@ class Dispatcher:
                 line
                 for line, workers in dealt.items()
                 if used[line.broker] < most[line.broker]
-                and line.maybe_due + len(line.leased) > workers
+                and line.maybe_due + line.unattended > workers
             ]
             if free == 1 and not all(used[line.broker] for line in dealt):
                 # The last one is for a broker that runs nothing, so that slow ones
@@ -261,7 +268,7 @@ class Dispatcher:
                 # A worker that ran out while the queue was asked has gone: what came is
                 # not left without any.
                 workers = max(workers, 1)
-            self._begin(line, min(workers, len(line.leased)))
+            self._begin(line, min(workers, line.unattended))
         self._nap()
         generation.finish()
         if not granted.leases and not self.running and turns_over != self._turns_over:
@@ -285,6 +292,7 @@ class Dispatcher:
         """Set so many more workers on what is leased."""
         for _ in range(workers):
             line.workers += 1
+            line.coming += 1
             self._taken[line.broker] += 1
             task = self._loop.create_task(self._work(line))
             self._running.add(task)
@@ -293,6 +301,7 @@ class Dispatcher:
     async def _work(self, line: Line) -> None:
         """A worker's turn: delivery after delivery, until none is leased."""
         generation, worker = line.generation, None
+        coming = 1
         try:
             while line.leased:
                 if generation.interrupted:
@@ -307,9 +316,11 @@ class Dispatcher:
                         # Nothing is leased ahead for workers that cannot be had.
                         line.pace = None
                         self._return(line)
+                        line.coming, coming = line.coming - coming, 0
                         await asyncio.sleep(PAUSE)
                     continue  # something may have been leased meanwhile, or gone
                 lease = line.leased.popleft()
+                line.coming, coming = line.coming - coming, 0
                 began = time.monotonic()
                 ending = await attempt(self._queue, generation, worker, lease)
                 took = time.monotonic() - began
@@ -332,6 +343,7 @@ class Dispatcher:
                 generation.give_back(worker)
             self._turns_over += 1
             line.workers -= 1
+            line.coming -= coming
             self._taken[line.broker] -= 1
             # With nothing running, what had to be alone, or had to wait for what is
             # alone, may begin.

@@ -34,6 +34,8 @@ class Workers:
         self.number = number
         self.interrupted, self.can_start = False, True
         self.flights = 0
+        #: How often a worker was asked for.
+        self.asked = 0
         daemon = SimpleNamespace(workers=2)
         self.config = SimpleNamespace(daemon=daemon, limits=Limits())
         self.runtimes = {
@@ -53,6 +55,7 @@ class Workers:
         """It is noted."""
 
     async def worker(self, _service: str) -> Any:
+        self.asked += 1
         await asyncio.sleep(0)
         if not self.can_start:
             raise HostFailed("no process could be forked")
@@ -240,3 +243,30 @@ def test_of_few_lanes_half_are_asked_for_together() -> None:
         line.maybe_due = ended
         asked.append(line.ahead(4))
     assert asked == [0, 0, 0, 0, 5, 6]
+
+
+def test_one_worker_comes_for_one_delivery(tmp_path: Path, done: list[int]) -> None:
+    """Not a second one, as long as the first has not begun: each would be forked, find
+    nothing, and have the queue asked again.
+    """
+
+    async def work() -> None:
+        queue = SqliteQueue(tmp_path / "queue.sqlite")
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        dispatcher, workers = _dispatcher(link, []), Workers()
+        dispatcher.serve(workers)  # type: ignore[arg-type]
+
+        async def deliver(number: int) -> None:
+            await link.accept(submission(number))
+            await eventually_in_loop(lambda: len(done) == number)
+            await dispatcher.emptied()
+
+        for number in range(1, 6):
+            await deliver(number)
+        assert workers.asked == 5
+        dispatcher.stop()
+        await dispatcher.emptied()
+        link.stop()
+        queue.close()
+
+    _run(work)
