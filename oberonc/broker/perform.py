@@ -117,20 +117,23 @@ def call(broker_class: type[BaseBroker], name: str, request: Request) -> dict[st
     """What the broker's `check()` or `plan(payload)` says, as `said`; `error` where it
     raises.
     """
-    hidden = redaction.secrets_in(request.settings)
+    hidden, bound = redaction.secrets_in(request.settings), False
     try:
         with legacy.names_of_2009(legacy.needs(source(broker_class))):
             broker = broker_class()
             broker.bind(request.service, request.settings, Path(request.state))
+            bound = True
             broker._deadline = time.monotonic() + request.timeout
             if name == "check":
                 said = _checks(broker.check())
             else:
                 said = [str(line) for line in broker.plan(request.delivered())]
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        return {
-            "error": f"{type(error).__name__}: {one_line(redaction.redact(error_text(error), hidden))}"
-        }
+        told = one_line(redaction.redact(error_text(error), hidden))
+        meant = isinstance(error, Retry | Reject)
+        if not meant and (bound or not isinstance(error, ValueError)):
+            told = f"{type(error).__name__}: {told}"
+        return {"error": told}
     return {"said": redaction.redact_all(said, hidden)}
 
 
