@@ -12,6 +12,8 @@ from oberonc.kit.message import NOTHING, check_settings, message, post_size
 #: Source: docs.x.com, "Counting characters".
 LIMIT = 280
 _NARROW = re.compile("[\0-\u10ff\u2000-\u200d\u2010-\u201f\u2032-\u2037]")
+#: The problems that X names where the app may not post, whatever it says.
+_APP = re.compile("oauth1-permissions|client-forbidden|unsupported-authentication")
 
 
 class Twitter(BaseBroker):
@@ -46,10 +48,14 @@ class Twitter(BaseBroker):
             return NOTHING
         client = self.http(auth=self._auth())
         answer = client.call(
-            "POST", f"{self._api()}/tweets", json={"text": text}, errors=(403,)
+            "POST", f"{self._api()}/tweets", json={"text": text}, errors=(402, 403)
         )
-        if answer.status != 403:
+        if answer.status not in (402, 403):
             return f"posted {answer.json()['data']['id']}"
+        if answer.status == 402 or _APP.search(answer.text):
+            event.unwelcome(
+                f"X wants credits or rights for the app: {answer.text[:200]}"
+            )
         # X takes no text twice; after a try whose answer was lost that is a success.
         if "duplicate" in answer.text.lower():
             return "posted before" if payload["attempt"] > 1 else "nothing: said before"

@@ -294,3 +294,21 @@ def test_a_short_address_counts_as_any_other(tmp_path: Path) -> None:
     _post("twitter", tmp_path, payload, network, format="")
     [post] = network.posts.values()
     assert len(re.sub(r"http://x\.y/\S*[^>]", "_" * 23, _text(post))) <= 280
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(402, '{"title": "CreditsDepleted"}'),
+        Answer(
+            403, '{"type": "https://api.twitter.com/2/problems/oauth1-permissions"}'
+        ),
+    ],
+    ids=["no credits", "no right to write"],
+)
+def test_what_a_person_has_to_mend_at_x_is_held(answer: Answer, tmp_path: Path) -> None:
+    with Server(answer) as server:
+        broker, settings = _settings("twitter", server.url)
+        done = testing.deliver(broker, testing.payload(), tmp_path, **settings)
+    assert (done.kind, done.after) == ("retry", 600)
+    assert "CREDENTIALS" in done.note
