@@ -122,11 +122,13 @@ class Ci(BaseBroker):
             for key in ("commits", "merged")
             for commit in payload[key]
         }
+        moved = moves(payload)
+        deleted = {update["ref"] for update in moved if update["deleted"]}
         return [
             update
-            for update in moves(payload)
+            for update in moved
             if update["kind"] != "other"
-            and not update["deleted"]
+            and update["ref"] not in deleted
             and not _SKIP.search(messages.get(update["new"], ""))
         ]
 

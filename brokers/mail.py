@@ -158,7 +158,10 @@ class Mail(BaseBroker):
             said = f"{what} updated: {subject(commits[0]['message'])}"
         else:
             said = f"{what} updated ({old} -> {new})"
-        mail = self._mail(payload, to, said, update["ref"], _pusher(payload))
+        key = update["ref"]
+        if update["deleted"] and "digest" in payload:
+            key += " deleted"  # it may have moved before
+        mail = self._mail(payload, to, said, key, _pusher(payload))
         mail["X-Git-Reftype"] = kind
         mail["X-Git-Oldrev"], mail["X-Git-Newrev"] = update["old"], update["new"]
         mail["X-Git-NotificationType"] = (

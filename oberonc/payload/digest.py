@@ -54,24 +54,35 @@ def joined(payloads: Sequence[Payload]) -> Payload:
 def moves(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The updates of *payload*, and of a digest those of one ref as the one move that
     they come to: who tells of it, or acts on it, would else do so again for each push.
+
+    A ref that is deleted in the end has its deletion besides: what it brought before
+    may be on another branch by now, and is told of nowhere else.
     """
     if "digest" not in payload:
         return list(payload["updates"])
     made: dict[str, dict[str, Any]] = {}
+    deleted: dict[str, dict[str, Any]] = {}
     for update in payload["updates"]:
-        before = made.get(update["ref"])
-        made[update["ref"]] = _both(before, update) if before else dict(update)
-    return list(made.values())
+        ref = update["ref"]
+        if update["deleted"]:
+            deleted[ref] = update
+            continue
+        gone = deleted.pop(ref, None)
+        before = made.get(ref, gone)
+        made[ref] = _both(before, update, gone is not None) if before else update
+    return [*made.values(), *deleted.values()]
 
 
-def _both(before: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
-    created = before["created"] and not update["deleted"]
-    forced = not created and (before["forced"] or before["deleted"] or update["forced"])
+def _both(
+    before: dict[str, Any], update: Mapping[str, Any], anew: bool
+) -> dict[str, Any]:
+    """One move of two, *anew* where the ref was deleted in between."""
+    created = before["created"]
     both = {
         **update,
         "old": before["old"],
         "created": created,
-        "forced": forced and not update["deleted"],
+        "forced": not created and (before["forced"] or update["forced"] or anew),
         "publish": before["publish"] or update["publish"],
     }
     both.pop("compare", None)  # which shows a part of it

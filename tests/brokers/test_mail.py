@@ -363,3 +363,18 @@ def test_what_subjects_begin_with_speaks_of_no_commit(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"sender": "g@example.org", "to": ["a@example.org"]}
     with pytest.raises(ValueError, match="'subject'"):
         testing.bound(Mail, tmp_path, subject="${commit.author}", **settings)
+
+
+def test_a_branch_that_came_and_went_within_a_digest_has_two_mails(
+    tmp_path: Path,
+) -> None:
+    made, gone = testing.payload("branch"), testing.payload("delete", id="1" * 32)
+    gone["updates"][0] |= {
+        key: made["updates"][0][key] for key in ("ref", "name", "publish")
+    }
+    settings: dict[str, Any] = {"sender": "g@example.org", "to": ["a@example.org"]}
+    broker = testing.bound(Mail, tmp_path, kind="summary", **settings)
+    mails = list(broker._mails(joined([made, gone])))
+    assert ["created" in mail["Subject"] for mail in mails] == [True, False]
+    assert "deleted" in mails[1]["Subject"]
+    assert mails[0]["Message-ID"] != mails[1]["Message-ID"]

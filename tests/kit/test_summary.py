@@ -129,3 +129,21 @@ def test_the_link_that_a_forge_gave_is_the_one_that_is_told() -> None:
     payload["updates"][0]["compare"] = given
     links = [piece.url for line in summary(payload) for piece in line if piece.url]
     assert links[0] == given
+
+
+def test_what_a_branch_brought_that_was_merged_and_deleted_is_told() -> None:
+    topic, merge = commit(1, "the work", "topic"), commit(2, "Merge topic")
+    ref = {"ref": "refs/heads/topic", "name": "topic", "publish": False}
+    made = sample(commits=[topic], commits_total=1, published=[], id="1" * 32)
+    made["updates"][0] |= ref | {"created": True, "old": "0" * 40}
+    both = sample(commits=[merge], merged=[topic], commits_total=1, id="2" * 32)
+    gone = sample(commits=[], commits_total=0, published=[], id="3" * 32)
+    gone["updates"][0] |= ref | {"deleted": True, "new": "0" * 40}
+    lines = " ".join(_text(joined([made, both, gone])))
+    for told in (
+        "made branch topic",
+        "the work",
+        "Merge topic",
+        "deleted branch topic",
+    ):
+        assert lines.count(told) == 1

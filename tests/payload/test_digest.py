@@ -117,8 +117,9 @@ def test_the_moves_of_one_ref_are_one_move() -> None:
     assert _all(made, _moved("2", "3", forced=True)) == [
         new | quiet | {"created": True}
     ]
-    [ended] = _all(made, two, _moved("3", zeros, deleted=True))
-    assert (ended["deleted"], ended["created"], ended["forced"]) == (True, False, False)
+    moved, ended = _all(made, two, _moved("3", zeros, deleted=True))
+    assert moved == new | quiet | {"created": True}
+    assert ended == {"old": "3" * 40, "new": zeros * 40} | quiet | {"deleted": True}
     assert _all(_moved("1", "2"), gone, _moved(zeros, "3", created=True)) == [
         between | quiet | {"forced": True}
     ]
