@@ -304,7 +304,7 @@ def _without_faults(found: list[Layer], homes: Homes) -> Config:
             publish_known = publish_known and not any(
                 nearest(key, ("publish",)) for key in part.values
             )
-    if lost:
+    if lost and homes.system:
         _as_set_up(merged)
     files = tuple(layer.file for layer in counting)
     config = _build(merged | {"services": {}}, sources, files, homes)

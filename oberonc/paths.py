@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The administrator's folder. OBERONC_CONFIG_NOSYSTEM (as GIT_CONFIG_NOSYSTEM) leaves
-#: it out.
+#: it out, and with it the places of the machine's daemon.
 SYSTEM = "/etc/oberonc"
 #: Where the machine's daemon has its sockets and its spool, as `oberonc init --system`
 #: sets it up.
@@ -68,15 +68,18 @@ def homes() -> Homes:
     """Where the environment says that things are."""
     runtime = _named("XDG_RUNTIME_DIR")
     sockets = os.path.join(runtime, "oberonc") if runtime else None
+    machine = not os.environ.get("OBERONC_CONFIG_NOSYSTEM")
+    if machine and (os.getuid() == 0 or os.path.isdir(SOCKETS)):
+        sockets = SOCKETS
     return Homes(
-        system=None if os.environ.get("OBERONC_CONFIG_NOSYSTEM") else SYSTEM,
+        system=SYSTEM if machine else None,
         config=os.path.join(
             _named("XDG_CONFIG_HOME") or os.path.join(home(), ".config"), "oberonc"
         ),
         state=os.path.join(
             _named("XDG_STATE_HOME") or os.path.join(home(), ".local/state"), "oberonc"
         ),
-        sockets=SOCKETS if os.getuid() == 0 or os.path.isdir(SOCKETS) else sockets,
+        sockets=sockets,
     )
 
 

@@ -331,6 +331,21 @@ def test_a_key_that_is_lost_is_as_the_machine_was_set_up(
     )
 
 
+def test_without_the_machines_file_its_daemons_places_are_nobodys(
+    machine: Path, short_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what is broken, and for root."""
+    monkeypatch.setenv("OBERONC_CONFIG_NOSYSTEM", "1")
+    for text in ("", "unknown = 1\n"):
+        file = home / ".config" / "oberonc" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        found = config.learn()
+        assert found.delivery == "here"
+        assert short_dir not in found.spool.parents
+        assert short_dir not in found.daemon.socket.parents
+
+
 def test_a_key_that_was_never_there_is_what_it_always_was(
     machine: Path, tmp_path: Path
 ) -> None:
