@@ -10,6 +10,7 @@ import pytest
 
 from oberonc import config
 from oberonc.broker import registry
+from oberonc.issues.embedded import IssueFile
 from tests.support.admin import HEAD, Admin, sample
 from tests.support.command import Command
 from tests.support.terminal import Shown, on_terminal
@@ -231,10 +232,11 @@ def test_run_shows_what_it_would_do_with_the_sample_and_asks(
 
 
 def test_the_issue_the_sample_names_stays_open_until_somebody_says_yes(
-    oberonc: Command,
+    oberonc: Command, state: Path
 ) -> None:
+    tracker = IssueFile(state)
     for number in range(42):
-        oberonc("issues", "new", str(number), "--repository", "web/shop")
+        tracker.new("web/shop", str(number))
     said = oberonc("brokers", "run", "issues", code=2).err
     assert "close" in said and "#42" in said
     shown = oberonc("issues", "show", "42", "--repository", "web/shop").out
