@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon_site import Site, descendants
+from tests.support.daemon_site import Site, descendants, recorder
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,20 @@ def test_the_daemon_keeps_neither_its_command_line_nor_what_speaks_tls(
     assert words[-4:] == [b"-m", b"oberonc.daemon", bytes(site.file), b""]
     for pid in (running.pid, *descendants(running.pid)):
         assert "/_ssl." not in Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("head", "is_there"),
+    [("", False), ("# posts to https://chat\n", True), ("import requests\n", True)],
+)
+def test_what_speaks_http_is_loaded_once_where_a_broker_has_a_use_for_it(
+    site: Site, head: str, is_there: bool
+) -> None:
+    # in two pieces: the file must not say it
+    work = "self.note(str('oberonc.kit.ht' + 'tp' in sys.modules), payload)"
+    site.write("rec", recorder(work=work, head=head))
+    site.configure(site.services("rec"))
+    site.start()
+    site.wait_for(site.submit())
+    said = [row["what"] for row in site.rows()]
+    assert said == ["begin", str(is_there), "end"]

@@ -175,9 +175,24 @@ class Root(_Forker):
         """Import each file in a child of its own, so that each fault has the name of
         its file.
         """
+        http = False
         for fields in request["places"]:
-            self.say(verdict=probe(registry.Place(*fields), request["limit"])._asdict())
+            verdict = probe(registry.Place(*fields), request["limit"])
+            self.say(verdict=verdict._asdict())
+            http |= verdict.http
+        if http:
+            _load_http()
         self.say(probed=True)
+
+
+def _load_http() -> None:
+    """Load what brokers speak HTTP with: else each worker would, with its first
+    delivery.
+    """
+    with suppress(Exception):  # what is broken is the broker's to say that needs it
+        import oberonc.kit.http  # noqa: F401
+    gc.collect()
+    gc.freeze()
 
 
 def be_host(place: registry.Place, threaded: bool, control: int, parent: int) -> None:

@@ -10,8 +10,10 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from oberonc.broker import loading, registry
@@ -35,6 +37,8 @@ class Verdict(NamedTuple):
     timeout: float = 60.0
     #: What is told of the broker's own plugins, by name.
     plugins: dict[str, dict[str, Any]] = {}  # noqa: RUF012  never changed
+    #: Whether it is likely to speak HTTP.
+    http: bool = False
 
 
 def probe(place: registry.Place, limit: float) -> Verdict:
@@ -99,7 +103,12 @@ def examine(place: registry.Place) -> Verdict:
         plugins = dict(broker.plugins())
     except BaseException:  # noqa: BLE001  code of a broker, and no reason to refuse it
         plugins = {}
-    return Verdict(place.name, "", threads, float(limit), plugins)
+    http = "requests" in sys.modules or _mentions_http(place)
+    return Verdict(place.name, "", threads, float(limit), plugins, http)
+
+
+def _mentions_http(place: registry.Place) -> bool:
+    return place.file is not None and b"http" in Path(place.file).read_bytes()
 
 
 def _where(place: registry.Place) -> str:
