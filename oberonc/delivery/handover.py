@@ -50,6 +50,10 @@ _REFUSALS: Final[dict[str, type[OberoncError]]] = {
 }
 
 
+class Conflict(BadInput):
+    """The daemon has another payload with the id of this one."""
+
+
 class Handed(NamedTuple):
     """What became of a payload: `accepted`, `duplicate` or `spooled`, all three
     durable.
@@ -90,7 +94,7 @@ def submit(
     """Hand *payload* over within *budget* seconds; what the daemon does not take goes
     into the spool. *exchange* is another way to have the daemon's answer (`_exchange`).
 
-    Raises BadInput where the payload itself is wrong,
+    Raises BadInput where the payload itself is wrong (Conflict among it),
     NotAccepted when the spool fails too.
     """
     if "://" in config.delivery:
@@ -102,7 +106,7 @@ def submit(
     try:
         exchange = exchange or _exchange
         raw = exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
-        if raw.startswith(_TAKEN[0]) and raw.endswith(_TAKEN[1]):
+        if is_taken(raw):
             return Handed("accepted")
         answer = frames.decode(raw)
     except PermissionError:
@@ -116,7 +120,7 @@ def submit(
         if answer.get("ok") is True and status in ("accepted", "duplicate"):
             return Handed(str(status))
         if error in WRONG:
-            raise BadInput(_reason(answer))
+            raise (Conflict if error == "conflict" else BadInput)(_reason(answer))
         why = _locked(path) if error == "forbidden" else _reason(answer)
     from oberonc.delivery import spool  # the daemon's usual answer does not need it
 
@@ -125,6 +129,11 @@ def submit(
     except NotAccepted as failure:
         raise NotAccepted("; ".join(filter(None, (why, str(failure))))) from None
     return Handed("spooled", why)
+
+
+def is_taken(raw: bytes) -> bool:
+    """Whether *raw* is the daemon's usual answer to a payload: it is accepted."""
+    return raw.startswith(_TAKEN[0]) and raw.endswith(_TAKEN[1])
 
 
 def keep(config: Config, payload: Payload) -> str:

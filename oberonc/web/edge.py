@@ -45,14 +45,16 @@ def _refusal(body: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _malformed() -> bytes:
-    body = _problem(400, "Bad Request", "This is no request of HTTP.")
+def _whole(status: int, title: str, body: bytes) -> bytes:
     lines = [b"%s: %s" % row for row in (*_refusal(body), *HEADERS.items())]
-    return b"HTTP/1.1 400 Bad Request\r\n%s\r\n\r\n%s" % (b"\r\n".join(lines), body)
+    head = b"\r\n".join((f"HTTP/1.1 {status} {title}".encode(), *lines))
+    return b"%s\r\n\r\n%s" % (head, body)
 
 
-#: The whole answer to what is no request.
-MALFORMED: Final = _malformed()
+_MALFORMED: Final = _problem(400, "Bad Request", "This is no request of HTTP.")
+#: The whole answer to what is no request, and to a method that the parser does not know.
+MALFORMED: Final = _whole(400, "Bad Request", _MALFORMED)
+UNKNOWN: Final = _whole(501, "Not Implemented", _UNKNOWN)
 
 
 class Edge:

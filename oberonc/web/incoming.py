@@ -54,6 +54,11 @@ class Webhook(NamedTuple):
     origin: Origin | None = None
 
 
+def names_events(webhook: Webhook) -> bool:
+    """Whether who sends to *webhook* makes the ids of its events, and not `read`."""
+    return FORGES[webhook.forge] is own
+
+
 class Refused(Exception):
     """The request is not to be believed; the text says why, to the log alone."""
 
@@ -108,12 +113,17 @@ def read(
     told = forge.delivery_id(request, body)
     # Without an id the same bytes are the same event.
     event = push.event_id(webhook.name, told or hashlib.sha256(request.raw).hexdigest())
-    listed = [one.commit.oid for move in said.moves for one in move.listed]
+    asked = [
+        one.commit.oid
+        for move in said.moves
+        for one in move.listed
+        if one.distinct is None
+    ]
     return push.payload(
         said,
         event,
         known.first_came(event, now()),
         publish=config.publish,
-        seen=known.seen(name, listed, event),
+        seen=known.seen(name, asked, event) if asked else (),
         limits=config.limits,
     )

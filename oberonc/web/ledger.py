@@ -9,10 +9,9 @@ import json
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from oberonc import files
 from oberonc.payload.schema import Payload
@@ -38,30 +37,16 @@ CREATE INDEX IF NOT EXISTS moved_came ON moved(came);
 """
 
 
-class _Job:
-    """A change that waits for its commit."""
-
-    def __init__(self, change: Callable[[sqlite3.Connection], Any]) -> None:
-        self.change = change
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = False
-
-
 class Ledger:
-    """The file in *folder*; several threads may use it.
-
-    Changes that come while one is synced go together with the next: whoever gets to
-    write does so for all who wait.
+    """The file in *folder*. Several threads may look things up; one at a time may write,
+    and those that look up do not wait for it.
     """
 
     def __init__(self, folder: Path) -> None:
         files.make_private(folder)
-        self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._waiting: deque[_Job] = deque()
         self._db = self._open(folder)
         self._db.executescript(_SCHEMA)
-        #: What is looked up waits for nobody's sync.
+        self._reading = threading.Lock()
         self._reader = self._open(folder)
         self._swept = 0.0
 
@@ -74,19 +59,11 @@ class Ledger:
         return made
 
     def first_came(self, event: str, stamp: str) -> str:
-        """The stamp that *event* came with first: *stamp*, if it never came before."""
-
-        def keep(db: sqlite3.Connection) -> str:
-            self._sweep(db)
-            db.execute(
-                "INSERT INTO event VALUES(?, ?, ?) ON CONFLICT DO NOTHING",
-                (event, time.time(), stamp),
-            )
-            row = db.execute("SELECT stamp FROM event WHERE id = ?", (event,))
-            return str(row.fetchone()[0])
-
-        found: str = self._change(keep)
-        return found
+        """The stamp that *event* came with first: *stamp*, if none was noted."""
+        with self._reading:
+            query = "SELECT stamp FROM event WHERE id = ?"
+            row = self._reader.execute(query, (event,)).fetchone()
+        return str(row[0]) if row else stamp
 
     def seen(self, repository: str, oids: Sequence[str], event: str) -> set[str]:
         """Those of *oids* that another event than *event* brought."""
@@ -118,70 +95,42 @@ class Ledger:
                 events.add(row[0])
         return min(events, default="")
 
-    def note(self, payload: Payload) -> None:
-        """*payload* is accepted: its moves and its commits are known from now on."""
-        repository, event = payload["repository"]["full_name"], payload["id"]
+    def note(self, *payloads: Payload) -> None:
+        """*payloads* are accepted: when they came, their commits and their moves are
+        known from now on. Durable when this returns.
+        """
         now = time.time()
-
-        def keep(db: sqlite3.Connection) -> None:
-            db.executemany(
-                "INSERT INTO seen VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (
-                    (repository, entry["raw_node"], event, now)
-                    for entry in payload["commits"]
-                ),
+        came = [(each["id"], now, each["time"]) for each in payloads]
+        seen = [
+            (each["repository"]["full_name"], entry["raw_node"], each["id"], now)
+            for each in payloads
+            for entry in each["commits"]
+        ]
+        moved = [
+            (
+                *(each["repository"]["full_name"], update["ref"]),
+                *(update["old"], update["new"], each["id"], now),
             )
-            db.executemany(
-                "REPLACE INTO moved VALUES(?, ?, ?, ?, ?, ?)",
-                (
-                    (repository, u["ref"], u["old"], u["new"], event, now)
-                    for u in payload["updates"]
-                ),
-            )
-
-        self._change(keep)
-
-    def _change(self, change: Callable[[sqlite3.Connection], Any]) -> Any:
-        """What *change* returns, once what it did is durable."""
-        mine = _Job(change)
-        self._waiting.append(mine)
-        with self._writing:
-            if not mine.done:
-                jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-                self._commit(jobs)
-                if mine.error and len(jobs) > 1:
-                    # Whose fault it was shows when each goes by itself.
-                    for job in jobs:
-                        self._commit([job])
-        if mine.error:
-            raise mine.error
-        return mine.result
-
-    def _commit(self, jobs: Sequence[_Job]) -> None:
-        error: BaseException | None = None
-        try:
+            for each in payloads
+            for update in each["updates"]
+        ]
+        with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                job.result = job.change(self._db)
-            self._db.execute("COMMIT")
-        except Exception as failure:  # noqa: BLE001 - who waits gets it
-            error = failure
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        for job in jobs:
-            job.done, job.error = True, error
+            known = "ON CONFLICT DO NOTHING"
+            self._db.executemany(f"INSERT INTO event VALUES(?, ?, ?) {known}", came)
+            self._db.executemany(f"INSERT INTO seen VALUES(?, ?, ?, ?) {known}", seen)
+            self._db.executemany("REPLACE INTO moved VALUES(?, ?, ?, ?, ?, ?)", moved)
+            self._sweep(now)
 
-    def _sweep(self, db: sqlite3.Connection) -> None:
-        now = time.time()
+    def _sweep(self, now: float) -> None:
         if now - self._swept > 3600:
+            for table in ("event", "seen", "moved"):
+                before = (now - KEPT,)
+                self._db.execute(f"DELETE FROM {table} WHERE came < ?", before)  # noqa: S608
             self._swept = now
-            before = (now - KEPT,)
-            db.execute("DELETE FROM event WHERE came < ?", before)
-            db.execute("DELETE FROM seen WHERE came < ?", before)
-            db.execute("DELETE FROM moved WHERE came < ?", before)
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._writing, self._reading:
+        with self._reading:
             self._reader.close()
-            self._db.close()
+        self._db.close()

@@ -8,15 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from oberonc import config as configuration
 from oberonc.errors import ConfigError
 from oberonc.manager import Notifier, passed_sockets
 from oberonc.web import settings as web_settings
-from oberonc.web.edge import MALFORMED, Edge
+from oberonc.web.connection import Connection
+from oberonc.web.edge import Edge
 from oberonc.web.journal import listen, say
 from oberonc.web.limits import Limits
 from oberonc.web.page.live import Live
@@ -73,7 +72,7 @@ def _end(_number: int, _frame: object) -> None:
 def _uvicorn(settings: Settings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Protocol,
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -122,22 +121,6 @@ def _shown(listen: tuple[str, int] | Path) -> str:
     return str(listen) if isinstance(listen, Path) else f"{listen[0]}:{listen[1]}"
 
 
-class Protocol(H11Protocol):
-    """A connection."""
-
-    def send_400_response(self, msg: str) -> None:
-        """What cannot be read is refused, and nothing that follows it is read. Where an
-        answer is under way already, it is the last one.
-        """
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(MALFORMED)
-        who = (self.client or [""])[0] or "a local socket"
-        say(f"what {who} sent is no request of HTTP")
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # what is still said goes nowhere
-        self.transport.close()
-
-
 class Server(uvicorn.Server):
     """Tells the service manager, and ends connections on which nothing comes: uvicorn
     has no time limit for the head of a request.
@@ -148,7 +131,7 @@ class Server(uvicorn.Server):
         self._live = live
         self._notifier = notifier
         #: Connection: since when nothing is under way on it, and its last request.
-        self._waiting: dict[H11Protocol, tuple[float, object]] = {}
+        self._waiting: dict[Connection, tuple[float, object]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -175,7 +158,7 @@ class Server(uvicorn.Server):
         idle = {
             each
             for each in self.server_state.connections
-            if isinstance(each, H11Protocol)
+            if isinstance(each, Connection)
             and (each.cycle is None or each.cycle.response_complete)
         }
         before = self._waiting

@@ -5,11 +5,12 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from oberonc.config import Config
-from oberonc.delivery import handover
+from oberonc.delivery import frames, handover
 from oberonc.errors import BadInput, OberoncError
 from oberonc.mirror import bells
 from oberonc.payload.schema import Payload
@@ -22,27 +23,32 @@ from oberonc.web.forges.push import Nothing
 from oberonc.web.journal import fault, say
 from oberonc.web.ledger import Ledger
 from oberonc.web.limits import App, Receive, Scope, Send
-from oberonc.web.line import Line
+from oberonc.web.line import Lines
 from oberonc.web.ringing import Ringer
 from oberonc.web.settings import Settings
 
 #: Seconds in which the daemon has to take a push; what it does not take is spooled.
 #: Gitea waits 5 s for all of it.
 BUDGET: Final = 2.0
+#: Bytes of a body that is looked at in the event loop; what is larger would hold up others.
+SMALL: Final = 256 << 10
 #: What every request gets that is not to be believed, whatever was wrong.
 UNBELIEVED: Final = "The request is not signed as this webhook asks for."
 
 
+T = TypeVar("T")
+
+
 class Door:
-    """Takes what forges send; several threads may use it."""
+    """Takes what forges send. Owned by the event loop, but for `counts`."""
 
     def __init__(self, config: Config, settings: Settings) -> None:
         self._config = config
         self._webhooks = settings.webhooks
         self._ledger = Ledger(settings.state)
+        self._notes = Notes(self._ledger)
+        self._lines = Lines(config.daemon.submit_socket)
         self._lock = threading.Lock()
-        #: Each thread's to the daemon.
-        self._lines = threading.local()
         #: {(webhook, what became of the request, why)}: since this process began.
         self._counts: Counter[tuple[str, str, str]] = Counter()
         mirrored = {
@@ -65,14 +71,18 @@ class Door:
                 row["refused"][why] = n
         return found
 
-    def take(
+    async def take(
         self, name: str, headers: list[tuple[str, str]], raw: bytes, sender: str
     ) -> dict[str, str]:
         """The answer to a request to `/in/NAME` from the address *sender*. Raises
         Problem.
         """
         try:
-            answer, line = self._taken(name, headers, raw)
+            if len(raw) <= SMALL:
+                made = self._read(name, headers, raw)
+            else:
+                made = await _in_thread(self._read, name, headers, raw)
+            answer, line = await self._taken(name, made)
         except incoming.Refused as refused:
             self._log("refused", name, sender, str(refused))
             raise Problem(401, UNBELIEVED) from None
@@ -89,39 +99,65 @@ class Door:
         self._log(answer["status"], name, sender, line)
         return answer
 
-    def _taken(
+    def _read(
         self, name: str, headers: list[tuple[str, str]], raw: bytes
-    ) -> tuple[dict[str, str], str]:
+    ) -> Payload | Nothing:
         webhook = self._webhooks.get(name)
         if webhook is None:
             raise incoming.Refused("there is no webhook of this name")
         request = delivery.received(headers, raw)
         incoming.authentic(webhook, request, time.time())
-        made = incoming.read(webhook, request, self._config, self._ledger)
+        return incoming.read(webhook, request, self._config, self._ledger)
+
+    async def _taken(
+        self, name: str, made: Payload | Nothing
+    ) -> tuple[dict[str, str], str]:
         if isinstance(made, Nothing):
             return {"status": "ignored"}, made.why
         other = self._ledger.told_of(made)
         if other:
             return {"status": "known", "event": other}, f"event {other} told of it"
+        webhook = self._webhooks[name]
         if webhook.origin and bells.rings(made):
             # No name that leads elsewhere gets as far as the disk.
             webhook.origin.address(made["repository"]["full_name"])
-            self._ringer.ring(name, made)
+            await _in_thread(self._ringer.ring, name, made)
             status = "noted"
         else:
-            status = self._submit(made)
-        self._ledger.note(made)
+            status = await self._submit(webhook, made)
+        await self._notes.note(made)
         about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
         line = f"event {made['id']}: {about}"
         if made["truncated"]:
             line += "; the forge did not list all of it"
         return {"status": status, "event": made["id"]}, line
 
-    def _submit(self, made: Payload) -> str:
-        if not hasattr(self._lines, "line"):
-            self._lines.line = Line()
-        exchange = self._lines.line.exchange
-        return handover.submit(self._config, made, BUDGET, exchange).status
+    async def _submit(self, webhook: incoming.Webhook, made: Payload) -> str:
+        answer: bytes | Exception = ConnectionError("pushes go to another machine")
+        if "://" not in self._config.delivery:
+            frame = frames.submission(made)
+            try:
+                answer = await self._lines.exchange(frame, BUDGET)
+            except (OSError, frames.BadFrame) as error:
+                answer = error
+            else:
+                if handover.is_taken(answer):
+                    return "accepted"
+
+        def said(*_: object) -> bytes:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        submit = handover.submit
+        try:
+            handed = await _in_thread(submit, self._config, made, BUDGET, said)
+        except handover.Conflict:
+            # It was taken, and what was noted of it is lost: killed in between, say.
+            if incoming.names_events(webhook):
+                raise
+            return "duplicate"
+        return handed.status
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
         # Of names that strangers make up there is one count, and only a refusal's
@@ -137,9 +173,49 @@ class Door:
         self._ledger.close()
 
 
-#: Threads that take requests: nearly all they do is waiting for a sync, which those that
-#: wait together share.
+class Notes:
+    """Has *ledger* note what is accepted: what comes while it syncs goes together with
+    the next.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: list[tuple[Payload, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def note(self, payload: Payload) -> None:
+        """*payload* is accepted; durable when this returns."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((payload, done))
+        if self._writing is None:
+            self._writing = loop.create_task(self._write())
+        await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            noted, self._waiting = self._waiting, []
+            error: Exception | None = None
+            try:
+                await _in_thread(self._ledger.note, *(payload for payload, _ in noted))
+            except Exception as failure:  # noqa: BLE001 - who waits gets it
+                error = failure
+            for _, done in noted:
+                if done.done():
+                    continue  # who waited is gone
+                if error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
+        self._writing = None
+
+
+#: Threads for what takes its time: large bodies, and what waits for a disk or a network.
 _THREADS: Final = ThreadPoolExecutor(64, thread_name_prefix="webhook")
+
+
+async def _in_thread(function: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, function, *args)
 
 
 class Doorway:
@@ -182,11 +258,8 @@ class Doorway:
             for key, value in scope["headers"]
         ]
         sender = (scope.get("client") or [""])[0] or "a local socket"
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(
-                _THREADS, self._door.take, name, headers, body, sender
-            )
+            return await self._door.take(name, headers, body, sender)
         except Problem:
             raise
         except Exception as error:  # noqa: BLE001 - our own fault is no answer's text
