@@ -4,7 +4,6 @@ length.
 """
 
 import sys
-from collections import Counter
 from typing import Final
 
 from httptools import HttpParserInvalidMethodError
@@ -32,10 +31,14 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head came whole. What is raised here is answered with 400."""
-        names = Counter(name for name, _ in self.headers)
-        encoding = dict(self.headers).get(b"transfer-encoding", b"chunked")
-        if names[b"host"] > 1 or encoding.lower() != b"chunked":
-            raise ValueError("it can be read in two ways")
+        hosts, size = 0, len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
+            hosts += name == b"host"
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise ValueError("the length of the body can be read in two ways")
+        if hosts > 1 or size > HEAD:
+            raise ValueError("it has two hosts, or a head that is too long")
         if not self.url.startswith(b"/") or self.url.startswith(b"//"):
             # For a proxy, or of another host: here it is an address like any other.
             self.url = b"/./" + self.url

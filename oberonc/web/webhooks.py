@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -125,7 +126,11 @@ class Door:
             status = "noted"
         else:
             status = await self._submit(webhook, made)
-        await self._notes.note(made)
+        try:
+            await self._notes.note(made)
+        except sqlite3.Error as error:
+            # It is taken all the same; a redelivery finds it in the daemon.
+            say(f"webhook {name}: event {made['id']} is not remembered: {error}")
         about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
         line = f"event {made['id']}: {about}"
         if made["truncated"]:

@@ -7,12 +7,15 @@ import hmac
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from oberonc.issues.embedded import IssueFile
+from oberonc.payload.schema import now
 from oberonc.web.incoming import NAMELESS
+from oberonc.web.webhooks import SMALL
 from tests.support.daemon_site import Site
 from tests.support.eventually import eventually
 from tests.support.web import Face, Faces, tokens, webhooks
@@ -152,6 +155,48 @@ def test_a_daemon_that_was_started_again_takes_the_next_push(
         if number == 1:
             running.kill()
     site.settled(done=4)
+
+
+def test_what_was_taken_and_not_noted_is_a_duplicate(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    site.start()
+    face = faces.start()
+    each = example("gitlab/push")
+    first, stamp = send(face, each)[1], now()
+    face.stop()
+    for file in site.state.rglob("webhooks.sqlite*"):
+        file.unlink()  # as if it had been killed before
+    face = faces.start()
+    eventually(lambda: now() > stamp, 30, "the clock stands")
+    again = send(face, each)
+    assert again == (200, {"status": "duplicate", "event": first["event"]})
+    site.settled(done=1)
+    assert send(face, each)[1]["status"] == "duplicate"
+
+
+def test_many_at_once_are_each_taken_once(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    site.start()
+    face = faces.start()
+    there = json.loads(example("github/push_rebase_merge").raw)
+    pushes = []
+    for number in range(100):
+        there |= {"before": there["after"], "after": f"{number + 1:040x}"}
+        commit = there["commits"][0] | {"id": there["after"]}
+        # Of some the body is so long that it is not looked at in the loop.
+        count = 1000 if number % 40 == 0 else 1
+        commits = [commit | {"id": f"{number + 1:020x}{n:020x}"} for n in range(count)]
+        pushes.append(signed_like_github(there | {"commits": commits}, f"{number}"))
+    assert len(pushes[0].raw) > SMALL
+    with ThreadPoolExecutor(50) as pool:
+        first = list(pool.map(lambda each: send(face, each), pushes))
+        again = list(pool.map(lambda each: send(face, each), pushes))
+    assert {(status, said["status"]) for status, said in first} == {(200, "accepted")}
+    assert {(status, said["status"]) for status, said in again} == {(200, "duplicate")}
+    events = [said["event"] for _, said in first]
+    assert events == [said["event"] for _, said in again]
+    assert len(set(events)) == len(pushes)
+    site.settled(done=len(pushes))
 
 
 def test_a_wrong_secret_gets_the_same_answer_whatever_was_wrong(
