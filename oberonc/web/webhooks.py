@@ -141,6 +141,9 @@ class Door:
         answer: bytes | Exception = ConnectionError("pushes go to another machine")
         if "://" not in self._config.delivery:
             frame = frames.submission(made)
+            # What is read in one turn of the loop reaches the daemon at once, which
+            # then takes it with one sync.
+            await asyncio.sleep(0)
             try:
                 answer = await self._lines.exchange(frame, BUDGET)
             except (OSError, frames.BadFrame) as error:
