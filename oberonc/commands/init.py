@@ -62,6 +62,8 @@ UNITS = {
     "oberonc-control.socket": "systemd/system/oberonc-control.socket",
     "oberonc-web.service": "systemd/system/oberonc-web.service",
     "oberonc-web.socket": "systemd/system/oberonc-web.socket",
+    "oberonc-mirror.service": "systemd/system/oberonc-mirror.service",
+    "oberonc-mirror.timer": "systemd/system/oberonc-mirror.timer",
     "oberonc-tmpfiles.conf": "tmpfiles.d/oberonc.conf",
     "oberonc-sysusers.conf": "sysusers.d/oberonc.conf",
 }
@@ -153,7 +155,8 @@ _NEXT = """\
 next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
 systemctl enable --now oberonc.socket oberonc-control.socket oberonc.service,
 then add those who push to the group oberonc-submit and run `oberonc hook install` in each repository;
-where there is a [web] in the configuration: systemctl enable --now oberonc-web.socket oberonc-web.service;
+where there is a [web] in the configuration: systemctl enable --now oberonc-web.socket oberonc-web.service,
+and where a webhook has mirror = true: systemctl enable --now oberonc-mirror.timer;
 after an upgrade: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload &&
 systemctl restart oberonc && systemctl try-restart oberonc-web"""
 

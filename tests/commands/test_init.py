@@ -78,6 +78,8 @@ def test_for_packagers_units_go_to_usr_lib_and_run_usr_bin(
         "usr/lib/systemd/system/oberonc-control.socket",
         "usr/lib/systemd/system/oberonc-web.service",
         "usr/lib/systemd/system/oberonc-web.socket",
+        "usr/lib/systemd/system/oberonc-mirror.service",
+        "usr/lib/systemd/system/oberonc-mirror.timer",
         "usr/lib/tmpfiles.d/oberonc.conf",
         "usr/lib/sysusers.d/oberonc.conf",
     }

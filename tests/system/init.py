@@ -116,6 +116,8 @@ class Service:
         self.starts: list[float] = []
         self.restarts = 0
         self.aborted = False
+        #: Whether it has come to rest when it has ended.
+        self.is_brief = unit.one("Type") == "oneshot"
 
 
 class Supervisor:
@@ -234,9 +236,8 @@ class Supervisor:
             ):
                 continue
             self.waiting.remove(asked)
-            good = not service or (
-                service.state == ("inactive" if verb == "stop" else "active")
-            )
+            rests = verb == "stop" or (service and service.is_brief)
+            good = not service or service.state == ("inactive" if rests else "active")
             if service and verb == "reload":
                 good = good and service.reload_code == 0
             text = (
@@ -256,6 +257,9 @@ class Supervisor:
             if name not in self.sockets:
                 made = self.sockets[name] = Sockets(Unit(name))
                 self._watch(made)
+            return
+        if name.endswith(".timer"):
+            Unit(name)
             return
         service = self.services.setdefault(name, Service(Unit(name)))
         for other in service.unit.all("Requires", "Unit"):
@@ -338,13 +342,14 @@ class Supervisor:
         service.starts.append(now)
         service.state, service.result, service.aborted = "activating", "success", False
         service.restart_at = service.alive_until = float("inf")
-        service.deadline = now + unit.seconds("TimeoutStartSec", 90)
+        patience = 1e9 if service.is_brief else 90.0
+        service.deadline = now + unit.seconds("TimeoutStartSec", patience)
         for listening in self._of(service):
             self._unwatch(listening)
         service.main = self._spawn(
             service, unit.one("ExecStart"), self._main_environment(service)
         )
-        if unit.one("Type", "simple") != "notify":
+        if unit.one("Type", "simple") not in ("notify", "oneshot"):
             self._ready(service)
 
     def _main_environment(self, service: Service) -> "dict[str, str]":
@@ -478,6 +483,8 @@ class Supervisor:
 
     def _kill_all(self, service: Service) -> None:
         """SIGKILL to its control group, which here is whatever runs under its account."""
+        if service.is_brief:
+            return  # another one's may be under the same account
         uid = pwd.getpwnam(service.unit.one("User", "root")).pw_uid
         for entry in Path("/proc").glob("[0-9]*/status") if uid else ():
             with suppress(OSError):

@@ -102,6 +102,39 @@ def test_it_is_stopped_and_started_without_a_refusal(web: Server) -> None:
     assert send(web, how, "http://localhost/health/ready") == (200, ready)
 
 
+MIRROR = """
+[webhooks.mirrored]
+forge = "gitea"
+secret = "file:/etc/oberonc/web/shop"
+mirror = true
+url = "file:///srv/git/{repository}.git"
+repositories = ["app"]
+"""
+
+
+def test_a_push_whose_webhook_never_came_is_found_by_the_timer_s_service(
+    web: Server,
+) -> None:
+    config = web.machine.path("/etc/oberonc/config.toml")
+    config.write_text(config.read_text() + MIRROR)
+    web.sh("rm -f /srv/git/app.git/hooks/*")
+    enable, by_hand = commands("web.md", "A webhook as a bell")
+    web.sh(enable)
+    add = "STATE_DIRECTORY=/var/lib/oberonc-web oberonc"
+    add += " --config /etc/oberonc/config.toml mirror add mirrored app"
+    web.sh(f"cd / && {add}", user="oberonc-web")
+    pushed = web.push("ann", "app", "main")
+    web.sh(by_hand)
+    assert [row["updates"][0]["new"] for row in eventually(web.rows, 60)] == [
+        pushed.new
+    ]
+    web.sh("mv /srv/git/app.git /srv/git/gone.git")
+    # Whoever looks at the units sees it.
+    assert web.sh(by_hand, None).code != 0
+    assert "1 mirror could not be fetched" in web.machine.journal()
+    assert web.sh("systemctl is-active oberonc-web").out.strip() == "active"
+
+
 @pytest.mark.server
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
 def test_a_push_of_a_forge_comes_through_the_proxy_as_it_is_shipped(

@@ -27,10 +27,11 @@ HONOURED: Final = {
         LimitNOFILE LimitCORE NoNewPrivileges CapabilityBoundingSet AmbientCapabilities ProtectSystem ReadWritePaths
         ProtectHome PrivateTmp ProtectProc LoadCredential Environment
         """,
+    "Timer": "",
     "Install": "WantedBy Also",
 }
 #: What is passed over knowingly: it wants cgroups, or system call filters, and only
-#: ever takes rights away.
+#: ever takes rights away; or hours.
 IGNORED: Final = {
     "Service": """
         OOMPolicy TasksMax MemoryMax CPUQuota IPAddressDeny IPAddressAllow PrivateDevices ProtectClock ProtectHostname
@@ -38,6 +39,8 @@ IGNORED: Final = {
         RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID LockPersonality
         MemoryDenyWriteExecute RemoveIPC SystemCallArchitectures SystemCallFilter SystemCallErrorNumber
         """,
+    # A test has its service started instead.
+    "Timer": "OnCalendar RandomizedDelaySec Persistent",
 }
 _SECONDS: Final = {"": 1, "s": 1, "sec": 1, "ms": 0.001, "min": 60, "h": 3600}
 
