@@ -27,6 +27,9 @@ from oberonc.web.webhooks import Door
 MOST: Final = 512
 #: Seconds an open connection may go without a whole request.
 IDLE: Final = 15.0
+#: Seconds in which whoever gets an answer has to take so many bytes of it, or all.
+UNREAD: Final = 30.0
+READ: Final = 16 << 10
 #: Connections of one address on which nothing is under way.
 IDLE_OF_ONE: Final = 128
 #: Seconds that requests under way get to end.
@@ -122,8 +125,9 @@ def _shown(listen: tuple[str, int] | Path) -> str:
 
 
 class Server(uvicorn.Server):
-    """Tells the service manager, and ends connections on which nothing comes: uvicorn
-    has no time limit for the head of a request.
+    """Tells the service manager, and ends connections on which nothing comes, or whose
+    answers nobody takes: uvicorn has no time limit for the head of a request, nor for
+    what is sent.
     """
 
     def __init__(self, config: uvicorn.Config, notifier: Notifier, live: Live) -> None:
@@ -132,6 +136,9 @@ class Server(uvicorn.Server):
         self._notifier = notifier
         #: Connection: since when nothing is under way on it, and its last request.
         self._waiting: dict[Connection, tuple[float, object]] = {}
+
+        #: Connection: since when it has so many bytes to send.
+        self._unread: dict[Any, tuple[float, int]] = {}
 
     @property
     def is_full(self) -> bool:
@@ -150,6 +157,7 @@ class Server(uvicorn.Server):
         """Ten times a second."""
         if counter % 10 == 0:
             self._end_idle()
+            self._end_unread()
             self._notifier.alive()
         return await super().on_tick(counter)
 
@@ -176,6 +184,18 @@ class Server(uvicorn.Server):
             of[who] += 1
             if now - since > IDLE or of[who] > IDLE_OF_ONE:
                 each.transport.close()
+
+    def _end_unread(self) -> None:
+        now, before, self._unread = time.monotonic(), self._unread, {}
+        for each in [*self.server_state.connections]:
+            left = each.transport.get_write_buffer_size()
+            since, most = before.get(each, (now, left))
+            if left <= most - READ:
+                since, most = now, left
+            if left:
+                self._unread[each] = since, most
+            if left and now - since > UNREAD:
+                each.transport.abort()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end, and go."""

@@ -8,12 +8,13 @@ import select
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oberonc.web.limits import AT_ONCE, SECONDS
-from oberonc.web.server import IDLE, IDLE_OF_ONE
+from oberonc.web.server import IDLE, IDLE_OF_ONE, UNREAD
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 from tests.support.web import Face, Faces, tokens, webhooks
@@ -67,6 +68,28 @@ def test_what_does_not_come_is_not_waited_for(face: Face) -> None:
     with head:
         assert head.recv(65536) == b""
     assert time.monotonic() - began < SECONDS + IDLE + 30
+
+
+def is_held(face: Face, channel: socket.socket) -> bool:
+    """Whether the face has its end of *channel* open."""
+    port = channel.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, *_, inode = line.split()[:10]
+        ports = [int(one.partition(":")[2], 16) for one in (local, remote)]
+        if ports == [face.port, port]:
+            return inode != "0"  # what is left of it is the system's
+    return False
+
+
+def test_an_answer_that_nobody_takes_is_not_kept_for_ever(face: Face) -> None:
+    with socket.socket() as channel:
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        channel.connect(("127.0.0.1", face.port))
+        # More than what the system keeps of it.
+        channel.sendall(b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+        eventually(lambda: is_held(face, channel), 60, "it is not there")
+        eventually(lambda: not is_held(face, channel), UNREAD + 60, "it stays")
+        well(face)
 
 
 def test_a_body_over_the_limit_is_refused_by_the_api_too(face: Face) -> None:
