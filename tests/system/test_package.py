@@ -5,6 +5,7 @@ saw oberonc.
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,28 @@ from tests.system.machine import Machine
 from tests.system.server import RECORDER, SERVICE, Server
 from tests.system.wheels import LATER, TOP
 
+_NUMBERS = count()
 UNITS = "oberonc.socket oberonc-control.socket oberonc.service"
+WEB = "oberonc-web.socket oberonc-web.service"
+FACE = """
+[web.tokens.admin]
+token = "file:/etc/oberonc/web/admin"
+role = "admin"
+"""
 
 
 @pytest.fixture(scope="module")
 def packages(fresh: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`now.deb`, and `later.deb` of a later version, made as CI makes them."""
+    """`now.deb` and `now-web.deb`, and those of a later version, made as CI makes them."""
     if not shutil.which("dpkg-deb"):
         pytest.skip("needs Debian's dpkg-deb")
     folder = tmp_path_factory.mktemp("packages")
     for name, place in (("now", "/srv/wheels"), ("later", "/srv/wheels/later")):
         [wheel] = fresh.path(place).glob("oberonc-*.whl")
         wheel = Path(shutil.copy(wheel, folder))
-        deb = folder / f"{name}.deb"
+        debs = [folder / f"{name}.deb", folder / f"{name}-web.deb"]
         done = subprocess.run(
-            [TOP / ".ci" / "deb", wheel, deb],
+            [TOP / ".ci" / "deb", wheel, *debs],
             capture_output=True,
             text=True,
             check=False,
@@ -40,7 +48,7 @@ def packages(fresh: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def machine(memory: Path, fresh: Machine, packages: Path) -> Iterator[Machine]:
     """A machine of the test's own, with the packages in /srv/packages."""
-    with Machine(memory / "package", (fresh,)) as machine:
+    with Machine(memory / f"package{next(_NUMBERS)}", (fresh,)) as machine:
         shutil.copytree(packages, machine.path("/srv/packages"))
         # By this folder a package knows that systemd runs here.
         machine.sh("mkdir -p /run/systemd/system")
@@ -53,6 +61,43 @@ def _files(machine: Machine) -> set[str]:
         "find /etc /usr /var /run -xdev -path '*oberonc*' ! -path '/var/lib/dpkg/*' ! -path '/usr/lib/python*'"
     )
     return set(found.out.splitlines())
+
+
+def _answers(server: Server) -> None:
+    """The API, YAML and the page are there, which want all that the face needs."""
+    ask = "curl -sS -m 60 --unix-socket /run/oberonc/web.sock -H 'Authorization: Bearer t'"
+    stats = server.sh(f"{ask} 'http://x/api/stats?format=yaml'").out
+    assert "generation:" in stats
+    kind = "-H 'Content-Type: application/yaml'"
+    message = """-d '{message: "fixes #4"}'"""
+    assert '"issue":"4"' in server.sh(f"{ask} {kind} {message} http://x/api/parse").out
+    assert "<h1>Log in" in server.sh(f"{ask} http://x/login").out
+
+
+def test_the_face_has_all_that_it_needs_with_the_package_beside(
+    machine: Machine,
+) -> None:
+    made = Server(machine)
+    made.sh("dpkg -i /srv/packages/now.deb")
+    said = made.sh("oberonc web", None)
+    assert said.code == 78
+    assert "`oberonc web` needs" in said.err
+    made.sh("dpkg -i /srv/packages/now-web.deb")
+    with machine.path("/etc/oberonc/config.toml").open("a") as config:
+        config.write(FACE)
+    made.sh("install -d -m 0750 -o root -g oberonc-web /etc/oberonc/web")
+    machine.write("/etc/oberonc/web/admin", "t", 0o400, "oberonc-web")
+    made.sh(f"systemctl enable --now {UNITS} {WEB}")
+    _answers(made)
+    made.sh("dpkg -i /srv/packages/later.deb /srv/packages/later-web.deb")
+    assert f"oberonc {LATER}" in made.sh("oberonc --version").out
+    _answers(made)
+    made.sh("dpkg --remove oberonc-web")
+    assert machine.run("systemctl", "is-active", "oberonc-web.service", code=None).code
+    assert machine.run("systemctl", "is-active", "oberonc.service").code == 0
+    assert "oberonc" in made.sh("oberonc --version").out
+    made.sh("dpkg --purge oberonc")
+    assert not machine.path("/usr/lib/oberonc").exists()
 
 
 def test_from_nothing_to_a_push_over_an_upgrade_and_back_to_nothing(
