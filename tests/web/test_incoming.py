@@ -419,6 +419,15 @@ def test_what_data_center_lists_belongs_to_the_branch_that_has_it(
     assert made["published"] == ids[:2]
 
 
+@pytest.mark.parametrize("name", ["gitea/push", "forgejo/push", "gogs/push"])
+def test_who_sends_the_headers_of_github_too_is_not_read_as_github(
+    name: str, config: Config
+) -> None:
+    each = example(name)
+    with pytest.raises(BadInput, match="that is the forge to configure"):
+        meaning(each, config, forge="github")
+
+
 def test_an_old_gitea_that_says_no_total_is_taken_for_one_that_cuts(
     config: Config,
 ) -> None:

@@ -6,6 +6,7 @@ deliveries".
 
 from typing import Final
 
+from oberonc.errors import BadInput
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import (
@@ -39,6 +40,9 @@ def delivery_id(delivery: Delivery, _body: Json) -> str:
 
 def read(delivery: Delivery, body: Json) -> Push | Nothing:
     """What it says. Raises BadInput."""
+    if delivery.header("x-gitea-event", "x-gogs-event"):
+        # They send GitHub's headers too, and list commits the other way round.
+        raise BadInput("Gitea, Forgejo or Gogs sent it: that is the forge to configure")
     event = delivery.header("x-github-event")
     if event != "push":
         return Nothing(f"an event '{event}' brings no commits")
