@@ -150,6 +150,7 @@ class Tab:
         target = self._call(
             "Target.createTarget", url="about:blank", browserContextId=self._person
         )["targetId"]
+        self.has_scripts = True
         self._session = ""
         self._session = self._call(
             "Target.attachToTarget", targetId=target, flatten=True
@@ -181,6 +182,7 @@ class Tab:
 
     def without_scripts(self) -> None:
         """As with JavaScript switched off."""
+        self.has_scripts = False
         self._call("Emulation.setScriptExecutionDisabled", value=True)
 
     def open(self, path: str) -> None:
@@ -215,7 +217,11 @@ class Tab:
     def until(self, text: str) -> None:
         """Until *text* is to be read."""
         wanted = f"document.body.innerText.includes({json.dumps(text)})"
-        eventually(lambda: self.is_true(wanted), 60, f"no {text!r}")
+        try:
+            eventually(lambda: self.is_true(wanted), 60, f"no {text!r}")
+        except AssertionError as error:
+            there = self.evaluate("document.body.innerText")
+            raise AssertionError(f"{error}: {there}") from None
 
     def fill(self, name: str, value: str) -> None:
         """Write *value* into the first field of that name."""

@@ -83,39 +83,148 @@ def test_every_page_is_fit_for_everybody_and_as_wide_as_its_window(
     assert [fault for fault in tab.faults() if "404" not in fault] == []
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
-def test_everything_is_done_with_scripts_and_without(
-    site: Site, tab: Tab, scripts: bool
-) -> None:
-    if not scripts:
-        tab.without_scripts()
-    tab.log_in()
-    name = one_of_each(site)[2]
+def choose(tab: Tab, count: int) -> None:
+    """Tick so many of the deliveries that are listed."""
+    boxes = "document.getElementsByName('delivery')"
+    tab.evaluate(f"[...{boxes}].slice(0, {count}).forEach(box => box.click())")
+
+
+def on_services(site: Site, tab: Tab) -> None:
+    """Pause, resume and test, all of it and one repository."""
+
+    def paused() -> bool:
+        return bool(site.stats()["services"]["keeper"]["paused"])
+
     tab.open("/services")
     tab.fill("reason", "it rests")
     tab.press("Pause")
     tab.until("keeper is paused.")
+    assert paused()
     tab.press("Resume")
-    assert site.stats()["services"]["keeper"]["paused"] is False
-    tab.press("Check what a reload would do")
-    tab.until("A reload would be taken.")
+    tab.until("keeper is resumed.")
+    assert not paused()
+    tab.fill("repository", "web/shop")
+    tab.press("Pause")
+    tab.until("keeper is paused for web/shop.")
+    tab.fill("repository", "web/shop")
+    tab.press("Resume")
+    tab.until("keeper is resumed for web/shop.")
+    tab.press("Test")
+    tab.until("It could do its work.")
+    fit(tab)
+
+
+def on_generations(site: Site, tab: Tab) -> None:
+    """Check a reload, have one, one that is refused, and what is good of that."""
+
+    def press(button: str, said: str) -> None:
+        # While the one before drains there is no other.
+        eventually(lambda: site.stats()["draining"] is None, 60, "it drains")
+        tab.open("/services")
+        tab.press(button)
+        tab.until(said)
+        fit(tab)
+
+    number = site.stats()["generation"]
+    press("Check what a reload would do", "A reload would be taken.")
+    site.write("keeper", TEXT + "# changed\n")
+    press("Reload", f"Generation {number + 1} serves.")
+    site.write("keeper", "no Python")
+    press("Check what a reload would do", "A reload would be refused.")
+    press("Reload", f"Nothing changed, generation {number + 1} serves.")
+    # What was refused had a number, too.
+    press("Reload what is good of it", f"Generation {number + 3} serves.")
+    site.write("keeper", TEXT)
+    press("Reload", f"Generation {number + 4} serves.")
+
+
+def on_letters(site: Site, tab: Tab) -> None:
+    """Some and all of them, filtered, again and never."""
+    for _ in range(2):
+        site.submit(push(message="fail\n"))
+    site.settled(dead=3)
     tab.open("/letters")
-    tab.evaluate("document.getElementsByName('delivery')[0].click()")
+    tab.press("Try again")
+    tab.until("Nothing was chosen.")
+    choose(tab, 2)
+    tab.press("Try again")
+    tab.until("2 deliveries tried again.")
+    site.settled(dead=3)
+    tab.open("/letters")
+    tab.fill("service", "nobody")
+    tab.press("Show")
+    tab.until("There is none.")
+    tab.fill("service", "keeper")
+    tab.press("Show")
+    choose(tab, 1)
+    tab.fill("reason", "too old")
     tab.press("Drop")
     tab.until("1 delivery dropped.")
-    tab.open(name)
+    tab.evaluate("document.getElementsByName('all')[0].click()")
+    tab.press("Drop")
+    tab.until("2 deliveries dropped.")
+    tab.until("There is none.")
+    tab.fill("state", "cancelled")
+    tab.press("Show")
+    assert tab.evaluate("document.querySelectorAll('tbody tr').length") == 3
+
+
+def on_pushes(site: Site, tab: Tab, done: str) -> None:
+    """Find them, have one done again, drop one."""
+    name = site.submit(push(message="fail\n"))
+    site.settled(dead=1)
+    tab.open(f"/pushes/{name}")
+    tab.press("Drop")
+    tab.until("1 delivery dropped.")
+    tab.open(done)
     tab.press("Try again")
     tab.until("1 delivery tried again.")
     tab.open("/pushes")
     tab.fill("q", "web/shop")
     tab.press("Search")
-    assert tab.evaluate("document.querySelectorAll('tbody tr').length") == 2
+    assert tab.evaluate("document.querySelectorAll('tbody tr').length") == 5
+    tab.fill("q", name[:8])
+    tab.press("Search")
+    assert tab.evaluate("document.querySelectorAll('tbody tr').length") == 1
+
+
+def fit(tab: Tab) -> None:
+    """What an action led to is for everybody, too."""
+    if tab.has_scripts:  # which the checker is
+        assert tab.unfit() == []
+    assert not tab.is_true("document.documentElement.scrollWidth > innerWidth")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
+@pytest.mark.parametrize("look", [(False, WIDE), (True, NARROW)], ids=["wide", "dark"])
+def test_everything_is_done_with_scripts_and_without(
+    site: Site, tab: Tab, scripts: bool, look: tuple[bool, tuple[int, int]]
+) -> None:
+    if not scripts:
+        tab.without_scripts()
+    tab.look(dark=look[0], size=look[1])
+    tab.open("/login")
+    tab.fill("token", "a wrong one")
+    tab.press("Log in")
+    tab.until("This is no token")
+    fit(tab)
+    assert ["401" in fault for fault in tab.faults()] == [True]
+    tab.log_in()
+    done = one_of_each(site)[2]
+    on_services(site, tab)
+    on_generations(site, tab)
+    on_letters(site, tab)
+    on_pushes(site, tab, done)
     tab.open("/try")
     tab.fill("message", "great, fixes #42")
+    tab.fill("words", "github")
     tab.press("Read it")
     assert tab.evaluate("document.querySelector('mark').className") == "close"
+    fit(tab)
     tab.open("/actions")
-    tab.until("it rests")
+    for reason in ("it rests", "too old"):
+        tab.until(reason)
     tab.press("Log out")
     tab.until("You are logged out.")
     assert tab.faults() == []
