@@ -3,6 +3,7 @@ without a network.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ class Answer(NamedTuple):
         """
         try:
             return json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Retry(
                 f"the server answered {self.status} with something that is not JSON"
             ) from None
@@ -133,7 +134,7 @@ def _is_expired(answer: Answer) -> bool:
     """Whether a 400 says that the token is none any more (RFC 6750, 6749; Bluesky)."""
     try:
         said = json.loads(answer.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("error") in _EXPIRED
 
@@ -210,13 +211,17 @@ def _body_wait(text: str) -> float | None:
     """Matrix, Discord and Telegram say it in the body."""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):
         return None
     if isinstance(body.get("parameters"), dict):  # Telegram
         body = body["parameters"]
     for key, unit in (("retry_after_ms", 1000), ("retry_after", 1)):
-        if isinstance(body.get(key), int | float):
-            return float(body[key]) / unit
+        try:
+            wait = float(body[key]) / unit
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if not math.isnan(wait):
+            return wait
     return None

@@ -54,8 +54,12 @@ def test_limits_of_every_product_become_a_wait(
     [
         ('{"retry_after_ms": 4060}', 4.06),
         ('{"retry_after": 2.5}', 2.5),
+        ('{"retry_after": "3"}', 3.0),
+        ('{"retry_after": NaN}', None),
+        (f'{{"retry_after": {"9" * 400}}}', None),
         ("[1]", None),
         ("{", None),
+        ("[" * 100_000, None),
     ],
 )
 def test_a_wait_may_stand_in_the_body(body: str, wait: float | None) -> None:
@@ -103,8 +107,9 @@ def test_a_success_is_one() -> None:
 
 
 def test_what_is_no_json_is_no_answer() -> None:
-    with pytest.raises(Retry, match="not JSON"):
-        Answer(200, {}, "<html>").json()
+    for text in ("<html>", "[" * 100_000):
+        with pytest.raises(Retry, match="not JSON"):
+            Answer(200, {}, text).json()
 
 
 @pytest.mark.parametrize("error", ["ExpiredToken", "invalid_token", "invalid_grant"])
