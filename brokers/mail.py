@@ -30,7 +30,7 @@ from oberonc.kit.summary import (
     who,
 )
 from oberonc.kit.template import Template
-from oberonc.payload.digest import moves
+from oberonc.payload.digest import beside, moves
 from oberonc.text import one_line
 
 KINDS = ("combined", "summary", "commits")
@@ -117,9 +117,10 @@ class Mail(BaseBroker):
         its commits as answers to it.
         """
         given = self.settings
-        if not payload["updates"]:
-            mail = self._mail(payload, given.to_refs or given.to, headline(payload), "")
-            mail.set_content(_body(_told(payload)), cte="8bit")
+        rest = beside(payload) if payload["updates"] else payload
+        if rest:
+            mail = self._mail(rest, given.to_refs or given.to, headline(rest), "")
+            mail.set_content(_body(_told(rest)), cte="8bit")
             yield mail
         for update in moves(payload):
             commits = [c for c in payload["commits"] if c["branch"] == update["name"]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from oberonc.kit.markup import Markup, safe_url
-from oberonc.payload.digest import moves
+from oberonc.payload.digest import beside, moves
 from oberonc.text import counted, one_line
 
 #: Commits a summary names unless it is told otherwise; the rest are counted.
@@ -57,6 +57,8 @@ def summary(payload: Mapping[str, Any], most: int = COMMITS) -> list[Line]:
         lines.append([Piece("ours", f"and {counted(refs, 'more ref')}")])
     if not updates:
         lines.extend(_without_push(payload, most))
+    elif rest := beside(payload):
+        lines.extend(_without_push(rest, max(1, most - shown)))
     if payload["truncated"]:
         total = counted(payload["commits_total"], "commit")
         lines.append([Piece("ours", f"the push was larger than the limits: {total}")])

@@ -73,6 +73,19 @@ def moves(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*made.values(), *deleted.values()]
 
 
+def beside(payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What of a digest came without a push, or by a tag alone, as a payload; None where
+    there is none of it.
+    """
+    if "digest" not in payload or not payload["updates"]:
+        return None
+    moved = {
+        u["name"] for u in moves(payload) if u["kind"] == "branch" and not u["deleted"]
+    }
+    rest = [commit for commit in payload["commits"] if commit["branch"] not in moved]
+    return {**payload, "updates": [], "commits": rest, "merged": []} if rest else None
+
+
 def _both(
     before: dict[str, Any], update: Mapping[str, Any], anew: bool
 ) -> dict[str, Any]:

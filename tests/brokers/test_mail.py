@@ -378,3 +378,13 @@ def test_a_branch_that_came_and_went_within_a_digest_has_two_mails(
     assert ["created" in mail["Subject"] for mail in mails] == [True, False]
     assert "deleted" in mails[1]["Subject"]
     assert mails[0]["Message-ID"] != mails[1]["Message-ID"]
+
+
+def test_what_came_without_a_push_has_a_mail_in_a_digest(tmp_path: Path) -> None:
+    came = [testing.payload("tag"), testing.payload("message", id="1" * 32)]
+    settings: dict[str, Any] = {"sender": "g@example.org", "to": ["a@example.org"]}
+    broker = testing.bound(Mail, tmp_path, **settings)
+    told, tag = list(broker._mails(joined(came)))
+    assert "told of 1 commit" in told["Subject"]
+    assert "all done, fixes #42" in told.get_content()
+    assert "tag v1.0 created" in tag["Subject"]

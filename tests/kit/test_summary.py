@@ -7,7 +7,7 @@ import pytest
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.summary import headline, render, summary
 from oberonc.payload.digest import joined
-from oberonc.testing import commit
+from oberonc.testing import commit, payload
 from tests.support.admin import sample
 
 
@@ -147,3 +147,14 @@ def test_what_a_branch_brought_that_was_merged_and_deleted_is_told() -> None:
         "deleted branch topic",
     ):
         assert lines.count(told) == 1
+
+
+def test_what_came_without_a_push_is_told_beside_the_pushes_of_a_digest() -> None:
+    pushes = [payload("tag", id="1" * 32), payload("message", id="2" * 32)]
+    lines = _text(joined([*pushes, payload("delete", id="3" * 32)]))
+    assert [" ".join(line.split()[1:3]) for line in lines] == [
+        "made tag",
+        "deleted branch",
+        "told of",
+        "done, fixes",
+    ]
