@@ -149,10 +149,10 @@ def test_what_is_too_old_expires_and_is_logged(chat: Admin) -> None:
     _down(chat)
     _push(chat, "ann")
     _down(chat, False)
-    _configure(chat, "max_age = '1s'")
+    _configure(chat, "max_age = '1h'")
     [path] = spool.listing(chat.state / "spool")
     entry = spool.read(path)
-    entry["services"]["chat"]["first"] -= 2
+    entry["services"]["chat"]["first"] -= 3700
     spool.write(chat.state / "spool", entry, path.name)
     _push(chat, "bob")
     assert [told["user"] for told in _told(chat)] == ["bob"]
