@@ -171,9 +171,9 @@ def test_accepts_through_the_socket(site: Site, clients: int) -> None:
     """Payloads of 2 KB, read, checked, filtered, kept so that each is found again, and
     routed; beside a loop that commits as many rows of 2 KB at a time and nothing else.
 
-    Neither ratio is reached. A single accept writes some ten pages where the loop writes
-    two, and a sync takes as long as what it writes; with 64 clients Python's reading,
-    checking and filtering is most of the work. `docs/daemon.md` has the figures.
+    Neither ratio is reached: a single accept writes 16 pages where the loop writes 3,
+    and with 64 clients Python's reading, checking and filtering is most of the work.
+    `docs/daemon.md` has the figures.
     """
     count, wanted = ACCEPTS[clients]
     site.start()
