@@ -129,6 +129,8 @@ def test_more_connections_than_are_served_are_told_so(face: Face) -> None:
 SMUGGLED = {
     "two lengths": b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
     "two lengths in one": b"Content-Length: 3, 5\r\n\r\nabcde",
+    "a length and an encoding": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an encoding and a length": b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     "a length with a sign": b"Content-Length: +3\r\n\r\nabc",
     "a length in hex": b"Content-Length: 0x3\r\n\r\nabc",
     "a blank before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
