@@ -24,6 +24,8 @@ SYSTEM = "/etc/oberonc"
 #: sets it up.
 SOCKETS = "/run/oberonc"
 SPOOL = "/var/spool/oberonc"
+#: Where the Debian package has its virtual environment.
+PACKAGE = "/usr/lib/oberonc"
 
 
 def home() -> str:
@@ -107,6 +109,8 @@ def adding(extra: str) -> str:
     uv made has no pip of its own, or one whose work they would undo.
     """
     wanted = f"'oberonc[{extra}]'"
+    if extra == "web" and sys.prefix == PACKAGE:
+        return "install the Debian package oberonc-web"
     if os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json")):
         return f"pipx inject oberonc {wanted}"
     if os.path.exists(os.path.join(sys.prefix, "uv-receipt.toml")):

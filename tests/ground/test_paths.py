@@ -53,6 +53,14 @@ def test_an_extra_is_brought_by_what_brought_oberonc(
     assert paths.adding("web").startswith(command)
 
 
+def test_a_debian_package_has_another_one_for_what_the_face_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "prefix", "/usr/lib/oberonc")
+    assert paths.adding("web") == "install the Debian package oberonc-web"
+    assert "oberonc[amqp]" in paths.adding("amqp")
+
+
 def test_where_there_is_no_pip_nothing_is_said_that_would_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -81,7 +81,7 @@ def test_the_face_has_all_that_it_needs_with_the_package_beside(
     made.sh("dpkg -i /srv/packages/now.deb")
     said = made.sh("oberonc web", None)
     assert said.code == 78
-    assert "`oberonc web` needs" in said.err
+    assert "install the Debian package oberonc-web" in said.err
     made.sh("dpkg -i /srv/packages/now-web.deb")
     with machine.path("/etc/oberonc/config.toml").open("a") as config:
         config.write(FACE)
