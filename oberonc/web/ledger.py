@@ -19,7 +19,7 @@ from oberonc.payload.schema import Payload
 #: Seconds for which all of it is remembered.
 KEPT: Final = 90 * 86_400
 #: Seconds within which the same move of the same ref, told of by another hook, is the
-#: same push. A branch may go back and forth, so only its last move counts.
+#: same push; unless the ref was brought back meanwhile, from where it may move so again.
 SAME: Final = 600
 
 _SCHEMA: Final = """
@@ -30,10 +30,10 @@ CREATE TABLE IF NOT EXISTS seen(
   repository TEXT NOT NULL, oid TEXT NOT NULL, event TEXT NOT NULL, came REAL NOT NULL,
   PRIMARY KEY(repository, oid)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_came ON seen(came);
-CREATE TABLE IF NOT EXISTS moved(
+CREATE TABLE IF NOT EXISTS move(
   repository TEXT NOT NULL, ref TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, event TEXT NOT NULL,
-  came REAL NOT NULL, PRIMARY KEY(repository, ref)) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS moved_came ON moved(came);
+  came REAL NOT NULL, PRIMARY KEY(repository, ref, old, new)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS move_came ON move(came);
 """
 
 
@@ -83,7 +83,7 @@ class Ledger:
         with self._reading:
             for update in payload["updates"]:
                 row = self._reader.execute(
-                    "SELECT event FROM moved WHERE repository = ? AND ref = ? AND old = ? AND new = ?"
+                    "SELECT event FROM move WHERE repository = ? AND ref = ? AND old = ? AND new = ?"
                     " AND came > ? AND event <> ?",
                     (
                         *(repository, update["ref"], update["old"], update["new"]),
@@ -106,7 +106,7 @@ class Ledger:
             for each in payloads
             for entry in each["commits"]
         ]
-        moved = [
+        moves = [
             (
                 *(each["repository"]["full_name"], update["ref"]),
                 *(update["old"], update["new"], each["id"], now),
@@ -119,12 +119,16 @@ class Ledger:
             known = "ON CONFLICT DO NOTHING"
             self._db.executemany(f"INSERT INTO event VALUES(?, ?, ?) {known}", came)
             self._db.executemany(f"INSERT INTO seen VALUES(?, ?, ?, ?) {known}", seen)
-            self._db.executemany("REPLACE INTO moved VALUES(?, ?, ?, ?, ?, ?)", moved)
+            self._db.executemany(
+                "DELETE FROM move WHERE repository = ? AND ref = ? AND old = ?",
+                ((name, ref, new) for name, ref, _, new, *_ in moves),
+            )
+            self._db.executemany("REPLACE INTO move VALUES(?, ?, ?, ?, ?, ?)", moves)
             self._sweep(now)
 
     def _sweep(self, now: float) -> None:
         if now - self._swept > 3600:
-            for table in ("event", "seen", "moved"):
+            for table in ("event", "seen", "move"):
                 before = (now - KEPT,)
                 self._db.execute(f"DELETE FROM {table} WHERE came < ?", before)  # noqa: S608
             self._swept = now

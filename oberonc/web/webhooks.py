@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from oberonc.config import Config
 from oberonc.delivery import frames, handover
@@ -38,6 +39,7 @@ UNBELIEVED: Final = "The request is not signed as this webhook asks for."
 
 
 T = TypeVar("T")
+Moves = tuple[tuple[str, str, str, str], ...]
 
 
 class Door:
@@ -49,6 +51,8 @@ class Door:
         self._ledger = Ledger(settings.state)
         self._notes = Notes(self._ledger)
         self._lines = Lines(config.daemon.submit_socket)
+        #: Of moves that are being told of: whose turn it is.
+        self._turns: WeakValueDictionary[Moves, asyncio.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
         #: {(webhook, what became of the request, why)}: since this process began.
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -79,11 +83,7 @@ class Door:
         Problem.
         """
         try:
-            if len(raw) <= SMALL:
-                made = self._read(name, headers, raw)
-            else:
-                made = await _in_thread(self._read, name, headers, raw)
-            answer, line = await self._taken(name, made)
+            answer, line = await self._taken(name, headers, raw)
         except incoming.Refused as refused:
             self._log("refused", name, sender, str(refused))
             raise Problem(401, UNBELIEVED) from None
@@ -100,7 +100,30 @@ class Door:
         self._log(answer["status"], name, sender, line)
         return answer
 
-    def _read(
+    async def _taken(
+        self, name: str, headers: list[tuple[str, str]], raw: bytes
+    ) -> tuple[dict[str, str], str]:
+        made = await self._read(name, headers, raw)
+        if isinstance(made, Nothing):
+            return {"status": "ignored"}, made.why
+        # Two hooks of a forge tell of a push at the same moment: what is noted of the
+        # first says what the second is.
+        turn = self._turns.setdefault(_moves(made), asyncio.Lock())
+        is_second = turn.locked()
+        async with turn:
+            if is_second:
+                again = await self._read(name, headers, raw)
+                made = made if isinstance(again, Nothing) else again
+            return await self._kept(name, made)
+
+    async def _read(
+        self, name: str, headers: list[tuple[str, str]], raw: bytes
+    ) -> Payload | Nothing:
+        if len(raw) <= SMALL:
+            return self._read_now(name, headers, raw)
+        return await _in_thread(self._read_now, name, headers, raw)
+
+    def _read_now(
         self, name: str, headers: list[tuple[str, str]], raw: bytes
     ) -> Payload | Nothing:
         webhook = self._webhooks.get(name)
@@ -110,11 +133,7 @@ class Door:
         incoming.authentic(webhook, request, time.time())
         return incoming.read(webhook, request, self._config, self._ledger)
 
-    async def _taken(
-        self, name: str, made: Payload | Nothing
-    ) -> tuple[dict[str, str], str]:
-        if isinstance(made, Nothing):
-            return {"status": "ignored"}, made.why
+    async def _kept(self, name: str, made: Payload) -> tuple[dict[str, str], str]:
         other = self._ledger.told_of(made)
         if other:
             return {"status": "known", "event": other}, f"event {other} told of it"
@@ -179,6 +198,12 @@ class Door:
         """End what is fetched, and let go of what is remembered."""
         self._ringer.stop()
         self._ledger.close()
+
+
+def _moves(made: Payload) -> Moves:
+    """What *made* says that moved: repository, ref, old, new."""
+    name = made["repository"]["full_name"]
+    return tuple((name, u["ref"], u["old"], u["new"]) for u in made["updates"])
 
 
 class Notes:

@@ -249,6 +249,29 @@ def test_two_hooks_of_a_forge_tell_of_a_push_once(site: Site, faces: Faces) -> N
     site.settled(done=4)
 
 
+def test_two_hooks_that_tell_of_a_push_at_the_same_moment_tell_once(
+    site: Site, faces: Faces
+) -> None:
+    tables = every_forge()
+    webhooks(site, tables | {"organisation": tables["github"]})
+    site.start()
+    face = faces.start()
+    there = json.loads(example("github/push_rebase_merge").raw)
+    told = []
+    for number in range(40):
+        value = there | {"before": there["after"], "after": f"{number + 1:040x}"}
+        pushes = [signed_like_github(value, f"{number}{hook}") for hook in "ab"]
+        told += [(pushes[0], "github"), (pushes[1], "organisation")]
+        told += [(pushes[0], "github")]  # and that it was not answered soon enough
+    with ThreadPoolExecutor(6) as pool:
+        said = list(pool.map(lambda each: send(face, *each)[1], told))
+    for first in range(0, len(said), 3):
+        of_one = said[first : first + 3]
+        assert len({answer["event"] for answer in of_one}) == 1
+        assert [answer["status"] for answer in of_one].count("accepted") == 1
+    site.settled(done=40)
+
+
 def test_a_commit_of_gitlab_is_new_once(site: Site, faces: Faces) -> None:
     webhooks(site, every_forge())
     site.start()
