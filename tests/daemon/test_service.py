@@ -205,9 +205,7 @@ def test_a_service_that_is_gone_is_listed_and_can_still_be_resumed(
     oberonc("--config", site.file, "queue", "pause", "old")
     site.configure()
     site.reload()
-    assert (
-        "paused, no longer configured" in oberonc("--config", site.file, "brokers").out
-    )
+    assert "paused, not configured" in oberonc("--config", site.file, "brokers").out
     oberonc("--config", site.file, "queue", "resume", "old")
     assert site.stats()["services"]["old"]["paused"] is False
     assert "not configured" in oberonc("--config", site.file, "stats").out

@@ -35,10 +35,10 @@ def moment(ms: int | None) -> str:
 
 def state(row: Row) -> str:
     """A service's state in a word or two: what keeps it from working first."""
+    if row["broker"] is None:
+        return "paused, not configured" if row["paused"] else "not configured"
     if row["paused"]:
         return "paused"
-    if row["broker"] is None:
-        return "not configured"
     if row["problem"]:
         return "unavailable"
     return "ok" if row["breaker"] == "closed" else "failing"
