@@ -20,7 +20,8 @@ WSGI = {
     "waitress": "-m waitress --listen 127.0.0.1:{port} {wsgi}:application",
 }
 ASGI = {
-    "uvicorn": "-m uvicorn --port {port} --lifespan off --no-access-log {asgi}:application"
+    # With its other parser it answers by itself where it does not know a method.
+    "uvicorn": "-m uvicorn --port {port} --http h11 --lifespan off --no-access-log {asgi}:application"
 }
 JSON = {"Content-Type": "application/json"}
 
