@@ -1,6 +1,7 @@
 """Django's part: which address is answered by what."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import django
@@ -8,7 +9,6 @@ from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from django.views.decorators.http import require_safe
 
 from oberonc.config import Config
 from oberonc.piston import (
@@ -25,6 +25,8 @@ from oberonc.web.page.live import Live
 from oberonc.web.page.routes import pages
 from oberonc.web.settings import Settings
 from oberonc.web.webhooks import Door, Doorway
+
+View = Callable[[HttpRequest], HttpResponse]
 
 
 def application(door: Door, config: Config, settings: Settings, live: Live) -> Any:
@@ -49,8 +51,8 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     urlpatterns = [
         path("health", Resource(Health)),
         path("health/ready", Resource(Ready)),
-        path("api/", require_safe(documentation_view)),
-        path("api/openapi.json", require_safe(openapi_view)),
+        path("api/", _read_only(documentation_view)),
+        path("api/openapi.json", _read_only(openapi_view)),
         *(
             path(f"api/{at}", each)
             for at, each in resources(config, settings.tokens, door.counts).items()
@@ -61,6 +63,16 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
 
 
 urlpatterns: list[Any] = []
+
+
+def _read_only(view: View) -> View:
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        problem = Problem(405, headers={"Allow": "GET, HEAD"})
+        return problem_response(problem, "json")
+
+    return answer
 
 
 def handler400(_request: HttpRequest, exception: Exception) -> HttpResponse:
