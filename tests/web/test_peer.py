@@ -9,6 +9,7 @@ from tests.support.admin import Admin
 from tests.support.buses import certificate
 from tests.support.command import Command
 from tests.support.daemon_site import Site
+from tests.support.ports import free_port
 from tests.support.repo import Repo
 from tests.support.web import Faces, tokens
 
@@ -55,9 +56,7 @@ def test_what_waited_while_the_other_machine_was_down_comes_in_order(
     site: Site, faces: Faces, admin: Admin, repo: Repo, oberonc: Command
 ) -> None:
     tokens(site, ["submit"])
-    face = faces.start()
-    face.stop()
-    configure(admin, f"http://127.0.0.1:{face.port}")
+    configure(admin, f"http://127.0.0.1:{free_port()}")
     for number in range(3):
         said = send(oberonc, repo, f"number {number}")
         assert "does not answer: Connection refused" in said
