@@ -51,8 +51,9 @@ class Door:
         self._ledger = Ledger(settings.state)
         self._notes = Notes(self._ledger)
         self._lines = Lines(config.daemon.submit_socket)
-        #: Of moves that are being told of: whose turn it is.
-        self._turns: WeakValueDictionary[Moves, asyncio.Lock] = WeakValueDictionary()
+        #: Of moves, or of an event without any, that are being told of: whose turn it is.
+        self._turns: WeakValueDictionary[Moves | str, asyncio.Lock]
+        self._turns = WeakValueDictionary()
         self._lock = threading.Lock()
         #: {(webhook, what became of the request, why)}: since this process began.
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -108,7 +109,7 @@ class Door:
             return {"status": "ignored"}, made.why
         # Two hooks of a forge tell of a push at the same moment: what is noted of the
         # first says what the second is.
-        turn = self._turns.setdefault(_moves(made), asyncio.Lock())
+        turn = self._turns.setdefault(_moves(made) or made["id"], asyncio.Lock())
         is_second = turn.locked()
         async with turn:
             if is_second:

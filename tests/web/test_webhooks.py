@@ -5,9 +5,11 @@ daemon behind it.
 import base64
 import hmac
 import json
+import os
+import signal
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -15,8 +17,8 @@ import pytest
 from oberonc.issues.embedded import IssueFile
 from oberonc.payload.schema import now
 from oberonc.web.incoming import NAMELESS
-from oberonc.web.webhooks import SMALL
-from tests.support.daemon_site import Site
+from oberonc.web.webhooks import BUDGET, SMALL
+from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
 from tests.support.web import Face, Faces, tokens, webhooks
 from tests.support.webhooks import (
@@ -270,6 +272,29 @@ def test_two_hooks_that_tell_of_a_push_at_the_same_moment_tell_once(
         assert len({answer["event"] for answer in of_one}) == 1
         assert [answer["status"] for answer in of_one].count("accepted") == 1
     site.settled(done=40)
+
+
+def test_what_moves_nothing_waits_for_nobody_else(site: Site, faces: Faces) -> None:
+    webhooks(site, every_forge())
+    site.start()
+    face = faces.start()
+    sourcehut = Sourcehut()
+    form = next(each for each in examples() if each.forge == "oberonc")
+    told = []
+    for _ in range(12):
+        raw = json.dumps(push(event="commit", updates=[])).encode()
+        told.append(as_sent_now(form._replace(raw=raw), sourcehut))
+    os.kill(site.daemons[0].process.pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(len(told)) as pool:
+            sent = [pool.submit(send, face, each) for each in told]
+            # One after the other they would take 12 times what the daemon is given.
+            _, late = wait(sent, timeout=6 * BUDGET)
+            assert not late
+    finally:
+        os.kill(site.daemons[0].process.pid, signal.SIGCONT)
+    assert {each.result()[1]["status"] for each in sent} == {"spooled"}
+    site.settled(done=len(told))
 
 
 def test_a_commit_of_gitlab_is_new_once(site: Site, faces: Faces) -> None:
