@@ -123,8 +123,8 @@ def compare_url(payload: Mapping[str, Any], update: Mapping[str, Any]) -> str:
     GitHub, GitLab and Gitea share. "" where no address is known or the ref was made or
     deleted.
     """
-    if given := update.get("compare"):
-        return str(given)
+    if given := safe_url(str(update.get("compare", ""))):
+        return given
     site = payload["repository"]["website"]
     if not site or update["created"] or update["deleted"]:
         return ""

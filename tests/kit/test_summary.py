@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.summary import headline, render, summary
+from oberonc.kit.summary import compare_url, headline, render, summary
 from oberonc.payload.digest import joined
 from oberonc.testing import commit, payload
 from tests.support.admin import sample
@@ -129,6 +129,16 @@ def test_the_link_that_a_forge_gave_is_the_one_that_is_told() -> None:
     payload["updates"][0]["compare"] = given
     links = [piece.url for line in summary(payload) for piece in line if piece.url]
     assert links[0] == given
+
+
+@pytest.mark.parametrize(
+    "given", ["javascript:alert(1)", "https://x\nBcc: y", "x" * 9999]
+)
+def test_what_a_forge_gives_as_a_link_and_is_none_is_not_shown(given: str) -> None:
+    payload = sample()
+    ours = compare_url(payload, payload["updates"][0])
+    payload["updates"][0]["compare"] = given
+    assert compare_url(payload, payload["updates"][0]) == ours
 
 
 def test_what_a_branch_brought_that_was_merged_and_deleted_is_told() -> None:
