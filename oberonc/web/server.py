@@ -49,6 +49,10 @@ def run(config_path: str | None) -> None:
     listen(settings.secrets)
     passed = [each for _name, each in passed_sockets()]
     listener = passed[0] if passed else _listener(settings)
+    if listener.family != socket.AF_UNIX:
+        # asyncio does so for sockets that it makes. Without it the body of an answer
+        # waits until its head is acknowledged: up to 40 ms, once a connection is warm.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if settings.user_header and listener.family != socket.AF_UNIX:
         # Every account of the machine can open a port, and write what it likes.
         raise ConfigError(

@@ -45,6 +45,20 @@ def _ask(path: Path, address: str) -> tuple[int, bytes]:
     return found
 
 
+def _started_with(
+    made: socket.socket, site: Site, log: Path
+) -> subprocess.Popen[bytes]:
+    command = ["-m", "oberonc", "--config", str(site.file), "web"]
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-c", PASS, str(made.fileno()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            pass_fds=[made.fileno()],
+        )
+
+
 def test_the_socket_of_a_service_manager_is_taken_and_left(
     site: Site, passed: Path
 ) -> None:
@@ -54,15 +68,7 @@ def test_the_socket_of_a_service_manager_is_taken_and_left(
     made.bind(os.fspath(passed))
     made.listen(16)
     log = site.folder / "log"
-    command = ["-m", "oberonc", "--config", str(site.file), "web"]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PASS, str(made.fileno()), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            pass_fds=[made.fileno()],
-        )
+    process = _started_with(made, site, log)
     try:
         # Who comes before it serves waits.
         assert _ask(passed, "/health") == (200, b'{"status":"ok"}')
@@ -73,6 +79,23 @@ def test_the_socket_of_a_service_manager_is_taken_and_left(
     finally:
         made.close()
         end(process)
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged(
+    site: Site,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        process = _started_with(made, site, site.folder / "log")
+        try:
+            host, port = made.getsockname()
+            connection = http.client.HTTPConnection(host, port, timeout=60)
+            connection.request("GET", "/health")
+            assert connection.getresponse().status == 200
+            connection.close()
+            # What it set is set for all who have the socket, and for what it accepts.
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            end(process)
 
 
 def test_it_is_ready_as_long_as_a_push_can_be_kept(site: Site, faces: Faces) -> None:
