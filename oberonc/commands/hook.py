@@ -131,9 +131,9 @@ def _ask_tools(tools: list[managers.Tool], dry_run: bool) -> None:
     for tool in tools:
         if tool.runs:
             show(f"{tool.name} runs it, as {tool.file} says")
-    for file in dict.fromkeys(tool.file for tool in missing):
-        those = [tool for tool in missing if tool.file == file]
-        show(f"add to {file}{those[0].where}:\n\n{managers.together(those)}\n")
+    for place in dict.fromkeys((tool.file, tool.where) for tool in missing):
+        those = [tool for tool in missing if (tool.file, tool.where) == place]
+        show(f"add to {''.join(map(str, place))}:\n\n{managers.together(those)}\n")
     for then in dict.fromkeys(tool.then for tool in missing if tool.then):
         show(f"then run: {then}")
     if missing and not dry_run:
@@ -177,12 +177,13 @@ def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
             show(f"would remove {target.file}")
         elif not dry_run:
             for done in hook_files.uninstall(target):
-                show(f"removed {done}")
+                show(done)
         if target.tool and target.tool.runs:
             show(f"left what {target.tool.file} says: it is {target.tool.name}'s")
     for target in places.abandoned(found):
-        for done in [str(target.file)] if dry_run else hook_files.uninstall(target):
-            show(f"{'would remove' if dry_run else 'removed'} {done}")
+        would = [f"would remove {target.file}"]
+        for done in would if dry_run else hook_files.uninstall(target):
+            show(done)
     if found.repository and not found.served and not dry_run:
         memory.forget(str(found.repository))
         forget(config, found.repository)
@@ -233,7 +234,7 @@ def status(
     broken = sum(row["ok"] is False for row in rows)
     if broken:
         raise Failed(
-            f"{broken} hook{'s are' if broken > 1 else ' is'} broken; `oberonc hook install` writes hooks anew"
+            f"{broken} hook{'s are' if broken > 1 else ' is'} broken; `oberonc hook install` mends it or says what does"
         )
 
 

@@ -219,7 +219,7 @@ def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_don
 ) -> None:
     hooks = repo.path / ".git" / "hooks"
     _old_hook(hooks / "post-rewrite", "#!/bin/sh\n")
-    _old_hook(hooks / "oberonc" / "post-rewrite", "#!/bin/sh\n")
+    _old_hook(hooks / "oberonc" / "post-rewrite", "#!/bin/sh\n: another\n")
     before = _tree(hooks)
     assert "is in the way" in oberonc("hook", "install", repo.path, code=77).err
     assert _tree(hooks) == before

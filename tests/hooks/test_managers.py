@@ -2,7 +2,9 @@
 and `hook status` knows. The real tools.
 """
 
+import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,24 @@ TOOLS = {
         {"lefthook.yml": f"post-commit:\n  jobs:\n    - run: {OWN}\n"},
         "lefthook install",
     ),
+    "lefthook of commands": (
+        {
+            "lefthook.yml": f"# ours\npost-commit:\n    commands:\n        own:\n            run: {OWN}\n"
+        },
+        "lefthook install",
+    ),
+    "lefthook in TOML": (
+        {"lefthook.toml": f'[post-commit.commands.own]\nrun = "{OWN}"\n'},
+        "lefthook install",
+    ),
+    "lefthook in JSON": (
+        {
+            "lefthook.json": '{"post-commit": {"commands": {"own": {"run": "'
+            + OWN
+            + '"}}}}'
+        },
+        "lefthook install",
+    ),
     "simple-git-hooks": (
         {"package.json": '{"simple-git-hooks": {\n"post-commit": "' + OWN + '"\n}}'},
         "simple-git-hooks",
@@ -39,7 +59,23 @@ TOOLS = {
         {".pre-commit-config.yaml": PRE_COMMIT},
         "pre-commit install -t post-commit",
     ),
+    # As `pre-commit sample-config` writes it: the list is not indented.
+    "pre-commit's sample": (
+        {".pre-commit-config.yaml": PRE_COMMIT.replace("\n  ", "\n")},
+        "pre-commit install -t post-commit",
+    ),
+    "pre-commit elsewhere": (
+        {"of ours/hooks.yaml": PRE_COMMIT},
+        "pre-commit install -t post-commit -c 'of ours/hooks.yaml'",
+    ),
     "prek": ({".pre-commit-config.yaml": PRE_COMMIT}, "prek install -t post-commit"),
+    "prek in TOML": (
+        {
+            "prek.toml": '[[repos]]\nrepo = "local"\n\n[[repos.hooks]]\nid = "own"\nname = "own"\n'
+            f'entry = "sh -c \'{OWN}\'"\nlanguage = "system"\nstages = ["post-commit"]\nalways_run = true\n'
+        },
+        "prek install -t post-commit",
+    ),
     # Its hooks are programs that git itself runs.
     "husky 8": (
         {".husky/post-commit": f"#!/bin/sh\n{OWN}\n"},
@@ -47,7 +83,15 @@ TOOLS = {
     ),
 }
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("patient")]
-each = pytest.mark.parametrize("tool", TOOLS)
+#: Of these each has only another form of its configuration than one above.
+FORMS = [
+    "lefthook of commands",
+    "lefthook in TOML",
+    "lefthook in JSON",
+    "pre-commit's sample",
+    "pre-commit elsewhere",
+    "prek in TOML",
+]
 
 
 class Site:
@@ -98,23 +142,29 @@ def managed(repo: Repo, tmp_path: Path) -> Callable[[str], Site]:
     return lambda tool: Site(repo, tool, tmp_path / "bin")
 
 
-def _follow(site: Site, tool: str, said: str) -> None:
+def _name(tool: str) -> str:
+    return tool.partition(" ")[0].removesuffix("'s")
+
+
+def _follow(site: Site, said: str) -> None:
     """Do what `hook install` said: the lines into the files, and the command."""
     for part in said.split("add to ")[1:]:
         head, _, rest = part.partition(":\n\n")
-        lines = rest.partition("\n\n")[0]
-        file = Path(head.partition(", ")[0])
+        lines = rest.partition("\n\nadd to ")[0].partition("\n\nthen run")[0]
+        lines = lines.partition("\n\noberonc: ")[0].rstrip("\n")
+        name, _, where = head.partition(", ")
+        file = Path(name)
         text = file.read_text() if file.exists() else ""
-        if tool == "lefthook":
-            assert lines.startswith("post-commit:\n  commands:\n")
-            text += lines.removeprefix("post-commit:\n")
-        elif tool == "simple-git-hooks":
-            first, _, others = lines.partition(",\n")
-            command = first.partition(": ")[2]
-            text = text.replace(f'"{OWN}"', f'"{OWN}; {command[1:]},\n{others}')
+        if file.suffix == ".json":
+            whole = place = json.loads(text)
+            for key in reversed(re.findall('"(.*?)"', where.partition(", ")[0])):
+                place = place[key]
+            new = json.loads(f"{{{lines}}}")
+            assert "instead of" in where or not new.keys() & place.keys()
+            place.update(new)
+            file.write_text(json.dumps(whole))
         else:
-            text += lines + "\n"
-        file.write_text(text)
+            file.write_text(f"{text}{lines}\n")
     for line in said.splitlines():
         if line.startswith("then run: "):
             site.run(line.removeprefix("then run: ").replace("npx ", ""))
@@ -125,7 +175,7 @@ def _states(site: Site, oberonc: Command, code: int = 0) -> dict[str, str]:
     return {row["hook"]: row["state"] for row in rows}
 
 
-@each
+@pytest.mark.parametrize("tool", TOOLS)
 def test_where_the_tool_was_first_its_configuration_runs_ours_and_the_users_hook_goes_on(
     managed: Callable[[str], Site], oberonc: Command, tool: str
 ) -> None:
@@ -136,19 +186,16 @@ def test_where_the_tool_was_first_its_configuration_runs_ours_and_the_users_hook
     assert "oberonc hook status" in done.err
     site.commit("the hook of the user goes on")
     assert site.own() == 1
-    _follow(site, tool, done.out)
+    _follow(site, done.out)
     site.run(site.again)
     assert "closed #1" in site.commit("fixes #1")
     assert site.own() == 2
     states = _states(site, oberonc)
     assert states["post-commit"].startswith("run by"), states
-    assert (
-        f"{tool.removesuffix(' 8')} runs it"
-        in oberonc("hook", "install", site.repo.path).out
-    )
+    assert f"{_name(tool)} runs it" in oberonc("hook", "install", site.repo.path).out
 
 
-@each
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool not in FORMS])
 def test_where_the_tool_comes_later_status_says_what_became_of_ours(
     managed: Callable[[str], Site], oberonc: Command, tool: str
 ) -> None:
@@ -157,13 +204,13 @@ def test_where_the_tool_comes_later_status_says_what_became_of_ours(
     oberonc("hook", "install", site.repo.path)
     site.commit("before")
     site.set_up()
-    if tool in ("pre-commit", "prek"):  # they run what was there before
+    if _name(tool) in ("pre-commit", "prek"):  # they run what was there before
         assert _states(site, oberonc)["post-commit"] == "installed"
     else:
         assert _states(site, oberonc, 1)["post-commit"].startswith("broken: ")
-        assert tool.removesuffix(" 8") in _states(site, oberonc, 1)["post-commit"]
+        assert _name(tool) in _states(site, oberonc, 1)["post-commit"]
         said = oberonc("hook", "install", site.repo.path, code=77).out
-        _follow(site, tool, said)
+        _follow(site, said)
         assert _states(site, oberonc)["post-commit"].startswith("run by ")
     assert "closed #1" in site.commit("fixes #1")
     assert site.own() == 1

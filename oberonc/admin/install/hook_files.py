@@ -89,9 +89,10 @@ def _refuse(target: Target) -> None:
         # In a folder whose files all run, a second
         # name would make the old hook run twice.
         raise NotAllowed(f"{target.file} is in the way: it is not ours; rename it")
-    if target.there == "another hook" and os.path.lexists(before):
+    if target.there == "another hook" and _is_kept(target) is False:
         raise NotAllowed(
-            f"{before} is in the way: it holds the hook of an earlier install; look at it and remove it"
+            f"{before} is in the way: it is what {target.file} was before oberonc, and not what it is"
+            " now; look at both and remove that one"
         )
     there = next(
         path
@@ -100,6 +101,16 @@ def _refuse(target: Target) -> None:
     )
     if not os.access(there, os.W_OK | os.X_OK):
         raise NotAllowed(f"cannot write {target.file}: {there} is not yours to change")
+
+
+def _is_kept(target: Target) -> bool | None:
+    """Whether what was kept for *target* is what stands there now as another hook, as
+    when a tool wrote its own anew over ours; None where nothing is kept.
+    """
+    kept = target.file.parent / KEPT / target.hook
+    if not os.path.lexists(kept):
+        return None
+    return bool(read_text(kept)) and read_text(kept) == read_text(target.file)
 
 
 def install(target: Target) -> str:
@@ -138,13 +149,18 @@ def _keep(folder: int, target: Target) -> None:
         _move(folder, target.hook, kept, target.hook, lambda place: f"../{place}")
 
 
-def _put_back(folder: int, target: Target, name: str) -> bool:
-    """Make the hook that was kept the hook *name* again; False where there is none."""
+def _put_back(folder: int, target: Target, name: str | None) -> bool:
+    """Make the hook that was kept the hook *name* again, or remove it where that is
+    None; False where there is none.
+    """
     try:
         with files.folder(target.folder / KEPT) as kept:
             if not files.is_there(kept, target.hook):
                 return False
-            _move(kept, target.hook, folder, name, lambda place: place[3:])
+            if name:
+                _move(kept, target.hook, folder, name, lambda place: place[3:])
+            else:
+                os.unlink(target.hook, dir_fd=kept)
             left = files.names(kept)
             if not set(HOOKS) & set(left):
                 for link in left:
@@ -179,18 +195,36 @@ def uninstall(target: Target) -> list[str]:
     it; returns what was done.
     """
     ours = [target.file] if target.there == "ours" else []
-    done = []
-    for file in [*ours, *managers.displaced(target.file)]:
-        try:
-            with files.folder(target.folder) as folder:
+    done, file = [], target.file
+    try:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            files.folder(target.folder) as folder,
+        ):
+            for file in [*ours, *managers.displaced(target.file)]:
                 if _put_back(folder, target, file.name):
-                    done.append(f"{file} (put back what was there before)")
+                    done.append(f"removed {file} (put back what was there before)")
                 else:
                     os.unlink(file.name, dir_fd=folder)
-                    done.append(str(file))
-        except OSError as error:
-            raise NotAllowed(f"cannot remove {file}: {error.strerror}") from None
+                    done.append(f"removed {file}")
+            file = target.file.parent / KEPT / target.hook
+            if not done and _is_kept(target) is not None:
+                done.append(_without_ours(folder, target))
+    except OSError as error:
+        raise NotAllowed(f"cannot remove {file}: {error.strerror}") from None
     return done
+
+
+def _without_ours(folder: int, target: Target) -> str:
+    """What becomes of the hook that was kept, where somebody took ours away."""
+    kept = target.file.parent / KEPT / target.hook
+    if target.there == "nothing":
+        _put_back(folder, target, target.file.name)
+        return f"put back {target.file}, which was there before"
+    if _is_kept(target):
+        _put_back(folder, target, None)
+        return f"removed {kept} (it is what {target.file} is again)"
+    return f"left {kept}, which was {target.file} before oberonc; another hook is there now"
 
 
 def states(found: Layout) -> dict[State, list[Target]]:
@@ -283,6 +317,14 @@ def _absent(found: Layout, target: Target) -> State:
             "broken: not installed, so a tracker that others see hears of no push;"
             " run `oberonc hook install` again",
         )
+    beside = [each for each in found.targets if each.there == "ours"]
+    if told and target.there == "another hook":
+        return State(
+            False,
+            "broken: another hook took its place; `oberonc hook install` keeps that one and runs it first",
+        )
+    if told and beside:
+        return State(False, "broken: it is missing; run `oberonc hook install` again")
     return State(
         True,
         "not installed"

@@ -2,10 +2,11 @@
 prek, Overcommit, simple-git-hooks. Beside them oberonc is run from *their*
 configuration.
 
-Facts are of husky 4, 7, 8 and 9, lefthook 1.6 and 2, pre-commit 4, prek 0.2 to 0.3,
+Facts are of husky 4, 7, 8 and 9, lefthook 1.6 and 2, pre-commit 4, prek 0.2 to 0.5,
 simple-git-hooks 2 (tried) and Overcommit 0.6 (read).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -14,11 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oberonc import files
+from oberonc.admin.install.lines import added
 from oberonc.admin.install.script import read_ours, read_text
-
-#: Runs oberonc where it is installed; others who share the configuration may not have
-#: it.
-_RUN = "if command -v oberonc >/dev/null; then oberonc hook run {hook} {args}; fi"
 
 
 class Tool(NamedTuple):
@@ -53,7 +51,7 @@ _FILES = {
     ],
     "pre-commit": [".pre-commit-config.yaml"],
     # A pre-commit in Rust: the same configuration, variables and order.
-    "prek": [".pre-commit-config.yaml"],
+    "prek": ["prek.toml", ".pre-commit-config.yaml", ".pre-commit-config.yml"],
     "simple-git-hooks": [
         "package.json",
         *(
@@ -75,19 +73,8 @@ _THEN = {
     "husky": "",
     "husky 4": "",
 }
-_WHERE = {
-    "simple-git-hooks": ', in "simple-git-hooks"',
-    "pre-commit": ', below "repos:"',
-    "prek": ', below "repos:"',
-    "husky 4": ', in the "hooks" of husky',
-}
 #: Those of our hooks that husky 9 writes.
 _HUSKY = ("post-commit", "post-merge", "post-rewrite", "post-applypatch")
-#: pre-commit gives what git said in variables instead of arguments.
-_VARIABLES = {
-    "post-rewrite": '"$PRE_COMMIT_REWRITE_COMMAND"',
-    "post-merge": '"$PRE_COMMIT_IS_SQUASH_MERGE"',
-}
 
 
 def tool(work: Path | None, file: Path) -> Tool | None:
@@ -110,12 +97,12 @@ def tool(work: Path | None, file: Path) -> Tool | None:
         name = "simple-git-hooks"
     if not name:
         return None
-    places = [work / place for place in _FILES[name]]
+    places = [work / place for place in _named(text) or _FILES[name]]
     there = [place for place in places if place.is_file()] or places[:1]
     if name == "simple-git-hooks":  # its hook file has the command itself
         return _made(name, hook, _simple_file(work) or there[0], text)
-    told = next((place for place in there if _runs(hook, read_text(place))), None)
-    return _made(name, hook, told or there[0], read_text(told) if told else "")
+    told = (place for place in there if _runs(hook, read_text(place)))
+    return _made(name, hook, next(told, there[0]))
 
 
 def _is_huskys(folder: Path, work: Path) -> bool:
@@ -129,7 +116,7 @@ def _huskys(own: Path, executed: bool) -> Tool:
     """Husky, which runs the file *own* of a hook. *executed*: it is git itself that
     runs it, as before version 9, so that it has to be a program.
     """
-    made = _made("husky", own.name, own, read_text(own))
+    made = _made("husky", own.name, own)
     if not executed or os.access(own, os.X_OK):
         return made
     return made._replace(then=f"chmod +x {shlex.quote(str(own))}", runs=False)
@@ -166,10 +153,23 @@ def _runs(hook: str, text: str) -> bool:
     return bool(re.search(rf"oberonc\W+hook\W+run\W+{re.escape(hook)}\b", text))
 
 
-def _made(name: str, hook: str, file: Path, text: str) -> Tool:
+def _made(name: str, hook: str, file: Path, text: str | None = None) -> Tool:
+    """The tool *name*; *text* says what it runs, where *file* does not."""
+    there = read_text(file)
     then = _THEN[name].format(hook=hook)
-    where = _WHERE.get(name, "")
-    return Tool(name, file, where, _lines(name, hook), then, _runs(hook, text))
+    where, lines = added(name, hook, file, there)
+    runs = _runs(hook, there if text is None else text)
+    return Tool(name, file, where, lines, then, runs)
+
+
+def _named(text: str) -> list[str]:
+    """The configuration that the hook file *text* of pre-commit or prek names."""
+    with contextlib.suppress(ValueError):
+        for line in text.splitlines():
+            for word in shlex.split(line) if "--config=" in line else ():
+                if word.startswith("--config="):
+                    return [word.removeprefix("--config=").rstrip(")")]
+    return []
 
 
 def _link(file: Path) -> str:
@@ -193,30 +193,3 @@ def _simple_file(work: Path) -> Path | None:
         if isinstance(known, dict) and "simple-git-hooks" in known:
             return file
     return None
-
-
-def _lines(name: str, hook: str) -> str:
-    """What is to be added to the configuration of tool *name*."""
-    command = _RUN.format(hook=hook, args='"$@"')
-    if name == "husky 4":
-        command = _RUN.format(hook=hook, args="$HUSKY_GIT_PARAMS")
-    if name in ("simple-git-hooks", "husky 4"):
-        return f"{json.dumps(hook)}: {json.dumps(command)}"
-    if name == "lefthook":
-        run = _RUN.format(hook=hook, args="{0}")
-        # `jobs` came with 1.10, and both may stand together.
-        return f"{hook}:\n  commands:\n    oberonc:\n      run: {run}"
-    if name in ("pre-commit", "prek"):
-        run = _RUN.format(hook=hook, args=_VARIABLES.get(hook, "")).replace(" ;", ";")
-        return (
-            f"  - repo: local\n    hooks:\n      - id: oberonc-{hook}\n        name: oberonc\n"
-            f"        entry: sh -c '{run}'\n        language: system\n        stages: [{hook}]\n"
-            "        always_run: true\n        pass_filenames: false\n        verbose: true"
-        )
-    if name == "overcommit":
-        kind = "".join(word.capitalize() for word in hook.split("-"))
-        return (
-            f"{kind}:\n  Oberonc:\n    enabled: true\n    required_executable: oberonc\n"
-            f"    command: ['oberonc', 'hook', 'run', '{hook}']"
-        )
-    return command
