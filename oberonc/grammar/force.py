@@ -22,6 +22,12 @@ _ADDED_TO: Final = re.compile(
 )
 
 
+#: Who is quoted, before what they say.
+_SAID: Final = re.compile(
+    r"\w[ \t]+(wrote|writes|said|says|asked|asks|replied|commented|claims|claimed)[ \t]?:\s{0,3}\Z",
+    re.IGNORECASE,
+)
+
 Spans = list[tuple[int, int]]
 
 
@@ -93,6 +99,9 @@ class Force:
             return "not at the head of a line, with a colon"
         if self.words.strict and tokens.clause(verb.first, crossing=False):
             return "not at the start of a clause"
+        told = _SAID.search(tokens.live, max(0, verb.start - 20), verb.start)
+        if told:
+            return f"'{told[1]}:' tells of it"
         crossing = not verb.gap.colon and self.text[verb.start].islower()
         clause = tokens.clause(verb.first, crossing)
         return guard(verb.phrase, clause, self.tables) or self._of_another(verb, clause)

@@ -9,33 +9,17 @@ or None.
 from itertools import pairwise
 from typing import Final
 
+from oberonc.grammar.negation import (
+    AUXILIARIES,
+    FILLERS,
+    NO_WAY,
+    by_nobody,
+    is_adverb,
+    negated,
+    negates,
+)
 from oberonc.grammar.tables import Tables, is_commit, word_set
 
-#: Words that may stand between a negator and its verb.
-_FILLERS: Final = word_set(
-    "really yet even to be been being quite always itself attempt attempts try tries tried trying"
-    " meant going able also longer ever again anymore still do does did it will would have has had"
-    " actually truly all completely help helps at here way means near"
-)
-#: Words that may stand between a negator and `to fix`, besides.
-_INFINITIVE: Final = _FILLERS | word_set(
-    "a an the any in way enough sufficient time how intended intend intends intention supposed"
-    " expected designed aim aims aimed sure clear possible ready want wants wanted need needs needed"
-    " plan plans planned hope reason chance allowed allow allows enable required necessary know known"
-    " good right proper correct best better great nice ideal real complete full viable sane safe clean"
-    " appropriate idea approach solution method patch change thing place used worth us we you anyone one"
-    " manage manages managed managing"
-)
-#: Nearest first, as clauses are.
-_NOBODY: Final = (
-    ["one", "no"],
-    *(
-        [word, "of", "none"]
-        for word in ("this", "that", "these", "those", "it", "them")
-    ),
-)
-#: After "not" these say that the commit does more, not less.
-_NO_NEGATION: Final = frozenset({"only", "merely", "simply", "solely"})
 _SMALL: Final = word_set(
     "also really just now then yet still even finally actually already ever again soon once too"
 )
@@ -45,14 +29,16 @@ _DETERMINERS: Final = word_set("the a an my our your his their its any some ever
 _CHANGES: Final = word_set(
     "patch patches commit commits change changes pr prs mr fix version release code work"
 )
-_AUXILIARIES: Final = word_set(
-    "will would can could may might shall should must do does did has have had is was are were am be been"
-)
 #: Who fixes it when it is somebody else.
 _OTHERS: Final = word_set(
     "user users people someone somebody anyone anybody everyone everybody others they he she upstream"
     " maintainer maintainers reviewer reviewers admin admins administrator administrators developer developers"
     " customer customers contributor contributors vendor vendors them him her"
+)
+
+#: Of which change it is said that it fixes, when it is not this one.
+_ANOTHER: Final = word_set(
+    "next later subsequent future separate another upcoming previous earlier prior"
 )
 
 _CONDITIONS: Final = word_set(
@@ -113,13 +99,15 @@ _BEFORE_GERUND: Final = word_set(
 #: What came of a fix, before `by fixing`.
 _CAUSED: Final = word_set("broken broke caused introduced regressed triggered")
 _BEFORE_PARTICIPLE: Final = word_set(
-    "after the a an already previously recently newly been which that had"
+    "after the a an already previously recently newly been which that had for"
 )
 _BEFORE_NOUN: Final = word_set(
     "the a an previous original proper earlier prior former old existing initial first last upstream"
     " real correct for before until after since from of awaiting awaits pending mistaken wrong failed broken bad"
     " incomplete needs requires drop drops dropped dropping remove removes removed removing delete deletes deleted"
-    " disable disables disabled discard discards discarded"
+    " disable disables disabled discard discards discarded in improve improves improved amend amends amended refine"
+    " refines refined tweak tweaks tweaked rework reworks reworked simplify simplifies simplified cover covers"
+    " covered verify verifies verified document documents documented"
 )
 #: `PR for fix #1` is the fix itself; `test for fix #1` is not.
 _ITSELF: Final = word_set(
@@ -157,50 +145,13 @@ def guard(verb: str, clause: list[str], tables: Tables) -> str | None:
     return None
 
 
-def _negated(_verb: str, clause: list[str], tables: Tables) -> str | None:
-    """The negation the verb is bound to, through a few words that add nothing."""
-    infinitive = "to" in clause[:2]
-    fillers, reach = (_INFINITIVE, 6) if infinitive else (_FILLERS, 3)
-    skipped = _coordinated(clause, tables)
-    for place, word in enumerate(clause[skipped : skipped + reach + 1], skipped):
-        if any(clause[place : place + len(nobody)] == nobody for nobody in _NOBODY):
-            return "negated by who does it"
-        if _negates(word, tables):
-            # "closed or not fixes"
-            alternative = clause[place + 1 : place + 2] == ["or"]
-            return None if alternative and word == "not" else f"negated by '{word}'"
-        if word not in fillers and not _is_adverb(word):
-            return None
-    return None
-
-
-def _negates(word: str, tables: Tables) -> bool:
-    return word in tables.negators or word.endswith("n't")
-
-
-def _coordinated(clause: list[str], tables: Tables) -> int:
-    """How many words to pass over for verbs the negation covers too: `does not close or
-    fix`.
-    """
-    place = 0
-    while (
-        clause[place : place + 1]
-        and clause[place] in ("or", "and")
-        and len(clause) > place + 1
-    ):
-        if tables.verbs.known.get(clause[place + 1]) is None:
-            break
-        place += 2
-    return place
-
-
 def _partial(verb: str, clause: list[str], tables: Tables) -> str | None:
     if clause[:2] == ["part", "in"]:
         return "only 'in part'"
     for word in clause[:4]:
         if word in tables.partials or (word == "partial" and verb in _NOUNS):
             return f"only '{word}'"
-        if word not in _FILLERS and not _is_adverb(word):
+        if word not in FILLERS and not is_adverb(word):
             return None
     return None
 
@@ -218,17 +169,21 @@ def _doubted(verb: str, clause: list[str], tables: Tables) -> str | None:
     unknown = determined = 0
     for place, word in enumerate(clause):
         if word in _DOUBTS and any(
-            _negates(other, tables) for other in clause[place + 1 : place + 3]
+            negates(other, tables) for other in clause[place + 1 : place + 3]
         ):
             return None  # "no doubt this fixes"
         if word in _DOUBTS or (word in _WRONG_BELIEFS and place and not infinitive):
             return f"'{word}' doubts it"
         if word in _BELIEFS and any(
-            _negates(other, tables) for other in clause[place + 1 : place + 4]
+            negates(other, tables) for other in clause[place + 1 : place + 4]
         ):
             return f"'{word}', negated, doubts it"
         if word in _CONDITIONS or word in _BINDING:
-            bound = place > 0 and (word in _BINDING or not unknown or determined)
+            bound = (
+                word in ("how", "why")
+                if place == 0
+                else word in _BINDING or not unknown or determined
+            )
             return (
                 f"'{word}' leaves it open"
                 if bound and not (word in _BINDING and place == 1 and unknown > 1)
@@ -256,15 +211,17 @@ def _is_light(word: str) -> bool:
     light = (
         word in _PRONOUNS
         or word in _DETERMINERS
-        or word in _AUXILIARIES
+        or word in AUXILIARIES
         or word in _SMALL
         or word in _CHANGES
     )
-    return light or word in _OTHERS or _is_adverb(word)
+    return light or word in _OTHERS or is_adverb(word)
 
 
-def _asked(verb: str, clause: list[str], _tables: Tables) -> str | None:
-    """`Does this fix #1`: the auxiliary stands before its subject."""
+def _asked(verb: str, clause: list[str], tables: Tables) -> str | None:
+    """`Does this fix #1`, `in no way does this fix #1`: the auxiliary stands before its
+    subject.
+    """
     words = _without_adverbs(clause)
     if (
         not words
@@ -274,8 +231,12 @@ def _asked(verb: str, clause: list[str], _tables: Tables) -> str | None:
         return None
     place = 2 if words[1:2] and words[1] in _DETERMINERS | _PRONOUNS else 1
     auxiliary = words[place] if len(words) > place else ""
-    inverted = auxiliary in _AUXILIARIES - {"be", "been"} or auxiliary.endswith("n't")
-    before = words[place + 1] if len(words) > place + 1 else ""
+    inverted = auxiliary in AUXILIARIES - {"be", "been"} or auxiliary.endswith("n't")
+    rest = words[place + 1 :]
+    before = rest[0] if rest else ""
+    negator = rest[1] if before in NO_WAY and len(rest) > 1 else before
+    if inverted and negator and negates(negator, tables):
+        return f"negated by '{negator}'"
     return (
         f"'{auxiliary} {words[0]}' asks"
         if inverted and before in ("", "so", "but", "and", "or", "then")
@@ -284,7 +245,7 @@ def _asked(verb: str, clause: list[str], _tables: Tables) -> str | None:
 
 
 def _without_adverbs(clause: list[str]) -> list[str]:
-    return [word for word in clause if word not in _SMALL and not _is_adverb(word)]
+    return [word for word in clause if word not in _SMALL and not is_adverb(word)]
 
 
 def _to_do(verb: str, clause: list[str], _tables: Tables) -> str | None:
@@ -337,7 +298,7 @@ def _others(verb: str, clause: list[str], _tables: Tables) -> str | None:
     words = _without_adverbs(clause)
     if not words:
         return None
-    place = 1 if words[0] in _AUXILIARIES or words[0] == "cannot" else 0
+    place = 1 if words[0] in AUXILIARIES or words[0] == "cannot" else 0
     who = words[place] if len(words) > place else ""
     # not "this one will fix"
     anyone = who == "you" or (who == "one" and len(words) == 2)
@@ -348,7 +309,22 @@ def _others(verb: str, clause: list[str], _tables: Tables) -> str | None:
         for word in words[place + 1 :]
         if word not in _DETERMINERS and word not in ("and", "but", "so", "our")
     ]
-    return f"'{who}' leaves it to others" if who in _OTHERS and not rest else None
+    if who in _OTHERS and not rest:
+        return f"'{who}' leaves it to others"
+    carries = who in _CHANGES or (place and who in ("follow-up", "followup"))
+    if carries and not verb.endswith("ing"):
+        return _by_another(who, rest, bool(place))
+    return None
+
+
+def _by_another(change: str, rest: list[str], helped: bool) -> str | None:
+    """`The next commit will fix #1`; *helped* says that an auxiliary follows."""
+    if change in ("follow-up", "followup") and not rest:
+        return f"'{change}' leaves it to another"
+    named = len(rest) == 1 and rest[0] in _ANOTHER
+    if named and (helped or change not in ("release", "version")):
+        return f"'{rest[0]} {change}' leaves it to another"
+    return None
 
 
 def _conditional(verb: str, clause: list[str], _tables: Tables) -> str | None:
@@ -368,6 +344,8 @@ def _removed(verb: str, clause: list[str], _tables: Tables) -> str | None:
     first, second = clause[0], clause[1] if len(clause) > 1 else ""
     if first in _PAIRS and second in _PAIRS[first]:
         return f"'{second} {first}' undoes it"
+    if first == "of" and second in _REMOVALS | {"reversal", "reversion", "removal"}:
+        return f"'{second} of' undoes it"
     words = _without_adverbs(clause)
     while words and words[0] in ("has", "had", "have"):
         words = words[1:]
@@ -400,21 +378,18 @@ def _told(verb: str, clause: list[str], _tables: Tables) -> str | None:
     return f"'{word} {verb}' tells of it" if tells else None
 
 
-def _is_adverb(word: str) -> bool:
-    return word.endswith("ly") and word not in _NO_NEGATION
-
-
 def _past_adverbs(clause: list[str]) -> str:
     """The nearest word that is no adverb."""
     for word in clause[:3]:
-        if not _is_adverb(word) or word in _BEFORE_PARTICIPLE:
+        if not is_adverb(word) or word in _BEFORE_PARTICIPLE:
             return word
     return ""
 
 
 _RULES: Final = (
     *(
-        _negated,
+        negated,
+        by_nobody,
         _partial,
         _mistaken,
         _told,

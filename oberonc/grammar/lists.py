@@ -3,6 +3,7 @@ left.
 """
 
 import re
+from bisect import bisect_left
 from typing import Final
 
 from oberonc.grammar.items import Item
@@ -37,6 +38,12 @@ _SAID: Final = re.compile(
     )
     + rf"|(?:more|open|half|left|next|later){END})(?![\w-])",
     re.IGNORECASE,
+)
+#: What is said of one item, which its list goes on after: `#12 (crash), #13 (leak)`.
+_REMARK: Final = re.compile(r"[^\S\n]?(?:\([^()\n]{1,80}\)|\[[^\[\]\n]{1,80}\])")
+#: The same of an item in a list of bullets: `- #12: crash`.
+_TO_BULLET: Final = re.compile(
+    r"[^\S\n]?[:–—-][^\n]{1,120}(?=\n[^\S\n]{0,8}[-*+•][^\S\n])"
 )
 #: Tokens that the longest separator has: `,` newline `and` newline, with their blanks.
 _LONGEST: Final = 8
@@ -115,17 +122,31 @@ def goes_on(tokens: Tokens, tables: Tables, item: Item) -> bool:
     return word.isalpha() and word not in tables.joiners and word != "as"
 
 
-def is_subject(tokens: Tokens, item: Item) -> bool:
-    """Whether a sentence says something of *item*: `#2 is still open`; over a line
-    break in lower case only.
+def past_remark(tokens: Tokens, after: int) -> int:
+    """The token past what stands in brackets at token *after*; *after* where nothing
+    does.
     """
-    after = over_space(tokens, item.after)
+    found = _REMARK.match(tokens.live, tokens.starts[after], tokens.starts[-1])
+    return bisect_left(tokens.starts, found.end(), after) if found else after
+
+
+def past_line(tokens: Tokens, after: int) -> int:
+    """The line break after token *after*, where a bullet follows it; else *after*."""
+    found = _TO_BULLET.match(tokens.live, tokens.starts[after], tokens.starts[-1])
+    return bisect_left(tokens.starts, found.end(), after) if found else after
+
+
+def is_subject(tokens: Tokens, item: Item, said: int) -> bool:
+    """Whether a sentence says something of *item* at token *said*: `#2 is still open`;
+    over a line break in lower case only.
+    """
+    after = over_space(tokens, said)
     wrapped = tokens.kind(after - 1) == NEWLINE or tokens.kind(after - 2) == NEWLINE
     if wrapped and not tokens.text(after)[:1].islower():
         return False
     if after > item.after and tokens.is_word(after, _TAIL):
         return True
-    return _SAID.match(following(tokens.live, item.end)) is not None
+    return _SAID.match(following(tokens.live, tokens.starts[said])) is not None
 
 
 def is_plural(tokens: Tokens, item: Item) -> bool:

@@ -10,9 +10,16 @@ from bisect import bisect_left
 from typing import Final
 
 from oberonc.grammar.duration import time_at
-from oberonc.grammar.force import Force
+from oberonc.grammar.force import Force, Verdict
 from oberonc.grammar.items import SPACED_RANGE, Forms, Item
-from oberonc.grammar.lists import goes_on, is_plural, is_subject, separator_before
+from oberonc.grammar.lists import (
+    goes_on,
+    is_plural,
+    is_subject,
+    past_line,
+    past_remark,
+    separator_before,
+)
 from oberonc.grammar.reference import Note, Reference
 from oberonc.grammar.stretches import Stretches
 from oberonc.grammar.tables import Tables, fold
@@ -32,6 +39,7 @@ class Statement:
         "bullet",
         "heads",
         "places",
+        "settled",
         "size",
         "verb",
         "wanted",
@@ -49,6 +57,8 @@ class Statement:
         self.heads = False
         self.bullet = False
         self.places: list[int] = []
+        #: How many of them have had words of their own: `#38 as invalid`, `#12 (crash)`.
+        self.settled = 0
         self.size = 0
 
 
@@ -60,6 +70,8 @@ _COLOUR_DIGITS: Final = frozenset({3, 4, 6, 8})
 _COLOUR: Final = "a colour"
 #: The action of a list that is none of issues: `PRs #3 and #4`.
 _OTHER: Final = "other"
+#: Characters between a reference and the verb of the next that goes on after it.
+_NEAR: Final = 60
 _MERGE: Final = "it stands in the subject of a merge"
 
 
@@ -132,6 +144,8 @@ class Paragraph:
         separator = separator_before(
             self.tokens, self.tables, self.last.after, item, statement.bullet
         )
+        if not separator and 0 < statement.settled == len(statement.places):
+            return False  # after words of its own a list goes on over a mark only
         if item.bare:
             return (
                 bool(separator)
@@ -154,7 +168,9 @@ class Paragraph:
             following(self.tokens.live, item.end), self.statement.verb
         ):
             return False  # said of the whole list: `Closing #1 and #2 was a mistake`
-        return is_subject(self.tokens, item)
+        return is_subject(self.tokens, item, item.after) or is_subject(
+            self.tokens, item, past_remark(self.tokens, item.after)
+        )
 
     def _leave(self, item: Item) -> None:
         why = "it has left the list: what follows is said of it"
@@ -187,6 +203,9 @@ class Paragraph:
 
     def _statement(self, verb: Verb, item: Item) -> Statement:
         verdict = self.force.verdict(verb)
+        if verdict.action in CHANGES and self._is_alternative(verb):
+            why = f"{verdict.why}: the verb before 'or' does not act"
+            verdict = Verdict("reference", why, verdict.action)
         bare = item.bare or item.noun or takes_numbers(verb, self.tables)
         statement = Statement(verdict.action, verdict.why, bare=bare)
         statement.wanted = verdict.wanted
@@ -198,6 +217,16 @@ class Paragraph:
             self.tables.states.get(verb.phrase) if verdict.action == "state" else None
         )
         return statement
+
+    def _is_alternative(self, verb: Verb) -> bool:
+        """Whether *verb* shares the fate of one that was turned away: `does not close #3
+        or fix #4`.
+        """
+        return (
+            bool(self.references and self.references[-1].wanted)
+            and verb.start - self.references[-1].end < _NEAR
+            and self.tokens.clause(verb.first, crossing=True) == ["or"]
+        )
 
     # References without a verb
 
@@ -320,12 +349,19 @@ class Paragraph:
         return bool(is_mark) and self.forms.is_range(last)
 
     def _after(self, item: Item) -> int:
-        """Read the time and the suffix after *item*; the token to go on at."""
+        """Read the time, and what else is said of *item* after it; the token to go on
+        at.
+        """
         after = self._time(item)
-        if after > item.after:
-            self.last = item._replace(after=after)
-        self._suffix(after)
+        said = self._suffix(after) or past_remark(self.tokens, after)
         self._loss(self.tokens.starts[after])
+        statement = self.statement
+        if statement and statement.bullet:
+            said = past_line(self.tokens, said)
+        if said > after and statement:
+            statement.settled = len(statement.places)
+        if said > item.after:
+            self.last = item._replace(after=said)
         return after
 
     def _loss(self, place: int) -> None:
@@ -363,25 +399,30 @@ class Paragraph:
         self.references[-1] = self.references[-1]._replace(time=seconds)
         return bisect_left(tokens.starts, end, place)
 
-    def _suffix(self, after: int) -> None:
-        """`as wontfix` after the last item says how all of its list are closed."""
+    def _suffix(self, after: int) -> int:
+        """`as wontfix` says how the items before it are closed, up to one that has words
+        of its own; the token after it, or 0.
+        """
         tokens = self.tokens
         if (
             not self.statement
             or self.statement.action not in _CLOSING
             or fold(tokens.text(after + 1)) != "as"
         ):
-            return
+            return 0
         if tokens.kind(after) != BLANK or tokens.kind(after + 2) != BLANK:
-            return
+            return 0
         word = fold(tokens.text(after + 3))
-        for place in self.statement.places if word in self.tables.suffixes else ():
+        if word not in self.tables.suffixes:
+            return 0
+        for place in self.statement.places[self.statement.settled :]:
             reference = self.references[place]
             if reference.action in _CLOSING:
                 why = f"{reference.why}, as {word}"
                 self.references[place] = reference._replace(
                     action=self.tables.suffixes[word], why=why
                 )
+        return after + 4
 
 
 def _after_refusal(item: Item) -> int:

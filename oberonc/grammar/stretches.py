@@ -62,7 +62,9 @@ _OPEN: Final = (
         "to-?dos?, to do, fixme, xxx, tbd, wip, draft, work in progress, next steps?, next up, pending, planned, later",
         "remaining(?: (?:work|issues|tasks|items))?, follow(?: |-)?ups?, future work, unresolved, unfixed",
         "open (?:issues|questions|tasks|items|points), still (?:open|missing|broken|left)",
-        "not (?:yet|done|fixed|finished|included|covered|addressed)(?: yet)?",
+        "not (?:yet|done|fixed|finished|included|covered|addressed|in scope)(?: yet)?",
+        "out of scope, deferred, postponed, skipped, blocked, won't do",
+        "known (?:issues|bugs|problems|limitations)",
     )
     + r"(?:[ \t]+(?:list|items?|left|next|first|by me))?"
 )
@@ -74,7 +76,8 @@ _PARTIAL: Final = (
 #: most messages.
 _LABEL_HINT: Final = re.compile(
     r"(?:to(?: |-)?do|fixme|xxx|tbd|wip|draft|work in|next|remaining|pending|planned|later|follow|future|unresolved"
-    r"|unfixed|open |not |still |partial|partly|part |incomplete|first |second |third |another |one |half)"
+    r"|unfixed|out of|deferred|postponed|skipped|blocked|won|known |open |not |still "
+    r"|partial|partly|part |incomplete|first |second |third |another |one |half)"
     rf"[^\n:\])–—-]{{0,60}}(?:[:\])–—-]|\n(?:[ \t]*\n)?[ \t]*{_BULLET})"
 )
 _LABEL: Final = re.compile(

@@ -40,15 +40,15 @@ _PARTIAL: Final = re.compile(
 )
 _AS_WELL: Final = alternatives(
     "too, as well, also, now, already, yet, then, completely, properly, fully, or not, at all, for good, finally, here",
-    "again, maybe, perhaps, right, correctly, anyway, by (?:it|this|that|accident)",
+    "again, maybe, perhaps, right, correct, correctly, ok, yes, no, anyway, by (?:it|this|that|accident)",
 )
 #: A question mark right after the number, or after a few words that add nothing.
 _QUESTION: Final = re.compile(
-    rf"[ ]?[(\[]?(?:{_AS_WELL}[ ]?,?[ ]?){{0,3}}[)*_]{{0,3}}[?？؟]",
+    rf"[ ]?,?[ ]?[(\[]?(?:{_AS_WELL}[ ]?,?[ ]?){{0,3}}[)*_]{{0,3}}[?？؟]",
     re.IGNORECASE,
 )
 _LATER_ON: Final = alternatives(
-    "later, later on, soon, tomorrow, afterwards, separately, elsewhere, some ?day, one day",
+    "later, later on, next, soon, tomorrow, afterwards, separately, elsewhere, some ?day, one day",
     "(?:at )?(?:some other|another) (?:day|time), next (?:week|month|time|year|sprint|release|version|step)",
 )
 _OTHER_CHANGE: Final = (

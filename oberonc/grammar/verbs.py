@@ -4,10 +4,17 @@ from typing import Final, NamedTuple
 
 from oberonc.grammar.items import Item
 from oberonc.grammar.lists import goes_on
-from oberonc.grammar.tables import Tables, fold
+from oberonc.grammar.tables import Tables, fold, word_set
 from oberonc.grammar.tokens import BLANK, NEWLINE, Gap, Tokens
 
 QUOTES: Final = frozenset("\"'“”„‘’`«»")
+#: Words between a verb and a noun, or the first of two numbers, that add nothing.
+_DETERMINERS: Final = word_set("the this these that those our my both all following")
+_BOTH: Final = frozenset({"both"})
+#: What a number does whose bug is another.
+_CAUSES: Final = word_set(
+    "introduced introduces caused causes created creates brought left added exposed revealed uncovered made had has"
+)
 _LEFT: Final = frozenset("([{,;:!?.*_~|–—…\ufeff") | QUOTES
 
 
@@ -25,13 +32,13 @@ class Verb(NamedTuple):
 def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
     """The verb that *item* belongs to; what may take its force away is not judged here."""
     gap = tokens.gap(item.first)
+    if gap and not gap.colon and tokens.is_word(gap.place, _BOTH):
+        gap = _before(tokens, gap)
     if gap is None:
         return None
     if tokens.is_word(gap.place, tables.nouns) and not _heads_line(tokens, tables, gap):
-        further = tokens.gap(gap.place)
-        verb = _verb(tokens, tables, further) if further else None
+        verb = _verb_over_noun(tokens, tables, gap, item)
         if verb:
-            verb.gap.wrapped |= gap.wrapped
             return verb._replace(gap=gap) if gap.bullet else verb
     verb = _verb(tokens, tables, gap)
     if (
@@ -41,6 +48,26 @@ def verb_before(tokens: Tokens, tables: Tables, item: Item) -> Verb | None:
     ):
         return None
     return verb
+
+
+def _verb_over_noun(
+    tokens: Tokens, tables: Tables, gap: Gap, item: Item
+) -> Verb | None:
+    """The verb before the noun at *gap*: `fixes bug #12`, `fixed the issue #12`."""
+    further = _before(tokens, gap)
+    if further and not further.colon and tokens.is_word(further.place, _DETERMINERS):
+        after = tokens.over_blanks(item.after, 1)
+        caused = tokens.is_word(after, _CAUSES)  # "fix the bug #12 introduced"
+        further = None if caused else _before(tokens, further)
+    return _verb(tokens, tables, further) if further else None
+
+
+def _before(tokens: Tokens, gap: Gap) -> Gap | None:
+    """The gap before the word that *gap* follows, wrapped where either is."""
+    further = tokens.gap(gap.place)
+    if further:
+        further.wrapped |= gap.wrapped
+    return further
 
 
 def _heads_line(tokens: Tokens, tables: Tables, gap: Gap) -> bool:
@@ -117,4 +144,13 @@ def _may_follow(tokens: Tokens, first: int) -> bool:
     )
     if before == "/":  # a quick action: `/close #12`
         return tokens.kind(first - 2) in (0, BLANK, NEWLINE)
-    return not before or before.isspace() or before in _LEFT
+    return not before or before.isspace() or before in _LEFT or _is_pictogram(before)
+
+
+def _is_pictogram(character: str) -> bool:
+    """Whether *character* ends a pictogram: `🐛fix #12`."""
+    if character.isascii():
+        return False
+    from unicodedata import category  # rarely needed
+
+    return character == "\ufe0f" or category(character) in ("So", "Sk")
