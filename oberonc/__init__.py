@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from oberonc.errors import Reject, Retry
     from oberonc.redaction import Secret
 
+__version__ = "0.1.0"
 __all__ = ["BaseBroker", "Check", "Payload", "Reject", "Retry", "Secret"]
 
 _HOMES = {
@@ -29,10 +30,6 @@ def __getattr__(name: str) -> "Any":
     """Load the name when it is asked for: the hook imports `oberonc.hook` and should
     pay for that alone.
     """
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("oberonc")
     if name not in _HOMES:
         raise AttributeError(f"module 'oberonc' has no attribute {name!r}")
     from importlib import import_module

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+import oberonc
 from oberonc import exits
 from oberonc.errors import ConfigError
 from oberonc.process import open_standard_streams
@@ -110,9 +111,7 @@ class LazyGroup(click.Group):
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"oberonc {version('oberonc')}")
+        click.echo(f"oberonc {oberonc.__version__}")
         ctx.exit()
 
 

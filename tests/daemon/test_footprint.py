@@ -12,7 +12,10 @@ from tests.support.daemon_site import Site, descendants, recorder
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("oberonc.daemon.service", {"click", "html", "oberonc.cli", "requests"}),
+        (
+            "oberonc.daemon.service",
+            {"click", "html", "importlib.metadata", "oberonc.cli", "requests"},
+        ),
         (
             "oberonc.daemon.child.host",
             {"asyncio", "ast", "click", "hashlib", "html", "inspect", "tempfile"},

@@ -30,9 +30,9 @@ def build(folder: Path) -> None:
     for path in [*TOP.glob("*.md"), *map(TOP.joinpath, TOPMOST)]:
         shutil.copy(path, tree)
     _wheel(tree, folder)
-    project = tree / "pyproject.toml"
-    project.write_text(
-        re.sub(r'(?m)^version = ".*"', f'version = "{LATER}"', project.read_text())
+    package = tree / "oberonc" / "__init__.py"
+    package.write_text(
+        re.sub(r'(?m)^(__version__) = ".*"', rf'\1 = "{LATER}"', package.read_text())
     )
     _wheel(tree, folder / "later")
     shutil.rmtree(tree)

@@ -5,10 +5,10 @@ there, what it did and has to do, what it serves.
 import os
 import time
 from collections.abc import Mapping, Sized
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import oberonc
 from oberonc.broker import declared
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
@@ -51,8 +51,6 @@ class Status:
         self._connections = connections
         self._refused = refused
         self._spool = folder
-        #: Of this process; the files may be replaced while it runs.
-        self._version = version("oberonc")
         self._began = time.monotonic()
 
     async def ping(self, _request: Request, _uid: int) -> Answer:
@@ -60,7 +58,7 @@ class Status:
         return {
             "ok": True,
             "v": [frames.VERSION, frames.VERSION],
-            "version": self._version,
+            "version": oberonc.__version__,
             "generation": self._reloader.current.number,
         }
 
@@ -130,7 +128,7 @@ class Status:
         value: dict[str, Any] = {
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._began, 3),
-            "version": self._version,
+            "version": oberonc.__version__,
             "generation": generation.number,
             "draining": draining.number if draining else None,
             "workers": {

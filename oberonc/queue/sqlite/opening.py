@@ -10,7 +10,6 @@ import os
 import sqlite3
 import stat
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -238,11 +237,7 @@ def _is_new(con: sqlite3.Connection, path: Path) -> bool:
 
 
 def _write_schema(con: sqlite3.Connection) -> None:
-    text = (
-        resources.files("oberonc.queue.sqlite")
-        .joinpath("schema.sql")
-        .read_text(encoding="utf-8")
-    )
+    text = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
     con.execute("BEGIN IMMEDIATE")
     statement = ""
     for line in text.splitlines(keepends=True):
