@@ -290,7 +290,7 @@ def _pss(pid: int) -> float:
 
 def _taken(running: Running, processes: int) -> float:
     """Megabytes of the daemon's *processes*, once there are no more; prints them."""
-    eventually(lambda: 1 + len(descendants(running.pid)) == processes)
+    eventually(lambda: 1 + len(descendants(running.pid)) == processes, 300)
     sizes = [_pss(pid) for pid in (running.pid, *descendants(running.pid))]
     each = ", ".join(f"{size:.1f}" for size in sizes)
     print(f"\nidle: {sum(sizes):.1f} MB in {processes} processes ({each})")
@@ -298,8 +298,9 @@ def _taken(running: Running, processes: int) -> float:
 
 
 def test_idle_memory(site: Site) -> None:
-    """An idle daemon with 5 brokers: 50 MB in all its processes; 60 in the first 100 s
-    after a push, in which three workers stay warm.
+    """A daemon with 5 brokers: 60 MB in all its processes in the first 100 s after a
+    push, in which three workers stay warm; 50 once nothing was to do for longer, and
+    neither workers nor hosts are there.
     """
     # As it is installed: what is compiled at each start leaves its traces.
     compileall.compile_dir(Path(oberonc.__file__).parent, quiet=1)
@@ -312,8 +313,7 @@ def test_idle_memory(site: Site) -> None:
     site.settled(done=5)
     # the daemon, the root, a host for each broker, and the workers
     assert _taken(running, 7 + 3) <= 60
-    eventually(lambda: site.stats()["workers"]["idle"] == 0, 150)
-    assert _taken(running, 7) <= 50
+    assert _taken(running, 2) <= 50
 
 
 def _submitters(

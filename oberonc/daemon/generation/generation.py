@@ -6,15 +6,10 @@ from typing import Any, Final
 
 from oberonc import jsontext, redaction
 from oberonc.broker import secrets
-from oberonc.broker.registry import Place
 from oberonc.broker.request import Request
 from oberonc.config import Config, Service
-from oberonc.daemon.generation.host_link import (
-    PROBE_LIMIT,
-    HostFailed,
-    HostLink,
-    RootLink,
-)
+from oberonc.daemon.generation.host_link import PROBE_LIMIT, HostFailed, RootLink
+from oberonc.daemon.generation.keeper import Keeper
 from oberonc.daemon.generation.snapshot import Snapshot
 from oberonc.daemon.generation.worker_link import WorkerLink, WorkerLost
 from oberonc.daemon.journal import Say
@@ -26,12 +21,6 @@ from oberonc.text import one_line
 MAX_IDLE: Final = 100.0
 KEPT_WARM: Final = 3
 BRIEFLY: Final = 2.0
-#: Seconds before a host that ended is started again, doubled each time up to the last.
-RESTART_FIRST: Final = 0.5
-RESTART_LAST: Final = 60.0
-#: Seconds for which a broker whose host ended has one worker at a time: else it could
-#: not be told which delivery ends it.
-CAUTION: Final = 60.0
 #: Seconds in which a broker has to find out whether it could do its work.
 CHECK_LIMIT: Final = 60.0
 #: What it says of each thing it looked at.
@@ -87,28 +76,18 @@ class Generation:
         self._say = say
         self._root: RootLink | None = None
         self._root_starts = asyncio.Lock()
-        #: By broker: its host, the seconds before that is started again, and until when
-        #: it has one worker at a time.
-        self._hosts: dict[str, HostLink] = {}
-        self._delays: dict[str, float] = {}
-        self._cautious: dict[str, float] = {}
+        #: By broker: who keeps its host.
+        self._keepers: dict[str, Keeper] = {}
+        self._keeping: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._keepers: list[asyncio.Task[None]] = []
 
     def allowed(self, broker: str, most: int) -> int:
-        """How many workers *broker* may have: none while its host is down, one while it
-        has to be found out which delivery ends its host, else *most*.
-        """
-        host = self._hosts.get(broker)
-        if host is None or host.ended.done() or self._stopping:
-            return 0
-        if self._cautious.get(broker, 0.0) > asyncio.get_running_loop().time():
-            return 1
-        return most
+        """How many workers *broker* may have, at most *most*."""
+        return 0 if self._stopping else self._keepers[broker].allowed(most)
 
     def succeeded(self, broker: str) -> None:
         """A delivery of *broker* left its host alive."""
-        self._delays.pop(broker, None)
+        self._keepers[broker].succeeded()
 
     @property
     def idle(self) -> int:
@@ -135,8 +114,10 @@ class Generation:
         }
         for name, place in self.snapshot.places.items():
             if name in used:
-                root = await self.root()
-                self._hosts[name] = await root.host(place, name in self.threaded)
+                threaded = name in self.threaded
+                keeper = Keeper(place, threaded, self.root, self._say)
+                await keeper.start()
+                self._keepers[name] = keeper
 
     async def admit(self, service: Service, settings: dict[str, Any]) -> str:
         """Have *service* run here; or why it cannot. It is bound in a worker of its
@@ -213,9 +194,9 @@ class Generation:
         """The generation goes into service: whichever host ends is started again, and
         *on_ready* called when it is up.
         """
-        self._keepers = [
-            asyncio.create_task(self._keep(self.snapshot.places[name], on_ready))
-            for name in self._hosts
+        self._keeping = [
+            asyncio.create_task(keeper.keep(on_ready))
+            for keeper in self._keepers.values()
         ]
 
     async def worker(self, service: str) -> WorkerLink:
@@ -232,10 +213,7 @@ class Generation:
 
     async def new_worker(self, service: str) -> WorkerLink:
         """Fork one for *service*: it sees that service's secrets and no other's."""
-        host = self._hosts.get(self.config.services[service].broker)
-        if host is None or host.ended.done():
-            raise HostFailed("its host is being started again")
-        return await host.spawn(service)
+        return await self._keepers[self.config.services[service].broker].spawn(service)
 
     def give_back(self, worker: WorkerLink) -> None:
         """The worker's turn is over; it waits for the next, or ends."""
@@ -256,6 +234,8 @@ class Generation:
     def drain(self) -> None:
         """Take no more deliveries: idle workers end, busy ones when they are done."""
         self._stopping = True
+        for keeper in self._keepers.values():
+            keeper.stop()
         for waiting in self._idle.values():
             for worker, timer in waiting:
                 timer.cancel()
@@ -283,34 +263,7 @@ class Generation:
     async def stop(self) -> None:
         """End all processes."""
         self.drain()
-        for keeper in self._keepers:
-            keeper.cancel()
+        for task in self._keeping:
+            task.cancel()
         if self._root:
             await self._root.stop()
-
-    async def _keep(self, place: Place, on_ready: Callable[[], None]) -> None:
-        """Start the host of one broker again whenever it ends: later each time, until a
-        delivery succeeds.
-        """
-        while True:
-            host = self._hosts[place.name]
-            status = await asyncio.shield(host.ended)
-            if self._stopping:
-                return
-            delay = self._delays.get(place.name, RESTART_FIRST)
-            self._delays[place.name] = min(delay * 2, RESTART_LAST)
-            self._cautious[place.name] = (
-                asyncio.get_running_loop().time() + delay + CAUTION
-            )
-            self._say(
-                f"the host of broker {place.name} ended with status {status}; starting it again in {delay:g} s"
-            )
-            await asyncio.sleep(delay)
-            try:
-                root = await self.root()
-                threaded = place.name in self.threaded
-                self._hosts[place.name] = await root.host(place, threaded)
-            except (HostFailed, OSError, TimeoutError) as error:
-                self._say(f"the host of broker {place.name} did not start: {error}")
-                continue
-            on_ready()

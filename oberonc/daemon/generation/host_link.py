@@ -63,9 +63,15 @@ class _Link(Generic[C]):
         self._replies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         #: What is being forked, by ticket; what was, by process id.
         self._forking: dict[int, tuple[C, asyncio.Future[None]]] = {}
-        self._tickets = 0
+        #: How often something was forked, which is what tickets are numbered by.
+        self.forks = 0
         self.children: dict[int, C] = {}
         self._loop.add_reader(control, self._hear)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it has children, or is about to."""
+        return bool(self.children or self._forking)
 
     def _say(self, packet: dict[str, Any], fds: list[int] | None = None) -> None:
         try:
@@ -82,10 +88,10 @@ class _Link(Generic[C]):
 
     async def _fork(self, child: C, packet: dict[str, Any], fds: list[int]) -> None:
         """Have *child* forked on *fds*."""
-        self._tickets += 1
+        self.forks += 1
         forked = self._loop.create_future()
-        self._forking[self._tickets] = child, forked
-        self._say(packet | {"ticket": self._tickets}, fds)
+        self._forking[self.forks] = child, forked
+        self._say(packet | {"ticket": self.forks}, fds)
         await asyncio.wait_for(forked, PATIENCE)
 
     def _hear(self) -> None:
