@@ -18,7 +18,6 @@ from oberonc.tuples import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from typing import Any, Final
 
@@ -85,14 +84,9 @@ def deliver(config: Config, payload: Payload, budget: float) -> Report:
     return Report(payload["id"], {}, "; ".join(parts))
 
 
-def submit(
-    config: Config,
-    payload: Payload,
-    budget: float,
-    exchange: Callable[[str | Path, bytes, float, float], bytes] | None = None,
-) -> Handed:
+def submit(config: Config, payload: Payload, budget: float) -> Handed:
     """Hand *payload* over within *budget* seconds; what the daemon does not take goes
-    into the spool. *exchange* is another way to have the daemon's answer (`_exchange`).
+    into the spool.
 
     Raises BadInput where the payload itself is wrong (Conflict among it),
     NotAccepted when the spool fails too.
@@ -103,12 +97,27 @@ def submit(
         return Handed(*sending.submit(config, payload, budget))
     request = frames.submission(payload)
     path, now = config.daemon.submit_socket, time.monotonic()
+    answer: bytes | OSError | frames.BadFrame
     try:
-        exchange = exchange or _exchange
-        raw = exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
-        if is_taken(raw):
+        answer = _exchange(path, request, now + budget * CONNECT_SHARE, now + budget)
+    except (OSError, frames.BadFrame) as error:
+        answer = error
+    return handed(config, payload, answer)
+
+
+def handed(
+    config: Config, payload: Payload, answer: bytes | OSError | frames.BadFrame
+) -> Handed:
+    """What becomes of *payload* by the daemon's *answer* to it, or by what kept it from
+    answering. Raises as `submit` does.
+    """
+    path = config.daemon.submit_socket
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        if is_taken(answer):
             return Handed("accepted")
-        answer = frames.decode(raw)
+        said = frames.decode(answer)
     except PermissionError:
         why = _locked(path)
     except (OSError, frames.BadFrame):
@@ -116,12 +125,12 @@ def submit(
         # copy has the same id, so the daemon will find it to be a duplicate then.
         why = ""
     else:
-        status, error = answer.get("status"), answer.get("error")
-        if answer.get("ok") is True and status in ("accepted", "duplicate"):
+        status, error = said.get("status"), said.get("error")
+        if said.get("ok") is True and status in ("accepted", "duplicate"):
             return Handed(str(status))
         if error in WRONG:
-            raise (Conflict if error == "conflict" else BadInput)(_reason(answer))
-        why = _locked(path) if error == "forbidden" else _reason(answer)
+            raise (Conflict if error == "conflict" else BadInput)(_reason(said))
+        why = _locked(path) if error == "forbidden" else _reason(said)
     from oberonc.delivery import spool  # the daemon's usual answer does not need it
 
     try:

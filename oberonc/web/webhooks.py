@@ -158,34 +158,31 @@ class Door:
         return {"status": status, "event": made["id"]}, line
 
     async def _submit(self, webhook: incoming.Webhook, made: Payload) -> str:
-        answer: bytes | Exception = ConnectionError("pushes go to another machine")
-        if "://" not in self._config.delivery:
-            frame = frames.submission(made)
-            # What is read in one turn of the loop reaches the daemon at once, which
-            # then takes it with one sync.
-            await asyncio.sleep(0)
-            try:
-                answer = await self._lines.exchange(frame, BUDGET)
-            except (OSError, frames.BadFrame) as error:
-                answer = error
-            else:
-                if handover.is_taken(answer):
-                    return "accepted"
-
-        def said(*_: object) -> bytes:
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        submit = handover.submit
         try:
-            handed = await _in_thread(submit, self._config, made, BUDGET, said)
+            handed = await self._handed(made)
         except handover.Conflict:
             # It was taken, and what was noted of it is lost: killed in between, say.
             if incoming.names_events(webhook):
                 raise
             return "duplicate"
         return handed.status
+
+    async def _handed(self, made: Payload) -> handover.Handed:
+        if "://" in self._config.delivery:
+            return await _in_thread(handover.submit, self._config, made, BUDGET)
+        frame = frames.submission(made)
+        # What is read in one turn of the loop reaches the daemon at once, which then
+        # takes it with one sync.
+        await asyncio.sleep(0)
+        answer: bytes | OSError | frames.BadFrame
+        try:
+            answer = await self._lines.exchange(frame, BUDGET)
+        except (OSError, frames.BadFrame) as error:
+            answer = error
+        if isinstance(answer, bytes) and handover.is_taken(answer):
+            return handover.Handed("accepted")
+        # It is spooled, perhaps, and a disk takes its time.
+        return await _in_thread(handover.handed, self._config, made, answer)
 
     def _log(self, status: str, name: str, sender: str, line: str) -> None:
         # Of names that strangers make up there is one count, and only a refusal's
