@@ -39,6 +39,7 @@ def clone(bare: Repo, tmp_path: Path, github: ContractWorld, admin: Admin) -> Re
     admin.configure(
         "\n".join(
             [
+                "hook_budget = 120",  # what is tried is not how busy the machine is
                 "[services.github]",
                 'broker = "issues"',
                 *lines,
