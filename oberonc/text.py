@@ -76,8 +76,13 @@ def listed(names: list[str], most: int) -> str:
 
 
 def utc(seconds: float | None = None) -> str:
-    """A moment given in seconds since 1970, or now, as `2026-01-01T10:00:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    """A moment given in seconds since 1970, or now, as `2026-01-01T10:00:00Z`; `never`
+    where no calendar has it.
+    """
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "never"
 
 
 def span(seconds: float) -> str:

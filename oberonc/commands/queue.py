@@ -27,6 +27,7 @@ from oberonc.config import Config
 from oberonc.delivery import handover
 from oberonc.errors import BadInput, Failed, UsageError
 from oberonc.text import counted
+from oberonc.web.page import words
 
 if TYPE_CHECKING:
     from oberonc.delivery import by_hand
@@ -136,10 +137,8 @@ def list_(
     if as_json:
         show_json(found[:limit])
     else:
-        now = time.time_ns() // 1_000_000
         for row in found[:limit]:
-            waits = _waits(row, services.get(row["service"]), now)
-            show_line(_line(row) + waits + _note(row))
+            show_line(_line(row, services.get(row["service"])))
     if len(found) > limit:
         show(
             f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit",
@@ -215,11 +214,12 @@ def show_one(session: Session, delivery: str, as_json: bool) -> None:
         _show_kept(session.config, delivery, as_json)
         return
     number = _number(delivery)
-    row = handover.call(session.reach, "dead.show", delivery=number)["delivery"]
+    found = handover.call(session.reach, "dead.show", delivery=number)
+    row = found["delivery"]
     if as_json:
         show_json(row)
         return
-    show_line(_line(row) + _waits(row, None, time.time_ns() // 1_000_000) + _note(row))
+    show_line(_line(row, found["services"].get(row["service"])))
     tried = f"{counted(row['tries'], 'failed try', 'failed tries')}, {counted(row['crashes'], 'crash', 'crashes')}"
     show_line(f"push {row['event']}{submitter(row)}, {tried}")
     for attempt in row["attempts"]:
@@ -237,7 +237,7 @@ def _show_kept(config: Config, name: str, as_json: bool) -> None:
     if as_json:
         show_json(row)
         return
-    show_line(_line(row) + _waits(row, None, time.time_ns() // 1_000_000) + _note(row))
+    show_line(_line(row))
     show_line(f"push {row['event']}, {counted(row['tries'], 'try', 'tries')}")
     show_line(f"kept in {row['file']}; `oberonc log {row['event'][:8]}` has its tries")
 
@@ -401,7 +401,7 @@ def _tell(results: list[Row], as_json: bool) -> None:
         if "error" in result:
             show_line(f"oberonc: {result['error']}", err=True)
         else:
-            show_line(_line(result["delivery"]) + _note(result["delivery"]))
+            show_line(_line(result["delivery"]))
 
 
 def _sum_up(results: list[Row], done: str, as_json: bool) -> None:
@@ -438,30 +438,15 @@ def resume(session: Session, service: str, repository: str | None) -> None:
     handover.call(session.reach, "lane.resume", service=service, repository=repository)
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, service: Row | None = None) -> str:
+    """A delivery, and what it waits for; *service* as the daemon tells of its service."""
     marks = "".join(f", {mark}" for mark in ("parked", "paused") if row[mark])
-    accepted = show_time(row["accepted_ms"])
-    return f"{row['id']:>6}  {accepted}  {row['state']}{marks}  {row['service']}  {row['repository']}"
-
-
-def _waits(row: Row, service: Row | None, now: int) -> str:
-    """What a delivery that is ready waits for."""
-    if row["state"] != "ready":
-        return ""
-    if row.get("joined"):
-        return f"  (goes together with {row['joined']})"
-    waits = []
-    if row.get("behind"):
-        waits.append(f"behind {row['behind']}")
-    if row["due_ms"] > now:
-        waits.append(f"next try {show_time(row['due_ms'])}")
-    elif service and (service.get("next_ms") or 0) > now:
-        waits.append(f"its rate lets it start {show_time(service['next_ms'])}")
-    if service and service["breaker"] != "closed":
-        probe = service["probe_due_ms"]
-        tried = f", tried again {show_time(probe)}" if probe else ""
-        waits.append(f"the service is failing{tried}")
-    return f"  ({'; '.join(waits or ['due now'])})"
+    line = f"{row['id']:>6}  {show_time(row['accepted_ms'])}  {row['state']}{marks}"
+    line += f"  {row['service']}  {row['repository']}"
+    if row["state"] == "ready":
+        now = time.time_ns() // 1_000_000
+        line += f"  ({words.waits(row, service, now)})"
+    return line + _note(row)
 
 
 def _note(row: Row) -> str:

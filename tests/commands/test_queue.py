@@ -114,7 +114,7 @@ def test_what_a_delivery_waits_for_is_told(site: Site, oberonc: Command) -> None
     site.write("later", LATER)
     site.configure({"later": {"broker": "later", "order": "strict"}})
     site.start()
-    site.submit(push("a/b"))
+    pushed = site.submit(push("a/b"))
 
     def tried() -> dict[str, Any]:
         [row] = queue("list", "--json").json
@@ -124,9 +124,14 @@ def test_what_a_delivery_waits_for_is_told(site: Site, oberonc: Command) -> None
     site.submit(push("a/b"))
     second, first = queue("list").out.splitlines()
     assert re.search(rf"ready  later  a/b  \(next try {TIME}\): no$", first)
-    assert re.search(r"ready  later  a/b  \(behind 1\)$", second)
+    assert re.search(r"ready  later  a/b  \(behind delivery 1\)$", second)
     assert re.search(rf"\(next try {TIME}\)", queue("show", "1").out.splitlines()[0])
     assert queue("show", "1").out.splitlines()[1].endswith(", 1 failed try, 0 crashes")
+    for op, of in (("dead.show", {"delivery": 1}), ("event.show", {"id": pushed})):
+        services = site.call(op, **of)["services"]
+        assert services == {
+            "later": {"breaker": "closed", "probe_due_ms": None, "next_ms": None}
+        }
 
 
 def test_rows_cannot_be_forged(site: Site, oberonc: Command) -> None:

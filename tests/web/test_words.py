@@ -94,16 +94,16 @@ TRY = {"note": "closed #1"}
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "Not done yet; it is about to begin."),
+        ({}, "Not done yet (due now)."),
         (
             {"due_ms": 60_000},
-            "Not done yet; it is tried again at 1970-01-01T00:01:00Z.",
+            "Not done yet (next try 1970-01-01T00:01:00Z).",
         ),
-        ({"behind": 7}, "Not done yet; it waits for delivery 7, which came before it."),
-        ({"joined": 7}, "Not done yet; it goes together with delivery 7."),
+        ({"behind": 7}, "Not done yet (behind delivery 7)."),
+        ({"joined": 7}, "Not done yet (goes together with delivery 7)."),
         (
             {"attempts": [TRY], "note": "busy"},
-            "Not done yet, after 1 try: busy; it is about to begin.",
+            "Not done yet after 1 try: busy (due now).",
         ),
         ({"state": "leased", "attempts": [TRY]}, "It runs now, try 1."),
         ({"state": "done", "attempts": [TRY]}, "Done after 1 try: closed #1"),
@@ -118,12 +118,44 @@ TRY = {"note": "closed #1"}
 def test_what_became_of_a_delivery_is_a_sentence(
     changes: dict[str, Any], said: str
 ) -> None:
-    assert words.told(None, DELIVERY | changes, 1000) == said
+    assert words.told(None, DELIVERY | changes, None, 1000) == said
+
+
+WAITED_FOR: dict[str, Any] = {
+    "breaker": "closed",
+    "probe_due_ms": None,
+    "next_ms": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "service", "said"),
+    [
+        (
+            {"paused": True, "behind": 7},
+            {},
+            "its service, or its repository there, is paused; behind delivery 7",
+        ),
+        ({}, {"next_ms": 60_000}, "its rate lets it start 1970-01-01T00:01:00Z"),
+        ({"due_ms": 60_000}, {"next_ms": 90_000}, "next try 1970-01-01T00:01:00Z"),
+        (
+            {"due_ms": 10**20},
+            {"breaker": "open", "probe_due_ms": 60_000},
+            "next try never; the service is failing, tried again 1970-01-01T00:01:00Z",
+        ),
+        ({}, {"breaker": "open"}, "the service is failing"),
+    ],
+    ids=range(5),
+)
+def test_all_that_a_delivery_waits_for_is_told(
+    changes: dict[str, Any], service: dict[str, Any], said: str
+) -> None:
+    assert words.waits(DELIVERY | changes, WAITED_FOR | service, 1000) == said
 
 
 def test_why_a_service_got_nothing_is_its_filters_reason() -> None:
-    assert words.told({"reason": "no ref"}, None, 0) == "It got nothing: no ref."
-    assert words.told(None, None, 0) == "It got nothing: not configured then."
+    assert words.told({"reason": "no ref"}, None, None, 0) == "It got nothing: no ref."
+    assert words.told(None, None, None, 0) == "It got nothing: not configured then."
 
 
 def minute(

@@ -56,32 +56,22 @@ class Deliveries:
             return queue.deliveries(**wanted), queue.stats(now_ms())
 
         found, known = await self._queue.call(find)
-        services = {
-            name: {
-                "breaker": row.breaker,
-                "probe_due_ms": row.probe_due_ms,
-                "next_ms": row.next_ms,
-            }
-            for name, row in known.services.items()
-            if name in {delivery.service for delivery in found}
-        }
         return {
             "ok": True,
             "deliveries": [rows.delivery(delivery) for delivery in found],
-            "services": services,
+            "services": rows.services(known, found),
         }
 
-    async def dead(self, request: Request, uid: int) -> Answer:
-        """`dead.list`: the dead letters."""
-        return await self.list(request | {"state": "dead"}, uid)
-
     async def show(self, request: Request, _uid: int) -> Answer:
-        """`dead.show`: one delivery with its attempts."""
+        """`dead.show`: one delivery with its attempts, and `services` as `list` has it."""
         wanted = number(request, "delivery")
-        found = await self._queue.call(lambda queue: queue.delivery(wanted))
+        found, known = await self._queue.call(
+            lambda queue: (queue.delivery(wanted), queue.stats(now_ms()))
+        )
         if found is None:
             raise BadInput(f"there is no delivery {wanted}")
-        return {"ok": True, "delivery": rows.delivery(found)}
+        services = rows.services(known, [found])
+        return {"ok": True, "delivery": rows.delivery(found), "services": services}
 
     async def retry(self, request: Request, uid: int) -> Answer:
         """`dead.retry`: again, now; also for what is done."""

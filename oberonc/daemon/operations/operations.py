@@ -59,7 +59,6 @@ class Operations:
             "event.list": pushes.list,
             "event.show": pushes.show,
             "delivery.list": deliveries.list,
-            "dead.list": deliveries.dead,
             "dead.show": deliveries.show,
             "dead.retry": deliveries.retry,
             "dead.drop": deliveries.drop,

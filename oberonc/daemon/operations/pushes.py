@@ -8,7 +8,7 @@ from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.operations import rows
 from oberonc.daemon.operations.answers import RETRY_MS, Answer, refusal
 from oberonc.daemon.operations.request import Request, number, optional_number, text
-from oberonc.daemon.queue_link import QueueLink
+from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.stop import Stop
 from oberonc.delivery import frames
 from oberonc.errors import BadInput
@@ -102,17 +102,25 @@ class Pushes:
         return {"ok": True, "events": found, "next": after}
 
     async def show(self, request: Request, _uid: int) -> Answer:
-        """`event.show`: one event, its payload, its deliveries and their attempts."""
+        """`event.show`: one event, its payload, its deliveries and their attempts, and
+        `services` as `delivery.list` has it.
+        """
         key = text(request, "id") or ""
         try:
             event_id = bytes.fromhex(key)
         except ValueError:
             raise BadInput("an event's id has 32 hex digits") from None
-        event = await self._queue.call(lambda queue: queue.event(event_id))
+        event, known = await self._queue.call(
+            lambda queue: (queue.event(event_id), queue.stats(now_ms()))
+        )
         if event is None:
             raise BadInput(f"there is no event {key}")
         body = frames.decode(event.body) if event.body else None
-        return {"ok": True, "event": rows.event(event) | {"payload": body}}
+        return {
+            "ok": True,
+            "event": rows.event(event) | {"payload": body},
+            "services": rows.services(known, event.deliveries),
+        }
 
 
 def _log_query(request: Request) -> LogQuery:

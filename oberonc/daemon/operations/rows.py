@@ -1,11 +1,12 @@
 """Events and deliveries as JSON rows, for `queue`, `log` and `event.show`."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from oberonc import accounts
 from oberonc.delivery import log
-from oberonc.queue.values import Attempt, Delivery, Event
+from oberonc.queue.values import Attempt, Delivery, Event, Stats
 
 Row = dict[str, Any]
 
@@ -18,6 +19,20 @@ def delivery(value: Delivery) -> Row:
         "repository": row.pop("repo"),
         "submitter": _submitter(row.pop("peer_uid")),
         "attempts": [attempt._asdict() for attempt in value.attempts],
+    }
+
+
+def services(known: Stats, deliveries: Iterable[Delivery]) -> dict[str, Row]:
+    """By name what else the services of *deliveries* make them wait for."""
+    named = {delivery.service for delivery in deliveries}
+    return {
+        name: {
+            "breaker": row.breaker,
+            "probe_due_ms": row.probe_due_ms,
+            "next_ms": row.next_ms,
+        }
+        for name, row in known.services.items()
+        if name in named
     }
 
 

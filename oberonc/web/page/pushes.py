@@ -94,9 +94,10 @@ def one(asked: Asked, id: str) -> Shown:
     """The journey of a push."""
     if len(id) != 32 or not set(id) <= _HEX:
         raise Problem(404, "There is no such push.")
-    event = ask(asked.config, "event.show", missing=404, id=id)["event"]
+    found = ask(asked.config, "event.show", missing=404, id=id)
+    event = found["event"]
     payload = event["payload"] or {}
-    services = list(_journey(event))
+    services = list(_journey(event, found["services"]))
     context = {
         "event": event,
         "accepted": words.moment(event["accepted_ms"]),
@@ -112,8 +113,10 @@ def one(asked: Asked, id: str) -> Shown:
     return Shown("push.html", context)
 
 
-def _journey(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What each service made of it."""
+def _journey(
+    event: dict[str, Any], services: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """What each service made of it; *services* as the daemon tells of them."""
     now = time.time_ns() // 1_000_000
     decisions = {row["service"]: row for row in event["decisions"]}
     rows = {row["service"]: row for row in event["deliveries"]}
@@ -128,7 +131,7 @@ def _journey(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "name": name,
             "outcome": outcome,
             "delivery": row["id"] if row else None,
-            "told": words.told(decisions.get(name), row, now),
+            "told": words.told(decisions.get(name), row, services.get(name), now),
             "reason": decisions[name]["reason"] if name in decisions else "",
             "attempts": attempts,
             "may_retry": outcome not in ("nothing", "leased"),

@@ -108,22 +108,31 @@ def _waiting(row: Row) -> str:
     return f", and {row['ready']} wait" if row["ready"] else ""
 
 
-def waits(row: Row, now: int) -> str:
-    """Why the delivery *row*, which is ready, has not begun; *now* in milliseconds."""
+def waits(row: Row, service: Row | None, now: int) -> str:
+    """What the delivery *row*, which is ready, waits for; *service* as the daemon tells
+    of its service, *now* in milliseconds.
+    """
+    if row.get("joined"):
+        return f"goes together with delivery {row['joined']}"
+    found = []
     if row["paused"]:
-        return "it waits because its service, or its repository there, is paused"
-    if row["joined"]:
-        return f"it goes together with delivery {row['joined']}"
-    if row["behind"]:
-        return f"it waits for delivery {row['behind']}, which came before it"
+        found.append("its service, or its repository there, is paused")
+    if row.get("behind"):
+        found.append(f"behind delivery {row['behind']}")
     if row["due_ms"] > now:
-        return f"it is tried again at {moment(row['due_ms'])}"
-    return "it is about to begin"
+        found.append(f"next try {moment(row['due_ms'])}")
+    elif service and (service["next_ms"] or 0) > now:
+        found.append(f"its rate lets it start {moment(service['next_ms'])}")
+    if service and service["breaker"] != "closed":
+        probe = service["probe_due_ms"]
+        tried = f", tried again {moment(probe)}" if probe else ""
+        found.append(f"the service is failing{tried}")
+    return "; ".join(found) or "due now"
 
 
-def told(decision: Row | None, row: Row | None, now: int) -> str:
+def told(decision: Row | None, row: Row | None, service: Row | None, now: int) -> str:
     """What became of a push for a service: *decision* of its filters, and *row*, the
-    delivery, if there was one.
+    delivery, if there was one; *service* as for `waits`.
     """
     if row is None:
         return f"It got nothing: {decision['reason'] if decision else 'not configured then'}."
@@ -131,8 +140,8 @@ def told(decision: Row | None, row: Row | None, now: int) -> str:
     note = f": {row['note']}" if row["note"] else ""
     match row["state"]:
         case "ready":
-            after = f", after {tries}{note}" if row["attempts"] else ""
-            return f"Not done yet{after}; {waits(row, now)}."
+            after = f" after {tries}{note}" if row["attempts"] else ""
+            return f"Not done yet{after} ({waits(row, service, now)})."
         case "leased":
             return f"It runs now, try {len(row['attempts'])}."
         case "done":

@@ -90,7 +90,7 @@ def test_killed_five_times_it_is_a_dead_letter_and_its_lane_goes_on(site: Site) 
             site.call("dead.retry", delivery=number)
     site.wait_for(good["id"])
     site.settled(dead=1, done=1)
-    [letter] = site.call("dead.list")["deliveries"]
+    [letter] = site.call("delivery.list", state="dead")["deliveries"]
     assert letter["event"] == poison["id"]
     row = next(row for row in site.rows() if row["id"] == good["id"])
     assert row["order"] == {"gap": True}
