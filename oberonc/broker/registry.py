@@ -3,8 +3,7 @@
 import os
 import re
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -236,39 +235,20 @@ def unsafe(path: Path, parents: bool = True) -> str:
 
 
 def _installed(group: str) -> list[Place]:
+    from importlib.metadata import entry_points
+
     start = TRACKER_FILE if group == TRACKERS else ""
     return [
-        Place(start + name, None, value, f"entry point of {owner}")
-        for owner, name, value in _entry_points(group)
-        if NAME.fullmatch(start + name) and (start or not name.startswith(TRACKER_FILE))
+        Place(
+            start + point.name,
+            None,
+            point.value,
+            f"entry point of {point.dist.name if point.dist else 'a distribution'}",
+        )
+        for point in entry_points(group=group)
+        if NAME.fullmatch(start + point.name)
+        and (start or not point.name.startswith(TRACKER_FILE))
     ]
-
-
-def _entry_points(group: str) -> Iterator[tuple[str, str, str]]:
-    """Distribution, name and object of each entry point of *group*, as installers write
-    them beside the packages. `importlib.metadata` would take 2 MB of the daemon.
-    """
-    owners: set[str] = set()
-    for info in (
-        info
-        for folder in filter(os.path.isabs, sys.path)
-        for info in sorted(Path(folder).glob("*.*-info"))
-    ):
-        owner = re.sub("[-_.]+", "-", info.stem.partition("-")[0]).lower()
-        try:
-            text = (info / "entry_points.txt").read_text("utf-8", "replace")
-        except OSError:
-            text = ""
-        if owner in owners:
-            continue  # one that comes first on the path hides it
-        owners.add(owner)
-        section = ""
-        for line in map(str.strip, text.splitlines()):
-            name, equals, value = map(str.strip, line.partition("="))
-            if line.startswith("["):
-                section = line.strip("[ ]")
-            elif section == group and equals and not line.startswith("#"):
-                yield owner, name, value
 
 
 class Extra(NamedTuple):

@@ -2,7 +2,6 @@
 others may write them.
 """
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -281,44 +280,6 @@ def test_a_syntax_error_in_a_helper_names_the_helper(admin: Admin) -> None:
 def test_a_base_class_beside_the_broker_is_no_second_broker(admin: Admin) -> None:
     admin.broker("b", GOOD + "class Leaf(Found):\n    pass\n")
     assert loading.load(admin.place("b")).__name__ == "Leaf"
-
-
-def test_entry_points_are_those_that_python_itself_finds(
-    admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = {
-        "first/my_chat-1.2.dist-info": "[console_scripts]\nno = x:y\n\n"
-        "[oberonc.brokers]\n# old = x:old\n chat = my.chat:Chat [fast]\nlog=my.log\n\n"
-        "[oberonc.trackers]\ndesk = my.desk:Desk\n",
-        "first/Plain.egg-info": "[oberonc.brokers]\nplain = plain\n",
-        "first/bare-1.dist-info": "",
-        # what comes later on the path is hidden by what has its name
-        "second/My.Chat-0.9.dist-info": "[oberonc.brokers]\nolder = x:Older\n",
-        "second/bare-0.dist-info": "[oberonc.brokers]\nbare = x:Bare\n",
-    }
-    for folder, text in written.items():
-        info = tmp_path / folder
-        info.mkdir(parents=True)
-        name, _, version = info.stem.partition("-")
-        about = f"Name: {name}\nVersion: {version or 1}\n"
-        for file in ("METADATA", "PKG-INFO"):
-            (info / file).write_text(about)
-        if text:
-            (info / "entry_points.txt").write_text(text)
-    (tmp_path / "second" / "debian-1.egg-info").write_text("Name: debian\n")
-    for folder in ("second", "first"):
-        monkeypatch.syspath_prepend(tmp_path / folder)
-    found = registry.find(admin.load()).places
-    ours = {(p.name, p.entry_point) for p in found.values() if p.entry_point}
-    theirs = importlib.metadata.entry_points(group="oberonc.brokers")
-    assert ours == {(point.name, point.value) for point in theirs}
-    assert ours == {
-        ("chat", "my.chat:Chat [fast]"),
-        ("log", "my.log"),
-        ("plain", "plain"),
-    }
-    assert found["chat"].origin == "entry point of my-chat"
-    assert [desk.entry_point for desk in found["issues"].trackers] == ["my.desk:Desk"]
 
 
 def test_an_entry_point_names_a_class_or_a_module(
