@@ -108,6 +108,10 @@ def read(
     if not isinstance(said, push.Push):
         own_payload: Payload = said
         return own_payload
+    kept = tuple(move for move in said.moves if move.ref.startswith(push.PLACES))
+    if not kept:
+        return Nothing("it moves no branch and no tag")
+    said = said._replace(moves=kept)
     if webhook.default_branch:
         said = said._replace(default_branch=webhook.default_branch)
     told = forge.delivery_id(request, body)

@@ -4,6 +4,9 @@ It signs nothing: the secret is the password of Basic authentication, or the hea
 `X-Oberonc-Token` of the subscription.
 """
 
+from typing import Final
+
+from oberonc.source.git import null_oid
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import (
@@ -17,6 +20,9 @@ from oberonc.web.forges.fields import (
     text,
 )
 from oberonc.web.forges.push import Listed, Move, Nothing, Push
+
+#: The subscription that a test is of.
+NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 
 
 def check(secrets: Secrets, delivery: Delivery, _now: float) -> str:
@@ -37,14 +43,22 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
     event = text(body, "eventType")
     if event != "git.push":
         return Nothing(f"an event '{event}' brings no commits")
+    if text(body, "subscriptionId") == NOBODY:
+        return Nothing("a test, which Azure DevOps makes of a repository of its own")
     about = at(body, "resource")
     updates = objects(about, "refUpdates")
     if not updates:
         return Nothing("it names no ref that moved")
-    # In which order they are is not documented.
+    ends = [
+        oid(update, "newObjectId")
+        for update in updates
+        if needed(update, "name").startswith("refs/heads/")
+    ]
+    tips = {end for end in ends if not null_oid(end)}
+    # They are in no order that is documented; a rebase keeps the dates of authors.
     listed = sorted(
         (_listed(one) for one in objects(about, "commits")),
-        key=lambda one: one.commit.author_date[0],
+        key=lambda one: (one.commit.oid in tips, one.commit.committer_date[0]),
     )
     name = (
         f"{needed(about, 'repository.project.name')}/{needed(about, 'repository.name')}"
@@ -54,14 +68,23 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
         text(about, "repository.defaultBranch").removeprefix("refs/heads/"),
         first(about, "pushedBy.uniqueName", "pushedBy.displayName"),
         text(about, "repository.remoteUrl"),
-        tuple(_move(update, listed) for update in updates),
+        tuple(_move(update, listed, tips) for update in updates),
     )
 
 
-def _move(update: Json, listed: list[Listed]) -> Move:
+def _move(update: Json, listed: list[Listed], tips: set[str]) -> Move:
+    """The commits are listed once for the whole delivery, without parents: which of
+    several branches brought one is known of the tip of each alone.
+    """
     ref, new = needed(update, "name"), oid(update, "newObjectId")
-    mine = listed if ref.startswith("refs/heads/") and new.strip("0") else []
-    return Move(ref, oid(update, "oldObjectId"), new, listed=tuple(mine))
+    branch, sure = ref.startswith("refs/heads/") and new in tips, len(tips) == 1
+    mine = [
+        one._replace(sure=sure or one.commit.oid == new)
+        for one in (listed if branch else ())
+        if one.commit.oid == new or one.commit.oid not in tips
+    ]
+    unsure = not all(one.sure for one in mine)
+    return Move(ref, oid(update, "oldObjectId"), new, listed=tuple(mine), cut=unsure)
 
 
 def _listed(value: Json) -> Listed:

@@ -63,16 +63,19 @@ def _move(change: Json, listed: list[Listed]) -> Move:
     """
     ref, new = needed(change, "refId"), oid(change, "toHash")
     branch = text(change, "type") != "DELETE" and ref.startswith("refs/heads/")
-    mine, wanted = [], {new}
-    for one in listed[::-1] if branch else ():  # the newest first
-        if one.commit.oid in wanted:
-            wanted.update(one.commit.parents)
-            mine.append(one)
+    parents = {one.commit.oid: one.commit.parents for one in listed}
+    reached, tips = set[str](), [new] if branch else []
+    while tips:
+        tip = tips.pop()
+        if tip in parents and tip not in reached:
+            reached.add(tip)
+            tips += parents[tip]
+    mine = [one for one in listed if one.commit.oid in reached]
     return Move(
         ref,
         oid(change, "fromHash"),
         new,
-        listed=tuple(mine[::-1]),
+        listed=tuple(mine),
         # with no list at all nothing is known of what came
         cut=branch and (not mine or len(listed) >= MOST),
     )

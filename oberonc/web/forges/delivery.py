@@ -19,6 +19,8 @@ from oberonc.errors import BadInput
 TOLERANCE: Final = 300
 #: Bytes of a body. GitHub sends up to 25 MB.
 LARGEST: Final = 26 << 20
+#: Fields of a form.
+MOST_FIELDS: Final = 16
 
 Secrets = tuple[str, ...]
 
@@ -42,15 +44,21 @@ class Delivery(NamedTuple):
 
 
 def received(headers: Iterable[tuple[str, str]], raw: bytes) -> Delivery:
-    """The request with these *headers* and this body. Raises WrongType."""
+    """The request with these *headers* and this body. Raises WrongType or BadInput."""
     named = {name.lower(): value for name, value in headers}
     kind = named.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         return Delivery(named, raw, raw)
     if kind == "application/x-www-form-urlencoded":
         # GitHub signs the form as it is sent, Gitea and Gogs the JSON in it
-        fields = dict(parse_qsl(raw.decode("latin-1"), encoding="utf-8"))
-        return Delivery(named, raw, fields.get("payload", "").encode())
+        try:
+            # Each field takes forty times its bytes, and forges send one.
+            pairs = parse_qsl(
+                raw.decode("latin-1"), encoding="utf-8", max_num_fields=MOST_FIELDS
+            )
+        except ValueError:
+            raise BadInput(f"the form has more than {MOST_FIELDS} fields") from None
+        return Delivery(named, raw, dict(pairs).get("payload", "").encode())
     raise WrongType(
         "the body is neither application/json nor application/x-www-form-urlencoded"
     )

@@ -82,6 +82,12 @@ def count(value: Any, path: str) -> int:
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
+def flag(value: Any, path: str) -> bool | None:
+    """What is true or false there; None where nothing of the kind is."""
+    found = at(value, path)
+    return found if isinstance(found, bool) else None
+
+
 def files(value: Json) -> Iterator[tuple[str, str]]:
     """The files of a commit that lists them as `added`, `removed` and `modified`."""
     for letter, key in (("A", "added"), ("D", "removed"), ("M", "modified")):

@@ -14,6 +14,7 @@ from oberonc.web.forges.fields import (
     at,
     commit,
     first,
+    flag,
     needed,
     objects,
     oid,
@@ -51,8 +52,7 @@ def read(delivery: Delivery, body: Json) -> Push | Nothing:
         return Nothing("the branches of a merge queue are GitHub's own")
     commits = objects(body, "commits")
     listed = [
-        Listed(commit(one), text(one, "url"), at(one, "distinct") is not False)
-        for one in commits
+        Listed(commit(one), text(one, "url"), flag(one, "distinct")) for one in commits
     ]
     move = Move(
         ref,

@@ -50,12 +50,14 @@ def read(_delivery: Delivery, body: Json) -> Push | Nothing:
     ref, old = needed(body, "ref"), oid(body, "before")
     commits = objects(body, "commits")
     listed = [Listed(commit(one), text(one, "url")) for one in commits]
-    if any(one.commit.oid == old for one in listed):
-        # In a push what was there before is never among what came.
+    ids = {one.commit.oid for one in listed}
+    branch = ref.startswith("refs/heads/")
+    # In a push what was there before is never among what came, and where a branch is
+    # now always is: of a project without commits the test is of another one's.
+    if old in ids or (branch and ids and oid(body, "after") not in ids):
         return Nothing("a test, which GitLab makes of the last real commits")
     page = text(body, "project.web_url")
     total = count(body, "total_commits_count")
-    branch = ref.startswith("refs/heads/")
     move = Move(
         ref,
         old,

@@ -8,7 +8,7 @@ may be missing, and long lists are cut. Such gaps are flagged where the forge te
 import hashlib
 import re
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from oberonc.config import Limits
@@ -28,16 +28,20 @@ from oberonc.source.git import null_oid
 from oberonc.source.repository import publish_patterns
 
 NOTHING: Final = "0" * 40
+#: What moves there is a branch or a tag; a forge has other refs for itself.
+PLACES: Final = ("refs/heads/", "refs/tags/")
 
 
 class Listed(NamedTuple):
     """A commit that a forge lists. *distinct*: whether the repository had it not
-    before; None where the forge does not say.
+    before; None where the forge does not say. *sure*: whether it is known to be of the
+    ref that it is listed with.
     """
 
     commit: Commit
     url: str
     distinct: bool | None = None
+    sure: bool = True
 
 
 class Move(NamedTuple):
@@ -102,7 +106,7 @@ def payload(
         "id": name,
         "event": "push",
         "time": time,
-        "user": push.user[:LONGEST_NAME] or None,
+        "user": _line(push.user)[:LONGEST_NAME] or None,
         "foreign": [],
         "dropped": [],
         "dropped_total": 0,
@@ -148,6 +152,7 @@ def _news(
     merged: dict[str, Payload] = {}
     published: dict[str, None] = {}
     unlisted = 0
+    all_publish = all(_publishes(patterns, move.ref) for move in moves if move.listed)
     # Those that publish come first: what they bring is not taken for another branch's.
     for move in sorted(moves, key=lambda move: not _publishes(patterns, move.ref)):
         publishes = _publishes(patterns, move.ref)
@@ -157,6 +162,8 @@ def _news(
             oid = listed.commit.oid
             if oid in commits or oid in merged:
                 continue
+            if publishes and not (listed.sure or all_publish):
+                continue  # its issues may be those of a branch that does not publish
             known = oid in seen if listed.distinct is None else not listed.distinct
             if not known:
                 commits[oid] = _entry(listed, move.ref, limits)
@@ -219,6 +226,10 @@ def _entry(listed: Listed, ref: str, limits: Limits) -> Payload:
     text = commit.message.replace("\r\n", "\n").replace("\0", "\ufffd")
     raw = text.encode("utf-8", "replace")
     commit = commit._replace(
+        author=_line(commit.author),
+        author_email=_line(commit.author_email),
+        committer=_line(commit.committer),
+        committer_email=_line(commit.committer_email),
         message=cut(raw, limits.message),
         files=commit.files[: limits.files],
         cut=len(raw) > limits.message or len(commit.files) > limits.files,
@@ -236,9 +247,17 @@ def moment(value: Any) -> tuple[int, str]:
         if isinstance(value, int):
             return value // 1000, "+0000"
         when = datetime.fromisoformat(value)
-        return int(when.timestamp()), when.strftime("%z") or "+0000"
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return int(when.timestamp()), when.strftime("%z")[:5]
     except (TypeError, ValueError, OverflowError):
         return 0, "+0000"
+
+
+def _line(name: str) -> str:
+    """*name* without what git takes out of the names of people, so that nobody who
+    writes one down must think of it.
+    """
+    return re.sub(r"[\0-\x1f\x7f<>]+", " ", name).strip()
 
 
 def person(raw: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ What comes is what the subscription's query asks for; docs/web.md has the one to
 names where each ref is now: of several commits in one push only the last.
 """
 
+from oberonc.source.git import null_oid
 from oberonc.web.forges import delivery as signed
 from oberonc.web.forges.delivery import Delivery, Secrets
 from oberonc.web.forges.fields import (
@@ -62,4 +63,6 @@ def _move(update: Json) -> Move:
         return Move(ref, old, new)
     parents = [oid(parent, "id") for parent in objects(commit, "parents")]
     made = dated_commit(commit, "id", "message", "time", parents=parents)
-    return Move(ref, old, new, listed=(Listed(made, ""),), cut=old not in parents)
+    # of a first commit the parents are told, and are none
+    whole = old in parents or (null_oid(old) and at(commit, "parents") == [])
+    return Move(ref, old, new, listed=(Listed(made, ""),), cut=not whole)
