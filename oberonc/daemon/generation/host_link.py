@@ -94,6 +94,11 @@ class _Link(Generic[C]):
         self._say(packet | {"ticket": self.forks}, fds)
         await asyncio.wait_for(forked, PATIENCE)
 
+    def end(self, pid: int) -> None:
+        """End a child at once, if it is one still; its end is told as any is."""
+        with suppress(HostFailed):
+            self._say({"op": "signal", "pid": pid, "signal": signal.SIGKILL})
+
     def _hear(self) -> None:
         """Packets, as they come."""
         try:
@@ -111,7 +116,9 @@ class _Link(Generic[C]):
         if "forked" in reply:
             child, forked = self._forking.pop(reply["forked"])
             if forked.done():
-                return  # it waited too long for this child, whose channel is closed now
+                # Who wanted this child waited too long, and has gone.
+                self.end(reply["pid"])
+                return
             if not reply["pid"]:
                 why = f"no process could be started: {reply['why']}"
                 forked.set_exception(HostFailed(f"{self._label}: {why}"))
@@ -191,7 +198,7 @@ class HostLink(_Link[WorkerLink]):
     async def kill(self) -> None:
         """End the host at once; its workers die with it."""
         if not self.ended.done():
-            self._root.kill_host(self.pid)
+            self._root.end(self.pid)
             await asyncio.shield(self.ended)
 
     def has_ended(self, status: int) -> None:
@@ -255,13 +262,10 @@ class RootLink(_Link[HostLink]):
             await host.loaded()
         except BaseException:
             host.close()
+            # A broker whose import hangs does not see that.
+            self.end(host.pid)
             raise
         return host
-
-    def kill_host(self, pid: int) -> None:
-        """End a host at once; its end is told as any is."""
-        with suppress(HostFailed):
-            self._say({"op": "signal", "pid": pid, "signal": signal.SIGKILL})
 
     async def stop(self) -> None:
         """End the root and everything below it."""

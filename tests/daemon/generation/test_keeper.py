@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.broker.registry import Place
+from oberonc.daemon.generation import host_link
 from oberonc.daemon.generation import keeper as module
 from oberonc.daemon.generation.host_link import HostFailed, RootLink
 from oberonc.daemon.generation.keeper import Keeper
@@ -42,6 +43,12 @@ class Kept:
     async def rested(self) -> None:
         """Returns once the host has gone."""
         await eventually_in_loop(lambda: not self.hosts)
+
+    def hangs(self) -> None:
+        """From now on its import does not end."""
+        never = self.file.with_name("never")
+        os.mkfifo(never)
+        self.file.write_text(f"open({str(never)!r})\n")
 
     async def worker(self) -> WorkerLink:
         """A worker, forked."""
@@ -118,12 +125,27 @@ def test_a_broker_that_cannot_be_loaded_after_a_rest_is_tried_again(run: Run) ->
     run(test)
 
 
+def test_a_host_whose_broker_hangs_at_its_import_is_not_left_behind(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(kept: Kept) -> None:
+        await kept.rested()
+        kept.hangs()
+        monkeypatch.setattr(host_link, "PATIENCE", 0.3)
+        waiting = asyncio.create_task(kept.worker())
+        await eventually_in_loop(lambda: kept.hosts)
+        [pid] = kept.hosts
+        with pytest.raises(HostFailed, match="started again"):
+            await waiting
+        await eventually_in_loop(lambda: pid not in kept.hosts)
+
+    run(test)
+
+
 def test_who_waits_for_a_host_that_rests_is_told_of_the_end(run: Run) -> None:
     async def test(kept: Kept) -> None:
         await kept.rested()
-        os.mkfifo(kept.file.with_name("never"))
-        never = str(kept.file.with_name("never"))
-        kept.file.write_text(f"open({never!r})\n")
+        kept.hangs()
         waiting = asyncio.create_task(kept.worker())
         await eventually_in_loop(lambda: kept.hosts)
         kept.keeper.stop()
