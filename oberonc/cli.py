@@ -78,11 +78,9 @@ class LazyGroup(click.Group):
             and args[0][:1] != "-"
             and not ctx.resilient_parsing
         ):
-            meant = _MEANT.get(args[0])
-            near = f"; did you mean 'oberonc {meant}'?" if meant else ""
-            ctx.fail(
-                f"there is no command '{args[0]}'{near or nearest(args[0], list(COMMANDS))}"
-            )
+            meant = {word: f"oberonc {words}" for word, words in _MEANT.items()}
+            near = nearest(args[0], COMMANDS, meant)
+            ctx.fail(f"there is no command '{args[0]}'{near}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(

@@ -12,6 +12,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from collections.abc import Iterable, Mapping
 
 #: C0 but newline and tab, DEL, C1, bidi marks, overrides and isolates, zero-width and
 #: other format characters, line and paragraph separators, lone surrogates, tag
@@ -93,9 +94,14 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """`; did you mean 'X'?` for a mistyped *word*, or an empty string."""
+def nearest(
+    word: str, known: Iterable[str], meant: Mapping[str, str] | None = None
+) -> str:
+    """`; did you mean 'X'?` for a mistyped *word*, or an empty string. *meant*: other
+    words than the *known* ones, and what is said for them.
+    """
     import difflib  # only on the way to an error message
 
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    meant = meant or {}
+    close = difflib.get_close_matches(word, [*meant, *known], n=1, cutoff=0.6)
+    return f"; did you mean '{meant.get(close[0], close[0])}'?" if close else ""

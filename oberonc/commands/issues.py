@@ -105,10 +105,13 @@ def _nobody_acts(config: Config) -> str:
 @pass_session
 def list_issues(session: Session, repository: str | None, as_json: bool) -> None:
     """The issues of a repository, oldest first."""
-    rows = IssueFile(session.config.state).issues(_name(repository))
+    name = _name(repository)
+    rows = IssueFile(session.config.state).issues(name)
     if as_json:
         show_json([row._asdict() for row in rows])
         return
+    if not rows:
+        show_line(f"{name} has no issue", err=True)
     for row in rows:
         show_line(f"#{row.number:<5} {row.state:<6}  {one_line(row.title)}")
 

@@ -154,6 +154,9 @@ def command(
     else:
         for entry in found:
             _print(entry)
+        if not found:
+            which = " of these" if name or failed else ""
+            show_line(f"no push{which} is in the log", err=True)
 
 
 # Where records come from
@@ -219,9 +222,11 @@ def _about_all(config: Config, key: str, git_dir: Path | None) -> list[Record]:
         if all(tips):
             oids = git.between(*tips) if dots else tips
     if not oids:
+        here = "names no commit, branch or range with commits of the repository you stand in"
+        if not _standing(git_dir):
+            here = "you stand in no git repository that could know it"
         raise BadInput(
-            f"'{key}' is not an id (at least {SHORTEST} hex digits of a push or commit), and"
-            " names no commit, branch or range with commits of the repository you stand in"
+            f"'{key}' is not an id (at least {SHORTEST} hex digits of a push or commit), and {here}"
         )
     found: dict[str, Record] = {}
     faults = []
@@ -258,11 +263,11 @@ def _about(config: Config, key: str, git_dir: Path | None) -> list[Record]:
         unread = _gathered(config, _read(config, UNREAD), cut=True)
         found = list(_within(filter(_lists_not_all, unread), key, git_dir))
     if not found:
-        whose = "the log"
+        whose = ""
         if _has_daemon(config):
-            whose = "the log of the daemon, as far as you may read it"
+            whose = "the log of the daemon, as far as you may read it, or in "
         raise BadInput(
-            f"no push or commit beginning with '{key}' is in {whose} or in {config.state / 'log'}"
+            f"no push or commit beginning with '{key}' is in {whose}{config.state / 'log'}"
             f"{_why_not(key, git_dir)}"
         )
     return found
@@ -280,7 +285,10 @@ def _why_not(key: str, git_dir: Path | None) -> str:
         if not repository.is_enabled(git.config()):
             return f": oberonc is switched off in {common} (git config oberonc.enabled)"
         if not memory.is_kept(common):
-            return f": no hook of oberonc ran in {common} yet; `oberonc hook install`"
+            return (
+                f": no hook of oberonc ran in {common} yet, or none since it was switched off;"
+                " `oberonc hook status` says whether there are any"
+            )
         with memory.hold(common) as held:
             tips = {told.oid for told in held.memory.refs.values()}
         sends = f"; `oberonc send --rev {oid[:12]}` sends it"

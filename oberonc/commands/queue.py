@@ -139,6 +139,11 @@ def list_(
     else:
         for row in found[:limit]:
             show_line(_line(row, services.get(row["service"])))
+        if not found:
+            chosen = state or service or repository or since
+            show(
+                f"no delivery {'of these' if chosen else 'waits or is dead'}", err=True
+            )
     if len(found) > limit:
         show(
             f"oberonc: only {counted(limit, 'delivery', 'deliveries')} shown, there are more: --limit",

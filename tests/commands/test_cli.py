@@ -266,7 +266,12 @@ def test_no_command_obeys_what_others_wrote(
 
 
 def test_what_people_try_first_leads_on(oberonc: Command) -> None:
-    for word, meant in (("install", "hook install"), ("help", "--help")):
+    for word, meant in (
+        ("install", "hook install"),
+        ("instal", "hook install"),
+        ("versoin", "--version"),
+        ("help", "--help"),
+    ):
         assert f"did you mean 'oberonc {meant}'?" in oberonc(word, code=2).err
     assert oberonc("-V").out == oberonc("--version").out
 

@@ -208,8 +208,12 @@ def test_names_of_commits_are_taken_and_the_latest_are_chosen(
     assert commits("--failed") == ids[1:2]
     assert commits("--repository", "app") == ids
     assert commits("--repository", "other") == []
+    none = oberonc("log", "--repository", "other", cwd=repo.path)
+    assert (none.out, none.err) == ("", "no push of these is in the log\n")
     said = oberonc("log", "nonsense", cwd=repo.path, code=65).err
     assert "names no commit" in said
+    said = oberonc("log", "HEAD", cwd=tmp_path, code=65).err
+    assert "you stand in no git repository" in said
 
 
 def test_why_a_commit_has_no_entry_is_said(repo: Repo, oberonc: Command) -> None:
@@ -224,3 +228,7 @@ def test_why_a_commit_has_no_entry_is_said(repo: Repo, oberonc: Command) -> None
     assert "no hook told of it yet" in why("HEAD")
     repo.git("config", "oberonc.enabled", "false")
     assert "is switched off in" in why("HEAD")
+    repo.git("commit", "-q", "--allow-empty", "-m", "y")
+    repo.git("config", "--unset", "oberonc.enabled")
+    assert "or none since it was switched off" in why("HEAD")
+    assert oberonc("log").err == "no push is in the log\n"
