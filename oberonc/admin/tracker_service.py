@@ -16,8 +16,12 @@ _TOKENS = {
     "github": ("gh", "gh auth token"),
     "gitlab": ("glab", "glab config get token --host"),
 }
-#: Hosts whose address the tracker's class knows.
-_USUAL = {"github": "github.com", "gitlab": "gitlab.com", "linear": ""}
+#: Hosts whose address the tracker's class knows, the last one under its other name for
+#: ssh.
+_USUAL = {
+    "github": ("github.com", "ssh.github.com"),
+    "gitlab": ("gitlab.com", "altssh.gitlab.com"),
+}
 NEXT = """\
 next: `oberonc brokers test {name}` proves it without changing anything; then `oberonc hook install` in each clone,
 again where hooks are installed already: issues there act when a commit is pushed to origin"""
@@ -39,20 +43,25 @@ def text(kind: str, needs: tuple[str, ...], given: dict[str, str], folder: Path)
     if missing:
         options = " and ".join(f"--{name}" for name in missing)
         raise UsageError(f"the tracker {kind} needs {options}")
-    secret = "token" if any("token" in need for need in needs) else "password"
-    note = ""
+    notes = ""
     program, command = _TOKENS.get(kind, ("", ""))
-    if program and shutil.which(program):
-        host = urlsplit(url).hostname or _USUAL[kind]
-        keys[secret] = f"cmd:{command}{f' {host}' if kind == 'gitlab' else ''}"
-        if kind == "github" and url:
-            keys[secret] += f" --hostname {host}"
-    else:
-        file = folder / f"{kind}-{secret}"
-        keys[secret] = f"file:{file}"
-        note = f"# put the {secret} into {file}, and chmod 600 it\n"
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in keys.items()]
-    return f"{note}[services.{kind}]\n{''.join(lines)}"
+    for secret in (
+        n.partition("|")[0] for n in needs if {"token", "password"} & {*n.split("|")}
+    ):
+        if program and shutil.which(program):
+            host = urlsplit(url).hostname or _USUAL[kind][0]
+            keys[secret] = f"cmd:{command}{f' {host}' if kind == 'gitlab' else ''}"
+            if kind == "github" and url:
+                keys[secret] += f" --hostname {host}"
+        else:
+            file = folder / f"{kind}-{secret}"
+            keys[secret] = f"file:{file}"
+            notes += f"# put the {secret} into {file}, and chmod 600 it\n"
+    lines = (
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in keys.items()
+    )
+    return f"{notes}[services.{kind}]\n{''.join(lines)}"
 
 
 def _of_origin(kind: str) -> str:
@@ -66,7 +75,10 @@ def _of_origin(kind: str) -> str:
     except OberoncError:
         return ""
     address = repository.home_address(settings)
-    host = urlsplit(address).hostname if "://" in address else None
-    if host is None and ":" in address.partition("/")[0]:
-        host = address.partition(":")[0].rpartition("@")[2]
-    return f"https://{host}" if host and host != _USUAL.get(kind) else ""
+    parts = urlsplit(address)
+    scheme, host, place = "https", parts.hostname or "", parts.hostname or ""
+    if parts.scheme in ("http", "https"):  # a port of ssh is no port of the web
+        scheme, place = parts.scheme, parts.netloc.rpartition("@")[2]
+    elif "://" not in address and ":" in address.partition("/")[0]:
+        host = place = address.partition(":")[0].rpartition("@")[2]
+    return f"{scheme}://{place}" if host and host not in _USUAL.get(kind, ()) else ""

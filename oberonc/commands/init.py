@@ -132,6 +132,8 @@ def command(
     if not system:
         file = Path(paths.homes().config, "config.toml")
         service = ""
+        if tracker == "local":  # that of a configuration that names none
+            tracker = None
         if tracker:
             needs = tracker_kinds.needs(session.reach, tracker)
             service = tracker_service.text(tracker, needs, given, file.parent)

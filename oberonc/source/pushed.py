@@ -54,7 +54,9 @@ def collect(
             moved[ref] = (old, new)
     if not moved:
         return None
-    repo = repository.describe(git.git_dir, config.publish, settings)
+    # Its name is the one it has there, whatever the clone was called before.
+    there = {key: settings[key] for key in settings if key != repository.KNOWN_AS}
+    repo = repository.describe(git.git_dir, config.publish, there)
     named = {
         f"refs/heads/{ref.removeprefix(place)}": move for ref, move in moved.items()
     }

@@ -224,8 +224,24 @@ def home_remote(settings: dict[str, list[str]]) -> str:
 
 
 def home_address(settings: dict[str, list[str]]) -> str:
-    """The address of that remote."""
-    return _last(settings, f"remote.{home_remote(settings)}.url")
+    """The address of that remote; one that only `url.BASE.insteadOf` gives a meaning
+    (`gh:hello`) as git takes it. Others say themselves what the server calls it, also
+    where a mirror is put in its place.
+    """
+    address = _last(settings, f"remote.{home_remote(settings)}.url")
+    if "://" in address or "@" in address:
+        return address
+    longest = ("", "")
+    for key, values in settings.items():
+        if key.startswith("url.") and key.endswith(".insteadof"):
+            starts = [value for value in values if address.startswith(value)]
+            base = key[len("url.") : -len(".insteadof")]
+            longest = max([longest, *((start, base) for start in starts)], key=_length)
+    return longest[1] + address[len(longest[0]) :]
+
+
+def _length(rule: tuple[str, str]) -> int:
+    return len(rule[0])
 
 
 def _origin_name(settings: dict[str, list[str]]) -> str:
@@ -236,7 +252,7 @@ def _origin_name(settings: dict[str, list[str]]) -> str:
     scheme, sign, rest = address.partition("://")
     if sign and scheme != "file":
         return rest.partition("/")[2]
-    host, colon, path = address.partition(":")
+    host, colon, path = address.partition("]:" if "@[" in address else ":")  # of IPv6
     if colon and not sign and "/" not in host:
         return path
     return address.rstrip("/").removesuffix("/.git").rpartition("/")[2]

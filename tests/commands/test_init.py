@@ -196,6 +196,8 @@ def test_a_tracker_gets_a_service_that_counts(
         assert f"`oberonc brokers test {name}`" in said.err
         shown = oberonc("config", "--json").json
         assert shown[f"services.{name}.tracker"]["value"] == name
+        for need in needs:
+            assert any(f"\n{key} = " in file.read_text() for key in need.split("|"))
         file.unlink()
     env = _tool(tmp_path / "bin", "gh")
     repo.git("remote", "add", "origin", "git@git.example.org:octo/hello.git")
@@ -207,3 +209,40 @@ def test_a_tracker_gets_a_service_that_counts(
     assert 'url = "https://git.example.org"' in said.out
     assert "exists already" in said.err
     assert file.read_text() == text
+
+
+def test_the_address_of_a_tracker_is_that_of_the_web_where_origin_says_it(
+    oberonc: Command, home: Path, repo: Repo
+) -> None:
+    repo.git("remote", "add", "origin", "nowhere")
+    file = home / ".config" / "oberonc" / "config.toml"
+    for kind, address, url in (
+        (
+            "gitlab",
+            "https://me@git.example.org:8443/a/b/c.git",
+            "https://git.example.org:8443",
+        ),
+        ("gitea", "http://git.lan:3000/octo/hello", "http://git.lan:3000"),
+        ("gitea", "ssh://git@git.lan:2222/octo/hello", "https://git.lan"),
+        ("github", "ssh://git@ssh.github.com:443/octo/hello", ""),
+        ("gitlab", "https://gitlab.com/octo/hello", ""),
+    ):
+        repo.git("remote", "set-url", "origin", address)
+        oberonc("init", "--tracker", kind, cwd=repo.path)
+        assert (f'url = "{url}"\n' in file.read_text()) == bool(url)
+        assert ("url" in file.read_text()) == bool(url)
+        file.unlink()
+
+
+def test_a_service_on_the_embedded_tracker_needs_no_secret_and_folders_are_readable(
+    oberonc: Command, home: Path, tmp_path: Path
+) -> None:
+    oberonc("init", "--tracker", "local")
+    file = home / ".config" / "oberonc" / "config.toml"
+    assert "password" not in file.read_text()
+    oberonc("brokers", "test", "issues")
+    other = {"XDG_CONFIG_HOME": str(tmp_path / "zu Hause, für mich")}
+    oberonc("init", "--tracker", "github", env=other)
+    text = (tmp_path / "zu Hause, für mich" / "oberonc" / "config.toml").read_text()
+    assert f'"file:{tmp_path}/zu Hause, für mich/oberonc/github-token"' in text
+    assert oberonc("config", "--json", env=other).json["services.github.tracker"]

@@ -44,8 +44,8 @@ def pushes(admin: Admin, oberonc: Command, tmp_path: Path) -> Pushes:
 def test_what_waits_and_what_is_dead_is_listed(
     pushes: Pushes, oberonc: Command
 ) -> None:
-    said = oberonc("queue", "list")
-    assert (said.out, said.err) == ("", "no delivery waits or is dead\n")
+    none = oberonc("queue", "list")
+    assert (none.out, none.err) == ("", "no delivery waits or is dead\n")
     dead, waits = pushes.push("dead"), pushes.push("retry", "web/blog")
     said = oberonc("queue", "list").out
     assert f"{dead[:8]}-chat  2026-01-01T11:00:01Z  dead  chat  web/shop" in said

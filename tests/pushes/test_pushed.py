@@ -109,10 +109,13 @@ def test_the_name_is_that_of_origin_and_stays_when_the_folder_is_renamed(
             ]["repository"]["full_name"]
         )
 
+    clone.git("config", "url.https://github.com/octo/.insteadOf", "of-octo:")
     for address, expected in {
         ADDRESS: REPOSITORY,
         "git@github.com:octo/hello.git": "octo/hello",
         "ssh://git@forge.example:22/group/sub/hello": "group/sub/hello",
+        "git@[::1]:octo/hello.git": "octo/hello",
+        "of-octo:hello": "octo/hello",
         "/srv/git/shop.git": "shop",
         "../app/.git": "app",
     }.items():
@@ -125,6 +128,32 @@ def test_the_name_is_that_of_origin_and_stays_when_the_folder_is_renamed(
     assert name(moved) == "work"
     oberonc("hook", "uninstall", moved)
     assert name(moved) == "elsewhere"
+
+
+def test_what_is_pushed_is_told_under_the_name_that_the_remote_has_by_then(
+    clone: Repo, github: ContractWorld, oberonc: Command
+) -> None:
+    clone.git("remote", "set-url", "origin", "git@github.com:template/hello.git")
+    oberonc("hook", "install", clone.path)  # it remembers that name
+    clone.git("remote", "set-url", "origin", ADDRESS)
+    said = oberonc("hook", "install", clone.path).err
+    assert f"github acts on {REPOSITORY} when" in said
+    issue = github.new()
+    clone.sh(f"git commit -q --allow-empty -m 'fixes {issue}'")
+    assert f"github: closed {issue}" in clone.push("main")
+
+
+def test_two_clones_of_one_project_may_have_one_name(
+    clone: Repo, oberonc: Command, tmp_path: Path
+) -> None:
+    oberonc("hook", "install", clone.path)
+    twin = Repo.init(tmp_path / "twin")
+    twin.git("remote", "add", "origin", ADDRESS)
+    assert "is called" not in oberonc("hook", "install", twin.path).err
+    other = Repo.init(tmp_path / "other")
+    other.git("remote", "add", "origin", ADDRESS.replace("forge", "another"))
+    said = oberonc("hook", "install", other.path).err
+    assert f"is called {REPOSITORY} too" in said
 
 
 def test_hooks_of_before_the_service_are_said_to_be_incomplete(

@@ -9,6 +9,7 @@ from pathlib import Path
 from oberonc import files
 from oberonc.admin.install.places import Layout
 from oberonc.config import Config
+from oberonc.errors import OberoncError
 from oberonc.payload.filters import acts_on_push
 from oberonc.source import repository
 from oberonc.source.git import Git
@@ -34,7 +35,9 @@ def notes(found: Layout, config: Config) -> Iterator[str]:
         others = (
             "; all others when it is made" if waiting != list(config.services) else ""
         )
-        yield f"{listed(waiting, 5)} acts on {repo.full_name} {when}{others}"
+        there = {k: v for k, v in repo.git.config().items() if k != repository.KNOWN_AS}
+        name = repository.describe(found.repository, (), there).full_name
+        yield f"{listed(waiting, 5)} acts on {name} {when}{others}"
     same = _same_name(config, repo.full_name, found.repository)
     if same:
         mend = "git config oberonc.name NAME tells them apart"
@@ -82,11 +85,21 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
         for place, name in known.items()
         if name == full_name and place != str(path)
     ]
-    others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112  False, too, where we may not look
+    # False, too, where we may not look; clones of one project share its issues
+    others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112
+    address = _address(path)
+    others = [p for p in others if not address or _address(p) != address]
     if known.get(str(path)) != full_name:
         known[str(path)] = full_name
         _remember(config, known)
     return others[0] if others else ""
+
+
+def _address(git_dir: str | Path) -> str:
+    try:
+        return repository.home_address(Git(git_dir).config())
+    except OberoncError:
+        return ""
 
 
 def _remember(config: Config, known: dict[str, str]) -> None:
