@@ -17,7 +17,7 @@ import oberonc
 from oberonc import exits
 from oberonc.errors import ConfigError
 from oberonc.process import open_standard_streams
-from oberonc.text import nearest
+from oberonc.text import clean, nearest
 
 #: Name and help line of every command, so that `oberonc --help` loads none of them.
 COMMANDS = {
@@ -153,9 +153,15 @@ def main(argv: list[str] | None = None) -> None:
         # A shell asks what it may offer: whatever is wrong, nothing is written between
         # somebody's keys.
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-    code = _run(argv)
+    code = _run([_text(word) for word in (sys.argv[1:] if argv is None else argv)])
     _drop_unwritten()
     sys.exit(code)
+
+
+def _text(word: str) -> str:
+    """A word of the command line, as UTF-8 unless it names a file."""
+    names = (word, word.partition("=")[2])
+    return word if any(map(os.path.lexists, names)) else clean(word)
 
 
 def _drop_unwritten() -> None:
@@ -179,7 +185,7 @@ def _reopen_closed_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run(argv: list[str] | None) -> int:
+def _run(argv: list[str]) -> int:
     try:
         _refuse_archives()
         code: Any = group.main(argv, prog_name="oberonc", standalone_mode=False)

@@ -8,6 +8,8 @@ more than a hook can afford.
 
 from __future__ import annotations
 
+import os
+
 from oberonc.errors import BadInput, ConfigError
 from oberonc.paths import absolute
 from oberonc.process import Child, git_environment
@@ -75,6 +77,13 @@ class Git:
     ) -> str:
         """Everything git prints, as text."""
         return self._finish(self._start(args, lines), ok)
+
+    def read_path(self, *args: str) -> str:
+        """The path that git prints, as the system has it: it need not be UTF-8."""
+        child = self._start(args, ())
+        out = child.stdout.read()
+        self.check(*child.wait(), (0,))
+        return os.fsdecode(out.removesuffix(b"\n"))
 
     def _finish(self, child: Child, ok: tuple[int, ...] = (0,)) -> str:
         out = child.stdout.read()

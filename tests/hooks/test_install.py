@@ -554,3 +554,18 @@ def test_uninstall_all_takes_away_what_was_installed_and_forgets_it(
     assert "no repository" in oberonc("hook", "uninstall", "--all").err
     oberonc("hook", "install", others.path)
     assert oberonc("hook", "status", "--all").out.count("installed") == 1
+
+
+def test_a_folder_whose_name_is_not_utf8_is_a_folder(
+    oberonc: Command, tmp_path: Path
+) -> None:
+    repo = Repo.init(tmp_path / os.fsdecode(b"gr\xf6\xdfe") / "app")
+    oberonc("hook", "install", repo.path)
+    oberonc("hook", "status", repo.path)
+    oberonc("issues", "new", os.fsdecode(b"gr\xf6\xdfe"), cwd=repo.path)
+    said = repo.sh("git commit -q --allow-empty -m 'fixes #1'")
+    assert "closed #1" in said
+    assert "gr\ufffd\ufffde" in oberonc("issues", "list", cwd=repo.path).out
+    assert "closed #1" in oberonc("log", "HEAD", cwd=repo.path).out
+    oberonc("hook", "uninstall", repo.path)
+    assert not (repo.path / ".git" / "hooks" / "post-commit").exists()

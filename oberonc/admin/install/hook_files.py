@@ -123,7 +123,7 @@ def install(target: Target) -> str:
             if target.there == "another hook":
                 _keep(folder, target)
             try:
-                files.put(folder, name, script(target.hook).encode(), 0o755)
+                files.put(folder, name, os.fsencode(script(target.hook)), 0o755)
             except OSError:
                 if target.there == "another hook" and not files.is_there(folder, name):
                     _put_back(folder, target, name)

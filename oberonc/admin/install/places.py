@@ -203,7 +203,7 @@ def _machine_config(key: str) -> list[tuple[str, str]]:
         child = Child(line, git_environment())
     except FileNotFoundError:
         return []
-    words = child.stdout.read().decode("utf-8", "surrogateescape").split("\0")
+    words = os.fsdecode(child.stdout.read()).split("\0")
     child.wait()
     return list(zip(words[::2], words[1::2], strict=False))
 
@@ -288,7 +288,7 @@ def _link(path: Path) -> str:
 
 def _hooks_folder(found: Opened) -> Path:
     """Where git looks for hooks."""
-    folder = found.git.read("rev-parse", "--git-path", "hooks").removesuffix("\n")
+    folder = found.git.read_path("rev-parse", "--git-path", "hooks")
     return Path(os.path.normpath((found.work or found.common) / folder))
 
 

@@ -83,7 +83,7 @@ def _stays(path: Path, top: Path, git_dir: Path, common: Path) -> None:
         return
     if linked:
         try:
-            back = Path((git_dir / "gitdir").read_text().strip())
+            back = Path(os.fsdecode((git_dir / "gitdir").read_bytes().strip()))
         except (OSError, ValueError):
             back = Path()
     else:

@@ -2,6 +2,7 @@
 a file is ever run.
 """
 
+import os
 import re
 import shlex
 import sys
@@ -64,7 +65,7 @@ def boot() -> str:
 
 def read_text(file: Path) -> str:
     """The beginning of a hook file, whatever is in it; empty for what is no plain file."""
-    return (files.read(file) or b"").decode("utf-8", "replace")
+    return os.fsdecode(files.read(file) or b"")
 
 
 def read_ours(file: Path) -> str:
