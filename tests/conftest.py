@@ -32,12 +32,15 @@ settings.load_profile("ours")
 
 #: Same moment in every test: commits have the same ids each time.
 MOMENT = "1767261600 +0200"
+#: Processes that run tests; each takes 250 MB, and what its tests start.
+MOST = 16
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Three processes unless `-n` says otherwise, as half of the time goes into waiting
-    for others; not in `addopts`, which would need pytest-xdist.
+    """Three processes for each core unless `-n` says otherwise, as a process waits two
+    thirds of its time for others; no more than memory has room for. Not in `addopts`,
+    which would need pytest-xdist.
     """
     worker = "PYTEST_XDIST_WORKER" in os.environ
     if (
@@ -45,7 +48,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         and config.option.numprocesses is None
         and not worker
     ):
-        config.option.numprocesses = 3
+        config.option.numprocesses = min(3 * (os.cpu_count() or 1), MOST)
 
 
 @functools.cache

@@ -39,7 +39,7 @@ def test_one_file_runs(how: list[str], tmp_path: Path) -> None:
 
 
 def test_the_tests_of_one_server_run_in_one_process(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    line = [sys.executable, "-m", "pytest", "-v", "-n", "2", "-p", "no:cacheprovider"]
     outer = {key for key in os.environ if key.startswith("PYTEST_XDIST")}
     environment = {key: os.environ[key] for key in os.environ.keys() - outer}
     done = subprocess.run(

@@ -160,9 +160,8 @@ def test_a_form_of_another_site_does_nothing(site: Site, person: Browser) -> Non
     assert fresh.send("POST", "/login", login, own).status == 303
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
+def test_logging_in_leads_to_our_pages_alone(face: Face) -> None:
+    for where in (
         "https://evil.example/",
         "//evil.example/",
         "/\\evil.example",
@@ -175,15 +174,12 @@ def test_a_form_of_another_site_does_nothing(site: Site, person: Browser) -> Non
         "/x\nLocation: https://evil.example",
         "/ä",
         "",
-    ],
-    ids=range(12),
-)
-def test_logging_in_leads_to_our_pages_alone(face: Face, where: str) -> None:
-    fields = [("token", "admin-token"), ("next", where)]
-    answer = Browser(face.port).send("POST", "/login", fields)
-    assert answer.status == 303
-    assert answer.headers["location"] == "/"
-    assert answer.headers["set-cookie"].startswith("oberonc=")
+    ):
+        fields = [("token", "admin-token"), ("next", where)]
+        answer = Browser(face.port).send("POST", "/login", fields)
+        assert answer.status == 303, where
+        assert answer.headers["location"] == "/", where
+        assert answer.headers["set-cookie"].startswith("oberonc="), where
 
 
 def test_a_forged_host_is_believed_in_nothing(person: Browser) -> None:
