@@ -173,7 +173,7 @@ def promtool(*args: str | Path, cwd: Path, given: str = "") -> None:
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
