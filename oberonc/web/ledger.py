@@ -15,6 +15,7 @@ from typing import Final
 
 from oberonc import files
 from oberonc.payload.schema import Payload
+from oberonc.source.git import null_oid
 
 #: Seconds for which all of it is remembered.
 KEPT: Final = 90 * 86_400
@@ -34,6 +35,9 @@ CREATE TABLE IF NOT EXISTS move(
   repository TEXT NOT NULL, ref TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL, event TEXT NOT NULL,
   came REAL NOT NULL, PRIMARY KEY(repository, ref, old, new)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS move_came ON move(came);
+CREATE TABLE IF NOT EXISTS same(id TEXT PRIMARY KEY, event TEXT NOT NULL, came REAL NOT NULL)
+  STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS same_came ON same(came);
 """
 
 
@@ -76,11 +80,15 @@ class Ledger:
             return {row[0] for row in rows}
 
     def told_of(self, payload: Payload) -> str:
-        """The event that told of all the moves of *payload* just now, or an empty
-        string.
+        """The event that told of all the moves of *payload* just now, or before
+        *payload* came first; else an empty string.
         """
         repository, events = payload["repository"]["full_name"], set()
         with self._reading:
+            query = "SELECT event FROM same WHERE id = ?"
+            row = self._reader.execute(query, (payload["id"],)).fetchone()
+            if row:
+                return str(row[0])
             for update in payload["updates"]:
                 row = self._reader.execute(
                     "SELECT event FROM move WHERE repository = ? AND ref = ? AND old = ? AND new = ?"
@@ -95,11 +103,13 @@ class Ledger:
                 events.add(row[0])
         return min(events, default="")
 
-    def note(self, *payloads: Payload) -> None:
-        """*payloads* are accepted: when they came, their commits and their moves are
-        known from now on. Durable when this returns.
+    def note(self, *told: tuple[Payload, str]) -> None:
+        """Payloads are told of, each by an event: where that is its own, when it came,
+        its commits and its moves are known from now on. Durable when this returns.
         """
         now = time.time()
+        same = [(each["id"], event, now) for each, event in told if event != each["id"]]
+        payloads = [each for each, event in told if event == each["id"]]
         came = [(each["id"], now, each["time"]) for each in payloads]
         seen = [
             (each["repository"]["full_name"], entry["raw_node"], each["id"], now)
@@ -123,12 +133,19 @@ class Ledger:
                 "DELETE FROM move WHERE repository = ? AND ref = ? AND old = ?",
                 ((name, ref, new) for name, ref, _, new, *_ in moves),
             )
+            # What is made anew may be deleted anew, also where a forge does not say
+            # from where.
+            self._db.executemany(
+                "DELETE FROM move WHERE repository = ? AND ref = ? AND old = new",
+                (move[:2] for move in moves if null_oid(move[2])),
+            )
             self._db.executemany("REPLACE INTO move VALUES(?, ?, ?, ?, ?, ?)", moves)
+            self._db.executemany(f"INSERT INTO same VALUES(?, ?, ?) {known}", same)
             self._sweep(now)
 
     def _sweep(self, now: float) -> None:
         if now - self._swept > 3600:
-            for table in ("event", "seen", "move"):
+            for table in ("event", "seen", "move", "same"):
                 before = (now - KEPT,)
                 self._db.execute(f"DELETE FROM {table} WHERE came < ?", before)  # noqa: S608
             self._swept = now

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 from oberonc.web.forges.delivery import LARGEST
@@ -19,6 +20,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Seconds in which a body has to come.
 SECONDS: Final = 10.0
+#: Seconds in which, and bytes that, who is refused may still send: a connection that is
+#: closed before they were read takes the answer with it.
+LINGER, LEFT = 5.0, 2 * LARGEST
 #: Bytes of all bodies that are on their way or looked at, and of those of one address.
 TOGETHER: Final = 128 << 20
 OF_ONE: Final = TOGETHER // 2
@@ -44,15 +48,18 @@ class Limits:
         # Nobody knows who comes by a local socket, where no proxy says it.
         who = (scope.get("client") or [""])[0]
         self._requests[who] += 1
+        refusal: int | None
         try:
             if who and self._requests[who] > AT_ONCE:
-                refusal: int | None = 503
+                refusal, more = 503, True
+            elif _said(scope) > LARGEST:
+                refusal, more = 413, True
             else:
-                refusal = await self._take(who, body, receive)
+                refusal, more = await self._take(who, body, receive)
             if refusal is None:
                 await self._app(scope, _once(bytes(body), receive), send)
             elif refusal:
-                await _refuse(send, refusal)
+                await _refuse(send, refusal, receive if more else None)
         finally:
             self._held -= len(body)
             self._bytes[who] -= len(body)
@@ -60,26 +67,38 @@ class Limits:
             if not self._requests[who]:
                 del self._requests[who], self._bytes[who]
 
-    async def _take(self, who: str, body: bytearray, receive: Receive) -> int | None:
-        """Fill *body*. The status to refuse it with; 0 where nobody is there any more."""
+    async def _take(
+        self, who: str, body: bytearray, receive: Receive
+    ) -> tuple[int | None, bool]:
+        """Fill *body*. The status to refuse it with, 0 where nobody is there any more;
+        and whether more of it is to come soon.
+        """
         try:
             async with asyncio.timeout(SECONDS):
                 while True:
                     message = await receive()
                     if message["type"] != "http.request":
-                        return 0
-                    part = message.get("body", b"")
+                        return 0, False
+                    part, more = (
+                        message.get("body", b""),
+                        message.get("more_body", False),
+                    )
                     body += part
                     self._held += len(part)
                     self._bytes[who] += len(part)
                     if len(body) > LARGEST:
-                        return 413
+                        return 413, more
                     if self._held > TOGETHER or (who and self._bytes[who] > OF_ONE):
-                        return 503
-                    if not message.get("more_body"):
-                        return None
+                        return 503, more
+                    if not more:
+                        return None, False
         except TimeoutError:
-            return 408
+            return 408, False
+
+
+def _said(scope: Scope) -> int:
+    """The bytes that a body has, by what is said before it; 0 where nothing is."""
+    return int(dict(scope["headers"]).get(b"content-length", 0))
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
@@ -102,7 +121,8 @@ _REFUSALS: Final = {
 }
 
 
-async def _refuse(send: Send, status: int) -> None:
+async def _refuse(send: Send, status: int, receive: Receive | None) -> None:
+    """Answer; then *receive* what is still sent, so that who sends it can read that."""
     title, detail = _REFUSALS[status]
     problem = {
         "type": "about:blank",
@@ -110,11 +130,22 @@ async def _refuse(send: Send, status: int) -> None:
         "status": status,
         "detail": detail,
     }
+    body = json.dumps(problem).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]
     if status == 503:
         headers.append((b"retry-after", b"5"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    left = LEFT if receive else 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while receive and left > 0:
+                message = await receive()
+                if not message.get("more_body"):
+                    break
+                left -= len(message.get("body", b""))
+    await send({"type": "http.response.body", "body": b""})

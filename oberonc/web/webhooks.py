@@ -137,6 +137,8 @@ class Door:
     async def _kept(self, name: str, made: Payload) -> tuple[dict[str, str], str]:
         other = self._ledger.told_of(made)
         if other:
+            # Sent again when the moves are forgotten, it is the same push still.
+            await self._note(name, made, other)
             return {"status": "known", "event": other}, f"event {other} told of it"
         webhook = self._webhooks[name]
         if webhook.origin and bells.rings(made):
@@ -146,16 +148,20 @@ class Door:
             status = "noted"
         else:
             status = await self._submit(webhook, made)
-        try:
-            await self._notes.note(made)
-        except sqlite3.Error as error:
-            # It is taken all the same; a redelivery finds it in the daemon.
-            say(f"webhook {name}: event {made['id']} is not remembered: {error}")
+        await self._note(name, made, made["id"])
         about = f"{made['repository']['full_name']}, {counted(len(made['commits']), 'commit')}"
         line = f"event {made['id']}: {about}"
         if made["truncated"]:
             line += "; the forge did not list all of it"
         return {"status": status, "event": made["id"]}, line
+
+    async def _note(self, name: str, made: Payload, event: str) -> None:
+        """*made* was told of by *event*, itself or another one."""
+        try:
+            await self._notes.note(made, event)
+        except sqlite3.Error as error:
+            # It is taken all the same; a redelivery finds it in the daemon.
+            say(f"webhook {name}: event {made['id']} is not remembered: {error}")
 
     async def _submit(self, webhook: incoming.Webhook, made: Payload) -> str:
         try:
@@ -211,14 +217,14 @@ class Notes:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: list[tuple[Payload, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[tuple[Payload, str], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def note(self, payload: Payload) -> None:
-        """*payload* is accepted; durable when this returns."""
+    async def note(self, payload: Payload, event: str) -> None:
+        """*payload* was told of by *event*; durable when this returns."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((payload, done))
+        self._waiting.append(((payload, event), done))
         if self._writing is None:
             self._writing = loop.create_task(self._write())
         await done
@@ -228,7 +234,7 @@ class Notes:
             noted, self._waiting = self._waiting, []
             error: Exception | None = None
             try:
-                await _in_thread(self._ledger.note, *(payload for payload, _ in noted))
+                await _in_thread(self._ledger.note, *(told for told, _ in noted))
             except Exception as failure:  # noqa: BLE001 - who waits gets it
                 error = failure
             for _, done in noted:

@@ -47,7 +47,7 @@ class Mirrored:
         made = incoming.read(hook, request, self.config, self._ledger)
         assert isinstance(made, dict)
         bells.ring(self.state, "shop", made)
-        self._ledger.note(made)
+        self._ledger.note((made, made["id"]))
         return str(made["id"])
 
     def push(self, old: str, new: str, ref: str = "refs/heads/main") -> str:
