@@ -2,6 +2,7 @@
 `doctor` ask here.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +36,21 @@ def plan(config: Config, payload: Payload) -> dict[str, Planned]:
     `plan(payload)`, or where it cannot be asked.
     """
     catalogue = registry.find(config)
-    planned = {}
-    for name, choice in deliver.decide(config, payload).items():
-        lines: list[str] = []
-        if choice.payload is not None:
-            lines = _ask(config, catalogue, config.services[name], choice.payload)
-        planned[name] = Planned(choice.payload is not None, choice.reason, lines)
-    return planned
+    chosen = deliver.decide(config, payload)
+
+    def asked(name: str) -> list[str]:
+        payload = chosen[name].payload
+        if payload is None:
+            return []
+        return _ask(config, catalogue, config.services[name], payload)
+
+    with ThreadPoolExecutor(runner.AT_ONCE) as pool:
+        return {
+            name: Planned(choice.payload is not None, choice.reason, said)
+            for (name, choice), said in zip(
+                chosen.items(), pool.map(asked, chosen), strict=True
+            )
+        }
 
 
 def _ask(

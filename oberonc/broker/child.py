@@ -4,7 +4,8 @@ PARENT`.
 It reads {"place", "request", "payload"} from stdin and writes one outcome to the stdout it was
 given, which the broker never sees: before any broker code is loaded, stdin is empty and
 stdout is joined to stderr. With {"describe": true} it loads the broker and tells what
-it is instead; with {"call": "check"|"plan"}, what that method of the bound broker says.
+it is instead, and with {"describe": [place, ...]} what each of these is, by its name;
+with {"call": "check"|"plan"}, what that method of the bound broker says.
 """
 
 import inspect
@@ -51,6 +52,11 @@ def main() -> None:
 
 
 def _answer(ask: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(places := ask.get("describe"), list):
+        return {
+            place["name"]: _answer({"place": place, "describe": True})
+            for place in places
+        }
     place = Place(**ask["place"])
     try:
         broker_class = load(place)
@@ -80,7 +86,7 @@ def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
     fields = settings_fields(broker_class.Settings)
     return {
         "class": broker_class.__name__,
-        "doc": inspect.getdoc(broker_class) or "",
+        "doc": _doc(broker_class),
         "timeout": broker_class.timeout,
         "settings": {
             name: {
@@ -92,6 +98,14 @@ def describe(broker_class: type[BaseBroker]) -> dict[str, Any]:
         },
         "plugins": broker_class.plugins(),
     }
+
+
+def _doc(broker_class: type[BaseBroker]) -> str:
+    """What its class says of itself, else its file; not what `BaseBroker` says."""
+    said = inspect.getdoc(broker_class)
+    if said == inspect.getdoc(BaseBroker):
+        said = inspect.getdoc(sys.modules.get(broker_class.__module__))
+    return said or ""
 
 
 def _type_name(hint: Any) -> str:

@@ -17,8 +17,13 @@ def docline(place: Place) -> str:
     for node in nodes:
         text = ast.get_docstring(node)
         if text:
-            return " ".join(text.partition("\n\n")[0].split())
+            return in_one_line(text)
     return ""
+
+
+def in_one_line(text: str) -> str:
+    """The first paragraph of a docstring."""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def _handles(node: ast.ClassDef) -> bool:

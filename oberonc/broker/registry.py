@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,6 +252,15 @@ def _installed(group: str) -> list[Place]:
     ]
 
 
+def is_shipped(place: Place) -> bool:
+    """Whether all of the broker at *place* is ours."""
+    return (
+        place.file is not None
+        and Path(place.file).parent == paths.bundled("brokers")
+        and not place.trackers
+    )
+
+
 class Extra(NamedTuple):
     """What a shipped broker needs beside oberonc: `pip install 'oberonc[NAME]'`."""
 
@@ -259,19 +269,29 @@ class Extra(NamedTuple):
     missing: list[str]
 
 
+@cache
+def _requirements() -> list[str]:
+    """What oberonc needs, as its distribution says; nothing where it runs from a
+    folder.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        return requires("oberonc") or []
+    except PackageNotFoundError:
+        return []
+
+
 def extra_of(place: Place) -> Extra | None:
     """The extra that the shipped broker at *place* needs; None where it needs none. It
     has the broker's name; nothing of it is imported.
     """
-    from importlib.metadata import PackageNotFoundError, distribution, requires
+    from importlib.metadata import PackageNotFoundError, distribution
 
     if not place.file or Path(place.file).parent != paths.bundled("brokers"):
         return None
     mark = re.compile(rf"""\bextra\s*==\s*["']{place.name}["']""")
-    try:
-        lines = [line for line in requires("oberonc") or () if mark.search(line)]
-    except PackageNotFoundError:  # it runs from a folder
-        return None
+    lines = [line for line in _requirements() if mark.search(line)]
     missing = []
     for line in lines:
         name = re.match(r"[\w.-]+", line)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from oberonc import groups, paths, redaction
+from oberonc.broker import registry
 from oberonc.broker.budget import UNBOUNDED, Budget
 from oberonc.broker.registry import Place
 from oberonc.broker.request import Outcome, Request, environment
@@ -30,6 +31,8 @@ _ANSWER = 1 << 20
 #: Seconds between SIGTERM to a broker's processes and SIGKILL.
 GRACE = 1.0
 KINDS = ("done", "retry", "dead", "crash")
+#: Brokers that are asked at the same time.
+AT_ONCE = 8
 
 
 def run(
@@ -63,10 +66,37 @@ def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
     """What the broker at *place* says to `describe` or `call` (see `broker/child`);
     {"error": why} when it fails.
     """
+    return _asked({"place": place._asdict(), **question}, limit)
+
+
+def describe(places: list[Place], limit: float) -> dict[str, dict[str, Any]]:
+    """What each broker of *places* says to `describe`, by its name. Those that are
+    shipped share a process; each other has its own, as it may end it.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # no hook asks for all
+
+    def alone(place: Place) -> dict[str, Any]:
+        return ask(place, {"describe": True}, limit)
+
+    ours = [place for place in places if registry.is_shipped(place)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        shared = pool.submit(
+            _asked, {"describe": [place._asdict() for place in ours]}, limit
+        )
+        said = {
+            place.name: pool.submit(alone, place)
+            for place in places
+            if place not in ours
+        }
+        found = shared.result()
+        if "error" in found:  # of a library that one of them needs, most likely
+            said |= {place.name: pool.submit(alone, place) for place in ours}
+        return found | {name: each.result() for name, each in said.items()}
+
+
+def _asked(question: dict[str, Any], limit: float) -> dict[str, Any]:
     child = _spawn()
-    answer, _, in_time = _converse(
-        child, json.dumps({"place": place._asdict(), **question}).encode(), limit
-    )
+    answer, _, in_time = _converse(child, json.dumps(question).encode(), limit)
     if not in_time:
         return {"error": f"loading it or asking it took more than {limit:g} s"}
     try:

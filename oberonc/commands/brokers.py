@@ -61,7 +61,11 @@ def command(context: click.Context, session: Session, as_json: bool) -> None:
 
 def _overview(config: Config) -> dict[str, Any]:
     catalogue = registry.find(config)
-    brokers = {name: _row(place) for name, place in sorted(catalogue.places.items())}
+    said = runner.describe(list(catalogue.places.values()), LIMIT)
+    brokers = {
+        name: _row(place, said[name])
+        for name, place in sorted(catalogue.places.items())
+    }
     services = {
         name: _service_row(service, catalogue)
         for name, service in config.services.items()
@@ -76,11 +80,12 @@ def _overview(config: Config) -> dict[str, Any]:
     return overview
 
 
-def _row(place: registry.Place) -> dict[str, Any]:
-    described = runner.ask(place, {"describe": True}, LIMIT)
+def _row(place: registry.Place, described: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "from": place.file or place.origin,
-        "does": declared.docline(place),
+        "does": declared.in_one_line(described["doc"])
+        if "doc" in described
+        else declared.docline(place),
     }
     if place.trackers and "error" not in described:
         row["trackers"] = {

@@ -1,7 +1,9 @@
 """What would happen is said without letting it happen."""
 
 from oberonc.admin import preview
+from oberonc.admin.doctor.examine import examine
 from oberonc.broker import registry
+from tests.brokers_for_tests import source
 from tests.support.admin import Admin, sample
 
 
@@ -43,3 +45,16 @@ def test_the_sample_is_a_payload_and_the_default_service_checks_out(
     found = preview.check(config, registry.find(config), config.services["issues"])
     assert found[0] == (True, "broker 'issues' loads and takes the settings", "")
     assert all(ok for ok, _, _ in found)
+
+
+def test_all_services_are_asked_at_the_same_time(admin: Admin) -> None:
+    names = ("one", "two")
+    for name in names:
+        admin.broker(name, source("meeting"), head="")
+    admin.configure("".join(f"[services.{n}]\nbroker = '{n}'\n" for n in names))
+    rows = preview.plan(admin.load(), sample())
+    assert [row.plan for row in rows.values()] == [["meet"], ["meet"]]
+    for mark in admin.brokers.glob("*.here"):
+        mark.unlink()
+    told = [each for each in examine(None) if each.what.startswith("service ")]
+    assert [each.ok for each in told] == [True, True]

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from oberonc.broker import loading, perform, runner
+from oberonc import paths
+from oberonc.broker import loading, perform, registry, runner
 from oberonc.broker.request import Outcome, Request
 from oberonc.redaction import Secret
-from tests.support.admin import Admin, sample
+from tests.brokers_for_tests import source
+from tests.support.admin import HEAD, Admin, sample
 from tests.support.eventually import eventually
 
 CANARY = "canary-7f3a91"
@@ -478,6 +480,41 @@ def test_asking_a_broker_that_hangs_or_dies_at_import_is_an_error(admin: Admin) 
         "ended with 4"
         in runner.ask(admin.place("die"), {"describe": True}, 20)["error"]
     )
+
+
+def test_all_brokers_are_asked_at_the_same_time_and_a_bad_one_spoils_no_other(
+    admin: Admin,
+) -> None:
+    for name in ("one", "two"):
+        admin.broker(name, source("meeting"), head="")
+    admin.broker("die", "import os\nos._exit(4)\n")
+    admin.broker("forge", "import os\nos.write(1, b'{}'); os._exit(0)\n")
+    places = list(registry.find(admin.load()).places.values())
+    said = runner.describe(places, 60)
+    assert said.keys() == {place.name for place in places}
+    bad = {name: told["error"] for name, told in said.items() if "error" in told}
+    assert bad.keys() == {"die", "forge"}
+    assert "ended with 4" in bad["die"]
+
+
+def test_where_a_shipped_broker_ends_its_process_each_is_asked_alone(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.handle("good", "pass")
+    admin.broker("die", "import os\nos._exit(4)\n")
+    places = list(registry.find_in(admin.brokers).places.values())
+    monkeypatch.setattr(paths, "bundled", lambda _name: admin.brokers)
+    said = runner.describe(places, 20)
+    assert said["good"]["class"] == "Found"
+    assert "ended with 4" in said["die"]["error"]
+
+
+def test_a_class_without_a_docstring_says_its_files(admin: Admin) -> None:
+    for name, line in (("told", '"""Of the file."""\n'), ("mute", "")):
+        body = "class Found(BaseBroker):\n    def handle(self, payload): ...\n"
+        admin.broker(name, line + HEAD + body, head="")
+    said = runner.describe([admin.place("told"), admin.place("mute")], 20)
+    assert [each["doc"] for each in said.values()] == ["Of the file.", ""]
 
 
 def test_the_child_is_reaped_and_nothing_stays_open(admin: Admin) -> None:

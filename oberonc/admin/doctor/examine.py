@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from oberonc import config as configuration
@@ -21,8 +22,8 @@ from oberonc.admin.finding import Finding
 from oberonc.admin.install import hook_files, places
 from oberonc.admin.install.notes import private_state
 from oberonc.admin.runner import as_runner
-from oberonc.broker import registry
-from oberonc.config import Config
+from oberonc.broker import registry, runner
+from oberonc.config import Config, Service
 from oberonc.errors import NotAllowed, OberoncError
 from oberonc.process import git_environment
 from oberonc.source import repository
@@ -124,11 +125,17 @@ def _checks(config: Config) -> list[Finding]:
         Finding(False, problem, f"look at {where}")
         for where, problem in catalogue.problems.items()
     ]
-    for service in config.services.values():
-        findings += [
-            found._replace(what=f"service {service.name}: {found.what}")
-            for found in preview.check(config, catalogue, service)
-        ]
+
+    def checked(service: Service) -> list[Finding]:
+        return preview.check(config, catalogue, service)
+
+    with ThreadPoolExecutor(runner.AT_ONCE) as pool:
+        services = config.services.values()
+        for service, found in zip(services, pool.map(checked, services), strict=True):
+            findings += [
+                each._replace(what=f"service {service.name}: {each.what}")
+                for each in found
+            ]
     return findings
 
 
