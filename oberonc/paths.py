@@ -104,17 +104,19 @@ def isolation() -> list[str]:
     return ["-E", "-P"] if site.ENABLE_USER_SITE else ["-I"]
 
 
-def adding(extra: str) -> str:
-    """The command that brings an *extra* of oberonc to this installation. What pipx and
-    uv made has no pip of its own, or one whose work they would undo.
+def adding(extra: str = "") -> str:
+    """The command that brings an *extra* of oberonc, or any LIBRARY, to this
+    installation. What pipx and uv made has no pip of its own, or one whose work they
+    would undo.
     """
-    wanted = f"'oberonc[{extra}]'"
+    wanted = f"'oberonc[{extra}]'" if extra else "LIBRARY"
     if extra == "web" and sys.prefix == PACKAGE:
         return "install the Debian package oberonc-web"
     if os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json")):
         return f"pipx inject oberonc {wanted}"
     if os.path.exists(os.path.join(sys.prefix, "uv-receipt.toml")):
-        return f"uv tool install {wanted} (with every --with it was installed with)"
+        whole = wanted if extra else f"oberonc --with {wanted}"
+        return f"uv tool install {whole} (with every --with it was installed with)"
     from importlib.util import find_spec  # every hook loads this module
 
     if find_spec("pip"):

@@ -19,7 +19,7 @@ from oberonc.broker import confine, perform, secrets
 from oberonc.broker.contract import BaseBroker, settings_fields
 from oberonc.broker.loading import error_text, load
 from oberonc.broker.registry import Place
-from oberonc.broker.request import Outcome, received
+from oberonc.broker.request import Outcome, received, say_where_it_stands
 from oberonc.errors import OberoncError
 from oberonc.text import one_line
 
@@ -36,6 +36,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     itself, streams = os.getpid(), (sys.stdout, sys.stderr)
+    if "place" in ask:
+        say_where_it_stands(Place(**ask["place"]))
     answer = _answer(ask)
     if os.getpid() != itself:
         # the broker forked and let the copy come back; one answer is enough

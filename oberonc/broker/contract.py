@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from types import SimpleNamespace
+from types import SimpleNamespace, UnionType
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Literal,
     NamedTuple,
     TypeVar,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -25,7 +27,7 @@ from typing import (
 from oberonc import files, redaction
 from oberonc.config import DEFAULT_TIMEOUT, SERVICE_KEYS
 from oberonc.redaction import Secret
-from oberonc.text import nearest
+from oberonc.text import nearest, one_line
 
 if TYPE_CHECKING:
     from oberonc.kit.http import Http
@@ -190,10 +192,25 @@ def settings_fields(declared: type | None) -> dict[str, tuple[Any, Any]]:
         return {}
     hints = get_type_hints(declared)
     return {
-        name: (hint, getattr(declared, name, ...))
+        name: (hint, _default(declared, name))
         for name, hint in hints.items()
-        if name[0] != "_"
+        if name[0] != "_" and get_origin(hint) is not ClassVar
     }
+
+
+def _default(declared: type, name: str) -> Any:
+    """The default of setting *name*, `...` where there is none; *declared* may be a
+    dataclass or a NamedTuple, too.
+    """
+    if field := getattr(declared, "__dataclass_fields__", {}).get(name):
+        from dataclasses import MISSING  # it is loaded where a class is one
+
+        if field.default_factory is not MISSING:
+            return field.default_factory()
+        return ... if field.default is MISSING else field.default
+    if hasattr(declared, "_field_defaults"):
+        return declared._field_defaults.get(name, ...)
+    return getattr(declared, name, ...)
 
 
 def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleNamespace:
@@ -217,51 +234,78 @@ def checked_settings(declared: type | None, given: dict[str, Any]) -> SimpleName
 
 
 def _fit(name: str, hint: Any, value: Any) -> Any:
-    """*value* as the declared type; a whole number serves as a float, a reference's
-    text as a Secret.
+    """*value* as the declared type; a whole number serves as a float, a list as any of
+    its kind, a text as a Path, a reference's text as a Secret.
     """
-    choices = (
-        get_args(hint)
-        if get_origin(hint) not in (list, dict, tuple) and get_args(hint)
-        else (hint,)
-    )
+    choices = _choices(hint)
     for choice in choices:
         kind = get_origin(choice) or choice
-        if kind is Secret:
-            if isinstance(value, Secret):
+        if kind is Secret and isinstance(value, str) and not isinstance(value, Secret):
+            raise ValueError(
+                f"setting '{name}' is a secret: give env:NAME, file:PATH, cred:NAME or cmd:..."
+            )
+        if kind is Literal:
+            if any(
+                _is_a(type(one), value) and value == one for one in get_args(choice)
+            ):
                 return value
+        elif kind is Path:
             if isinstance(value, str):
-                raise ValueError(
-                    f"setting '{name}' is a secret: give env:NAME, file:PATH, cred:NAME or cmd:..."
+                return Path(value).expanduser()
+        elif kind in _LISTS:
+            if isinstance(value, list):
+                inner = (*get_args(choice), Any)[0]
+                return kind(
+                    _fit(f"{name}[{number}]", inner, part)
+                    for number, part in enumerate(value)
                 )
-        elif kind is Any or (
-            isinstance(kind, type)
-            and isinstance(value, kind)
-            and not _bool_as_number(kind, value)
-        ):
-            _check_texts(name, choice, value)
+        elif kind is dict:
+            if isinstance(value, dict):
+                inner = (*get_args(choice), Any, Any)[1]
+                return {k: _fit(f"{name}.{k}", inner, v) for k, v in value.items()}
+        elif kind in (Any, object) or _is_a(kind, value):
             return value
-        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+        elif kind is float and _is_a(int, value):
             return float(value)
-    wanted = " or ".join(
-        getattr(c, "__name__", str(c)) for c in choices if c is not type(None)
+    wanted = " or ".join(_wanted(c) for c in choices if c is not type(None))
+    given = type(value).__name__
+    if any(get_origin(choice) is Literal for choice in choices):
+        given = one_line(repr(value), 40)
+    raise ValueError(f"setting '{name}' must be {wanted}, not {given}")
+
+
+def settable(hint: Any) -> bool:
+    """Whether a configuration can give a setting that is declared so."""
+    return any(
+        kind in (Any, object, Literal, Path, *_PLAIN)
+        or (
+            kind in (*_LISTS, dict)
+            and all(map(settable, (a for a in get_args(choice) if a is not ...)))
+        )
+        for choice in _choices(hint)
+        for kind in (get_origin(choice) or choice,)
     )
-    raise ValueError(f"setting '{name}' must be {wanted}, not {type(value).__name__}")
 
 
-def _check_texts(name: str, hint: Any, value: Any) -> None:
-    """Raise ValueError where a list or table of texts holds something else."""
-    if hint == list[str]:
-        parts = [(f"{name}[{number}]", part) for number, part in enumerate(value)]
-    elif hint == dict[str, str]:
-        parts = [(f"{name}.{key}", part) for key, part in value.items()]
-    else:
-        return
-    for where, part in parts:
-        if not isinstance(part, str):
-            kind = type(part).__name__
-            raise ValueError(f"setting '{where}' must be str, not {kind}")
+#: What a list of TOML becomes where a setting is declared so, and what is taken as it is.
+_LISTS = (list, tuple, set, frozenset)
+_PLAIN = (str, Secret, bool, int, float)
 
 
-def _bool_as_number(kind: Any, value: Any) -> bool:
-    return kind is not bool and isinstance(value, bool)
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    """Whether *value* is of a plain *kind*; true is no number."""
+    return (
+        kind in _PLAIN
+        and isinstance(value, kind)
+        and (kind is bool or not isinstance(value, bool))
+    )
+
+
+def _wanted(choice: Any) -> str:
+    if get_origin(choice) is Literal:
+        return " or ".join(map(repr, get_args(choice)))
+    return "str" if choice is Path else getattr(choice, "__name__", str(choice))

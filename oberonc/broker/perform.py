@@ -9,7 +9,7 @@ from typing import Any
 from oberonc import redaction
 from oberonc.broker import legacy
 from oberonc.broker.contract import BaseBroker, Check
-from oberonc.broker.loading import error_text
+from oberonc.broker.loading import error_text, named
 from oberonc.broker.request import Outcome, Request
 from oberonc.errors import Reject, Retry
 from oberonc.text import one_line, shortened, visible
@@ -74,6 +74,9 @@ def _handle(broker_class: type[BaseBroker], request: Request) -> Outcome:
     if request.until is not None:
         broker._deadline = min(broker._deadline, request.until)
     result = broker.handle(request.delivered())
+    kind = result if isinstance(result, type) else type(result)
+    if issubclass(kind, BaseException):
+        raise TypeError(f"handle gave back {kind.__name__}; raise it")
     if isinstance(result, _UNDONE):
         if hasattr(result, "close"):
             result.close()  # else Python would say on stderr that it was never awaited
@@ -94,12 +97,16 @@ def _failed(error: BaseException, file: str, hidden: list[str]) -> Outcome:
         return Outcome("retry", text, after, bool(error.progress))
     if isinstance(error, Reject):
         return Outcome("dead", text or "rejected without a reason")
-    if isinstance(error, SystemExit):
-        text = f"the broker called exit({text})"
-    return Outcome(
-        "retry",
-        f"{type(error).__name__}: {one_line(text, NOTE // 2)}{_place(error, file)}",
-    )
+    return Outcome("retry", told(error, file, hidden))
+
+
+def told(error: BaseException, file: str, hidden: list[str]) -> str:
+    """What a broker of *file* raised, in one line, and where; for a setting that makes
+    no sense what is wrong is enough.
+    """
+    # Redacted before it is cut: half a secret is not recognised.
+    text = one_line(redaction.redact(error_text(error), hidden), NOTE // 2)
+    return f"{named(error, text)}{_place(error, file)}"
 
 
 def _place(error: BaseException, file: str) -> str:
@@ -118,8 +125,9 @@ def call(broker_class: type[BaseBroker], name: str, request: Request) -> dict[st
     raises.
     """
     hidden, bound = redaction.secrets_in(request.settings), False
+    file = source(broker_class)
     try:
-        with legacy.names_of_2009(legacy.needs(source(broker_class))):
+        with legacy.names_of_2009(legacy.needs(file)):
             broker = broker_class()
             broker.bind(request.service, request.settings, Path(request.state))
             bound = True
@@ -127,17 +135,22 @@ def call(broker_class: type[BaseBroker], name: str, request: Request) -> dict[st
             if name == "check":
                 said = _checks(broker.check())
             else:
-                said = [str(line) for line in broker.plan(request.delivered())]
+                planned = broker.plan(request.delivered())
+                if isinstance(planned, str):
+                    raise TypeError("plan gave back a text; a list of lines is wanted")
+                said = [str(line) for line in planned]
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        told = one_line(redaction.redact(error_text(error), hidden))
         meant = isinstance(error, Retry | Reject)
-        if not meant and (bound or not isinstance(error, ValueError)):
-            told = f"{type(error).__name__}: {told}"
-        return {"error": told}
+        if meant or (isinstance(error, ValueError) and not bound):
+            return {"error": one_line(redaction.redact(error_text(error), hidden))}
+        return {"error": told(error, file, hidden)}
     return {"said": redaction.redact_all(said, hidden)}
 
 
 def _checks(found: Any) -> list[Any]:
+    if isinstance(found, Check | str | bool | None):
+        kind = type(found).__name__
+        raise TypeError(f"check gave back a {kind}; a list of Check is wanted")
     return [
         [bool(ok), str(what), str(mend)]
         for ok, what, mend in (Check(*each) for each in found)

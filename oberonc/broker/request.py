@@ -3,11 +3,16 @@ in; built here for whoever delivers: a hook, the daemon, and commands that try a
 """
 
 import copy
+import os
+import signal
+from types import FrameType
 from typing import Any, NamedTuple
 
 from oberonc import process
 from oberonc.broker import secrets
+from oberonc.broker.registry import Place
 from oberonc.config import Service
+from oberonc.text import one_line
 
 #: What a broker's process inherits of our environment, and `LC_*`: nothing of git's or
 #: of ours, and nothing that could be somebody's secret.
@@ -23,6 +28,10 @@ _INHERITED = (
     "SSL_CERT_DIR",
     "XDG_RUNTIME_DIR",
 )
+
+
+#: What a broker's process says last when it is ended.
+_STOOD = b"oberonc: it was ended at "
 
 
 class Outcome(NamedTuple):
@@ -101,6 +110,33 @@ def received(wire: dict[str, Any], payload: dict[str, Any]) -> Request:
     """The request at the other end of the channel, of its `wire` and payload."""
     settings = secrets.from_wire(wire["settings"])
     return Request(**wire | {"settings": settings, "payload": payload})
+
+
+def say_where_it_stands(place: Place) -> None:
+    """Have this process, when it is told to end, say first on which line the broker at
+    *place* stands: whoever ends it looks there (`stood`).
+    """
+    itself, files = os.getpid(), place.files()
+    module = (place.entry_point or "").partition(":")[0].strip()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        while frame and os.getpid() == itself:
+            file = frame.f_code.co_filename
+            if file in files or frame.f_globals.get("__name__") == module:
+                line = f"{os.path.basename(file)}:{frame.f_lineno}\n"  # noqa: PTH119  short
+                os.write(2, _STOOD + line.encode("utf-8", "backslashreplace"))
+                break
+            frame = frame.f_back
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, told)
+
+
+def stood(output: bytes) -> str:
+    """Where the broker stood that printed *output*, in brackets; else nothing."""
+    _, found, where = output.rpartition(_STOOD)
+    return f" ({one_line(where.decode('utf-8', 'replace'), 80)})" if found else ""
 
 
 def environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ from oberonc import groups, paths, redaction
 from oberonc.broker import registry
 from oberonc.broker.budget import UNBOUNDED, Budget
 from oberonc.broker.registry import Place
-from oberonc.broker.request import Outcome, Request, environment
+from oberonc.broker.request import Outcome, Request, environment, stood
 from oberonc.text import visible
 
 #: Bytes of what a broker printed that are kept.
@@ -52,7 +52,9 @@ def run(
     }
     answer, output, in_time = _converse(child, json.dumps(ask).encode(), limit, budget)
     hidden = redaction.secrets_in(request.settings)
-    outcome = _judge(child, answer, in_time, limit)
+    outcome = _judge(
+        child, answer, in_time, f"{limit:g} s and was ended{stood(output)}"
+    )
     printed = output.decode("utf-8", "replace").rstrip("\ufffd")
     text = redaction.redact(
         printed, hidden, cut=len(output) >= OUTPUT or outcome.kind == "crash"
@@ -66,7 +68,10 @@ def ask(place: Place, question: dict[str, Any], limit: float) -> dict[str, Any]:
     """What the broker at *place* says to `describe` or `call` (see `broker/child`);
     {"error": why} when it fails.
     """
-    return _asked({"place": place._asdict(), **question}, limit)
+    said = _asked({"place": place._asdict(), **question}, limit)
+    if "ended" in said:
+        return {"error": f"{place.file or place.origin}: {said['ended']}"}
+    return said
 
 
 def describe(places: list[Place], limit: float) -> dict[str, dict[str, Any]]:
@@ -89,22 +94,22 @@ def describe(places: list[Place], limit: float) -> dict[str, dict[str, Any]]:
             if place not in ours
         }
         found = shared.result()
-        if "error" in found:  # of a library that one of them needs, most likely
+        if "ended" in found:  # of a library that one of them needs, most likely
             said |= {place.name: pool.submit(alone, place) for place in ours}
         return found | {name: each.result() for name, each in said.items()}
 
 
 def _asked(question: dict[str, Any], limit: float) -> dict[str, Any]:
+    """The answer to *question*; {"ended": how} where its process gave none."""
     child = _spawn()
-    answer, _, in_time = _converse(child, json.dumps(question).encode(), limit)
+    answer, output, in_time = _converse(child, json.dumps(question).encode(), limit)
     if not in_time:
-        return {"error": f"loading it or asking it took more than {limit:g} s"}
+        where = stood(output)
+        return {"ended": f"loading it or asking it took more than {limit:g} s{where}"}
     try:
         result: dict[str, Any] = dict(json.loads(answer))
     except (ValueError, TypeError, RecursionError):
-        return {
-            "error": f"its process ended with {child.returncode} when it was loaded or asked"
-        }
+        return {"ended": f"its process {_manner(child)} when it was loaded or asked"}
     return result
 
 
@@ -136,7 +141,7 @@ def debug(place: Place, request: Request) -> Outcome:
         child.wait()
     finally:
         signal.signal(signal.SIGINT, before)
-    outcome = _judge(child, answer, in_time=True, limit=0)
+    outcome = _judge(child, answer, in_time=True, over="")
     hidden = redaction.secrets_in(request.settings)
     return outcome._replace(note=redaction.redact(outcome.note, hidden))
 
@@ -188,7 +193,8 @@ def _converse(
                 ended = True
                 break
         _gather(selector, 0)
-    groups.end(child, GRACE if ended else 0, budget.grace(GRACE))
+        groups.end(child, GRACE if ended else 0, budget.grace(GRACE))
+        _gather(selector, 0)  # what it said of its end
     for stream in (child.stdout, child.stderr):
         stream.close()
     return bytes(answer), bytes(output), ended
@@ -209,20 +215,21 @@ def _gather(selector: selectors.BaseSelector, wait: float) -> None:
 
 
 def _judge(
-    child: subprocess.Popen[bytes], answer: bytes, in_time: bool, limit: float
+    child: subprocess.Popen[bytes], answer: bytes, in_time: bool, over: str
 ) -> Outcome:
     if not in_time:
-        return Outcome(
-            "crash", f"took more than its limit of {limit:g} s and was ended"
-        )
+        return Outcome("crash", f"took more than its limit of {over}")
     outcome = _parsed(answer)
     if outcome is not None:
         return outcome
+    how = _manner(child)
+    return Outcome("crash", f"the broker's process {how} without an outcome")
+
+
+def _manner(child: subprocess.Popen[bytes]) -> str:
+    """How the child ended."""
     code = child.returncode
-    manner = (
-        f"was killed by signal {-code}" if code and code < 0 else f"exited with {code}"
-    )
-    return Outcome("crash", f"the broker's process {manner} without an outcome")
+    return f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
 
 
 def _parsed(answer: bytes) -> Outcome | None:

@@ -244,11 +244,17 @@ def _with_secrets(broker: type[BaseBroker], given: dict[str, Any]) -> dict[str, 
     """*given* with texts made secrets where the broker declares one."""
     fields = settings_fields(broker.Settings)
     return {
-        name: Secret(value)
-        if isinstance(value, str) and "Secret" in str(fields.get(name, ("",))[0])
-        else value
+        name: _hidden(value) if "Secret" in str(fields.get(name, ("",))[0]) else value
         for name, value in given.items()
     }
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_hidden(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _hidden(part) for key, part in value.items()}
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _sample() -> dict[str, Any]:

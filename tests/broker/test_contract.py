@@ -5,11 +5,13 @@ once.
 import re
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
+import oberonc
 from oberonc import BaseBroker, Reject, Retry, Secret, testing
 from oberonc.broker import given
 from oberonc.broker.contract import checked_settings, settings_fields
@@ -64,6 +66,77 @@ def test_defaults_are_filled_in() -> None:
 def test_a_setting_that_does_not_fit_is_named(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said.replace("?", r"\?")):
         checked_settings(Settings, given)
+
+
+class Kinds:
+    """A setting of each kind that there is."""
+
+    stage: Literal["live", "test", 3] = "test"
+    folder: Path = Path("/srv")
+    words: tuple[str, ...] = ()
+    ports: set[int] = set()  # noqa: RUF012
+    limits: dict[str, list[float]] = {}  # noqa: RUF012
+    hosts: list[dict[str, str]] | None = None
+    keys: list[Secret] | Secret | None = None
+
+
+def test_each_kind_of_setting_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    given = {
+        "stage": 3,
+        "folder": "~/deploy",
+        "words": ["a", "b"],
+        "ports": [80, 80],
+        "limits": {"x": [1, 2.5]},
+        "hosts": [{"name": "one"}],
+        "keys": [Secret("k")],
+    }
+    assert vars(checked_settings(Kinds, given)) == given | {
+        "folder": Path("/home/ann/deploy"),
+        "words": ("a", "b"),
+        "ports": {80},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stage": "prod"}, "'stage' must be 'live' or 'test' or 3, not 'prod'"),
+        ({"folder": 5}, "'folder' must be str, not int"),
+        ({"ports": [80, "81"]}, "'ports[1]' must be int, not str"),
+        ({"limits": {"x": [True]}}, "'limits.x[0]' must be float, not bool"),
+        ({"hosts": [{"name": 1}]}, "'hosts[0].name' must be str, not int"),
+        ({"keys": ["plain"]}, "'keys[0]' is a secret: give env:NAME"),
+        ({"keys": "plain"}, "'keys' is a secret: give env:NAME"),
+    ],
+)
+def test_the_part_of_a_setting_that_does_not_fit_is_named(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        checked_settings(Kinds, given)
+
+
+def test_settings_may_be_a_dataclass_or_a_named_tuple() -> None:
+    @dataclass(slots=True)
+    class Data:
+        url: str
+        count: int = 2
+        tags: list[str] = field(default_factory=list)
+
+    class Named(NamedTuple):
+        url: str
+        number: int = 2
+
+    assert vars(checked_settings(Data, {"url": "u"})) == {
+        "url": "u",
+        "count": 2,
+        "tags": [],
+    }
+    assert vars(checked_settings(Named, {"url": "u"})) == {"url": "u", "number": 2}
+    for kind in (Data, Named):
+        with pytest.raises(ValueError, match="'url' is missing"):
+            checked_settings(kind, {})
 
 
 def test_numbers_and_secrets_fit_where_they_are_meant() -> None:
@@ -219,3 +292,22 @@ def test_the_type_of_a_payload_has_the_keys_that_are_documented() -> None:
             keys |= {"broker", "service", "delivery_id", "attempt", "order"}
             keys |= {"dead", "dead_total"}
         assert keys == set(kind.__annotations__), head
+
+
+def test_secrets_of_a_test_may_be_a_list_or_a_table(tmp_path: Path) -> None:
+    class Keys(BaseBroker):
+        class Settings:
+            keys: list[Secret]
+            named: dict[str, Secret]
+
+        def handle(self, payload: Any) -> str:
+            return f"{self.settings.keys} {self.settings.named['a']}"
+
+    done = testing.deliver(
+        Keys, testing.payload(), tmp_path, keys=["first"], named={"a": "second"}
+    )
+    assert done == ("done", "[Secret('***')] ***", None, False, "")
+
+
+def test_the_names_of_the_interface_are_listed_for_who_types_them() -> None:
+    assert set(oberonc.__all__) <= set(dir(oberonc))

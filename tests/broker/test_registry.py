@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,12 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
     assert loading.load(admin.place("b"))().handle({}) == 2  # type: ignore[comparison-overlap]
 
 
+def made(attributes: str, base: str = "BaseBroker") -> str:
+    """A broker whose class begins with *attributes*; its `handle` is good."""
+    good = "" if "handle" in attributes else "    def handle(self, payload): ...\n"
+    return f"class Found({base}):\n{textwrap.indent(attributes, ' ' * 4)}\n{good}"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -200,16 +207,19 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
         ),
         ("from . import _missing\n", "there is no _missing.py beside the broker"),
         ("import urllib2\n", "urllib.request replaces it"),
-        ("raise SystemExit(3)\n", ":2: SystemExit: 3"),
+        ("raise SystemExit(3)\n", ":2: SystemExit: the broker called exit(3)"),
         ("x = 1\n", "this one has none"),
-        (GOOD + GOOD.replace("Found", "Second"), "this one has Found, Second"),
+        (
+            GOOD + GOOD.replace("Found", "Second"),
+            ":5: a broker file has one subclass of BaseBroker; this one has Found (line 2), Second (line 5)",
+        ),
         (
             "class Found(BaseBroker):\n    pass\n",
             ":2: Found has no handle(self, payload)",
         ),
         (
             "class Found(BaseBroker):\n    def handle(self): pass\n",
-            "takes one argument",
+            ":3: Found.handle must be def handle(self, payload)",
         ),
         (
             "class Found(BaseBroker):\n    async def handle(self, payload): pass\n",
@@ -228,12 +238,75 @@ def test_two_folders_may_have_helpers_of_one_name(admin: Admin, tmp_path: Path) 
             ":4: E: its message cannot be shown",
         ),
         ("x = '\0'\n", "null bytes"),
+        ("from oberonc import Basebroker\n", "did you mean 'BaseBroker'?"),
+        (
+            "import sys\nsys.pathh\n",
+            ":3: AttributeError: module 'sys' has no attribute 'pathh'; did you mean 'path'?",
+        ),
+        (
+            "class A(Basebroker): pass\n",
+            ":2: NameError: name 'Basebroker' is not defined; did you mean 'BaseBroker'?",
+        ),
+        (
+            "class A:\n    def handle(self, payload): pass\n",
+            ":2: a broker file has one subclass of BaseBroker; this one has none: write class A(BaseBroker)",
+        ),
+        (
+            "import neighbour.inner\n",
+            ":2: what lies beside the broker is imported with a dot: from .neighbour import ...",
+        ),
+        (
+            made("def handle(payload): ..."),
+            ":3: Found.handle must be def handle(self, payload)",
+        ),
+        (
+            made("@staticmethod\ndef handle(payload): ..."),
+            "handle must be def handle(self, payload)",
+        ),
+        (made("handle = None"), ":2: Found.handle must be def handle(self, payload)"),
+        (made("def plan(self): ..."), ":3: Found.plan must be def plan(self, payload)"),
+        (made("async def check(self): ..."), ":3: Found.check is async or a generator"),
+        (made("def verify(self): yield"), ":3: Found.verify is async or a generator"),
+        (made("def __init__(self, url): ..."), ":3: Found is made without arguments"),
+        (
+            made(
+                "import abc\n@abc.abstractmethod\ndef more(self): ...",
+                "BaseBroker, metaclass=__import__('abc').ABCMeta",
+            ),
+            ":2: Found has no more",
+        ),
+        (made("state = 'x'"), ":2: Found.state is what oberonc gives"),
+        (
+            made("timeout = True"),
+            ":2: Found.timeout is True; it must be a number of seconds",
+        ),
+        (made("timeout = float('inf')"), "timeout is inf; it must be"),
+        (made("timeout = 10**6"), "above 0, at most a week"),
+        (made("Settings = {'url': str}"), ":2: Found.Settings must be a class"),
+        (
+            made("class settings:\n    url: str"),
+            ":3: Found.settings is a class; its name must be Settings",
+        ),
+        (
+            made("class Settings:\n    url = ''"),
+            ":3: Found.Settings.url has no type; write url: str = ...",
+        ),
+        (
+            made("class Settings:\n    url: 'Strr'"),
+            ":3: Found.Settings cannot be read: NameError",
+        ),
+        (
+            made("class Settings:\n    at: list[bytes]"),
+            ":3: Found.Settings.at: no setting can be of that type; there are str,",
+        ),
     ],
 )
 def test_a_broken_broker_is_reported_with_file_and_line(
     admin: Admin, text: str, said: str
 ) -> None:
     file = admin.broker("broken", text)
+    (admin.brokers / "neighbour").mkdir()
+    (admin.brokers / "neighbour" / "__init__.py").touch()
     with pytest.raises(BrokenBroker) as caught:
         loading.load(admin.place("broken"))
     assert str(caught.value).startswith(str(file))

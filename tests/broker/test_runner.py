@@ -103,6 +103,54 @@ def test_a_hanging_broker_costs_its_limit(admin: Admin) -> None:
     assert time.monotonic() - began < 40
 
 
+def test_where_a_broker_stood_when_its_time_was_over_is_said(admin: Admin) -> None:
+    admin.broker("load", "import time\ntime.sleep(60)\n")
+    admin.handle("hang", "import time\ntime.sleep(60)")
+    assert admin.run("hang", limit=8).note.endswith(" and was ended (hang.py:6)")
+    said = runner.ask(admin.place("load"), {"describe": True}, 8)["error"]
+    assert said.endswith(
+        "load.py: loading it or asking it took more than 8 s (load.py:3)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return Retry('later')", "TypeError: handle gave back Retry; raise it"),
+        ("return ValueError", "TypeError: handle gave back ValueError; raise it"),
+        ("raise ValueError", "ValueError (b.py:5)"),
+        (
+            "self.settigns",
+            "'Found' object has no attribute 'settigns'; did you mean 'settings'? (b.py:5)",
+        ),
+    ],
+)
+def test_a_slip_of_an_author_is_a_failed_attempt_that_says_what_to_do(
+    admin: Admin, body: str, said: str
+) -> None:
+    admin.handle("b", body)
+    outcome = admin.run("b")
+    assert outcome.kind == "retry"
+    assert said in outcome.note
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "said"),
+    [
+        ("plan", "'do it'", "plan gave back a text; a list of lines is wanted"),
+        ("check", "Check(True, 'x')", "check gave back a Check; a list of Check"),
+        ("check", "True", "check gave back a bool; a list of Check is wanted"),
+    ],
+)
+def test_a_plan_or_a_check_that_is_no_list_is_told(
+    admin: Admin, call: str, given: str, said: str
+) -> None:
+    form = "self, payload" if call == "plan" else "self"
+    admin.handle("b", "pass", f"def {call}({form}):\n    return {given}")
+    broker = loading.load(admin.place("b"))
+    assert said in perform.call(broker, call, _request())["error"]
+
+
 def test_what_a_stopped_broker_left_running_is_ended_too(admin: Admin) -> None:
     admin.handle(
         "b",
@@ -239,7 +287,7 @@ def test_settings_that_do_not_fit_wait_for_the_administrator(admin: Admin) -> No
     [
         ("Retry('no way there')", "no way there"),
         ("Reject('not here')", "not here"),
-        ("KeyError('x')", "KeyError: 'x'"),
+        ("KeyError('x')", "KeyError: 'x' (b.py:5)"),
     ],
 )
 def test_what_a_check_says_is_told_without_the_name_of_an_exception(
@@ -477,7 +525,7 @@ def test_asking_a_broker_that_hangs_or_dies_at_import_is_an_error(admin: Admin) 
         in runner.ask(admin.place("hang"), {"describe": True}, 1)["error"]
     )
     assert (
-        "ended with 4"
+        "die.py: its process exited with 4"
         in runner.ask(admin.place("die"), {"describe": True}, 20)["error"]
     )
 
@@ -487,14 +535,15 @@ def test_all_brokers_are_asked_at_the_same_time_and_a_bad_one_spoils_no_other(
 ) -> None:
     for name in ("one", "two"):
         admin.broker(name, source("meeting"), head="")
+    os.mkfifo(admin.brokers / "meeting")
     admin.broker("die", "import os\nos._exit(4)\n")
     admin.broker("forge", "import os\nos.write(1, b'{}'); os._exit(0)\n")
     places = list(registry.find(admin.load()).places.values())
-    said = runner.describe(places, 60)
+    said = runner.describe(places, 20)
     assert said.keys() == {place.name for place in places}
     bad = {name: told["error"] for name, told in said.items() if "error" in told}
     assert bad.keys() == {"die", "forge"}
-    assert "ended with 4" in bad["die"]
+    assert "die.py: its process exited with 4" in bad["die"]
 
 
 def test_where_a_shipped_broker_ends_its_process_each_is_asked_alone(
@@ -506,7 +555,7 @@ def test_where_a_shipped_broker_ends_its_process_each_is_asked_alone(
     monkeypatch.setattr(paths, "bundled", lambda _name: admin.brokers)
     said = runner.describe(places, 20)
     assert said["good"]["class"] == "Found"
-    assert "ended with 4" in said["die"]["error"]
+    assert "die.py: its process exited with 4" in said["die"]["error"]
 
 
 def test_a_class_without_a_docstring_says_its_files(admin: Admin) -> None:

@@ -39,6 +39,7 @@ from typing import Any, NoReturn
 from oberonc import groups, paths
 from oberonc.broker import confine, legacy, loading, perform, registry
 from oberonc.broker.contract import BaseBroker
+from oberonc.broker.request import say_where_it_stands
 from oberonc.daemon.child import worker
 from oberonc.daemon.child.probe import probe
 from oberonc.delivery import frames
@@ -274,6 +275,7 @@ def serve(
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = open(fd, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
+    say_where_it_stands(place)
     with socket.socket(fileno=channel) as connection:
         worker.serve(connection, lambda: loaded or loading.load(place))
     os._exit(0)

@@ -22,8 +22,6 @@ from oberonc.text import one_line
 #: Bytes of a verdict, and of what it says in words.
 LONGEST: Final = 65536
 LONGEST_WHY: Final = 512
-#: Seconds.
-LONGEST_TIMEOUT: Final = 7 * 86400
 
 
 class Verdict(NamedTuple):
@@ -90,21 +88,13 @@ def examine(place: registry.Place) -> Verdict:
         broker = loading.load(place)
     except BaseException as error:  # noqa: BLE001  code of a broker: it may raise anything
         return Verdict(place.name, one_line(str(error), LONGEST_WHY))
-    limit = broker.timeout
-    if (
-        isinstance(limit, bool)
-        or not isinstance(limit, (int, float))
-        or not 0 < limit <= LONGEST_TIMEOUT
-    ):
-        what = f"timeout is {one_line(repr(limit), 40)}; it must be a number of seconds, at most a week"
-        return Verdict(place.name, f"{_where(place)}: {broker.__name__}.{what}")
     threads = _threads() > before
     try:
         plugins = dict(broker.plugins())
     except BaseException:  # noqa: BLE001  code of a broker, and no reason to refuse it
         plugins = {}
     http = "requests" in sys.modules or _mentions_http(place)
-    return Verdict(place.name, "", threads, float(limit), plugins, http)
+    return Verdict(place.name, "", threads, float(broker.timeout), plugins, http)
 
 
 def _mentions_http(place: registry.Place) -> bool:

@@ -72,16 +72,12 @@ def _verify(broker: type[BaseBroker], request: dict[str, Any]) -> dict[str, Any]
         broker().bind(request["service"], settings, Path(request["state"]))
         why = None
     except BaseException as error:  # noqa: BLE001  it is the broker's code: it may raise anything
-        # Redacted before it is cut: half a secret is not recognised.
-        text = (
-            one_line(
-                redaction.redact(error_text(error), redaction.secrets_in(settings))
-            )
-            or type(error).__name__
-        )
+        file, hidden = perform.source(broker), redaction.secrets_in(settings)
         why = (
-            text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
-        )
+            one_line(redaction.redact(error_text(error), hidden))
+            if isinstance(error, ValueError)
+            else perform.told(error, file, hidden)
+        ) or type(error).__name__
     return {"verified": why}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from oberonc.broker.request import stood
 from oberonc.delivery import frames
 from oberonc.queue.values import OUTPUT_LIMIT
 
@@ -106,7 +107,11 @@ class WorkerLink:
             return answer
         except TimeoutError:
             await self.kill()
-            raise WorkerLost(f"stopped after {limit:g} s, its time limit") from None
+            self._read_output()
+            where = stood(bytes(self._output_kept))
+            raise WorkerLost(
+                f"stopped after {limit:g} s, its time limit{where}"
+            ) from None
         except frames.BadFrame as error:
             await self.kill()
             raise WorkerLost(f"wrote to the daemon's channel: {error}") from None
