@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: an sdist of the same files is the same bytes, and what
-the page of a package index says.
+"""What pyproject.toml cannot say: an sdist and a wheel of the same files are the same
+bytes, and what the page of a package index says.
 
 Setuptools writes the time, the account and the umask of who builds into it. Here all
 files get the time SOURCE_DATE_EPOCH (seconds since 1970; without it, now), no account,
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.sdist import sdist
 
 
@@ -43,6 +44,17 @@ class SameSdist(sdist):
         return str(archive)
 
 
+class SameWheel(bdist_wheel):
+    """`bdist_wheel` whose files have no more of a mode than that they are programs."""
+
+    def write_wheelfile(self, *given: Any, **named: Any) -> None:
+        """Write the last file that comes into it; then all are there."""
+        super().write_wheelfile(*given, **named)
+        for path in Path(self.bdist_dir or "").rglob("*"):
+            if path.is_file():
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
 def index_page() -> str:
     """The README as an index shows it, where no file of the tree is: of a link to one
     the words are left, of a picture its description.
@@ -56,7 +68,7 @@ def index_page() -> str:
 
 
 setup(
-    cmdclass={"sdist": SameSdist},
+    cmdclass={"sdist": SameSdist, "bdist_wheel": SameWheel},
     long_description=index_page(),
     long_description_content_type="text/markdown",
 )

@@ -22,7 +22,7 @@ BROKEN = {
     "syntax": ("def (:\n", "broken.py:1"),
     "two arguments": (
         "from oberonc import BaseBroker\nclass B(BaseBroker):\n    def handle(self, payload, more):\n        pass\n",
-        "one argument",
+        "broken.py:3: B.handle must be def handle(self, payload)",
     ),
     "exit": ("import sys\nsys.exit(9)\n", "broken.py:2"),
     "hard exit": ("import os\nos._exit(3)\n", "exit status 3"),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("sdist")  # which is built once
 #: 2026-01-02 03:04:05 UTC.
 WHEN = 1767323045
 _BUILD = (
-    "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    "import sys; from setuptools import build_meta; build_meta.build_{}(sys.argv[1])"
 )
 #: What builds and tools leave in a tree.
 _LEFT = shutil.ignore_patterns(
@@ -30,8 +30,13 @@ def _built(folder: Path, touched: int, umask: int) -> Path:
     shutil.copytree(TOP, tree, ignore=_LEFT, symlinks=True)
     for path in tree.rglob("*"):
         os.utime(path, (touched, touched), follow_symlinks=False)
+    return _packed(tree, "sdist", folder, umask)
+
+
+def _packed(tree: Path, kind: str, folder: Path, umask: int) -> Path:
+    """The sdist or wheel of *tree*, built into *folder*."""
     done = subprocess.run(
-        [sys.executable, "-c", _BUILD, str(folder)],
+        [sys.executable, "-c", _BUILD.format(kind), str(folder)],
         cwd=tree,
         env=os.environ | {"SOURCE_DATE_EPOCH": str(WHEN)},
         umask=umask,
@@ -40,7 +45,7 @@ def _built(folder: Path, touched: int, umask: int) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    [made] = folder.glob("*.tar.gz")
+    [made] = folder.glob("*.tar.gz" if kind == "sdist" else "*.whl")
     return made
 
 
@@ -74,6 +79,23 @@ def test_built_twice_it_is_the_same_bytes(sdist: Path, tmp_path: Path) -> None:
     assert {(one.mtime, one.uid, one.uname) for one in members} == {(WHEN, 0, "")}
     hook = next(one for one in members if one.name.endswith(".ci/run"))
     assert hook.mode == 0o755
+
+
+def test_whoever_builds_from_the_sdist_gets_the_same_bytes(
+    sdist: Path, tmp_path: Path
+) -> None:
+    for umask in (0o022, 0o077):
+        folder = tmp_path / f"{umask:o}"
+        folder.mkdir(mode=0o700)
+        unpack = ["tar", "-xf", str(sdist), "-C", str(folder), "--no-same-permissions"]
+        subprocess.run(unpack, umask=umask, check=True)
+        [tree] = folder.iterdir()
+        for kind in ("sdist", "wheel"):
+            _packed(tree, kind, folder, umask)
+    wheels = {made.read_bytes() for made in tmp_path.glob("*/*.whl")}
+    assert len(wheels) == 1
+    sdists = {made.read_bytes() for made in tmp_path.glob("*/*.tar.gz")}
+    assert sdists == {sdist.read_bytes()}
 
 
 @pytest.mark.parametrize("shell", list(write_commands.COMPLETIONS))
