@@ -11,6 +11,7 @@ with {"call": "check"|"plan"}, what that method of the bound broker says.
 import inspect
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import Any
@@ -114,7 +115,7 @@ def _type_name(hint: Any) -> str:
     return (
         hint.__name__
         if isinstance(hint, type) and not hasattr(hint, "__args__")
-        else str(hint).replace("oberonc.redaction.", "")
+        else re.sub(r"\b(oberonc\.redaction|typing|pathlib)\.", "", str(hint))
     )
 
 

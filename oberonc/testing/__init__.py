@@ -16,7 +16,7 @@ Nothing here needs a test runner, a daemon, git or the network.
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -45,8 +45,9 @@ HOSTILE = (
 )
 
 
-def payload(kind: str = "push", **changes: Any) -> dict[str, Any]:
-    """A payload as brokers get it before delivery, with *changes* of its keys.
+def payload(kind: str = "push", **changes: Any) -> Any:
+    """A payload as brokers get it before delivery, a dict with *changes* of its keys;
+    for type checkers it fits `oberonc.Payload`.
 
     | kind | what happened |
     |---|---|
@@ -101,7 +102,7 @@ def load(file: Path) -> type[BaseBroker]:
 
 def deliver(
     broker: type[BaseBroker],
-    given: dict[str, Any],
+    given: Mapping[str, Any],
     state: Path,
     *,
     attempt: int = 1,
@@ -125,7 +126,7 @@ def deliver(
             str(state),
             60.0,
             delivery_id or f"{given['id']}-{name}",
-            given,
+            dict(given),
             attempt,
         ),
     )

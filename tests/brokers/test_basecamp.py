@@ -153,7 +153,8 @@ def test_a_push_is_one_message_that_is_mailed_to_nobody(
 def _fixing(*messages: str) -> dict[str, Any]:
     commits = [testing.commit(n + 1, text) for n, text in enumerate(messages)]
     ids = [each["raw_node"] for each in commits]
-    return testing.payload(commits=commits, published=ids)
+    made: dict[str, Any] = testing.payload(commits=commits, published=ids)
+    return made
 
 
 def test_a_to_do_is_completed_by_a_fix_of_its_link(tmp_path: Path) -> None:

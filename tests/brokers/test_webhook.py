@@ -138,7 +138,7 @@ def test_errors_are_told_apart_and_name_no_address(
         ({"format": "xml"}, "must be one of"),
         ({"secret": "whsec_!!"}, "not base64"),
     ],
-    ids=["format", "base64", "plain"],
+    ids=["format", "base64"],
 )
 def test_settings_that_cannot_work_are_refused(
     tmp_path: Path, settings: Any, said: str

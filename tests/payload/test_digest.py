@@ -93,7 +93,7 @@ def test_a_submitter_that_is_not_the_same_is_left_out() -> None:
 
 
 def _moved(old: str, new: str, **more: object) -> Payload:
-    made = payload("push", id=new * 32)
+    made: Payload = payload("push", id=new * 32)
     made["updates"][0] |= {"old": old * 40, "new": new * 40, **more}
     return made
 

@@ -98,15 +98,28 @@ def test_the_page_has_the_environment_of_a_broker() -> None:
         assert f"`{name}`" in PAGE, name
 
 
+#: A test that imports the class itself, whose methods want a `Payload`.
+TYPED = """
+from pathlib import Path
+from deploy import Deploy
+from oberonc import Payload, testing
+def test_it(tmp_path: Path) -> None:
+    given: Payload = testing.payload("push")
+    assert testing.bound(Deploy, tmp_path, url="x", token="y").plan(testing.payload())
+    testing.deliver(Deploy, given, tmp_path, url="x", token="y")
+"""
+
+
 def test_the_files_of_the_page_are_typed(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "tests").mkdir()
     files = [block for block in BLOCK.finditer(PAGE) if block[1]]
     for block in files:
         (tmp_path / block[1]).write_text(block[2])
+    (tmp_path / "typed.py").write_text(TYPED)
     argv = [sys.executable, "-m", "mypy", "--strict", "--cache-dir=/dev/null"]
     done = subprocess.run(
-        [*argv, "deploy.py", "tests/test_deploy.py"],
+        [*argv, "deploy.py", "tests/test_deploy.py", "typed.py"],
         cwd=tmp_path,
         env=os.environ | {"MYPYPATH": str(TOP)},
         capture_output=True,

@@ -183,7 +183,7 @@ def told(kind: str, **changes: Any) -> Told:
 
 def large() -> dict[str, Any]:
     """A push that is larger than the servers take here."""
-    payload = testing.payload("many")
+    payload: dict[str, Any] = testing.payload("many")
     for each in payload["commits"]:
         each["message"] = "x" * 20_000
     return payload
