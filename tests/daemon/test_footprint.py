@@ -14,7 +14,7 @@ from tests.support.daemon_site import Site, descendants, recorder
     [
         (
             "oberonc.daemon.service",
-            {"click", "html", "importlib.metadata", "oberonc.cli", "requests"},
+            {"click", "html", "oberonc.cli", "requests"},
         ),
         (
             "oberonc.daemon.child.host",

@@ -6,18 +6,10 @@ from typing import Any
 import pytest
 
 from oberonc.errors import BadInput
-from oberonc.web.settings import ROLES
 from tests.support.browser import Browser
 from tests.support.command import Command
 from tests.support.daemon_site import Site
-from tests.support.web import Face, Faces, tokens
-
-
-@pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
+from tests.support.web import Face
 
 
 def actions(site: Site) -> list[dict[str, Any]]:

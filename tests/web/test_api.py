@@ -6,19 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from oberonc.web.daemon import OFTEN
 from oberonc.web.settings import ROLES
 from tests.support.daemon_site import Site, push
 from tests.support.web import Answer, Face, Faces, tokens
-
-
-@pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
 
 
 def ask(

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from oberonc.web.settings import ROLES
 from tests.brokers_for_tests import source
 from tests.project import write_screens
 from tests.support import chromium
 from tests.support.chromium import NARROW, WIDE, Chromium, Tab
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-from tests.support.web import Face, Faces, tokens
+from tests.support.web import Face
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("browser")]
 
@@ -36,12 +35,11 @@ def browser() -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
+def site(site: Site) -> Site:
+    """A site whose broker fails where it is told to."""
     site.write("keeper", TEXT)
     site.configure(site.services("keeper"))
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
+    return site
 
 
 @pytest.fixture

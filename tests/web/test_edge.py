@@ -13,11 +13,10 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from oberonc.web.server import MOST
-from oberonc.web.settings import ROLES
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-from tests.support.web import Face, Faces, tokens, webhooks
+from tests.support.web import Face, Faces, webhooks
 from tests.support.webhooks import SECRET
 
 ADMIN = {"Authorization": "Bearer admin-token"}
@@ -31,11 +30,10 @@ HOSTILE = "=HYPERLINK(1)</resource>]]>\"'<script>\u202egpj \x1b[31m\x85 - !!x"
 
 
 @pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
+def site(site: Site) -> Site:
+    """A site with a webhook."""
     webhooks(site, {"github": {"forge": "github", "secret": [SECRET]}})
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
+    return site
 
 
 def said(face: Face, request: bytes) -> bytes:

@@ -8,17 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from oberonc.web.server import GRACE
-from oberonc.web.settings import ROLES
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site
-from tests.support.web import Face, Faces, tokens
-
-
-@pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
+from tests.support.web import Face
 
 
 @pytest.fixture

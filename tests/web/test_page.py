@@ -7,7 +7,7 @@ from tests.brokers_for_tests import source
 from tests.support.browser import Browser
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-from tests.support.web import Face, Faces, tokens
+from tests.support.web import Face, Faces
 
 #: A broker that does what the message says.
 TEXT = source("keeper").replace("import BaseBroker", "import BaseBroker, Reject")
@@ -23,21 +23,13 @@ TEXT = TEXT.replace(
 
 
 @pytest.fixture
-def face(site: Site, faces: Faces) -> Face:
+def site(site: Site) -> Site:
+    """A site with a broker that fails where it is told to, and two services of it."""
     site.write("keeper", TEXT)
     services = site.services("keeper", "shop")
     services["shop"] |= {"broker": "keeper", "repositories": ["other/*"]}
     site.configure(services)
-    tokens(site, ROLES)
-    site.start()
-    return faces.start()
-
-
-@pytest.fixture
-def person(face: Face) -> Browser:
-    made = Browser(face.port)
-    assert made.log_in("admin-token").status == 200
-    return made
+    return site
 
 
 def dead(site: Site, count: int, message: str = "fail\n") -> None:
