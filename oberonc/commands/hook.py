@@ -3,6 +3,7 @@ back to.
 """
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,10 +101,10 @@ def install(
 
 
 def _install(found: places.Layout, config: Config, dry_run: bool) -> None:
+    found = places.asked_for(found, config)
     if found.served:
         show(f"{found.path} is served by {found.targets[0].file}")
         return
-    found = places.asked_for(found, config)
     hook_files.refuse(found)
     for target in (target for target in found.targets if not target.tool):
         if dry_run:
@@ -170,9 +171,14 @@ def uninstall(
 
 def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
     for target in found.targets:
-        if found.served:
+        if found.shared:
             # It is not this repository's alone.
-            show(f"left {target.file}, which serves other repositories too")
+            if target.there == "ours":
+                folder = shlex.quote(str(target.file.parent))
+                show(
+                    f"left {target.file}, which may serve other repositories too:"
+                    f" oberonc hook uninstall {folder}"
+                )
         elif dry_run and target.there == "ours":
             show(f"would remove {target.file}")
         elif not dry_run:
@@ -184,7 +190,8 @@ def _uninstall(found: places.Layout, config: Config, dry_run: bool) -> None:
         would = [f"would remove {target.file}"]
         for done in would if dry_run else hook_files.uninstall(target):
             show(done)
-    if found.repository and not found.served and not dry_run:
+    left = found.shared and any(target.there == "ours" for target in found.targets)
+    if found.repository and not left and not dry_run:
         memory.forget(str(found.repository))
         forget(config, found.repository)
         forget_name(found.repository)

@@ -101,6 +101,28 @@ def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("scope", ["system", "global"])
+def test_uninstalling_from_a_clone_takes_nothing_from_a_folder_that_serves_others(
+    repo: Repo,
+    open_oberonc: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scope: str,
+) -> None:
+    folder = tmp_path / "githooks"
+    folder.mkdir()
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "gitconfig"))
+    monkeypatch.delenv("GIT_CONFIG_NOSYSTEM")
+    repo.git("config", f"--{scope}", "core.hooksPath", str(folder))
+    open_oberonc("hook", "install", folder)
+    written = {path.name for path in folder.iterdir()}
+    if scope == "global":
+        assert "is served by" in open_oberonc("hook", "install", repo.path).out
+    said = open_oberonc("hook", "uninstall", repo.path).out
+    assert f"oberonc hook uninstall {folder}" in said
+    assert {path.name for path in folder.iterdir()} == written
+
+
 def test_a_hook_that_git_never_runs_for_core_hookspath_is_broken(
     bare: Repo, oberonc: Command, tmp_path: Path
 ) -> None:

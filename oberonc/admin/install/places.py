@@ -53,7 +53,8 @@ class Layout(NamedTuple):
 
     *kind*: git, gitea, gitlab, gitolite, "hooks folder", "template". *repository* is
     its git folder, None for a folder that serves many. *elsewhere* says what to do
-    where the hooks that git runs are not this place's own.
+    where the hooks that git runs are not this place's own; *shared*: they are not in
+    this place, and may serve others.
     """
 
     path: Path
@@ -61,13 +62,12 @@ class Layout(NamedTuple):
     targets: list[Target]
     repository: Path | None = None
     elsewhere: str = ""
+    shared: bool = False
 
     @property
     def served(self) -> bool:
         """Whether a folder that serves many has our hooks for this repository."""
-        return bool(self.elsewhere) and all(
-            target.there == "ours" for target in self.targets
-        )
+        return self.shared and all(target.there == "ours" for target in self.targets)
 
 
 def layout(path: Path) -> Layout:
@@ -100,12 +100,14 @@ def _repository(path: Path) -> Layout:
         # Their tools know no post-receive, or nobody
         # wants it in a file that everybody shares.
         targets = [t for t in targets if not (t.tool and t.hook in SERVER_HOOKS)]
+    outside = _outside(found, folder)
     return Layout(
         found.common,
         "git",
         targets,
         found.common,
-        _outside(found, folder) or _tracked(found, targets),
+        outside or _tracked(found, targets),
+        bool(outside),
     )
 
 
@@ -224,25 +226,21 @@ def _server_layout(found: Opened) -> Layout:
         everywhere = _gitaly_hooks()
         if everywhere and read_ours(everywhere):
             mend = f"GitLab runs {everywhere} for all repositories"
-            return Layout(
-                git_dir, "gitlab", [_target("post-receive", everywhere)], git_dir, mend
-            )
+            there = [_target("post-receive", everywhere)]
+            return Layout(git_dir, "gitlab", there, git_dir, mend, True)
         return _one(found, "gitlab", drop_in / "oberonc")
     folder = _hooks_folder(found)
     if "gitolite" in _link(folder / "update"):
         return _gitolite(found, folder)
     targets = [_target(name, folder / name) for name in SERVER_HOOKS]
-    return Layout(git_dir, "git", targets, git_dir, _outside(found, folder))
+    outside = _outside(found, folder)
+    return Layout(git_dir, "git", targets, git_dir, outside, bool(outside))
 
 
 def _one(found: Opened, kind: str, file: Path) -> Layout:
-    return Layout(
-        found.common,
-        kind,
-        [_target("post-receive", file)],
-        found.common,
-        _outside(found, file.parent, "a link"),
-    )
+    outside = _outside(found, file.parent, "a link")
+    targets = [_target("post-receive", file)]
+    return Layout(found.common, kind, targets, found.common, outside, bool(outside))
 
 
 def _gitaly_hooks() -> Path | None:
@@ -277,9 +275,8 @@ def _gitolite(found: Opened, folder: Path) -> Layout:
         " into $LOCAL_CODE/hooks/repo-specific and set `option hook.post-receive = oberonc`"
     )
     real = next((place for place in behind if read_ours(place)), file)
-    return Layout(
-        found.common, "gitolite", [_target("post-receive", real)], found.common, mend
-    )
+    targets = [_target("post-receive", real)]
+    return Layout(found.common, "gitolite", targets, found.common, mend, True)
 
 
 def _link(path: Path) -> str:
