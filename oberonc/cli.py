@@ -144,6 +144,8 @@ def group(ctx: click.Context, config_path: str | None) -> None:
     from oberonc.commands import Session
 
     ctx.obj = Session(config_path)
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        ctx.color = True  # also where it goes through a pager
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -359,5 +359,10 @@ def test_a_terminal_gets_colour_its_width_and_words_that_are_whole(
     assert long
     monkeypatch.setenv("COLUMNS", "120")
     assert max(map(len, said("send", "--help").splitlines())) > 80
+    piped = subprocess.run([*RUN, "doctor"], capture_output=True, check=False)
+    assert b"\x1b" not in piped.stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    piped = subprocess.run([*RUN, "doctor"], capture_output=True, check=False)
+    assert b"\x1b[32m" in piped.stdout
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in said("doctor")
