@@ -52,12 +52,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if made.returncode != 0 and "Could not find" in made.stderr:
         pytest.skip("the package index is not reachable")
     assert made.returncode == 0, made.stderr
-    venv.create(folder / "env", with_pip=True)
+    venv.create(folder / "env")
     python = folder / "env" / "bin" / "python"
     wheel = next(folder.glob("*.whl"))
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True
-    )
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", str(wheel)], check=True)
     here = next(path for path in map(Path, sys.path) if path.name == "site-packages")
     site = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
