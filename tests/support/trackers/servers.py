@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 SERVERS = Path(os.environ.get("OBERONC_TEST_SERVERS") or "/tmp/oberonc-test-servers")
 IN_CI = bool(os.environ.get("CI"))
 #: Seconds a server may take to answer, on a machine that does much else.
-PATIENCE = 120
+PATIENCE = 300
 
 
 def need(found: bool, what: str) -> None:
