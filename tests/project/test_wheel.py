@@ -2,6 +2,7 @@
 it.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -95,7 +96,10 @@ def test_only_oberonc_is_importable(installed: Path) -> None:
 
 
 def test_the_shipped_brokers_and_hooks_are_inside(installed: Path) -> None:
-    assert "issues" in _python(installed, "-m", "oberonc", "brokers")
+    listed = json.loads(_python(installed, "-m", "oberonc", "brokers", "--json"))
+    assert listed["brokers"].keys() == {
+        path.stem for path in (TOP / "brokers").glob("[!_]*.py")
+    }
     script = (
         "from oberonc.admin.install import script; print(script.script('post-receive'))"
     )
