@@ -105,6 +105,11 @@ def _who_may(path: Path) -> str:
                     f"the mode of it or of its folder forbids it: chmod u+rwX {place}"
                 )
             owner = person(facts.st_uid)
+            if place != path.parent:
+                return (
+                    f"{path.parent} is not there, and {place} is {owner}'s; set `state`, or HOME,"
+                    " to a folder of your own"
+                )
             group = (
                 f", or be in the group {group_name(facts.st_gid)}"
                 if facts.st_mode & stat.S_IWGRP

@@ -156,6 +156,20 @@ def test_what_root_writes_in_the_state_of_an_account_is_that_accounts(
         assert said.count("\n") == 1
 
 
+@needs_root
+def test_who_has_no_home_is_told_to_have_a_state_folder_and_not_to_be_root(
+    place: Path, open_oberonc: Elsewhere
+) -> None:
+    (place / "config.toml").write_text('state = "/nonexistent/state"\n')
+    said = open_oberonc.by(STRANGER)(
+        *("--config", place / "config.toml", "issues", "new", "one"),
+        *("--repository", "shop"),
+        code=77,
+    ).err
+    assert "/nonexistent/state is not there, and / is root's; set `state`" in said
+    assert "sudo" not in said
+
+
 def test_what_a_crash_left_half_done_is_put_back_before_it_is_read(
     tmp_path: Path,
 ) -> None:

@@ -63,7 +63,7 @@ def _command(there: str, section: tuple[str, ...], hook: str, run: str) -> Lines
     if isinstance(old, str):
         place += f', instead of the "{hook}" that is there'
         run = f"{old}; {run}"
-    elif re.search(rf"^\s*[\"']?{re.escape(hook)}[\"']?\s*:", there, re.MULTILINE):
+    elif there[:1] != "{" and re.search(rf"(?<![\w-]){re.escape(hook)}\W", there):
         place += f', joined to the "{hook}" that is there'  # of a program
     return Lines(place, f"{json.dumps(hook)}: {json.dumps(run)}")
 
