@@ -150,6 +150,10 @@ def test_two_clones_of_one_project_may_have_one_name(
     twin = Repo.init(tmp_path / "twin")
     twin.git("remote", "add", "origin", ADDRESS)
     assert "is called" not in oberonc("hook", "install", twin.path).err
+    seed = twin.clone(tmp_path / "of" / "twin")
+    twin.git("config", "oberonc.name", "twin")
+    oberonc("hook", "install", twin.path)
+    assert "is called" not in oberonc("hook", "install", seed.path).err
     other = Repo.init(tmp_path / "other")
     other.git("remote", "add", "origin", ADDRESS.replace("forge", "another"))
     said = oberonc("hook", "install", other.path).err

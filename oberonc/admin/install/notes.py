@@ -88,7 +88,13 @@ def _same_name(config: Config, full_name: str, path: Path) -> str:
     # False, too, where we may not look; clones of one project share its issues
     others = [place for place in others if os.path.isdir(place)]  # noqa: PTH112
     address = _address(path)
-    others = [p for p in others if not address or _address(p) != address]
+    origin = os.path.realpath(address.removeprefix("file://")) if address else ""
+    same = (origin, f"{origin}/.git")
+    others = [
+        place
+        for place in others
+        if not address or (place not in same and _address(place) != address)
+    ]
     if known.get(str(path)) != full_name:
         known[str(path)] = full_name
         _remember(config, known)
