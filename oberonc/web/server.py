@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import stat
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,21 +104,29 @@ def _listener(settings: Settings) -> socket.socket:
         family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         made = socket.create_server(listen, family=family, backlog=1024)
     except OSError as error:
+        # What the socket module adds to it says the address once more.
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigError(
-            f"cannot listen on {_shown(listen)}: {error.strerror or error}"
+            f"cannot listen on {_shown(listen)}: {why}; set [web] listen to another"
         ) from None
     return made
 
 
 def _unix(path: Path) -> socket.socket:
     """A socket that the accounts of its folder's group may use: a proxy, above all."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ConfigError(
+                f"{path} is there and is no socket: move it away, or set [web] listen"
+                " to another path"
+            )
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe,
+            suppress(ConnectionRefusedError),
+        ):
             probe.connect(os.fspath(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            path.unlink(missing_ok=True)
-        else:
             raise ConfigError(f"somebody listens on {path} already")
+        path.unlink()
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     made.bind(os.fspath(path))
     path.chmod(0o660)
@@ -125,7 +135,10 @@ def _unix(path: Path) -> socket.socket:
 
 
 def _shown(listen: tuple[str, int] | Path) -> str:
-    return str(listen) if isinstance(listen, Path) else f"{listen[0]}:{listen[1]}"
+    if isinstance(listen, Path):
+        return str(listen)
+    host = f"[{listen[0]}]" if ":" in listen[0] else listen[0]
+    return f"{host}:{listen[1]}"
 
 
 class Server(uvicorn.Server):
@@ -153,7 +166,7 @@ class Server(uvicorn.Server):
         """Begin to serve."""
         await super().startup(sockets)
         name = sockets[0].getsockname() if sockets else ""
-        where = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+        where = name if isinstance(name, str) else _shown((name[0], name[1]))
         self._notifier.ready(f"on {where}")
         say(f"ready on {where}")
 

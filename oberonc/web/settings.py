@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -120,8 +121,11 @@ def read(config: Config) -> Settings:
             raise ConfigError(
                 f"{where(key)} names a file that cannot be read: {table[key]}"
             )
-    if (files["certificate"] is None) != (files["key"] is None):
+    pem = files["certificate"], files["key"]
+    if (pem[0] is None) != (pem[1] is None):
         raise ConfigError("[web] needs both 'certificate' and 'key', or none of them")
+    if pem[0] and pem[1]:
+        _check_pem(pem[0], pem[1], where)
     behind_proxy = table.get("behind_proxy", False)
     listen = _listen(table.get("listen", LISTEN), where("listen"))
     safe = isinstance(listen, Path) or ipaddress.ip_address(listen[0]).is_loopback
@@ -139,13 +143,43 @@ def read(config: Config) -> Settings:
         _token(name, token, sources.get("web.tokens", ""))
         for name, token in table.get("tokens", {}).items()
     )
-    pem = files["certificate"], files["key"]
+    _check_tokens(tokens)
     header, users = table.get("user_header", ""), table.get("users", {})
     _check_users(header, users, behind_proxy, where)
     public = table.get("public_try", False)
     return Settings(
         *(listen, behind_proxy, *pem, webhooks, tokens, state, header, users, public)
     )
+
+
+def _check_pem(certificate: Path, key: Path, where: Any) -> None:
+    """Raises ConfigError where these are no pair that TLS can be spoken with."""
+
+    def nobody() -> str:
+        # A server has no terminal at which somebody could be asked for it.
+        raise ConfigError(f"{where('key')} names a key with a passphrase: take it off")
+
+    try:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(certificate, key, nobody)
+    except OSError as error:  # ssl.SSLError too
+        why = error.strerror if error.filename else getattr(error, "reason", "")
+        raise ConfigError(
+            f"{where('certificate')} and 'web.key' are no certificate and its key in PEM"
+            f" form: {why or error}"
+        ) from None
+
+
+def _check_tokens(tokens: tuple[Token, ...]) -> None:
+    """Raises ConfigError where nobody could say whose a token is."""
+    names: dict[str, str] = {}
+    for token in tokens:
+        other = names.setdefault(token.secret, token.name)
+        if other != token.name:
+            raise ConfigError(
+                f"web.tokens.{token.name} and web.tokens.{other} have the same token:"
+                " give each its own"
+            )
 
 
 def _check_users(
@@ -194,7 +228,17 @@ def _token(name: str, table: Any, file: str) -> Token:
         )
     if "token" not in table:
         raise ConfigError(f'{where} has no token: add token = "file:/PATH"')
-    return Token(name, str(secrets.resolved(table["token"], f"{where}.token")), role)
+    [secret] = _secrets([table["token"]], f"{where}.token")
+    return Token(name, secret, role)
+
+
+def _secrets(references: list[str], where: str) -> list[str]:
+    """What they refer to: a secret that stands in the configuration itself is most often
+    a path without `file:`, which anybody could guess. Raises ConfigError.
+    """
+    if not all(map(secrets.is_reference, references)):
+        raise ConfigError(f'{where} must say where it is: "file:/PATH"')
+    return [str(secret) for secret in secrets.resolved(references, where)]
 
 
 def _webhook(name: str, table: Any, file: str) -> Webhook:
@@ -223,7 +267,10 @@ def _webhook(name: str, table: Any, file: str) -> Webhook:
         raise ConfigError(
             f"{where} needs default_branch: {forge} does not say which branch that is"
         )
-    resolved = secrets.resolved(references, f"{where}.secret")
+    if forge == "sourcehut":  # a public key
+        found = [str(one) for one in secrets.resolved(references, f"{where}.secret")]
+    else:
+        found = _secrets(references, f"{where}.secret")
     mirrored = table.get("mirror", False)
     for key in origins.KEYS if not mirrored else ():
         if key in table and key != "mirror":
@@ -231,7 +278,7 @@ def _webhook(name: str, table: Any, file: str) -> Webhook:
     return Webhook(
         name,
         forge,
-        tuple(str(secret) for secret in resolved),
+        tuple(found),
         tuple(table.get("repositories", ())),
         branch,
         origins.origin(name, table, where) if mirrored else None,

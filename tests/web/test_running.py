@@ -98,6 +98,38 @@ def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged(
             end(process)
 
 
+def test_what_stands_where_it_should_listen_stays(site: Site, faces: Faces) -> None:
+    text = site.file.read_text()
+
+    def said(listen: object) -> str:
+        site.file.write_text(f'{text}[web]\nlisten = "{listen}"\n')
+        with pytest.raises(AssertionError) as raised:
+            faces.start()
+        return str(raised.value).splitlines()[0]
+
+    file = site.folder / "precious"
+    file.write_text("kept")
+    link = site.folder / "link"
+    link.symlink_to(file)
+    for path in (file, link):
+        assert f"{path} is there and is no socket" in said(path)
+        assert file.read_text() == "kept"
+    taken = site.folder / "taken.sock"
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(os.fspath(taken))
+        theirs.listen()
+        assert f"somebody listens on {taken} already" in said(taken)
+        assert taken.is_socket()
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        address = f"127.0.0.1:{port.getsockname()[1]}"
+        line = said(address)
+        assert f"cannot listen on {address}: Address already in use; set" in line
+    # What a face that was killed left behind is in nobody's way.
+    site.file.write_text(f'{text}[web]\nlisten = "{taken}"\n')
+    faces.start()
+    assert _ask(taken, "/health")[0] == 200
+
+
 def test_it_is_ready_as_long_as_a_push_can_be_kept(site: Site, faces: Faces) -> None:
     tokens(site, [])
     face = faces.start()

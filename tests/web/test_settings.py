@@ -1,6 +1,7 @@
 """What the configuration may say of the HTTP face."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,12 @@ def test_the_configuration_of_the_documentation_is_good(tmp_path: Path) -> None:
             "texts",
         ),
         ("[webhooks]\na = 5", "must be a table"),
+        ('[webhooks.a]\nforge = "github"\nsecret = "/etc/a"', "say where it is"),
+        ('[web.tokens.a]\ntoken = "/etc/oberonc/a"', "a.token must say where it is"),
+        (
+            '[web.tokens.a]\ntoken = "SECRET"\n[web.tokens.b]\ntoken = "SECRET"',
+            "web.tokens.b and web.tokens.a have the same token",
+        ),
         ('[web]\nuser_header = "X-User"', "it needs behind_proxy = true"),
         (
             '[web]\nbehind_proxy = true\nuser_header = "X User"',
@@ -75,6 +82,32 @@ def test_what_is_wrong_is_said_with_its_key(
         read(tmp_path, text)
     assert "sesame" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_certificate_is_read_before_anybody_asks(tmp_path: Path) -> None:
+    def made(*words: str) -> tuple[Path, Path]:
+        files = tmp_path / f"{words[0]}.pem", tmp_path / f"{words[0]}.key"
+        command = f"openssl req -x509 -newkey rsa:2048 -subj /CN={words[0]} -days 2"
+        where = ["-out", str(files[0]), "-keyout", str(files[1])]
+        subprocess.run(
+            [*command.split(), *where, *words], check=True, capture_output=True
+        )
+        return files
+
+    def said(certificate: Path, key: Path) -> str:
+        text = f'[web]\ncertificate = "{certificate}"\nkey = "{key}"'
+        with pytest.raises(ConfigError) as raised:
+            read(tmp_path, text)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    plain, other = made("-nodes"), made("-passout", "pass:sesame")
+    assert "no certificate and its key" in said(plain[0], tmp_path)
+    assert "no certificate and its key" in said(plain[1], plain[1])
+    assert "KEY_VALUES_MISMATCH" in said(other[0], plain[1])
+    assert "'web.key' names a key with a passphrase" in said(*other)
+    text = f'[web]\ncertificate = "{plain[0]}"\nkey = "{plain[1]}"'
+    assert read(tmp_path, text).is_secure
 
 
 def test_an_address_for_others_wants_tls_or_a_proxy(tmp_path: Path) -> None:
