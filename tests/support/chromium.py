@@ -141,12 +141,18 @@ def _is_removed(folder: Path) -> bool:
 
 
 class Tab:
-    """One page of somebody whom nobody knows yet."""
+    """One page: of somebody whom nobody knows yet, or of whoever has *other* open."""
 
-    def __init__(self, chromium: Chromium, port: int) -> None:
+    def __init__(
+        self, chromium: Chromium, port: int, other: "Tab | None" = None
+    ) -> None:
         self._chromium = chromium
         self._base = f"http://127.0.0.1:{port}"
-        self._person = self._call("Target.createBrowserContext")["browserContextId"]
+        self._person: str = (
+            other._person
+            if other
+            else self._call("Target.createBrowserContext")["browserContextId"]
+        )
         target = self._call(
             "Target.createTarget", url="about:blank", browserContextId=self._person
         )["targetId"]

@@ -1,7 +1,10 @@
 """The page in a real browser: wide and narrow, light and dark, with scripts and without."""
 
 import struct
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,7 +14,7 @@ from tests.support import chromium
 from tests.support.chromium import NARROW, WIDE, Chromium, Tab
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
-from tests.support.web import Face
+from tests.support.web import Face, Faces
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("browser")]
 
@@ -242,6 +245,78 @@ def test_an_open_page_follows_what_happens_and_says_when_the_daemon_is_away(
     eventually(lambda: tab.is_true(away), 60, "it did not come back")
     site.call("lane.resume", service="keeper")
     tab.until("nothing needs a person")
+
+
+@contextmanager
+def refusing(port: int) -> Iterator[list[str]]:
+    """A proxy that nobody is behind; what it was asked for."""
+    asked: list[str] = []
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(502)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Refusal) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_many_open_pages_leave_room_for_one_more(
+    browser: Chromium, face: Face, tab: Tab
+) -> None:
+    # A browser opens six connections to a server; a stream takes one.
+    tab.log_in()
+    for _ in range(8):
+        other = Tab(browser, face.port, tab)
+        other.open("/")
+        other.until("nothing needs a person")
+    assert tab.is_true("document.hidden")
+
+
+def test_an_open_page_says_when_the_face_is_away_and_comes_back_with_it(
+    site: Site, faces: Faces, tab: Tab
+) -> None:
+    tab.log_in()
+    tab.until("nothing needs a person")
+    [face] = faces.all
+    face.stop()
+    tab.until("oberonc web does not answer")
+    text = site.file.read_text().replace("127.0.0.1:0", f"127.0.0.1:{face.port}")
+    site.file.write_text(text)
+    # As a proxy does while nobody is behind it: a browser asks no second time then.
+    with refusing(face.port) as asked:
+        eventually(lambda: "/live" in asked, 60, "no stream was asked for")
+    faces.start()
+    away = "document.getElementById('away').hidden"
+    eventually(lambda: tab.is_true(away), 60, "it did not come back")
+    site.call("lane.pause", service="keeper")
+    tab.until("keeper is paused")
+
+
+def test_what_was_to_be_done_is_not_repeated_without_being_asked(
+    site: Site, tab: Tab
+) -> None:
+    tab.log_in()
+    for path, button in (("/services", "Pause"), ("/services", "Reload")):
+        tab.open(path)
+        site.daemons[-1].stop()
+        tab.press(button)
+        tab.until("The daemon does not answer.")
+        tab.until("may not have been done")
+        assert not tab.is_true("document.body.innerText.includes('by itself')")
+        site.start()
+        tab.evaluate("window.isOld = true; document.querySelector('main a').click()")
+        tab.until("Services")
+    assert not site.stats()["services"]["keeper"]["paused"]
 
 
 def test_a_page_that_came_without_a_daemon_comes_back_with_it(

@@ -176,7 +176,7 @@ class Frame:
                 asked = asked._replace(form=_form(request, person, right))
             found = look(asked, **values)
         except Problem as problem:
-            found = _trouble(problem)
+            found = _trouble(problem, request.method != "POST")
         if isinstance(found, Moved):
             return self._moved(found)
         said = ""
@@ -206,6 +206,7 @@ class Frame:
             "said": said,
             "status": found.status,
             "version": oberonc.__version__,
+            "next_path": _back(asked.path),
             "files": static.NAMES,
             **_visible(found.context),
         }
@@ -236,12 +237,21 @@ def nowhere(_asked: Asked) -> Shown:
     raise Problem(404, "There is no such page.")
 
 
-def _trouble(problem: Problem) -> Shown:
-    """The page that says what is wrong; where that ends by itself, it asks again."""
+def _trouble(problem: Problem, may_repeat: bool) -> Shown:
+    """The page that says what is wrong; where that ends by itself it asks again, unless
+    it was to do something: nobody but who wanted that can say whether to repeat it.
+    """
     headers = dict(problem.headers)
+    asks_again = problem.status == 503 and may_repeat
     if problem.status == 503:
-        headers = {"Retry-After": AGAIN, "Refresh": AGAIN} | headers
-    context = {"title": problem.title, "detail": problem.detail}
+        headers = {"Retry-After": AGAIN} | headers
+    if asks_again:
+        headers["Refresh"] = AGAIN
+    context = {
+        "title": problem.title,
+        "detail": problem.detail,
+        "asks_again": asks_again,
+    }
     return Shown("trouble.html", context, problem.status, headers)
 
 
@@ -280,6 +290,11 @@ def _is_foreign(request: HttpRequest) -> bool:
         return bool(urlsplit(origin).netloc != request.headers.get("Host", ""))
     except ValueError:
         return True
+
+
+def _back(path: str) -> str:
+    """The page that belongs to *path*, at which something may be only done."""
+    return path if any(_is_below(path, top) for top, _ in _TITLES) else "/"
 
 
 def _is_below(path: str, top: str) -> bool:

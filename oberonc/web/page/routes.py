@@ -23,7 +23,8 @@ def pages(config: Config, settings: Settings, live: Live) -> list[Any]:
         "pushes/<str:id>": frame.view(pushes.one),
         "letters": frame.view(letters.show, letters.change),
         "services": frame.view(services.show, services.change),
-        "reload": frame.view(post=services.reload, acts="admin"),
+        # Its report stands at this address, which a person may open again.
+        "reload": frame.view(services.reloaded, services.reload, acts="admin"),
         "actions": frame.view(services.actions),
         "try": frame.view(playground.show, playground.read, right=tries, acts=tries),
         "login": frame.view(entry.show, entry.enter, right=None, acts=None),

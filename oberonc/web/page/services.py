@@ -75,6 +75,11 @@ def reload(asked: Asked) -> Shown:
     return Shown("report.html", {"report": report, "how": how, "broken": broken})
 
 
+def reloaded(_asked: Asked) -> Moved:
+    """Where the generations are."""
+    return Moved("/services")
+
+
 def actions(asked: Asked) -> Shown:
     """What people had the daemon do, the newest first."""
     found = ask(asked.config, "actions", limit=LISTED)["actions"]
