@@ -67,6 +67,7 @@ _MEANING = {
     428: "A precondition (If-Match) is wanted.",
     429: "Too many requests; Retry-After says when again.",
     500: "A fault of the server's; `instance` names it in its log.",
+    503: "It cannot be answered now; Retry-After says when again.",
 }
 
 #: The query of a list in pages: name, least value, meaning.
@@ -138,11 +139,11 @@ def _operation(
             _query(name, {"type": "integer", "minimum": least}, meaning)
             for name, least, meaning in _PAGING
         ]
-    summary, _, description = (inspect.getdoc(function) or "").partition("\n")
+    summary, description = _texts(function)
     operation: dict[str, Any] = {
         "operationId": f"{route.name or handler.__name__}_{function.__name__}",
         "summary": told.get("summary", summary),
-        "description": description.strip(),
+        "description": description,
         "parameters": parameters,
         "responses": _responses(route, method, function, told, body is not None),
         "security": _security(route, method, schemes),
@@ -159,6 +160,13 @@ def _operation(
             "content": {type_: {"schema": schema} for type_ in types},
         }
     return operation
+
+
+def _texts(function: Any) -> tuple[str, str]:
+    """The first sentence of a docstring, and the rest of it."""
+    first, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
+    summary, dot, more = " ".join(first.split()).partition(". ")
+    return summary + dot.strip(), "\n\n".join(filter(None, (more, rest)))
 
 
 def _nothing_told(method: str, arguments: Iterable[str]) -> dict[str, Any]:
@@ -178,11 +186,18 @@ def _free(name: str, taken: set[str]) -> str:
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     found = []
     for name, converter in route.arguments.items():
-        schema: dict[str, Any] = _CONVERTERS.get(type(converter), {"type": "string"})
+        schema = _CONVERTERS.get(type(converter)) or _text_of(converter)
         if name == "emitter_format":
             schema = {"type": "string", "enum": list(_formats(route))}
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
     return found
+
+
+def _text_of(converter: Any) -> dict[str, Any]:
+    """What a converter takes that is a project's own, or takes any text."""
+    if converter is None or type(converter).__module__ == converters.__name__:
+        return {"type": "string"}
+    return {"type": "string", "pattern": f"^({converter.regex})$"}
 
 
 def _headers(
@@ -260,8 +275,10 @@ def _responses(
     """The statuses that are possible by what was declared, with their content."""
     handler = route.resource.handler
     declared: dict[str, Any] = getattr(function, "__piston__", {})
-    success = {"POST": 201, "DELETE": 204}.get(method, 200)
-    refused = {406, 500}
+    said = set(told.get("statuses", ()))
+    usual = {"POST": 201, "DELETE": 204}.get(method, 200)
+    done = {status for status in said if status < 300} or {usual}
+    refused = {406, 500} | (said - done)
     if method == "GET":
         refused.add(304)
     if method in ("PUT", "PATCH", "DELETE"):
@@ -276,7 +293,6 @@ def _responses(
         refused.add(422)
     if told.get("paged"):
         refused.add(400)
-    refused |= set(told.get("statuses", ()))
     if "throttle" in declared:
         refused.add(429)
     if "idempotent" in declared:
@@ -287,11 +303,15 @@ def _responses(
         refused.add(403)
         if authenticator.challenge():
             refused.add(401)
-    found: dict[str, Any] = {str(success): {"description": _MEANING[success]}}
-    if success != 204:
-        schema = told.get("response", {})
-        types = _formats(route).values()
-        found[str(success)]["content"] = {type_: {"schema": schema} for type_ in types}
+    found: dict[str, Any] = {}
+    for status in sorted(done):
+        found[str(status)] = {"description": _MEANING[status]}
+        if status != 204:
+            schema = told.get("response", {})
+            types = _formats(route).values()
+            found[str(status)]["content"] = {
+                type_: {"schema": schema} for type_ in types
+            }
     for status in sorted(refused):
         found[str(status)] = {"description": _MEANING[status]}
         if status != 304:

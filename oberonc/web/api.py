@@ -4,13 +4,14 @@ Each handler asks the daemon and gives its answer; rows are those of the command
 `--json`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.http import HttpResponse
+from django.urls import register_converter
 
 import oberonc
 from oberonc.config import Config
@@ -20,12 +21,14 @@ from oberonc.grammar.message import scan
 from oberonc.payload.check import loads
 from oberonc.piston import (
     BearerAuthentication,
+    Emitter,
     Page,
     Principal,
     Problem,
     Resource,
     idempotent,
     rc,
+    require_mime,
     validate,
 )
 from oberonc.prometheus import exposition
@@ -48,10 +51,43 @@ from oberonc.web.settings import Token, token_of
 BUDGET: Final = 2.0
 #: Seconds for which an answer is kept for whoever asks the same again.
 REMEMBERED: Final = 3600
-#: What can be done to a delivery.
-CHANGES: Final = ("retry", "drop")
-#: What Prometheus' text format is called.
-METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Verb:
+    """A word of an address."""
+
+    def to_python(self, word: str) -> str:
+        """As it is."""
+        return word
+
+    to_url = to_python
+
+
+class Changing(_Verb):
+    """What can be done to a delivery."""
+
+    regex = "retry|drop"
+
+
+class Steering(_Verb):
+    """What can be done to a service."""
+
+    regex = "pause|resume|test"
+
+
+class Prometheus(Emitter):
+    """Numbers as Prometheus reads them."""
+
+    def render(self, request: Any) -> str:
+        """Its text format."""
+        return exposition(self.data)
+
+
+register_converter(Changing, "changing")
+register_converter(Steering, "steering")
+Emitter.register("prometheus", Prometheus, "text/plain; version=0.0.4; charset=utf-8")
+#: What all else is sent as.
+FORMATS: Final = ("json", "yaml", "xml", "csv", "jsonl")
 
 
 class _Handler(Guarded):
@@ -60,6 +96,13 @@ class _Handler(Guarded):
     config: Config
     #: What became of requests to webhooks.
     counts: Callable[[], dict[str, Any]]
+
+    @classmethod
+    def openapi(cls, method: str, arguments: Collection[str]) -> dict[str, Any]:
+        """What the documentation cannot see: POST does something and makes nothing,
+        and the daemon may refuse, or not answer.
+        """
+        return {"statuses": {400, 503} | ({200, 409} if method == "POST" else set())}
 
     def ask(self, op: str, *, missing: int = 400, **fields: Any) -> dict[str, Any]:
         """The daemon's answer. Raises Problem."""
@@ -77,10 +120,13 @@ class Events(_Handler):
         `Link` has the next page, which of a repository or an issue may have rows though
         this one has none.
 
-        With `after`, the `seq` of an event, those accepted later, the oldest first.
+        With `after`, the `seq` of an event, those accepted later, the oldest first, of
+        all of them.
         """
         query: EventFilter = request.query
         if query.after is not None:
+            if query != EventFilter(after=query.after, limit=query.limit):
+                raise Problem(422, "'after' goes with 'limit' alone.")
             found = self.ask("log", after=query.after, limit=query.limit)["events"]
             links = {}
             if len(found) == query.limit:
@@ -101,7 +147,17 @@ class Events(_Handler):
             links["next"] = _link(request, before=found["next"])
         return Page(found["events"], links=links)
 
+    @classmethod
+    def openapi(cls, method: str, arguments: Collection[str]) -> dict[str, Any]:
+        """A payload is made into an event, unless it was before."""
+        told = super().openapi(method, arguments)
+        if method == "POST":
+            told["statuses"].add(201)
+            told["body"] = {"type": "object", "required": ["id", "schema"]}
+        return told
+
     @needs("submit")
+    @require_mime("json")
     @idempotent(timeout=REMEMBERED)
     def create(self, request: Any) -> Any:
         """Submit a payload of schema 1. It is durable before the answer: accepted by the
@@ -129,6 +185,8 @@ class Event(_Handler):
     def read(self, request: Any, id: str) -> Any:
         """What became of it: each service's decision and reason, attempts and output."""
         request.push = id
+        if not re.fullmatch(r"[0-9a-f]{32}", id):
+            raise Problem(404, f"There is no event {one_line(id, 80)}.")
         for event in self.ask("log", missing=404, key=id, limit=2)["events"]:
             if event["id"] == id:
                 return event
@@ -171,7 +229,6 @@ class Change(_Handler):
         """Each is tried again now (`retry`), or never (`drop`); a row, or why not, for
         each. The `reason` is written down.
         """
-        _one_of(verb, CHANGES)
         wanted = {"deliveries": request.cleaned.deliveries, **_acts(request)}
         found = self.ask(f"dead.{verb}", missing=422, **wanted)
         return rc.ALL_OK(found["results"])
@@ -185,7 +242,6 @@ class ChangeOne(_Handler):
     @validate(Why)
     def create(self, request: Any, number: int, verb: str) -> Any:
         """It is tried again now (`retry`), or never (`drop`)."""
-        _one_of(verb, CHANGES)
         wanted = {"deliveries": [number], **_acts(request)}
         [found] = self.ask(f"dead.{verb}", missing=422, **wanted)["results"]
         if "error" in found:
@@ -217,7 +273,6 @@ class Pause(_Handler):
         alone. `test`: prove that it could do its work, without changing anything; what
         was found, each with `ok`, `what` it is and what will `mend` it.
         """
-        _one_of(verb, ("pause", "resume", "test"))
         if verb == "test":
             wanted = {"service": name, **_acts(request)}
             found = self.ask("service.test", missing=404, **wanted)["findings"]
@@ -285,14 +340,15 @@ class Stats(_Handler):
 class Metrics(_Handler):
     """Numbers for Prometheus."""
 
+    formats = ("prometheus",)
+
     @needs("read")
-    def read(self, _request: Any) -> HttpResponse:
+    def read(self, _request: Any) -> Any:
         """Those of `oberonc stats --prometheus`, and those of webhooks."""
-        value = self.ask("stats")["stats"] | {
+        return self.ask("stats")["stats"] | {
             "command_version": oberonc.__version__,
             "webhooks": self.counts(),
         }
-        return HttpResponse(exposition(value), content_type=METRICS)
 
 
 class Spool(_Handler):
@@ -331,11 +387,6 @@ class Parse(_Handler):
                 "near_misses": [one._asdict() for one in found.near_misses],
             }
         )
-
-
-def _one_of(verb: str, verbs: tuple[str, ...]) -> None:
-    if verb not in verbs:
-        raise Problem(404, f"There is {' and '.join(verbs)}.")
 
 
 def _acts(request: Any) -> dict[str, Any]:
@@ -384,11 +435,13 @@ def resources(
         "events/<str:id>": Resource(Event, authentication=who),
         "deliveries": Resource(Deliveries, authentication=who),
         "deliveries/<int:number>": Resource(Delivery, authentication=who),
-        "deliveries/<int:number>/<str:verb>": Resource(ChangeOne, authentication=who),
-        "deliveries/<str:verb>": Resource(Change, authentication=who),
+        "deliveries/<int:number>/<changing:verb>": Resource(
+            ChangeOne, authentication=who
+        ),
+        "deliveries/<changing:verb>": Resource(Change, authentication=who),
         "services": Resource(Services, authentication=who),
         "services/<str:name>": Resource(Services, authentication=who),
-        "services/<str:name>/<str:verb>": Resource(Pause, authentication=who),
+        "services/<str:name>/<steering:verb>": Resource(Pause, authentication=who),
         "brokers": Resource(Brokers, authentication=who),
         "generations": Resource(Generations, authentication=who),
         "actions": Resource(Actions, authentication=who),

@@ -1,6 +1,7 @@
 """`/health`: for whoever starts this process again, or sends it requests."""
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 from oberonc.config import Config
@@ -24,6 +25,11 @@ class Ready(BaseHandler):
     """Whether pushes are taken."""
 
     config: Config
+
+    @classmethod
+    def openapi(cls, _method: str, _arguments: Collection[str]) -> dict[str, Any]:
+        """It may not be."""
+        return {"statuses": (503,)}
 
     def read(self, _request: Any) -> dict[str, str]:
         """By the daemon, or by the spool where none answers; 503 where by neither."""

@@ -1,13 +1,36 @@
 """What requests to the API may say; Piston checks it, and documents it."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 #: A place in a list: the `seq` of an event, or the id of a delivery.
 Cursor = Annotated[int, Field(ge=0, lt=1 << 62)]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters are in no name")
+    return text
+
+
+def _iso(said: Any) -> Any:
+    """A time in words: pydantic takes a number, too, for seconds."""
+    if not isinstance(said, str):
+        return said
+    if not re.match(r"\d{4}-\d\d-\d\d", said):
+        raise ValueError("give ISO 8601, as 2026-01-31T12:00:00Z")
+    # A `+` that nobody escaped comes as a blank.
+    return re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", said)
+
+
+#: What the daemon takes for a name.
+Name = Annotated[str, AfterValidator(_printable)]
+Reason = Annotated[Name, Field(max_length=300)]
+Moment = Annotated[datetime, BeforeValidator(_iso)]
 State = Literal["ready", "leased", "done", "dead", "cancelled", "expired", "collapsed"]
 
 
@@ -15,11 +38,11 @@ State = Literal["ready", "leased", "done", "dead", "cancelled", "expired", "coll
 class EventFilter:
     """Which events; times are ISO 8601."""
 
-    repository: str | None = None
-    commit: str = ""
-    issue: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
+    repository: Name | None = None
+    commit: Name = ""
+    issue: Name = ""
+    since: Moment | None = None
+    until: Moment | None = None
     before: Cursor | None = None
     after: Cursor | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 20
@@ -30,8 +53,8 @@ class DeliveryFilter:
     """Which deliveries."""
 
     state: State | None = None
-    service: str | None = None
-    repository: str | None = None
+    service: Name | None = None
+    repository: Name | None = None
     # With nothing before it, from the newest on.
     before: Cursor = 2**53
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
@@ -48,7 +71,7 @@ class Newest:
 class Why:
     """Why somebody does something."""
 
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @dataclass
@@ -59,15 +82,15 @@ class Numbers:
         list[Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]],
         Field(max_length=1000),
     ]
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @dataclass
 class Lane:
     """A repository, where not all of a service is meant."""
 
-    repository: str | None = None
-    reason: str | None = None
+    repository: Name | None = None
+    reason: Reason | None = None
 
 
 @dataclass
@@ -76,7 +99,7 @@ class Reload:
 
     check: bool = False
     partial: bool = False
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @dataclass
@@ -85,7 +108,7 @@ class Span:
 
     minutes: Annotated[int, Field(ge=0, le=1440)] = 0
     hours: Annotated[int, Field(ge=0, le=100_000)] = 0
-    service: str | None = None
+    service: Name | None = None
     each: bool = False
 
 

@@ -18,7 +18,7 @@ from oberonc.piston import (
     openapi_view,
 )
 from oberonc.piston.answers import problem_response
-from oberonc.web.api import resources
+from oberonc.web.api import FORMATS, resources
 from oberonc.web.forges.delivery import LARGEST
 from oberonc.web.health import Health, Ready
 from oberonc.web.page.live import Live
@@ -35,12 +35,19 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
     django_settings.configure(
         DEBUG=False,
         ALLOWED_HOSTS=["*"],  # nothing that is answered depends on it
+        # Answers for who asks again with a key; by default it would keep 300.
+        CACHES={
+            "default": {
+                "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+                "OPTIONS": {"MAX_ENTRIES": 50_000},
+            }
+        },
         DATA_UPLOAD_MAX_MEMORY_SIZE=LARGEST,
         FILE_UPLOAD_MAX_MEMORY_SIZE=LARGEST,
         INSTALLED_APPS=["oberonc.piston"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=["oberonc.web.access.access"],
-        PISTON={"TITLE": "oberonc", "VERSION": "1"},
+        PISTON={"TITLE": "oberonc", "VERSION": "1", "FORMATS": FORMATS},
         ROOT_URLCONF=__name__,
         USE_TZ=True,
     )

@@ -2,15 +2,24 @@
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.http import HttpRequest
 from django.test import override_settings
-from django.urls import clear_url_caches, include, path, re_path
+from django.urls import (
+    clear_url_caches,
+    include,
+    path,
+    re_path,
+    register_converter,
+)
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from oberonc.piston import (
@@ -156,10 +165,49 @@ def test_12_the_types_of_url_arguments_are_those_of_the_converters() -> None:
     assert item["parameters"][1]["schema"]["enum"] == ["json", "yaml"]
 
 
-def test_12_the_summary_is_the_first_line_of_the_docstring() -> None:
+def test_12_the_summary_is_the_first_sentence_of_the_docstring() -> None:
     found = operation("/c/{customer}/orders/", "get")
     assert found["summary"] == "Find orders."
     assert found["description"].startswith("By <script>")
+
+
+class Verbs:
+    """A converter of a project's own."""
+
+    regex = "open|shut"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    to_url = to_python
+
+
+class Door(BaseHandler):
+    """A door."""
+
+    @classmethod
+    def openapi(cls, method: str, arguments: Collection[str]) -> dict[str, Any]:
+        return {"statuses": (200, 503)}
+
+    def create(self, request: HttpRequest, verb: str) -> Any:
+        """Open it, or shut it, as the
+        address says. It may be stuck.
+
+        Then push.
+        """
+
+
+def test_12_what_a_handler_tells_of_itself_is_what_is_documented() -> None:
+    register_converter(Verbs, "verbs")
+    urls: Any = ModuleType("doors")
+    urls.urlpatterns = [path("door/<verbs:verb>", Resource(Door))]
+    item = generate_doc(urls)["paths"]["/door/{verb}"]
+    schema = {"type": "string", "pattern": "^(open|shut)$"}
+    assert item["parameters"][0]["schema"] == schema
+    assert item["post"]["summary"] == "Open it, or shut it, as the address says."
+    assert item["post"]["description"] == "It may be stuck.\n\nThen push."
+    assert {"200", "503"} <= set(item["post"]["responses"])
+    assert "201" not in item["post"]["responses"]
 
 
 def test_12_the_query_string_is_parameters() -> None:

@@ -279,6 +279,110 @@ def test_the_api_is_documented_for_programs_and_people(face: Face) -> None:
     assert face.send("/api/", method="GET").status == 200
 
 
+def test_every_answer_is_one_that_the_documentation_has(site: Site, face: Face) -> None:
+    document = json.loads(face.send("/api/openapi.json", method="GET").body)
+    site.submit()
+    site.settled(done=1)
+
+    def known(path: str, method: str, answer: Answer) -> None:
+        shape = re.sub(r"(deliveries)/1\b", r"\1/{number}", path.partition("?")[0])
+        shape = re.sub(r"/(retry|drop|pause|resume|test)$", "/{verb}", shape)
+        shape = shape.replace("services/keeper", "services/{name}")
+        shape = shape.replace("events/abcd", "events/{id}")
+        responses = document["paths"][f"/api/{shape}"][method.lower()]["responses"]
+        assert str(answer.status) in responses, (path, method, answer)
+        content = responses[str(answer.status)].get("content", {"": {}})
+        assert answer.headers.get("content-type", "") in content, (path, method, answer)
+
+    bodies: dict[str, list[Any]] = {
+        "events": [push(), [], {}],
+        "deliveries/retry": [{"deliveries": [1]}, {"deliveries": ["x"]}],
+        "parse": [{"message": "fixes #1"}, {"message": "x", "words": "nothing"}],
+    }
+    searches = (
+        "repository=%07",
+        "commit=zz",
+        "issue=x",
+        "since=0.5",
+        "after=1&before=2",
+    )
+    addresses = [(path, method) for path, method, _ in ADDRESSES]
+    addresses += [(f"events?{one}", "GET") for one in searches]
+    addresses += [("services/keeper", "GET"), ("services/keeper/resume", "POST")]
+    for down in (False, True):
+        if down:
+            site.daemons[0].stop()
+        for path, method in addresses:
+            for body in (
+                bodies.get(path, [{}, {"x": 1}]) if method == "POST" else [None]
+            ):
+                known(path, method, ask(face, path, "admin", body, method))
+        for path, method in addresses:
+            known(path, method, ask(face, path, "submit", None, method))
+            known(path, method, face.send(f"/api/{path}", method=method))
+
+
+def test_an_address_or_a_search_that_means_nothing_says_so(face: Face) -> None:
+    for path in ("deliveries/-1", "deliveries/again", "services/keeper/stop"):
+        for method in ("GET", "POST"):
+            assert ask(face, path, method=method).status == 404, (path, method)
+    assert value(ask(face, "events/x"), 404)["detail"] == "There is no event x."
+    for query, where in (
+        ("repository=%07", "repository"),
+        ("commit=%07", "commit"),
+        ("since=12", "since"),
+        ("until=0.5", "until"),
+    ):
+        answer = ask(face, f"events?{query}")
+        assert value(answer, 422)["errors"][0]["parameter"] == where
+    for more in ("repository=a/b", "commit=abcd", "before=9", "since=2026-01-01"):
+        assert (
+            "'after' goes" in value(ask(face, f"events?after=1&{more}"), 422)["detail"]
+        )
+
+
+def test_a_time_may_have_the_plus_of_its_zone_as_it_is(site: Site, face: Face) -> None:
+    made = site.submit()
+    for zone in ("+02:00", "%2B02:00", "-02:00", "Z"):
+        rows = value(ask(face, f"events?since=2026-01-01T00:00:00{zone}"))
+        assert [row["id"] for row in rows] == [made], zone
+        assert value(ask(face, f"events?until=2026-01-01T00:00:00{zone}")) == []
+
+
+def test_the_metrics_are_for_whoever_asks_for_text(face: Face) -> None:
+    # The last one is Prometheus' own.
+    for accept in (
+        "text/plain",
+        "text/plain;version=0.0.4",
+        "*/*",
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+    ):
+        headers = {"Authorization": "Bearer read-token", "Accept": accept}
+        answer = face.send("/api/metrics", headers, method="GET")
+        assert answer.status == 200, accept
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b"oberonc_build_info" in answer.body
+    assert value(ask(face, "spool")), "and all else is no text"
+
+
+def test_many_keys_put_none_out(face: Face) -> None:
+    headers = {
+        "Authorization": "Bearer submit-token",
+        "Content-Type": "application/json",
+    }
+
+    def submit(key: str, made: dict[str, Any]) -> Answer:
+        body = json.dumps(made).encode()
+        return face.send("/api/events", headers | {"Idempotency-Key": key}, body)
+
+    made = push()
+    first = submit("first", made)
+    assert first.status == 201
+    for number in range(400):
+        assert submit(f"other {number}", push()).status == 201
+    assert submit("first", made)[::2] == first[::2]
+
+
 def test_what_did_not_change_is_not_sent_again(face: Face) -> None:
     first = ask(face, "spool")
     headers = {"Authorization": "Bearer read-token"}

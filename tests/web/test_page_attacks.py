@@ -237,7 +237,7 @@ def test_what_no_form_of_ours_sends_is_refused(person: Browser) -> None:
     for path in PAGES[:-1]:
         assert person.send("PUT", path).status == 405
         assert person.send("DELETE", path).status == 405
-    assert person.send("GET", "/reload").status == 405
+    assert person.send("GET", "/logout").status == 405
     assert person.send("POST", "/letters", [csrf, ("verb", "burn")]).status == 400
     assert person.send("POST", "/services", [csrf, ("verb", "burn")]).status == 400
     assert person.send("POST", "/reload", [csrf, ("how", "burn")]).status == 400
