@@ -219,6 +219,7 @@ def test_a_service_is_paused_and_resumed(site: Site, person: Browser) -> None:
     page = person.press(page, "Pause", repository="web/shop")
     assert "keeper is paused for web/shop." in page.text
     assert site.stats()["paused_lanes"] == 1
+    assert "Paused for web/shop." in page.text
     assert person.press(page, "Pause", service="nobody").status == 404
 
 

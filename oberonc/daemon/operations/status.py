@@ -13,7 +13,7 @@ from oberonc.broker import declared
 from oberonc.daemon.dispatch import Dispatcher
 from oberonc.daemon.intake.intake import Intake
 from oberonc.daemon.operations.answers import Answer
-from oberonc.daemon.operations.request import Request, number, text
+from oberonc.daemon.operations.request import MOST_ROWS, Request, number, text
 from oberonc.daemon.queue_link import QueueLink, now_ms
 from oberonc.daemon.reload import Reloader
 from oberonc.delivery import frames, spool
@@ -88,8 +88,8 @@ class Status:
         return [period_row(period) for period in found]
 
     async def brokers(self, _request: Request, _uid: int) -> Answer:
-        """`brokers`: every broker of the generation
-        in service, and every configured service.
+        """`brokers`: every broker of the generation in service, every configured
+        service, and which repositories are paused for one.
         """
         generation = self._reloader.current
         brokers = [
@@ -107,11 +107,13 @@ class Status:
             }
             for name, place in sorted(generation.snapshot.places.items())
         ]
+        paused = await self._queue.call(lambda queue: queue.paused_lanes())
         return {
             "ok": True,
             "generation": generation.number,
             "brokers": brokers,
             "services": (await self._stats())["services"],
+            "paused_lanes": paused[:MOST_ROWS],
         }
 
     async def generations(self, _request: Request, _uid: int) -> Answer:

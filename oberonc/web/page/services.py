@@ -15,8 +15,14 @@ LISTED: Final = 200
 def show(asked: Asked) -> Shown:
     """All of them, the brokers in service, and the generations before."""
     found = ask(asked.config, "brokers")
+    paused = found.get("paused_lanes", ())  # a daemon of before an upgrade
     services = [
-        row | {"name": name, "state": words.state(row)}
+        row
+        | {
+            "name": name,
+            "state": words.state(row),
+            "resting": [repo for of, repo in paused if of == name],
+        }
         for name, row in found["services"].items()
     ]
     generations = [
