@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import Browser
 from tests.support.children import end
 from tests.support.daemon_site import Site, push
 from tests.support.eventually import eventually
@@ -202,3 +203,9 @@ def test_the_log_says_who_asked_what_and_which_push_it_was_about(
     assert "by nobody from 127.0.0.1: 404" in lines[1]
     assert len(lines) == 2
     assert "\x1b" not in face.log
+    person = Browser(face.port)
+    person.log_in("read-token")
+    person.open(f"/pushes/{made['id']}")
+    last = face.log.splitlines()[-1]
+    assert f"GET /pushes/{made['id']} by read from 127.0.0.1: 200 in" in last
+    assert last.endswith(f" ms, event {made['id']}")

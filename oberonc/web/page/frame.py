@@ -21,7 +21,7 @@ from django.template import Context, Engine
 
 import oberonc
 from oberonc.config import Config
-from oberonc.piston import Problem
+from oberonc.piston import Principal, Problem
 from oberonc.text import one_line, visible
 from oberonc.web.daemon import by
 from oberonc.web.journal import say
@@ -156,12 +156,16 @@ class Frame:
     def person(self, request: HttpRequest) -> Person | None:
         """Whom *request* comes from."""
         cookie = request.COOKIES.get(self._cookies[0], "")
-        return self.sessions.person(cookie, request.scope["headers"])
+        found = self.sessions.person(cookie, request.scope["headers"])
+        if found:
+            request.user = Principal(found.name)  # for the log of requests
+        return found
 
     def _answer(
         self, request: HttpRequest, look: Look, right: str | None, values: Any
     ) -> HttpResponse:
         person = self.person(request)
+        request.push = values.get("id", "")  # for the log, too
         address = request.META.get("REMOTE_ADDR", "") or "a local socket"
         asked = Asked(self._config, request.path, request.GET, {}, person, address)
         try:
