@@ -158,7 +158,7 @@ class Sender:
     def _sent(self, path: Path, payload: Payload) -> Sent:
         named = payload["id"], payload["repository"]["full_name"]
         try:
-            self.post(schema.dumps(payload))
+            self.post(schema.dumps(payload), payload["id"])
         except _Refused as refused:
             if not refused.wrong:
                 return Sent(*named, "kept", str(refused))
@@ -170,8 +170,8 @@ class Sender:
             log.write(self._config, log.record(payload, self._config.delivery, {}))
         return Sent(*named, "accepted")
 
-    def post(self, body: bytes) -> None:
-        """Send one payload. Raises _Refused."""
+    def post(self, body: bytes, name: str) -> None:
+        """Send one payload, whose id is *name*. Raises _Refused."""
         host = self._peer.host
         try:
             status, headers, text = self._exchange(body)
@@ -180,7 +180,12 @@ class Sender:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise _Refused(f"{host} does not answer: {one_line(why, 200)}") from None
         if status in (200, 201):
-            return
+            if _said(text).get("id") == name:
+                return
+            # A proxy's login page, say: what it is given would be nowhere.
+            raise _Refused(
+                f"{host} answered {status}, and not as oberonc does: is 'delivery' right?"
+            )
         detail = redact(_detail(text), [str(self._token)])
         if status == 401:
             why = f"{host} refuses the token of 'delivery_token' (401)"
@@ -258,7 +263,7 @@ class Sender:
 def check(config: Config) -> str:
     """What is wrong with where pushes go; empty where a payload would be taken."""
     try:
-        Sender(config).post(b"{}")
+        Sender(config).post(b"{}", "")
     except _Refused as refused:
         # It is no payload, which only who may submit is told.
         return "" if refused.wrong == 422 else str(refused)
@@ -291,11 +296,16 @@ def _repository(path: Path) -> str | None:
     return payload["repository"]["full_name"] if payload else None
 
 
-def _detail(text: bytes) -> str:
-    """What a problem document says."""
+def _said(text: bytes) -> dict[str, Any]:
+    """The object that an answer is; empty where it is none."""
     try:
         said: Any = json.loads(text)
-    except ValueError:
-        return ""
-    detail = said.get("detail") if isinstance(said, dict) else None
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _detail(text: bytes) -> str:
+    """What a problem document says."""
+    detail = _said(text).get("detail")
     return one_line(detail, 200) if isinstance(detail, str) else ""

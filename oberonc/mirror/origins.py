@@ -87,10 +87,12 @@ class Origin(NamedTuple):
 
 
 def state_folder(config: Config) -> Path:
-    """The folder of what the HTTP face remembers; systemd makes it where the face has
-    an account of its own.
+    """The folder of what the HTTP face remembers. Where the face has an account of its
+    own systemd makes it, beside the daemon's; who runs a command by hand finds it there.
     """
-    return Path(os.environ.get("STATE_DIRECTORY") or config.state / "web")
+    made = config.state.with_name(f"{config.state.name}-web")
+    usual = made if made.is_dir() else config.state / "web"
+    return Path(os.environ.get("STATE_DIRECTORY") or usual)
 
 
 def key(*parts: str) -> str:

@@ -66,6 +66,11 @@ def line(said: str) -> str:
     return found.strip()
 
 
+def taken(request: Sent) -> Answer:
+    """As oberonc says that it has a push."""
+    return Answer(201, json.dumps({"id": json.loads(request.body)["id"]}))
+
+
 def messages(requests: list[Sent]) -> list[str]:
     return [json.loads(one.body)["commits"][0]["message"].strip() for one in requests]
 
@@ -73,7 +78,7 @@ def messages(requests: list[Sent]) -> list[str]:
 def test_a_push_is_sent_whole_with_the_token_and_leaves_the_spool(
     admin: Admin, pushed: Repo, oberonc: Command
 ) -> None:
-    with Server(Answer(201, "{}")) as server:
+    with Server(taken) as server:
         configure(admin, server.url + "/oberonc/")
         said = line(pushed.push("main"))
         if "no time" in said:  # on a machine that has much to do
@@ -92,6 +97,8 @@ def test_a_push_is_sent_whole_with_the_token_and_leaves_the_spool(
         (Answer(401), "refuses the token of 'delivery_token' (401)"),
         (Answer(403), "the token may not submit (403): give it the role submit"),
         (Answer(404), "answered 404"),
+        (Answer(200, "<p>Log in"), "answered 200, and not as oberonc does"),
+        (Answer(201, '{"id": "0"}'), "answered 201, and not as oberonc does"),
         (Answer(302, "", {"Location": "http://127.0.0.1:1/"}), "answered 302"),
         (Answer(500, f'{{"detail": "{TOKEN} \\u001b[31m"}}'), "answered 500: "),
         (Answer(503, '{"detail": "full"}'), "takes nothing now (503): full"),
@@ -109,7 +116,7 @@ def test_what_is_not_taken_is_kept_says_why_and_goes_with_the_next(
         assert TOKEN not in said
         assert "\x1b" not in said
         (kept,) = waiting(admin)
-        server.answers, server.requests = [Answer(201)], []
+        server.answers, server.requests = [taken], []
         assert send("second").startswith("queued 1 commit")
     assert json.loads(server.requests[0].body)["id"] == kept
     said = oberonc("log", kept).out
@@ -125,10 +132,10 @@ def test_who_is_killed_while_it_sends_has_lost_nothing_and_sends_the_same_again(
 
     def kill(_sent: Sent) -> Answer:
         os.kill(killed[0], signal.SIGKILL)
-        return Answer(201)
+        return taken(_sent)
 
     repo.commit("first")
-    with Server(kill, Answer(201)) as server:
+    with Server(kill, taken) as server:
         configure(admin, server.url)
         argv = [*oberonc.argv, "send", "--rev", "HEAD"]
         with child(argv, cwd=repo.path) as one:
@@ -144,7 +151,7 @@ def test_who_is_killed_while_it_sends_has_lost_nothing_and_sends_the_same_again(
 def test_who_asks_for_rest_is_not_asked_but_by_a_person(
     admin: Admin, send: Send, oberonc: Command
 ) -> None:
-    with Server(Answer(503, "", {"Retry-After": "600"}), Answer(201)) as server:
+    with Server(Answer(503, "", {"Retry-After": "600"}), taken) as server:
         configure(admin, server.url)
         assert "takes nothing now (503)" in send("first")
         assert "asked for rest until" in send("second")
@@ -158,7 +165,7 @@ def test_who_asks_for_rest_is_not_asked_but_by_a_person(
 def test_what_is_too_large_is_put_aside_and_holds_nothing_up(
     admin: Admin, send: Send
 ) -> None:
-    with Server(Answer(413), Answer(201)) as server:
+    with Server(Answer(413), taken) as server:
         configure(admin, server.url)
         assert "bytes (413): is a proxy's limit smaller?" in send("first")
         assert len(spool.rejected(admin.state / "spool")) == 1
@@ -194,7 +201,7 @@ def test_other_repositories_pushes_go_along_when_the_host_answers_again(
     with Server(Answer(500)) as server:
         configure(admin, server.url)
         send("first")
-        server.answers, server.requests = [Answer(201)], []
+        server.answers, server.requests = [taken], []
         assert "queued" in send("of another", Repo.init(tmp_path / "other"))
     assert messages(server.requests) == ["of another", "first"]
     assert waiting(admin) == []
@@ -246,7 +253,7 @@ def test_what_is_wrong_is_said_with_its_key(
 def test_the_token_of_one_file_goes_to_no_address_of_another(
     admin: Admin, oberonc: Command, pushed: Repo, tmp_path: Path
 ) -> None:
-    with Server(Answer(201)) as server:
+    with Server(taken) as server:
         configure(admin, "https://machine.example.org")
         other = tmp_path / "other.toml"
         other.write_text(f'delivery = "{server.url}"\n')
@@ -260,7 +267,7 @@ def test_the_token_of_one_file_goes_to_no_address_of_another(
 def test_a_token_that_is_no_reference_or_not_there_keeps_the_push(
     admin: Admin, send: Send
 ) -> None:
-    with Server(Answer(201)) as server:
+    with Server(taken) as server:
         for said in ("env:NONE", "sesame itself"):
             admin.configure(f'delivery = "{server.url}"\ndelivery_token = "{said}"')
             text = send("one")

@@ -49,6 +49,17 @@ def test_owner_and_name_may_stand_apart(tmp_path: Path) -> None:
     assert made.address("web/a b") == "https://dev.azure.com/us/web/_git/a%20b"
 
 
+def test_the_folder_that_systemd_made_is_found_without_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = config.load()._replace(state_folder=str(tmp_path / "oberonc"))
+    assert origins.state_folder(loaded) == tmp_path / "oberonc" / "web"
+    (tmp_path / "oberonc-web").mkdir()
+    assert origins.state_folder(loaded) == tmp_path / "oberonc-web"
+    monkeypatch.setenv("STATE_DIRECTORY", "/run/web")
+    assert origins.state_folder(loaded) == Path("/run/web")
+
+
 def test_ssh_wants_the_hosts_key(tmp_path: Path) -> None:
     text = 'repositories = ["*"]\nurl = "ssh://git@git.example.org:22/{repository}"\n'
     with pytest.raises(ConfigError, match="needs known_hosts"):

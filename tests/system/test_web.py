@@ -120,9 +120,8 @@ def test_a_push_whose_webhook_never_came_is_found_by_the_timer_s_service(
     web.sh("rm -f /srv/git/app.git/hooks/*")
     enable, by_hand = commands("web.md", "A webhook as a bell")
     web.sh(enable)
-    add = "STATE_DIRECTORY=/var/lib/oberonc-web oberonc"
-    add += " --config /etc/oberonc/config.toml mirror add mirrored app"
-    web.sh(f"cd / && {add}", user="oberonc-web")
+    web.sh("cd / && oberonc mirror add mirrored app", user="oberonc-web")
+    assert "app  mirrored  fetched" in web.sh("oberonc mirror list").out
     pushed = web.push("ann", "app", "main")
     web.sh(by_hand)
     assert [row["updates"][0]["new"] for row in eventually(web.rows, 60)] == [
