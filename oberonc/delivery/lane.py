@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from oberonc import policy
 from oberonc.broker import declared, registry, runner, secrets
 from oberonc.broker.budget import Budget
-from oberonc.broker.request import Outcome, Request, first_attempt
+from oberonc.broker.request import Outcome, Request, first_attempt, stood
 from oberonc.config import DEFAULT_TIMEOUT, Config, Service
 from oberonc.delivery import spool
 from oberonc.delivery.kept import Kept
@@ -231,7 +231,9 @@ class Lane(threading.Thread):
         outcome = runner.run(place, request, limit, budget)
         if outcome.kind == "crash" and (limit < self._limit or budget.interrupted):
             # Ended early, because time was used up otherwise: nobody's fault.
-            note = self._time()[1] or outcome.note
+            used_up = self._time()[1]
+            where = "" if budget.interrupted else stood(outcome.output.encode())
+            note = f"{used_up}{where}" if used_up else outcome.note
             outcome = outcome._replace(kind="interrupted", note=note)
             _change(batch, name, error=outcome.note)
         crashes = state.crashes + (outcome.kind == "crash")

@@ -5,6 +5,7 @@ the rest stays kept.
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -294,7 +295,11 @@ def test_without_a_word_a_commit_waits_5_seconds_and_a_push_20(
         said = work.sh(f"git push -q {server.path} HEAD:main")
     else:
         said = work.sh("git commit -q --allow-empty -m one")
-    assert f"one: not done yet: not done within {seconds} s; {GO_ON}" in said
+    # in 5 seconds a busy machine may not come to the line where it stands
+    where = r" \(stuck\.py:5\)" if bare else r"( \(stuck\.py:5\))?"
+    assert re.search(
+        f"one: not done yet: not done within {seconds} s{where}; {GO_ON}", said
+    )
 
 
 def test_what_is_kept_is_done_once_the_tracker_answers(
