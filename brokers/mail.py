@@ -98,19 +98,34 @@ class Mail(BaseBroker):
     def handle(self, payload: dict[str, Any]) -> str:
         mails = list(self._mails(payload))
         progress = Progress(self.state, payload["delivery_id"])
-        left = mails[progress.done :]
         refused: set[str] = set()
-        if left:
+        again = list(progress.later.items())  # of an earlier try
+        if again or progress.done < len(mails):
             with self._post() as post:
-                for mail in left:
-                    if self.remaining() < 5:
-                        said = f"{progress.done} of {len(mails)} sent"
-                        raise Retry(said, progress=True)
-                    refused |= post.send(mail)
-                    progress.step()
-        progress.end()
+                for mail in mails[progress.done :]:
+                    self._need_time(progress.done, len(mails))
+                    never, later = post.send(mail)
+                    refused |= never
+                    progress.step(later)
+                for number, to in again:
+                    self._need_time(progress.done, len(mails))
+                    never, later = post.send(mails[number], to)
+                    refused |= never
+                    progress.again(number, later)
         said = f"sent {len(mails)} mails" if len(mails) != 1 else "sent 1 mail"
-        return f"{said}; refused: {', '.join(sorted(refused))}" if refused else said
+        if refused:
+            said += f"; refused: {', '.join(sorted(refused))}"
+        if progress.later:
+            waiting = sorted(
+                {each for some in progress.later.values() for each in some}
+            )
+            raise Retry(f"{said}; refused for now: {', '.join(waiting)}")
+        progress.end()
+        return said
+
+    def _need_time(self, done: int, mails: int) -> None:
+        if self.remaining() < 5:
+            raise Retry(f"{done} of {mails} sent", progress=True)
 
     def _mails(self, payload: dict[str, Any]) -> Iterator[EmailMessage]:
         """The mails in the order in which they are sent: of each ref a summary, then
@@ -261,13 +276,19 @@ class Mail(BaseBroker):
             raise Retry(f"{given.server}: {one_line(str(error), 200)}") from None
 
 
+#: Who is refused for good, and who for now.
+Refusals = tuple[set[str], set[str]]
+
+
 class Post(Protocol):
     """What takes mails."""
 
     where: str
 
-    def send(self, mail: EmailMessage) -> set[str]:
-        """Hand *mail* over; who is refused, where others are not."""
+    def send(self, mail: EmailMessage, to: list[str] | None = None) -> Refusals:
+        """Hand *mail* over, for *to* alone where that is given; who is refused, where
+        others are not.
+        """
 
 
 class Server:
@@ -276,14 +297,18 @@ class Server:
     def __init__(self, server: smtplib.SMTP, where: str) -> None:
         self._server, self.where = server, where
 
-    def send(self, mail: EmailMessage) -> set[str]:
+    def send(self, mail: EmailMessage, to: list[str] | None = None) -> Refusals:
         try:
-            return set(self._server.send_message(mail))
+            refused = self._server.send_message(mail, to_addrs=to)
         except smtplib.SMTPRecipientsRefused as error:
-            # one that may get it later is reason enough to come again
-            code = min(code for code, _ in error.recipients.values())
-            kind = Reject if code >= 500 else Retry
-            raise kind(f"nobody may get it: {one_line(str(error), 200)}") from None
+            refused = error.recipients
+            if to is None:
+                # one that may get it later is reason enough to come again
+                code = min(code for code, _ in refused.values())
+                kind = Reject if code >= 500 else Retry
+                raise kind(f"nobody may get it: {one_line(str(error), 200)}") from None
+        never = {each for each, (code, _) in refused.items() if code >= 500}
+        return never, set(refused) - never
 
 
 class Program:
@@ -293,9 +318,9 @@ class Program:
         self._command, self._remaining = command, remaining
         self.where = command[0]
 
-    def send(self, mail: EmailMessage) -> set[str]:
+    def send(self, mail: EmailMessage, to: list[str] | None = None) -> Refusals:
         # -t would read the recipients again; they are said, so a header adds nobody.
-        to = [each.addr_spec for each in mail["To"].addresses]
+        to = to or [each.addr_spec for each in mail["To"].addresses]
         try:
             done = subprocess.run(
                 [*self._command, "--", *to],
@@ -309,7 +334,7 @@ class Program:
         if done.returncode:
             said = one_line(done.stderr.decode(errors="replace"), 200)
             raise Retry(f"{self.where} exited with {done.returncode}: {said}")
-        return set()
+        return set(), set()
 
 
 @contextmanager

@@ -272,6 +272,43 @@ def test_who_is_refused_is_named_and_the_others_get_it(
     assert done.kind == "retry"
 
 
+def test_who_is_refused_for_now_gets_it_later_and_the_others_once(
+    server: str, box: Box, tmp_path: Path
+) -> None:
+    box.refuse["grey@example.org"] = "450 greylisted"
+    box.refuse["gone@example.org"] = "550 no such user"
+    people = ["devs@example.org", "grey@example.org", "gone@example.org"]
+    payload, settings = testing.payload("commits"), _settings(server) | {"to": people}
+    first = testing.deliver(Mail, payload, tmp_path, **settings)
+    assert (first.kind, first.progress) == ("retry", False)
+    said = "sent 4 mails; refused: gone@example.org; refused for now: grey@example.org"
+    assert first.note == said
+    still = testing.deliver(Mail, payload, tmp_path, attempt=2, **settings)
+    assert (still.kind, len(box.mails)) == ("retry", 4)
+    del box.refuse["grey@example.org"]
+    last = testing.deliver(Mail, payload, tmp_path, attempt=3, **settings)
+    assert last.kind == "done", last.note
+    to = [envelope.rcpt_tos for envelope, _ in box.mails]
+    assert to == [["devs@example.org"]] * 4 + [["grey@example.org"]] * 4
+    ids = [mail["Message-ID"] for _, mail in box.mails]
+    assert ids[:4] == ids[4:]
+    assert box.mails[-1][1]["To"] == ", ".join(people)
+    assert list((tmp_path / "services" / "mail").glob("sent-*")) == []
+
+
+def test_who_is_refused_for_now_and_then_for_good_is_named(
+    server: str, box: Box, tmp_path: Path
+) -> None:
+    box.refuse["grey@example.org"] = "450 greylisted"
+    to = ["devs@example.org", "grey@example.org"]
+    payload, settings = testing.payload("delete"), _settings(server) | {"to": to}
+    first = testing.deliver(Mail, payload, tmp_path, **settings)
+    box.refuse["grey@example.org"] = "550 no such user"
+    last = testing.deliver(Mail, payload, tmp_path, attempt=2, **settings)
+    assert (first.kind, last.kind, len(box.mails)) == ("retry", "done", 1)
+    assert last.note == "sent 1 mail; refused: grey@example.org"
+
+
 def test_a_wrong_password_waits_for_a_person(server: str, tmp_path: Path) -> None:
     settings = _settings(server) | {"user": "git"}
     good = testing.deliver(

@@ -29,6 +29,22 @@ def test_the_next_try_goes_on_where_the_last_one_ended(state: Path) -> None:
     assert list(state.iterdir()) == [], "nothing is left of what is done"
 
 
+def test_a_part_of_a_step_is_left_for_the_next_try(state: Path) -> None:
+    first = Progress(state, "one")
+    first.step()
+    first.step({"kim", "ann"})
+    second = Progress(state, "one")
+    assert (second.done, second.later) == (2, {1: ["ann", "kim"]})
+    second.again(1, ["kim"])
+    second.step()
+    third = Progress(state, "one")
+    assert (third.done, third.later) == (3, {1: ["kim"]})
+    third.again(1, ())
+    assert Progress(state, "one").later == {}
+    third.end()
+    assert list(state.iterdir()) == []
+
+
 def test_a_try_that_is_ended_while_it_writes_leaves_what_was_known(
     state: Path,
 ) -> None:
