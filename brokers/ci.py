@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from oberonc import BaseBroker, Check, Reject, Secret
+from oberonc.kit.answers import Answer
 from oberonc.kit.github import push
 from oberonc.kit.progress import Progress
 from oberonc.payload.digest import moves
@@ -90,7 +91,7 @@ class Ci(BaseBroker):
             return "nothing: a test starts no build"
         if not wanted:
             return "nothing: no branch or tag to build, or [skip ci]"
-        client = self.http()
+        client, idle = self.http(), _IDLE.get(self.settings.system)
         progress = Progress(self.state, payload["delivery_id"])
         for update in wanted[progress.done :]:
             call = SYSTEMS[self.settings.system](self.settings, payload, update)
@@ -109,9 +110,16 @@ class Ci(BaseBroker):
             )
             if self.settings.system == "sourcehut" and answer.json().get("errors"):
                 raise Reject(one_line(json.dumps(answer.json()["errors"])))
-            progress.step()
+            progress.step(["idle"] if idle and idle(answer) else ())
         progress.end()
-        return f"started {', '.join(one_line(each['name'], 40) for each in wanted)}"
+        names = [one_line(each["name"], 40) for each in wanted]
+        idle_ones = [names[number] for number in sorted(progress.later)]
+        started = [name for name in names if name not in idle_ones]
+        said = [f"started {', '.join(started)}"] if started else []
+        if idle_ones:
+            what = f"{self.settings.system} has nothing to build"
+            said.append(f"{what} for {', '.join(idle_ones)}")
+        return "; ".join(said)
 
     def _wanted(self, payload: dict[str, Any]) -> list[dict[str, Any]]:
         """The updates to build: no deletes, and nothing that asks not to be built."""
@@ -331,6 +339,15 @@ _READABLE: dict[str, Callable[[Any], tuple[str, dict[str, str]]]] = {
     "teamcity": lambda given: (
         f"/app/rest/buildTypes/id:{quote(given.job, safe='')}",
         {"Accept": "application/json", **_bearer(given)},
+    ),
+}
+#: How a server says that it took the request and builds nothing.
+_IDLE: dict[str, Callable[[Answer], bool]] = {
+    # nothing in the repository's pipelines is for this branch
+    "woodpecker": lambda answer: answer.status == 204,
+    # "No git jobs using repository ..." may stand beside "Scheduled indexing of shop"
+    "jenkins-git": lambda answer: (
+        answer.text.startswith("No ") and "Scheduled" not in answer.text
     ),
 }
 _WITHOUT_JOB = ("buildbot", "sourcehut", "argocd")

@@ -238,3 +238,42 @@ def test_of_pushes_that_come_together_the_newest_of_each_ref_is_built(
     settings = {"system": "jenkins", "url": "http://x", "job": "shop"}
     broker = testing.bound(Ci, tmp_path, **settings)
     assert broker.plan(digest) == ["build refs/heads/main on jenkins shop"]
+
+
+@pytest.mark.parametrize(
+    ("system", "answer", "said"),
+    [
+        ("woodpecker", Answer(204), "woodpecker has nothing to build for main"),
+        ("woodpecker", Answer(200, "{}"), "started main"),
+        ("github", Answer(204), "started main"),
+        (
+            "jenkins-git",
+            Answer(200, "No git jobs using repository: https://x and branches: main\n"),
+            "jenkins-git has nothing to build for main",
+        ),
+        (
+            "jenkins-git",
+            Answer(
+                200, "No git jobs using repository: x\nScheduled indexing of shop\n"
+            ),
+            "started main",
+        ),
+    ],
+)
+def test_a_server_that_builds_nothing_is_told_as_that(
+    tmp_path: Path, system: str, answer: Answer, said: str
+) -> None:
+    with Server(answer) as server:
+        settings = _settings(system, url=server.url)
+        done = testing.deliver(Ci, testing.payload(), tmp_path, **settings)
+    assert (done.kind, done.note) == ("done", said)
+
+
+def test_of_two_refs_the_one_that_is_not_built_is_named(tmp_path: Path) -> None:
+    with Server(Answer(204), Answer(503), Answer(200, "{}")) as server:
+        settings = _settings("woodpecker", url=server.url)
+        payload = testing.payload("all")
+        first = testing.deliver(Ci, payload, tmp_path, **settings)
+        again = testing.deliver(Ci, payload, tmp_path, attempt=2, **settings)
+    assert (first.kind, again.kind) == ("retry", "done"), first.note
+    assert again.note == "started v1.0; woodpecker has nothing to build for main"
