@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 
 #: Characters of a message. Source: discord.com/developers/docs/resources/webhook
 LIMIT = 2000
@@ -26,8 +26,7 @@ class Discord(BaseBroker):
     def verify(self) -> None:
         check_settings(self.settings)
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+    plan = planned(LIMIT)
 
     def check(self) -> list[Check]:
         found = self.http().call("GET", self.settings.url).json()

@@ -6,11 +6,16 @@ from urllib.parse import quote
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 
 #: Bytes of each of the two texts of an event, which has 64 KiB in all.
 LIMIT = 28_000
 _API = "/_matrix/client/v3"
+
+
+def _size(text: str) -> int:
+    """Bytes of *text* as a part of an event, its line ends as HTML."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) + 4 * text.count("\n")
 
 
 class Matrix(BaseBroker):
@@ -32,9 +37,7 @@ class Matrix(BaseBroker):
                 "setting 'room' must be the room's id, which begins with !"
             )
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        said = message(payload, self.settings, MARKUPS["plain"], LIMIT, _size)
-        return said.splitlines()
+    plan = planned(LIMIT, _size)
 
     def check(self) -> list[Check]:
         who = self._call("GET", "/account/whoami")["user_id"]
@@ -72,8 +75,3 @@ class Matrix(BaseBroker):
         address = self.settings.url.rstrip("/") + _API + path
         said: dict[str, Any] = client.call(method, address, json=body).json()
         return said
-
-
-def _size(text: str) -> int:
-    """Bytes of *text* as a part of an event, its line ends as HTML."""
-    return len(json.dumps(text, ensure_ascii=False).encode()) + 4 * text.count("\n")

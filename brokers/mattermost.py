@@ -4,7 +4,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Reject, Secret
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 from oberonc.text import one_line
 
 #: Characters of a post: Mattermost takes 16,383, Rocket.Chat 5,000.
@@ -25,8 +25,7 @@ class Mattermost(BaseBroker):
     def verify(self) -> None:
         check_settings(self.settings)
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+    plan = planned(LIMIT)
 
     def check(self) -> list[Check]:
         # Without a text nothing is posted, and only a webhook that exists says so.

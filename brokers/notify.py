@@ -15,7 +15,7 @@ from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit import event
 from oberonc.kit.answers import Answer, check
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 from oberonc.redaction import redact
 from oberonc.text import one_line
 
@@ -37,8 +37,7 @@ class Notify(BaseBroker):
         check_settings(self.settings)
         self._plugin()
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+    plan = planned(LIMIT)
 
     def check(self) -> list[Check]:
         name = type(self._plugin()).service_name

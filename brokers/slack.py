@@ -6,7 +6,7 @@ from typing import Any
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
 from oberonc.kit.answers import CREDENTIALS_AFTER, wait_hint
 from oberonc.kit.markup import MARKUPS
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 
 API = "https://slack.com/api"
 #: Characters of a text that Slack does not cut.
@@ -46,8 +46,7 @@ class Slack(BaseBroker):
         if self.settings.token and not self.settings.channel:
             raise ValueError("'token' needs 'channel'")
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+    plan = planned(LIMIT)
 
     def check(self) -> list[Check]:
         if self.settings.token:

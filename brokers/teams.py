@@ -5,7 +5,7 @@ from typing import Any
 
 from oberonc import BaseBroker, Check, Secret
 from oberonc.kit.markup import MARKUPS, safe_url, shown
-from oberonc.kit.message import NOTHING, check_settings, message
+from oberonc.kit.message import NOTHING, check_settings, message, planned
 from oberonc.kit.summary import Line, Piece, summary
 
 #: Bytes of a card, and of its head; a workflow takes 28 KB with what it adds.
@@ -25,8 +25,7 @@ class Teams(BaseBroker):
     def verify(self) -> None:
         check_settings(self.settings)
 
-    def plan(self, payload: dict[str, Any]) -> list[str]:
-        return message(payload, self.settings, MARKUPS["plain"], LIMIT).splitlines()
+    plan = planned(LIMIT)
 
     def check(self) -> list[Check]:
         # Any request that a workflow understands starts it.

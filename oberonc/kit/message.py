@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from oberonc.kit.markup import Markup
+from oberonc.kit.markup import MARKUPS, Markup
 from oberonc.kit.summary import render, summary
 from oberonc.kit.template import Template
 from oberonc.text import counted
@@ -60,6 +60,17 @@ def message(
     return markup.dead(
         f"a push with {counted(count, 'commit')} and names too long to show"
     )
+
+
+def planned(limit: int, size: Callable[[str], int] = len) -> Callable[..., list[str]]:
+    """The method `plan` of a broker that posts one message: its lines, without markup."""
+
+    def plan(self: Any, payload: dict[str, Any]) -> list[str]:
+        return message(
+            payload, self.settings, MARKUPS["plain"], limit, size
+        ).splitlines()
+
+    return plan
 
 
 def _largest(low: int, high: int, make: Callable[[int], str | None]) -> str | None:
