@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from oberonc.errors import Reject, Retry
+from oberonc.redaction import without_userinfo
 from oberonc.text import one_line
 
 #: Seconds until the next try when the credentials were refused: a person has to mend
@@ -53,6 +55,18 @@ class Forbidden(NotDone):
             f"CREDENTIALS refused: {told}; {mend}", after=CREDENTIALS_AFTER
         )
         self.told = told
+
+
+class Moved(NotDone):
+    """What was asked has another address now; nobody follows there by themselves.
+
+    Following would take the credentials along to a place that no configuration names,
+    and turn a POST into a GET, as all clients do after a 301.
+    """
+
+    def __init__(self, reason: str, answer: "Answer") -> None:
+        super().__init__(reason)
+        self.answer = answer
 
 
 class Answer(NamedTuple):
@@ -125,9 +139,29 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     if status in (408, 425) or status >= 500:
         raise Retry(message, after=wait)
     if 300 <= status < 400:
-        target = one_line(answer.headers.get("location", "nowhere"), 300)
-        raise Refused(f"{message}; moved to {target}", status, answer)
+        said = f"{what}: {status}, moved to {_host(answer)}; no redirect is followed: {_MEND}"
+        # a page that took a form answers with the others, too
+        raise (
+            Moved(said, answer)
+            if status in (301, 307, 308)
+            else Refused(said, status, answer)
+        )
     raise Refused(message, status, answer)
+
+
+#: What mends a redirect.
+_MEND = "set the address it has now, or look at what stands before the server"
+
+
+def _host(answer: Answer) -> str:
+    """Where a redirect leads, without the path: that may be the secret (a webhook's)."""
+    target = without_userinfo(answer.headers.get("location", ""))
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "nowhere"
+    host = one_line(f"{parts.scheme or 'the same scheme'}://{parts.netloc}", 100)
+    return host if parts.netloc else "another place on the same server"
 
 
 def _is_expired(answer: Answer) -> bool:

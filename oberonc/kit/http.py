@@ -108,13 +108,8 @@ class Http:
         request = {"json": json, "data": data, "params": params, "headers": headers}
         for _ in range(REDIRECTS + 1):
             answer = self._send(method, url, what, request)
-            target = urljoin(url, answer.headers.get("location", ""))
-            if not (
-                redirects
-                and method == "GET"
-                and 300 <= answer.status < 400
-                and _same_host(url, target)
-            ):
+            target = _leads(url, answer) if redirects and method == "GET" else ""
+            if not target:
                 break
             url, request["params"] = target, None
         self._rest_until = self.now() + (reset_wait(answer.headers, self.now()) or 0.0)
@@ -193,9 +188,15 @@ class Http:
         return redact(text, self.secrets)
 
 
-def _same_host(url: str, target: str) -> bool:
-    old, new = urlsplit(url), urlsplit(target)
-    return (old.scheme, old.netloc) == (new.scheme, new.netloc)
+def _leads(url: str, answer: Answer) -> str:
+    """Where *answer* redirects to, within the host of *url*; else an empty string."""
+    try:
+        target = urljoin(url, answer.headers.get("location", ""))
+        old, new = urlsplit(url), urlsplit(target)
+    except ValueError:
+        return ""
+    same = (old.scheme, old.netloc) == (new.scheme, new.netloc)
+    return target if same and 300 <= answer.status < 400 else ""
 
 
 def _cause(error: Exception) -> str:

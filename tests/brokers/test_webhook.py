@@ -117,10 +117,24 @@ def test_the_form_of_2009_holds_the_payload(tmp_path: Path) -> None:
         (Answer(410), "dead", "wants no more"),
         (Answer(404), "dead", "404"),
         (Answer(401), "retry", "CREDENTIALS"),
-        (Answer(302, headers={"Location": "http://x/"}), "dead", "moved to"),
+        (
+            Answer(302, headers={"Location": "/in/s3cret-place/"}),
+            "dead",
+            "302, moved to another place on the same server",
+        ),
+        (
+            Answer(308, headers={"Location": "https://x:8443/in/s3cret-place?s3cret"}),
+            "retry",
+            "308, moved to https://x:8443; no redirect is followed: set the address",
+        ),
+        (
+            Answer(301, headers={"Location": "//u:s3cret@[x/"}),
+            "retry",
+            "301, moved to nowhere",
+        ),
         (Answer(429, headers={"Retry-After": "9"}), "retry", "rate limit"),
     ],
-    ids=["gone", "not found", "refused", "moved", "too many"],
+    ids=["gone", "not found", "refused", "found", "moved", "unreadable", "too many"],
 )
 def test_errors_are_told_apart_and_name_no_address(
     tmp_path: Path, answer: Answer, kind: str, said: str

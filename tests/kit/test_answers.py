@@ -3,7 +3,15 @@
 import pytest
 
 from oberonc.errors import Retry
-from oberonc.kit.answers import Answer, Forbidden, NotDone, Refused, check, wait_hint
+from oberonc.kit.answers import (
+    Answer,
+    Forbidden,
+    Moved,
+    NotDone,
+    Refused,
+    check,
+    wait_hint,
+)
 
 NOW = 1_767_261_600.0  # 2026-01-01T10:00:00Z
 
@@ -70,13 +78,13 @@ MEANINGS: list[tuple[int, type[Exception]]] = [
     *((status, Retry) for status in (408, 425, 500, 502, 503, 504, 599)),
     *((status, NotDone) for status in (401, 407, 429)),
     (403, Forbidden),
+    *((status, Moved) for status in (301, 307, 308)),
     *(
         (status, Refused)
         for status in (
             300,
-            301,
             302,
-            307,
+            303,
             400,
             402,
             404,

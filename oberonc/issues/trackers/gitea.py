@@ -6,7 +6,7 @@ from oberonc.broker.contract import Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import NoSuchIssue, issue_number, repository_path
-from oberonc.issues.trackers.web import PAGES, WebTracker, iso, known, the_one, unproven
+from oberonc.issues.trackers.web import PAGES, WebTracker, iso, known, the_one
 from oberonc.kit.answers import Refused
 
 
@@ -118,28 +118,11 @@ class Gitea(WebTracker):
         )
 
     def check(self) -> list[Check]:
-        project = self.settings.project
-        proofs = [
-            (
-                "the server answers, and takes the token",
-                "set `url` and `token`",
-                lambda: bool(self.get("user")),
-            )
-        ]
-        if project:
-            path = ["repos", *repository_path(Issue(project, "1", "#1"))]
-            need = "make the token's user a collaborator with write access to issues, token scope write:issue"
-            proofs.append(
-                (
-                    f"the token may comment on and close issues of {project}",
-                    need,
-                    lambda: self._may(path),
-                )
-            )
-        return self.looks(*proofs) + ([] if project else [unproven("Gitea")])
+        need = "make the token's user a collaborator with write access to issues, token scope write:issue"
+        return self.looks_at_project("Gitea", need, self._may)
 
-    def _may(self, path: list[str]) -> bool:
-        found = self.get(*path)
+    def _may(self, issue: Issue) -> bool:
+        found = self.get(*_path(issue)[:3])
         rights = found.get("permissions") or {}
         return bool(
             found.get("has_issues", True)

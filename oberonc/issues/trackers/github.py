@@ -19,7 +19,6 @@ from oberonc.issues.trackers.web import (
     is_before,
     iso,
     known,
-    unproven,
 )
 from oberonc.kit.answers import Refused
 from oberonc.text import one_line
@@ -66,8 +65,12 @@ class GitHub(WebTracker):
         }
 
     def whoami(self) -> None:
-        # a token of any kind may ask this; an Enterprise Server without limits says 404
-        self.call("GET", self.url("rate_limit"), errors=(404,))
+        # a token of any kind may ask this
+        try:
+            self.get("rate_limit")
+        except Refused as error:
+            if error.status != 404:  # an Enterprise Server without limits says so
+                raise
 
     def is_closed(self, issue: Issue) -> bool:
         with known():
@@ -135,35 +138,13 @@ class GitHub(WebTracker):
             raise Refused(f"GitHub answered, and left the issue {answer.get('state')}")
 
     def check(self) -> list[Check]:
-        project = self.settings.project
-        proofs = [
-            (
-                "GitHub answers and takes the token",
-                "set `url`, `token`",
-                lambda: bool(self.get("rate_limit")),
-            )
-        ]
-        if project:
-            path = ["repos", *repository_path(Issue(project, "1", "#1"))]
-            need = "give the token Issues: read and write on this repository"
-            proofs.append(
-                (
-                    f"{project} has issues",
-                    "turn Issues on",
-                    lambda: bool(self.get(*path).get("has_issues")),
-                )
-            )
-            proofs.append(
-                (
-                    f"the token may comment on and close issues of {project}",
-                    need,
-                    lambda: self._may(path),
-                )
-            )
-        return self.looks(*proofs) + ([] if project else [unproven("GitHub")])
+        need = "give the token Issues: read and write on this repository"
+        return self.looks_at_project("GitHub", need, self._may)
 
-    def _may(self, path: list[str]) -> bool:
-        found = self.get(*path)
+    def _may(self, issue: Issue) -> bool | Check:
+        found = self.get(*_path(issue)[:3])
+        if not found.get("has_issues"):
+            return Check(False, f"{issue.project} has issues", "turn Issues on")
         rights = found.get("permissions") or {}
         return not found.get("archived") and any(
             rights.get(right) for right in ("admin", "maintain", "push", "triage")

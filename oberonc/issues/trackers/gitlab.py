@@ -1,11 +1,11 @@
 """GitLab, gitlab.com or one's own."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import issue_number, project_path
+from oberonc.issues.trackers.base import NoSuchIssue, issue_number, project_path
 from oberonc.issues.trackers.web import (
     PAGE,
     PAGES,
@@ -13,9 +13,9 @@ from oberonc.issues.trackers.web import (
     is_before,
     known,
     the_one,
-    unproven,
 )
 from oberonc.kit.answers import Refused
+from oberonc.text import one_line
 
 #: The lowest access level that may close other people's issues: Planner.
 _PLANNER = 15
@@ -65,7 +65,20 @@ class GitLab(WebTracker):
 
     def is_closed(self, issue: Issue) -> bool:
         with known():
-            return bool(self.get(*_path(issue))["state"] == "closed")
+            found = self.get(*_path(issue))
+        if found.get("moved_to_id"):
+            raise NoSuchIssue(f"was moved to {self._place(found['moved_to_id'])}")
+        return bool(found["state"] == "closed")
+
+    def _place(self, number: Any) -> str:
+        """How the issue is written whose number, over all of GitLab, is *number*: only
+        administrators may ask.
+        """
+        url = self.url("issues", str(number))
+        answer = self.call("GET", url, errors=(401, 403, 404))
+        if answer.status != 200:
+            return "another project"
+        return one_line(answer.json()["references"]["full"], 100)
 
     def comment(self, issue: Issue, comment: Comment) -> None:
         self._note(issue, comment.text, comment)
@@ -145,28 +158,11 @@ class GitLab(WebTracker):
         )
 
     def check(self) -> list[Check]:
-        project = self.settings.project
-        proofs = [
-            (
-                "GitLab answers, and takes the token",
-                "set `url` and `token`",
-                lambda: bool(self.get("user")),
-            )
-        ]
-        if project:
-            need = "make the token's user at least Planner or Reporter of the project, scope api"
-            proofs.append(
-                (
-                    f"the token may comment on and close issues of {project}",
-                    need,
-                    lambda: self._may(project),
-                )
-            )
-        return self.looks(*proofs) + ([] if project else [unproven("GitLab")])
+        need = "make the token's user at least Planner or Reporter of the project, scope api"
+        return self.looks_at_project("GitLab", need, self._may)
 
-    def _may(self, project: str) -> bool:
-        project_path(Issue(project, "1", "#1"))
-        found = self.get("projects", project)
+    def _may(self, issue: Issue) -> bool:
+        found = self.get(*_path(issue)[:2])
         if found.get("archived"):
             return False
         if self.get("user").get("is_admin"):

@@ -23,7 +23,7 @@ from oberonc.kit.answers import (
 from oberonc.text import one_line
 
 _ISSUE = (
-    "query($id:String!){issue(id:$id){id state{id name type}"
+    "query($id:String!){issue(id:$id){id identifier state{id name type}"
     " team{states(first:100){nodes{id name type position}}}}}"
 )
 _COMMENT = (
@@ -82,6 +82,7 @@ class Linear(WebTracker):
         found = self._ask(_ISSUE, id=issue_key(issue))["issue"]
         if not found:
             raise NoSuchIssue
+        self.stays(issue, str(found["identifier"]))
         self._ids[issue] = found["id"]
         return found
 

@@ -14,7 +14,14 @@ from oberonc.errors import Retry
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.tasks import Issue
 from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
-from oberonc.kit.answers import CREDENTIALS_AFTER, Answer, Forbidden, NotDone, Refused
+from oberonc.kit.answers import (
+    CREDENTIALS_AFTER,
+    Answer,
+    Forbidden,
+    Moved,
+    NotDone,
+    Refused,
+)
 from oberonc.kit.http import part
 from oberonc.redaction import without_userinfo
 from oberonc.text import listed, one_line, utc
@@ -88,16 +95,16 @@ class WebTracker(Tracker):
             answer = self.http.call(method, url, **request)
             self.written += method != "GET" and answer.status < 400
             return answer
-        except Refused as error:
-            if self._is_its_own(error):
+        except (Moved, Refused) as error:
+            if isinstance(error, Refused) and self._is_its_own(error):
                 raise
-            refusal = error.answer
-            target = refusal.headers.get("location", "") if refusal else ""
-            said = f"moved to {one_line(target, 200)}"
-            if not 300 <= error.status < 400:
-                said = f"but not as {self.kind} says it"
+            refusal = error.answer or Answer(0, {}, "")
+            said = f"but not as {self.kind} says it ({error})"
+            if 300 <= refusal.status < 400:
+                target = re.split("[?#]", refusal.headers.get("location", ""))[0]
+                said = f"moved to {one_line(without_userinfo(target), 200)}"
             raise Elsewhere(
-                f"{error.status}, {said}: check `url`, and what stands before it ({error})"
+                f"{refusal.status}, {said}: check `url` and `project`, and what stands before the server"
             ) from None
 
     def _is_its_own(self, error: Refused) -> bool:
@@ -221,13 +228,24 @@ class WebTracker(Tracker):
                 ]
         return checks
 
-
-def unproven(kind: str) -> Check:
-    """What `brokers test` says where the settings name no project to look at."""
-    return Check(
-        True,
-        f"each repository's own {kind} project is used; set `project` to have its permissions proven",
-    )
+    def looks_at_project(
+        self, name: str, need: str, may: Callable[[Issue], bool | Check]
+    ) -> list[Check]:
+        """What a forge called *name* shows: that it takes the token, and whether that
+        *may* act on the issues of the project, where the settings name one.
+        """
+        project = self.settings.project
+        proven = (
+            f"{name} answers, and takes the token",
+            "set `url` and `token`",
+            lambda: self.whoami() is None,
+        )
+        acts = f"the token may comment on and close issues of {project}"
+        first = Issue(project, "1", "#1")
+        if project:
+            return self.looks(proven, (acts, need, lambda: may(first)))
+        said = f"each repository's own {name} project is used; set `project` to have its permissions proven"
+        return [*self.looks(proven), Check(True, said)]
 
 
 class Tried:

@@ -6,15 +6,21 @@ from typing import Any
 
 import pytest
 
+from oberonc import Retry
 from oberonc.issues.settings import bound_to
 from oberonc.testing.relay import Spoil
 from oberonc.testing.trackers import NUMBERS
 from oberonc.testing.world import IssueBroker, broker, commit, payload
 from tests.support.trackers.azure import AzureWorld
-from tests.support.trackers.forges import running
+from tests.support.trackers.forges import GiteaWorld, GitLabWorld, running
 from tests.support.trackers.jira import DataCenterWorld, JiraWorld
 from tests.support.trackers.mantisbt import MantisBTWorld
-from tests.support.trackers.others import BugzillaWorld, XmlRpcWorld, YouTrackWorld
+from tests.support.trackers.others import (
+    BugzillaWorld,
+    LinearWorld,
+    XmlRpcWorld,
+    YouTrackWorld,
+)
 
 SITE = {"url": "https://x.example.org", "token": "x"}
 
@@ -90,6 +96,10 @@ def test_an_issue_of_another_project_is_left_alone_and_said(
         (JiraWorld, {"key": "OTHER-7", "fields": {"status": {}}}),
         (DataCenterWorld, {"key": "OTHER-7", "fields": {"status": {}}}),
         (YouTrackWorld, {"idReadable": "OTHER-7", "resolved": None}),
+        (
+            LinearWorld,
+            {"data": {"issue": {"id": "9", "identifier": "OTHER-7", "state": {}}}},
+        ),
     ],
 )
 def test_an_issue_that_was_moved_to_another_project_is_left_alone(
@@ -104,3 +114,47 @@ def test_an_issue_that_was_moved_to_another_project_is_left_alone(
         note = broker(world.settings, tmp_path).handle(pushed)
         assert f"{issue} was moved to OTHER-7, of a project this service is not" in note
         assert not world.comments(issue)
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        (Spoil("answer", 403, (), '{"message": "403 Forbidden"}'), "another project"),
+        (Spoil("answer", 200, (), '{"references": {"full": "a/b#7"}}'), "a/b#7"),
+    ],
+    ids=["a bot", "an administrator"],
+)
+def test_an_issue_that_gitlab_moved_is_left_alone_and_the_others_are_done(
+    tmp_path: Path, answer: Spoil, place: str
+) -> None:
+    for gitlab in running(GitLabWorld, check=False):
+        moved, here = gitlab.new(), gitlab.new()
+        told = json.dumps({"iid": 1, "state": "closed", "moved_to_id": 913})
+        rules = {
+            f"/issues/{moved[1:]}": Spoil("answer", 200, (), told),
+            "/api/v4/issues/913": answer,
+        }
+        gitlab.relay.rule = lambda method, path, rules=rules: next(  # type: ignore[misc]
+            (rules[end] for end in rules if path.endswith(end)), None
+        )
+        pushed = payload(commit(f"fixes {moved}, {here}", next(NUMBERS)))
+        note = broker(gitlab.settings, tmp_path).handle(pushed)
+        assert note == f"closed {here}; {moved} was moved to {place}"
+        assert not gitlab.comments(moved)
+
+
+def test_a_repository_that_has_a_new_name_on_gitea_is_told_with_it(
+    tmp_path: Path,
+) -> None:
+    for gitea in running(GiteaWorld, check=False):
+        issue = gitea.new()
+        where = (("Location", "/api/v1/repos/octo/renamed/issues/1"),)
+        gitea.relay.rule = lambda method, path, where=where: Spoil(  # type: ignore[misc]
+            "answer", 307, where
+        )
+        pushed = payload(commit(f"fixes {issue}", next(NUMBERS)))
+        told = (
+            r"moved to /api/v1/repos/octo/renamed/issues/1: check `url` and `project`"
+        )
+        with pytest.raises(Retry, match=told):
+            broker(gitea.settings, tmp_path).handle(pushed)

@@ -370,6 +370,7 @@ class LinearContract(Contract):
         return data(
             issue={
                 "id": str(asked.number),
+                "identifier": f"ENG-{asked.number}",
                 "state": state,
                 "team": {"states": {"nodes": nodes}},
             }
