@@ -76,7 +76,7 @@ class Ci(BaseBroker):
             wrong = answer.json().get("errors")
             return [Check(not wrong, "the token is accepted", "give another token")]
         if system not in _READABLE:
-            client.call("GET", url, errors=tuple(range(300, 500)))
+            client.call("GET", url, errors=tuple(range(300, 500)), pages=True)
             said = (
                 f"{url} answers; {system} tells only a build whether the rest is right"
             )

@@ -8,9 +8,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
+from oberonc.kit import event
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS
 from oberonc.kit.message import NOTHING, check_settings, message
@@ -20,6 +20,9 @@ from oberonc.kit.message import NOTHING, check_settings, message
 TEXT = 380
 #: Lines that are said at once; networks take about five, and then one in a second or two.
 BURST = 4
+#: Default ports of the servers' addresses, and of an irkerd.
+SCHEMES = {"irc": 6667, "ircs": 6697}
+_IRKER = SCHEMES | {"irc": 6659}
 #: What a server says when it lets nobody in, and when a channel is not to be had
 #: (RFC 2812, 5.2; IRCv3 SASL).
 _NO_ENTRY = {"464", "465", "904", "905"}
@@ -43,8 +46,9 @@ class Irc(BaseBroker):
 
     def verify(self) -> None:
         check_settings(self.settings)
-        if urlsplit(self.settings.url).scheme not in ("irc", "ircs"):
-            raise ValueError("setting 'url' must begin with irc:// or ircs://")
+        event.address(self.settings.url, SCHEMES)
+        if self.settings.irker:
+            event.address(f"irc://{self.settings.irker}", _IRKER, "irker")
         if not re.fullmatch(r"[#&+!][^\x00-\x20,:\x7f]{1,50}", self.settings.channel):
             raise ValueError("setting 'channel' must be one channel, with its #")
         if not re.fullmatch(
@@ -124,16 +128,13 @@ class Irc(BaseBroker):
     @contextmanager
     def _connection(self) -> Iterator[socket.socket]:
         """To irker or the server; Retry where there is none."""
-        url = urlsplit(self.settings.url)
-        default = 6697 if url.scheme == "ircs" else 6667
-        host, port = url.hostname or "", url.port or default
+        secure, host, port = event.address(self.settings.url, SCHEMES)
         if self.settings.irker:
-            host, _, number = self.settings.irker.partition(":")
-            port = int(number or 6659)
+            secure, host, port = event.address(f"irc://{self.settings.irker}", _IRKER)
         limit = max(0.1, min(20.0, self.remaining() - 1))
         try:
             connection = socket.create_connection((host, port), limit)
-            if url.scheme == "ircs" and not self.settings.irker:
+            if secure:
                 trusted = ssl.create_default_context(cafile=self.settings.ca or None)
                 connection = trusted.wrap_socket(connection, server_hostname=host)
         except OSError as error:

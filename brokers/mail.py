@@ -14,9 +14,9 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from shutil import which
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from oberonc import BaseBroker, Check, Reject, Retry, Secret
+from oberonc.kit import event
 from oberonc.kit.answers import CREDENTIALS_AFTER
 from oberonc.kit.markup import MARKUPS, shown
 from oberonc.kit.progress import Progress
@@ -33,6 +33,8 @@ from oberonc.kit.template import Template
 from oberonc.payload.digest import beside, moves
 from oberonc.text import one_line
 
+#: Hosts to which a password may go in clear.
+_HERE = ("localhost", "127.0.0.1", "::1")
 KINDS = ("combined", "summary", "commits")
 #: Characters of a line of a body, and bytes of a body.
 LINE, BODY = 500, 512 * 1024
@@ -71,8 +73,7 @@ class Mail(BaseBroker):
             raise ValueError(f"setting 'kind' must be one of {', '.join(KINDS)}")
         if not (given.to or given.to_refs or given.to_tags or given.to_commits):
             raise ValueError("nobody gets the mails: set 'to'")
-        if urlsplit(given.server).scheme not in ("smtp", "smtps"):
-            raise ValueError("setting 'server' must begin with smtp:// or smtps://")
+        _server(given.server)
         if Template(given.subject).per_commit:
             raise ValueError(
                 "setting 'subject' begins mails of refs, too: no ${commit...}"
@@ -339,28 +340,30 @@ class Program:
 
 @contextmanager
 def _connected(given: Any, limit: float) -> Iterator[smtplib.SMTP]:
-    url = urlsplit(given.server)
     trusted = ssl.create_default_context(cafile=given.ca or None)
-    host, local = (
-        url.hostname or "localhost",
-        url.hostname in ("localhost", "127.0.0.1"),
-    )
-    if url.scheme == "smtps":
+    secure, host, port = _server(given.server)
+    if secure:
         server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, url.port or 465, timeout=limit, context=trusted
+            host, port, timeout=limit, context=trusted
         )
     else:
-        server = smtplib.SMTP(host, url.port or (25 if local else 587), timeout=limit)
+        server = smtplib.SMTP(host, port, timeout=limit)
     with server:
-        if url.scheme == "smtp":
+        if not secure:
             server.ehlo()
             if server.has_extn("starttls"):
                 server.starttls(context=trusted)
-            elif given.password and not local:
+            elif given.password and host not in _HERE:
                 raise Reject("the server has no STARTTLS: no password is sent in clear")
         if given.password:
             server.login(given.user, given.password)
         yield server
+
+
+def _server(url: str) -> tuple[bool, str, int]:
+    """(whether by TLS from the start, host, port) of a mail server."""
+    secure, host, port = event.address(url, {"smtp": 0, "smtps": 465}, "server")
+    return secure, host, port or (25 if host in _HERE else 587)
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:

@@ -64,7 +64,9 @@ class Webhook(BaseBroker):
             one = payload["delivery_id"] + (f"-{number}" if number else "")
             headers = self._headers(one, body, payload)
             url = self.settings.url
-            answer = client.call("POST", url, data=body, headers=headers, errors=(410,))
+            answer = client.call(
+                "POST", url, data=body, headers=headers, pages=True, errors=(410,)
+            )
             if answer.status == 410:
                 raise Reject("410 Gone: the receiver wants no more; remove the service")
             progress.step()

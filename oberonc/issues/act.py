@@ -16,7 +16,7 @@ from oberonc.issues.ledger import Claim, Ledger, Step
 from oberonc.issues.plan import Plan, note
 from oberonc.issues.report import NAMED, Report
 from oberonc.issues.tasks import RESOLUTIONS, Issue, Payload, Task
-from oberonc.issues.trackers.base import NoSuchIssue, Tracker
+from oberonc.issues.trackers.base import MALFORMED, NoSuchIssue, Tracker, malformed
 from oberonc.issues.wording import Wording
 from oberonc.kit.answers import Forbidden, NotDone, Refused, is_too_long
 from oberonc.payload.globs import passes
@@ -156,6 +156,8 @@ class Actor:
             raise self._go_on_later() from None
         except Retry as error:
             self._fail(task, error)
+        except MALFORMED as error:
+            self._fail(task, Retry(malformed(error)))
         return True
 
     def _fail(self, task: Task, error: Retry) -> None:

@@ -18,6 +18,9 @@ from oberonc.text import one_line
 #: Seconds until the next try when the credentials were refused: a person has to mend
 #: them.
 CREDENTIALS_AFTER = 600.0
+#: The same where a limit is reached and nobody says for how long: GitHub asks for a
+#: minute at least.
+LIMIT_AFTER = 60.0
 #: The longest wait believed, in seconds.
 LONGEST_WAIT = 86_400.0
 
@@ -69,6 +72,12 @@ class Moved(NotDone):
         self.answer = answer
 
 
+class Page(Retry):
+    """A success with a page for people: the server that was meant has not answered, but
+    what stands before it (a login, a notice of maintenance), or another one.
+    """
+
+
 class Answer(NamedTuple):
     """A server's answer. Header names are lower case."""
 
@@ -102,12 +111,22 @@ class Refused(Reject):
         self.answer = answer
 
 
+#: How a 403 says that it is a limit.
+_LIMIT = re.compile("rate.?limit|abuse detection|too many requests", re.IGNORECASE)
 #: How servers say that a text is longer than they take.
 _TOO_LONG = re.compile(
     r"too (?:long|large|big)|(?:longer|shorter) than|exceed|max\w* (?:length|size)"
     r"|maximum is [0-9]|limit_exceeded",
     re.IGNORECASE,
 )
+
+
+def expect_no_page(answer: Answer, what: str) -> Answer:
+    """*answer*, which is that of an interface; Page where it is one for people."""
+    if 200 <= answer.status < 300 and answer.text[:200].lstrip().startswith("<"):
+        said = f"{what}: {answer.status} with a page: {_excerpt(answer) or 'empty'}"
+        raise Page(f"{said}; check the address, and what stands before the server")
+    return answer
 
 
 def is_too_long(error: Refused) -> bool:
@@ -128,7 +147,8 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     message = f"{what}: {status} {_excerpt(answer)}".rstrip()
     wait = wait_hint(answer, now)
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
-        raise NotDone(f"rate limit: {message}", after=wait)
+        after = LIMIT_AFTER if wait is None else wait
+        raise NotDone(f"rate limit: {message}", after=after)
     if status == 403 and not _lacks_scope(answer):
         raise Forbidden(message)
     if status in (401, 403, 407) or (status == 400 and _is_expired(answer)):
@@ -182,7 +202,7 @@ def _lacks_scope(answer: Answer) -> bool:
 
 
 def _is_rate_limit(answer: Answer, wait: float | None) -> bool:
-    return wait is not None or "rate limit" in answer.text[:2000].lower()
+    return wait is not None or bool(_LIMIT.search(answer.text[:2000]))
 
 
 def _excerpt(answer: Answer) -> str:

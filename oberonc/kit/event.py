@@ -78,8 +78,10 @@ def library(module: str, extra: str) -> Any:
         raise ValueError(f"needs an extra: {paths.adding(extra)}") from None
 
 
-def address(url: str, schemes: dict[str, int]) -> tuple[bool, str, int]:
-    """(whether by TLS, host, port) of the setting *url*.
+def address(
+    url: str, schemes: dict[str, int], setting: str = "url"
+) -> tuple[bool, str, int]:
+    """(whether by TLS, host, port) of the *setting* that is *url*.
 
     *schemes* has the default port of each scheme; the one with TLS comes second.
     Raises ValueError for another scheme, or where credentials stand in the address.
@@ -92,10 +94,12 @@ def address(url: str, schemes: dict[str, int]) -> tuple[bool, str, int]:
         host = None
     if not host or parts.scheme not in schemes:
         raise ValueError(
-            f"setting 'url' must be an address, {plain}://host:port or {secure}://host:port"
+            f"setting '{setting}' must be an address, {plain}://host:port or {secure}://host:port"
         )
     if "@" in parts.netloc:
-        raise ValueError("setting 'url' has a user in it; there are settings for that")
+        raise ValueError(
+            f"setting '{setting}' has a user in it; there are settings for that"
+        )
     return parts.scheme == secure, host, port or schemes[parts.scheme]
 
 

@@ -6,6 +6,7 @@ connection down. Nothing is read from proxy variables or `~/.netrc`, nothing is
 redirected unless asked for, and no secret reaches a message.
 """
 
+import codecs
 import ipaddress
 import socket
 import threading
@@ -24,7 +25,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from oberonc.errors import Retry
-from oberonc.kit.answers import Answer, NotDone, Refused, check, reset_wait
+from oberonc.kit.answers import (
+    Answer,
+    NotDone,
+    Refused,
+    check,
+    expect_no_page,
+    reset_wait,
+)
 from oberonc.redaction import redact, without_userinfo
 from oberonc.text import one_line
 
@@ -96,10 +104,11 @@ class Http:
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         redirects: bool = False,
+        pages: bool = False,
         errors: tuple[int, ...] = (),
     ) -> Answer:
         """The answer to a request. One that is no success raises what it means, but for
-        the statuses in *errors*.
+        the statuses in *errors*; so does a page of HTML, unless *pages* may come.
 
         With *redirects* a GET is followed to where it is sent within the same host.
         """
@@ -115,7 +124,10 @@ class Http:
         self._rest_until = self.now() + (reset_wait(answer.headers, self.now()) or 0.0)
         if answer.status in errors:
             return answer
-        check(answer._replace(text=self._redacted(answer.text)), what, self.now())
+        shown = answer._replace(text=self._redacted(answer.text))
+        check(shown, what, self.now())
+        if not pages:
+            expect_no_page(shown, what)
         return answer
 
     def _keep_rest(self, what: str) -> None:
@@ -168,7 +180,7 @@ class Http:
         return Answer(
             response.status_code,
             headers,
-            body.decode(response.encoding or "utf-8", "replace"),
+            body.decode(_charset(response.encoding), "replace"),
         )
 
     def _failure(self, error: Exception, what: str, limit: float) -> Retry:
@@ -186,6 +198,18 @@ class Http:
 
     def _redacted(self, text: str) -> str:
         return redact(text, self.secrets)
+
+
+def _charset(name: str | None) -> str:
+    """*name* where it is one in which people write; Python has others, of which some
+    take a time that grows with the square of the text.
+    """
+    try:
+        known = codecs.lookup(name or "utf-8").name
+    except LookupError:
+        return "utf-8"
+    plain = known.startswith(("utf-8", "utf-16", "iso8859-", "cp125", "ascii"))
+    return known if plain else "utf-8"
 
 
 def _leads(url: str, answer: Answer) -> str:

@@ -235,3 +235,28 @@ def test_settings_that_cannot_work_are_refused(wrong: Any, tmp_path: Path) -> No
     good = {"url": "irc://x", "channel": "#c"}
     with pytest.raises(ValueError, match="setting"):
         testing.bound(Irc, tmp_path, **good | wrong)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"url": "irc://x:99999"}, "'url' must be an address"),
+        ({"url": "http://x"}, "'url' must be an address"),
+        ({"url": "irc://me:s3cret@x"}, "'url' has a user in it"),
+        ({"irker": "[::1"}, "'irker' must be an address"),
+        ({"irker": "host:port"}, "'irker' must be an address"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(
+    tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    given = {"url": "irc://localhost", "channel": "#x"} | settings
+    with pytest.raises(ValueError, match=said) as caught:
+        testing.bound(Irc, tmp_path, **given)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_irker_may_have_an_address_of_ipv6(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"url": "irc://x", "channel": "#x", "irker": "[::1]:9"}
+    done = testing.deliver(Irc, testing.payload(), tmp_path, **given)
+    assert (done.kind, done.note.startswith("::1:9: ")) == ("retry", True), done.note

@@ -366,9 +366,11 @@ def test_no_server_is_told_later(tmp_path: Path) -> None:
         {"sender": "x"},
         {"kind": "html"},
         {"server": "http://x"},
+        {"server": "smtp://x:99999"},
+        {"server": "smtp://me:s3cret@x"},
         {"subject": "${x}"},
     ],
-    ids=["nobody", "no address", "sender", "kind", "server", "subject"],
+    ids=["nobody", "no address", "sender", "kind", "server", "port", "user", "subject"],
 )
 def test_settings_that_cannot_work_are_refused(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'|set|there is no"):

@@ -127,3 +127,20 @@ def test_a_400_may_mean_an_expired_token(error: str) -> None:
     assert caught.value.after == 600
     with pytest.raises(Refused):
         check(Answer(400, {}, f'{{"message": "about {error}"}}'), "GET x", NOW)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You have exceeded a secondary rate limit",
+        "You have triggered an abuse detection mechanism. Please wait a few minutes",
+        "RateLimitExceeded",
+        "<h1>Too Many Requests</h1>",
+    ],
+)
+def test_a_403_may_be_a_limit_and_waits_a_minute_where_it_does_not_say(
+    said: str,
+) -> None:
+    with pytest.raises(NotDone, match="rate limit") as caught:
+        check(Answer(403, {}, said), "GET x", NOW)
+    assert caught.value.after == 60.0

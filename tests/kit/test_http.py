@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.errors import Retry
-from oberonc.kit.answers import NotDone, Refused
+from oberonc.kit.answers import NotDone, Page, Refused
 from oberonc.kit.http import SIZE_LIMIT, AnyAuth, Http, connect_public, is_public
 from oberonc.testing.relay import Relay, Spoil
 from tests.support.trackers.contract import Answer, Contract, Request
@@ -325,3 +325,19 @@ def test_a_name_server_is_asked_once_and_every_answer_is_checked(
     with pytest.raises(Refused, match=r"127\.0\.0\.1, which is not a public one"):
         connect_public("rebind.example", echo.port, 1)
     assert len(tried) == 1
+
+
+def test_a_page_for_people_is_no_answer_of_an_interface(relay: Relay) -> None:
+    relay.rule = lambda method, path: Spoil("answer", 200, (), "\n<html>Sign in</html>")
+    with pytest.raises(Page, match=r"POST .*: 200 with a page: Sign in; check the"):
+        Http().call("POST", f"{relay.url}/x", json={})
+    assert Http().call("GET", f"{relay.url}/x", pages=True).status == 200
+    relay.rule = lambda method, path: Spoil("answer", 200, (), "ok")
+    assert Http().call("POST", f"{relay.url}/x", json={}).text == "ok"
+
+
+@pytest.mark.parametrize("charset", ["nosuch", "punycode", "base64", "idna", '""'])
+def test_an_odd_charset_is_read_as_utf_8(relay: Relay, charset: str) -> None:
+    kind = (("Content-Type", f"application/json; charset={charset}"),)
+    relay.rule = lambda method, path: Spoil("answer", 200, kind, '{"x": "\u00e9"}')
+    assert Http().call("GET", f"{relay.url}/x").json() == {"x": "\u00e9"}

@@ -7,8 +7,10 @@ are validated here before a URL is built from them.
 """
 
 import re
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -16,6 +18,7 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.issues.comment import Comment
 from oberonc.issues.tasks import Issue
 from oberonc.kit.answers import NotDone, Refused
+from oberonc.text import one_line
 
 
 class NoSuchIssue(Exception):
@@ -29,6 +32,20 @@ class Elsewhere(NotDone):
     """Something other than the tracker answers at its address: a proxy while the
     tracker is upgraded, a page to log in at, a wrong or an old `url`.
     """
+
+
+#: What reading an answer raises that is JSON, and not of the form it should have.
+MALFORMED = (LookupError, TypeError, AttributeError, ValueError)
+
+
+def malformed(error: Exception) -> str:
+    """What is said of one of these: a line in which the place can be found."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    told = one_line(f"{type(error).__name__}: {error}", 80)
+    return (
+        f"the answer has not the form in which the tracker gives it ({told}, {where})"
+    )
 
 
 class Tracker(ABC):

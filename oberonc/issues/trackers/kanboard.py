@@ -41,7 +41,7 @@ class Kanboard(WebTracker):
         found = answer.json()
         if answer.status == 403:
             raise NoSuchIssue("does not exist, or is in a project this user is not in")
-        if not isinstance(found, dict) or "result" not in found:
+        if isinstance(found, dict) and "error" in found:
             raise Refused(f"{method}: {one_line(str(found), 200)}")
         return found["result"]
 

@@ -54,7 +54,7 @@ class TicketRpc(WebTracker):
 
     def log_in(self) -> None:
         if not self._logged_in:  # the answer's cookie is what the plugin goes by
-            self.call("GET", self.url("login"), errors=(302, 303))
+            self.call("GET", self.url("login"), errors=(302, 303), pages=True)
             self._logged_in = True
 
     def whoami(self) -> None:

@@ -13,13 +13,20 @@ from oberonc.broker.contract import BaseBroker, Check
 from oberonc.errors import Retry
 from oberonc.issues.comment import Comment, duration
 from oberonc.issues.tasks import Issue
-from oberonc.issues.trackers.base import Elsewhere, NoSuchIssue, Tracker
+from oberonc.issues.trackers.base import (
+    MALFORMED,
+    Elsewhere,
+    NoSuchIssue,
+    Tracker,
+    malformed,
+)
 from oberonc.kit.answers import (
     CREDENTIALS_AFTER,
     Answer,
     Forbidden,
     Moved,
     NotDone,
+    Page,
     Refused,
 )
 from oberonc.kit.http import part
@@ -95,6 +102,9 @@ class WebTracker(Tracker):
             answer = self.http.call(method, url, **request)
             self.written += method != "GET" and answer.status < 400
             return answer
+        except Page as error:
+            self.written += method != "GET"  # who knows
+            raise Elsewhere(str(error)) from None
         except (Moved, Refused) as error:
             if isinstance(error, Refused) and self._is_its_own(error):
                 raise
@@ -221,6 +231,8 @@ class WebTracker(Tracker):
                 return [*checks, Check(False, str(error), need)]
             except Forbidden as error:
                 checks.append(Check(False, f"{what}: {error}", mend))
+            except MALFORMED as error:
+                checks.append(Check(False, f"{what}: {malformed(error)}", mend))
             except Retry as error:
                 return [
                     *checks,

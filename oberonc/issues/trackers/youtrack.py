@@ -51,7 +51,7 @@ class YouTrack(WebTracker):
     def _issue(self, issue: Issue) -> Any:
         with known():
             found = self.get("issues", issue_key(issue), fields=_FIELDS)
-        self.stays(issue, str(found.get("idReadable", issue.number)))
+        self.stays(issue, str(found["idReadable"]))
         return found
 
     def comment(self, issue: Issue, comment: Comment) -> None:
