@@ -302,3 +302,14 @@ def test_what_rocket_chat_refuses_in_a_200_is_not_posted(tmp_path: Path) -> None
     with Server(Answer(200, '{"success": false, "error": "no channel"}')) as server:
         done = testing.deliver(Mattermost, testing.payload(), tmp_path, url=server.url)
     assert (done.kind, "no channel" in done.note) == ("dead", True)
+
+
+@each_chat
+def test_a_page_in_place_of_the_chat_is_no_post(chat: str, tmp_path: Path) -> None:
+    page = Answer(200, "<!doctype html><title>Sign in</title>")
+    with Server(page) as server:
+        done = testing.deliver(
+            CHATS[chat], testing.payload(), tmp_path, url=f"{server.url}/s3cret-place"
+        )
+    assert (done.kind, "200 with a page: Sign in" in done.note) == ("retry", True)
+    assert "s3cret" not in done.note

@@ -277,3 +277,13 @@ def test_of_two_refs_the_one_that_is_not_built_is_named(tmp_path: Path) -> None:
         again = testing.deliver(Ci, payload, tmp_path, attempt=2, **settings)
     assert (first.kind, again.kind) == ("retry", "done"), first.note
     assert again.note == "started v1.0; woodpecker has nothing to build for main"
+
+
+@pytest.mark.parametrize("system", ["woodpecker", "drone", "gitlab", "buildbot"])
+def test_a_page_in_place_of_the_server_starts_nothing(
+    tmp_path: Path, system: str
+) -> None:
+    with Server(Answer(200, "<!doctype html><title>Drone</title>")) as server:
+        settings = _settings(system, url=server.url)
+        done = testing.deliver(Ci, testing.payload(), tmp_path, **settings)
+    assert (done.kind, "200 with a page: Drone" in done.note) == ("retry", True)
