@@ -22,6 +22,12 @@ _ADDED_TO: Final = re.compile(
 )
 
 
+#: What is given as an example, and the title of what is undone, after a label.
+_LABELLED: Final = re.compile(
+    r"(?<!\w)(?:(for example|for instance|e\.?g\.?)[ \t]?[,:]?"
+    r"|(revert(?:s|ed|ing)?|undo(?:es|ne)?|roll(?:s|ed)?[ -]?back|back(?:s|ed)? out)[ \t]?:)[ \t]{1,4}\Z",
+    re.IGNORECASE,
+)
 #: Who is quoted, before what they say.
 _SAID: Final = re.compile(
     r"\w[ \t]+(wrote|writes|said|says|asked|asks|replied|commented|claims|claimed)[ \t]?:\s{0,3}\Z",
@@ -102,6 +108,13 @@ class Force:
         told = _SAID.search(tokens.live, max(0, verb.start - 20), verb.start)
         if told:
             return f"'{told[1]}:' tells of it"
+        label = _LABELLED.search(tokens.live, max(0, verb.start - 20), verb.start)
+        if label:
+            return (
+                f"'{label[1]}' gives an example"
+                if label[1]
+                else f"'{label[2]}:' undoes it"
+            )
         crossing = not verb.gap.colon and self.text[verb.start].islower()
         clause = tokens.clause(verb.first, crossing)
         return guard(verb.phrase, clause, self.tables) or self._of_another(verb, clause)

@@ -36,6 +36,13 @@ _OTHERS: Final = word_set(
     " customer customers contributor contributors vendor vendors them him her"
 )
 
+#: Half a fix in several words, nearest first.
+_PARTLY: Final = (
+    ["part", "in"],
+    ["of", "sort"],
+    ["of", "kind"],
+    ["less", "or", "more"],
+)
 #: Of which change it is said that it fixes, when it is not this one.
 _ANOTHER: Final = word_set(
     "next later subsequent future separate another upcoming previous earlier prior"
@@ -58,7 +65,7 @@ _WRONG_BELIEFS: Final = word_set("thought believed assumed hoped guessed")
 
 _NEED: Final = word_set(
     "have has need needs got gotta want wants remains remain left plan plans planning planned todo yet"
-    " refuse refuses refused decline declines declined"
+    " refuse refuses refused decline declines declined impossible infeasible unfeasible premature pointless unwise"
 )
 _TODO: Final = word_set("todo todos to-do fixme tbd wip xxx")
 _PREPARES: Final = word_set(
@@ -146,8 +153,9 @@ def guard(verb: str, clause: list[str], tables: Tables) -> str | None:
 
 
 def _partial(verb: str, clause: list[str], tables: Tables) -> str | None:
-    if clause[:2] == ["part", "in"]:
-        return "only 'in part'"
+    for phrase in _PARTLY:
+        if clause[: len(phrase)] == phrase:
+            return f"only '{' '.join(reversed(phrase))}'"
     for word in clause[:4]:
         if word in tables.partials or (word == "partial" and verb in _NOUNS):
             return f"only '{word}'"

@@ -64,6 +64,8 @@ def separator_before(
         return None
     if mark == end:
         return "" if mark > after else None
+    if bullet and is_alone(tokens, item) and over_space(tokens, mark) == end:
+        return "\n"  # a line of its own is as good as a bullet
     reached = _over_mark(tokens, tables, mark, mark > after, bullet)
     tokens.steps += reached - after
     return tokens.text(mark) if reached == end and reached > mark else None
@@ -120,6 +122,12 @@ def goes_on(tokens: Tokens, tables: Tables, item: Item) -> bool:
     after = tokens.over_blanks(item.after, 1)
     word = fold(tokens.text(after)) if tokens.kind(after) == WORD else ""
     return word.isalpha() and word not in tables.joiners and word != "as"
+
+
+def is_alone(tokens: Tokens, item: Item) -> bool:
+    """Whether *item* has a line of its own."""
+    after = tokens.over_blanks(item.after, 1)
+    return tokens.begins_line(item.first) and tokens.kind(after) in (0, NEWLINE)
 
 
 def past_remark(tokens: Tokens, after: int) -> int:

@@ -10,7 +10,7 @@ from oberonc.grammar.tables import Tables, word_set
 #: Words that may stand between a negator and its verb.
 FILLERS: Final = word_set(
     "really yet even to be been being quite always itself attempt attempts try tries tried trying"
-    " meant going able also longer ever again anymore still do does did it will would have has had"
+    " meant going gonna wanna having able also longer ever again anymore still do does did it will would have has had"
     " actually truly all completely help helps at here near way point circumstances means account"
 )
 #: Words that may stand between a negator and `to fix`, besides.

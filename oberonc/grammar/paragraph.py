@@ -14,6 +14,7 @@ from oberonc.grammar.force import Force, Verdict
 from oberonc.grammar.items import SPACED_RANGE, Forms, Item
 from oberonc.grammar.lists import (
     goes_on,
+    is_alone,
     is_plural,
     is_subject,
     past_line,
@@ -209,7 +210,10 @@ class Paragraph:
         bare = item.bare or item.noun or takes_numbers(verb, self.tables)
         statement = Statement(verdict.action, verdict.why, bare=bare)
         statement.wanted = verdict.wanted
-        statement.bullet = verb.gap.bullet
+        gap = verb.gap
+        statement.bullet = gap.bullet or (
+            gap.colon and gap.wrapped and is_alone(self.tokens, item)
+        )
         if verdict.action in CHANGES:
             statement.verb = verb.phrase
             statement.heads = not self.tokens.clause(verb.first, crossing=False)

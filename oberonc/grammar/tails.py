@@ -22,7 +22,7 @@ _PARTIALLY: Final = (
         "partial",
         "partially, (?:partial(?:ly)?|incomplete) (?:fix(?:ed)?|solution|support|implementation|only|done), partly",
         "in parts?, mostly, almost, nearly, half, halfway, half(?: |-)way, incomplete, incompletely, somewhat",
-        "for the most part",
+        "for the most part, kind of, sort of, more or less, in (?:some|most|many|certain|a few) cases, largely",
         "to some (?:extent|degree), (?:the )?(?:first|1st|second|2nd|third|3rd|another|one) (?:part|half|step)",
         "(?:not|isn't) (?:quite |yet |really )?(?:fully|completely|entirely|wholly|totally|complete|finished|done)",
         r"w\.?i\.?p\.?, work in progress, unfinished, to be continued, more to (?:come|follow|do)",

@@ -271,6 +271,8 @@ class Words(NamedTuple):
             "halfway",
             "half",
             "somewhat",
+            "kinda",
+            "largely",
         ),
     )
     #: Smart commands that may act (`comment`, `time`, `assign`); empty: none is looked
