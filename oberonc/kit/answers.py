@@ -18,8 +18,8 @@ from oberonc.text import one_line
 #: Seconds until the next try when the credentials were refused: a person has to mend
 #: them.
 CREDENTIALS_AFTER = 600.0
-#: The same where a limit is reached and nobody says for how long: GitHub asks for a
-#: minute at least.
+#: The same where a 403 is a limit and does not say for how long: GitHub, whose way that
+#: is, asks for a minute at least.
 LIMIT_AFTER = 60.0
 #: The longest wait believed, in seconds.
 LONGEST_WAIT = 86_400.0
@@ -147,7 +147,7 @@ def check(answer: Answer, what: str, now: float) -> Answer:
     message = f"{what}: {status} {_excerpt(answer)}".rstrip()
     wait = wait_hint(answer, now)
     if status == 429 or (status == 403 and _is_rate_limit(answer, wait)):
-        after = LIMIT_AFTER if wait is None else wait
+        after = LIMIT_AFTER if wait is None and status == 403 else wait
         raise NotDone(f"rate limit: {message}", after=after)
     if status == 403 and not _lacks_scope(answer):
         raise Forbidden(message)
