@@ -297,6 +297,9 @@ def _taken(running: Running, processes: int) -> float:
     return sum(sizes)
 
 
+@pytest.mark.timeout(
+    600
+)  # hosts end 100 to 200 s after their last worker, which does after 100
 def test_idle_memory(site: Site) -> None:
     """A daemon with 5 brokers: 60 MB in all its processes in the first 100 s after a
     push, in which three workers stay warm; 50 once nothing was to do for longer, and
