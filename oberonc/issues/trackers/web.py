@@ -109,12 +109,13 @@ class WebTracker(Tracker):
             if isinstance(error, Refused) and self._is_its_own(error):
                 raise
             refusal = error.answer or Answer(0, {}, "")
-            said = f"but not as {self.kind} says it ({error})"
+            said, told = f"but not as {self.kind} says it", f" ({error})"
             if 300 <= refusal.status < 400:
                 target = re.split("[?#]", refusal.headers.get("location", ""))[0]
                 said = f"moved to {one_line(without_userinfo(target), 200)}"
+                told = ""
             raise Elsewhere(
-                f"{refusal.status}, {said}: check `url` and `project`, and what stands before the server"
+                f"{refusal.status}, {said}: check `url` and `project`, and what stands before the server{told}"
             ) from None
 
     def _is_its_own(self, error: Refused) -> bool:
