@@ -42,8 +42,8 @@ CREATE INDEX IF NOT EXISTS same_came ON same(came);
 
 
 class Ledger:
-    """The file in *folder*. Several threads may look things up; one at a time may write,
-    and those that look up do not wait for it.
+    """The file in *folder*. Several threads may look things up; one at a time may put
+    and sync, and those that look up do not wait for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,17 +85,14 @@ class Ledger:
         """
         repository, events = payload["repository"]["full_name"], set()
         with self._reading:
-            query = "SELECT event FROM same WHERE id = ?"
-            row = self._reader.execute(query, (payload["id"],)).fetchone()
-            if row:
-                return str(row[0])
             for update in payload["updates"]:
                 row = self._reader.execute(
-                    "SELECT event FROM move WHERE repository = ? AND ref = ? AND old = ? AND new = ?"
-                    " AND came > ? AND event <> ?",
+                    "SELECT event FROM same WHERE id = ?1 UNION ALL SELECT event FROM move"
+                    " WHERE repository = ?2 AND ref = ?3 AND old = ?4 AND new = ?5"
+                    " AND came > ?6 AND event <> ?1 LIMIT 1",
                     (
-                        *(repository, update["ref"], update["old"], update["new"]),
-                        *(time.time() - SAME, payload["id"]),
+                        *(payload["id"], repository, update["ref"]),
+                        *(update["old"], update["new"], time.time() - SAME),
                     ),
                 ).fetchone()
                 if row is None:
@@ -103,9 +100,10 @@ class Ledger:
                 events.add(row[0])
         return min(events, default="")
 
-    def note(self, *told: tuple[Payload, str]) -> None:
+    def put(self, *told: tuple[Payload, str]) -> None:
         """Payloads are told of, each by an event: where that is its own, when it came,
-        its commits and its moves are known from now on. Durable when this returns.
+        its commits and its moves are known, and durable, after `sync`. Waits for
+        nothing.
         """
         now = time.time()
         same = [(each["id"], event, now) for each, event in told if event != each["id"]]
@@ -124,7 +122,7 @@ class Ledger:
             for each in payloads
             for update in each["updates"]
         ]
-        with self._db:
+        try:
             self._db.execute("BEGIN IMMEDIATE")
             known = "ON CONFLICT DO NOTHING"
             self._db.executemany(f"INSERT INTO event VALUES(?, ?, ?) {known}", came)
@@ -142,6 +140,14 @@ class Ledger:
             self._db.executemany("REPLACE INTO move VALUES(?, ?, ?, ?, ?, ?)", moves)
             self._db.executemany(f"INSERT INTO same VALUES(?, ?, ?) {known}", same)
             self._sweep(now)
+        except BaseException:
+            self._db.rollback()
+            raise
+
+    def sync(self) -> None:
+        """What was put is durable when this returns; it takes as long as the disk."""
+        with self._db:
+            pass
 
     def _sweep(self, now: float) -> None:
         if now - self._swept > 3600:

@@ -10,8 +10,9 @@ from typing import Final
 
 from oberonc.delivery import frames, handover
 
-#: Connections at once: of one account the daemon takes twice as many.
-MOST: Final = 64
+#: Connections at once. With one for each sender all that was read would wait for the
+#: daemon together, and the two would work in turns.
+MOST: Final = 24
 
 
 class Lines:

@@ -1,5 +1,6 @@
 """The HTTP face as a process: takes its socket, serves, and stops when it is told to."""
 
+import gc
 import os
 import signal
 import socket
@@ -66,6 +67,9 @@ def run(config_path: str | None) -> None:
         app = application(door, config, settings, live)
         edge = Edge(Limits(app), lambda: server.is_full)
         server = Server(_uvicorn(settings, edge), notifier, live)
+        # What is there now stays: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
         server.run(sockets=[listener])
     finally:
         door.close()

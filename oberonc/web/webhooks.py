@@ -234,7 +234,10 @@ class Notes:
             noted, self._waiting = self._waiting, []
             error: Exception | None = None
             try:
-                await _in_thread(self._ledger.note, *(told for told, _ in noted))
+                # Only the disk is waited for beside the loop: with each statement a
+                # thread would wait for the interpreter's lock, and have it waited for.
+                self._ledger.put(*(told for told, _ in noted))
+                await _in_thread(self._ledger.sync)
             except Exception as failure:  # noqa: BLE001 - who waits gets it
                 error = failure
             for _, done in noted:

@@ -47,7 +47,8 @@ class Mirrored:
         made = incoming.read(hook, request, self.config, self._ledger)
         assert isinstance(made, dict)
         bells.ring(self.state, "shop", made)
-        self._ledger.note((made, made["id"]))
+        self._ledger.put((made, made["id"]))
+        self._ledger.sync()
         return str(made["id"])
 
     def push(self, old: str, new: str, ref: str = "refs/heads/main") -> str:
