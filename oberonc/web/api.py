@@ -85,9 +85,6 @@ class Prometheus(Emitter):
 
 register_converter(Changing, "changing")
 register_converter(Steering, "steering")
-Emitter.register("prometheus", Prometheus, "text/plain; version=0.0.4; charset=utf-8")
-#: What all else is sent as.
-FORMATS: Final = ("json", "yaml", "xml", "csv", "jsonl")
 
 
 class _Handler(Guarded):

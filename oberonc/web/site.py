@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import django
 from django.conf import settings as django_settings
@@ -12,13 +12,14 @@ from django.urls import path
 
 from oberonc.config import Config
 from oberonc.piston import (
+    Emitter,
     Problem,
     Resource,
     documentation_view,
     openapi_view,
 )
 from oberonc.piston.answers import problem_response
-from oberonc.web.api import FORMATS, resources
+from oberonc.web.api import Prometheus, resources
 from oberonc.web.forges.delivery import LARGEST
 from oberonc.web.health import Health, Ready
 from oberonc.web.page.live import Live
@@ -27,6 +28,11 @@ from oberonc.web.settings import Settings
 from oberonc.web.webhooks import Door, Doorway
 
 View = Callable[[HttpRequest], HttpResponse]
+
+#: What all is sent as but the numbers for Prometheus.
+FORMATS: Final = ("json", "yaml", "xml", "csv", "jsonl")
+#: What Prometheus' text format is called.
+METRICS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def application(door: Door, config: Config, settings: Settings, live: Live) -> Any:
@@ -52,6 +58,7 @@ def application(door: Door, config: Config, settings: Settings, live: Live) -> A
         USE_TZ=True,
     )
     django.setup()
+    Emitter.register("prometheus", Prometheus, METRICS)
     # It would write a line of its own for each refusal, with less in it.
     logging.getLogger("django.security").setLevel(logging.CRITICAL)
     global urlpatterns  # Django looks for it by this name

@@ -61,8 +61,10 @@ class Azure(WebTracker):
     def auth(self) -> tuple[str, str]:
         return "", str(self.settings.token)
 
-    def call(self, method: str, url: str, **request: Any) -> Answer:
-        answer = super().call(method, url, **request)
+    def call(
+        self, method: str, url: str, errors: tuple[int, ...] = (), **request: Any
+    ) -> Answer:
+        answer = super().call(method, url, errors=(*errors, 203), **request)
         if answer.status == 203:  # the page to sign in at, all the same
             raise NotDone(
                 "CREDENTIALS refused: Azure DevOps asks to sign in; check the token, and whether it has expired",
