@@ -254,11 +254,13 @@ def _installed(group: str) -> list[Place]:
 
 def is_shipped(place: Place) -> bool:
     """Whether all of the broker at *place* is ours."""
-    return (
-        place.file is not None
-        and Path(place.file).parent == paths.bundled("brokers")
-        and not place.trackers
-    )
+    return _has_our_file(place) and not place.trackers
+
+
+def _has_our_file(place: Place) -> bool:
+    if place.file is None:
+        return False
+    return Path(place.file).parent == paths.bundled("brokers")
 
 
 class Extra(NamedTuple):
@@ -288,7 +290,7 @@ def extra_of(place: Place) -> Extra | None:
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
-    if not place.file or Path(place.file).parent != paths.bundled("brokers"):
+    if not _has_our_file(place):
         return None
     mark = re.compile(rf"""\bextra\s*==\s*["']{place.name}["']""")
     lines = [line for line in _requirements() if mark.search(line)]

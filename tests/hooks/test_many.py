@@ -70,18 +70,20 @@ def test_a_folder_without_repositories_is_said(
     )
 
 
-@pytest.mark.parametrize("scope", ["system", "global", "local"])
-def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
-    bare: Repo,
-    open_oberonc: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    scope: str,
-) -> None:
-    folder = tmp_path / "githooks"
-    folder.mkdir()
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of hooks that git may be told to use, also for all of the machine."""
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "gitconfig"))
     monkeypatch.delenv("GIT_CONFIG_NOSYSTEM")
+    made = tmp_path / "githooks"
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("scope", ["system", "global", "local"])
+def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
+    bare: Repo, open_oberonc: Command, folder: Path, scope: str
+) -> None:
     bare.git("config", f"--{scope}", "core.hooksPath", str(folder))
     told = open_oberonc("hook", "install", bare.path, code=77).err
     assert f"oberonc hook install {folder}" in told
@@ -103,16 +105,8 @@ def test_the_folder_of_core_hookspath_is_installed_into_and_serves(
 
 @pytest.mark.parametrize("scope", ["system", "global"])
 def test_uninstalling_from_a_clone_takes_nothing_from_a_folder_that_serves_others(
-    repo: Repo,
-    open_oberonc: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    scope: str,
+    repo: Repo, open_oberonc: Command, folder: Path, scope: str
 ) -> None:
-    folder = tmp_path / "githooks"
-    folder.mkdir()
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "gitconfig"))
-    monkeypatch.delenv("GIT_CONFIG_NOSYSTEM")
     repo.git("config", f"--{scope}", "core.hooksPath", str(folder))
     open_oberonc("hook", "install", folder)
     written = {path.name for path in folder.iterdir()}

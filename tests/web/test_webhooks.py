@@ -234,40 +234,46 @@ def test_while_a_secret_is_replaced_both_are_good(site: Site, faces: Faces) -> N
     assert send(faces.start(), example("gitea/push"))[1]["status"] == "accepted"
 
 
-def test_two_hooks_of_a_forge_tell_of_a_push_once(site: Site, faces: Faces) -> None:
+@pytest.fixture
+def two_hooks(site: Site, faces: Faces) -> Face:
+    """GitHub tells of each push twice: the repository's webhook, and the organisation's."""
     tables = every_forge()
     webhooks(site, tables | {"organisation": tables["github"]})
     site.start()
-    face = faces.start()
+    return faces.start()
+
+
+def test_two_hooks_of_a_forge_tell_of_a_push_once(site: Site, two_hooks: Face) -> None:
     there = json.loads(example("github/push_rebase_merge").raw)
     back = there | {"before": there["after"], "after": there["before"], "commits": []}
     pushes = [(there, "1"), (back, "2"), (there, "3"), (back, "4")]
     answers = []
     for value, delivery in pushes:
         each = signed_like_github(value, delivery)
-        answers.append(send(face, each)[1])
-        told = send(face, signed_like_github(value, f"o{delivery}"), "organisation")[1]
+        answers.append(send(two_hooks, each)[1])
+        told = send(
+            two_hooks, signed_like_github(value, f"o{delivery}"), "organisation"
+        )[1]
         assert told == {"status": "known", "event": answers[-1]["event"]}
     assert [answer["status"] for answer in answers] == ["accepted"] * 4
     site.settled(done=4)
 
 
 def test_what_two_hooks_told_of_is_told_once_also_when_sent_again_much_later(
-    site: Site, faces: Faces
+    site: Site, two_hooks: Face
 ) -> None:
-    tables = every_forge()
-    webhooks(site, tables | {"organisation": tables["github"]})
-    site.start()
-    face = faces.start()
     value = json.loads(example("github/push_rebase_merge").raw)
     each = signed_like_github(value, "1"), signed_like_github(value, "2")
-    told = send(face, each[0])[1]
+    told = send(two_hooks, each[0])[1]
     known = {"status": "known", "event": told["event"]}
-    assert send(face, each[1], "organisation")[1] == known
+    assert send(two_hooks, each[1], "organisation")[1] == known
     # The branch went back since, which ends what is known of its moves.
     back = {"before": value["after"], "after": value["before"], "commits": []}
-    assert send(face, signed_like_github(value | back, "3"))[1]["status"] == "accepted"
-    assert send(face, each[1], "organisation")[1] == known
+    assert (
+        send(two_hooks, signed_like_github(value | back, "3"))[1]["status"]
+        == "accepted"
+    )
+    assert send(two_hooks, each[1], "organisation")[1] == known
     site.settled(done=2)
 
 
@@ -303,12 +309,8 @@ def test_a_branch_that_is_made_again_can_be_deleted_again(
 
 
 def test_two_hooks_that_tell_of_a_push_at_the_same_moment_tell_once(
-    site: Site, faces: Faces
+    site: Site, two_hooks: Face
 ) -> None:
-    tables = every_forge()
-    webhooks(site, tables | {"organisation": tables["github"]})
-    site.start()
-    face = faces.start()
     there = json.loads(example("github/push_rebase_merge").raw)
     told = []
     for number in range(40):
@@ -317,7 +319,7 @@ def test_two_hooks_that_tell_of_a_push_at_the_same_moment_tell_once(
         told += [(pushes[0], "github"), (pushes[1], "organisation")]
         told += [(pushes[0], "github")]  # and that it was not answered soon enough
     with ThreadPoolExecutor(6) as pool:
-        said = list(pool.map(lambda each: send(face, *each)[1], told))
+        said = list(pool.map(lambda each: send(two_hooks, *each)[1], told))
     for first in range(0, len(said), 3):
         of_one = said[first : first + 3]
         assert len({answer["event"] for answer in of_one}) == 1

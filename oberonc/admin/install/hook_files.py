@@ -110,7 +110,8 @@ def _is_kept(target: Target) -> bool | None:
     kept = target.file.parent / KEPT / target.hook
     if not os.path.lexists(kept):
         return None
-    return bool(read_text(kept)) and read_text(kept) == read_text(target.file)
+    text = read_text(kept)
+    return text != "" and text == read_text(target.file)
 
 
 def install(target: Target) -> str:
