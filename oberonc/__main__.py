@@ -1,5 +1,17 @@
-"""`python -m oberonc`: the same as the `oberonc` command."""
+"""What `oberonc` and `python -m oberonc` run."""
 
-from oberonc.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Load the command and run it; Ctrl-C before it is loaded is no traceback either."""
+    try:
+        from oberonc.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -194,6 +194,45 @@ def test_ctrl_c_is_exit_130_and_takes_the_broker_along(admin: Admin) -> None:
         eventually(partial(_is_gone, pid))
 
 
+#: Runs the module of the first argument, and presses Ctrl-C when that of the second is
+#: loaded.
+_INTERRUPTED = """
+import os, runpy, signal, sys
+module, when, *sys.argv[1:] = sys.argv[1:]
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == when:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Presses())
+runpy.run_module(module, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "when"),
+    [
+        ("oberonc", "click"),
+        ("oberonc", "oberonc.commands.send"),
+        ("oberonc", "oberonc.source.repository"),
+        ("oberonc.daemon", "asyncio"),
+    ],
+)
+def test_ctrl_c_while_it_is_loaded_is_exit_130_without_a_word(
+    repo: Repo, module: str, when: str
+) -> None:
+    repo.commit("fixes #1")
+    line = ["send", "--rev", "HEAD"] if module == "oberonc" else []
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _INTERRUPTED, module, when, *line],
+        cwd=repo.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = (done.stdout + done.stderr).strip()  # click ends the line of the "^C"
+    assert (done.returncode, said) == (130, "")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete(oberonc: Command, shell: str) -> None:
     assert "oberonc" in oberonc(env={"_OBERONC_COMPLETE": f"{shell}_source"}).out
