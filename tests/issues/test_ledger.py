@@ -200,6 +200,7 @@ def test_a_ledger_that_may_not_be_written_is_said_in_one_line(tmp_path: Path) ->
         NotAllowed, match=r"you may not write .*ledger\.sqlite: .* chmod u\+rwX"
     ):
         Ledger(tmp_path)
+    tmp_path.chmod(0o700)  # or pytest could not take it away
 
 
 def test_what_an_import_was_held_back_from_is_done_unless_it_is_asked_for_by_hand(
