@@ -145,7 +145,9 @@ def start(relay: Relay, folder: Path, port: int) -> Iterator[RedmineWorld]:
         "REDMINE_INSTANCE": "default",
         "RAILS_LOG_TO_STDOUT": "1",
     }
-    env["DATABASE_URL"] = f"sqlite3:{folder}/redmine.db"
+    # Redmine sends its mail in a thread beside the next request: without a wait for locks
+    # whoever comes second is answered 500.
+    env["DATABASE_URL"] = f"sqlite3:{folder}/redmine.db?timeout=60000"
     who: dict[str, Any] = {
         "env": env,
         "user": "www-data",
