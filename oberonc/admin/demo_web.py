@@ -60,7 +60,7 @@ def job(demo: Demo) -> None:
         demo.say("")
     finally:
         # A second Ctrl-C must not leave one of them behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: None)
         if face is not None:
             daemon.end(face)
         daemon.stop()

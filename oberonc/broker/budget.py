@@ -47,6 +47,7 @@ class Budget:
     def interruptible(self) -> Iterator[None]:
         """Ctrl-C, and a polite request to end, end the budget instead of the process."""
         import signal
+        import sys
         import threading
 
         if threading.current_thread() is not threading.main_thread():
@@ -57,8 +58,12 @@ class Budget:
         try:
             yield
         finally:
+            # Where one comes at the very moment in which Python's way of it is taken
+            # back, Python prints a traceback of that ("ignored due to race condition").
+            shown, sys.unraisablehook = sys.unraisablehook, lambda _: None
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+            sys.unraisablehook = shown
 
     def _interrupt(self, *_: object) -> None:
         # No lock is taken: the handler runs between any two steps of the main thread.

@@ -131,8 +131,9 @@ def debug(place: Place, request: Request) -> Outcome:
     )
     os.close(given[0])
     os.close(answered[1])
-    # Ctrl-C on the terminal is for the debugger.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C on the terminal is for the debugger. (Of one that comes just while SIG_IGN
+    # is set Python would print a traceback.)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         with suppress(OSError), os.fdopen(given[1], "w") as stream:
             json.dump(ask, stream)

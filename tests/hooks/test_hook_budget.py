@@ -409,6 +409,29 @@ def test_no_moment_of_ctrl_c_loses_a_commit_or_prints_a_traceback(
     ] or admin.lines() == ["one"]
 
 
+def test_ctrl_c_while_it_is_given_back_to_who_had_it_prints_nothing() -> None:
+    """A hook's shell has Ctrl-C ignored, and Python tells of one that it had already
+    taken when that is put back: a window of microseconds, so it is met 3,000 times.
+    """
+    rounds = """
+import os, signal
+from oberonc.broker.budget import Budget
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+us, finger = os.getpid(), os.fork()
+while not finger and os.getppid() == us:
+    os.kill(us, signal.SIGINT)
+for _ in range(3000):
+    with Budget().interruptible():
+        pass
+os.kill(finger, signal.SIGKILL)
+os.wait()
+"""
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", rounds], capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def _has_lines(admin: Admin, count: int) -> bool:
     return len(admin.lines()) == count
 
