@@ -3,6 +3,7 @@ says what is to be mended.
 """
 
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,6 +252,9 @@ def test_no_home_loses_a_push(
     monkeypatch.setenv("HOME", home)
     monkeypatch.setenv("XDG_CONFIG_HOME", home)
     monkeypatch.setenv("XDG_STATE_HOME", home)
+    account = list(pwd.getpwuid(os.geteuid()))
+    account[5] = str(short_dir / "account")  # its real home stays as it is
+    monkeypatch.setattr("pwd.getpwuid", lambda _: pwd.struct_passwd(account))
     monkeypatch.chdir(repo.path)
     assert "spooled 1 commit" in hook.run("post-commit", [], "")
     assert len(spool.listing(short_dir / "spool")) == 1

@@ -106,6 +106,8 @@ def test_a_hook_without_home_uses_the_users_own(run: Run) -> None:
         "PATH": os.environ["PATH"],
         "OBERONC_CONFIG": str(config),
         "OBERONC_CONFIG_NOSYSTEM": "1",
+        # the account's real home stays as it is
+        "XDG_CACHE_HOME": str(config.parent / "cache"),
     }
     run(
         "hook",

@@ -55,6 +55,17 @@ def _run_hook(
     )
 
 
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """What keeps a hook without HOME from the home that the account really has."""
+    return {
+        "OBERONC_CONFIG_NOSYSTEM": "1",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+
+
 def test_a_bare_repository_gets_post_receive_and_loses_it_again(
     bare: Repo, oberonc: Command
 ) -> None:
@@ -505,26 +516,22 @@ def test_a_hook_that_git_would_not_run_is_broken(bare: Repo, oberonc: Command) -
     ids=["nothing", "empty PATH", "no HOME"],
 )
 def test_a_hook_without_home_or_path_says_nothing_and_fails_nothing(
-    bare: Repo, oberonc: Command, env: dict[str, str]
+    bare: Repo, oberonc: Command, env: dict[str, str], nowhere: dict[str, str]
 ) -> None:
     oberonc("hook", "install", bare.path)
     hook = bare.path / "hooks" / "post-receive"
-    done = _run_hook(
-        hook, cwd=bare.path, GIT_DIR=".", OBERONC_CONFIG_NOSYSTEM="1", **env
-    )
+    done = _run_hook(hook, cwd=bare.path, GIT_DIR=".", **nowhere, **env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_hook_runs_isolated(bare: Repo, oberonc: Command, tmp_path: Path) -> None:
+def test_the_hook_runs_isolated(
+    bare: Repo, oberonc: Command, nowhere: dict[str, str]
+) -> None:
     oberonc("hook", "install", bare.path)
     (bare.path / "json.py").write_text("raise SystemExit('the wrong json')")
     hook = bare.path / "hooks" / "post-receive"
     done = _run_hook(
-        hook,
-        cwd=bare.path,
-        PYTHONPATH=str(bare.path),
-        GIT_DIR=".",
-        OBERONC_CONFIG_NOSYSTEM="1",
+        hook, cwd=bare.path, PYTHONPATH=str(bare.path), GIT_DIR=".", **nowhere
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "flags='-I -S'\n" in hook.read_text()
