@@ -240,7 +240,10 @@ class Intake:
         unread: list[File] = []
         size, until = 0, time.monotonic() + SLICE_TIME
         for file in files.values():
-            if size >= SLICE_BYTES or time.monotonic() > until:
+            # Of one alone nothing is put off (`_put_off_last`), and where a slow disk
+            # took the time for it, the push that belongs before it came after it.
+            late = len(pushes) > OVERLAP and time.monotonic() > until
+            if late or (len(pushes) > 1 and size >= SLICE_BYTES):
                 unread.append(file)
             elif push := self._read(Path(self._new, file.name), file.uid):
                 pushes.append(push)
