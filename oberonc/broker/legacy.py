@@ -7,6 +7,7 @@ simplejson`, `urllib.urlencode` and `urllib.FancyURLopener`. The names exist onl
 `names_of_2009`, only in the process of that broker.
 """
 
+import builtins
 import contextlib
 import functools
 import importlib.machinery
@@ -47,6 +48,8 @@ _MENTIONED = re.compile(
     rb"\b(from|import)\b([^\\\n]|\\\r?\n)*\b(brokers|packages)\b"
     rb"|\bsimplejson\b|\burllib\b(?!\.(parse|request|error)\b)"
 )
+#: `except Error, name:` as Python 2 had it, and some of what Python 3.14 reads there.
+_OLD_EXCEPT = re.compile(rb"^[ \t]*except\b[^\n]*,[ \t]*\w+[ \t]*:", re.MULTILINE)
 #: What `packages` gives in place of a library of that time.
 _INSTEAD = {"simplejson": "json"}
 _GONE = {
@@ -283,6 +286,47 @@ def _basic(user: str, password: str) -> str:
     import base64
 
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def refuse_old_except(source: bytes, file: str) -> None:
+    """Raise SyntaxError, as Python before 3.14 does, where *source* has Python 2's
+    `except Error, name:`.
+
+    Since PEP 758 that is a tuple of two exceptions, and its *name* is missing at the
+    first error. An exception that the file knows is meant as Python 3.14 reads it.
+    """
+    if not _OLD_EXCEPT.search(source):
+        return
+    import ast  # few files come here, and it would take 1 MB of each process
+
+    tree = ast.parse(source)
+    known = {*dir(builtins), *_bound(tree)}
+    for node in ast.walk(tree):
+        caught = node.type if isinstance(node, ast.ExceptHandler) else None
+        if not isinstance(caught, ast.Tuple) or not caught.elts or "*" in known:
+            continue
+        last = caught.elts[-1]
+        bare = caught.end_col_offset == last.end_col_offset  # without parentheses
+        if bare and isinstance(last, ast.Name) and last.id not in known:
+            why = "multiple exception types must be parenthesized"
+            raise SyntaxError(why, (file, caught.lineno, caught.col_offset + 1, None))
+
+
+def _bound(tree: "ast.AST") -> Iterator[str]:
+    """The names that something in *tree* gives a meaning to, and "*" for all others."""
+    import ast
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
 
 
 def python2_hint(file: str, error: SyntaxError) -> str:

@@ -89,6 +89,13 @@ class _FreshSource(importlib.machinery.SourceFileLoader):
         # no bytecode: it is compiled each time, and nothing is written beside it
         raise OSError
 
+    def source_to_code(  # type: ignore[override]  # a static method to typeshed
+        self, data: Any, path: Any, **how: Any
+    ) -> types.CodeType:
+        code = super().source_to_code(data, path, **how)
+        legacy.refuse_old_except(data, path)
+        return code
+
 
 class _Finder:
     """Finds the modules of mounted folders, so that `from ._helper import x` works

@@ -22,7 +22,7 @@ from oberonc import groups, process
 from oberonc.errors import ConfigError, OberoncError
 from oberonc.mirror.origins import Origin
 from oberonc.redaction import redact
-from oberonc.source.git import Git
+from oberonc.source.git import NO_HOOKS, Git
 from oberonc.text import one_line
 
 #: Bytes that are kept of what git prints, and of what it says on stderr.
@@ -39,7 +39,7 @@ _OLD: Final = (
     "zeroPaddedFilemode",
 )
 _SETTINGS: Final = (
-    "core.hooksPath=/dev/null",
+    NO_HOOKS,
     "core.fsmonitor=false",
     "core.askPass=",
     "credential.helper=",
@@ -176,7 +176,7 @@ class Fetcher:
     def _gather(self, git_dir: Path, *how: str) -> None:
         argv = ["git", f"--git-dir={git_dir}"]
         for setting in (
-            "core.hooksPath=/dev/null",
+            NO_HOOKS,
             "gc.autoDetach=false",
             "gc.autoPackLimit=40",
         ):

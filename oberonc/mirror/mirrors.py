@@ -13,7 +13,7 @@ from oberonc import accounts, files
 from oberonc.errors import NotAllowed
 from oberonc.mirror.fetching import Head
 from oberonc.mirror.origins import Origin, key
-from oberonc.source.git import Git
+from oberonc.source.git import NO_HOOKS, Git
 from oberonc.source.repository import Repository, describe
 
 _ABOUT = "oberonc-mirror.json"
@@ -63,9 +63,8 @@ class Mirror(NamedTuple):
         shutil.rmtree(fresh.git_dir, ignore_errors=True)
         fresh.git_dir.mkdir(0o700)
         kind = "sha256" if head.digits == 64 else "sha1"
-        Git(fresh.git_dir).read(
-            "init", "--quiet", "--bare", "--template=", f"--object-format={kind}"
-        )
+        how = ("--quiet", "--bare", "--template=", f"--object-format={kind}")
+        Git(fresh.git_dir).read("-c", NO_HOOKS, "init", *how)
         fresh.note(fetched="", error="")
         fresh.git_dir.rename(self.git_dir)
 
@@ -73,7 +72,7 @@ class Mirror(NamedTuple):
         """Let its HEAD name the branch *ref*, if there is such a branch."""
         git = Git(self.git_dir)
         if ref and ref != git.head_ref() and ref in git.refs():
-            git.read("symbolic-ref", "HEAD", ref)
+            git.read("-c", NO_HOOKS, "symbolic-ref", "HEAD", ref)
 
     def described(self, publish: tuple[str, ...], branch: str) -> Repository:
         """It as the hooks see a repository; *branch* is the default one where somebody

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from oberonc.source.commits import Commit
 
+#: The setting with which git runs no hook: also `init` and `symbolic-ref` run
+#: reference-transaction, which `core.hooksPath` of the account may have (git 2.46).
+NO_HOOKS = "core.hooksPath=/dev/null"
 _CHUNK = 1 << 16
 
 

@@ -208,6 +208,7 @@ def test_only_http_is_opened(admin: Admin) -> None:
     [
         ('print "x"', "Python 2 syntax"),
         ("try:\n    pass\nexcept E, e:\n    pass", "Python 2 syntax"),
+        ("try:\n    pass\nexcept (E, OSError), e:\n    pass", "Python 2 syntax"),
         ("x = 1 <> 2", "Python 2 syntax"),
         ("x = `1`", "Python 2 syntax"),
         ('raise E, "x"', "Python 2 syntax"),
@@ -230,6 +231,31 @@ def test_what_python_no_longer_has_is_named(admin: Admin, line: str, said: str) 
         loading.load(admin.place("old"))
     assert said in str(caught.value)
     assert str(caught.value).startswith(f"{file}:")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="a syntax error before")
+@pytest.mark.parametrize(
+    "caught", ["OSError, ValueError", "OSError, Own", "OSError, late", "json.J, other"]
+)
+def test_two_exceptions_without_parentheses_are_what_python_takes_them_for(
+    admin: Admin, caught: str
+) -> None:
+    head = "import json\nfrom oberonc import BaseBroker, Retry as other\nclass Own(Exception): pass\n"
+    line = f"def first():\n    try:\n        pass\n    except {caught}:\n        pass\nlate = Own\n"
+    line += "class New(BaseBroker):\n    def handle(self, payload): first()\n"
+    admin.broker("new", line, head=head)
+    loading.load(admin.place("new"))
+
+
+def test_python_2s_except_is_named_in_the_files_beside_the_broker_too(
+    admin: Admin,
+) -> None:
+    file = admin.broker("old", "", head="from ._helper import x\n").with_name(
+        "_helper.py"
+    )
+    file.write_text("try:\n    x = 1\nexcept (OSError), e:\n    x = 2\n")
+    with pytest.raises(BrokenBroker, match=r"_helper.py:3: .*Python 2 syntax"):
+        loading.load(admin.place("old"))
 
 
 def _lent() -> set[str]:

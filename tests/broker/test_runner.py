@@ -77,7 +77,9 @@ def test_a_senseless_after_is_no_time(admin: Admin, after: str) -> None:
         ("import ctypes; ctypes.string_at(0)", "killed by signal 11"),
         ("import os; os.closerange(3, 64); os._exit(0)", "exited with 0"),
         (
-            "import os; [os.write(fd, b'junk') for fd in range(3, 9) if os.path.exists(f'/proc/self/fd/{fd}')]",
+            # libraries have files of their own there, not all of them to be written to
+            "import contextlib, os\nfor fd in range(3, 9):\n"
+            "    with contextlib.suppress(OSError): os.write(fd, b'junk')",
             "exited",
         ),
     ],

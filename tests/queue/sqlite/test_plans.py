@@ -83,6 +83,7 @@ SMALL = (
     "delivery_suspect",
     "delivery_one_leased",
     "CONSTANT ROW",
+    "-ROW VALUES CLAUSE",  # what is given
     "SCAN (subquery",
     "SCAN head",
     "SCAN parked",
