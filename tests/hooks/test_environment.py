@@ -3,6 +3,7 @@ most, exit 0, nothing lost.
 """
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -21,7 +22,8 @@ class Run:
     def __init__(self, home: Path, bare: Repo) -> None:
         self.bare = bare
         self.catch = Catch(home)
-        put_hook(bare.path / "hooks", "post-receive")
+        self.hook = bare.path / "hooks" / "post-receive"
+        put_hook(self.hook.parent, self.hook.name)
         fast_import(bare, chain(1))
         self.oid = bare.git("rev-parse", "main")
         self.line = f"{'0' * 40} {self.oid} refs/heads/main\n"
@@ -30,9 +32,8 @@ class Run:
         self, shell: str, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run *shell*, in which `hook` is the hook."""
-        hook = self.bare.path / "hooks" / "post-receive"
         done = subprocess.run(
-            ["/bin/sh", "-c", f'hook() {{ "{hook}" "$@"; }}\n{shell}'],
+            ["/bin/sh", "-c", f'hook() {{ "{self.hook}" "$@"; }}\n{shell}'],
             input=self.line.encode(),
             cwd=self.bare.path,
             env={"GIT_DIR": "."} | (dict(os.environ) if env is None else env),
@@ -70,6 +71,43 @@ def test_a_hook_whose_stdin_is_closed_has_nothing_to_tell(run: Run) -> None:
     assert run("hook <&- >&- 2>&-").stderr == b""
     assert run("hook </dev/null").stderr == b""
     assert run.catch.take() == []
+
+
+#: What /bin/sh is: on Debian, Fedora, Alpine, OpenBSD, and where somebody likes another.
+SHELLS = ("dash", "bash", "busybox", "mksh", "yash", "ksh93")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_hook_does_the_same_in_every_shell(run: Run, shell: str) -> None:
+    put_shell(run.hook, shell)
+    for stdin in ("<&-", "<&- >&-", "<&- 2>&-", "<&- >&- 2>&-", "</dev/null"):
+        assert run(f"hook {stdin}").stderr == b""
+    assert run.catch.take() == []
+    assert run("hook >&- 2>&-").stderr == b""
+    assert run.told()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_leaves_open_what_a_terminal_is_told_through(
+    run: Run, shell: str, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\n{ true 9>&3; } 2>/dev/null && echo 3 is open\n")
+    python.chmod(0o755)
+    put_shell(run.hook, shell)
+    lines = run.hook.read_text().splitlines(keepends=True)
+    named = [f"python={python}\n" if "python=" in line[:7] else line for line in lines]
+    run.hook.write_text("".join(named))
+    assert run("hook").stderr == b"3 is open\n"
+
+
+def put_shell(hook: Path, shell: str) -> None:
+    """Let *hook* run in *shell*, or skip the test where there is none."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"there is no {shell}")
+    how = {"bash": " --posix", "busybox": " sh"}.get(shell, "")
+    hook.write_text(hook.read_text().replace("#!/bin/sh", f"#!{path}{how}", 1))
 
 
 def test_a_hook_reads_its_stdin_to_the_end_also_when_it_is_refused(
