@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from oberonc.source.repository import Repository
 
 #: What git writes into the reflog of refs/remotes/... when it has pushed.
-_WORDS = b"update by push"
+_WORDS = "update by push"
 #: Bytes of a reflog that are read from its end: one line and more.
 _TAIL = 8192
 
@@ -49,7 +49,7 @@ def collect(
     moved = {}
     for line in stdin.split("\n"):
         _, new, ref = [*line.split(" ", 2), "", ""][:3]
-        old = _old(common, ref, new) if ref.startswith(place) else ""
+        old = _old(git, common, ref, new) if ref.startswith(place) else ""
         if old:
             moved[ref] = (old, new)
     if not moved:
@@ -65,22 +65,33 @@ def collect(
     return made | {"repository": made["repository"] | {"pushed_to": remote}}
 
 
-def _old(common: str, ref: str, new: str) -> str:
+def _old(git: Git, common: str, ref: str, new: str) -> str:
     """Where *ref* was before a push moved it to *new*; empty where that was no push."""
     try:
         with open(os.path.join(common, "logs", ref), "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
-            line = log.read().rstrip(b"\n").rpartition(b"\n")[2]
+            last = log.read().rstrip(b"\n").rpartition(b"\n")[2]
+        line = last.decode("utf-8", "replace")
     except (OSError, ValueError):
-        return ""
-    head, _, words = line.partition(b"\t")
-    move = head.decode("utf-8", "replace")
+        line = _asked(git, ref) if os.path.isdir(f"{common}/reftable") else ""
+    move, _, words = line.partition("\t")
     old, there = [*move.split(" ", 2), "", ""][:2]
     if there != new or not words.startswith(_WORDS):
         return ""
     moment = move.rpartition("> ")[2]
     first = memory.is_first_time(common, ref, f"{old} {new} {moment}")
     return old if first else ""
+
+
+def _asked(git: Git, ref: str) -> str:
+    """The last line of the reflog of *ref*, as its file would have it, where only git
+    can read it (reftable); empty where it has none.
+    """
+    how = ("--no-show-signature", "--date=raw", "--format=%H <> %gd%x09%gs")
+    line = git.read("log", "-g", "-1", *how, ref, "--", ok=(0, 128)).rstrip("\n")
+    before = ("rev-parse", "--verify", "--quiet", f"{ref}@{{1}}")
+    old = git.read(*before, ok=(0, 1, 128)).strip()
+    return f"{old or '0' * line.find(' ')} {line}" if line else ""
 
 
 def _others(git: Git, place: str, moved: dict[str, tuple[str, str]]) -> set[str]:

@@ -23,13 +23,24 @@ def github() -> Iterator[ContractWorld]:
     yield from running(GitHubWorld)
 
 
-@pytest.fixture
-def clone(bare: Repo, tmp_path: Path, github: ContractWorld, admin: Admin) -> Repo:
-    """A clone of what GitHub is said to serve, and a service for its issues."""
+@pytest.fixture(params=["files", "reftable"])
+def clone(
+    bare: Repo,
+    tmp_path: Path,
+    github: ContractWorld,
+    admin: Admin,
+    request: pytest.FixtureRequest,
+) -> Repo:
+    """A clone of what GitHub is said to serve, and a service for its issues; git keeps
+    refs and reflogs in either way.
+    """
+    options = [f"--ref-format={request.param}"] if request.param != "files" else []
+    if options and "--ref-format" not in bare.sh("git init -h || true"):
+        pytest.skip("this git knows no reftable")
     seed = bare.clone(tmp_path / "seed")
     seed.commit("the beginning")
     seed.push("main")
-    made = bare.clone(tmp_path / "work")
+    made = bare.clone(tmp_path / "work", *options)
     made.git("remote", "set-url", "origin", ADDRESS)
     made.git("config", f"url.{bare.path}.insteadOf", ADDRESS)
     settings = {key: value for key, value in github.settings.items() if key != "token"}
@@ -97,6 +108,18 @@ def test_a_variable_passes_over_one_push(
     clone.sh(f"git commit -q --allow-empty -m 'fixes {issue}'")
     assert "oberonc" not in clone.sh("OBERONC=0 git push origin main")
     assert not github.is_closed(issue)
+
+
+def test_a_push_after_its_reflog_was_shortened_brings_what_is_new(
+    clone: Repo, github: ContractWorld, oberonc: Command
+) -> None:
+    oberonc("hook", "install", clone.path)
+    first, second = github.new(), github.new()
+    clone.sh(f"git commit -q --allow-empty -m 'fixes {first}'")
+    clone.sh("OBERONC=0 git push origin main; git reflog expire --expire=now --all")
+    clone.sh(f"git commit -q --allow-empty -m 'fixes {second}'")
+    assert f"github: closed {second}" in clone.push("main")
+    assert not github.is_closed(first)
 
 
 def test_the_name_is_that_of_origin_and_stays_when_the_folder_is_renamed(
