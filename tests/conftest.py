@@ -133,8 +133,10 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+    # What git 3.0 begins with has tests of its own.
     (home / ".gitconfig").write_text(
-        "[user]\n\tname = Ann Example\n\temail = ann@example.org\n[init]\n\tdefaultBranch = main\n"
+        "[user]\n\tname = Ann Example\n\temail = ann@example.org\n"
+        "[init]\n\tdefaultBranch = main\n\tdefaultRefFormat = files\n\tdefaultObjectFormat = sha1\n"
         '[protocol "file"]\n\tallow = always\n[gc]\n\tauto = 0\n'
     )
     old = os.umask(0o022)

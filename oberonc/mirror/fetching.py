@@ -91,11 +91,11 @@ class NotFetched(OberoncError):
 
 class Head(NamedTuple):
     """What the origin's HEAD says: the full ref of the default branch, and how many
-    digits its ids have; empty and 40 where there are no commits yet.
+    digits its ids have; empty and 0 where there are no commits yet.
     """
 
     ref: str = ""
-    digits: int = 40
+    digits: int = 0
 
 
 class Fetcher:
@@ -116,12 +116,12 @@ class Fetcher:
         places = ("HEAD", "refs/heads/*", "refs/tags/*")
         asked = ("ls-remote", "--symref", "--", self._address, *places)
         printed = self._git(*asked, seconds=min(_HEAD, self._bounds.seconds))
-        ref, digits = "", 40
+        ref, digits = "", 0
         for line in printed.split("\n"):
             said, _, name = line.partition("\t")
             if name == "HEAD" and said.startswith("ref: refs/heads/"):
                 ref = said.removeprefix("ref: ")
-            elif name == "HEAD" and said.isalnum():
+            elif said.isalnum():  # HEAD may name a branch that is not there
                 digits = 64 if len(said) == 64 else 40
         return Head(ref, digits)
 

@@ -14,6 +14,7 @@ from oberonc.errors import NotAllowed
 from oberonc.mirror.fetching import Head
 from oberonc.mirror.origins import Origin, key
 from oberonc.source.git import NO_HOOKS, Git
+from oberonc.source.memory import FOLDER
 from oberonc.source.repository import Repository, describe
 
 _ABOUT = "oberonc-mirror.json"
@@ -55,18 +56,34 @@ class Mirror(NamedTuple):
         files.put_private(file, raw, by, durable=False)
 
     def make(self, head: Head) -> None:
-        """Make it, whole or not at all, in place of what an earlier try left. Raises
-        OSError.
+        """Make it, whole or not at all, in place of what an earlier try left, or of one
+        without commits, whose notes and memory it keeps. Raises OSError.
         """
         files.make_private(self.git_dir.parent)
         fresh = self._replace(git_dir=self.git_dir.with_suffix(".tmp"))
         shutil.rmtree(fresh.git_dir, ignore_errors=True)
         fresh.git_dir.mkdir(0o700)
         kind = "sha256" if head.digits == 64 else "sha1"
+        # Locks of a git that was killed are taken away, and those are of refs as files.
+        settings = ("-c", NO_HOOKS, "-c", "init.defaultRefFormat=files")
         how = ("--quiet", "--bare", "--template=", f"--object-format={kind}")
-        Git(fresh.git_dir).read("-c", NO_HOOKS, "init", *how)
+        Git(fresh.git_dir).read(*settings, "init", *how)
+        if self.exists:
+            shutil.copy2(self.git_dir / _ABOUT, fresh.git_dir)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copytree(self.git_dir / FOLDER, fresh.git_dir / FOLDER)
+            shutil.rmtree(self.git_dir)
         fresh.note(fetched="", error="")
         fresh.git_dir.rename(self.git_dir)
+
+    def fits(self, head: Head) -> bool:
+        """Whether commits with ids of so many digits can be brought to it, or would have
+        to replace others. One that had none when it was made has a kind that was guessed.
+        """
+        git = Git(self.git_dir)
+        kind = git.read("rev-parse", "--show-object-format").strip()
+        guessed = 64 if kind == "sha256" else 40
+        return head.digits in (0, guessed) or bool(git.refs())
 
     def set_head(self, ref: str) -> None:
         """Let its HEAD name the branch *ref*, if there is such a branch."""

@@ -111,7 +111,7 @@ class Worker:
     def _fetch(self, mirror: Mirror, origin: Origin, rung: list[Bell]) -> None:
         fetcher = Fetcher(origin, mirror.address, self._bounds, self._stopped)
         head = fetcher.head()
-        if not mirror.exists:
+        if not mirror.exists or not mirror.fits(head):
             mirror.make(head)
         fetcher.into(mirror.git_dir)
         mirror.set_head(head.ref)

@@ -253,6 +253,27 @@ def test_a_repository_of_sha256_and_an_empty_one_have_a_mirror_too(
     assert len(mirror.described((), "").refs["refs/heads/main"].oid) == 64
 
 
+@pytest.mark.parametrize("first", [[], ["--initial-branch=trunk"]])
+def test_an_empty_repository_turns_out_to_be_of_sha256(
+    shop: Mirrored, home: Path, first: list[str]
+) -> None:
+    with (home / ".gitconfig").open("a") as file:
+        file.write("[init]\n\tdefaultRefFormat = reftable\n")
+    bare, kind = shop.forge.folder / "web" / "shop.git", "--object-format=sha256"
+    shutil.rmtree(bare)
+    subprocess.run(["git", "init", "-q", "--bare", kind, *first, str(bare)], check=True)
+    assert shop.turn(all_moves=True) == ([], "", False)
+    shutil.rmtree(shop.clone.path)
+    Repo.init(shop.clone.path, False, kind)
+    oid = shop.clone.commit("one")
+    shop.clone.git("push", "-q", str(bare), "main")
+    shop.push("", oid)
+    assert shop.turn().error == ""
+    assert [len(each["commits"]) for each in shop.told()] == [1]
+    assert (shop.mirror.git_dir / "refs" / "heads").is_dir()
+    assert sorted(shop.mirror.git_dir.parent.glob("*.tmp")) == []
+
+
 def test_objects_that_are_broken_are_refused(shop: Mirrored) -> None:
     shop.clone.commit("one")
     shop.clone.sh(
