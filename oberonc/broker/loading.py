@@ -90,9 +90,10 @@ class _FreshSource(importlib.machinery.SourceFileLoader):
         raise OSError
 
     def source_to_code(  # type: ignore[override]  # a static method to typeshed
-        self, data: Any, path: Any, **how: Any
+        self, data: Any, path: Any, *more: Any, **how: Any
     ) -> types.CodeType:
-        code = super().source_to_code(data, path, **how)
+        # Python 3.15 gives the module's name, too.
+        code = super().source_to_code(data, path, *more, **how)
         legacy.refuse_old_except(data, path)
         return code
 
