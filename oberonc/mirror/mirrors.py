@@ -77,8 +77,8 @@ class Mirror(NamedTuple):
         fresh.git_dir.rename(self.git_dir)
 
     def fits(self, head: Head) -> bool:
-        """Whether commits with ids of so many digits can be brought to it, or would have
-        to replace others. One that had none when it was made has a kind that was guessed.
+        """Whether ids of so many digits have a place in it; where it has commits, it
+        stays as it is. That of an empty repository was made for a kind that was guessed.
         """
         git = Git(self.git_dir)
         kind = git.read("rev-parse", "--show-object-format").strip()

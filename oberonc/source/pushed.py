@@ -49,8 +49,12 @@ def collect(
     moved = {}
     for line in stdin.split("\n"):
         _, new, ref = [*line.split(" ", 2), "", ""][:3]
-        old = _old(git, common, ref, new) if ref.startswith(place) else ""
-        if old:
+        if not ref.startswith(place) or null_oid(new):
+            continue
+        move, _, words = _last(git, common, ref).partition("\t")
+        if not words.startswith(_WORDS):
+            break  # a fetch moves all of its refs together, and they may be thousands
+        if old := _old(common, ref, new, move):
             moved[ref] = (old, new)
     if not moved:
         return None
@@ -65,33 +69,34 @@ def collect(
     return made | {"repository": made["repository"] | {"pushed_to": remote}}
 
 
-def _old(git: Git, common: str, ref: str, new: str) -> str:
-    """Where *ref* was before a push moved it to *new*; empty where that was no push."""
+def _last(git: Git, common: str, ref: str) -> str:
+    """The last line of the reflog of *ref*; empty where it has none."""
     try:
         with open(os.path.join(common, "logs", ref), "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
-            last = log.read().rstrip(b"\n").rpartition(b"\n")[2]
-        line = last.decode("utf-8", "replace")
+            line = log.read().rstrip(b"\n").rpartition(b"\n")[2]
     except (OSError, ValueError):
-        line = _asked(git, ref) if os.path.isdir(f"{common}/reftable") else ""
-    move, _, words = line.partition("\t")
-    old, there = [*move.split(" ", 2), "", ""][:2]
-    if there != new or not words.startswith(_WORDS):
-        return ""
-    moment = move.rpartition("> ")[2]
-    first = memory.is_first_time(common, ref, f"{old} {new} {moment}")
-    return old if first else ""
+        return _asked(git, ref) if os.path.isdir(f"{common}/reftable") else ""
+    return line.decode("utf-8", "replace")
 
 
 def _asked(git: Git, ref: str) -> str:
-    """The last line of the reflog of *ref*, as its file would have it, where only git
-    can read it (reftable); empty where it has none.
-    """
+    """The same where only git can read it (reftable), as a file would have it."""
     how = ("--no-show-signature", "--date=raw", "--format=%H <> %gd%x09%gs")
     line = git.read("log", "-g", "-1", *how, ref, "--", ok=(0, 128)).rstrip("\n")
     before = ("rev-parse", "--verify", "--quiet", f"{ref}@{{1}}")
     old = git.read(*before, ok=(0, 1, 128)).strip()
     return f"{old or '0' * line.find(' ')} {line}" if line else ""
+
+
+def _old(common: str, ref: str, new: str, move: str) -> str:
+    """Where *ref* was before the *move* to *new* that its reflog tells of; empty where
+    it tells of another, or was read before.
+    """
+    old, there = [*move.split(" ", 2), "", ""][:2]
+    moment = move.rpartition("> ")[2]
+    ours = there == new and memory.is_first_time(common, ref, f"{old} {new} {moment}")
+    return old if ours else ""
 
 
 def _others(git: Git, place: str, moved: dict[str, tuple[str, str]]) -> set[str]:
