@@ -121,7 +121,9 @@ class Fetcher:
             said, _, name = line.partition("\t")
             if name == "HEAD" and said.startswith("ref: refs/heads/"):
                 ref = said.removeprefix("ref: ")
-            elif said.isalnum():  # HEAD may name a branch that is not there
+            # Any ref tells, as HEAD may name a branch that is not there; a line without
+            # a name was cut where more is printed than is kept.
+            elif name and said.isalnum():
                 digits = 64 if len(said) == 64 else 40
         return Head(ref, digits)
 

@@ -274,6 +274,24 @@ def test_an_empty_repository_turns_out_to_be_of_sha256(
     assert sorted(shop.mirror.git_dir.parent.glob("*.tmp")) == []
 
 
+def test_of_which_kind_ids_are_is_told_by_no_id_that_was_cut(
+    shop: Mirrored, tmp_path: Path
+) -> None:
+    bare = shop.forge.folder / "web" / "many.git"
+    work = Repo.init(tmp_path / "many", False, "--object-format=sha256")
+    oid = work.commit("one")
+    for cut in range(3):  # somewhere else in a line each time
+        name = "refs/heads/" + "x" * (cut * 30 + 1)
+        lines = f"seq -f 'create {name}%04.0f {oid}' 1000"
+        work.sh(f"{lines} | git update-ref --stdin")
+        shutil.rmtree(bare, ignore_errors=True)
+        subprocess.run(
+            ["git", "clone", "-q", "--bare", str(work.path), str(bare)], check=True
+        )
+        address = mirrors.mirror(shop.state, shop.origin, "web/many").address
+        assert Fetcher(shop.origin, address).head().digits == 64
+
+
 def test_objects_that_are_broken_are_refused(shop: Mirrored) -> None:
     shop.clone.commit("one")
     shop.clone.sh(
