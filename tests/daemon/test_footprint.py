@@ -32,10 +32,8 @@ def test_a_process_of_the_daemon_loads_nothing_it_seldom_needs(
         text=True,
     )
     assert module in told.stdout.split()
-    if sys.version_info >= (3, 14):
-        unwanted = unwanted - {
-            "ast"
-        }  # `typing` loads it for any class with annotations
+    if sys.version_info >= (3, 14):  # `typing` loads it for any class with annotations
+        unwanted = unwanted - {"ast"}
     assert not unwanted & set(told.stdout.split())
 
 

@@ -13,7 +13,7 @@ from oberonc.issues.embedded import IssueFile
 from oberonc.source import memory
 from tests.support.command import Command, Hook
 from tests.support.pushes import Payload, Server, chain, fast_import, oids
-from tests.support.repo import Repo
+from tests.support.repo import REFTABLE, Repo
 
 LATER = "1767270000 +0200"
 
@@ -989,11 +989,8 @@ def test_a_sha256_repository_remembers_too(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_reftable_repository_remembers_too(home: Path, tmp_path: Path) -> None:
-    if "--ref-format" not in Repo(tmp_path).sh("git init -h || true"):
-        pytest.skip("this git knows no reftable")
-    server = Server(
-        home, Repo.init(tmp_path / "table.git", True, "--ref-format=reftable")
-    )
+    Repo(tmp_path).needs_reftable()
+    server = Server(home, Repo.init(tmp_path / "table.git", True, REFTABLE))
     made = history(server, 3)
     server.push(f"+{made[0]}:main")
     assert published(server.push("main")) == []
@@ -1009,11 +1006,10 @@ def test_the_default_branch_of_a_clone_with_reftable_is_that_of_its_origin(
 ) -> None:
     from oberonc.source import repository
 
-    if "--ref-format" not in repo.sh("git init -h || true"):
-        pytest.skip("this git knows no reftable")
+    repo.needs_reftable()
     repo.git("checkout", "-q", "-b", "trunk")
     repo.commit("one")
-    clone = repo.clone(tmp_path / "clone", "--ref-format=reftable")
+    clone = repo.clone(tmp_path / "clone", REFTABLE)
     clone.git("checkout", "-q", "-b", "main")
     assert (
         repository.describe(clone.path / ".git", ("HEAD",)).default_ref

@@ -12,7 +12,7 @@ import pytest
 from oberonc.testing.world import REPOSITORY
 from tests.support.admin import Admin
 from tests.support.command import Command
-from tests.support.repo import Repo
+from tests.support.repo import REFTABLE, Repo
 from tests.support.trackers.forges import ContractWorld, GitHubWorld, running
 
 ADDRESS = f"https://forge.example/{REPOSITORY}.git"
@@ -23,7 +23,7 @@ def github() -> Iterator[ContractWorld]:
     yield from running(GitHubWorld)
 
 
-@pytest.fixture(params=["files", "reftable"])
+@pytest.fixture(params=[[], [REFTABLE]], ids=["files", "reftable"])
 def clone(
     bare: Repo,
     tmp_path: Path,
@@ -34,13 +34,12 @@ def clone(
     """A clone of what GitHub is said to serve, and a service for its issues; git keeps
     refs and reflogs in either way.
     """
-    options = [f"--ref-format={request.param}"] if request.param != "files" else []
-    if options and "--ref-format" not in bare.sh("git init -h || true"):
-        pytest.skip("this git knows no reftable")
+    if request.param:
+        bare.needs_reftable()
     seed = bare.clone(tmp_path / "seed")
     seed.commit("the beginning")
     seed.push("main")
-    made = bare.clone(tmp_path / "work", *options)
+    made = bare.clone(tmp_path / "work", *request.param)
     made.git("remote", "set-url", "origin", ADDRESS)
     made.git("config", f"url.{bare.path}.insteadOf", ADDRESS)
     settings = {key: value for key, value in github.settings.items() if key != "token"}

@@ -5,6 +5,11 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
+import pytest
+
+#: The option with which `Repo.init` and `clone` keep refs as git 3.0 does.
+REFTABLE = "--ref-format=reftable"
+
 
 class Repo:
     """A repository at *path*."""
@@ -20,6 +25,11 @@ class Repo:
             check=True,
         )
         return cls(path)
+
+    def needs_reftable(self) -> None:
+        """Skip the test where git knows no `REFTABLE`."""
+        if "--ref-format" not in self.sh("git init -h || true"):
+            pytest.skip("this git knows no reftable")
 
     def clone(self, path: Path, *options: str) -> "Repo":
         """A clone of it at *path*."""
