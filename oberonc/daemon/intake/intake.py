@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -236,19 +236,26 @@ class Intake:
 
         Beside the loop: strangers choose what is in them.
         """
+        by_mark: defaultdict[str, list[File]] = defaultdict(list)
+        for file in files.values():
+            by_mark[spool.mark_in(file.name)].append(file)
         pushes: list[Kept] = []
         unread: list[File] = []
         size, until = 0, time.monotonic() + SLICE_TIME
-        for file in files.values():
-            # Of one alone nothing is put off (`_put_off_last`), and where a slow disk
-            # took the time for it, the push that belongs before it came after it.
-            late = len(pushes) > OVERLAP and time.monotonic() > until
-            if late or (len(pushes) > 1 and size >= SLICE_BYTES):
-                unread.append(file)
-            elif push := self._read(Path(self._new, file.name), file.uid):
-                pushes.append(push)
-                size += len(push.submission.body)
-        return pushes, unread
+        for of_one in by_mark.values():
+            count = 0
+            for file in of_one:
+                # Of one push alone nothing is put off (`_put_off_last`), and what belongs
+                # before it came after it: on a slow disk, or where the two are large.
+                is_late = time.monotonic() > until and not 0 < count <= OVERLAP
+                is_large = size >= SLICE_BYTES and count != 1
+                if pushes and (is_late or is_large):
+                    unread.append(file)
+                elif push := self._read(Path(self._new, file.name), file.uid):
+                    pushes.append(push)
+                    count += 1
+                    size += len(push.submission.body)
+        return sorted(pushes, key=lambda push: push.file.name), unread
 
     def _put_off_last(self, pushes: list[Kept], files: dict[str, File]) -> list[Kept]:
         """*pushes* but the last ones of each repository of which more waits: what comes

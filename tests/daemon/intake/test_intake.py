@@ -115,6 +115,34 @@ def test_a_file_of_the_older_form_may_be_of_any_repository_and_is_waited_for(
     assert spool.listing(config.spool) == []
 
 
+@pytest.mark.parametrize("room", ["SLICE_TIME", "SLICE_BYTES"])
+def test_pushes_of_one_repository_are_put_right_though_a_slice_has_no_room_for_more(
+    with_intake: Callable[[Work], list[str]],
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    room: str,
+) -> None:
+    """As on a slow disk, or with large pushes; and others were kept between them."""
+    monkeypatch.setattr(f"oberonc.daemon.intake.intake.{room}", -1)
+    first = [push(f"r/{number}") for number in range(12)]
+    second = []
+    for earlier in first:
+        (moved,) = earlier["updates"]
+        later = [moved | {"old": moved["new"], "new": "c" * 40}]
+        second.append(push(earlier["repository"]["full_name"]) | {"updates": later})
+    for made in (*second, *first):
+        spool.put(config.spool, {"payload": made, "services": None})
+
+    async def work(intake: Intake) -> None:
+        for pair in zip(first, second, strict=True):
+            kept = [await intake.submit(made, os.geteuid()) for made in pair]
+            assert [answer.status for answer in kept] == ["duplicate"] * 2
+            numbers = [answer.seq or 0 for answer in kept]
+            assert numbers == sorted(numbers)
+
+    with_intake(work)
+
+
 @contextmanager
 def _unreadable(path: Path) -> Iterator[None]:
     """Nobody can open *path*, root neither, without waiting: a lease is held on it
