@@ -34,7 +34,7 @@ def test_whatever_is_wrong_a_push_goes_through_and_one_line_says_so(
 
 
 def test_run_does_what_the_installed_line_does(
-    bare: Repo, oberonc: Command, tmp_path: Path
+    bare: Repo, oberonc: Command, tmp_path: Path, patient: None
 ) -> None:
     work = bare.clone(tmp_path / "work")
     oid = work.commit("fixes #1")

@@ -77,7 +77,7 @@ def test_what_is_no_name_is_refused(
 
 
 def test_a_renamed_repository_goes_on_where_it_was(
-    bare: Repo, oberonc: Command, tmp_path: Path
+    bare: Repo, oberonc: Command, tmp_path: Path, patient: None
 ) -> None:
     oberonc("hook", "install", bare.path)
     oberonc("issues", "new", "one", "--repository", "shop")

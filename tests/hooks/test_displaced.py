@@ -37,7 +37,7 @@ def _commit(repo: Repo, message: str) -> str:
 
 
 def test_a_hook_that_was_written_anew_over_ours_is_kept_again_as_git_lfs_does_it(
-    hook: Path, repo: Repo, oberonc: Command
+    hook: Path, repo: Repo, oberonc: Command, patient: None
 ) -> None:
     oberonc("issues", "new", "one", cwd=repo.path)
     _write(hook, OWN)

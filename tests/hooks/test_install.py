@@ -164,7 +164,7 @@ def test_a_repository_whose_configuration_is_broken_is_one_line(
 
 @pytest.mark.parametrize("reads", ["cat > got", "true", "read line; echo $line > got"])
 def test_a_hook_that_was_there_runs_first_with_the_same_stdin(
-    bare: Repo, oberonc: Command, tmp_path: Path, reads: str
+    bare: Repo, oberonc: Command, tmp_path: Path, reads: str, patient: None
 ) -> None:
     hook = bare.path / "hooks" / "post-receive"
     _old_hook(hook, f"#!/bin/sh\n{reads}\necho from the old hook\nexit 7\n", 0o700)
@@ -237,7 +237,7 @@ def test_what_an_earlier_install_left_is_not_overwritten_and_nothing_is_half_don
 
 
 def test_a_hook_that_was_there_keeps_its_name_and_finds_what_lies_beside_it(
-    repo: Repo, oberonc: Command
+    repo: Repo, oberonc: Command, patient: None
 ) -> None:
     hooks = repo.path / ".git" / "hooks"
     own = 'echo "$(basename "$0") says $(cat "$(dirname "$0")/words")"; "$0.d/more"\n'
@@ -306,7 +306,7 @@ def test_hooks_outside_the_repository_are_refused(
 
 
 def test_a_hooks_folder_inside_the_work_tree_is_used(
-    repo: Repo, oberonc: Command
+    repo: Repo, oberonc: Command, patient: None
 ) -> None:
     repo.git("config", "core.hooksPath", ".githooks")
     oberonc("hook", "install", repo.path)
@@ -453,7 +453,9 @@ def test_a_repository_of_any_make_is_served(
     assert oberonc("hook", "uninstall", "--all").out.count("removed") == 5
 
 
-def test_paths_with_spaces_and_quotes_work(tmp_path: Path, oberonc: Command) -> None:
+def test_paths_with_spaces_and_quotes_work(
+    tmp_path: Path, oberonc: Command, patient: None
+) -> None:
     odd = Repo.init(tmp_path / 'it\'s a "shop" $HOME `x`.git', bare=True)
     oberonc("hook", "install", odd.path)
     oberonc("issues", "new", "one", "--repository", odd.path.stem)
@@ -472,7 +474,7 @@ def _vanish(hook: Path, python: str) -> None:
 
 
 def test_a_vanished_interpreter_falls_back_to_path_and_then_to_one_line(
-    bare: Repo, oberonc: Command, tmp_path: Path
+    bare: Repo, oberonc: Command, tmp_path: Path, patient: None
 ) -> None:
     oberonc("hook", "install", bare.path)
     oberonc("issues", "new", "one", "--repository", "shop")
@@ -565,7 +567,7 @@ def test_uninstall_all_takes_away_what_was_installed_and_forgets_it(
 
 
 def test_a_folder_whose_name_is_not_utf8_is_a_folder(
-    oberonc: Command, tmp_path: Path
+    oberonc: Command, tmp_path: Path, patient: None
 ) -> None:
     repo = Repo.init(tmp_path / os.fsdecode(b"gr\xf6\xdfe") / "app")
     oberonc("hook", "install", repo.path)

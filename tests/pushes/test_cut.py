@@ -19,7 +19,9 @@ LATER = "1767270000 +0200"
 def configure(home: Path, text: str) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'{text}\n[services.issues]\nbroker = "issues"\n')
+    file.write_text(
+        f'hook_budget = 120\n{text}\n[services.issues]\nbroker = "issues"\n'
+    )
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def test_all_say_the_same_of_a_merge(
     state: Path,
     message: str,
     closes: bool,
+    patient: None,
 ) -> None:
     tracker = IssueFile(state)
     tracker.new("shop", "issue")

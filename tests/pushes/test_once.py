@@ -540,7 +540,9 @@ def test_a_service_of_main_gets_what_was_pushed_to_another_name_of_it(
 ) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True)
-    file.write_text('[services.issues]\nbroker = "issues"\nrefs = ["main"]\n')
+    file.write_text(
+        'hook_budget = 120\n[services.issues]\nbroker = "issues"\nrefs = ["main"]\n'
+    )
     tracker = IssueFile(state)
     tracker.new("shop", "issue")
     oberonc("hook", "install", bare.path)

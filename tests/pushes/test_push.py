@@ -237,7 +237,9 @@ def told(
 def test_who_pushes_reads_why_nothing_happened_and_the_log_says_the_same(
     shop: Shop, admin: Admin, message: str, branch: str, file: str, why: str
 ) -> None:
-    admin.configure('[services.issues]\nbroker = "issues"\npaths = ["!docs/**"]\n')
+    admin.configure(
+        "hook_budget = 120\n[services.issues]\nbroker = 'issues'\npaths = ['!docs/**']\n"
+    )
     shop.work.commit("before")
     shop.work.push("main")
     line, logged = told(shop, message, branch, file)

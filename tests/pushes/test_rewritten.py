@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.issues.embedded import IssueFile
+from tests.support.admin import Admin
 from tests.support.command import Command
 from tests.support.pushes import Shop
 from tests.support.repo import Repo
@@ -189,11 +190,11 @@ def test_what_comes_after_a_rewrite_acts_as_ever(shop: Shop) -> None:
 
 
 def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(
-    shop: Shop, home: Path
+    shop: Shop, admin: Admin
 ) -> None:
-    file = home / ".config" / "oberonc" / "config.toml"
-    file.parent.mkdir(parents=True)
-    file.write_text('[limits]\ncommits = 3\n[services.issues]\nbroker = "issues"\n')
+    admin.configure(
+        "hook_budget = 120\n[limits]\ncommits = 3\n[services.issues]\nbroker = 'issues'\n"
+    )
     base = shop.work.commit("base")
     for n in range(1, 7):
         shop.work.commit(f"old work {n}, fixes #{n}")
@@ -207,7 +208,7 @@ def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(
 
 
 def test_a_local_amend_and_rebase_do_nothing_again(
-    repo: Repo, oberonc: Command, state: Path
+    repo: Repo, oberonc: Command, state: Path, patient: None
 ) -> None:
     tracker = IssueFile(state)
     for n in range(1, 4):
@@ -275,10 +276,10 @@ def test_what_an_import_was_held_back_from_is_done_when_it_is_sent_by_hand_and_t
     assert shop.closed() == []
 
 
-def test_an_import_is_counted_before_it_is_cut(shop: Shop, home: Path) -> None:
-    file = home / ".config" / "oberonc" / "config.toml"
-    file.parent.mkdir(parents=True)
-    file.write_text('[limits]\ncommits = 5\n[services.issues]\nbroker = "issues"\n')
+def test_an_import_is_counted_before_it_is_cut(shop: Shop, admin: Admin) -> None:
+    admin.configure(
+        "hook_budget = 120\n[limits]\ncommits = 5\n[services.issues]\nbroker = 'issues'\n"
+    )
     shop.install()
     for n in range(25):
         shop.work.commit(f"old work {n}, fixes #{n % 3 + 1}")

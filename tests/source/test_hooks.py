@@ -21,7 +21,7 @@ def test_a_broker_gets_the_payload_of_a_real_push(
     brokers.mkdir(parents=True)
     (brokers / "capture.py").write_text(source("capture"))
     (brokers.parent / "config.toml").write_text(
-        f'[services.all]\nbroker = "capture"\nfolder = "{tmp_path}"\n'
+        f'hook_budget = 120\n[services.all]\nbroker = "capture"\nfolder = "{tmp_path}"\n'
         '[services.none]\nbroker = "capture"\nfolder = "/nowhere"\nrefs = ["release/*"]\n'
     )
     oberonc("hook", "install", bare.path)
