@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.accounts import open_oberonc as open_oberonc
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.daemon_site import site as site
 from tests.support.repo import Repo
@@ -181,7 +181,7 @@ def patient(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried.
     """
     file = home / "patient.toml"
-    file.write_text("hook_budget = 120\n")
+    file.write_text(PATIENT)
     monkeypatch.setenv("OBERONC_CONFIG", str(file))
 
 

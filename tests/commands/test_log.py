@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oberonc.source.frame import submitter
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.repo import Repo
 
@@ -18,8 +18,7 @@ def test_a_push_is_found_by_event_and_commit_with_each_services_reason(
 ) -> None:
     admin.handle("rec", "return 'noted'")
     admin.configure(
-        "hook_budget = 120\n"
-        "[services.yes]\nbroker = 'rec'\n[services.no]\nbroker = 'rec'\nrefs = ['release/*']\n"
+        f"{PATIENT}[services.yes]\nbroker = 'rec'\n[services.no]\nbroker = 'rec'\nrefs = ['release/*']\n"
         "[services.gone]\nbroker = 'none'\n"
     )
     oberonc("hook", "install", bare.path)
@@ -49,9 +48,7 @@ def test_the_reason_of_a_push_of_no_wanted_kind_is_told(
     admin: Admin, bare: Repo, oberonc: Command, tmp_path: Path
 ) -> None:
     admin.handle("rec", "return ' '.join(u['name'] for u in payload['updates'])")
-    admin.configure(
-        "hook_budget = 120\n[services.tags]\nbroker = 'rec'\nevents = ['tag']\n"
-    )
+    admin.configure(f"{PATIENT}[services.tags]\nbroker = 'rec'\nevents = ['tag']\n")
     oberonc("hook", "install", bare.path)
     work = bare.clone(tmp_path / "work")
     oid = work.commit("a change, fixes #7")
@@ -196,7 +193,7 @@ def test_names_of_commits_are_taken_and_the_latest_are_chosen(
     admin: Admin, repo: Repo, oberonc: Command, tmp_path: Path
 ) -> None:
     admin.handle("rec", "if 'bad' in str(payload['commits']): raise Reject('no')")
-    admin.configure("hook_budget = 120\n[services.rec]\nbroker = 'rec'\n")
+    admin.configure(f"{PATIENT}[services.rec]\nbroker = 'rec'\n")
     repo.commit("history")
     oberonc("hook", "install", repo.path)
     ids = [repo.commit(text) for text in ("good", "bad", "good again")]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.delivery import spool
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.eventually import eventually
 from tests.support.pushes import put_hook
@@ -170,8 +170,7 @@ def test_old_work_of_a_service_is_not_tried_by_a_push_that_another_service_wants
     admin.handle("down", "open(DONE, 'a').write('tried\\n')\nraise Retry('down')")
     admin.handle("well", "return 'well'")
     admin.configure(
-        f"hook_budget = {NO_HURRY}\n"
-        "[services.a]\nbroker = 'down'\npaths = ['a/*']\n[services.b]\nbroker = 'well'\npaths = ['b/*']\n"
+        f"{PATIENT}[services.a]\nbroker = 'down'\npaths = ['a/*']\n[services.b]\nbroker = 'well'\npaths = ['b/*']\n"
     )
     for name in ("a", "b"):
         work.commit(name, f"{name}/file")
@@ -332,7 +331,7 @@ def test_a_delay_that_a_broker_asks_for_is_kept_and_send_spooled_means_now(
         "later",
         "open(DONE, 'a').write('tried\\n')\nraise Retry('rate limit', after=3600)",
     )
-    admin.configure(f"hook_budget = {NO_HURRY}\n[services.one]\nbroker = 'later'\n")
+    admin.configure(f"{PATIENT}[services.one]\nbroker = 'later'\n")
     assert "rate limit" in _commit(work, "one")
     said = _commit(work, "two")
     assert "waits behind an earlier delivery: waits until" in said

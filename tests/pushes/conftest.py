@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.pushes import Server, Shop
 from tests.support.repo import Repo
@@ -21,5 +21,5 @@ def shop(
     bare: Repo, oberonc: Command, admin: Admin, tmp_path: Path, state: Path
 ) -> Shop:
     """A bare repository with issues, and no hook yet."""
-    admin.configure("hook_budget = 120\n")  # the machine may be busy
+    admin.configure(PATIENT)
     return Shop(bare, oberonc, tmp_path, state)

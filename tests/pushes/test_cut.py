@@ -9,6 +9,7 @@ import pytest
 from oberonc.config import Limits
 from oberonc.issues.embedded import IssueFile
 from oberonc.source import commits, entries, git
+from tests.support.admin import PATIENT
 from tests.support.command import Command
 from tests.support.pushes import Server, chain, fast_import, oids
 from tests.support.repo import Repo
@@ -19,9 +20,7 @@ LATER = "1767270000 +0200"
 def configure(home: Path, text: str) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        f'hook_budget = 120\n{text}\n[services.issues]\nbroker = "issues"\n'
-    )
+    file.write_text(f'{PATIENT}{text}\n[services.issues]\nbroker = "issues"\n')
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from oberonc.issues.embedded import IssueFile
 from oberonc.source import memory
+from tests.support.admin import PATIENT
 from tests.support.command import Command, Hook
 from tests.support.pushes import Payload, Server, chain, fast_import, oids
 from tests.support.repo import REFTABLE, Repo
@@ -540,9 +541,7 @@ def test_a_service_of_main_gets_what_was_pushed_to_another_name_of_it(
 ) -> None:
     file = home / ".config" / "oberonc" / "config.toml"
     file.parent.mkdir(parents=True)
-    file.write_text(
-        'hook_budget = 120\n[services.issues]\nbroker = "issues"\nrefs = ["main"]\n'
-    )
+    file.write_text(f'{PATIENT}[services.issues]\nbroker = "issues"\nrefs = ["main"]\n')
     tracker = IssueFile(state)
     tracker.new("shop", "issue")
     oberonc("hook", "install", bare.path)

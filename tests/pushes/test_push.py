@@ -4,7 +4,7 @@ act on issues.
 
 import pytest
 
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.pushes import Shop
 
 
@@ -238,7 +238,7 @@ def test_who_pushes_reads_why_nothing_happened_and_the_log_says_the_same(
     shop: Shop, admin: Admin, message: str, branch: str, file: str, why: str
 ) -> None:
     admin.configure(
-        "hook_budget = 120\n[services.issues]\nbroker = 'issues'\npaths = ['!docs/**']\n"
+        f"{PATIENT}[services.issues]\nbroker = 'issues'\npaths = ['!docs/**']\n"
     )
     shop.work.commit("before")
     shop.work.push("main")

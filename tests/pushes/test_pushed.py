@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.testing.world import REPOSITORY
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.repo import REFTABLE, Repo
 from tests.support.trackers.forges import ContractWorld, GitHubWorld, running
@@ -47,9 +47,9 @@ def clone(
     (tmp_path / "token").write_text("token-1")
     (tmp_path / "token").chmod(0o600)
     admin.configure(
-        "\n".join(
+        PATIENT
+        + "\n".join(
             [
-                "hook_budget = 120",  # what is tried is not how busy the machine is
                 "[services.github]",
                 'broker = "issues"',
                 *lines,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oberonc.issues.embedded import IssueFile
-from tests.support.admin import Admin
+from tests.support.admin import PATIENT, Admin
 from tests.support.command import Command
 from tests.support.pushes import Shop
 from tests.support.repo import Repo
@@ -193,7 +193,7 @@ def test_a_rewrite_larger_than_the_limits_acts_on_nothing_and_says_so(
     shop: Shop, admin: Admin
 ) -> None:
     admin.configure(
-        "hook_budget = 120\n[limits]\ncommits = 3\n[services.issues]\nbroker = 'issues'\n"
+        f"{PATIENT}[limits]\ncommits = 3\n[services.issues]\nbroker = 'issues'\n"
     )
     base = shop.work.commit("base")
     for n in range(1, 7):
@@ -278,7 +278,7 @@ def test_what_an_import_was_held_back_from_is_done_when_it_is_sent_by_hand_and_t
 
 def test_an_import_is_counted_before_it_is_cut(shop: Shop, admin: Admin) -> None:
     admin.configure(
-        "hook_budget = 120\n[limits]\ncommits = 5\n[services.issues]\nbroker = 'issues'\n"
+        f"{PATIENT}[limits]\ncommits = 5\n[services.issues]\nbroker = 'issues'\n"
     )
     shop.install()
     for n in range(25):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.brokers_for_tests import source
+from tests.support.admin import PATIENT
 from tests.support.command import Command, Hook
 from tests.support.pushes import Server, chain, fast_import, oids
 from tests.support.repo import Repo
@@ -21,7 +22,7 @@ def test_a_broker_gets_the_payload_of_a_real_push(
     brokers.mkdir(parents=True)
     (brokers / "capture.py").write_text(source("capture"))
     (brokers.parent / "config.toml").write_text(
-        f'hook_budget = 120\n[services.all]\nbroker = "capture"\nfolder = "{tmp_path}"\n'
+        f'{PATIENT}[services.all]\nbroker = "capture"\nfolder = "{tmp_path}"\n'
         '[services.none]\nbroker = "capture"\nfolder = "/nowhere"\nrefs = ["release/*"]\n'
     )
     oberonc("hook", "install", bare.path)

@@ -18,6 +18,9 @@ from tests.support.recorded import whole_lines
 
 #: What every broker file of a test begins with, unless it brings its own.
 HEAD = "from oberonc import BaseBroker, Check, Reject, Retry, Secret\n"
+#: What a configuration begins with where it is not the budget of hooks that is tried:
+#: the machine may be busy.
+PATIENT = "hook_budget = 120\n"
 
 
 class Admin:

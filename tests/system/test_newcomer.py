@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.admin import PATIENT
 from tests.support.blocks import blocks, commands
 from tests.support.children import end
 from tests.support.transcript import steps
@@ -54,7 +55,7 @@ def machine(memory: Path, fresh: Machine) -> Iterator[Machine]:
             " useradd --create-home --shell /bin/bash newcomer"
         )
         # This machine may be busy, and it is not a hook's budget that is tried.
-        machine.write("/etc/patient.toml", "hook_budget = 120\n")
+        machine.write("/etc/patient.toml", PATIENT)
         yield machine
 
 
