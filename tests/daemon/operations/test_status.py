@@ -20,8 +20,10 @@ from tests.support.command import Command
 from tests.support.daemon_site import Site, recorder
 from tests.support.eventually import eventually
 
-#: A broker that fails for as long as the file is there.
-FAILS_WHILE = "if os.path.exists(self.settings.ledger + '.down'): raise Retry('connection refused')"
+#: A broker that fails for as long as the file is there, and is tried again by hand.
+FAILS_WHILE = """
+        if os.path.exists(self.settings.ledger + '.down'):
+            raise Retry('connection refused', after=600)"""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
