@@ -55,7 +55,10 @@ def _down(handle: int, name: str, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise
-    os.mkdir(name, 0o755, dir_fd=handle)
+    try:
+        os.mkdir(name, 0o755, dir_fd=handle)
+    except FileExistsError:  # by somebody else, meanwhile
+        return os.open(name, _PASS, dir_fd=handle)
     made = os.open(name, os.O_RDONLY | _DOWN, dir_fd=handle)
     if os.geteuid() == 0:
         owner = os.fstat(handle)

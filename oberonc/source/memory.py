@@ -308,10 +308,19 @@ def _folder(git_dir: str) -> int:
     try:
         return os.open(path, _DOWN)
     except FileNotFoundError:
-        os.mkdir(path)
+        pass
+    # Whoever may push may write objects, and at the first look of two pushes at once the
+    # other hook comes in as soon as the folder is there: each without the memory takes
+    # the other's ref for old, and nobody tells of the commits.
+    like, before = os.stat(f"{git_dir}/objects"), os.umask(0)
+    try:
+        os.mkdir(path, stat.S_IMODE(like.st_mode) & 0o777)
+    except FileExistsError:
+        return os.open(path, _DOWN)
+    finally:
+        os.umask(before)
     folder = os.open(path, _DOWN)
-    # Whoever may push may write objects.
-    _share(folder, os.stat(f"{git_dir}/objects"), 0o7777)
+    _share(folder, like, 0o7777)
     return folder
 
 

@@ -155,6 +155,21 @@ def test_links_planted_under_every_name_we_use_are_replaced_and_not_followed(
     assert precious.read_text() == "mine"
 
 
+def test_a_folder_that_somebody_makes_at_the_same_moment_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def after_somebody(path: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(path, mode, dir_fd=dir_fd)
+        mkdir(path, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", after_somebody)
+    with files.folder(tmp_path / "one" / "two", make=True) as handle:
+        files.put(handle, "file", b"ours", 0o644)
+    assert (tmp_path / "one" / "two" / "file").read_bytes() == b"ours"
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_modes_are_the_same_whatever_the_umask(bare: Repo, umask: int) -> None:
     for sample in (bare.path / "hooks").iterdir():

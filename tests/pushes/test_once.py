@@ -961,6 +961,28 @@ def test_a_hook_that_waited_too_long_tells_and_so_does_the_next(
     assert "refs/heads/x" not in told(server.bare)
 
 
+def test_the_first_hooks_of_two_pushes_at_once_have_one_memory(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other makes the folder after this one saw none; whose account is not the same
+    comes in at once, whatever the umask.
+    """
+    git_dir, mkdir, modes = server.bare.path, os.mkdir, []
+
+    def after_the_other(path: str, mode: int = 0o777) -> None:
+        mkdir(path, mode)
+        modes.append(os.stat(path).st_mode & 0o777)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", after_the_other)
+    os.umask(0o077)
+    with memory.hold(str(git_dir)) as held:
+        held.memory.look()
+        held.save([])
+    assert "looked" in told(server.bare)
+    assert modes == [(git_dir / "objects").stat().st_mode & 0o777]
+
+
 @pytest.mark.parametrize(("shared", "mode"), [("group", 0o664), ("umask", 0o644)])
 def test_the_memory_is_shared_with_whom_the_repository_is_shared_with(
     home: Path, tmp_path: Path, shared: str, mode: int
