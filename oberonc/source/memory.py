@@ -309,14 +309,14 @@ def _folder(git_dir: str) -> int:
         return os.open(path, _DOWN)
     except FileNotFoundError:
         pass
-    # Whoever may push may write objects, and at the first look of two pushes at once the
-    # other hook comes in as soon as the folder is there: each without the memory takes
-    # the other's ref for old, and nobody tells of the commits.
+    # Whoever may push may write objects, and may come in as soon as the folder is there.
     like, before = os.stat(f"{git_dir}/objects"), os.umask(0)
     try:
         os.mkdir(path, stat.S_IMODE(like.st_mode) & 0o777)
     except FileExistsError:
-        return os.open(path, _DOWN)
+        # By the hook of another first push. Each without the memory would take the
+        # other's ref for old, and nobody would tell of the commits.
+        pass
     finally:
         os.umask(before)
     folder = os.open(path, _DOWN)

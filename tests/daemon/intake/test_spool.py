@@ -126,7 +126,7 @@ def test_bad_files_are_put_aside_with_the_reason(site: Site) -> None:
     spool.put(folder, {"payload": push() | {"more": float("nan")}, "services": None})
     running = site.start()
     site.wait_for(good)
-    eventually(lambda: not spool.listing(folder))
+    _taken_in(site)
     reasons = [path.read_text() for path in (folder / "bad").glob("*.why")]
     assert len(reasons) == 6
     eventually(lambda: running.log.count("put aside") == 6)
