@@ -37,14 +37,12 @@ _DOWN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 class Told(NamedTuple):
     """Where a ref stood when it was last told of; *publish*: it was a publish ref then.
 
-    *found* says that no push told of it: it stood there at the first look. *before* is
-    where it stood before the push of the first look.
+    *found* says that no push told of it: it stood there at the first look.
     """
 
     oid: str
     publish: bool
     found: bool = False
-    before: str = ""
 
 
 class Memory:
@@ -57,6 +55,10 @@ class Memory:
 
     def __init__(self) -> None:
         self.refs: dict[str, Told] = {}
+        #: Where they truly stood at the first look, as far as pushes have shown since;
+        #: `late` are the refs of this push that it came too late for.
+        self.start: dict[str, Told] = {}
+        self.late: set[str] = set()
         self.left: dict[str, bool] = {}
         self.foreign: set[str] = set()
         self.first_look = True
@@ -66,8 +68,8 @@ class Memory:
         self.count = 0
 
     def tell(self, ref: str, oid: str, publish: bool, before: str = "") -> None:
-        """*ref* has been told of at *oid*; *before*:
-        where it stood before, at the first look.
+        """*ref* has been told of at *oid*; *before*: where it truly stood at the first
+        look, if this push shows it.
         """
         stood = self.refs.get(ref) or Told(before or "0" * len(oid), publish)
         self.undo.append(f"{'publish' if stood.publish else 'other'} {stood.oid} {ref}")
@@ -91,30 +93,24 @@ class Memory:
 
     def rename(self, alias: str, ref: str) -> None:
         """What is remembered of *alias* is true of *ref*."""
-        if alias in self.refs:
-            told = self.refs.pop(alias)
-            self.refs[ref] = Told(
-                told.oid, told.publish or (ref in self.refs and self.refs[ref].publish)
-            )
+        for refs in (self.refs, self.start):
+            if alias in refs:
+                told = refs.pop(alias)
+                refs[ref] = Told(
+                    told.oid, told.publish or (ref in refs and refs[ref].publish)
+                )
 
-    def contradicts(self, ref: str, old: str, new: str) -> bool:
-        """Whether a push of *ref* from *old* to *new* shows that the first look came
-        too late to see *old*.
-        """
+    def is_found(self, ref: str, oid: str) -> bool:
+        """Whether *ref* stood at *oid* at the first look, and nobody was told of it."""
         told = self.refs.get(ref)
-        return told is not None and told.found and told.oid == new != old
+        return told is not None and told.found and told.oid == oid
 
-    def restart(self) -> None:
-        """Take back what the first look took for told."""
-        for ref, told in list(self.refs.items()):
-            if told.before:
-                self._set(ref, Told(told.before, told.publish))
-
-    def _set(self, ref: str, told: Told) -> None:
-        if null_oid(told.oid):
-            self.refs.pop(ref, None)
-        else:
-            self.refs[ref] = told
+    def restart(self, late: set[str]) -> None:
+        """Go by where the refs stood at the first look, which came too late for *late*:
+        what was told of since is all but what they led to.
+        """
+        self.late = late
+        self.refs = {ref: told for ref, told in self.start.items() if ref not in late}
 
     def _add(self, kind: str, oid: str, ref: str = "") -> None:
         self.lines.append(f"{kind} {oid} {ref}".rstrip())
@@ -140,7 +136,10 @@ class Memory:
             publish = kind.endswith("publish") or (
                 kind == "moved" and stood is not None and stood.publish
             )
-            self._set(ref, Told(oid, publish, kind.startswith("found"), before))
+            found = kind.startswith("found")
+            _set(self.refs, ref, Told(oid, publish, found))
+            if found or before:
+                _set(self.start, ref, Told(before or oid, publish))
 
     def compacted(self, there: Iterable[str]) -> list[str]:
         """The lines that say the same, without refs that are gone;
@@ -166,9 +165,17 @@ class Memory:
     def is_long(self) -> bool:
         """Whether most of its lines say nothing any more."""
         return (
-            self.count
+            not self.late
+            and self.count
             > 2 * (len(self.refs) + min(len(self.left), LEFT_LIMIT)) + _SPARE_LINES
         )
+
+
+def _set(refs: dict[str, Told], ref: str, told: Told) -> None:
+    if null_oid(told.oid):
+        refs.pop(ref, None)
+    else:
+        refs[ref] = told
 
 
 class Held:

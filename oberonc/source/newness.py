@@ -96,8 +96,8 @@ def news(
     the *limits*.
     """
     cap = limits.commits
-    before = _before(repo, updates, memory)
     tips = _tips(repo, updates)
+    before = _before(repo, updates, tips, memory)
     graph, total, read = _new(repo, set(tips.values()), before.known, limits)
     new = {tips[u["ref"]] for u in updates if u["publish"] and u["ref"] in tips}
     published, published_total = _published(repo, new, before, graph, total, cap)
@@ -180,17 +180,20 @@ def _is_branch(ref: str) -> bool:
     return ref.startswith("refs/heads/")
 
 
-def _before(repo: Repository, updates: list[Update], memory: Memory) -> _Before:
+def _before(
+    repo: Repository, updates: list[Update], tips: dict[str, str], memory: Memory
+) -> _Before:
     for alias, ref in repo.aliases.items():
         memory.rename(alias, ref)
     moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
-    late = [
-        u for ref, u in moved.items() if memory.contradicts(ref, u["old"], u["new"])
-    ]
+    # A ref that is pushed to where the first look found it: that came too late.
+    late = {
+        ref
+        for ref, tip in tips.items()
+        if memory.is_found(ref, tip) and repo.git.peel(moved[ref]["old"]) != tip
+    }
     if late:
-        memory.restart()
-        for u in late:
-            memory.refs.pop(u["ref"])
+        memory.restart(late)
     refs = {ref: told.oid for ref, told in memory.refs.items()}
     if memory.first_look:
         refs |= {
@@ -401,4 +404,5 @@ def _tell(
             elif unborn and _is_branch(ref):
                 memory.leave(oid, waiting=False)
     for ref, u in moved.items():
-        memory.tell(ref, u["new"], u["publish"], u["old"] if memory.first_look else "")
+        new = memory.first_look or ref in memory.late
+        memory.tell(ref, u["new"], u["publish"], u["old"] if new else "")
