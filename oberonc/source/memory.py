@@ -165,7 +165,7 @@ class Memory:
     def is_long(self) -> bool:
         """Whether most of its lines say nothing any more."""
         return (
-            not self.late
+            not self.late  # then `refs` are older than what the lines say
             and self.count
             > 2 * (len(self.refs) + min(len(self.left), LEFT_LIMIT)) + _SPARE_LINES
         )

@@ -404,5 +404,5 @@ def _tell(
             elif unborn and _is_branch(ref):
                 memory.leave(oid, waiting=False)
     for ref, u in moved.items():
-        new = memory.first_look or ref in memory.late
-        memory.tell(ref, u["new"], u["publish"], u["old"] if new else "")
+        shows = memory.first_look or ref in memory.late
+        memory.tell(ref, u["new"], u["publish"], u["old"] if shows else "")
