@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from oberonc.config import Limits, Service
 from oberonc.daemon.attempt import attempt
@@ -128,15 +128,21 @@ class Dispatcher:
         self._taken: defaultdict[str, int] = defaultdict(int)
         #: How often a worker had nothing more to do.
         self._turns_over = 0
-        #: Rounds under way, and workers at work.
-        self._running: set[asyncio.Future[Any]] = set()
+        self._rounds: set[asyncio.Future[Round]] = set()
+        #: Turns of workers that are at work.
+        self._turns: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         queue.before_hand_over(self._join)
 
     @property
     def running(self) -> int:
-        """Slots in use."""
+        """Workers at work; not those that a round under way may set to work."""
+        return len(self._turns)
+
+    @property
+    def _slots(self) -> int:
+        """Slots taken."""
         return sum(self._taken.values())
 
     def serve(self, generation: Generation) -> None:
@@ -157,8 +163,8 @@ class Dispatcher:
 
     async def emptied(self) -> None:
         """Returns when nothing runs."""
-        while self._running:
-            await asyncio.wait(self._running)
+        while runs := self._rounds | self._turns:
+            await asyncio.wait(runs)
 
     def _join(self, due: dict[str, int] | None) -> None:
         """Requests go to the queue: one round of leases for all that is free, and what
@@ -201,7 +207,7 @@ class Dispatcher:
             ]
             name = f"daemon {os.getpid()}"
             granted = self._queue.call(lambda queue: queue.lease(now_ms(), slots, name))
-            self._running.add(granted)
+            self._rounds.add(granted)
             granted.add_done_callback(partial(self._granted, wanted, self._turns_over))
 
     def _dealt(self) -> dict[Line, int]:
@@ -214,7 +220,7 @@ class Dispatcher:
         }
         dealt = {line: 0 for line in self._lines.values() if most[line.broker]}
         used = self._taken.copy()
-        for free in range(self._most - self.running, 0, -1):
+        for free in range(self._most - self._slots, 0, -1):
             open_to = [
                 line
                 for line, workers in dealt.items()
@@ -241,7 +247,7 @@ class Dispatcher:
         """Set workers on what one round leased; *turns_over* is how many turns were
         over when it was asked for.
         """
-        self._running.discard(answer)
+        self._rounds.discard(answer)
         error = answer.exception()
         if error:
             self._say(f"the queue grants nothing now: {error}")
@@ -271,7 +277,7 @@ class Dispatcher:
             self._begin(line, min(workers, line.unattended))
         self._nap()
         generation.finish()
-        if not granted.leases and not self.running and turns_over != self._turns_over:
+        if not granted.leases and not self._slots and turns_over != self._turns_over:
             # Refused because of what ran alone, and that has gone since: nobody else
             # would ask again.
             self._queue.expect()
@@ -295,8 +301,8 @@ class Dispatcher:
             line.coming += 1
             self._taken[line.broker] += 1
             task = self._loop.create_task(self._work(line))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._turns.add(task)
+            task.add_done_callback(self._turns.discard)
 
     async def _work(self, line: Line) -> None:
         """A worker's turn: delivery after delivery, until none is leased."""
@@ -347,7 +353,7 @@ class Dispatcher:
             self._taken[line.broker] -= 1
             # With nothing running, what had to be alone, or had to wait for what is
             # alone, may begin.
-            self._queue.expect([line.service] if self.running else None)
+            self._queue.expect([line.service] if self._slots else None)
 
     def _return(self, line: Line) -> None:
         """What is leased and was not begun goes back to the queue, uncharged."""

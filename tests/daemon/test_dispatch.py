@@ -3,6 +3,7 @@ full for a moment.
 """
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,15 @@ from oberonc.daemon.generation.host_link import HostFailed
 from oberonc.daemon.notices import Notices
 from oberonc.daemon.queue_link import QueueLink
 from oberonc.queue.sqlite.engine import SqliteQueue
-from oberonc.queue.values import Ended, Ending, Lease, StorageFull, Token
+from oberonc.queue.values import (
+    Ended,
+    Ending,
+    Lease,
+    Round,
+    Slot,
+    StorageFull,
+    Token,
+)
 from tests.support.eventually import eventually_in_loop
 from tests.support.store_rules import violations
 from tests.support.store_values import NOW, submission
@@ -105,6 +114,22 @@ class OneCannotBeKept(SqliteQueue):
             return ended
 
         self.end_all = end_the_others
+
+
+class Slow(SqliteQueue):
+    """Leases when it may."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        lease = self.lease
+        self.asked, self.may = threading.Event(), threading.Event()
+
+        def lease_when_it_may(now: int, slots: Sequence[Slot], worker: str) -> Round:
+            self.asked.set()
+            assert self.may.wait(30)
+            return lease(now, slots, worker)
+
+        self.lease = lease_when_it_may
 
 
 def _run(work: Callable[[], Awaitable[None]]) -> None:
@@ -228,6 +253,25 @@ def test_what_is_leased_ahead_goes_back_when_the_dispatcher_stops(
             found for found in queue.deliveries(limit=100) if found.state == "leased"
         ]
         assert (leased, dispatcher.running) == ([], 0)
+        queue.close()
+
+    _run(work)
+
+
+def test_while_the_queue_is_asked_no_worker_is_at_work(
+    tmp_path: Path, done: list[int]
+) -> None:
+    async def work() -> None:
+        queue = Slow(tmp_path / "queue.sqlite")
+        link = QueueLink(queue, tmp_path, lambda error: None)
+        dispatcher = _dispatcher(link, [])
+        dispatcher.serve(Workers())  # type: ignore[arg-type]
+        await eventually_in_loop(queue.asked.is_set)
+        assert dispatcher.running == 0
+        queue.may.set()
+        dispatcher.stop()
+        await dispatcher.emptied()
+        link.stop()
         queue.close()
 
     _run(work)
