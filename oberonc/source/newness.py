@@ -186,12 +186,11 @@ def _before(
     for alias, ref in repo.aliases.items():
         memory.rename(alias, ref)
     moved = {u["ref"]: u for u in updates if u["kind"] != "other"}
-    # A ref that is pushed to where the first look found it: that came too late.
-    late = {
-        ref
-        for ref, tip in tips.items()
-        if memory.is_found(ref, tip) and repo.git.peel(moved[ref]["old"]) != tip
-    }
+    # Of a ref that is pushed to where it was found, the first look came too late; unless
+    # a tag was made anew where it stood. One child for all: there may be thousands.
+    found = {ref: tip for ref, tip in tips.items() if memory.is_found(ref, tip)}
+    stood = repo.git.peel_all({moved[ref]["old"] for ref in found})
+    late = {ref for ref, tip in found.items() if stood.get(moved[ref]["old"]) != tip}
     if late:
         memory.restart(late)
     refs = {ref: told.oid for ref, told in memory.refs.items()}
