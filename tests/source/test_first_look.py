@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oberonc.config import Limits
 from oberonc.source import memory, newness, repository
+from tests.support.pushes import fast_import
 from tests.support.repo import Repo
 
 Move = tuple[str, str, str]
@@ -19,20 +20,16 @@ WHO = "committer Ann Example <ann@example.org> 1767261600 +0200"
 
 def graph(repo: Repo, parents: list[list[int]]) -> list[str]:
     """One commit for each of *parents*, which are places in this list; their ids."""
+    refs = [f"refs/made/{n}" for n in range(len(parents))]
     lines = []
     for n, above in enumerate(parents):
-        lines += [f"commit refs/made/{n}", f"mark :{n + 1}", WHO, "data 1", f"{n}"]
+        lines += [f"commit {refs[n]}", WHO, "data 1", f"{n}"]
         lines += [
-            f"{'merge' if k else 'from'} :{place + 1}" for k, place in enumerate(above)
+            f"{'merge' if k else 'from'} {refs[place]}" for k, place in enumerate(above)
         ]
         lines.append("")
-    repo.sh(
-        "printf '%s\\n' \"$STREAM\" | git fast-import --quiet --force --date-format=raw"
-        " --export-marks=marks",
-        STREAM="\n".join(lines),
-    )
-    marks = dict(line.split() for line in (repo.path / "marks").open())
-    return [marks[f":{n + 1}"] for n in range(len(parents))]
+    fast_import(repo, "\n".join(lines).encode())
+    return repo.git("rev-parse", *refs).split()
 
 
 def stand(repo: Repo, refs: dict[str, str]) -> None:
@@ -139,7 +136,7 @@ def test_whenever_pushes_and_their_hooks_run_what_they_bring_is_told_of_once(
             old = oids[start[name]] if name in start else NOTHING
             told.append(hook(bare, patterns, (old, new, ref)))
         else:
-            bare.git("update-ref", ref, new)
+            stand(bare, {ref: new})
             pushed.add(name)
 
     def brought(names: set[str]) -> list[str]:
