@@ -5,7 +5,8 @@ full for a moment.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -136,13 +137,25 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 30))
 
 
-def _dispatcher(link: QueueLink, log: list[str]) -> Dispatcher:
-    """One whose lines go to *log*."""
+@asynccontextmanager
+async def _serving(
+    queue: SqliteQueue, folder: Path, workers: Workers, log: list[str] | None = None
+) -> AsyncIterator[tuple[QueueLink, Dispatcher]]:
+    """A dispatcher that serves *workers*, and whose lines go to *log*; it has ended
+    afterwards, and the queue can be looked into.
+    """
 
     def say(text: str, _about: object = None, /) -> None:
-        log.append(text)
+        if log is not None:
+            log.append(text)
 
-    return Dispatcher(link, Endings(link, Notices(link, say), say), say)
+    link = QueueLink(queue, folder, lambda error: None)
+    dispatcher = Dispatcher(link, Endings(link, Notices(link, say), say), say)
+    dispatcher.serve(workers)  # type: ignore[arg-type]
+    yield link, dispatcher
+    dispatcher.stop()
+    await dispatcher.emptied()
+    link.stop()
 
 
 @pytest.fixture
@@ -165,15 +178,10 @@ def test_the_lane_of_an_ending_that_did_not_fit_at_first_goes_on(
 ) -> None:
     async def work() -> None:
         queue = FullForAMoment(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher = _dispatcher(link, [])
-        dispatcher.serve(Workers())  # type: ignore[arg-type]
-        await asyncio.gather(*(link.accept(submission(number)) for number in (1, 2)))
-        link.expect()
-        await eventually_in_loop(lambda: done == [1, 2])
-        dispatcher.stop()
-        await dispatcher.emptied()
-        link.stop()
+        async with _serving(queue, tmp_path, Workers()) as (link, _):
+            await asyncio.gather(*(link.accept(submission(n)) for n in (1, 2)))
+            link.expect()
+            await eventually_in_loop(lambda: done == [1, 2])
         queue.close()
 
     _run(work)
@@ -189,14 +197,9 @@ def test_an_ending_that_cannot_be_kept_keeps_no_other_from_it(
         queue.accept_all(
             NOW, [submission(number, f"repo {number}") for number in range(1, 9)]
         )
-        link = QueueLink(queue, tmp_path, lambda error: None)
         log: list[str] = []
-        dispatcher = _dispatcher(link, log)
-        dispatcher.serve(Workers())  # type: ignore[arg-type]
-        await eventually_in_loop(lambda: len(queue.kept) == 8)
-        dispatcher.stop()
-        await dispatcher.emptied()
-        link.stop()
+        async with _serving(queue, tmp_path, Workers(), log):
+            await eventually_in_loop(lambda: len(queue.kept) == 8)
         assert {found.state for found in queue.deliveries()} == {"done"}
         queue.close()
         assert len(done) == 8
@@ -210,23 +213,20 @@ def test_nothing_is_left_leased_when_workers_cannot_be_had_and_a_reload_comes(
 ) -> None:
     async def work() -> None:
         queue = SqliteQueue(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, lambda error: None)
         failures: list[str] = []
-        dispatcher = _dispatcher(link, failures)
         old, new = Workers(1), Workers(2)
         old.can_start = False
-        dispatcher.serve(old)  # type: ignore[arg-type]
-        for number in range(40):
-            link.accept(submission(number, f"repo {number}"))
-        link.expect()
-        await eventually_in_loop(lambda: any("no worker" in text for text in failures))
-        dispatcher.serve(new)  # type: ignore[arg-type]
-        await eventually_in_loop(lambda: len(done) == 40)
-        assert len(set(done)) == 40
-        await eventually_in_loop(lambda: not old.flights)
-        dispatcher.stop()
-        await dispatcher.emptied()
-        link.stop()
+        async with _serving(queue, tmp_path, old, failures) as (link, dispatcher):
+            for number in range(40):
+                link.accept(submission(number, f"repo {number}"))
+            link.expect()
+            await eventually_in_loop(
+                lambda: any("no worker" in text for text in failures)
+            )
+            dispatcher.serve(new)  # type: ignore[arg-type]
+            await eventually_in_loop(lambda: len(done) == 40)
+            assert len(set(done)) == 40
+            await eventually_in_loop(lambda: not old.flights)
         assert violations(queue) == []
         queue.close()
 
@@ -237,18 +237,15 @@ def test_what_is_leased_ahead_goes_back_when_the_dispatcher_stops(
     tmp_path: Path, done: list[int]
 ) -> None:
     async def work() -> None:
-        queue = SqliteQueue(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher, workers = _dispatcher(link, []), Workers()
-        dispatcher.serve(workers)  # type: ignore[arg-type]
-        await asyncio.gather(
-            *(link.accept(submission(number, f"repo {number}")) for number in range(40))
-        )
-        await eventually_in_loop(lambda: done)
-        dispatcher.stop()
-        await dispatcher.emptied()
-        await eventually_in_loop(lambda: not workers.flights)
-        link.stop()
+        queue, workers = SqliteQueue(tmp_path / "queue.sqlite"), Workers()
+        async with _serving(queue, tmp_path, workers) as (link, dispatcher):
+            await asyncio.gather(
+                *(link.accept(submission(n, f"repo {n}")) for n in range(40))
+            )
+            await eventually_in_loop(lambda: done)
+            dispatcher.stop()
+            await dispatcher.emptied()
+            await eventually_in_loop(lambda: not workers.flights)
         leased = [
             found for found in queue.deliveries(limit=100) if found.state == "leased"
         ]
@@ -263,15 +260,10 @@ def test_while_the_queue_is_asked_no_worker_is_at_work(
 ) -> None:
     async def work() -> None:
         queue = Slow(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher = _dispatcher(link, [])
-        dispatcher.serve(Workers())  # type: ignore[arg-type]
-        await eventually_in_loop(queue.asked.is_set)
-        assert dispatcher.running == 0
-        queue.may.set()
-        dispatcher.stop()
-        await dispatcher.emptied()
-        link.stop()
+        async with _serving(queue, tmp_path, Workers()) as (_, dispatcher):
+            await eventually_in_loop(queue.asked.is_set)
+            assert dispatcher.running == 0
+            queue.may.set()
         queue.close()
 
     _run(work)
@@ -297,22 +289,17 @@ def test_one_worker_comes_for_one_delivery(tmp_path: Path, done: list[int]) -> N
     """
 
     async def work() -> None:
-        queue = SqliteQueue(tmp_path / "queue.sqlite")
-        link = QueueLink(queue, tmp_path, lambda error: None)
-        dispatcher, workers = _dispatcher(link, []), Workers()
-        dispatcher.serve(workers)  # type: ignore[arg-type]
+        queue, workers = SqliteQueue(tmp_path / "queue.sqlite"), Workers()
+        async with _serving(queue, tmp_path, workers) as (link, dispatcher):
 
-        async def deliver(number: int) -> None:
-            await link.accept(submission(number))
-            await eventually_in_loop(lambda: len(done) == number)
-            await dispatcher.emptied()
+            async def deliver(number: int) -> None:
+                await link.accept(submission(number))
+                await eventually_in_loop(lambda: len(done) == number)
+                await dispatcher.emptied()
 
-        for number in range(1, 6):
-            await deliver(number)
-        assert workers.asked == 5
-        dispatcher.stop()
-        await dispatcher.emptied()
-        link.stop()
+            for number in range(1, 6):
+                await deliver(number)
+            assert workers.asked == 5
         queue.close()
 
     _run(work)
