@@ -521,7 +521,7 @@ def test_whatever_ends_a_host_costs_other_brokers_nothing(site: Site) -> None:
     )
     site.write("rec", recorder(wait))
     site.configure(site.services("rec", "killer"))
-    log = site.start()
+    running = site.start()
     event = site.submit()
     eventually(lambda: busy(site, "killer") and busy(site, "rec"))
     kill(parent(busy(site, "killer")[0]))
@@ -540,7 +540,7 @@ def test_whatever_ends_a_host_costs_other_brokers_nothing(site: Site) -> None:
     site.settled(done=2)
     assert (
         "the host of broker killer ended with status -9; starting it again in 0.5 s"
-        in log.log
+        in running.log
     )
 
 
@@ -573,13 +573,13 @@ def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(
         "rec",
         recorder("if 'stay' in payload['commits'][0]['message']: time.sleep(600)"),
     )
-    log = site.start()
+    running = site.start()
 
     def end_it() -> None:
-        before = log.log.count("starting it again")
+        before = running.log.count("starting it again")
         eventually(lambda: busy(site, "rec"))
         kill(parent(busy(site, "rec")[0]))
-        eventually(lambda: log.log.count("starting it again") > before)
+        eventually(lambda: running.log.count("starting it again") > before)
 
     site.submit(push("r/1", "stay"))
     end_it()
@@ -592,7 +592,7 @@ def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(
     end_it()
     waits = [
         line.rpartition(" in ")[2]
-        for line in log.log.splitlines()
+        for line in running.log.splitlines()
         if "starting it again" in line
     ]
     assert waits == ["0.5 s", "1 s", "0.5 s"]
@@ -601,13 +601,12 @@ def test_a_host_is_started_again_later_each_time_until_a_delivery_succeeds(
 def test_a_worker_ends_after_its_uses_and_all_that_was_above_it_comes_back(
     site: Site,
 ) -> None:
-    log = site.start()
+    running = site.start()
     # One lane, and so one worker at a time; that it was tried counts as well.
     site.wait_for(*(site.submit() for _ in range(MAX_USE)))
     pids = {row["pid"] for row in site.rows()}
     assert len(pids) >= 2, "no worker was replaced"
-    root = int(Path(f"/proc/{log.pid}/task/{log.pid}/children").read_text().split()[0])
-    kill(root)
+    kill(descendants(running.pid)[0])  # the root that all is forked from
     # Until then a worker that is warm may still do something.
-    eventually(lambda: "starting it again" in log.log)
+    eventually(lambda: "starting it again" in running.log)
     site.wait_for(site.submit(), within=60)
