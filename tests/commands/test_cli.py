@@ -86,19 +86,21 @@ def test_a_bug_is_exit_3_with_a_log_and_no_traceback_on_the_screen(
         "commands.Session.config = property(fail)\n"
         "cli.main(['config'])"
     )
-    for folder in (tmp_path, Path("/proc/none")):
+    python = [sys.executable, "-c", script]
+    # With files of no size, as on a full disk, no temporary folder takes one.
+    for limit, written in (("unlimited", "details are in"), ("0", "could not be")):
         done = subprocess.run(
-            [sys.executable, "-c", script],
+            ["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", *python],
             capture_output=True,
             text=True,
-            env={**os.environ, "TMPDIR": str(folder)},
-            cwd="/proc" if folder != tmp_path else None,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
             check=False,
         )
         assert done.returncode == 3
         assert done.stderr.startswith(
             "oberonc: unexpected RuntimeError: odd\\x1b[31m; the details "
         )
+        assert written in done.stderr
         assert done.stderr.count("\n") == 1
     [log] = tmp_path.glob("oberonc-*.log")
     assert "RuntimeError" in log.read_text()
